@@ -1,0 +1,1 @@
+"""JSON templates of everything that Hybrid keeps in Elasticsearch."""

@@ -1,0 +1,199 @@
+"""Nouns that travel between the parts. Plain data: no I/O, no heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+#: What a catalogue field is for. Several source fields may share a role (`title=name+name_zh`).
+ROLES = (
+    "id", "title", "description", "brand", "category", "tags", "color", "code",
+    "attributes", "price", "date", "image", "url",
+)  # fmt: skip
+
+#: Roles whose text is searched, in order of weight. `code` is a model or part number.
+TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
+
+VECTOR_SIGNALS = ("text", "image")
+SYSTEMS = ("bm25", "text", "image", "rrf", "fixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One catalogue row. `source` is the shop's own document, untouched; `line` counts from 1."""
+
+    id: str
+    source: dict[str, Any]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that could not be taken: where it stands, a typed reason, and a sentence."""
+
+    line: int
+    reason: str
+    message: str
+    row: str = ""
+
+
+@dataclass(frozen=True)
+class FieldMap:
+    """Which source fields play which role, and how they are indexed.
+
+    roles: role -> source field paths (dotted for nested fields), e.g. {"title": ("name", "name_zh")}.
+    types: source field path -> "keyword" | "long" | "double" | "date" | "boolean", the fields that are
+        indexed as they are (facets, filters, sorting); all other source fields live in _source alone.
+    facets: source field paths offered as facets, most useful first.
+    """
+
+    roles: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, str] = field(default_factory=dict)
+    facets: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "roles": {role: list(paths) for role, paths in self.roles.items()},
+            "types": dict(self.types),
+            "facets": list(self.facets),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FieldMap:
+        return cls(
+            roles={role: tuple(paths) for role, paths in data["roles"].items()},
+            types=dict(data.get("types", {})),
+            facets=tuple(data.get("facets", ())),
+        )
+
+
+def values_at(source: Mapping[str, Any], path: str) -> Iterator[Any]:
+    """Every scalar under a dotted path, lists and nested objects flattened.
+
+    A key that itself contains dots wins over the nested reading.
+
+    >>> list(values_at({"offer": [{"price": 3}, {"price": 4}]}, "offer.price"))
+    [3, 4]
+    """
+    if path in source:
+        yield from _scalars(source[path])
+        return
+    head, _, rest = path.partition(".")
+    if rest and head in source:
+        inner = source[head]
+        for item in inner if isinstance(inner, list) else [inner]:
+            if isinstance(item, Mapping):
+                yield from values_at(item, rest)
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _scalars(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _scalars(item)
+    elif value is not None and value != "":
+        yield value
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns texts or pictures into unit vectors. Loads its model on first use, not on construction.
+
+    name: what the registry knows it by, e.g. "minilm".
+    version: changes whenever the same input could give another vector; stored beside every vector.
+    dims: length of a vector (may load the model for hub models).
+    modalities: the kinds of input it takes, of {"text", "image"}.
+    scripts: the scripts of text it was trained on, e.g. {"Latin"}; None means any.
+    """
+
+    name: str
+    modalities: frozenset[str]
+    scripts: frozenset[str] | None
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def dims(self) -> int: ...
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), dims) float32, rows of unit length."""
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """(len(images), dims) float32, rows of unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalScore:
+    """What one signal gave one hit. contribution = weight * scaled; raw is None where the product
+    has nothing for that signal (no vector), and then weight is 0."""
+
+    raw: float | None
+    scaled: float
+    weight: float
+    contribution: float
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """One search. filters: field -> value, list of values (any of), or {"gte": x, "lte": y}.
+
+    weights: signal -> non-negative number, overriding the system's. facets: field paths, or None for the
+    index's own. page counts from 1; size is hits a page.
+    """
+
+    index: str
+    q: str = ""
+    image: bytes | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    facets: tuple[str, ...] | None = None
+    page: int = 1
+    size: int = 10
+    weights: Mapping[str, float] | None = None
+    system: str | None = None
+    explain: bool = False
+
+
+@dataclass
+class Hit:
+    id: str
+    score: float
+    signals: dict[str, SignalScore]
+    source: dict[str, Any]
+    highlight: dict[str, str] = field(default_factory=dict)  # role -> HTML-escaped text with <mark>
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A part that failed, so that the answer was made without it."""
+
+    part: str
+    reason: str
+
+
+@dataclass
+class SearchAnswer:
+    """total counts the set named by `total_counts`; it and the facets are the same on every page."""
+
+    total: int
+    hits: list[Hit]
+    facets: dict[str, list[dict[str, Any]]]  # field -> [{"value": v, "count": n}], most frequent first
+    page: int
+    size: int
+    system: str
+    weights: dict[str, float]
+    weights_version: str
+    total_counts: str
+    degraded: list[Degradation] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # why a signal was left out or lowered, for people
+    took_ms: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

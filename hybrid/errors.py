@@ -1,0 +1,82 @@
+"""The error tree. Every error of Hybrid is a HybridError; foreign ones are caught at their wall.
+
+HybridError                  exit code 1, HTTP 500
+├── UsageError               exit code 2, HTTP 400: the request itself is wrong
+│   ├── CatalogueError       the file cannot be read as a catalogue at all
+│   └── MediaError           a picture cannot be opened as one
+├── EncoderError             a model cannot be had or fails
+├── IndexConflictError       the index exists and is not what this run needs
+├── IndexMissingError        no such index (HTTP 404)
+├── WriteBlockedError        the cluster refuses writes (disk watermark, read-only index)
+├── ClusterError             the cluster answered with an error
+│   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
+├── NodeError                the embedded engine cannot be started or found
+└── JobError                 a job ended without doing its work
+
+Messages are one line: what is wrong, then what to do next.
+"""
+
+from __future__ import annotations
+
+
+class HybridError(Exception):
+    """Base of all errors. `str(error)` is one line fit for a terminal."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class UsageError(HybridError):
+    exit_code = 2
+    http_status = 400
+
+
+class CatalogueError(UsageError):
+    pass
+
+
+class MediaError(UsageError):
+    """A picture that cannot be used. `reason` is one of the typed reasons of the failures list."""
+
+    def __init__(self, message: str, reason: str = "image_unreadable") -> None:
+        super().__init__(message)
+        self.args = (*self.args, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class EncoderError(HybridError):
+    http_status = 503
+
+
+class IndexConflictError(HybridError):
+    http_status = 409
+
+
+class IndexMissingError(HybridError):
+    http_status = 404
+
+
+class WriteBlockedError(HybridError):
+    http_status = 503
+
+
+class ClusterError(HybridError):
+    http_status = 502
+
+
+class ClusterUnreachableError(ClusterError):
+    http_status = 503
+
+
+class NodeError(HybridError):
+    pass
+
+
+class JobError(HybridError):
+    pass

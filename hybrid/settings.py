@@ -1,0 +1,78 @@
+"""The only reader of the environment and of hybrid.toml.
+
+Precedence: HYBRID_* environment variables, then hybrid.toml (in the working folder, or the file named by
+HYBRID_CONFIG), then the defaults below. Frozen: passed down, never changed.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from hybrid.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit. HYBRID_ES_URL sets `es_url`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="HYBRID_", frozen=True, extra="forbid")
+
+    es_url: str | None = Field(None, description="Elasticsearch address; empty: the embedded engine")
+    es_api_key: SecretStr | None = Field(None, description="API key for Elasticsearch")
+    es_username: str | None = Field(None, description="user name for Elasticsearch")
+    es_password: SecretStr | None = Field(None, description="password for Elasticsearch")
+    es_ca_certs: Path | None = Field(None, description="CA bundle for https")
+    es_timeout_s: float = Field(10.0, gt=0, description="seconds to wait for a search or a write")
+    es_archive: Path | None = Field(None, description="a downloaded Elasticsearch zip for `hybrid up`")
+    es_heap: str = Field("512m", pattern=r"^\d+[mg]$", description="heap of the embedded Elasticsearch")
+    redis_url: str | None = Field(None, description="Celery broker; empty: the embedded Redis")
+    node: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the embedded engine")
+    data_dir: Path = Field(
+        default_factory=lambda: user_cache_path("hybrid", appauthor=False),
+        description="embedded engines, unpacked archives, converted models",
+    )
+    index: str | None = Field(None, description="the index searched when a request names none")
+    media_root: Path | None = Field(None, description="folder of product pictures; empty: as indexed")
+    text_encoder: str = Field("minilm", description="encoder of the text signal")
+    image_encoder: str = Field("efficientnet-lite0", description="encoder of the image signal")
+    batch_size: int = Field(128, ge=1, le=256, description="products in one task")
+    depth: int = Field(200, ge=10, le=1000, description="candidates taken from each signal")
+    threads: int = Field(0, ge=0, description="inference threads of a process; 0: all cores")
+    visibility_timeout_s: int = Field(300, ge=30, description="seconds until an unacknowledged task returns")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = Path(os.environ.get("HYBRID_CONFIG", "hybrid.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        UsageError: a setting has a value that cannot be used; names the setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {name}: {first['msg']} (HYBRID_{name.upper()} or hybrid.toml)") from error
