@@ -102,6 +102,52 @@ def _scalars(value: Any) -> Iterator[Any]:
         yield value
 
 
+@dataclass(frozen=True, slots=True)
+class VectorSignal:
+    """A vector signal of an index: which encoder filled it. `encoder` is a registry spec."""
+
+    encoder: str
+    version: str
+    dims: int
+
+
+@dataclass(frozen=True)
+class IndexProfile:
+    """What the layer knows of an index that it made; stored in the mapping's `_meta.hybrid`.
+
+    index is the name that people use (an alias); media_root the folder of the product pictures.
+    """
+
+    index: str
+    fields: FieldMap
+    signals: Mapping[str, VectorSignal]
+    language: str
+    analysis: str
+    media_root: str | None = None
+    shards: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fields": self.fields.to_json(),
+            "signals": {name: asdict(signal) for name, signal in self.signals.items()},
+            "language": self.language,
+            "analysis": self.analysis,
+            "media_root": self.media_root,
+        }
+
+    @classmethod
+    def from_json(cls, index: str, data: Mapping[str, Any], shards: int = 1) -> IndexProfile:
+        return cls(
+            index=index,
+            fields=FieldMap.from_json(data["fields"]),
+            signals={name: VectorSignal(**signal) for name, signal in data["signals"].items()},
+            language=data["language"],
+            analysis=data["analysis"],
+            media_root=data.get("media_root"),
+            shards=shards,
+        )
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """Turns texts or pictures into unit vectors. Loads its model on first use, not on construction.

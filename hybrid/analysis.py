@@ -1,0 +1,219 @@
+"""Text analysis in Python, so that a term means the same on every cluster.
+
+Free clusters, managed ones and the embedded engine differ in the analyzers they carry. The layer therefore
+analyses product texts and queries itself (Snowball stemmers, jieba for Chinese, part numbers kept whole and
+split, accents folded) and stores space-separated terms in fields with the built-in `whitespace` analyzer.
+
+Words of the language's own script are stemmed; Chinese is segmented whatever the language; so one catalogue
+may mix English and Chinese and a query in either finds its products.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import es_mappings
+from hybrid.errors import UsageError
+
+#: Stored in `hybrid.meta`; products analysed by another version are analysed anew.
+ANALYSIS_VERSION = "1"
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_KANA_HANGUL = "\u3040-\u30ff\uac00-\ud7af"
+# A Chinese run, a run of kana or hangul, or a word: letters and digits joined by single inner marks, so that
+# a part number (dv7-1211ea, 006R90321, 0.5/4) stays one word until it is split below.
+_TOKEN = re.compile(
+    rf"(?P<han>[{_HAN}]+)|(?P<cjk>[{_KANA_HANGUL}]+)"
+    rf"|(?P<word>[^\W_{_HAN}{_KANA_HANGUL}]+(?:[-_./'’+&][^\W_{_HAN}{_KANA_HANGUL}]+)*)"
+)
+_PART = re.compile(r"[^\W_]+")
+_DECIMAL = re.compile(r"\d+[.]\d+")
+_HAN_CHAR = re.compile(rf"[{_HAN}]")
+_MAX_TERM = 64  # characters; longer words are cut: nobody types them, and they would bloat the dictionary
+
+
+class Term(NamedTuple):
+    """One term of a text and the slice of the text that it came from."""
+
+    text: str
+    start: int
+    end: int
+
+
+def languages() -> list[str]:
+    """Codes of the languages that have a stemmer here."""
+    return sorted(es_mappings.load("languages"))
+
+
+def analyse(text: str, language: str = "en") -> Iterator[Term]:
+    """The terms of a text in order, with their offsets.
+
+    A compound such as `dv7-1211ea` gives itself without marks (`dv71211ea`) and each of its parts.
+
+    Raises:
+        UsageError: no stemmer for that language.
+    """
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        if match.lastgroup == "han":
+            yield from _segment_chinese(match.group(), start)
+        elif match.lastgroup == "cjk":
+            yield from _bigrams(match.group(), start)
+        else:
+            yield from _words(match.group(), start, end, language)
+
+
+def terms(values: Iterable[Any], language: str = "en") -> str:
+    """Space-separated terms of several values, as stored in a `whitespace` field."""
+    return " ".join(term.text for value in values for term in analyse(_plain(value), language))
+
+
+def query_terms(text: str, language: str = "en") -> str:
+    """The same analysis for a query, each term once and in order."""
+    return " ".join(dict.fromkeys(term.text for term in analyse(text, language)))
+
+
+def is_chinese(text: str) -> bool:
+    """Whether Han characters make up most of the letters of a text."""
+    letters = [char for char in text if char.isalpha()]
+    return bool(letters) and sum(1 for char in letters if _HAN_CHAR.match(char)) * 2 > len(letters)
+
+
+def script_of(text: str) -> str:
+    """The script of most letters: "Latin", "Han", "Cyrillic", …; "" where there is no letter."""
+    counts: dict[str, int] = {}
+    for char in text:
+        if char.isalpha():
+            script = _script_of_char(char)
+            counts[script] = counts.get(script, 0) + 1
+    return max(counts, key=lambda script: counts[script]) if counts else ""
+
+
+def highlight(text: str, wanted: frozenset[str], language: str = "en") -> str | None:
+    """HTML-escaped text with <mark> around the words whose terms are wanted; None where there is none.
+
+    >>> highlight("Running shoes", frozenset({"shoe"}))
+    'Running <mark>shoes</mark>'
+    """
+    spans: list[tuple[int, int]] = []
+    for term in analyse(text, language):
+        if term.text in wanted:
+            if spans and term.start < spans[-1][1]:
+                spans[-1] = (min(spans[-1][0], term.start), max(spans[-1][1], term.end))
+            else:
+                spans.append((term.start, term.end))
+    if not spans:
+        return None
+    pieces, position = [], 0
+    for start, end in spans:
+        pieces += [html.escape(text[position:start]), "<mark>", html.escape(text[start:end]), "</mark>"]
+        position = end
+    return "".join([*pieces, html.escape(text[position:])])
+
+
+def fold(text: str) -> str:
+    """Lower case, compatibility forms unified, accents removed.
+
+    >>> fold("Café ＡＢＣ")
+    'cafe abc'
+    """
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return unicodedata.normalize("NFC", "".join(c for c in folded if unicodedata.category(c) != "Mn"))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return ""  # "true" says nothing without its field's name
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _words(word: str, start: int, end: int, language: str) -> Iterator[Term]:
+    if _DECIMAL.fullmatch(word):  # 43.2 is one number, not the part number 432
+        yield Term(word, start, end)
+        return
+    parts = [(m.group(), start + m.start(), start + m.end()) for m in _PART.finditer(word)]
+    if len(parts) > 1:
+        if len(parts) == 2 and parts[1][0].lower() in {"s", "t", "re", "ll", "ve"} and word[len(parts[0][0])] in "'’":
+            parts = parts[:1]  # the possessive and short forms: shop's -> shop
+        else:
+            joined = "".join(part for part, _, _ in parts)
+            if any(char.isdigit() for char in joined) or len(parts) <= 3:
+                yield Term(fold(joined)[:_MAX_TERM], start, end)
+    for part, part_start, part_end in parts:
+        yield Term(_stem(part, language)[:_MAX_TERM], part_start, part_end)
+
+
+@lru_cache(maxsize=200_000)
+def _stem(word: str, language: str) -> str:
+    folded = fold(word)
+    if any(char.isdigit() for char in folded):
+        return folded
+    return str(_stemmer(language).stemWord(folded))
+
+
+@lru_cache(maxsize=32)
+def _stemmer(language: str) -> Any:
+    import snowballstemmer  # uses the C stemmers of PyStemmer where they are installed
+
+    known = es_mappings.load("languages")
+    if language not in known:
+        raise UsageError(f"no text analysis for language {language!r}; known: {', '.join(sorted(known))}")
+    return snowballstemmer.stemmer(known[language]["stemmer"])
+
+
+def _segment_chinese(run: str, offset: int) -> Iterator[Term]:
+    simplified = _to_simplified(run)
+    if len(simplified) != len(run):  # a phrase rule changed the length: offsets must still fit
+        simplified = "".join(_to_simplified(char)[:1] or char for char in run)
+    for word, start, end in _jieba().tokenize(simplified, mode="search"):
+        yield Term(word, offset + start, offset + end)
+
+
+def _bigrams(run: str, offset: int) -> Iterator[Term]:
+    folded = run
+    if len(folded) == 1:
+        yield Term(folded, offset, offset + 1)
+    for index in range(len(folded) - 1):
+        yield Term(folded[index : index + 2], offset + index, offset + index + 2)
+
+
+@lru_cache(maxsize=100_000)
+def _to_simplified(text: str) -> str:
+    return str(_converter().convert(text))
+
+
+@lru_cache(maxsize=1)
+def _converter() -> Any:
+    import opencc
+
+    return opencc.OpenCC("t2s")
+
+
+@lru_cache(maxsize=1)
+def _jieba() -> Any:
+    # Loaded at the first Chinese text only: its dictionary takes about a second and 100 MB.
+    import logging
+
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
+    tokenizer = jieba.Tokenizer()
+    tokenizer.initialize()
+    return tokenizer
+
+
+@lru_cache(maxsize=20_000)
+def _script_of_char(char: str) -> str:
+    if _HAN_CHAR.match(char):
+        return "Han"
+    name = unicodedata.name(char, "")
+    return name.split(" ", 1)[0].capitalize() if name else ""

@@ -1,0 +1,151 @@
+"""Connecting, and turning the client's exceptions into Hybrid's error tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import elastic_transport
+from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import ConnectionError as EsConnectionError
+from elasticsearch.serializer import OrjsonSerializer
+
+from hybrid.errors import (
+    ClusterError,
+    ClusterUnreachableError,
+    IndexMissingError,
+    UsageError,
+    WriteBlockedError,
+)
+from hybrid.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this cluster can do. Probed once, never assumed."""
+
+    version: tuple[int, ...]
+
+    @property
+    def base64_vectors(self) -> bool:
+        """Whether vectors may be sent as base64 of big-endian float32 (a quarter of the bytes of JSON)."""
+        return self.version >= (9, 3)
+
+    @property
+    def version_text(self) -> str:
+        return ".".join(map(str, self.version))
+
+
+def connect(settings: Settings, url: str) -> Elasticsearch:
+    """A client for `url`. Does not talk to the cluster yet.
+
+    Raises:
+        UsageError: the address or the credentials cannot be used.
+    """
+    options: dict[str, Any] = {
+        "request_timeout": settings.es_timeout_s,
+        "serializers": {"application/json": OrjsonSerializer()},
+        "retry_on_timeout": False,
+        "max_retries": 2,
+    }
+    if settings.es_api_key:
+        options["api_key"] = settings.es_api_key.get_secret_value()
+    elif settings.es_username and settings.es_password:
+        options["basic_auth"] = (settings.es_username, settings.es_password.get_secret_value())
+    if settings.es_ca_certs:
+        options["ca_certs"] = str(settings.es_ca_certs)
+    try:
+        return Elasticsearch(url, **options)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"cannot use {safe_url(url)} as an Elasticsearch address: {error}") from error
+
+
+def safe_url(url: str) -> str:
+    """The address without user name and password, fit for a log line."""
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
+
+
+def capabilities(client: Elasticsearch) -> Capabilities:
+    """Probe the cluster.
+
+    Raises:
+        ClusterUnreachableError: nobody answers.
+        ClusterError: it answers with an error.
+    """
+    with translated():
+        try:
+            number = str(client.info()["version"]["number"])
+        except ApiError as error:
+            # The minimal distribution has no `GET /`; the node API is always there.
+            if error.meta.status not in (400, 404, 405):
+                raise
+            nodes = client.nodes.info(node_id="_local", filter_path="nodes.*.version")["nodes"]
+            number = str(next(iter(nodes.values()))["version"])
+    digits = number.split("-", 1)[0].split(".")
+    return Capabilities(version=tuple(int(part) for part in digits))
+
+
+@contextmanager
+def translated(index: str | None = None) -> Iterator[None]:
+    """Re-raise the client's exceptions as Hybrid errors of one line."""
+    try:
+        yield
+    except EsConnectionError as error:
+        raise ClusterUnreachableError(
+            f"Elasticsearch does not answer ({_short(error)}); check HYBRID_ES_URL, or start the embedded "
+            "engine with `hybrid up`"
+        ) from error
+    except ApiError as error:
+        raise translate(error, index) from error
+    except elastic_transport.TransportError as error:
+        raise ClusterError(f"Elasticsearch: {_short(error)}") from error
+
+
+def translate(error: ApiError, index: str | None = None) -> ClusterError | IndexMissingError | WriteBlockedError:
+    """The Hybrid error that says what an answer of the cluster means."""
+    kind, reason = error_reason(error.body)
+    name = index or "the index"
+    if kind == "index_not_found_exception":
+        return IndexMissingError(f"there is no index {name!r}; `hybrid index FILE --index NAME` makes one")
+    if kind == "cluster_block_exception":
+        return write_blocked(name, reason)
+    if error.meta.status in (401, 403):
+        return ClusterError(
+            f"Elasticsearch refuses access ({error.meta.status}: {reason}); check HYBRID_ES_API_KEY, or "
+            "HYBRID_ES_USERNAME and HYBRID_ES_PASSWORD"
+        )
+    return ClusterError(f"Elasticsearch answered {error.meta.status} {kind}: {reason}")
+
+
+def write_blocked(name: str, reason: str) -> WriteBlockedError:
+    """One line for a refused write, with the way out."""
+    if "flood" in reason or "disk usage exceeded" in reason or "read-only-allow-delete" in reason:
+        return WriteBlockedError(
+            f"Elasticsearch has blocked writes to {name}: the disk is over its flood-stage watermark; free "
+            "space or raise the watermark, then run the same command again (what was written stays)"
+        )
+    return WriteBlockedError(
+        f"Elasticsearch has blocked writes to {name} ({reason}); remove the index block, then run the same "
+        "command again (what was written stays)"
+    )
+
+
+def error_reason(body: Any) -> tuple[str, str]:
+    """(type, reason) of an error body, of whatever shape it comes in."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        causes = error.get("root_cause") or [error]
+        cause = causes[0] if isinstance(causes[0], dict) else error
+        nested = error.get("caused_by") or cause.get("caused_by") or {}
+        reason = str(cause.get("reason") or "")
+        if nested.get("reason") and str(nested["reason"]) not in reason:
+            reason = f"{reason} ({nested['reason']})"
+        return str(cause.get("type") or error.get("type") or "error"), reason
+    return "error", str(error)
+
+
+def _short(error: Exception) -> str:
+    return str(getattr(error, "message", error)).split("\n", 1)[0][:200]
