@@ -27,28 +27,28 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HYBRID_", frozen=True, extra="forbid")
 
-    es_url: str | None = Field(None, description="Elasticsearch address; empty: the embedded engine")
-    es_api_key: SecretStr | None = Field(None, description="API key for Elasticsearch")
-    es_username: str | None = Field(None, description="user name for Elasticsearch")
-    es_password: SecretStr | None = Field(None, description="password for Elasticsearch")
-    es_ca_certs: Path | None = Field(None, description="CA bundle for https")
-    es_timeout_s: float = Field(10.0, gt=0, description="seconds to wait for a search or a write")
-    es_archive: Path | None = Field(None, description="a downloaded Elasticsearch zip for `hybrid up`")
-    es_heap: str = Field("512m", pattern=r"^\d+[mg]$", description="heap of the embedded Elasticsearch")
-    redis_url: str | None = Field(None, description="Celery broker; empty: the embedded Redis")
-    node: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the embedded engine")
+    es_url: str | None = Field(default=None, description="Elasticsearch address; empty: the embedded engine")
+    es_api_key: SecretStr | None = Field(default=None, description="API key for Elasticsearch")
+    es_username: str | None = Field(default=None, description="user name for Elasticsearch")
+    es_password: SecretStr | None = Field(default=None, description="password for Elasticsearch")
+    es_ca_certs: Path | None = Field(default=None, description="CA bundle for https")
+    es_timeout_s: float = Field(default=10.0, gt=0, description="seconds to wait for a search or a write")
+    es_archive: Path | None = Field(default=None, description="a downloaded Elasticsearch zip for `hybrid up`")
+    es_heap: str = Field(default="512m", pattern=r"^\d+[mg]$", description="heap of the embedded Elasticsearch")
+    redis_url: str | None = Field(default=None, description="Celery broker; empty: the embedded Redis")
+    node: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the embedded engine")
     data_dir: Path = Field(
         default_factory=lambda: user_cache_path("hybrid", appauthor=False),
         description="embedded engines, unpacked archives, converted models",
     )
-    index: str | None = Field(None, description="the index searched when a request names none")
-    media_root: Path | None = Field(None, description="folder of product pictures; empty: as indexed")
-    text_encoder: str = Field("minilm", description="encoder of the text signal")
-    image_encoder: str = Field("efficientnet-lite0", description="encoder of the image signal")
-    batch_size: int = Field(128, ge=1, le=256, description="products in one task")
-    depth: int = Field(200, ge=10, le=1000, description="candidates taken from each signal")
-    threads: int = Field(0, ge=0, description="inference threads of a process; 0: all cores")
-    visibility_timeout_s: int = Field(300, ge=30, description="seconds until an unacknowledged task returns")
+    index: str | None = Field(default=None, description="the index searched when a request names none")
+    media_root: Path | None = Field(default=None, description="folder of product pictures; empty: as indexed")
+    text_encoder: str = Field(default="minilm", description="encoder of the text signal")
+    image_encoder: str = Field(default="efficientnet-lite0", description="encoder of the image signal")
+    batch_size: int = Field(default=128, ge=1, le=256, description="products in one task")
+    depth: int = Field(default=200, ge=10, le=1000, description="candidates taken from each signal")
+    threads: int = Field(default=0, ge=0, description="inference threads of a process; 0: all cores")
+    visibility_timeout_s: int = Field(default=300, ge=30, description="seconds until an unacknowledged task returns")
 
     @classmethod
     def settings_customise_sources(

@@ -1,1 +1,110 @@
+"""The Flask layer: `create_app()` for gunicorn (`gunicorn "web:create_app()"`), and for tests."""
 
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from hybrid.errors import HybridError, UsageError
+from web.services import ServicesLike
+
+log = logging.getLogger("hybrid.web")
+
+#: A picture of 10 MB as a data URL (base64 adds a third), and room for the other fields.
+MAX_BODY_BYTES = 14 * 1024 * 1024
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: http: data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: Other characters from a caller could forge a log line.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def create_app(services: ServicesLike | None = None) -> Flask:
+    """The WSGI app. Without `services`, those that the settings of this process describe."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # The page keeps a photo in a hidden field where the browser runs no script.
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["hybrid"] = services if services is not None else _build_services()
+
+    from web.api import api
+    from web.page import page
+
+    app.register_blueprint(api)
+    app.register_blueprint(page)
+    app.register_error_handler(Exception, _on_error)
+    app.before_request(_name_request)
+    app.after_request(_finish)
+    return app
+
+
+def _build_services() -> ServicesLike:
+    # Here, not above: tests bring their own services, and then the core's clients need not load.
+    from hybrid.wiring import build_services
+
+    return build_services()
+
+
+def _name_request() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _finish(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = g.get("request_id", "-")
+    return response
+
+
+def _on_error(error: Exception) -> Any:
+    """The one place where errors become answers: JSON everywhere, the page itself on the page."""
+    from web.page import error_page
+
+    status, kind, reason = _describe(error)
+    if request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):
+        return error_page(status, kind, reason), status
+    response = jsonify({"error": {"type": kind, "reason": reason}})
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+    return response, status
+
+
+def _describe(error: Exception) -> tuple[int, str, str]:
+    """HTTP status, type and reason of an error; what is not foreseen is logged and kept private."""
+    if isinstance(error, HybridError):
+        if not isinstance(error, UsageError):
+            log.warning("%s %s: %s", g.get("request_id", "-"), type(error).__name__, error)
+        return error.http_status, type(error).__name__, str(error)
+    if isinstance(error, HTTPException) and error.code is not None:
+        return error.code, type(error).__name__, _short(error)
+    log.error("%s unexpected error", g.get("request_id", "-"), exc_info=error)
+    return 500, "InternalError", "something went wrong; the log has it under this answer's X-Request-Id"
+
+
+def _short(error: HTTPException) -> str:
+    if error.description == type(error).description or not error.description:
+        return {
+            404: "nothing at this address",
+            405: f"{request.method} is not allowed here",
+            413: "the request is larger than 10 MB; send a smaller picture",
+        }.get(error.code or 0, error.name)
+    return error.description

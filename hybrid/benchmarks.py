@@ -1,0 +1,61 @@
+"""`hybrid bench`: figures of this machine, each against its baseline in the same run."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from hybrid.catalogue import open_catalogue
+from hybrid.contracts import Product, SearchRequest
+from hybrid.documents import text_input
+from hybrid.errors import UsageError
+from hybrid.evaluation import read_judgments
+from hybrid.fields import guess_fields
+from hybrid.wiring import Services
+
+_ROUNDS = 5
+
+
+def encoding(services: Services, file: Path, limit: int) -> dict[str, Any]:
+    """Text encoding of a catalogue's products against stock PyTorch; see hybrid.encoders.bench."""
+    from hybrid.encoders.bench import benchmark
+
+    with open_catalogue(file) as catalogue:
+        fields = guess_fields(catalogue.sample())
+    with open_catalogue(file) as catalogue:
+        rows = [row for row in catalogue.rows(fields.roles["id"]) if isinstance(row, Product)]
+    chosen = random.Random(0).sample(rows, min(limit, len(rows)))
+    encoder = services.encoder(services.settings.text_encoder)
+    texts = [text_input(row.source, fields, encoder) for row in chosen]
+    return benchmark(services.settings.text_encoder, [text for text in texts if text], services.settings)
+
+
+def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]:
+    """Search with cached query vectors: `fixed` against its BM25 and kNN parts alone, interleaved.
+
+    Times are whole searches, milliseconds, medians over the queries of the medians over the rounds;
+    `ratio` is fixed over the slower of its parts.
+    """
+    judged = read_judgments(judgments)
+    if judged.kind != "text":
+        raise UsageError("bench search takes text queries")
+    systems = ("bm25", "text", "fixed")
+    times: dict[str, dict[str, list[float]]] = {system: {} for system in systems}
+    for turn in range(_ROUNDS + 1):
+        for query in judged.ratings:
+            for system in systems:
+                request = SearchRequest(index=index, q=query, system=system, size=10, facets=())
+                started = time.perf_counter()
+                services.searcher.search(request)
+                if turn:  # the first round warms the caches
+                    taken = (time.perf_counter() - started) * 1000
+                    times[system].setdefault(query, []).append(taken)
+    p50 = {system: median(median(taken) for taken in times[system].values()) for system in systems}
+    return {
+        "queries": len(judged.ratings),
+        **{f"{system}_p50_ms": round(value, 2) for system, value in p50.items()},
+        "ratio": round(p50["fixed"] / max(p50["bm25"], p50["text"]), 3),
+    }

@@ -1,0 +1,462 @@
+"""The `hybrid` command. Parses, calls one function, shows the answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hybrid.errors import HybridError, UsageError
+from hybrid.settings import load_settings
+
+if TYPE_CHECKING:
+    from hybrid.wiring import Services
+
+app = typer.Typer(
+    name="hybrid",
+    help="Multimodal search for the Elasticsearch that a shop already runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
+Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]
+
+
+def main() -> None:
+    """Entry point: errors are one line on stderr; exit code 0 done, 1 failed, 2 used wrongly."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for chatty in ("elastic_transport", "celery", "jieba"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    try:
+        app()
+    except HybridError as error:
+        print(f"hybrid: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("hybrid: interrupted; what was written stays, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+# -- the embedded engine ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    node: Node = None,
+    version: Annotated[str | None, typer.Option(help="Elasticsearch version: 8, 9, or exact.")] = None,
+    json: Json = False,
+) -> None:
+    """Start the embedded Elasticsearch and Redis. Example: hybrid up --version 8"""
+    from hybrid import node as engine
+
+    _show_node(engine.up(load_settings(), name=node, version=version, on_step=_say), json)
+
+
+@app.command()
+def down(
+    node: Node = None,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Delete its data as well.")] = False,
+    json: Json = False,
+) -> None:
+    """Stop the embedded engine. Example: hybrid down --wipe"""
+    from hybrid import node as engine
+
+    _show_node(engine.down(load_settings(), name=node, wipe=wipe), json)
+
+
+@app.command()
+def status(node: Node = None, json: Json = False) -> None:
+    """Addresses, process ids and logs of the embedded engine. Example: hybrid status --json"""
+    from hybrid import node as engine
+
+    _show_node(engine.status(load_settings(), name=node), json)
+
+
+def _show_node(found: Any, as_json: bool) -> None:
+    data = found.to_json()
+    if as_json:
+        _print_json(data)
+        return
+    for key, value in data.items():
+        print(f"{key:<14} {value if value is not None else '-'}")
+
+
+# -- ingest ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def index(
+    file: Annotated[Path, typer.Argument(help="NDJSON, JSON array, CSV or TSV; plain or .gz.")],
+    index: Index,
+    map: Annotated[
+        str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")
+    ] = None,
+    signals: Annotated[str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")] = None,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")] = 0,
+    language: Annotated[str, typer.Option(help="Language of the words; Chinese is always understood beside it.")] = "en",
+    media: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; the catalogue's own folder if not given.")
+    ] = None,
+    rejects: Annotated[Path | None, typer.Option(help="File for rows that cannot be taken.")] = None,
+    json: Json = False,
+) -> None:
+    """Index a catalogue, with vectors; only what changed is written and encoded.
+
+    Example: hybrid index products.ndjson.gz --index shop --map title=name,brand=maker --workers 2
+    """
+    from hybrid import jobs
+
+    services = _services()
+    chosen = [name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None
+    plan = jobs.plan_index(services, file, index, map, chosen, language, media)
+    if not json:
+        _show_plan(plan)
+    with _progress() as show:
+        report = jobs.run_index(services, plan, workers, show, rejects)
+    if json:
+        _print_json(report.to_json())
+    else:
+        _show_report(report)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _show_plan(plan: Any) -> None:
+    from rich.table import Table
+
+    from hybrid.fields import describe
+
+    table = Table("role", "fields", "example", title=f"How {plan.path.name} is read (change it with --map)")
+    for role, fields, example in describe(plan.profile.fields, plan.sample):
+        table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
+    _console().print(table)
+    for note in plan.notes:
+        _say(note)
+
+
+def _show_report(report: Any) -> None:
+    from hybrid.jobs import summary_counts
+
+    print(
+        f"{report.index}: {report.read:,} read, {report.written:,} written, {report.unchanged:,} unchanged, "
+        f"{report.encoded:,} encoded ({', '.join(report.signals)}) in {report.seconds:,.1f} s"
+    )
+    if report.rejects:
+        print(f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; see {report.rejects_file}")
+    if report.failed:
+        print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; tried again next time")
+
+
+class _progress:
+    """A live bar on stderr: rows read, products encoded, rate, remaining time, failures."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description:<7}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=_console(),
+        )
+        self._read: Any = None
+        self._encode: Any = None
+        self._started: float | None = None
+        self._base = 0
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        self._read = self._bar.add_task("read", total=None, detail="")
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _show(self, progress: Any) -> None:
+        import time
+
+        detail = f"{progress.read:,} rows, {progress.unchanged:,} unchanged"
+        if progress.rejected:
+            detail += f", {progress.rejected:,} rejected"
+        self._bar.update(self._read, total=progress.size or None, completed=progress.position, detail=detail)
+        if not progress.to_encode:
+            return
+        if self._encode is None:
+            self._encode = self._bar.add_task("encode", total=progress.to_encode, detail="")
+            self._started, self._base = time.monotonic(), progress.done
+        seconds = time.monotonic() - (self._started or 0.0)
+        rate = (progress.done - self._base) / seconds if seconds > 0.5 else 0.0
+        detail = f"{progress.done:,} of {progress.to_encode:,} products, {rate:,.0f}/s, {progress.failed:,} failed"
+        self._bar.update(self._encode, total=progress.to_encode, completed=progress.done, detail=detail)
+
+
+# -- search ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Words; may be empty beside --image.")] = "",
+    index: Annotated[str | None, typer.Option("--index", help="Name of the index.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A photo to search by.")] = None,
+    weights: Annotated[str | None, typer.Option(help="e.g. text=.6,lexical=.4")] = None,
+    system: Annotated[str | None, typer.Option(help="bm25, text, image, rrf or fixed.")] = None,
+    filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
+    size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    page: Annotated[int, typer.Option(min=1)] = 1,
+    explain: Annotated[bool, typer.Option("--explain", help="What each signal gave each hit.")] = False,
+    json: Json = False,
+) -> None:
+    """Search an index. Example: hybrid search "quiet mouse for travelling" --index shop --explain"""
+    from hybrid.contracts import SearchRequest
+
+    services = _services()
+    request = SearchRequest(
+        index=_index_name(services, index),
+        q=query,
+        image=_read_image(image),
+        filters=_filters(filter or []),
+        weights=_weights(weights),
+        system=system,
+        size=size,
+        page=page,
+        explain=explain,
+    )
+    answer = services.searcher.search(request)
+    if json:
+        _print_json(answer.to_json())
+        return
+    fields = services.searcher.profile(request.index).fields
+    for rank, hit in enumerate(answer.hits, (page - 1) * size + 1):
+        print(f"{rank:>3}. {hit.score:.4f}  {hit.id}  {_title(hit.source, fields)}")
+        if explain:
+            for name, part in hit.signals.items():
+                raw = "no vector" if part.raw is None else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
+                print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
+    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
+    print(f"{answer.total:,} found ({answer.total_counts}); {answer.system}: {shown}; {answer.took_ms:.0f} ms")
+    for note in answer.notes:
+        print(f"note: {note}")
+    for part in answer.degraded:
+        print(f"degraded: {part.part}: {part.reason}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    index: Index,
+    judgments: Annotated[Path, typer.Option(help="CSV: query,docid,rating, or image,docid,rating for photos.")],
+    systems: Annotated[str, typer.Option(help="Systems to compare.")] = "bm25,text,rrf,fixed",
+    json: Json = False,
+) -> None:
+    """Quality and speed of the systems on judged queries.
+
+    Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed
+    """
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from hybrid import evaluation
+    from hybrid.contracts import SYSTEMS
+
+    chosen = [name.strip() for name in systems.split(",") if name.strip()]
+    for name in chosen:
+        if name not in SYSTEMS:
+            raise UsageError(f"no system {name!r}; known: {', '.join(SYSTEMS)}")
+    if not chosen:
+        raise UsageError(f"no systems to compare; known: {', '.join(SYSTEMS)}")
+    judged = evaluation.read_judgments(judgments)
+    services = _services()
+    services.searcher.profile(index)
+    with Progress(console=_console(), transient=True) as bar:
+        task = bar.add_task("queries", total=len(judged.ratings) * len(chosen))
+        result = evaluation.evaluate(
+            services.searcher.search, index, judged, chosen, lambda: bar.advance(task)
+        )
+    if json:
+        _print_json(result)
+        return
+    columns = [name for name in next(iter(result["systems"].values())) if name != "degraded"]
+    table = Table("system", *columns)
+    for name, values in result["systems"].items():
+        table.add_row(name, *(f"{values[column]:.4g}" for column in columns))
+    _console(stderr=False).print(table)
+    print(f"{result['queries']} queries with a relevant product; judged@10 {result['judged_at_10']:.2f}")
+    for name, values in result["systems"].items():
+        if values["degraded"]:
+            print(f"{name}: {values['degraded']} answers degraded", file=sys.stderr)
+
+
+# -- processes -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def worker(
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that encode.")] = 1,
+) -> None:
+    """Run a Celery worker until stopped. Example: hybrid worker --processes 2"""
+    from hybrid import jobs
+
+    services = _services()
+    environment = jobs.worker_environment(services.settings, processes)
+    environment |= {"HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
+    command = jobs.worker_command(processes)
+    os.execve(command[0], command, environment)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    processes: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Searches at once in a process.")] = 8,
+) -> None:
+    """Serve the search page and the API until stopped. Example: hybrid serve --port 8080"""
+    services = _services()
+    environment = {**os.environ, "HYBRID_ES_URL": services.es_url}
+    command = serve_command(host, port, processes, threads)
+    os.execve(command[0], command, environment)
+
+
+def serve_command(host: str, port: int, processes: int, threads: int) -> list[str]:
+    """The command line of the web server."""
+    return [
+        sys.executable, "-m", "gunicorn", "web:create_app()", "--bind", f"{host}:{port}",
+        "--workers", str(processes), "--worker-class", "gthread", "--threads", str(threads),
+        "--timeout", "60", "--access-logfile", "-",
+    ]  # fmt: skip
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Do it all, show a few searches, and stop again.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page; another if taken.")] = 8000,
+) -> None:
+    """Everything on this machine: engine, broker, worker, page, with the sample catalogue.
+
+    Example: hybrid demo --once
+    """
+    from hybrid import demo as show
+
+    show.run(load_settings(), once=once, port=port, say=_say, progress=_progress)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="encode or search")],
+    file: Annotated[Path | None, typer.Option(help="encode: a catalogue whose texts are encoded.")] = None,
+    index: Annotated[str | None, typer.Option("--index", help="search: the index to search.")] = None,
+    judgments: Annotated[Path | None, typer.Option(help="search: CSV whose queries are asked.")] = None,
+    limit: Annotated[int, typer.Option(min=10, help="encode: texts.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Speed on this machine: encoding against stock PyTorch, or search against its parts.
+
+    Example: hybrid bench encode --file products.ndjson.gz
+    """
+    from hybrid import benchmarks
+
+    services = _services()
+    if what == "encode" and file:
+        result = benchmarks.encoding(services, file, limit)
+    elif what == "search" and index and judgments:
+        result = benchmarks.searching(services, index, judgments)
+    else:
+        raise UsageError("use `hybrid bench encode --file FILE` or `hybrid bench search --index NAME --judgments FILE`")
+    if json:
+        _print_json(result)
+        return
+    for key, value in result.items():
+        print(f"{key:<28} {value:.4g}" if isinstance(value, float) else f"{key:<28} {value}")
+
+
+# -- helpers ---------------------------------------------------------------------------------------------------
+
+
+def _services() -> Services:
+    from hybrid.wiring import build_services
+
+    return build_services()
+
+
+def _index_name(services: Services, given: str | None) -> str:
+    name = given or services.settings.index
+    if name:
+        return name
+    found = services.searcher.indices()
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(f"name the index with --index; there are: {', '.join(found) or 'none yet (hybrid index FILE --index NAME)'}")
+
+
+def _read_image(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read photo {path}: {error.strerror}") from error
+
+
+def _weights(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    weights: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, number = pair.partition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            raise UsageError(f"weights: {pair!r}; write them as text=.6,lexical=.4") from None
+    return weights
+
+
+def _filters(pairs: list[str]) -> dict[str, Any]:
+    filters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"filter {pair!r}; write it as field=value")
+        filters.setdefault(name, []).append(value)
+    return filters
+
+
+def _title(source: dict[str, Any], fields: Any) -> str:
+    from hybrid.contracts import values_at
+
+    values = [str(value) for path in fields.roles.get("title", ()) for value in values_at(source, path)]
+    return " / ".join(values)[:100]
+
+
+def _print_json(data: Any) -> None:
+    import orjson
+
+    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str) + b"\n")
+    sys.stdout.flush()
+
+
+def _console(stderr: bool = True) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""`hybrid demo`: the whole product on one machine, with the sample catalogue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hybrid.contracts import SearchRequest
+from hybrid.errors import JobError, NodeError
+from hybrid.settings import Settings
+
+INDEX = "sample"
+_QUERIES = ("something to keep me dry in a downpour", "red striped dress", "无线耳机")
+
+
+def run(
+    settings: Settings, *, once: bool, port: int, say: Callable[[str], None], progress: Callable[[], Any]
+) -> None:
+    """Engine, broker, sample catalogue, worker, page. Returns when stopped; with `once`, when all was shown.
+
+    Raises:
+        NodeError, JobError: a part did not start; the message names its log.
+    """
+    from hybrid import jobs, node
+    from hybrid.cli import serve_command
+    from hybrid.sample import write_sample
+    from hybrid.wiring import Services
+
+    # A polite kill ends the demo as Ctrl-C does: everything that it started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with ExitStack() as stack:
+        before = node.status(settings)
+        started = node.up(settings, on_step=say)
+        if not before.running:
+            stack.callback(lambda: (say("stopping the engine"), node.down(settings)))
+        services = Services(settings)
+        folder = settings.data_dir / "sample"
+        say("drawing the sample catalogue")
+        paths = write_sample(folder)
+        environment = {
+            **os.environ,
+            "HYBRID_ES_URL": services.es_url,
+            "HYBRID_REDIS_URL": services.redis_url,
+            "HYBRID_INDEX": INDEX,
+        }
+        plan = jobs.plan_index(services, paths.products, INDEX)
+        with progress() as show:
+            report = jobs.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
+        say(
+            f"{report.read} products: {report.encoded} encoded, {report.unchanged} unchanged "
+            f"({', '.join(report.signals)}) in {report.seconds:.0f} s"
+        )
+        logs = settings.data_dir / "logs"
+        worker = _spawn(jobs.worker_command(1), environment, logs / "demo-worker.log", stack)
+        port = _free(port)
+        url = f"http://127.0.0.1:{port}/"
+        web = _spawn(serve_command("127.0.0.1", port, 1, 8), environment, logs / "demo-web.log", stack)
+        _wait_for(f"{url}readyz", web, logs / "demo-web.log")
+        for query in _QUERIES:
+            answer = services.searcher.search(SearchRequest(index=INDEX, q=query, size=1))
+            if answer.hits:
+                say(f"  {query}  ->  {answer.hits[0].source['name']} ({answer.hits[0].source['name_zh']})")
+        print(f"search page: {url}", flush=True)
+        if once:
+            return
+        say(f"logs: {started.es_log.parent} and {logs}; Ctrl-C stops everything")
+        while web.poll() is None:
+            if worker.poll() is not None:
+                raise JobError(f"the worker ended; see {logs / 'demo-worker.log'}")
+            time.sleep(1)
+        raise NodeError(f"the page's server ended; see {logs / 'demo-web.log'}")
+
+
+def _spawn(command: list[str], environment: dict[str, str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    stack.callback(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise NodeError(f"the page does not answer at {url}; see {log}")
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,109 @@
+"""From a catalogue row to an index document: terms, completions, and what each signal is made of. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hybrid import analysis
+from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
+from hybrid.errors import MediaError
+from hybrid.fields import expand
+
+#: `hybrid.terms` field -> the roles whose text it holds.
+TERM_FIELDS: dict[str, tuple[str, ...]] = {
+    "title": ("title",),
+    "code": ("code",),
+    "brand": ("brand",),
+    "category": ("category", "tags"),
+    "description": ("description",),
+    "attributes": ("color", "attributes"),
+}
+_TEXT_SIGNAL_ROLES = ("title", "description")
+_MAX_SUGGESTIONS = 6  # a title is completed from any of its first words
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells whether a product changed. `source` covers the row, how it is read, and its picture file."""
+
+    source: str
+
+
+def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[Any]:
+    """Every value that plays a role, in the order of its fields."""
+    return [value for path in expand(fields.roles.get(role, ()), source) for value in values_at(source, path)]
+
+
+def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]:
+    """`hybrid.terms` of a product."""
+    found = {}
+    for name, roles in TERM_FIELDS.items():
+        values = [value for role in roles for value in role_values(source, profile.fields, role)]
+        text = analysis.terms(values, profile.language)
+        if text:
+            found[name] = text
+    return found
+
+
+def suggestions_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, Any] | None:
+    """`hybrid.suggest` of a product: its titles, completed from any of their first words."""
+    inputs: list[str] = []
+    for value in role_values(source, profile.fields, "title"):
+        words = analysis.fold(str(value)).split()
+        inputs += [" ".join(words[start:])[:60] for start in range(min(len(words), _MAX_SUGGESTIONS))]
+    unique = [text for text in dict.fromkeys(inputs) if text]
+    return {"input": unique} if unique else None
+
+
+def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) -> str:
+    """The text that the text signal encodes: titles, then descriptions, in scripts that the encoder knows."""
+    parts = []
+    for role in _TEXT_SIGNAL_ROLES:
+        for value in role_values(source, fields, role):
+            text = str(value).strip()
+            script = analysis.script_of(text)
+            if text and (encoder.scripts is None or not script or script in encoder.scripts):
+                parts.append(text)
+    return ". ".join(parts)
+
+
+def image_value(source: Mapping[str, Any], fields: FieldMap) -> str | None:
+    """The product's first picture that is a file; pictures behind URLs are not fetched yet."""
+    for value in role_values(source, fields, "image"):
+        text = str(value)
+        if not text.lower().startswith(("http://", "https://")):
+            return text
+    return None
+
+
+def content_hash(version: str, content: bytes) -> str:
+    """Identifies an encoder's input: the same hash gives the same vector."""
+    return hashlib.blake2b(version.encode() + b"\0" + content, digest_size=12).hexdigest()
+
+
+def source_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
+    """Changes with the row, with how it is read and analysed, and with its picture file on disk."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(orjson.dumps(source, option=orjson.OPT_SORT_KEYS))
+    digest.update(orjson.dumps(profile.fields.to_json(), option=orjson.OPT_SORT_KEYS))
+    digest.update(f"{profile.language} {profile.analysis}".encode())
+    image = image_value(source, profile.fields) if "image" in profile.signals else None
+    if image is not None:
+        digest.update(_file_stamp(image, profile.media_root).encode())
+    return digest.hexdigest()
+
+
+def _file_stamp(image: str, root: str | None) -> str:
+    from hybrid.media import resolve_image
+
+    try:
+        stat = resolve_image(image, Path(root) if root else None).stat()
+    except (MediaError, OSError):
+        return "missing"
+    return f"{stat.st_size} {stat.st_mtime_ns}"

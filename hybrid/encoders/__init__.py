@@ -1,0 +1,85 @@
+"""Encoders by name. Importing this, or naming an encoder, loads no model, no torch and no OpenVINO.
+
+Specs: "minilm" (texts), "minilm:f32", "efficientnet-lite0" (pictures), "toy", "toy:DIMS",
+"sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]".
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from hybrid.contracts import Encoder
+from hybrid.errors import UsageError
+from hybrid.settings import Settings
+
+__all__ = ["get_encoder", "known_encoders"]
+
+Maker = Callable[[str, str, Settings], Encoder]  # (whole spec, what follows the first colon or "", settings)
+
+
+def _toy(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.toy import Toy
+
+    return Toy(name, argument, settings)
+
+
+def _minilm(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.text import MiniLM
+
+    return MiniLM(name, argument, settings)
+
+
+def _efficientnet(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.image import EfficientNetLite0
+
+    return EfficientNetLite0(name, argument, settings)
+
+
+def _sentence_transformers(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.hub import SentenceTransformers
+
+    return SentenceTransformers(name, argument, settings)
+
+
+def _open_clip(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.hub import OpenClip
+
+    return OpenClip(name, argument, settings)
+
+
+#: What stands before the first colon of a spec -> its maker, and how the spec is written.
+REGISTRY: dict[str, tuple[Maker, str]] = {
+    "minilm": (_minilm, "minilm"),
+    "efficientnet-lite0": (_efficientnet, "efficientnet-lite0"),
+    "toy": (_toy, "toy[:DIMS]"),
+    "sentence-transformers": (_sentence_transformers, "sentence-transformers:NAME_OR_FOLDER"),
+    "open_clip": (_open_clip, "open_clip:ARCHITECTURE[:WEIGHTS]"),
+}
+
+_made: dict[tuple[object, ...], Encoder] = {}
+_lock = threading.Lock()
+
+
+def known_encoders() -> list[str]:
+    """How each known encoder is written, packaged ones first."""
+    return [written for _, written in REGISTRY.values()]
+
+
+def get_encoder(spec: str, settings: Settings) -> Encoder:
+    """The encoder of this spec: one a process, loaded on first use.
+
+    Raises:
+        UsageError: no such encoder, or an argument that it does not take.
+    """
+    spec = spec.strip()
+    # The process is part of the key: a model that was loaded before a fork is of no use after it.
+    key = (spec, settings.data_dir, settings.threads, os.getpid())
+    with _lock:
+        if key not in _made:
+            kind, _, argument = spec.partition(":")
+            if kind not in REGISTRY:
+                raise UsageError(f'no encoder "{spec}"; known: {", ".join(known_encoders())}')
+            _made[key] = REGISTRY[kind][0](spec, argument, settings)
+        return _made[key]

@@ -1,0 +1,133 @@
+"""Packaged models as torch modules, and their conversion to OpenVINO's format.
+
+Run as `python -m hybrid.encoders.convert KIND SOURCE FOLDER` by `runtime`, in a process of its own. This is
+the one module of the packaged encoders that imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+KINDS = ("minilm", "minilm-f32", "efficientnet-lite0")
+GROUP = 64  # weights that share a scale
+#: Where the 8-bit weights of "minilm" are: the second matrix of every feed-forward block and the first of
+#: the first so many blocks. Measured against all-f32: see `hybrid.encoders.text`.
+FIRST_MATRICES = 3
+
+
+class TextModule(torch.nn.Module):
+    """ids, mask (batch, tokens) int64 -> (batch, dims): BERT, mean over the mask, unit length."""
+
+    def __init__(self, bert: torch.nn.Module) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        return torch.nn.functional.normalize(mean, p=2.0, dim=1)
+
+
+class ImageModule(torch.nn.Module):
+    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, 1280): pooled features of unit length."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        # The lite models were trained on (pixel - 127) / 128, not on ImageNet's usual mean and deviation.
+        scaled = (pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0
+        pooled = self.net.extract_features(scaled).mean((2, 3))
+        return torch.nn.functional.normalize(pooled, p=2.0, dim=1)
+
+
+def torch_module(kind: str, source: Path) -> torch.nn.Module:
+    """The stock model in torch, in f32, ready for inference."""
+    module: torch.nn.Module
+    if kind.startswith("minilm"):
+        from transformers import BertModel
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        module = TextModule(BertModel.from_pretrained(source, add_pooling_layer=False, dtype=torch.float32))
+    else:
+        from efficientnet_lite_pytorch import EfficientNet
+
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+            module = ImageModule(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(source)))
+    return module.eval()
+
+
+def convert(kind: str, source: Path, folder: Path) -> None:
+    """Write model.xml and model.bin of this kind to `folder`."""
+    # See runtime._core: no reports over the network.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    example: dict[str, torch.Tensor] | torch.Tensor
+    if kind.startswith("minilm"):
+        example = {"ids": torch.randint(1, 100, (2, 7)), "mask": torch.ones(2, 7, dtype=torch.int64)}
+    else:
+        example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about shapes that stay dynamic after all
+        model = openvino.convert_model(torch_module(kind, source), example_input=example)
+    if kind == "efficientnet-lite0":
+        model.reshape([-1, 224, 224, 3])
+    if kind == "minilm":
+        counts = {"first": 0}
+
+        def chosen(rows: int, columns: int) -> bool:
+            if rows > columns:
+                counts["first"] += 1
+            return rows < columns or (rows > columns and counts["first"] <= FIRST_MATRICES)
+
+        quantise(model, chosen)
+    openvino.save_model(model, str(folder / "model.xml"), compress_to_fp16=False)
+
+
+def quantise(model: Any, chosen: Callable[[int, int], bool]) -> int:
+    """Store the chosen (rows, columns) weight matrices of an OpenVINO model as 8-bit numbers, in place.
+
+    Each GROUP of weights in a row has its own scale. OpenVINO multiplies such a matrix in 8 bits where the
+    CPU can (VNNI, AMX) and in f32 elsewhere. Matrices are visited from input to output. Returns how many.
+    """
+    from openvino import opset13 as ops
+
+    done = 0
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        constant = node.input_value(1).get_node()
+        if constant.get_type_name() != "Constant" or not node.get_attributes()["transpose_b"]:
+            continue
+        weights = np.asarray(constant.data, dtype=np.float32)
+        if weights.ndim != 2 or weights.shape[1] % GROUP or not chosen(*weights.shape):
+            continue
+        groups = weights.reshape(weights.shape[0], -1, GROUP)
+        scale = np.maximum(np.abs(groups).max(-1, keepdims=True), 1e-12) / 127.0
+        codes = (np.clip(np.round(groups / scale), -127, 127) + 128).astype(np.uint8)
+        zero = ops.convert(ops.constant(np.full(scale.shape, 128, np.uint8)), "f32")
+        back = ops.multiply(
+            ops.subtract(ops.convert(ops.constant(codes), "f32"), zero), ops.constant(scale.astype(np.float32))
+        )
+        shape = ops.constant(np.array(weights.shape, dtype=np.int64))
+        node.input(1).replace_source_output(ops.reshape(back, shape, False).output(0))
+        done += 1
+    return done
+
+
+if __name__ == "__main__":
+    convert(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,274 @@
+"""Inference on the CPU: models converted once to OpenVINO's format, and one compiled model a process.
+
+A model is converted in a child process, so that torch (600 MB) never enters a worker, and kept under
+`data_dir/models/<version>/`. Whatever goes wrong on that way ends in stock torch and a logged warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from hybrid.encoders.base import thread_count
+from hybrid.errors import EncoderError
+from hybrid.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONVERSION_TIMEOUT_S = 900
+#: One thread a stream: no waiting between threads inside a batch, and as many queries at once as there are
+#: cores. A short query takes 2-3 ms on one thread, so a second model compiled for latency is not worth its
+#: 90 MB. On big machines streams get several threads, because each has its own working memory.
+MAX_STREAMS = 16
+
+Job = tuple[Sequence[int], list[np.ndarray]]  # (rows of the result that it fills, the model's inputs)
+
+
+class ConversionFailed(RuntimeError):
+    """Trying again would not help."""
+
+
+class Graph(Protocol):
+    """A loaded model. Safe for several threads at once."""
+
+    def run(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """One batch through the model: (batch, dims) float32."""
+
+    def run_jobs(self, jobs: Iterable[Job], out: np.ndarray) -> None:
+        """Every job's result written to its rows of `out`; the dearest jobs best come first."""
+
+
+def load_graph(kind: str, source: Path, version: str, settings: Settings) -> Graph:
+    """The model of a packaged encoder, ready to run.
+
+    kind: what `convert` knows it by. source: its weights. version: the folder it is kept in.
+
+    Raises:
+        EncoderError: neither OpenVINO nor torch can run it; says why.
+    """
+    threads = thread_count(settings)
+    try:
+        core = _core()
+    except Exception as error:  # a broken installation raises ImportError, OSError, RuntimeError, ...
+        log.warning("OpenVINO cannot be loaded (%s); %s runs in torch, at half the speed", _line(error), kind)
+        return TorchGraph(kind, source, threads)
+    for attempt in (1, 2):
+        try:
+            with _converted(kind, source, version, settings) as folder:
+                return OpenVinoGraph(core, folder / "model.xml", threads)
+        except Exception as error:
+            if attempt == 2 or isinstance(error, ConversionFailed):
+                log.warning("OpenVINO cannot run %s (%s); torch does, at half the speed", kind, _line(error))
+                break
+            # A damaged file on disk is the likeliest cause: make it anew, once.
+            log.info("%s: %s; converting again", version, _line(error))
+            _set_aside(_folder(version, settings))
+    return TorchGraph(kind, source, threads)
+
+
+class OpenVinoGraph:
+    """A model compiled once, with a pool of infer requests shared by all threads of the process."""
+
+    def __init__(self, core: Any, xml: Path, threads: int) -> None:
+        streams = min(threads, MAX_STREAMS)
+        compiled = core.compile_model(
+            str(xml),
+            "CPU",
+            {
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": threads,
+                # CPUs with bf16 would use it unasked, and give other vectors than those without.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # Activations beside 8-bit weights: one scale for 64 values of one token. A text's vector so
+                # does not depend on what else is in its batch.
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
+            },
+        )
+        self._compiled = compiled  # the requests below do not keep it alive
+        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(streams + 1):  # one more than runs at a time, so that a stream never waits for Python
+            self._idle.put(compiled.create_infer_request())
+
+    def run(self, inputs: list[np.ndarray]) -> np.ndarray:
+        request = self._idle.get()
+        try:
+            result = request.infer(inputs, share_inputs=True, share_outputs=True)
+            return np.array(result[0], dtype=np.float32)  # a copy: the request's memory is reused
+        finally:
+            self._idle.put(request)
+
+    def run_jobs(self, jobs: Iterable[Job], out: np.ndarray) -> None:
+        running: deque[tuple[Any, Job]] = deque()  # the inputs must live until their request is done
+
+        def finish_oldest() -> Any:
+            request, (rows, _) = running[0]
+            request.wait()
+            out[list(rows)] = request.get_output_tensor(0).data
+            running.popleft()
+            return request
+
+        try:
+            for job in jobs:
+                # Only a thread that holds no request may wait for another thread to give one back;
+                # otherwise two threads could each hold some and wait for ever.
+                try:
+                    request = self._idle.get(block=not running)
+                except queue.Empty:
+                    request = finish_oldest()
+                running.append((request, job))
+                request.start_async(job[1], share_inputs=True)
+            while running:
+                self._idle.put(finish_oldest())
+        finally:
+            for request, _ in running:  # only after an error
+                _await_quietly(request)
+                self._idle.put(request)
+
+
+class TorchGraph:
+    """The same model in stock torch: the fallback where OpenVINO cannot be used."""
+
+    def __init__(self, kind: str, source: Path, threads: int) -> None:
+        try:
+            import torch
+
+            from hybrid.encoders import convert
+        except Exception as error:
+            raise EncoderError(
+                f"{kind} needs openvino or torch, and neither can be loaded ({_line(error)}); install openvino"
+            ) from error
+        torch.set_num_threads(threads)
+        try:
+            self._module = convert.torch_module(kind, source)
+        except Exception as error:
+            raise EncoderError(f"{kind} cannot be loaded from {source}: {_line(error)}; reinstall it") from error
+        self._torch = torch
+
+    def run(self, inputs: list[np.ndarray]) -> np.ndarray:
+        with self._torch.inference_mode():
+            result = self._module(*[self._torch.from_numpy(array) for array in inputs])
+        return np.asarray(result.numpy(), dtype=np.float32)
+
+    def run_jobs(self, jobs: Iterable[Job], out: np.ndarray) -> None:
+        for rows, inputs in jobs:
+            out[list(rows)] = self.run(inputs)
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    # OpenVINO reports its use over the network through this module, already when it is imported. An import
+    # that fails makes it do without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
+def _folder(version: str, settings: Settings) -> Path:
+    return settings.data_dir / "models" / version.replace(":", "-")
+
+
+@contextmanager
+def _converted(kind: str, source: Path, version: str, settings: Settings) -> Iterator[Path]:
+    """A folder with the whole converted model: the kept one, or where nothing can be kept a passing one."""
+    folder = _folder(version, settings)
+    if _is_whole(folder):
+        yield folder
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    except OSError as error:
+        log.warning("%s cannot be kept in %s (%s); it is converted in each process", version, folder, error)
+        with tempfile.TemporaryDirectory(prefix="hybrid-model-") as passing:
+            _convert(kind, source, Path(passing))
+            yield Path(passing)  # deleted after compiling, which keeps what it mapped
+        return
+    try:
+        with _locked(folder.with_name(folder.name + ".lock")):
+            if not _is_whole(folder):  # else another process was faster
+                _set_aside(folder)
+                _convert(kind, source, scratch)
+                scratch.chmod(0o755)  # made for this user alone, but web and workers may be different ones
+                os.rename(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    yield folder
+
+
+def _convert(kind: str, source: Path, folder: Path) -> None:
+    """Fill `folder` in a child process; a note with the files' sizes, written last, says that it is whole."""
+    log.info("converting %s for OpenVINO, once; this takes some 10 to 60 seconds", kind)
+    done = subprocess.run(
+        [sys.executable, "-m", "hybrid.encoders.convert", kind, str(source), str(folder)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=CONVERSION_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ConversionFailed(f"conversion failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    (folder / "sizes.json").write_text(json.dumps(sizes), "utf-8")
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / "sizes.json").read_text("utf-8"))
+        return bool(sizes) and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _set_aside(folder: Path) -> None:
+    """Remove a folder. Renamed first: another process may have its files mapped, and must keep them whole."""
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+        os.rename(folder, aside / "old")
+    except OSError:
+        return
+    finally:
+        if "aside" in locals():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; it ends with the process, however that ends."""
+    with path.open("a") as file:
+        try:
+            import fcntl
+        except ImportError:  # no such lock on this system: the rename is atomic, the work may be done twice
+            yield
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _await_quietly(request: Any) -> None:
+    try:
+        request.wait()
+    except Exception as error:
+        log.debug("infer request: %s", error)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:300]

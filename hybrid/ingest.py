@@ -1,0 +1,296 @@
+"""Ingest: catalogue rows into the index, then a vector for every product that lacks one.
+
+Two steps, so that a product can be found by its words at once and the broker never holds a product:
+`load` writes changed rows whole, each with the list of signals it still waits for (`hybrid.meta.pending`);
+`enrich` takes ids, reads the products, encodes, and writes vectors by partial updates that fail, and are done
+again, where a product changed meanwhile. What is to be done stands in the index alone: a lost task, worker
+or broker costs time, never a vector.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid import documents
+from hybrid.contracts import Encoder, IndexProfile, Product
+from hybrid.elastic import bodies, products
+from hybrid.elastic.client import Capabilities
+from hybrid.elastic.stores import DeadLetter, DeadLetters, now
+from hybrid.errors import MediaError
+
+logger = logging.getLogger(__name__)
+
+_CONFLICT_ROUNDS = 4
+RESERVED = "hybrid"
+
+
+@dataclass
+class Loaded:
+    """What loading a batch did. queued are the products that wait for a vector."""
+
+    unchanged: int = 0
+    written: int = 0
+    queued: list[str] = field(default_factory=list)
+    refused: list[products.ItemError] = field(default_factory=list)
+
+
+@dataclass
+class Enriched:
+    """What enriching a batch did: vectors made by signal, and failures by typed reason."""
+
+    encoded: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+class Ingester:
+    """Loads and enriches batches. Holds no state of a run, so any process can go on with any batch."""
+
+    def __init__(
+        self,
+        client: Any,
+        capabilities: Capabilities,
+        get_encoder: Callable[[str], Encoder],
+        dead_letters: DeadLetters,
+        media_root: Path | None = None,
+    ) -> None:
+        self._client = client
+        self._capabilities = capabilities
+        self._get_encoder = get_encoder
+        self._dead_letters = dead_letters
+        self._media_root = media_root
+
+    # -- load ------------------------------------------------------------------------------------------------
+
+    def load(self, profile: IndexProfile, batch: Sequence[Product]) -> Loaded:
+        """Write the rows that changed. A vector whose input did not change moves to the new document.
+
+        Raises:
+            ClusterError, WriteBlockedError: the cluster takes no writes; what was written stays.
+        """
+        loaded = Loaded()
+        signals = list(profile.signals)
+        states = products.states(self._client, profile.index, [row.id for row in batch], signals)
+        changed: list[tuple[Product, str]] = []
+        for row in batch:
+            digest = documents.source_hash(row.source, profile)
+            state = states.get(row.id)
+            if state is not None and self._is_current(state, digest, row.source, profile):
+                loaded.unchanged += 1
+            else:
+                changed.append((row, digest))
+        known = [row.id for row, _ in changed if row.id in states and states[row.id].present]
+        carried = products.vectors(self._client, profile.index, known, signals)
+        written = []
+        for row, digest in changed:
+            meta = states[row.id].meta if row.id in states else {}
+            layer = self._layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
+            written.append((row.id, {**row.source, RESERVED: layer}))
+        report = products.index_documents(self._client, profile.index, written)
+        waiting = {id for id, document in written if document[RESERVED]["meta"]["pending"]}
+        loaded.written = len(report.ok)
+        loaded.queued = [id for id in report.ok if id in waiting]
+        loaded.refused = report.errors
+        return loaded
+
+    def _is_current(
+        self, state: products.ProductState, digest: str, source: Mapping[str, Any], profile: IndexProfile
+    ) -> bool:
+        meta = state.meta
+        if meta.get("source") != digest or meta.get("pending") or meta.get("failed"):
+            return False
+        return all(
+            name in state.present and meta.get(name, {}).get("encoder") == signal.version
+            for name, signal in profile.signals.items()
+            if self._wants(name, source, profile)
+        )
+
+    def _layer_fields(
+        self,
+        row: Product,
+        digest: str,
+        meta: Mapping[str, Any],
+        carried: Mapping[str, tuple[list[float], str]],
+        profile: IndexProfile,
+    ) -> dict[str, Any]:
+        layer: dict[str, Any] = {"terms": documents.terms_of(row.source, profile), "codes": {}}
+        suggestions = documents.suggestions_of(row.source, profile)
+        if suggestions:
+            layer["suggest"] = suggestions
+        new_meta: dict[str, Any] = {
+            "source": digest, "analysis": profile.analysis, "pending": [], "failed": [], "at": now()
+        }  # fmt: skip
+        for name in profile.signals:
+            if not self._wants(name, row.source, profile):
+                continue
+            if name in carried and name in meta:
+                vector, layer["codes"][name] = carried[name]
+                layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
+                new_meta[name] = dict(meta[name])
+            if name not in new_meta or self._input_hash(name, row.source, profile) != new_meta[name]["hash"]:
+                new_meta["pending"].append(name)
+        layer["meta"] = new_meta
+        return layer
+
+    def _wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
+        """Whether the product has anything for this signal to encode."""
+        if name == "image":
+            return documents.image_value(source, profile.fields) is not None
+        encoder = self._get_encoder(profile.signals[name].encoder)
+        return bool(documents.text_input(source, profile.fields, encoder))
+
+    def _input_hash(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> str | None:
+        """The content hash of a signal's input; None where it cannot be read."""
+        signal = profile.signals[name]
+        if name == "image":
+            try:
+                data = self._image_path(source, profile).read_bytes()
+            except (MediaError, OSError):
+                return None
+            return documents.content_hash(signal.version, data)
+        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
+        return documents.content_hash(signal.version, text.encode())
+
+    def _image_path(self, source: Mapping[str, Any], profile: IndexProfile) -> Path:
+        from hybrid.media import resolve_image
+
+        root = self._media_root or (Path(profile.media_root) if profile.media_root else None)
+        return resolve_image(documents.image_value(source, profile.fields) or "", root)
+
+    # -- enrich ----------------------------------------------------------------------------------------------
+
+    def enrich(self, profile: IndexProfile, job: str, ids: Sequence[str]) -> Enriched:
+        """Give these products the vectors that they wait for. Safe to run twice, or twice at once.
+
+        Raises:
+            EncoderError: a model cannot be had.
+            ClusterError, WriteBlockedError: the cluster takes no writes.
+        """
+        enriched = Enriched()
+        remaining = list(ids)
+        for _ in range(_CONFLICT_ROUNDS):
+            remaining = self._enrich_once(profile, job, remaining, enriched)
+            if not remaining:
+                break
+        # Still in conflict: somebody writes these faster than we encode. They stay pending; the sweep returns.
+        return enriched
+
+    def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
+        stored = [
+            product
+            for product in products.read(self._client, profile.index, ids).values()
+            if product.meta.get("pending")
+        ]
+        if not stored:
+            return []
+        partials: dict[str, dict[str, Any]] = {
+            product.id: {"codes": {}, "meta": {"pending": [], "failed": [], "at": now()}} for product in stored
+        }
+        letters: list[DeadLetter] = []
+        made: Counter[str] = Counter()
+        for name in profile.signals:
+            waiting = [product for product in stored if name in product.meta["pending"]]
+            made[name] += self._encode(profile, name, waiting, partials, letters)
+        for letter in letters:
+            partials[letter.product]["meta"]["failed"].append(letter.signal)
+        by_id = {product.id: product for product in stored}
+        report = products.update_documents(
+            self._client, profile.index, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+        )
+        again = [error.id for error in report.errors if error.reason == "conflict"]
+        refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
+        self._give_up(profile, [(by_id[error.id], error.reason, error.message) for error in refused], letters)
+        skip = set(again)
+        final = [letter for letter in letters if letter.product not in skip]
+        self._dead_letters.add(profile.index, job, final)
+        mended = [
+            (product.id, name)
+            for product in stored
+            if product.id not in skip
+            for name in product.meta.get("failed", [])
+            if name not in partials[product.id]["meta"]["failed"]
+        ]
+        self._dead_letters.remove(profile.index, mended)
+        enriched.failed.update(letter.reason for letter in final)
+        share = len(report.ok) / len(partials)
+        for name, count in made.items():
+            enriched.encoded[name] += round(count * share)
+        return again
+
+    def _encode(
+        self,
+        profile: IndexProfile,
+        name: str,
+        waiting: Sequence[products.StoredProduct],
+        partials: dict[str, dict[str, Any]],
+        letters: list[DeadLetter],
+    ) -> int:
+        """Fill in vector, code and meta of one signal; returns how many inputs were encoded."""
+        signal = profile.signals[name]
+        encoder = self._get_encoder(signal.encoder)
+        todo: list[tuple[products.StoredProduct, Any, str]] = []
+        for product in waiting:
+            try:
+                content, digest = self._input(name, product.source, profile, encoder)
+            except MediaError as error:
+                letters.append(DeadLetter(product.id, name, error.reason, str(error)))
+                continue
+            if product.meta.get(name, {}).get("hash") != digest:
+                todo.append((product, content, digest))
+        if not todo:
+            return 0
+        contents = [content for _, content, _ in todo]
+        vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
+        for (product, _, digest), vector in zip(todo, vectors, strict=True):
+            if not np.isfinite(vector).all() or not vector.any():
+                letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
+                continue
+            partial = partials[product.id]
+            partial[name] = bodies.encode_vector(vector, self._capabilities.base64_vectors)
+            partial["codes"][name] = bodies.encode_code(vector)
+            partial["meta"][name] = {"hash": digest, "encoder": signal.version}
+        return len(todo)
+
+    def _input(
+        self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder
+    ) -> tuple[Any, str]:
+        if name == "image":
+            from hybrid.media import open_image
+
+            path = self._image_path(source, profile)
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise MediaError(f"{path.name}: {error.strerror}", "image_unreadable") from error
+            return open_image(data), documents.content_hash(encoder.version, data)
+        text = documents.text_input(source, profile.fields, encoder)
+        return text, documents.content_hash(encoder.version, text.encode())
+
+    def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
+        """Record these products as dead letters for every signal that they wait for, and stop waiting."""
+        letters: list[DeadLetter] = []
+        stored = products.read(self._client, profile.index, ids).values()
+        self._give_up(profile, [(product, reason, message) for product in stored], letters)
+        self._dead_letters.add(profile.index, job, letters)
+
+    def _give_up(
+        self,
+        profile: IndexProfile,
+        lost: Iterable[tuple[products.StoredProduct, str, str]],
+        letters: list[DeadLetter],
+    ) -> None:
+        updates = []
+        for product, reason, message in lost:
+            pending = product.meta.get("pending", [])
+            letters += [DeadLetter(product.id, name, reason, message) for name in pending]
+            updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
+        if updates:
+            products.update_documents(self._client, profile.index, updates)
+
+

@@ -1,0 +1,73 @@
+"""The Celery side that both the runner and the workers share. Imports Celery only when used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hybrid.errors import ClusterUnreachableError, HybridError
+from hybrid.settings import Settings
+
+ENRICH_TASK = "hybrid.enrich"
+QUEUE = "hybrid"
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """Configuration of every Celery app of the layer.
+
+    Tasks are acknowledged late and come back when a worker is lost; they are idempotent, for a task may run
+    twice. The broker is only a hint: what is to be done stands in Elasticsearch.
+    """
+    return {
+        "task_default_queue": QUEUE,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {"visibility_timeout": settings.visibility_timeout_s},
+        # Shorter than the visibility timeout, or a slow task would run twice at once.
+        "task_time_limit": max(20, settings.visibility_timeout_s - 10),
+    }
+
+
+class TaskQueue:
+    """Sends tasks by name, so that the core need not import the workers."""
+
+    def __init__(self, settings: Settings, broker_url: str) -> None:
+        from celery import Celery
+
+        self._app = Celery("hybrid", broker=broker_url)
+        self._app.conf.update(celery_config(settings))
+
+    def enrich(self, index: str, job: str, ids: Sequence[str]) -> None:
+        """Queue a batch of products. Waits through a restart of the broker.
+
+        Raises:
+            ClusterUnreachableError: the broker did not come back within a minute.
+        """
+        from kombu.exceptions import OperationalError
+
+        try:
+            self._app.send_task(
+                ENRICH_TASK,
+                args=[index, job, list(ids)],
+                retry=True,
+                retry_policy={"max_retries": 60, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0},
+            )
+        except (OperationalError, OSError) as error:
+            raise ClusterUnreachableError(
+                f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
+            ) from error
+
+    def close(self) -> None:
+        self._app.close()
+
+
+class RetryableTaskError(HybridError):
+    """A batch failed for a reason that may pass; the worker tries it again."""

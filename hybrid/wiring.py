@@ -1,0 +1,104 @@
+"""Builds the services once a process. The only place where the parts meet."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from hybrid.contracts import Encoder
+from hybrid.elastic import client as es
+from hybrid.elastic.retrieval import Retrieval
+from hybrid.elastic.stores import DeadLetters, Jobs
+from hybrid.errors import HybridError, NodeError
+from hybrid.ingest import Ingester
+from hybrid.search import Searcher
+from hybrid.settings import Settings, load_settings
+
+
+class Services:
+    """Everything that a command, a task or a view may call; each part is built at first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def es_url(self) -> str:
+        """The cluster's address: HYBRID_ES_URL, else the embedded engine that runs.
+
+        Raises:
+            NodeError: neither is there.
+        """
+        if self.settings.es_url:
+            return self.settings.es_url
+        from hybrid import node
+
+        found = node.status(self.settings).es_url
+        if not found:
+            raise NodeError("no Elasticsearch: set HYBRID_ES_URL to your cluster, or start one with `hybrid up`")
+        return found
+
+    @cached_property
+    def redis_url(self) -> str:
+        """The broker's address: HYBRID_REDIS_URL, else the embedded one that runs.
+
+        Raises:
+            NodeError: neither is there.
+        """
+        if self.settings.redis_url:
+            return self.settings.redis_url
+        from hybrid import node
+
+        found = node.status(self.settings).redis_url
+        if not found:
+            raise NodeError("no broker: set HYBRID_REDIS_URL to your Redis, or start one with `hybrid up`")
+        return found
+
+    @cached_property
+    def client(self) -> Any:
+        return es.connect(self.settings, self.es_url)
+
+    @cached_property
+    def capabilities(self) -> es.Capabilities:
+        return es.capabilities(self.client)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self.client)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(self.client)
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        return Retrieval(self.client)
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        return Searcher(self.retrieval, self.encoder, self.settings.depth)
+
+    @cached_property
+    def ingester(self) -> Ingester:
+        return Ingester(
+            self.client, self.capabilities, self.encoder, self.dead_letters, self.settings.media_root
+        )
+
+    def encoder(self, spec: str) -> Encoder:
+        """The encoder of that name; its model is loaded at first use."""
+        from hybrid.encoders import get_encoder
+
+        return get_encoder(spec, self.settings)
+
+    def health(self) -> dict[str, Any]:
+        """Whether the parts that search needs answer: {"elasticsearch": {"ok", "version"|"reason"}}."""
+        try:
+            # Asked anew each time: a cached answer would hide an outage.
+            version = es.capabilities(self.client).version_text
+        except HybridError as error:
+            return {"elasticsearch": {"ok": False, "reason": str(error)}}
+        return {"elasticsearch": {"ok": True, "version": version}}
+
+
+def build_services(settings: Settings | None = None) -> Services:
+    """The services of this process."""
+    return Services(settings or load_settings())

@@ -1,0 +1,76 @@
+"""Pictures of the search page, to look at: `python -m tests.browser.screenshots OUT_DIR URL [QUERY]`.
+
+Start, results, an open "why this result", and Chinese; each for a desktop and a phone, light and dark.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+CHROMIUM_ARGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+)  # fmt: skip
+
+
+def chromium() -> str | None:
+    """The system's Chromium: the tests download no browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
+    taken = []
+    for screen, (width, height) in SCREENS.items():
+        for scheme in ("light", "dark"):
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,  # type: ignore[arg-type]
+                has_touch=screen == "phone",
+                is_mobile=screen == "phone",
+                locale="en-GB",
+            )
+            page = context.new_page()
+
+            def shot(name: str, page=page, kind=f"{screen}-{scheme}") -> None:
+                page.wait_for_load_state("networkidle")
+                path = out / f"{name}-{kind}.png"
+                page.screenshot(path=path)
+                taken.append(path)
+
+            page.goto(f"{url}/")
+            shot("start")
+            page.goto(f"{url}/?q={query}")
+            shot("results")
+            summary = page.locator(".why summary").first
+            summary.click()
+            summary.scroll_into_view_if_needed()
+            page.locator(".why-body").first.scroll_into_view_if_needed()
+            shot("why")
+            page.goto(f"{url}/?lang=zh&q={query}")
+            shot("chinese")
+            context.close()
+    return taken
+
+
+def main() -> int:
+    if len(sys.argv) not in (3, 4):
+        print(__doc__, file=sys.stderr)
+        return 2
+    out, url = Path(sys.argv[1]), sys.argv[2].rstrip("/")
+    out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_ARGS))
+        for path in take(browser, url, out, sys.argv[3] if len(sys.argv) > 3 else "shoes"):
+            print(path)
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

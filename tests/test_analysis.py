@@ -1,0 +1,64 @@
+"""Terms: part numbers kept whole and split, accents folded, Chinese segmented, offsets that fit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid import analysis
+from hybrid.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Running shoes", "run shoe"),
+        ("HP Pavilion dv7-1211ea", "hp pavilion dv71211ea dv7 1211ea"),
+        ("006R90321", "006r90321"),
+        ("USB-C wi-fi", "usbc usb c wifi wi fi"),
+        ("43.2 cm", "43.2 cm"),
+        ("Café crème", "cafe creme"),
+        ("the shop's", "the shop"),
+        ("ＡＢＣ", "abc"),
+        ("", ""),
+        ("—!?", ""),
+    ],
+)
+def test_english_and_part_numbers(text: str, expected: str) -> None:
+    assert analysis.query_terms(text) == expected
+
+
+def test_chinese_words_simplified_and_traditional_meet() -> None:
+    simplified, traditional = analysis.query_terms("无线降噪耳机"), analysis.query_terms("無線降噪耳機")
+    assert simplified == traditional
+    assert {"无线", "耳机"} <= set(simplified.split())
+
+
+def test_mixed_text_keeps_both() -> None:
+    assert {"sony", "耳机"} <= set(analysis.query_terms("Sony 耳机").split())
+
+
+def test_another_language_and_an_unknown_one() -> None:
+    assert analysis.query_terms("Häuser", "de") == "haus"
+    with pytest.raises(UsageError, match="no text analysis for language 'xx'"):
+        analysis.query_terms("word", "xx")
+
+
+@pytest.mark.parametrize(("text", "script"), [("hello 你", "Latin"), ("你好吗 a", "Han"), ("Привет", "Cyrillic"), ("12", "")])
+def test_script(text: str, script: str) -> None:
+    assert analysis.script_of(text) == script
+
+
+def test_highlight_marks_the_words_and_escapes_the_rest() -> None:
+    wanted = frozenset(analysis.query_terms("wireless 耳机").split())
+    marked = analysis.highlight("<b>Wireless</b> 无线耳机 & more", wanted)
+    assert marked == "&lt;b&gt;<mark>Wireless</mark>&lt;/b&gt; 无线<mark>耳机</mark> &amp; more"
+    assert analysis.highlight("nothing here", wanted) is None
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_terms_without_spaces_whose_offsets_fit(text: str) -> None:
+    for term in analysis.analyse(text):
+        assert term.text and not any(char.isspace() for char in term.text)
+        assert 0 <= term.start < term.end <= len(text)

@@ -1,0 +1,91 @@
+"""Request bodies compared whole, and the guards of what may be asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
+from hybrid.elastic import bodies
+from hybrid.errors import UsageError
+
+FIELDS = FieldMap(
+    roles={"id": ("id",), "title": ("name",)},
+    types={"brand": "keyword", "price": "double", "released": "date", "offer.stock": "long", "new": "boolean"},
+    facets=("brand", "price"),
+)
+PROFILE = IndexProfile("shop", FIELDS, {"text": VectorSignal("toy:4", "toy@1", 4)}, "en", "1")
+
+
+def test_index_body_has_explicit_types_and_vector_options() -> None:
+    properties = bodies.index_body(PROFILE)["mappings"]["properties"]
+    assert properties["brand"] == {"type": "keyword", "ignore_above": 256}
+    assert properties["price"] == {"type": "double", "ignore_malformed": True}
+    assert properties["offer"] == {"properties": {"stock": {"type": "long", "ignore_malformed": True}}}
+    layer = properties["hybrid"]["properties"]
+    assert layer["text"] == {
+        "type": "dense_vector",
+        "dims": 4,
+        "index": True,
+        "similarity": "cosine",
+        "index_options": {"type": "int8_hnsw", "m": 16, "ef_construction": 100},
+    }
+    assert layer["codes"]["properties"]["text"] == {"type": "binary", "doc_values": True}
+    assert set(layer["meta"]["properties"]) >= {"source", "analysis", "pending", "failed", "text"}
+    assert {field["analyzer"] for field in layer["terms"]["properties"].values()} == {"whitespace"}
+
+
+def test_profile_survives_the_mapping() -> None:
+    meta = bodies.index_body(PROFILE)["mappings"]["_meta"]["hybrid"]
+    assert IndexProfile.from_json("shop", meta) == PROFILE
+
+
+def test_vector_search_repeats_the_filter_inside_the_knn() -> None:
+    clause = {"term": {"brand": "HP"}}
+    body = bodies.vector_search("text", [1.0, 0.0], "toner", [clause], ["text"], 200, 1, ["brand"])
+    knn = {"field": "hybrid.text", "query_vector": [1.0, 0.0], "k": 200, "num_candidates": 200, "filter": [clause]}
+    assert body == {
+        "query": {"bool": {"filter": [{"knn": knn}], "should": [bodies.lexical_query("toner")]}},
+        "size": 200,
+        "_source": False,
+        "track_total_hits": False,
+        "docvalue_fields": ["hybrid.codes.text", "brand"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("filters", "clauses"),
+    [
+        ({"brand": "HP"}, [{"term": {"brand": "HP"}}]),
+        ({"brand": ["HP", "LG"]}, [{"terms": {"brand": ["HP", "LG"]}}]),
+        ({"price": {"gte": 1, "lt": 5}}, [{"range": {"price": {"gte": 1, "lt": 5}}}]),
+    ],
+)
+def test_filters(filters: dict, clauses: list) -> None:
+    assert bodies.filters_body(filters, FIELDS) == clauses
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"nope": 1}, "cannot filter on 'nope'"),
+        ({"price": {"above": 1}}, "a range takes gte"),
+        ({"price": {}}, "a range takes gte"),
+        ({"brand": {"gte": 1}}, "not a number or a date"),
+        ({"brand": [{"script": "x"}]}, "plain values"),
+        ({"brand": None}, "a value, a list or a range"),
+    ],
+)
+def test_filters_that_cannot_be_asked(filters: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        bodies.filters_body(filters, FIELDS)
+
+
+@pytest.mark.parametrize("dims", [3, 32, 384, 1280])
+def test_codes_keep_a_cosine_to_a_thousandth(dims: int) -> None:
+    rng = np.random.default_rng(dims)
+    vectors = rng.normal(size=(20, dims)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    again = bodies.decode_codes([bodies.encode_code(vector) for vector in vectors], dims)
+    assert again.shape == (20, dims)
+    assert np.abs(again @ vectors[0] - vectors @ vectors[0]).max() < 1e-3

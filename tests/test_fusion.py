@@ -1,0 +1,124 @@
+"""The score contract as a table of cases on paper arithmetic, and against a brute-force reference."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid import fusion
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("signal", "raw", "scaled"),
+    [
+        ("lexical", 0.0, 0.0),
+        ("lexical", 10.0, 10 / (10 + 10)),
+        ("lexical", 30.0, 30 / (30 + 10)),
+        ("lexical.title", 10.0, 10 / 20),
+        ("lexical", math.inf, 1.0),
+        ("lexical", NAN, 0.0),
+        ("lexical", -3.0, 0.0),
+        ("text", 1.0, 1.0),
+        ("text", 1.0000001, 1.0),
+        ("text", 0.25, 0.25),
+        ("text", -0.9, 0.0),
+        ("image", NAN, 0.0),
+    ],
+)
+def test_scaling_is_absolute(signal: str, raw: float, scaled: float) -> None:
+    assert fusion.scale(signal, raw) == pytest.approx(scaled)
+
+
+@pytest.mark.parametrize(
+    ("case", "raw", "expected"),
+    [
+        ("both speak", {"lexical": {"a": 10.0, "b": 0.0}, "text": {"a": 0.2, "b": 0.6}}, {"lexical": 0.75, "text": 0.25}),
+        ("no word matches", {"lexical": {"a": 0.0, "b": 0.0}, "text": {"a": 0.2, "b": 0.6}}, {"lexical": 0, "text": 1}),
+        ("no vector at all", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": None, "b": None}}, {"lexical": 1, "text": 0}),
+        ("all ties", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": 0.5, "b": 0.5}}, {"lexical": 1, "text": 0}),
+        ("not a number", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": NAN, "b": NAN}}, {"lexical": 1, "text": 0}),
+        ("all negative", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": -0.5, "b": -0.1}}, {"lexical": 1, "text": 0}),
+        # The best cosine 0.075 is half of what counts as weak (0.15): half the weight, 0.125 against 0.75.
+        (
+            "weak best",
+            {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": 0.075, "b": 0.0}},
+            {"lexical": 0.75 / 0.875, "text": 0.125 / 0.875},
+        ),
+        ("one candidate", {"lexical": {"a": 10.0}, "text": {"a": 0.4}}, {"lexical": 0.75, "text": 0.25}),
+        ("nothing speaks", {"lexical": {"a": 0.0}, "text": {"a": -1.0}}, {"lexical": 0.75, "text": 0.25}),
+        ("no candidate", {"lexical": {}, "text": {}}, {"lexical": 0.75, "text": 0.25}),
+    ],
+)
+def test_a_signal_with_nothing_to_say_lowers_its_own_weight(case: str, raw: dict, expected: dict) -> None:
+    weights, notes = fusion.effective_weights({"lexical": 0.75, "text": 0.25}, raw)
+    assert weights == pytest.approx(expected), case
+    assert sum(weights.values()) == pytest.approx(1)
+    assert bool(notes) == (weights != pytest.approx({"lexical": 0.75, "text": 0.25})) or case in (
+        "nothing speaks",
+        "no candidate",
+    )
+
+
+def test_a_single_match_is_not_stretched_to_one() -> None:
+    ranking = fusion.weighted({"lexical": {"a": 2.0}}, {"lexical": 1.0})
+    assert ranking.scores["a"] == pytest.approx(2 / (2 + 10))
+
+
+def test_a_product_without_a_vector_is_scored_on_what_it_has() -> None:
+    raw = {"lexical": {"new": 10.0, "old": 10.0, "far": 1.0}, "text": {"new": None, "old": 0.5, "far": 0.1}}
+    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5})
+    assert ranking.scores["new"] == pytest.approx(10 / 20)
+    assert ranking.scores["old"] == pytest.approx(0.5 * 10 / 20 + 0.5 * 0.5)
+    part = ranking.signals("new")["text"]
+    assert (part.raw, part.weight, part.contribution) == (None, 0.0, 0.0)
+
+
+def test_duplicates_are_ordered_by_id() -> None:
+    raw = {"lexical": {"c": 5.0, "a": 5.0, "b": 5.0, "z": 6.0}, "text": {"c": 0.3, "a": 0.3, "b": 0.3, "z": 0.1}}
+    assert fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}).ids == ["a", "b", "c", "z"]
+
+
+def test_rrf_on_paper() -> None:
+    lists = {"lexical": ["a", "b"], "text": ["b", "c"]}
+    raw = {"lexical": {"a": 3.0, "b": 2.0, "c": 0.0}, "text": {"a": 0.1, "b": 0.9, "c": 0.8}}
+    ranking = fusion.rrf(lists, raw)
+    assert ranking.ids == ["b", "a", "c"]
+    assert ranking.scores["b"] == pytest.approx(1 / (60 + 2) + 1 / (60 + 1))
+    assert sum(part.contribution for part in ranking.signals("b").values()) == pytest.approx(ranking.scores["b"])
+
+
+RAW = st.one_of(st.none(), st.floats(-1, 1), st.just(NAN))
+SCORES = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.tuples(st.floats(0, 60), RAW, RAW), max_size=12)
+
+
+@given(SCORES, st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)))
+def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tuple) -> None:
+    names = ("lexical", "text", "image")
+    raw = {name: {id: values[place] for id, values in scores.items()} for place, name in enumerate(names)}
+    before = repr(raw)
+    ranking = fusion.weighted(raw, fusion.normalised(dict(zip(names, given_weights, strict=True))))
+    assert repr(raw) == before  # inputs are never changed
+    reference = {}
+    for id in scores:
+        have = {
+            name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])
+        }
+        total = sum(ranking.weights[name] for name in have)
+        reference[id] = (
+            sum(ranking.weights[name] / total * fusion.scale(name, value) for name, value in have.items())
+            if total > 0
+            else 0.0
+        )
+    assert ranking.scores == pytest.approx(reference)
+    assert sorted(ranking.ids) == sorted(scores)
+    keys = [(-ranking.scores[id], id) for id in ranking.ids]
+    assert keys == sorted(keys)
+    for id in scores:
+        parts = ranking.signals(id)
+        assert sum(part.contribution for part in parts.values()) == pytest.approx(ranking.scores[id])
+        assert all(0 <= part.scaled <= 1 for part in parts.values())

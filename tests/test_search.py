@@ -1,0 +1,270 @@
+"""Search on the real engine: scores, pages, totals, facets, filters, Chinese, degraded answers."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hybrid import fusion, jobs
+from hybrid.contracts import SearchRequest
+from hybrid.errors import EncoderError, IndexConflictError, IndexMissingError, MediaError, UsageError
+from hybrid.wiring import Services
+from tests.conftest import make_services, write_rows
+
+pytestmark = pytest.mark.es
+
+COLORS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 200)}
+KINDS = ["mug", "lamp", "chair", "bag", "scarf"]
+ZH = {"mug": "马克杯", "lamp": "台灯", "chair": "椅子", "bag": "背包", "scarf": "围巾"}
+COUNT = 360
+
+
+def catalogue() -> list[dict[str, Any]]:
+    rows = []
+    for number in range(COUNT):
+        kind, color = KINDS[number % 5], list(COLORS)[number % 3]
+        rows.append(
+            {
+                "id": f"p{number:03}",
+                "name": f"{color} {kind} model {number}",
+                "name_zh": f"{ZH[kind]}{number}号",
+                "description": f"A {color} {kind} for every day, number {number}",
+                "brand": ["Aurora", "Brightly", "Casa"][number % 7 % 3],
+                "category": kind,
+                "price": 5 + number,
+                "image": f"{color}.png" if number < 300 else f"nowhere/{number}.png",
+            }
+        )
+    # A text in a script that no vector stands for, and no picture: words alone.
+    rows.append({"id": "bare", "name": "zzz", "category": "mug", "price": 1, "brand": "Casa"})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def shop(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, str]]:
+    services = make_services(engine, depth=100)
+    folder = tmp_path_factory.mktemp("shop")
+    for color, rgb in COLORS.items():
+        Image.new("RGB", (48, 48), rgb).save(folder / f"{color}.png")
+    path = write_rows(folder / "c.ndjson", catalogue())
+    name = f"tsearch-{engine.es_version.replace('.', '-')}"
+    jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=folder / "rejects")
+    yield services, name
+    for concrete in list(services.client.indices.get(index=f"{name}*").body):
+        services.client.indices.delete(index=concrete)
+
+
+def photo(color: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), COLORS[color]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("system", ["bm25", "text", "rrf", "fixed"])
+def test_pages_are_one_list_cut(shop: tuple[Services, str], system: str) -> None:
+    services, name = shop
+    request = {"index": name, "q": "red mug", "system": system}
+    whole = services.searcher.search(SearchRequest(**request, size=100))
+    everything: list[str] = []
+    for page in range(1, 100):
+        answer = services.searcher.search(SearchRequest(**request, size=17, page=page))
+        assert answer.total == whole.total
+        assert answer.facets == whole.facets
+        if not answer.hits:
+            break
+        everything += [hit.id for hit in answer.hits]
+    assert len(everything) == len(set(everything)) == whole.total
+    assert everything[:100] == [hit.id for hit in whole.hits]
+
+
+def test_every_candidate_has_every_present_signal_and_order_is_brute_force(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    searcher = services.searcher
+    answer = searcher.search(SearchRequest(index=name, q="green lamp", image=photo("green"), size=60))
+    assert not answer.degraded
+    encoder = services.encoder("toy:32")
+    query = encoder.encode_texts(["green lamp"])[0]
+    profile = searcher.profile(name)
+    from hybrid.documents import text_input
+
+    for hit in answer.hits:
+        assert set(hit.signals) == {"lexical", "text", "image"}
+        vector = encoder.encode_texts([text_input(hit.source, profile.fields, encoder)])[0]
+        assert hit.signals["text"].raw == pytest.approx(float(np.dot(query, vector)), abs=1e-3)
+        assert sum(part.contribution for part in hit.signals.values()) == hit.score
+        for signal, part in hit.signals.items():
+            if part.raw is not None:
+                assert part.scaled == pytest.approx(fusion.scale(signal, part.raw))
+    assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
+    assert answer.hits[0].source["category"] == "lamp"
+    assert answer.hits[0].source["name"].startswith("green")
+
+
+def test_lexical_scores_are_those_of_the_cluster(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    alone = services.searcher.search(SearchRequest(index=name, q="blue chair", system="bm25", size=40))
+    fused = services.searcher.search(SearchRequest(index=name, q="blue chair", size=100))
+    raw = {hit.id: hit.signals["lexical"].raw for hit in fused.hits}
+    compared = [hit.id for hit in alone.hits if hit.id in raw]
+    assert len(compared) > 20
+    for hit in alone.hits:
+        if hit.id in raw:
+            assert raw[hit.id] == pytest.approx(hit.signals["lexical"].raw)
+
+
+def test_totals_and_facets_count_the_same_set(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    request = SearchRequest(index=name, q="scarf", facets=("category", "brand", "price"), size=20)
+    answer = services.searcher.search(request)
+    seen: Counter[str] = Counter()
+    page = 1
+    while hits := services.searcher.search(
+        SearchRequest(index=name, q="scarf", facets=(), size=100, page=page)
+    ).hits:
+        seen.update(hit.source["category"] for hit in hits)
+        page += 1
+    assert {entry["value"]: entry["count"] for entry in answer.facets["category"]} == dict(seen)
+    assert sum(seen.values()) == answer.total == answer.facets["price"][0]["count"]
+
+
+def test_filters_hold_for_every_signal(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    filters = {"brand": ["Casa"], "price": {"gte": 20, "lt": 200}}
+    for system in ("bm25", "text", "rrf", "fixed"):
+        answer = services.searcher.search(
+            SearchRequest(index=name, q="red bag", system=system, filters=filters, size=100)
+        )
+        assert answer.hits
+        for hit in answer.hits:
+            assert hit.source["brand"] == "Casa"
+            assert 20 <= hit.source["price"] < 200
+    # Filtered before the cut: a narrow filter still gives what it has.
+    narrow = services.searcher.search(
+        SearchRequest(index=name, q="red bag", system="text", filters={"price": {"gte": 360}})
+    )
+    assert narrow.total == 5
+
+
+def test_chinese_finds_chinese(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    for query in ("围巾", "圍巾"):
+        answer = services.searcher.search(SearchRequest(index=name, q=query, system="bm25", size=10))
+        assert answer.hits
+        assert {hit.source["category"] for hit in answer.hits} == {"scarf"}
+    assert "<mark>围巾</mark>" in answer.hits[0].highlight["title"]
+
+
+def test_a_photo_alone_and_with_words(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    alone = services.searcher.search(SearchRequest(index=name, image=photo("blue"), size=30))
+    assert alone.hits
+    assert {hit.source["name"].split()[0] for hit in alone.hits} == {"blue"}
+    both = services.searcher.search(SearchRequest(index=name, q="lamp", image=photo("blue"), size=10))
+    assert {hit.source["name"].split(" model")[0] for hit in both.hits} == {"blue lamp"}
+
+
+def test_a_product_without_vectors_is_found_by_words(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    answer = services.searcher.search(SearchRequest(index=name, q="zzz", image=photo("red"), size=100))
+    bare = next(hit for hit in answer.hits if hit.id == "bare")
+    assert bare.signals["image"].raw is None
+    assert bare.signals["image"].contribution == 0
+
+
+def test_browsing_pages_through_everything(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    ids: list[str] = []
+    for page in (1, 2, 3, 4, 5):
+        answer = services.searcher.search(SearchRequest(index=name, size=100, page=page))
+        assert answer.total == COUNT + 1
+        ids += [hit.id for hit in answer.hits]
+    assert len(ids) == len(set(ids)) == COUNT + 1
+
+
+def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    answer = services.searcher.search(SearchRequest(index=name, q="mugs", system="bm25", size=1))
+    assert "<mark>mug</mark>" in answer.hits[0].highlight["title"]
+
+
+def test_suggestions_complete_titles_in_both_languages(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    assert all("lamp" in option["text"] for option in services.searcher.suggest(name, "Green la", 5))
+    assert services.searcher.suggest(name, "围", 3)[0]["text"].startswith("围巾")
+    assert services.searcher.suggest(name, "  ", 3) == []
+
+
+def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:
+    _, name = shop
+    services = make_services(engine, depth=100)
+    services.searcher  # noqa: B018 - builds it before the encoder breaks
+
+    def broken(spec: str) -> Any:
+        raise EncoderError("the model is gone")
+
+    services.searcher._get_encoder = broken
+    answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
+    assert [(part.part, part.reason) for part in answer.degraded] == [
+        ("text", "the model is gone"),
+        ("image", "the model is gone"),
+    ]
+    plain = make_services(engine, depth=100).searcher.search(SearchRequest(index=name, q="red mug", system="bm25"))
+    assert [hit.id for hit in answer.hits] == [hit.id for hit in plain.hits]
+
+
+def test_a_broken_vector_field_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:
+    _, name = shop
+    services = make_services(engine, depth=100)
+    original = services.searcher._vector
+    services.searcher._vector = lambda *args: original(*args)[:5] if original(*args) is not None else None
+    answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
+    assert answer.hits
+    assert answer.degraded
+    assert "text" in {part.part for part in answer.degraded} | {"text" if "text" in str(answer.degraded) else ""}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"system": "magic"}, UsageError, "no system 'magic'"),
+        ({"weights": {"smell": 1.0}}, UsageError, "no signal 'smell'"),
+        ({"weights": {"text": -1.0}}, UsageError, "a number from 0 up"),
+        ({"weights": {"text": 0.0}}, UsageError, "all weights are 0"),
+        ({"page": 0}, UsageError, "count from 1"),
+        ({"page": 2000, "size": 10}, UsageError, "out of reach"),
+        ({"filters": {"nope": 1}}, UsageError, "cannot filter on 'nope'"),
+        ({"facets": ("nope",)}, UsageError, "no facet 'nope'"),
+        ({"image": b"not a picture"}, MediaError, ""),
+        ({"index": "t-there-is-none"}, IndexMissingError, "there is no index"),
+    ],
+)
+def test_bad_requests(shop: tuple[Services, str], options: dict, error: type[Exception], message: str) -> None:
+    services, name = shop
+    with pytest.raises(error, match=message):
+        services.searcher.search(SearchRequest(**{"index": name, "q": "red", **options}))
+
+
+def test_an_index_that_is_not_ours(shop: tuple[Services, str], name: str) -> None:
+    services, _ = shop
+    services.client.index(index=name, id="1", document={"title": "theirs"}, refresh=True)
+    with pytest.raises(IndexConflictError, match="was not made by Hybrid"):
+        services.searcher.search(SearchRequest(index=name, q="red"))
+    assert name not in services.searcher.indices()
+
+
+def test_weights_of_the_request_are_used(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    answer = services.searcher.search(
+        SearchRequest(index=name, q="red mug", weights={"text": 3.0, "lexical": 1.0})
+    )
+    assert answer.weights == pytest.approx({"lexical": 0.25, "text": 0.75, "image": 0.0}, abs=1e-9) or set(
+        answer.weights
+    ) == {"lexical", "text"}
+    assert answer.weights_version == "request"

@@ -1,0 +1,163 @@
+"""The search page as a plain document, on made-up services: what it shows without any script."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from hybrid.contracts import Degradation
+from tests.browser.shop import Services, catalogue
+from web import create_app, strings, view
+
+JPEG = b"\xff\xd8\xff\xe0 the made-up shop looks no further"
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    return Services(catalogue(), tmp_path)
+
+
+@pytest.fixture
+def client(services: Services) -> FlaskClient:
+    return create_app(services).test_client()
+
+
+def html_of(client: FlaskClient, url: str, **more: Any) -> str:
+    answer = client.get(url, **more)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    return answer.get_data(as_text=True)
+
+
+def test_the_page_renders_hits_facets_and_paging(client: FlaskClient) -> None:
+    start = html_of(client, "/")
+    assert start.count('<li class="card">') == 24
+    assert 'href="/?page=2"' in start
+    assert 'name="filter" value="category:Shoes"' in start
+    assert 'name="min.price"' in start
+    found = html_of(client, "/?q=shoes&filter=category:Shoes&min.price=10&max.price=200&page=1")
+    assert found.count('<li class="card">') == 6
+    assert "<mark>shoes</mark>" in found
+    assert 'value="category:Shoes" checked' in found
+    assert "Why this result" in found
+    assert 'href="/?q=shoes&amp;min.price=10&amp;max.price=200"' in found  # the chip that drops the category
+    assert "<style" not in found and " style=" not in found and " onclick=" not in found
+
+
+def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Services) -> None:
+    html_of(client, "/?q=a&filter=brand:X&filter=brand:Y&min.price=1.5&system=rrf&page=2&utm_source=mail")
+    asked = services.searcher.asked[-1]
+    assert (asked.q, asked.system, asked.page) == ("a", "rrf", 2)
+    assert asked.filters == {"brand": ["X", "Y"], "price": {"gte": 1.5}}
+    assert client.get("/?page=zero").status_code == 400
+    assert client.get("/?page=99999").status_code == 400
+
+
+def test_the_page_takes_a_photo_by_form_and_carries_it(client: FlaskClient, services: Services) -> None:
+    url = "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()
+    first = client.post("/", data={"q": "shoe", "image": (io.BytesIO(JPEG), "a.jpg")})
+    page = first.get_data(as_text=True)
+    assert services.searcher.asked[-1].image == JPEG
+    assert f'name="kept_image" value="{url}"' in page
+    client.post("/", data={"q": "shoe", "kept_image": url, "page": "2"})
+    assert (services.searcher.asked[-1].image, services.searcher.asked[-1].page) == (JPEG, 2)
+    client.post("/", data={"kept_image": url, "drop_image": "1"})
+    assert services.searcher.asked[-1].image is None
+
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def test_everything_is_escaped(services: Services, client: FlaskClient) -> None:
+    product = services.searcher.products["p0001"]
+    product.update(name=EVIL, description=EVIL, brand=EVIL, category=EVIL, id="p0001")
+    services.searcher.products = {"p0001": product}
+    services.searcher.degraded = [Degradation(EVIL, EVIL)]
+    for url in ("/", "/?q=script", f"/?filter=brand:{EVIL}"):
+        page = html_of(client, url)
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+    page = client.get("/", query_string={"q": EVIL, "filter": f"x:{EVIL}", f"min.{EVIL}": "1"}).get_data(as_text=True)
+    assert "<script>alert" not in page and "<img src=x" not in page
+
+
+def test_only_web_links_reach_the_page() -> None:
+    assert view.safe_link("https://shop.example/p/1")
+    for value in ("javascript:alert(1)", " JavaScript:alert(1)", "data:text/html,x", "//x", "", None, 4):
+        assert not view.safe_link(value)
+
+
+def test_chinese(client: FlaskClient) -> None:
+    page = html_of(client, "/?q=运动鞋&lang=zh")
+    assert '<html lang="zh-Hans">' in page
+    assert "日常针织<mark>运动鞋</mark>" in page
+    assert 'name="filter" value="category_zh:鞋履"' in page
+    assert "为什么是它" in page and "Why this result" not in page
+    by_header = html_of(client, "/", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"})
+    assert '<html lang="zh-Hans">' in by_header
+    assert '<html lang="en">' in html_of(client, "/?lang=en", headers={"Accept-Language": "zh-CN"})
+
+
+def test_states_of_the_page(client: FlaskClient, services: Services) -> None:
+    assert "Nothing matches that" in html_of(client, "/?q=zzzz")
+    assert "no such page" in html_of(client, "/?q=shoes&page=9")
+    services.searcher.degraded = [Degradation("image", "model file is missing")]
+    page = html_of(client, "/?q=shoes")
+    assert "Pictures are not compared at the moment" in page
+    assert "model file is missing" in page
+    services.searcher.names = ["shop", "other"]
+    assert "<option selected>other" in html_of(client, "/?index=other")
+    assert client.get("/?index=nothing").status_code == 404
+
+
+def test_both_languages_say_everything() -> None:
+    english, chinese = (strings.STRINGS[lang] for lang in strings.LANGUAGES)
+    assert english.keys() == chinese.keys()
+    assert all(english.values()) and all(chinese.values())
+
+
+# ---- small parts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("highlight", "text", "expected"),
+    [
+        ("a <mark>b</mark>", "a b", [("a ", False), ("b", True)]),
+        ("x a <mark>b y</mark>", "a b", [("a ", False), ("b", True)]),  # the role joins several fields
+        ("&lt;mark&gt; <mark>&amp;</mark>", "<mark> &", [("<mark> ", False), ("&", True)]),
+        ("other", "a b", None),
+    ],
+)
+def test_marks_fall_on_the_shown_text(highlight: str, text: str, expected: Any) -> None:
+    assert view.marks_in(text, view.marked(highlight)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "shown"),
+    [(1299, None, "1,299.00"), (9.5, "eur", "€9.50"), (1200, "JPY", "¥1,200"), ("12.5", "CHF", "CHF 12.50"),
+     ("on request", None, "on request"), (True, None, "")],
+)  # fmt: skip
+def test_prices(value: Any, currency: Any, shown: str) -> None:
+    assert strings.price(value, currency) == shown
+
+
+def test_what_the_total_counts_in_chinese() -> None:
+    text = "products with one of the words, and the 200 nearest by text and by image"
+    assert strings.counted(text, "zh") == "含任一词语的商品，以及按语义、图片最接近的 200 件"
+    assert strings.counted(text, "en") == text
+    assert strings.counted("something new", "zh") == "something new"
+
+
+def test_browsing_ignores_the_system(client: FlaskClient, services: Services) -> None:
+    html_of(client, "/?system=image")
+    assert services.searcher.asked[-1].system is None
+
+
+def test_pager() -> None:
+    assert view.page_numbers(1, 1) == [1]
+    assert view.page_numbers(3, 5) == [1, 2, 3, 4, 5]
+    assert view.page_numbers(6, 20) == [1, None, 5, 6, 7, None, 20]

@@ -1,0 +1,119 @@
+"""Real Celery workers on a real Redis: nothing is lost when either is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hybrid import jobs, node
+from hybrid.elastic import indices
+from hybrid.queue import TaskQueue
+from hybrid.settings import Settings
+from hybrid.wiring import Services
+from tests.conftest import make_services, write_rows
+
+pytestmark = [pytest.mark.es, pytest.mark.slow]
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"id": f"p{n}", "name": f"Product {n}", "description": f"words of product {n}"} for n in range(count)]
+
+
+def pool_children() -> list[psutil.Process]:
+    """Celery processes that this test started: (parent, children...)."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "celery" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_workers_survive_kills_and_a_broker_restart(
+    engine: Any, services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STALL_S", 5.0)
+    monkeypatch.setenv("HYBRID_TEXT_ENCODER", "toy:32")
+    monkeypatch.setenv("HYBRID_IMAGE_ENCODER", "toy:32")
+    monkeypatch.setenv("HYBRID_BATCH_SIZE", "64")
+    count = 12_000
+    path = write_rows(tmp_path / "c.ndjson", rows(count))
+    done: list[str] = []
+
+    def trouble() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(pool_children()) < 3:
+            time.sleep(0.2)
+        time.sleep(1)
+        workers = pool_children()
+        os.kill(workers[-1].pid, signal.SIGKILL)
+        done.append("child killed")
+        time.sleep(1)
+        node.restart_redis(Settings(es_url=None, redis_url=None), name=engine.name)
+        done.append("redis restarted")
+        time.sleep(1)
+        parent = next((p for p in pool_children() if p.ppid() == os.getpid()), None)
+        if parent:
+            parent.kill()
+            done.append("worker killed")
+
+    thread = threading.Thread(target=trouble)
+    thread.start()
+    plan = jobs.plan_index(make_services(engine, batch_size=64), path, name)
+    report = jobs.run_index(make_services(engine, batch_size=64), plan, workers=2, rejects_path=tmp_path / "rejects")
+    thread.join()
+    assert "child killed" in done
+    assert report.complete
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == count
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert pool_children() == []
+
+
+def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, name: str, tmp_path: Path) -> None:
+    """The task as the broker would send it again; plain function, real index."""
+    from hybrid.contracts import Product
+    from workers import tasks
+
+    path = write_rows(tmp_path / "c.ndjson", rows(4))
+    plan = jobs.plan_index(services, path, name)
+    indices.ensure_index(services.client, plan.profile)
+    batch = [Product(row["id"], row, 1) for row in rows(4)]
+    services.ingester.load(plan.profile, batch)
+    sent: list[tuple[list[str], int]] = []
+
+    class Task:
+        class app:
+            hybrid_services = services
+
+        @staticmethod
+        def apply_async(args: list[Any], kwargs: dict[str, Any]) -> None:
+            sent.append((args[2], kwargs["losses"]))
+
+    tasks._isolate(Task, name, "job", ["p0", "p1", "p2", "p3"], 1)
+    assert sent == [(["p0", "p1"], 0), (["p2", "p3"], 0)]
+    sent.clear()
+    tasks._isolate(Task, name, "job", ["p2"], 1)
+    assert sent == [(["p2"], 1)]
+    sent.clear()
+    tasks._isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
+    assert sent == []
+    assert services.dead_letters.counts(name) == {"worker_lost": 1}
+    stored = services.client.get(index=name, id="p2")["_source"]["hybrid"]["meta"]
+    assert (stored["pending"], stored["failed"]) == ([], ["text"])
+
+
+def test_a_broker_that_is_not_there_is_one_line(services: Services) -> None:
+    from hybrid.errors import ClusterUnreachableError
+
+    queue = TaskQueue(services.settings, "redis://127.0.0.1:1/0")
+    queue._app.conf.broker_connection_timeout = 1
+    started = time.monotonic()
+    with pytest.raises(ClusterUnreachableError, match="the broker does not answer"):
+        queue.enrich("x", "job", ["a"])
+    assert time.monotonic() - started < 120

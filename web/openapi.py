@@ -1,0 +1,225 @@
+"""The OpenAPI 3.1 document, generated from the very models that check requests and the core's contracts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, Field, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
+
+import hybrid
+from hybrid.contracts import SearchAnswer
+from web.schemas import SearchParams, SuggestParams
+
+
+class ErrorDetail(BaseModel):
+    type: str = Field(description="class of the error", examples=["UsageError"])
+    reason: str = Field(description="one line: what is wrong and what to do")
+
+
+class Error(BaseModel):
+    """Every error answer, whatever its status."""
+
+    error: ErrorDetail
+
+
+class Suggestion(BaseModel):
+    text: str
+    id: str | None = Field(None, description="product id, where the suggestion is a product")
+    kind: str = Field(description="product, brand or category")
+
+
+class Suggestions(BaseModel):
+    index: str
+    q: str
+    suggestions: list[Suggestion]
+
+
+class Alive(BaseModel):
+    status: str = Field(examples=["alive"])
+
+
+class Readiness(BaseModel):
+    ready: bool
+    parts: dict[str, Any] = Field(description="each part: ok, and the reason where it is not")
+
+
+_REF = "#/components/schemas/{model}"
+_ERRORS = {
+    400: "a field is wrong; the reason names it",
+    404: "no such index, product or address",
+    405: "the method is not allowed here",
+    413: "the body or the picture is larger than 10 MB",
+    415: "the body is of a type that is not taken",
+    500: "an unexpected error; the log has it under the X-Request-Id",
+    502: "Elasticsearch answered with an error",
+    503: "Elasticsearch or a model cannot be reached",
+}
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """The whole description; it does not change while the process lives."""
+    # Requests are described as they are sent, answers as they are received.
+    inputs: list[type] = [SearchParams, SuggestParams]
+    outputs: list[type] = [SearchAnswer, Suggestions, Alive, Readiness, Error]
+    adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        *((model.__name__, "validation", TypeAdapter(model)) for model in inputs),
+        *((model.__name__, "serialization", TypeAdapter(model)) for model in outputs),
+    ]
+    _, schema = TypeAdapter.json_schemas(adapters, ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Hybrid search",
+            "version": hybrid.__version__,
+            "description": "Multimodal product search beside Elasticsearch.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": _paths(schema["$defs"]["SearchParams"], schema["$defs"]["SuggestParams"]),
+        "components": {"schemas": schema["$defs"]},
+    }
+
+
+def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
+    found = _answer("the page of hits, with facets and the part of each signal", "SearchAnswer")
+    search_errors = _errors(400, 404, 405, 413, 415, 500, 502, 503)
+    path_name = {"in": "path", "required": True, "schema": {"type": "string"}}
+    html = {"200": {"description": "the search page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    return {
+        "/api/search": {
+            "get": {
+                "operationId": "search",
+                "summary": "Search with a query string",
+                "parameters": [*_query(search), _FILTER],
+                "responses": {"200": found, **search_errors},
+            },
+            "post": {
+                "operationId": "searchByBody",
+                "summary": "Search with JSON, a form, or a multipart upload of a picture",
+                "requestBody": {"required": True, "content": _bodies(search)},
+                "responses": {"200": found, **search_errors},
+            },
+        },
+        "/api/suggest": {
+            "get": {
+                "operationId": "suggest",
+                "summary": "Complete what has been typed so far",
+                "parameters": _query(suggest),
+                "responses": {
+                    "200": _answer("completions, best first", "Suggestions"),
+                    **_errors(400, 404, 500, 502, 503),
+                },
+            }
+        },
+        "/media/{index}/{product_id}": {
+            "get": {
+                "operationId": "picture",
+                "summary": "A product's picture",
+                "parameters": [{"name": "index", **path_name}, {"name": "product_id", **path_name}],
+                "responses": {
+                    "200": {"description": "the picture", "content": {"image/*": {}}},
+                    "304": {"description": "unchanged since the ETag sent"},
+                    **_errors(404, 500, 502, 503),
+                },
+            }
+        },
+        "/healthz": {"get": _plain("alive", "Is the process alive?", {"200": _answer("it is", "Alive")})},
+        "/readyz": {
+            "get": _plain(
+                "ready",
+                "Can it answer searches?",
+                {"200": _answer("ready", "Readiness"), "503": _answer("not ready, and why", "Readiness")},
+            )
+        },
+        "/openapi.json": {
+            "get": _plain(
+                "description",
+                "This description",
+                {
+                    "200": {
+                        "description": "OpenAPI 3.1",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    }
+                },
+            )
+        },
+        "/": {
+            "get": _plain("page", "The search page", html),
+            "post": _plain("pageByPhoto", "The search page, for a form with a photo", html),
+        },
+    }
+
+
+_FILTER = {
+    "name": "filter",
+    "in": "query",
+    "description": "field:value, repeatable; the short form of filters",
+    "schema": {"type": "array", "items": {"type": "string"}, "examples": [["brand:HP", "brand:Canon"]]},
+    "explode": True,
+}
+
+
+def _plain(operation: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"operationId": operation, "summary": summary, "responses": {**responses, **_errors(405, 500)}}
+
+
+def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """One query parameter a field. Maps and lists are sent in their short form, as text."""
+    parameters = []
+    for name, field in schema["properties"].items():
+        short = name in ("filters", "facets", "weights", "image")
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "description": field.get("description", name) + _SHORT.get(name, ""),
+                "schema": {"type": "string"} if short else _bare(field),
+            }
+        )
+    return parameters
+
+
+_SHORT = {
+    "filters": "; as JSON",
+    "facets": "; separated by commas, none: empty",
+    "weights": "; as name=number, separated by commas",
+    "image": "; as a data URL, so rather POST it",
+}
+
+
+def _bare(field: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in field.items() if key != "description"}
+
+
+def _bodies(search: dict[str, Any]) -> dict[str, Any]:
+    names = search["properties"]
+    texts = {name: {"type": "string", "description": names[name].get("description", "")} for name in names}
+    form = {**texts, "filter": {"type": "array", "items": {"type": "string"}}}
+    upload = {**form, "image": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    return {
+        "application/json": {"schema": {"$ref": _REF.format(model="SearchParams")}},
+        "application/x-www-form-urlencoded": {
+            "schema": {"type": "object", "properties": form, "additionalProperties": False}
+        },
+        "multipart/form-data": {"schema": {"type": "object", "properties": upload, "additionalProperties": False}},
+    }
+
+
+def _answer(description: str, model: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": _REF.format(model=model)}}}
+    return {"description": description, "headers": _HEADERS, "content": content}
+
+
+_HEADERS = {
+    "X-Request-Id": {
+        "description": "the caller's, or a new one; stands in the log",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    return {str(status): _answer(_ERRORS[status], "Error") for status in statuses}

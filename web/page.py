@@ -1,0 +1,242 @@
+"""The search page: one template, rendered here for browsers with and without script.
+
+The script asks for the same addresses and swaps in the part named `results`, so both kinds of visitor
+see the same page, and every text from a catalogue is escaped in one place: the template.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from hybrid.contracts import SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.errors import HybridError, UsageError
+from web import strings, view
+from web.api import picture_type_of
+from web.schemas import MAX_WINDOW, SearchParams, decode_data_url, validate
+from web.services import default_index, services
+from web.view import PageState
+
+page = Blueprint("page", __name__)
+
+PAGE_SIZE = 24
+#: A larger photo is not carried through a page without script; the results still use it.
+MAX_KEPT_PHOTO = 3 * 1024 * 1024
+EXAMPLES = 6
+
+
+@page.route("/", methods=["GET", "POST"])
+def index() -> Response:
+    given = request.values
+    state = read_state(given)
+    photo = read_photo()
+    searcher = services().searcher
+    names = searcher.indices()
+    name = state.index if state.index_named else default_index(names)
+    state = replace(state, index=name)
+    profile = searcher.profile(name)
+    params = validate(
+        SearchParams,
+        {
+            "index": name,
+            "q": state.q,
+            "image": photo,
+            "filters": filters_of(state),
+            "facets": list(view.facet_fields(profile.fields, state.lang)),
+            "page": state.page,
+            "size": PAGE_SIZE,
+            # Browsing has nothing to match by; a system left from the last search must not refuse it.
+            "system": (state.q or photo) and state.system or None,
+        },
+    )
+    answer = searcher.search(params.to_request(name))
+    return _render(state, names, photo, **_results(state, profile, answer, photo is not None))
+
+
+def read_state(given: MultiDict[str, str]) -> PageState:
+    """The page's own parameters. Unknown ones are left alone: links to pages carry campaign marks.
+
+    Raises:
+        UsageError: one that is known cannot be used.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for pair in given.getlist("filter"):
+        name, _, value = pair.partition(":")
+        if name and value and value not in chosen.get(name, ()):
+            chosen[name] = (*chosen.get(name, ()), value)
+    ranges: dict[str, tuple[str, str]] = {}
+    for key in given:
+        side, _, name = key.partition(".")
+        if side in ("min", "max") and name and name not in ranges:
+            low, high = given.get(f"min.{name}", "").strip(), given.get(f"max.{name}", "").strip()
+            if low or high:
+                ranges[name] = (low, high)
+    number = given.get("page", "") or "1"
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError("page: must be a number from 1")
+    return PageState(
+        lang=language(given),
+        q=given.get("q", "").strip(),
+        index=given.get("index", ""),
+        system=given.get("system", ""),
+        page=int(number),
+        chosen=chosen,
+        ranges=ranges,
+        index_named=bool(given.get("index")),
+        lang_named=given.get("lang") in strings.LANGUAGES,
+    )
+
+
+def language(given: MultiDict[str, str]) -> str:
+    """The language asked for, else the browser's."""
+    asked = given.get("lang", "")
+    if asked in strings.LANGUAGES:
+        return asked
+    return request.accept_languages.best_match(strings.LANGUAGES, "en") or "en"
+
+
+def read_photo() -> bytes | None:
+    """The photo just chosen, or the one that the page without script carries along."""
+    if request.method != "POST":
+        return None
+    file = request.files.get("image")
+    data = file.read() if file else b""
+    if data:
+        return data
+    kept = request.form.get("kept_image", "")
+    if not kept or request.form.get("drop_image"):
+        return None
+    try:
+        return decode_data_url(kept)
+    except ValueError as error:
+        raise UsageError(f"image: {error}") from None
+
+
+def filters_of(state: PageState) -> dict[str, Any]:
+    """The core's filters: values as they are, numbers of a range as numbers."""
+    filters: dict[str, Any] = {name: list(values) for name, values in state.chosen.items() if values}
+    for name, (low, high) in state.ranges.items():
+        bounds = {"gte": _number(low), "lte": _number(high)}
+        filters[name] = {side: bound for side, bound in bounds.items() if bound != ""}
+    return filters
+
+
+def _number(text: str) -> float | str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text  # a date
+    return value if math.isfinite(value) else text
+
+
+def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_photo: bool) -> dict[str, Any]:
+    cards = view.Cards(profile.index, profile.fields, state.lang)
+    pages = min(math.ceil(answer.total / PAGE_SIZE), MAX_WINDOW // PAGE_SIZE)
+    category = _category(profile, state.lang)
+    found = [item["value"] for item in answer.facets.get(category, [])]
+    plain = not (state.q or by_photo or state.chosen or state.ranges)
+    return {
+        "answer": answer,
+        "hits": [cards.card(hit, position) for position, hit in enumerate(answer.hits)],
+        "facets": view.facet_groups(answer.facets, profile.fields, state),
+        "chips": view.active_filters(state, profile.fields),
+        "pages": pages,
+        "numbers": view.page_numbers(state.page, pages) if pages > 1 else [],
+        "start": plain and state.page == 1,
+        "browsing": not state.q and not by_photo,
+        "examples": [str(value) for value in found[:EXAMPLES]],
+        "counts": strings.counted(answer.total_counts, state.lang),
+        "unlisted": _unlisted(state, answer),
+        "degraded": [
+            {"text": strings.degraded_text(item.part, state.lang), "reason": item.reason}
+            for item in answer.degraded
+        ],
+        "signals": [
+            {
+                "kind": name.partition(".")[0],
+                "label": strings.signal_label(name, state.lang),
+                "percent": round(100 * w),
+            }
+            for name, w in sorted(answer.weights.items(), key=lambda item: (-item[1], item[0]))
+        ],
+    }  # fmt: skip
+
+
+def _category(profile: IndexProfile, lang: str) -> str:
+    wanted = profile.fields.roles.get("category", ())
+    shown = view.facet_fields(profile.fields, lang)
+    return next((path for path in shown if path in wanted or strings.base_path(path) in wanted), "")
+
+
+def _unlisted(state: PageState, answer: SearchAnswer) -> list[tuple[str, str]]:
+    """Filters that no shown facet carries, as hidden fields: a plain form would lose them otherwise."""
+    pairs = [("filter", f"{n}:{v}") for n, values in state.chosen.items() if n not in answer.facets for v in values]
+    for name, both in state.ranges.items():
+        items = answer.facets.get(name, [])
+        if not (items and "min" in items[0]):
+            pairs += [(f"{side}.{name}", bound) for side, bound in zip(("min", "max"), both, strict=True) if bound]
+    return pairs
+
+
+def _render(state: PageState, names: list[str], photo: bytes | None, **more: Any) -> Response:
+    text = strings.STRINGS[state.lang]
+    enhanced = request.headers.get("X-Hybrid-Page") == "1"  # the script keeps the photo itself
+    body = render_template(
+        "page.html",
+        t=text,
+        state=state,
+        html_lang=strings.HTML_LANG[state.lang],
+        indices=names,
+        systems=strings.system_choices(SYSTEMS, state.lang),
+        script_text={key: text[key] for key in strings.SCRIPT_KEYS},
+        photo=photo is not None,
+        kept=None if photo is None or enhanced else _data_url(photo),
+        asset=asset,
+        number=strings.number,
+        **more,
+    )
+    response = make_response(body)
+    response.headers["Vary"] = "Accept-Language"
+    response.headers["Cache-Control"] = "no-store" if photo else "private, no-cache"
+    return response
+
+
+def error_page(status: int, kind: str, reason: str) -> Response:
+    """The page with the error in the place of the results; the search box stays usable."""
+    # A body that was too large cannot be read again to fill in the form.
+    given = request.args if status == RequestEntityTooLarge.code else request.values
+    try:
+        state = read_state(given)
+    except UsageError:
+        state = PageState(lang=language(given))
+    text = strings.STRINGS[state.lang]
+    key = f"error_{status}" if f"error_{status}" in text else "error_503" if status == 502 else "error_500"
+    try:
+        names = services().searcher.indices() if status < 500 else []
+    except HybridError:
+        names = []
+    error = {"text": text[key], "reason": reason if kind != "InternalError" else "", "status": status}
+    return _render(state, names, None, error=error)
+
+
+def _data_url(photo: bytes) -> str | None:
+    mimetype = picture_type_of(photo[:16])
+    if mimetype is None or len(photo) > MAX_KEPT_PHOTO:
+        return None
+    return f"data:{mimetype};base64,{base64.b64encode(photo).decode()}"
+
+
+@lru_cache(maxsize=16)
+def asset(name: str) -> str:
+    """The address of a static file, with its content's hash, so that a new release is never half cached."""
+    digest = hashlib.sha256((Path(__file__).parent / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"

@@ -1,0 +1,60 @@
+"""What the web layer needs of the core, as seams: views never import the core's classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from flask import current_app
+
+from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
+from hybrid.errors import IndexMissingError
+
+
+class SettingsLike(Protocol):
+    """The settings that the web layer reads."""
+
+    @property
+    def index(self) -> str | None: ...
+    @property
+    def media_root(self) -> Path | None: ...
+
+
+class SearcherLike(Protocol):
+    """The search side of the core."""
+
+    def search(self, request: SearchRequest) -> SearchAnswer: ...
+    def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
+    def profile(self, index: str) -> IndexProfile: ...
+    def indices(self) -> list[str]: ...
+    def product(self, index: str, id: str) -> dict[str, Any] | None: ...
+
+
+class ServicesLike(Protocol):
+    """Everything that a view may call, built once a process."""
+
+    @property
+    def settings(self) -> SettingsLike: ...
+    @property
+    def searcher(self) -> SearcherLike: ...
+    def health(self) -> dict[str, Any]: ...
+
+
+def services() -> ServicesLike:
+    """The services of the current app."""
+    return cast(ServicesLike, current_app.extensions["hybrid"])
+
+
+def default_index(indices: list[str] | None = None) -> str:
+    """The index searched when a request names none; `indices` spares asking for them again.
+
+    Raises:
+        IndexMissingError: nothing is indexed yet.
+    """
+    core = services()
+    if core.settings.index:
+        return core.settings.index
+    indices = core.searcher.indices() if indices is None else indices
+    if not indices:
+        raise IndexMissingError("no index yet: make one with `hybrid index FILE --index NAME`")
+    return indices[0]

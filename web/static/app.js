@@ -1,0 +1,357 @@
+// Enhances the search page: results without a reload, photos, suggestions. Without it the page still works
+// as a plain form. Nothing here writes HTML from text: server-rendered parts are parsed inert by DOMParser
+// and adopted as nodes, and everything else is set through textContent.
+
+const $ = (id) => document.getElementById(id);
+const text = JSON.parse(document.body.dataset.text);
+const form = $("search");
+const input = $("q");
+const main = $("results");
+const PHOTO_EDGE = 1024; // pixels: encoders look at less, and a phone's uplink is slow
+const SKELETON_AFTER = 150; // ms: a quicker answer should not flicker
+const desktop = matchMedia("(min-width: 60.01rem)");
+
+const say = (message) => { $("live").textContent = message; };
+
+// ---- loading results -------------------------------------------------------------------------------
+
+let photo = null; // {id, blob}
+let running = null;
+
+async function load(url, { push = true, focus = false, top = false } = {}) {
+  running?.abort();
+  const mine = (running = new AbortController());
+  const facetsOpen = $("facets")?.open;
+  const active = document.activeElement?.closest?.("#results") ? document.activeElement : null;
+  const waiting = setTimeout(showSkeleton, SKELETON_AFTER);
+  main.setAttribute("aria-busy", "true");
+  closeSuggestions();
+  let next;
+  try {
+    const answer = await fetch(url, photo ? postOf(url, mine.signal) : { headers: HEADERS, signal: mine.signal });
+    next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!next.getElementById("results")) throw new TypeError("not the page");
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    next = null;
+  } finally {
+    clearTimeout(waiting);
+  }
+  if (mine !== running) return;
+  if (push) history.pushState({ photo: photo?.id }, "", url);
+  if (next) adopt(next, facetsOpen); else showOffline(url);
+  main.removeAttribute("aria-busy");
+  if (top) scrollTo({ top: 0 });
+  if (focus) $("found-title")?.focus({ preventScroll: true });
+  else if (active) twinOf(active)?.focus({ preventScroll: true });
+  if (next) sayParts($("status"));
+}
+
+function twinOf(old) {
+  // By name and value first: ticking a value may move it to another place in its list.
+  const named = old.name && [...form.elements].filter((one) => one.name === old.name);
+  if (named?.length > 1) return named.find((one) => one.value === old.value);
+  return named?.[0] ?? (old.id ? $(old.id) : null);
+}
+
+function sayParts(element) {
+  if (element) say([...element.children].map((part) => part.textContent.trim()).filter(Boolean).join(", "));
+}
+
+const HEADERS = { "X-Hybrid-Page": "1" };
+
+function postOf(url, signal) {
+  // With a photo the same fields go as a form: an address cannot hold a picture.
+  const body = new FormData();
+  for (const [name, value] of new URL(url, location).searchParams) body.append(name, value);
+  body.set("image", photo.blob, "photo.jpg");
+  return { method: "POST", body, headers: HEADERS, signal };
+}
+
+function adopt(next, facetsOpen) {
+  main.replaceChildren(...document.adoptNode(next.getElementById("results")).childNodes);
+  document.title = next.title;
+  const language = next.getElementById("language");
+  if (language) $("language").setAttribute("href", language.getAttribute("href"));
+  if ($("facets")) $("facets").open = desktop.matches || Boolean(facetsOpen);
+}
+
+function showSkeleton() {
+  say(text.loading);
+  const grid = $("hits");
+  if (!grid) return;
+  const bone = $("skeleton").content;
+  grid.replaceChildren(...Array.from({ length: 8 }, () => document.importNode(bone, true)));
+}
+
+function showOffline(url) {
+  main.replaceChildren(document.importNode($("offline").content, true));
+  main.querySelector("[data-retry]").setAttribute("href", url);
+  sayParts(main.firstElementChild);
+}
+
+function urlOf(page) {
+  const pairs = [...new FormData(form)].filter(([, value]) => typeof value === "string" && value.trim() !== "");
+  const kept = pairs.filter(([name]) => !["image", "kept_image", "drop_image", "page"].includes(name));
+  if (page) kept.push(["page", page]);
+  const query = new URLSearchParams(kept).toString();
+  return query ? `/?${query}` : "/";
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const byHand = event.submitter === null || event.submitter?.classList.contains("go");
+  const page = event.submitter?.name === "page" ? event.submitter.value : "";
+  load(urlOf(page), { focus: !byHand, top: byHand || Boolean(page) });
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-auto]")) load(urlOf());
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-nav]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+    event.preventDefault();
+    const q = new URL(link.href).searchParams.get("q");
+    input.value = q ?? "";
+    load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-page") });
+  }
+  if (event.target.closest("[data-close-facets]")) {
+    $("facets").open = false;
+    main.scrollIntoView();
+    $("found-title")?.focus({ preventScroll: true });
+  }
+});
+
+addEventListener("popstate", async (event) => {
+  const given = new URL(location).searchParams;
+  input.value = given.get("q") ?? "";
+  if ($("index") && given.get("index")) $("index").value = given.get("index");
+  await usePhoto(event.state?.photo ?? null);
+  load(location.pathname + location.search, { push: false });
+});
+
+// A picture that is missing or broken leaves the drawn placeholder visible. Errors do not bubble: capture.
+document.addEventListener("error", (event) => {
+  if (event.target.matches?.("img[data-picture]")) event.target.hidden = true;
+}, true);
+for (const image of document.querySelectorAll("img[data-picture]")) {
+  if (image.complete && image.naturalWidth === 0 && image.loading !== "lazy") image.hidden = true;
+}
+
+if ($("facets")) $("facets").open = desktop.matches;
+desktop.addEventListener("change", () => { if ($("facets")) $("facets").open = desktop.matches; });
+
+// ---- the photo -------------------------------------------------------------------------------------
+
+async function shrink(file) {
+  const picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const factor = Math.min(1, PHOTO_EDGE / Math.max(picture.width, picture.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(picture.width * factor));
+  canvas.height = Math.max(1, Math.round(picture.height * factor));
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff"; // what was transparent would turn black in a JPEG
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  picture.close();
+  const url = canvas.toDataURL("image/jpeg", 0.86);
+  if (!url.startsWith("data:image/jpeg")) throw new TypeError("no JPEG");
+  return url;
+}
+
+async function addPhoto(file) {
+  $("field-error").hidden = true;
+  let url;
+  try {
+    url = await shrink(file);
+  } catch {
+    $("field-error").textContent = text.photo_unreadable;
+    $("field-error").hidden = false;
+    return;
+  }
+  const id = `photo-${Date.now()}`;
+  keep(id, url);
+  setPhoto(id, url);
+  say(text.photo_added);
+  load(urlOf(), { top: true });
+}
+
+// Kept for this tab, so that going back, or reloading, shows the same search again.
+const memory = new Map();
+function keep(id, url) {
+  memory.set(id, url);
+  try {
+    const old = Object.keys(sessionStorage).filter((key) => key.startsWith("photo-")).sort();
+    for (const key of old.slice(0, Math.max(0, old.length - 3))) sessionStorage.removeItem(key);
+    sessionStorage.setItem(id, url);
+  } catch { /* full or forbidden: going back still works until a reload */ }
+}
+
+function blobOf(url) {
+  const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: "image/jpeg" });
+}
+
+function setPhoto(id, url) {
+  photo = url ? { id, blob: blobOf(url) } : null;
+  $("thumb").hidden = !url;
+  if (url) $("thumb").querySelector("img").src = url;
+}
+
+async function usePhoto(id) {
+  let url = id && memory.get(id);
+  try { url ||= id && sessionStorage.getItem(id); } catch { /* forbidden */ }
+  setPhoto(id, url || null);
+}
+
+for (const id of ["photo-file", "photo-camera"]) {
+  $(id).addEventListener("change", (event) => {
+    const [file] = event.target.files;
+    event.target.value = ""; // choosing the same file again must count as a change
+    if (file) addPhoto(file);
+  });
+}
+$("thumb").querySelector("button").addEventListener("click", () => {
+  setPhoto(null, null);
+  input.focus();
+  say(text.photo_removed);
+  load(urlOf());
+});
+
+const pictureIn = (transfer) => [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+document.addEventListener("paste", (event) => {
+  const file = pictureIn(event.clipboardData);
+  if (file) { event.preventDefault(); addPhoto(file); }
+});
+const dragsFile = (event) => event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (dragsFile(event)) { event.preventDefault(); $("drop").hidden = false; }
+});
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").hidden = true; });
+document.addEventListener("drop", (event) => {
+  $("drop").hidden = true;
+  if (!dragsFile(event)) return;
+  event.preventDefault();
+  const [first] = event.dataTransfer.files;
+  const file = pictureIn(event.dataTransfer) ?? first;
+  if (file) addPhoto(file);
+});
+
+// ---- suggestions: the combobox pattern of the ARIA Authoring Practices (list, manual selection) -----
+
+const list = $("suggestions");
+const DEBOUNCE = 120; // ms between keys
+let typing = 0;
+let asking = null;
+let at = -1;
+
+input.setAttribute("role", "combobox");
+input.setAttribute("aria-autocomplete", "list");
+input.setAttribute("aria-controls", "suggestions");
+input.setAttribute("aria-expanded", "false");
+list.setAttribute("role", "listbox");
+
+function closeSuggestions() {
+  clearTimeout(typing);
+  asking?.abort();
+  list.hidden = true;
+  list.replaceChildren();
+  at = -1;
+  input.setAttribute("aria-expanded", "false");
+  input.removeAttribute("aria-activedescendant");
+}
+
+async function suggest() {
+  const q = input.value.trim();
+  if (!q) return closeSuggestions();
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  const query = new URLSearchParams({ q: q.slice(0, 200), size: "8" });
+  const index = new FormData(form).get("index");
+  if (index) query.set("index", index);
+  try {
+    const answer = await fetch(`/api/suggest?${query}`, { signal: mine.signal });
+    const found = answer.ok ? (await answer.json()).suggestions : [];
+    if (mine === asking && document.activeElement === input) showSuggestions(found);
+  } catch { /* suggestions are a courtesy: typing goes on without them */ }
+}
+
+function showSuggestions(found) {
+  if (!found.length) return closeSuggestions();
+  at = -1;
+  input.removeAttribute("aria-activedescendant");
+  list.replaceChildren(...found.map((item, place) => {
+    const option = document.createElement("li");
+    option.id = `suggestion-${place}`;
+    option.setAttribute("role", "option");
+    option.setAttribute("aria-selected", "false");
+    option.dataset.text = item.text;
+    for (const [name, words] of [["what", item.text], ["kind", text[`kind_${item.kind}`] ?? item.kind]]) {
+      const part = document.createElement("span");
+      part.className = name;
+      part.textContent = words;
+      option.append(part);
+    }
+    return option;
+  }));
+  list.hidden = false;
+  input.setAttribute("aria-expanded", "true");
+  say(text.suggestions_n.replace("{n}", found.length));
+}
+
+function mark(place) {
+  const options = list.children;
+  options[at]?.setAttribute("aria-selected", "false");
+  at = (place + options.length + 1) % (options.length + 1); // one more: back in the text itself
+  if (at === options.length) at = -1;
+  if (at < 0) return input.removeAttribute("aria-activedescendant");
+  options[at].setAttribute("aria-selected", "true");
+  input.setAttribute("aria-activedescendant", options[at].id);
+}
+
+function choose(option) {
+  input.value = option.dataset.text;
+  closeSuggestions();
+  load(urlOf(), { top: true });
+}
+
+input.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(suggest, DEBOUNCE);
+});
+input.addEventListener("keydown", (event) => {
+  if (event.isComposing) return; // Enter and arrows belong to the input method while it is open
+  const open = !list.hidden;
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    if (!open) suggest();
+    else if (!event.altKey) mark(event.key === "ArrowDown" ? at + 1 : at < 0 ? list.children.length - 1 : at - 1);
+    else closeSuggestions();
+  } else if (event.key === "Enter" && open && at >= 0) {
+    event.preventDefault();
+    choose(list.children[at]);
+  } else if (event.key === "Escape") {
+    if (open) { event.preventDefault(); closeSuggestions(); } else input.value = "";
+  }
+});
+input.addEventListener("blur", closeSuggestions);
+list.addEventListener("pointerdown", (event) => event.preventDefault()); // keep the focus in the input
+list.addEventListener("click", (event) => {
+  const option = event.target.closest("[role=option]");
+  if (option) choose(option);
+});
+
+// ---- theme and start -------------------------------------------------------------------------------
+
+$("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("hybrid-theme", root.dataset.theme); } catch { /* lasts until the page is left */ }
+});
+
+if (history.state?.photo) {
+  usePhoto(history.state.photo).then(() => { if (photo) load(location.pathname + location.search, { push: false }); });
+}

@@ -1,0 +1,292 @@
+"""Shapes the core's answer for the page: cards, facets, and the bars of "why this result". No I/O."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from hybrid.contracts import FieldMap, Hit, values_at
+from web import strings
+
+FACET_VALUES_SHOWN = 7
+
+Segments = list[tuple[str, bool]]  # (text, marked)
+
+
+@dataclass(frozen=True)
+class PageState:
+    """What the address of the page says; `url()` writes it back with changes."""
+
+    lang: str
+    q: str = ""
+    index: str = ""
+    system: str = ""
+    page: int = 1
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> values, any of
+    ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # field -> (min, max), "" for none
+    index_named: bool = False  # only what the visitor chose is repeated in addresses
+    lang_named: bool = False
+
+    def pairs(self) -> list[tuple[str, str]]:
+        pairs = [("q", self.q)] if self.q else []
+        pairs += [("filter", f"{name}:{value}") for name, values in self.chosen.items() for value in values]
+        for name, (low, high) in self.ranges.items():
+            pairs += [(f"min.{name}", low)] if low else []
+            pairs += [(f"max.{name}", high)] if high else []
+        pairs += [("system", self.system)] if self.system else []
+        pairs += [("index", self.index)] if self.index_named else []
+        pairs += [("page", str(self.page))] if self.page > 1 else []
+        return pairs + ([("lang", self.lang)] if self.lang_named else [])
+
+    def url(self, **changes: Any) -> str:
+        """The page's address with changes; any change but that of the page starts at page 1."""
+        pairs = replace(self, **{"page": 1, **changes}).pairs()
+        return "/?" + urlencode(pairs) if pairs else "/"
+
+    def without(self, name: str, value: str) -> str:
+        left = tuple(kept for kept in self.chosen.get(name, ()) if kept != value)
+        return self.url(chosen={**self.chosen, name: left})
+
+    def without_range(self, name: str) -> str:
+        return self.url(ranges={key: both for key, both in self.ranges.items() if key != name})
+
+
+def marked(highlight: str) -> Segments:
+    """HTML-escaped text with <mark> as plain pieces, so that the template escapes them itself.
+
+    >>> marked("a &lt;b&gt; <mark>c</mark>")
+    [('a <b> ', False), ('c', True)]
+    """
+    pieces: Segments = []
+    inside = False
+    for part in re.split(r"(</?mark>)", highlight):
+        if part in ("<mark>", "</mark>"):
+            inside = part == "<mark>"
+        elif part:
+            pieces.append((html.unescape(part), inside))
+    return pieces
+
+
+def marks_in(text: str, pieces: Segments) -> Segments | None:
+    """The marks that fall on `text`, where the highlighted pieces hold it whole; None where they do not."""
+    plain = "".join(piece for piece, _ in pieces)
+    start = plain.find(text)
+    if start < 0 or not text:
+        return None
+    found: Segments = []
+    at = 0
+    for piece, is_marked in pieces:
+        low, high = max(at, start), min(at + len(piece), start + len(text))
+        if low < high:
+            found.append((plain[low:high], is_marked))
+        at += len(piece)
+    return found
+
+
+class Cards:
+    """Makes a card of each hit, in one language, for one index."""
+
+    def __init__(self, index: str, fields: FieldMap, lang: str) -> None:
+        self.index, self.fields, self.lang = index, fields, lang
+
+    def card(self, hit: Hit, position: int) -> dict[str, Any]:
+        source = hit.source
+        price = self.text(source, "price")
+        currency = next(values_at(source, "currency"), None)
+        return {
+            "id": hit.id,
+            "anchor": f"why-{position}",
+            "title": self.shown(hit, "title") or [(hit.id, False)],
+            "title_text": self.text(source, "title") or hit.id,
+            "description": self.shown(hit, "description"),
+            "brand": self.text(source, "brand"),
+            "detail": " · ".join(filter(None, (self.text(source, "category"), self.text(source, "color")))),
+            "price": strings.price(price, currency) if price != "" else "",
+            "out_of_stock": next(values_at(source, "in_stock"), None) is False,
+            "picture": self.picture(hit),
+            "link": self.link(source),
+            "why": why(hit, self.lang),
+        }
+
+    def text(self, source: Mapping[str, Any], role: str) -> Any:
+        """The first value of a role, from the field of this language where there is one."""
+        paths = self.fields.roles.get(role, ())
+        mine = [path for path in paths if strings.path_language(path) == self.lang]
+        plain = [path for path in paths if strings.path_language(path) is None]
+        # A role may name the plain field alone while the document holds a translation beside it.
+        mine += [path + "_" + self.lang for path in plain if path + "_" + self.lang not in mine]
+        for path in (*mine, *plain, *paths):
+            for value in values_at(source, path):
+                return value if role == "price" else str(value)
+        return ""
+
+    def shown(self, hit: Hit, role: str) -> Segments:
+        """A role's text in this language, with the marks of the search where they fall on it."""
+        text = self.text(hit.source, role)
+        pieces = marked(hit.highlight.get(role, ""))
+        if not text or not pieces:
+            return pieces or ([(text, False)] if text else [])
+        whole = marks_in(text, pieces)
+        if whole is not None:
+            return whole
+        fragment = "".join(piece for piece, _ in pieces)
+        return pieces if fragment.strip(" …") in text else [(text, False)]
+
+    def picture(self, hit: Hit) -> str:
+        """The picture's address: the shop's own where it is one, else through /media."""
+        for path in self.fields.roles.get("image", ()):
+            for value in values_at(hit.source, path):
+                if safe_link(value):
+                    return str(value)
+                return f"/media/{quote(self.index, safe='')}/{quote(hit.id)}"
+        return ""
+
+    def link(self, source: Mapping[str, Any]) -> str:
+        paths = self.fields.roles.get("url", ())
+        return next((v for path in paths for v in values_at(source, path) if safe_link(v)), "")
+
+
+def safe_link(value: Any) -> bool:
+    """Only http and https: a catalogue must not be able to bring `javascript:` into the page."""
+    return isinstance(value, str) and urlsplit(value.strip()).scheme.lower() in ("http", "https")
+
+
+def why(hit: Hit, lang: str) -> dict[str, Any]:
+    """The parts of a hit's score, largest first; `x` and `width` are of a bar that is 100 wide."""
+    rows = []
+    at = 0.0
+    parts = sorted(hit.signals.items(), key=lambda item: (-item[1].contribution, item[0]))
+    for name, signal in parts:
+        kind = name.partition(".")[0]
+        unit = strings.STRINGS[lang]["unit_bm25" if kind == "lexical" else "unit_cosine"]
+        width = _percent(signal.contribution)
+        rows.append(
+            {
+                "kind": kind,
+                "label": strings.signal_label(name, lang),
+                "raw": None if signal.raw is None else f"{signal.raw:.3g} {unit}",
+                "weight": f"{signal.weight:.3f}",
+                "scaled": f"{signal.scaled:.3f}",
+                "contribution": f"{signal.contribution:.3f}",
+                "track": _percent(signal.weight),
+                "width": width,
+                "x": round(at, 2),
+            }
+        )
+        at += width
+    return {"rows": rows, "score": f"{hit.score:.3f}"}
+
+
+def _percent(part: float) -> float:
+    return round(100 * min(max(part, 0.0), 1.0), 2)
+
+
+def facet_fields(fields: FieldMap, lang: str) -> tuple[str, ...]:
+    """The index's facets with those of the other language left out, in the page's language where indexed."""
+    shown: list[str] = []
+    for path in fields.facets:
+        base = strings.base_path(path)
+        sibling = next((c for c in (f"{base}_{lang}", f"{base}.{lang}") if c in fields.types), None)
+        stated = strings.path_language(path)
+        pick = sibling or (path if stated in (None, lang) else None)
+        if pick and pick not in shown:
+            shown.append(pick)
+    return tuple(shown)
+
+
+def role_of(fields: FieldMap, path: str) -> str | None:
+    return next(
+        (role for role, paths in fields.roles.items() if path in paths or strings.base_path(path) in paths),
+        None,
+    )
+
+
+def facet_groups(
+    counts: Mapping[str, list[dict[str, Any]]], fields: FieldMap, state: PageState
+) -> list[dict[str, Any]]:
+    """The facets as the template draws them: a range of two numbers, or values to tick."""
+    groups = []
+    for position, (path, items) in enumerate(counts.items()):
+        label = strings.field_label(path, role_of(fields, path), state.lang)
+        group: dict[str, Any] = {"field": path, "label": label, "anchor": f"facet-{position}"}
+        if items and "min" in items[0]:
+            low, high = items[0]["min"], items[0]["max"]
+            chosen = state.ranges.get(path, ("", ""))
+            # One value leaves nothing to narrow, unless the narrowing itself is why there is only one.
+            if low is None or high is None or (low == high and not any(chosen)):
+                continue
+            group |= {"range": (_bound(low), _bound(high)), "chosen": chosen}
+        else:
+            values = _facet_values(path, items, fields, state)
+            if not values:
+                continue
+            group |= {"values": values[:FACET_VALUES_SHOWN], "more": values[FACET_VALUES_SHOWN:]}
+        groups.append(group)
+    return groups
+
+
+def _facet_values(path: str, items: list[dict[str, Any]], fields: FieldMap, state: PageState) -> list[dict[str, Any]]:
+    chosen = state.chosen.get(path, ())
+    values = [(filter_text(item["value"]), item["count"]) for item in items]
+    listed = {value for value, _ in values}
+    values = [(value, 0) for value in chosen if value not in listed] + values
+    return [
+        {"value": value, "label": value_label(path, value, fields, state.lang), "count": count,
+         "chosen": value in chosen}
+        for value, count in values
+    ]  # fmt: skip
+
+
+def filter_text(value: Any) -> str:
+    """A facet's value as it stands in an address."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def value_label(path: str, value: str, fields: FieldMap, lang: str) -> str:
+    if fields.types.get(path) == "boolean":
+        return strings.STRINGS[lang]["yes" if value in ("true", "1") else "no"]
+    return value
+
+
+def _bound(value: Any) -> str:
+    """12.0 as 12: the numbers stand in narrow inputs."""
+    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def active_filters(state: PageState, fields: FieldMap) -> list[dict[str, str]]:
+    """The chips above the results; each one's address drops it."""
+    text = strings.STRINGS[state.lang]
+    chips = []
+    for name, values in state.chosen.items():
+        label = strings.field_label(name, role_of(fields, name), state.lang)
+        for value in values:
+            shown = value_label(name, value, fields, state.lang)
+            chips.append({"label": label, "value": shown, "url": state.without(name, value)})
+    for name, (low, high) in state.ranges.items():
+        key = "between" if low and high else "at_least" if low else "at_most"
+        shown = text[key].format(a=low, b=high)
+        label = strings.field_label(name, role_of(fields, name), state.lang)
+        chips.append({"label": label, "value": shown, "url": state.without_range(name)})
+    return chips
+
+
+def page_numbers(page: int, pages: int) -> list[int | None]:
+    """Which pages the pager names; None is a gap.
+
+    >>> page_numbers(6, 20)
+    [1, None, 5, 6, 7, None, 20]
+    """
+    near = sorted({1, pages, *range(max(1, page - 1), min(pages, page + 1) + 1)})
+    named: list[int | None] = []
+    for number in near:
+        last = next((n for n in reversed(named) if n is not None), None)
+        if last is not None and number - last == 2:
+            named.append(number - 1)
+        elif last is not None and number - last > 2:
+            named.append(None)
+        named.append(number)
+    return named

@@ -1,0 +1,66 @@
+"""The tasks. Each takes ids and plain JSON, and may run twice."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import shared_task
+
+from hybrid.errors import ClusterError, EncoderError, IndexMissingError, WriteBlockedError
+from hybrid.queue import ENRICH_TASK
+
+logger = logging.getLogger(__name__)
+
+MAX_LOSSES = 3
+MAX_RETRIES = 6
+
+
+@shared_task(
+    bind=True,
+    name=ENRICH_TASK,
+    autoretry_for=(ClusterError, WriteBlockedError),
+    max_retries=MAX_RETRIES,
+    retry_backoff=2,
+    retry_backoff_max=60,
+    retry_jitter=True,
+)
+def enrich(self: Any, index: str, job: str, ids: list[str], losses: int = 0) -> dict[str, Any]:
+    """Give a batch of products the vectors that they wait for.
+
+    A batch that came back because its worker was lost is split in halves, down to the one product that
+    kills workers; that one is recorded after MAX_LOSSES tries and is not tried again.
+    """
+    services = self.app.hybrid_services
+    try:
+        profile = services.searcher.profile(index)
+    except IndexMissingError:
+        logger.warning("index %s is gone; batch of %d dropped", index, len(ids))
+        return {"dropped": len(ids)}
+    if self.request.delivery_info.get("redelivered") and not self.request.retries:
+        return _isolate(self, index, job, ids, losses + 1)
+    try:
+        report = services.ingester.enrich(profile, job, ids)
+    except EncoderError as error:
+        services.ingester.give_up(profile, job, ids, "encoder_failed", str(error))
+        logger.error("batch of %d given up: %s", len(ids), error)
+        return {"failed": {"encoder_failed": len(ids)}}
+    logger.info("%s: %s encoded, %s failed", index, dict(report.encoded), dict(report.failed))
+    return {"encoded": dict(report.encoded), "failed": dict(report.failed)}
+
+
+def _isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:
+    if len(ids) == 1 and losses > MAX_LOSSES:
+        services = task.app.hybrid_services
+        message = f"the worker was lost {losses} times while encoding this product"
+        services.ingester.give_up(services.searcher.profile(index), job, ids, "worker_lost", message)
+        return {"failed": {"worker_lost": 1}}
+    middle = max(1, len(ids) // 2)
+    # Only a single product's losses count: a batch is split for what one of its products may have done.
+    counted = losses if len(ids) == 1 else 0
+    for part in (ids[:middle], ids[middle:]):
+        if part:
+            task.apply_async(args=[index, job, part], kwargs={"losses": counted})
+    return {"split": len(ids)}
+
+
