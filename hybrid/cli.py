@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybrid.errors import HybridError, UsageError
+from hybrid.progress import LiveProgress, console
 from hybrid.settings import load_settings
 
 if TYPE_CHECKING:
@@ -102,9 +103,13 @@ def index(
     map: Annotated[
         str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")
     ] = None,
-    signals: Annotated[str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")] = None,
+    signals: Annotated[
+        str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")] = 0,
-    language: Annotated[str, typer.Option(help="Language of the words; Chinese is always understood beside it.")] = "en",
+    language: Annotated[
+        str, typer.Option(help="Language of the words; Chinese is always understood beside it.")
+    ] = "en",
     media: Annotated[
         Path | None, typer.Option(help="Folder of the pictures; the catalogue's own folder if not given.")
     ] = None,
@@ -122,7 +127,7 @@ def index(
     plan = jobs.plan_index(services, file, index, map, chosen, language, media)
     if not json:
         _show_plan(plan)
-    with _progress() as show:
+    with LiveProgress() as show:
         report = jobs.run_index(services, plan, workers, show, rejects)
     if json:
         _print_json(report.to_json())
@@ -140,7 +145,7 @@ def _show_plan(plan: Any) -> None:
     table = Table("role", "fields", "example", title=f"How {plan.path.name} is read (change it with --map)")
     for role, fields, example in describe(plan.profile.fields, plan.sample):
         table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
-    _console().print(table)
+    console().print(table)
     for note in plan.notes:
         _say(note)
 
@@ -153,56 +158,12 @@ def _show_report(report: Any) -> None:
         f"{report.encoded:,} encoded ({', '.join(report.signals)}) in {report.seconds:,.1f} s"
     )
     if report.rejects:
-        print(f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; see {report.rejects_file}")
+        print(
+            f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; "
+            f"see {report.rejects_file}"
+        )
     if report.failed:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; tried again next time")
-
-
-class _progress:
-    """A live bar on stderr: rows read, products encoded, rate, remaining time, failures."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description:<7}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=_console(),
-        )
-        self._read: Any = None
-        self._encode: Any = None
-        self._started: float | None = None
-        self._base = 0
-
-    def __enter__(self) -> Any:
-        self._bar.start()
-        self._read = self._bar.add_task("read", total=None, detail="")
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _show(self, progress: Any) -> None:
-        import time
-
-        detail = f"{progress.read:,} rows, {progress.unchanged:,} unchanged"
-        if progress.rejected:
-            detail += f", {progress.rejected:,} rejected"
-        self._bar.update(self._read, total=progress.size or None, completed=progress.position, detail=detail)
-        if not progress.to_encode:
-            return
-        if self._encode is None:
-            self._encode = self._bar.add_task("encode", total=progress.to_encode, detail="")
-            self._started, self._base = time.monotonic(), progress.done
-        seconds = time.monotonic() - (self._started or 0.0)
-        rate = (progress.done - self._base) / seconds if seconds > 0.5 else 0.0
-        detail = f"{progress.done:,} of {progress.to_encode:,} products, {rate:,.0f}/s, {progress.failed:,} failed"
-        self._bar.update(self._encode, total=progress.to_encode, completed=progress.done, detail=detail)
 
 
 # -- search ----------------------------------------------------------------------------------------------------
@@ -251,8 +212,8 @@ def search(
     print(f"{answer.total:,} found ({answer.total_counts}); {answer.system}: {shown}; {answer.took_ms:.0f} ms")
     for note in answer.notes:
         print(f"note: {note}")
-    for part in answer.degraded:
-        print(f"degraded: {part.part}: {part.reason}", file=sys.stderr)
+    for failure in answer.degraded:
+        print(f"degraded: {failure.part}: {failure.reason}", file=sys.stderr)
 
 
 @app.command()
@@ -281,11 +242,9 @@ def evaluate(
     judged = evaluation.read_judgments(judgments)
     services = _services()
     services.searcher.profile(index)
-    with Progress(console=_console(), transient=True) as bar:
+    with Progress(console=console(), transient=True) as bar:
         task = bar.add_task("queries", total=len(judged.ratings) * len(chosen))
-        result = evaluation.evaluate(
-            services.searcher.search, index, judged, chosen, lambda: bar.advance(task)
-        )
+        result = evaluation.evaluate(services.searcher.search, index, judged, chosen, lambda: bar.advance(task))
     if json:
         _print_json(result)
         return
@@ -293,7 +252,7 @@ def evaluate(
     table = Table("system", *columns)
     for name, values in result["systems"].items():
         table.add_row(name, *(f"{values[column]:.4g}" for column in columns))
-    _console(stderr=False).print(table)
+    console(stderr=False).print(table)
     print(f"{result['queries']} queries with a relevant product; judged@10 {result['judged_at_10']:.2f}")
     for name, values in result["systems"].items():
         if values["degraded"]:
@@ -351,7 +310,7 @@ def demo(
     """
     from hybrid import demo as show
 
-    show.run(load_settings(), once=once, port=port, say=_say, progress=_progress)
+    show.run(load_settings(), once=once, port=port, say=_say, progress=LiveProgress)
 
 
 @app.command()
@@ -399,7 +358,9 @@ def _index_name(services: Services, given: str | None) -> str:
     found = services.searcher.indices()
     if len(found) == 1:
         return found[0]
-    raise UsageError(f"name the index with --index; there are: {', '.join(found) or 'none yet (hybrid index FILE --index NAME)'}")
+    raise UsageError(
+        f"name the index with --index; there are: {', '.join(found) or 'none yet (hybrid index FILE --index NAME)'}"
+    )
 
 
 def _read_image(path: Path | None) -> bytes | None:
@@ -446,12 +407,6 @@ def _print_json(data: Any) -> None:
 
     sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str) + b"\n")
     sys.stdout.flush()
-
-
-def _console(stderr: bool = True) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
 
 
 def _say(line: str) -> None:

@@ -23,9 +23,7 @@ INDEX = "sample"
 _QUERIES = ("something to keep me dry in a downpour", "red striped dress", "无线耳机")
 
 
-def run(
-    settings: Settings, *, once: bool, port: int, say: Callable[[str], None], progress: Callable[[], Any]
-) -> None:
+def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None], progress: Callable[[], Any]) -> None:
     """Engine, broker, sample catalogue, worker, page. Returns when stopped; with `once`, when all was shown.
 
     Raises:
@@ -42,7 +40,8 @@ def run(
         before = node.status(settings)
         started = node.up(settings, on_step=say)
         if not before.running:
-            stack.callback(lambda: (say("stopping the engine"), node.down(settings)))
+            stack.callback(node.down, settings)
+            stack.callback(say, "stopping the engine")
         services = Services(settings)
         folder = settings.data_dir / "sample"
         say("drawing the sample catalogue")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ TERM_FIELDS: dict[str, tuple[str, ...]] = {
 }
 _TEXT_SIGNAL_ROLES = ("title", "description")
 _MAX_SUGGESTIONS = 6  # a title is completed from any of its first words
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells whether a product changed. `source` covers the row, how it is read, and its picture file."""
-
-    source: str
 
 
 def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[Any]:

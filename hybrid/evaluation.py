@@ -119,15 +119,19 @@ def measures(
     from ir_measures import RR, Judged, P, R, Success, nDCG
 
     wanted = {
-        f"ndcg@{cut}": nDCG(dcg="exp-log2") @ cut,
+        f"ndcg@{cut}": nDCG @ cut,
         f"recall@{cut}": R @ cut,
         f"precision@{cut}": P @ cut,
         f"accuracy@{cut}": Success @ cut,
         "mrr": RR,
         f"judged@{cut}": Judged @ cut,
     }
+    # trec_eval's gain is the rating itself; handing it 2^rating - 1 gives the exponential gain, and leaves what
+    # counts as relevant as it is.
     qrels = [
-        ir_measures.Qrel(query, doc, int(rating)) for query, rel in ratings.items() for doc, rating in rel.items()
+        ir_measures.Qrel(query, doc, round(2**rating - 1))
+        for query, rel in ratings.items()
+        for doc, rating in rel.items()
     ]
     run = [
         ir_measures.ScoredDoc(query, doc, float(len(ranked) - rank))
@@ -139,9 +143,7 @@ def measures(
     for metric in ir_measures.iter_calc(list(wanted.values()), qrels, run):
         per_query[names[str(metric.measure)]][metric.query_id] = metric.value
     means = {name: sum(values.values()) / len(values) for name, values in per_query.items()}
-    f1 = [
-        _f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings
-    ]
+    f1 = [_f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings]
     means[f"f1@{cut}"] = sum(f1) / len(f1)
     return {name: round(value, 4) for name, value in means.items()}
 

@@ -115,8 +115,7 @@ def weighted(raw: RawScores, weights: Mapping[str, float]) -> Ranking:
     in_force, notes = effective_weights(weights, raw)
     candidates = {product for scores in raw.values() for product in scores}
     totals = {
-        product: sum(part.contribution for part in _parts(product, raw, in_force).values())
-        for product in candidates
+        product: sum(part.contribution for part in _parts(product, raw, in_force).values()) for product in candidates
     }
     return Ranking(_ordered(totals), totals, in_force, notes, raw)
 
@@ -124,8 +123,7 @@ def weighted(raw: RawScores, weights: Mapping[str, float]) -> Ranking:
 def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> Ranking:
     """Reciprocal rank fusion of each signal's own list: sum of 1 / (k + rank)."""
     parts = {
-        name: {product: 1 / (k + rank) for rank, product in enumerate(ranked, 1)}
-        for name, ranked in lists.items()
+        name: {product: 1 / (k + rank) for rank, product in enumerate(ranked, 1)} for name, ranked in lists.items()
     }
     totals: dict[str, float] = {}
     for scores in parts.values():

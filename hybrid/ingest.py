@@ -119,7 +119,7 @@ class Ingester:
         carried: Mapping[str, tuple[list[float], str]],
         profile: IndexProfile,
     ) -> dict[str, Any]:
-        layer: dict[str, Any] = {"terms": documents.terms_of(row.source, profile), "codes": {}}
+        layer: dict[str, Any] = {"id": row.id, "terms": documents.terms_of(row.source, profile), "codes": {}}
         suggestions = documents.suggestions_of(row.source, profile)
         if suggestions:
             layer["suggest"] = suggestions
@@ -257,9 +257,7 @@ class Ingester:
             partial["meta"][name] = {"hash": digest, "encoder": signal.version}
         return len(todo)
 
-    def _input(
-        self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder
-    ) -> tuple[Any, str]:
+    def _input(self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder) -> tuple[Any, str]:
         if name == "image":
             from hybrid.media import open_image
 
@@ -292,5 +290,3 @@ class Ingester:
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
             products.update_documents(self._client, profile.index, updates)
-
-

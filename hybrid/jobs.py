@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hybrid import analysis
 from hybrid.catalogue import Catalogue, RejectsFile, open_catalogue
 from hybrid.contracts import VECTOR_SIGNALS, FieldMap, IndexProfile, Product, Reject, VectorSignal, values_at
 from hybrid.elastic import indices, products
-from hybrid.errors import ClusterUnreachableError, JobError, UsageError
-from hybrid.fields import expand, guess_fields, override
+from hybrid.errors import ClusterError, JobError, UsageError
+from hybrid.fields import expand, guess_fields
 from hybrid.queue import TaskQueue
 from hybrid.settings import Settings
 from hybrid.wiring import Services
@@ -32,6 +32,8 @@ STALL_S = 30.0
 #: How many times that is done before the run gives up.
 MAX_SWEEPS = 20
 _POLL_S = 0.5
+#: Polls that may fail in a row before the run gives up: Elasticsearch is busy, or restarts.
+_PATIENCE = 15
 _SAVE_S = 2.0
 
 
@@ -51,8 +53,8 @@ class Progress:
     failed: int = 0
 
 
-class Report(Protocol):
-    def __call__(self, progress: Progress) -> None: ...
+#: Called with the run's progress now and then.
+Report = Callable[[Progress], None]
 
 
 @dataclass
@@ -116,7 +118,7 @@ def plan_index(
         sample = catalogue.sample()
     if not sample:
         raise UsageError(f"{path.name}: no row could be read; see its first lines for the format")
-    fields = override(guess_fields(sample), mapping, sample) if mapping else guess_fields(sample)
+    fields = guess_fields(sample, mapping or "")
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
     wanted = list(signals) if signals is not None else _guess_signals(fields, sample, notes)
@@ -177,10 +179,12 @@ def run_index(
     try:
         with RejectsFile(rejects_path or Path.cwd() / f"{plan.path.name}.rejects.ndjson") as rejects:
             if workers:
-                with contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue:
-                    with WorkerPool(services, workers) as pool:
-                        run.load(rejects, lambda ids: queue.enrich(profile.index, job, ids))
-                        run.wait(queue, pool)
+                with (
+                    contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
+                    WorkerPool(services, workers) as pool,
+                ):
+                    run.load(rejects, lambda ids: queue.enrich(profile.index, job, ids))
+                    run.wait(queue, pool)
             else:
                 run.load(rejects, run.enrich_here)
                 run.sweep_here()
@@ -215,9 +219,7 @@ def run_index(
 class _Run:
     """The state of one run, most of it for showing: the truth is in the index."""
 
-    def __init__(
-        self, services: Services, plan: Plan, profile: IndexProfile, job: str, report: Report | None
-    ) -> None:
+    def __init__(self, services: Services, plan: Plan, profile: IndexProfile, job: str, report: Report | None) -> None:
         self._services, self._plan, self._profile, self._job = services, plan, profile, job
         self._report = report or (lambda progress: None)
         self._saved = 0.0
@@ -331,14 +333,17 @@ class _Run:
         return list(products.iterate_ids(self._services.client, self._profile.index, query))
 
     def _pending_count(self) -> int:
-        try:
-            indices.refresh(self._services.client, self._profile.index)
-            query = {"exists": {"field": "hybrid.meta.pending"}}
-            return indices.count(self._services.client, self._profile.index, query)
-        except ClusterUnreachableError:
-            logger.warning("Elasticsearch does not answer; waiting for it")
-            time.sleep(2)
-            return indices.count(self._services.client, self._profile.index, {"exists": {"field": "hybrid.meta.pending"}})
+        query = {"exists": {"field": "hybrid.meta.pending"}}
+        for attempt in range(_PATIENCE):
+            try:
+                indices.refresh(self._services.client, self._profile.index)
+                return indices.count(self._services.client, self._profile.index, query)
+            except ClusterError as error:
+                if attempt == _PATIENCE - 1:
+                    raise
+                logger.warning("waiting for Elasticsearch: %s", error)
+                time.sleep(2)
+        raise AssertionError("unreachable")
 
     def failed_products(self, failed: dict[str, int]) -> int:
         """Products among those queued that ended as dead letters (one may have two letters)."""
@@ -423,5 +428,5 @@ def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
 
 
 def summary_counts(counts: dict[str, int]) -> str:
-    """"3 bad_json, 1 missing_id": typed reasons for people, most frequent first."""
+    """ "3 bad_json, 1 missing_id": typed reasons for people, most frequent first."""
     return ", ".join(f"{count} {reason}" for reason, count in Counter(counts).most_common())

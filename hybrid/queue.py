@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid.errors import ClusterUnreachableError, HybridError
+from hybrid.errors import ClusterUnreachableError
 from hybrid.settings import Settings
 
 ENRICH_TASK = "hybrid.enrich"
@@ -67,7 +67,3 @@ class TaskQueue:
 
     def close(self) -> None:
         self._app.close()
-
-
-class RetryableTaskError(HybridError):
-    """A batch failed for a reason that may pass; the worker tries it again."""

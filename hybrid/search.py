@@ -185,13 +185,12 @@ class Searcher:
                 degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
         return vectors
 
-    def _vector(
-        self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]
-    ) -> np.ndarray | None:
+    def _vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
         if name == "image" and request.image is not None:
             from hybrid.media import open_image
 
-            return encoder.encode_images([open_image(request.image)])[0]
+            photo: np.ndarray = encoder.encode_images([open_image(request.image)])[0]
+            return photo
         if not request.q.strip() or "text" not in encoder.modalities:
             return None
         script = analysis.script_of(request.q)
@@ -238,9 +237,7 @@ class Searcher:
         degraded.extend(Degradation(part, reason) for part, reason in retrieved.failed.items())
         return retrieved
 
-    def _rank(
-        self, request: SearchRequest, system: str, retrieved: RetrievedLike, terms: str | None
-    ) -> fusion.Ranking:
+    def _rank(self, request: SearchRequest, system: str, retrieved: RetrievedLike, terms: str | None) -> fusion.Ranking:
         raw = retrieved.raw
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
             order = retrieved.lists.get("lexical", [])

@@ -40,7 +40,6 @@ _FOREIGN = {
     b"<": "XML or HTML; convert it to NDJSON or CSV",
 }
 _FAR_EAST = {
-    "euc_kr": "EUC-KR",
     "gb2312": "GB18030",
     "big5": "BIG5",
     "gb18030": "GB18030",

@@ -79,9 +79,7 @@ class Services:
 
     @cached_property
     def ingester(self) -> Ingester:
-        return Ingester(
-            self.client, self.capabilities, self.encoder, self.dead_letters, self.settings.media_root
-        )
+        return Ingester(self.client, self.capabilities, self.encoder, self.dead_letters, self.settings.media_root)
 
     def encoder(self, spec: str) -> Encoder:
         """The encoder of that name; its model is loaded at first use."""

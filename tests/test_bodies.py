@@ -47,9 +47,9 @@ def test_vector_search_repeats_the_filter_inside_the_knn() -> None:
     assert body == {
         "query": {"bool": {"filter": [{"knn": knn}], "should": [bodies.lexical_query("toner")]}},
         "size": 200,
-        "_source": False,
         "track_total_hits": False,
-        "docvalue_fields": ["hybrid.codes.text", "brand"],
+        "docvalue_fields": ["hybrid.id", "hybrid.codes.text", "brand"],
+        "stored_fields": "_none_",
     }
 
 

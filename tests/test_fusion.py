@@ -37,9 +37,17 @@ def test_scaling_is_absolute(signal: str, raw: float, scaled: float) -> None:
 @pytest.mark.parametrize(
     ("case", "raw", "expected"),
     [
-        ("both speak", {"lexical": {"a": 10.0, "b": 0.0}, "text": {"a": 0.2, "b": 0.6}}, {"lexical": 0.75, "text": 0.25}),
+        (
+            "both speak",
+            {"lexical": {"a": 10.0, "b": 0.0}, "text": {"a": 0.2, "b": 0.6}},
+            {"lexical": 0.75, "text": 0.25},
+        ),
         ("no word matches", {"lexical": {"a": 0.0, "b": 0.0}, "text": {"a": 0.2, "b": 0.6}}, {"lexical": 0, "text": 1}),
-        ("no vector at all", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": None, "b": None}}, {"lexical": 1, "text": 0}),
+        (
+            "no vector at all",
+            {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": None, "b": None}},
+            {"lexical": 1, "text": 0},
+        ),
         ("all ties", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": 0.5, "b": 0.5}}, {"lexical": 1, "text": 0}),
         ("not a number", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": NAN, "b": NAN}}, {"lexical": 1, "text": 0}),
         ("all negative", {"lexical": {"a": 9.0, "b": 1.0}, "text": {"a": -0.5, "b": -0.1}}, {"lexical": 1, "text": 0}),
@@ -105,9 +113,7 @@ def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tu
     assert repr(raw) == before  # inputs are never changed
     reference = {}
     for id in scores:
-        have = {
-            name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])
-        }
+        have = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
         total = sum(ranking.weights[name] for name in have)
         reference[id] = (
             sum(ranking.weights[name] / total * fusion.scale(name, value) for name, value in have.items())

@@ -100,9 +100,7 @@ def test_the_java_nearest_to_the_tested_one_is_taken(tmp_path: Path) -> None:
     folders = [f"{tmp_path}/*"]
     assert find_java(17, 17, environ={}, folders=folders) == Java(tmp_path / "jdk-17", 17)
     assert find_java(21, 25, environ={}, folders=folders).major == 25
-    assert (
-        find_java(21, 25, environ={}, folders=folders, usable=lambda home: "25" not in home.name).major == 21
-    )
+    assert find_java(21, 25, environ={}, folders=folders, usable=lambda home: "25" not in home.name).major == 21
 
 
 def test_java_home_and_path_are_looked_at(tmp_path: Path) -> None:
@@ -453,9 +451,7 @@ class Cluster(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == "ApiKey sesame"
-        body = json.dumps(
-            {"version": {"number": "8.15.0"}} if known else {"error": "no", "status": 401}
-        ).encode()
+        body = json.dumps({"version": {"number": "8.15.0"}} if known else {"error": "no", "status": 401}).encode()
         self.send_response(200 if known else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

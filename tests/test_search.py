@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,9 +124,7 @@ def test_totals_and_facets_count_the_same_set(shop: tuple[Services, str]) -> Non
     answer = services.searcher.search(request)
     seen: Counter[str] = Counter()
     page = 1
-    while hits := services.searcher.search(
-        SearchRequest(index=name, q="scarf", facets=(), size=100, page=page)
-    ).hits:
+    while hits := services.searcher.search(SearchRequest(index=name, q="scarf", facets=(), size=100, page=page)).hits:
         seen.update(hit.source["category"] for hit in hits)
         page += 1
     assert {entry["value"]: entry["count"] for entry in answer.facets["category"]} == dict(seen)
@@ -211,10 +208,10 @@ def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engin
 
     services.searcher._get_encoder = broken
     answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
-    assert [(part.part, part.reason) for part in answer.degraded] == [
+    assert {(part.part, part.reason) for part in answer.degraded} == {
         ("text", "the model is gone"),
         ("image", "the model is gone"),
-    ]
+    }
     plain = make_services(engine, depth=100).searcher.search(SearchRequest(index=name, q="red mug", system="bm25"))
     assert [hit.id for hit in answer.hits] == [hit.id for hit in plain.hits]
 
@@ -241,7 +238,7 @@ def test_a_broken_vector_field_degrades_to_keywords(shop: tuple[Services, str], 
         ({"page": 2000, "size": 10}, UsageError, "out of reach"),
         ({"filters": {"nope": 1}}, UsageError, "cannot filter on 'nope'"),
         ({"facets": ("nope",)}, UsageError, "no facet 'nope'"),
-        ({"image": b"not a picture"}, MediaError, ""),
+        ({"image": b"not a picture"}, MediaError, "picture|image"),
         ({"index": "t-there-is-none"}, IndexMissingError, "there is no index"),
     ],
 )
@@ -261,9 +258,7 @@ def test_an_index_that_is_not_ours(shop: tuple[Services, str], name: str) -> Non
 
 def test_weights_of_the_request_are_used(shop: tuple[Services, str]) -> None:
     services, name = shop
-    answer = services.searcher.search(
-        SearchRequest(index=name, q="red mug", weights={"text": 3.0, "lexical": 1.0})
-    )
+    answer = services.searcher.search(SearchRequest(index=name, q="red mug", weights={"text": 3.0, "lexical": 1.0}))
     assert answer.weights == pytest.approx({"lexical": 0.25, "text": 0.75, "image": 0.0}, abs=1e-9) or set(
         answer.weights
     ) == {"lexical", "text"}

@@ -16,7 +16,7 @@ MAX_LOSSES = 3
 MAX_RETRIES = 6
 
 
-@shared_task(
+@shared_task(  # type: ignore[untyped-decorator]
     bind=True,
     name=ENRICH_TASK,
     autoretry_for=(ClusterError, WriteBlockedError),
@@ -62,5 +62,3 @@ def _isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> di
         if part:
             task.apply_async(args=[index, job, part], kwargs={"losses": counted})
     return {"split": len(ids)}
-
-

@@ -19,6 +19,10 @@ LEXICAL_FIELDS = ("title^2", "code", "brand^2", "category", "description^2", "at
 #: More values than a page shows, so that counts merged with those of vector-only candidates stay right.
 FACET_VALUES = 100
 
+#: `_id` is a stored field, read from compressed blocks beside `_source`: for 200 candidates that takes longer
+#: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
+_NO_STORED_FIELDS = {"stored_fields": "_none_"}
+
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
@@ -97,9 +101,9 @@ def lexical_search(
     return {
         "query": query,
         "size": depth,
-        "_source": False,
         "track_total_hits": True,
-        **_codes(codes),
+        "docvalue_fields": _doc_values(codes),
+        **_NO_STORED_FIELDS,
         **({"aggs": dict(aggs)} if aggs else {}),
     }
 
@@ -131,17 +135,18 @@ def vector_search(
     query: dict[str, Any] = {"filter": [{"knn": knn}]}
     if terms:
         query["should"] = [lexical_query(terms)]
-    body = {
+    return {
         "query": {"bool": query},
         "size": depth * shards,
-        "_source": False,
         "track_total_hits": False,
-        **_codes(codes),
+        "docvalue_fields": [*_doc_values(codes), *facets],
+        **_NO_STORED_FIELDS,
     }
-    if facets:
-        body.setdefault("docvalue_fields", [])
-        body["docvalue_fields"] = [*body["docvalue_fields"], *facets]
-    return body
+
+
+def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The same search, reading `_id` as well: for products that the layer has not written yet."""
+    return {**{key: value for key, value in body.items() if key not in _NO_STORED_FIELDS}, "_source": False}
 
 
 def tail_search(
@@ -203,9 +208,7 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
         "query": {
             "bool": {
                 "filter": [{"ids": {"values": list(ids)}}],
-                "should": [
-                    {"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals
-                ],
+                "should": [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals],
             }
         },
         "size": len(ids),
@@ -236,8 +239,8 @@ def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
     return np.frombuffer(raw, dtype="<f2").reshape(len(codes), dims).astype(np.float32)
 
 
-def _codes(signals: Sequence[str]) -> dict[str, Any]:
-    return {"docvalue_fields": [f"hybrid.codes.{name}" for name in signals]} if signals else {}
+def _doc_values(signals: Sequence[str]) -> list[str]:
+    return ["hybrid.id", *(f"hybrid.codes.{name}" for name in signals)]
 
 
 def _typed(kind: str) -> dict[str, Any]:

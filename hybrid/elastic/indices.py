@@ -68,9 +68,7 @@ def ensure_index(client: Elasticsearch, profile: IndexProfile) -> bool:
     mappings.pop("dynamic")
     try:
         with translated(profile.index):
-            client.indices.put_mapping(
-                index=profile.index, properties=mappings["properties"], meta=mappings["_meta"]
-            )
+            client.indices.put_mapping(index=profile.index, properties=mappings["properties"], meta=mappings["_meta"])
     except Exception as error:
         if "cannot be changed" in str(error) or "Cannot update parameter" in str(error):
             raise IndexConflictError(

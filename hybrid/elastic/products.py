@@ -107,24 +107,11 @@ def read(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, Sto
     return products
 
 
-def pending_ids(client: Elasticsearch, index: str, size: int = 10_000) -> list[str]:
-    """Products that still wait for a vector, oldest first as far as search sees them."""
-    with translated(index):
-        answer = client.search(
-            index=index,
-            query={"exists": {"field": "hybrid.meta.pending"}},
-            size=size,
-            source=False,
-            track_total_hits=False,
-        )
-    return [hit["_id"] for hit in answer["hits"]["hits"]]
-
-
 def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
     """Ids of all products that match, through a point in time, so that writes meanwhile do not matter."""
     with translated(index):
         pit = client.open_point_in_time(index=index, keep_alive="2m")["id"]
-    after: list[Any] | None = None
+    position: dict[str, Any] = {}
     try:
         while True:
             with translated(index):
@@ -135,13 +122,13 @@ def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: 
                     source=False,
                     track_total_hits=False,
                     sort=["_shard_doc"],
-                    **({"search_after": after} if after else {}),
+                    **position,
                 )
             hits = answer["hits"]["hits"]
             yield from (hit["_id"] for hit in hits)
             if len(hits) < page:
                 return
-            after = hits[-1]["sort"]
+            position = {"search_after": hits[-1]["sort"]}
     finally:
         with translated(index):
             client.close_point_in_time(id=pit)
@@ -200,9 +187,7 @@ def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkRepo
     return report
 
 
-def _send(
-    client: Elasticsearch, index: str, items: Sequence[_Item], report: BulkReport
-) -> tuple[list[_Item], str]:
+def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: BulkReport) -> tuple[list[_Item], str]:
     operations = [part for _, action, body in items for part in (action, body)]
     retrying = Retrying(
         retry=retry_if_exception_type(ClusterError),

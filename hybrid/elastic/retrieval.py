@@ -88,6 +88,8 @@ class Retrieval:
             )
             searches.append((name, body))
         answers = self._msearch(profile.index, searches, terms)
+        if not all(_identify(answer) for answer in answers):
+            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
         retrieved = Retrieved()
         hits: dict[str, dict[str, Any]] = {}
         for (name, _), answer in zip(searches, answers, strict=True):
@@ -109,11 +111,7 @@ class Retrieval:
     ) -> list[dict[str, Any]]:
         # The same copy of every shard for the same words, so that pages of one search agree.
         preference = hashlib.blake2b((terms or "").encode(), digest_size=6).hexdigest()
-        operations = [
-            part
-            for _, body in searches
-            for part in ({"index": index, "preference": preference}, body)
-        ]
+        operations = [part for _, body in searches for part in ({"index": index, "preference": preference}, body)]
         with translated(index):
             return list(self._client.msearch(searches=operations)["responses"])
 
@@ -173,9 +171,7 @@ class Retrieval:
         aggregations = lexical.get("aggregations", {}) if lexical else {}
         for facet in facets:
             values = [hits[id].get("fields", {}).get(facet, []) for id in others]
-            retrieved.facets[facet] = _merge_facet(
-                aggregations.get(facet), values, profile.fields.types[facet]
-            )
+            retrieved.facets[facet] = _merge_facet(aggregations.get(facet), values, profile.fields.types[facet])
 
     def tail(
         self,
@@ -209,6 +205,17 @@ class Retrieval:
         return [{"text": option["text"], "id": option["_id"]} for option in options]
 
 
+def _identify(answer: dict[str, Any]) -> bool:
+    """Give every hit its `_id` from doc values; False where one has none there."""
+    for hit in answer.get("hits", {}).get("hits", ()):
+        if "_id" not in hit:
+            ids = hit.get("fields", {}).get("hybrid.id")
+            if not ids:
+                return False
+            hit["_id"] = ids[0]
+    return True
+
+
 def _with_format(facets: Sequence[str], profile: IndexProfile) -> list[Any]:
     return [
         {"field": facet, "format": "epoch_millis"} if profile.fields.types.get(facet) == "date" else facet
@@ -234,5 +241,3 @@ def _merge_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
             counts[value] = counts.get(value, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return [{"value": value, "count": count} for value, count in ordered]
-
-

@@ -43,7 +43,8 @@ def benchmark(spec: str, texts: Sequence[str], settings: Settings, rounds: int =
     stock = _stock(spec, settings)
     rates: list[float] = []
     stock_rates: list[float] = []
-    ours = theirs = None
+    ours: np.ndarray | None = None
+    theirs: np.ndarray | None = None
     if stock is not None:
         stock(texts[:32])
     for _ in range(rounds):
@@ -52,7 +53,7 @@ def benchmark(spec: str, texts: Sequence[str], settings: Settings, rounds: int =
             stock_rates.append(len(texts) / seconds)
         seconds, ours = _timed(encoder.encode_texts, texts)
         rates.append(len(texts) / seconds)
-    cosines = np.einsum("ij,ij->i", ours, theirs) if theirs is not None else None
+    cosines = np.einsum("ij,ij->i", ours, theirs) if ours is not None and theirs is not None else None
     ratios = [rate / other for rate, other in zip(rates, stock_rates, strict=False)]
     query_ms = _query_ms(encoder.encode_texts)
     stock_ms = _query_ms(stock) if stock is not None else (None, None)
@@ -115,4 +116,4 @@ def _rss_mb() -> float | None:
         import psutil
     except ImportError:
         return None
-    return round(psutil.Process().memory_info().rss / 1e6, 1)
+    return round(float(psutil.Process().memory_info().rss) / 1e6, 1)

@@ -57,10 +57,11 @@ def torch_module(kind: str, source: Path) -> torch.nn.Module:
     module: torch.nn.Module
     if kind.startswith("minilm"):
         from transformers import BertModel
-        from transformers.utils import logging as transformers_logging
+        from transformers.utils import logging
 
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
+        transformers_log: Any = logging  # its functions are not typed
+        transformers_log.set_verbosity_error()
+        transformers_log.disable_progress_bar()
         module = TextModule(BertModel.from_pretrained(source, add_pooling_layer=False, dtype=torch.float32))
     else:
         from efficientnet_lite_pytorch import EfficientNet

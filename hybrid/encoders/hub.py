@@ -333,12 +333,14 @@ def _quiet() -> Iterator[None]:
 
 def _no_progress_bars() -> None:
     try:
-        from huggingface_hub.utils import disable_progress_bars
-        from transformers.utils import logging as transformers_logging
+        from huggingface_hub import utils
+        from transformers.utils import logging
     except ImportError:  # said better by whoever needs them
         return
-    disable_progress_bars()
-    transformers_logging.disable_progress_bar()
+    hub_utils: Any = utils  # neither these nor the next are typed
+    hub_utils.disable_progress_bars()
+    transformers_log: Any = logging
+    transformers_log.disable_progress_bar()
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -30,10 +31,11 @@ from hybrid.settings import Settings
 log = logging.getLogger(__name__)
 
 CONVERSION_TIMEOUT_S = 900
-#: One thread a stream: no waiting between threads inside a batch, and as many queries at once as there are
-#: cores. A short query takes 2-3 ms on one thread, so a second model compiled for latency is not worth its
-#: 90 MB. On big machines streams get several threads, because each has its own working memory.
+#: Batches run one thread a stream: no waiting between threads inside a batch. Each stream has its own working
+#: memory, so that on big machines streams get several threads instead of growing in number.
 MAX_STREAMS = 16
+#: A single query uses all threads at once, as far as its few tokens can be shared out.
+MAX_QUERY_THREADS = 8
 
 Job = tuple[Sequence[int], list[np.ndarray]]  # (rows of the result that it fills, the model's inputs)
 
@@ -69,7 +71,8 @@ def load_graph(kind: str, source: Path, version: str, settings: Settings) -> Gra
     for attempt in (1, 2):
         try:
             with _converted(kind, source, version, settings) as folder:
-                return OpenVinoGraph(core, folder / "model.xml", threads)
+                xml = folder / "model.xml"
+                return OpenVinoGraph(core, xml, threads, lambda: TorchGraph(kind, source, threads))
         except Exception as error:
             if attempt == 2 or isinstance(error, ConversionFailed):
                 log.warning("OpenVINO cannot run %s (%s); torch does, at half the speed", kind, _line(error))
@@ -81,37 +84,36 @@ def load_graph(kind: str, source: Path, version: str, settings: Settings) -> Gra
 
 
 class OpenVinoGraph:
-    """A model compiled once, with a pool of infer requests shared by all threads of the process."""
+    """A model compiled for single inputs, for batches, or for both: each on its first use.
 
-    def __init__(self, core: Any, xml: Path, threads: int) -> None:
-        streams = min(threads, MAX_STREAMS)
-        compiled = core.compile_model(
-            str(xml),
-            "CPU",
-            {
-                "NUM_STREAMS": streams,
-                "INFERENCE_NUM_THREADS": threads,
-                # CPUs with bf16 would use it unasked, and give other vectors than those without.
-                "INFERENCE_PRECISION_HINT": "f32",
-                # Activations beside 8-bit weights: one scale for 64 values of one token. A text's vector so
-                # does not depend on what else is in its batch.
-                "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
-            },
-        )
-        self._compiled = compiled  # the requests below do not keep it alive
-        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
-        for _ in range(streams + 1):  # one more than runs at a time, so that a stream never waits for Python
-            self._idle.put(compiled.create_infer_request())
+    A web process so pays (90 MB for MiniLM) for the one only, and a worker for the other only.
+    """
+
+    def __init__(self, core: Any, xml: Path, threads: int, fallback: Callable[[], Graph]) -> None:
+        """fallback: makes the graph to use should compiling fail."""
+        self._core = core
+        self._model = core.read_model(str(xml))  # mapped, not copied; outlives the file
+        self._threads = threads
+        self._make_fallback = fallback
+        self._fallback: Graph | None = None
+        self._lock = threading.Lock()
+        self._pools: dict[bool, queue.LifoQueue[Any]] = {}
 
     def run(self, inputs: list[np.ndarray]) -> np.ndarray:
-        request = self._idle.get()
+        idle = self._requests(for_batches=False)
+        if idle is None:
+            return self._torch().run(inputs)
+        request = idle.get()
         try:
             result = request.infer(inputs, share_inputs=True, share_outputs=True)
             return np.array(result[0], dtype=np.float32)  # a copy: the request's memory is reused
         finally:
-            self._idle.put(request)
+            idle.put(request)
 
     def run_jobs(self, jobs: Iterable[Job], out: np.ndarray) -> None:
+        idle = self._requests(for_batches=True)
+        if idle is None:
+            return self._torch().run_jobs(jobs, out)
         running: deque[tuple[Any, Job]] = deque()  # the inputs must live until their request is done
 
         def finish_oldest() -> Any:
@@ -126,17 +128,57 @@ class OpenVinoGraph:
                 # Only a thread that holds no request may wait for another thread to give one back;
                 # otherwise two threads could each hold some and wait for ever.
                 try:
-                    request = self._idle.get(block=not running)
+                    request = idle.get(block=not running)
                 except queue.Empty:
                     request = finish_oldest()
                 running.append((request, job))
                 request.start_async(job[1], share_inputs=True)
             while running:
-                self._idle.put(finish_oldest())
+                idle.put(finish_oldest())
         finally:
             for request, _ in running:  # only after an error
                 _await_quietly(request)
-                self._idle.put(request)
+                idle.put(request)
+        return None
+
+    def _requests(self, *, for_batches: bool) -> queue.LifoQueue[Any] | None:
+        """The idle infer requests for this use, compiling now if need be; None if that failed."""
+        pool = self._pools.get(for_batches)
+        if pool is not None or self._fallback is not None:
+            return pool
+        with self._lock:
+            if for_batches not in self._pools and self._fallback is None:
+                try:
+                    self._pools[for_batches] = self._compile(for_batches)
+                except Exception as error:
+                    log.warning("OpenVINO cannot compile the model (%s); torch runs it", _line(error))
+                    self._fallback = self._make_fallback()
+            return self._pools.get(for_batches)
+
+    def _compile(self, for_batches: bool) -> queue.LifoQueue[Any]:
+        threads = self._threads if for_batches else min(self._threads, MAX_QUERY_THREADS)
+        streams = min(threads, MAX_STREAMS) if for_batches else 1
+        compiled = self._core.compile_model(
+            self._model,
+            "CPU",
+            {
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": threads,
+                # CPUs with bf16 would use it unasked, and give other vectors than those without.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # Activations beside 8-bit weights: one scale for 64 values of one token. A text's vector so
+                # does not depend on what else is in its batch.
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": "64",
+            },
+        )
+        idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(streams + 1):  # one more than runs at a time, so that a stream never waits for Python
+            idle.put(compiled.create_infer_request())
+        return idle
+
+    def _torch(self) -> Graph:
+        assert self._fallback is not None
+        return self._fallback
 
 
 class TorchGraph:
@@ -196,7 +238,7 @@ def _converted(kind: str, source: Path, version: str, settings: Settings) -> Ite
         log.warning("%s cannot be kept in %s (%s); it is converted in each process", version, folder, error)
         with tempfile.TemporaryDirectory(prefix="hybrid-model-") as passing:
             _convert(kind, source, Path(passing))
-            yield Path(passing)  # deleted after compiling, which keeps what it mapped
+            yield Path(passing)  # deleted once read: what is mapped stays
         return
     try:
         with _locked(folder.with_name(folder.name + ".lock")):

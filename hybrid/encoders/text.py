@@ -39,7 +39,7 @@ class _Model(NamedTuple):
 
 class MiniLM(LazyEncoder[_Model]):
     modalities = frozenset({"text"})
-    scripts = frozenset({"Latin"})
+    scripts: frozenset[str] | None = frozenset({"Latin"})
     dims = DIMS
 
     def __init__(self, name: str, argument: str, settings: Settings) -> None:
@@ -126,8 +126,10 @@ def model_folder() -> Path:
 
 
 def _tokenise(tokenizer: Any, texts: list[str]) -> list[Encoding]:
+    encodings: list[Encoding]
     try:
-        encodings: list[Encoding] = tokenizer.encode_batch_fast(texts)
+        # A batch goes through a pool of threads, which for one query costs more than the work.
+        encodings = [tokenizer.encode(texts[0])] if len(texts) == 1 else tokenizer.encode_batch_fast(texts)
     except (TypeError, UnicodeError):  # half a surrogate pair: real in scraped catalogues, not valid UTF-8
         encodings = tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode() for text in texts])
     return encodings

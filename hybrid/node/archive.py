@@ -200,8 +200,7 @@ def fetch_with_maven(version: str, folder: Path, java_home: Path | None) -> Path
     maven = shutil.which("mvn")
     if maven is None:
         raise NodeError(
-            f"Maven is needed to fetch Elasticsearch {version}: run "
-            f"`{install_hint(java=17, maven=True)}`, {OTHERWISE}"
+            f"Maven is needed to fetch Elasticsearch {version}: run `{install_hint(java=17, maven=True)}`, {OTHERWISE}"
         )
     env = dict(os.environ)
     if java_home is not None and "JAVA_HOME" not in env and shutil.which("java") is None:
@@ -215,9 +214,7 @@ def fetch_with_maven(version: str, folder: Path, java_home: Path | None) -> Path
             errors="replace", timeout=FETCH_TIMEOUT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise NodeError(
-            f"Maven did not fetch Elasticsearch {version} in {FETCH_TIMEOUT_S} s: {OTHERWISE}"
-        ) from error
+        raise NodeError(f"Maven did not fetch Elasticsearch {version} in {FETCH_TIMEOUT_S} s: {OTHERWISE}") from error
     except OSError as error:
         raise NodeError(f"cannot run {maven}: {error.strerror}") from error
     archive = folder / f"elasticsearch-{version}.zip"
@@ -225,9 +222,7 @@ def fetch_with_maven(version: str, folder: Path, java_home: Path | None) -> Path
         plain = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout + run.stderr)
         errors = [line.removeprefix("[ERROR]").strip() for line in plain.splitlines() if line.strip()]
         said = next((line for line in errors if line), f"exit code {run.returncode}")
-        raise NodeError(
-            f"Maven cannot fetch Elasticsearch {version}: {said[:300]}; check the network, {OTHERWISE}"
-        )
+        raise NodeError(f"Maven cannot fetch Elasticsearch {version}: {said[:300]}; check the network, {OTHERWISE}")
     return archive
 
 

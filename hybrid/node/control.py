@@ -107,9 +107,7 @@ def down(settings: Settings, *, name: str | None = None, wipe: bool = False) -> 
             if part == "es":
                 engine.end_launch(places, state["es"])
             # Ports and version stay: the next `up` is found under the same address
-            state[part] = {
-                key: state[part][key] for key in ("port", "version", "wanted") if key in state[part]
-            }
+            state[part] = {key: state[part][key] for key in ("port", "version", "wanted") if key in state[part]}
         if wipe:
             _delete(places)
             state = read_state(places)
@@ -145,9 +143,7 @@ def restart_redis(settings: Settings, name: str | None = None) -> NodeStatus:
 
 
 def _locked(places: Places, on_step: Say) -> Any:
-    return locked(
-        places.lock_file, lambda: on_step(f"waiting for another hybrid that uses node {places.name}")
-    )
+    return locked(places.lock_file, lambda: on_step(f"waiting for another hybrid that uses node {places.name}"))
 
 
 def _up_engine(settings: Settings, places: Places, state: State, version: str | None, on_step: Say) -> None:

@@ -64,9 +64,7 @@ def choose(
     if settings.es_archive is not None:
         unpacked = provide_archive(settings.es_archive, places.engines, on_step)
         if wanted and unpacked.version != wanted and not unpacked.version.startswith(f"{wanted}."):
-            raise NodeError(
-                f"HYBRID_ES_ARCHIVE holds Elasticsearch {unpacked.version}, not {wanted}: unset one"
-            )
+            raise NodeError(f"HYBRID_ES_ARCHIVE holds Elasticsearch {unpacked.version}, not {wanted}: unset one")
         _refuse_downgrade(places, before, unpacked.version)
         return unpacked, unpacked.bundled_java or java_for(unpacked.major).home
     if wanted:

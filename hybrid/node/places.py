@@ -97,9 +97,7 @@ def servers_owner() -> Owner | None:
         except KeyError:
             continue
         return Owner(name, entry.pw_uid, entry.pw_gid)
-    raise NodeError(
-        "Elasticsearch refuses to run as root and there is no user nobody: run as an ordinary user"
-    )
+    raise NodeError("Elasticsearch refuses to run as root and there is no user nobody: run as an ordinary user")
 
 
 def reachable(path: Path, owner: Owner | None) -> bool:
@@ -149,9 +147,7 @@ def find_places(
     for folder in system_folders:
         if reachable(folder, owner) and _is_ours(folder):
             return Places(name, home, folder / "nodes" / f"{name}-{tag}", folder / "elasticsearch", owner)
-    raise NodeError(
-        f"user {owner.name if owner else ''} cannot enter {data}: set HYBRID_DATA_DIR to an open folder"
-    )
+    raise NodeError(f"user {owner.name if owner else ''} cannot enter {data}: set HYBRID_DATA_DIR to an open folder")
 
 
 def _is_ours(folder: Path) -> bool:
@@ -180,9 +176,7 @@ def make_folder(folder: Path, owner: Owner | None = None) -> None:
         if owner is not None:
             os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
     except OSError as error:
-        raise NodeError(
-            f"cannot make {folder}: {error.strerror}; set HYBRID_DATA_DIR to another folder"
-        ) from error
+        raise NodeError(f"cannot make {folder}: {error.strerror}; set HYBRID_DATA_DIR to another folder") from error
 
 
 @contextmanager

@@ -154,9 +154,7 @@ def log_size(log: Path) -> int:
         return 0
 
 
-_TELLING = re.compile(
-    r"ERROR|FATAL|Caused by:|Exception|Error|failed|FAILED|Fatal|FATAL CONFIG|Can't|Invalid"
-)
+_TELLING = re.compile(r"ERROR|FATAL|Caused by:|Exception|Error|failed|FAILED|Fatal|FATAL CONFIG|Can't|Invalid")
 _IDLE = re.compile(
     r"did not exit normally|died while starting up|^\s*at |^\s*\.\.\. \d+ more|^\s+Suppressed:|\[WARN|\[INFO"
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Part of the stamp. Raise it whenever the generator would write anything else than before.
-VERSION = "1"
+VERSION = "2"
 QUALITY = 88
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from hybrid.sample.words import (
 )
 
 CATEGORIES: tuple[Category, ...] = (*WARDROBE, *HOUSEHOLD)
-PER_CATEGORY = 30
+PER_CATEGORY = 32
 SEED = "hybrid sample"
 
 _FIRST_DAY = datetime.date(2021, 3, 1)
@@ -44,7 +45,7 @@ class SampleProduct:
 
 @functools.cache
 def products() -> tuple[SampleProduct, ...]:
-    """All products, the same in every run: 30 of each category, shuffled so that no page is all shoes."""
+    """All products, the same in every run: 32 of each category, shuffled so that no page is all shoes."""
     rng = random.Random(SEED)
     chosen = [(category, *combo) for category in CATEGORIES for combo in _combos(category)]
     rng.shuffle(chosen)
@@ -61,7 +62,6 @@ def _combos(category: Category) -> list[tuple[int, str, str]]:
     Every colour first comes twice in plain, in kinds that follow one another, so that a search for a colour
     and a category always finds more than one thing; patterned goods fill the rest.
     """
-    rng = random.Random(f"{SEED}/{category.name}")
     plain: list[tuple[int, str, str]] = []
     turn = 0
     for color in category.colors:
@@ -69,17 +69,28 @@ def _combos(category: Category) -> list[tuple[int, str, str]]:
         for _ in range(min(2, len(fitting))):
             plain.append((fitting[turn % len(fitting)], color, "plain"))
             turn += 1
-    others = [
-        (style, color, PATTERN_LETTERS[letter])
+    # A pattern should be something one can search for: all of a category's patterns get the same room, each
+    # starting from another colour, so that they do not all come in the same few.
+    queues = []
+    for place, pattern in enumerate(PATTERN_LETTERS.values()):
+        letter = pattern[0]
+        queue = []
+        for step in range(2 * len(category.colors)):
+            color = category.colors[(2 * place - 2 + step) % len(category.colors)]
+            fitting = [s for s, k in enumerate(category.kinds) if letter in k.patterns and _comes_in(k, color)]
+            if fitting and pattern != "plain":
+                # The second time round a colour meets another kind, where there is one.
+                queue.append((fitting[(step + step // len(category.colors)) % len(fitting)], color, pattern))
+        queues.append(queue)
+    others = [combo for rank in itertools.zip_longest(*queues) for combo in rank if combo]
+    extra = [
+        (style, color, "plain")
         for style, kind in enumerate(category.kinds)
-        for letter in kind.patterns
         for color in category.colors
-        if _comes_in(kind, color)
+        if "p" in kind.patterns and _comes_in(kind, color)
     ]
-    rng.shuffle(others)
-    # Patterned before plain: a pattern should be something one can search for in every category that has any.
-    others.sort(key=lambda combo: combo[2] == "plain")
-    return list(dict.fromkeys(plain + others))[:PER_CATEGORY]
+    random.Random(f"{SEED}/{category.name}").shuffle(extra)
+    return list(dict.fromkeys(plain + others + extra))[:PER_CATEGORY]
 
 
 def _comes_in(kind: Kind, color: str) -> bool:

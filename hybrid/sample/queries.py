@@ -1,6 +1,6 @@
 """Judged queries for the sample: texts in English and Chinese, and photographs.
 
-Nobody read 480 products for each query. Ratings follow from the products' own attributes by rules written down
+Nobody read 512 products for each query. Ratings follow from the products' own attributes by rules written down
 here, so they cover every relevant product and say why: 3 is what was asked for, 2 would do, 1 is the right sort
 of thing and otherwise not it, 0 is something else.
 """
@@ -76,7 +76,7 @@ COFFEE = _want("mugs", "insulated", (2, {"category": "mugs", "tags": "leakproof"
 QUIET = _want(
     "headphones", "noise-cancelling", (2, {"category": "headphones", "tags": "commute"}), (1, _is("headphones"))
 )
-RAIN = (
+RAIN: Tiers = (
     (3, _is("umbrellas")),
     (3, {"category": "jackets", "tags": "waterproof"}),
     (2, {"category": "boots", "tags": "waterproof"}),
@@ -91,13 +91,12 @@ WEDDING = _want("dresses", "formal", (2, {"category": "dresses", "tags": "holida
 SPINE = _want("chairs", "ergonomic", (1, _is("chairs")))
 OOLONG = _want("teapots", "gongfu", (2, _is("teapots")))
 PULSE = _want("watches", "heart-rate", (1, _is("watches")))
-SNOW = (
+SNOW: Tiers = (
     (3, {"category": "scarves", "material": ("wool", "cashmere")}),
     (2, {"category": ("boots", "jackets"), "tags": "winter"}),
     (1, _is("scarves")),
 )
 DRIVE = _want("mugs", "leakproof", (2, {"category": "mugs", "tags": "insulated"}), (1, _is("mugs")))
-TENT = _want("watches", "outdoor", (1, _is("watches")))
 
 ENGLISH: tuple[tuple[str, str, Tiers], ...] = (
     ("red sneakers", "plain", look("sneakers", color="red")),
@@ -110,11 +109,11 @@ ENGLISH: tuple[tuple[str, str, Tiers], ...] = (
     ("navy backpack", "plain", look("backpacks", color="navy")),
     ("striped t-shirt", "attributes", look("t-shirts", pattern="striped")),
     ("blue striped t-shirt", "attributes", look("t-shirts", color="blue", pattern="striped")),
-    ("red dress with polka dots", "attributes", look("dresses", color="red", pattern="dotted")),
+    ("pink dress with polka dots", "attributes", look("dresses", color="pink", pattern="dotted")),
     ("floral dress", "attributes", look("dresses", pattern="floral")),
     ("checked wool scarf", "attributes", look("scarves", pattern="checked", material="wool")),
-    ("brown leather boots", "attributes", look("boots", color="brown", material="leather")),
-    ("black leather backpack", "attributes", look("backpacks", color="black", material="leather")),
+    ("black leather boots", "attributes", look("boots", color="black", material="leather")),
+    ("brown leather backpack", "attributes", look("backpacks", color="brown", material="leather")),
     ("grey office chair", "attributes", look("chairs", color="grey", tags="office")),
     ("yellow rain jacket", "attributes", look("jackets", color="yellow", tags="waterproof")),
     ("round sunglasses", "attributes", look("sunglasses", tags="retro")),
@@ -125,7 +124,7 @@ ENGLISH: tuple[tuple[str, str, Tiers], ...] = (
     ("noise canceling hedphones", "typo", QUIET),
     ("something to keep my coffee warm at my desk", "meaning", COFFEE),
     ("gift for someone who listens to music on the train", "meaning", QUIET),
-    ("I don't want to get soaked walking home in bad weather", "meaning", RAIN),
+    ("I don't want to get soaked on my way home in bad weather", "meaning", RAIN),
     ("protect my eyes from glare at the beach", "meaning", GLARE),
     ("footwear for muddy hills", "meaning", HILLS),
     ("carry a computer to the office", "meaning", COMPUTER),
@@ -147,8 +146,8 @@ CHINESE: tuple[tuple[str, str, Tiers], ...] = (
     ("紅色運動鞋", "plain", look("sneakers", color="red")),  # traditional characters
     ("条纹T恤", "attributes", look("t-shirts", pattern="striped")),
     ("碎花连衣裙", "attributes", look("dresses", pattern="floral")),
-    ("灰色格纹围巾", "attributes", look("scarves", color="grey", pattern="checked")),
-    ("棕色真皮靴子", "attributes", look("boots", color="brown", material="leather")),
+    ("紫色格纹围巾", "attributes", look("scarves", color="purple", pattern="checked")),
+    ("黑色真皮靴子", "attributes", look("boots", color="black", material="leather")),
     ("降噪耳机", "attributes", QUIET),
     ("Kilnwood 茶壶", "brand", look("teapots", brand="Kilnwood")),
     ("下雨天怎么才不会淋湿", "meaning", RAIN),

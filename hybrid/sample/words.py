@@ -43,7 +43,7 @@ PATTERN_LETTERS = {"p": "plain", "s": "striped", "d": "dotted", "c": "checked", 
 PATTERN_SENTENCES: dict[str, tuple[Pair, ...]] = {
     "striped": (
         ("Even stripes run all the way across, matched at the seams.", "条纹粗细均匀，拼接处对得整整齐齐。"),
-        ("The bold stripes read clearly from across a room.", "醒目的条纹，隔着整间屋子也能一眼认出。"),
+        ("The bold stripes show clearly from afar.", "醒目的条纹，隔得老远也能一眼认出。"),
     ),
     "dotted": (
         ("Round polka dots give it a playful, slightly retro air.", "圆圆的波点俏皮里带一点复古味道。"),
