@@ -185,17 +185,21 @@ def search(
     """Search an index. Example: hybrid search "quiet mouse for travelling" --index shop --explain"""
     from hybrid.contracts import SearchRequest
 
+    # Everything that can be wrong in the words typed is found before the cluster is asked.
+    options: dict[str, Any] = {
+        "image": _read_image(image),
+        "filters": _filters(filter or []),
+        "weights": _weights(weights),
+    }
     services = _services()
     request = SearchRequest(
         index=_index_name(services, index),
         q=query,
-        image=_read_image(image),
-        filters=_filters(filter or []),
-        weights=_weights(weights),
         system=system,
         size=size,
         page=page,
         explain=explain,
+        **options,
     )
     answer = services.searcher.search(request)
     if json:

@@ -140,7 +140,8 @@ class IndexProfile:
         return cls(
             index=index,
             fields=FieldMap.from_json(data["fields"]),
-            signals={name: VectorSignal(**signal) for name, signal in data["signals"].items()},
+            # In the order of the contract: Elasticsearch gives mapping metadata back in its own.
+            signals={name: VectorSignal(**data["signals"][name]) for name in VECTOR_SIGNALS if name in data["signals"]},
             language=data["language"],
             analysis=data["analysis"],
             media_root=data.get("media_root"),

@@ -145,14 +145,19 @@ def _guess_roles(profiles: _Profiles) -> _Roles:
 
 
 def _guess_id(profiles: _Profiles) -> str | None:
-    able = [p for p in profiles.values() if p.kind in ("text", "long") and p.share >= 0.95 and not p.listed]
+    # A field that is plainly named `id` is the id, though some rows lack it: those are rejected one by one.
+    able = [
+        p
+        for p in profiles.values()
+        if p.kind in ("text", "long") and not p.listed and p.share >= (0.5 if p.path == "id" else 0.95)
+    ]
     named = sorted(
         (p for p in able if rank(p.path, "id") is not None), key=lambda p: rank(p.path, "id") or 0
     )  # fmt: skip
     ending = [p for p in able if base_name(p.path).endswith("id") and p.unique == 1]
     # An export with a line for each variant repeats its ids: better those than none. Shopify's has the title in
     # the first line of a handle only, so there the handle is the id, though the SKUs are unique.
-    sure = [p for p in named if p.unique >= (0.1 if base_name(p.path) == "handle" else 0.95)]
+    sure = [p for p in named if p.unique >= {"handle": 0.1, "id": 0.5}.get(base_name(p.path), 0.95)]
     for candidates in (sure, ending, [p for p in named if p.unique >= 0.3]):
         if candidates:
             return candidates[0].path

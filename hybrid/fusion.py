@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from hybrid.contracts import SignalScore
 
 #: The BM25 score that scales to one half.
@@ -82,13 +84,15 @@ def effective_weights(weights: Mapping[str, float], raw: RawScores) -> tuple[dic
     lowered: dict[str, float] = {}
     notes: list[str] = []
     for name, weight in weights.items():
-        scaled = [scale(name, value) for value in raw.get(name, {}).values() if value is not None]
-        best = max(scaled, default=0.0)
+        scaled = _scale_all(
+            name, np.array([_number(value) for value in raw.get(name, {}).values() if value is not None])
+        )
+        best = float(scaled.max()) if len(scaled) else 0.0
         weak = WEAK.get(name.partition(".")[0], 0.0)
         if best <= 0:
             notes.append(f"{name}: no match")
             lowered[name] = 0.0
-        elif len(scaled) > 1 and best - min(scaled) < 1e-9 and len(weights) > 1:
+        elif len(scaled) > 1 and best - float(scaled.min()) < 1e-9 and len(weights) > 1:
             notes.append(f"{name}: the same score for every candidate")
             lowered[name] = 0.0
         elif best < weak:
@@ -113,11 +117,40 @@ def weighted(raw: RawScores, weights: Mapping[str, float]) -> Ranking:
     A product without a vector is scored on the signals that it has, with their weights raised to sum to 1.
     """
     in_force, notes = effective_weights(weights, raw)
-    candidates = {product for scores in raw.values() for product in scores}
-    totals = {
-        product: sum(part.contribution for part in _parts(product, raw, in_force).values()) for product in candidates
-    }
-    return Ranking(_ordered(totals), totals, in_force, notes, raw)
+    candidates = sorted({product for scores in raw.values() for product in scores})
+    # The same arithmetic as `_parts`, for all candidates at once: (signals, candidates) arrays, NaN for absent.
+    values = {name: np.array([_number(scores.get(product)) for product in candidates]) for name, scores in raw.items()}
+    present = np.zeros(len(candidates))
+    for name, column in values.items():
+        present = present + np.where(np.isnan(column), 0.0, in_force.get(name, 0.0))
+    totals = np.zeros(len(candidates))
+    for name, column in values.items():
+        there = ~np.isnan(column) & (present > 0)
+        weight = np.divide(in_force.get(name, 0.0), present, out=np.zeros_like(totals), where=there)
+        totals = totals + weight * _scale_all(name, column)
+    scores = dict(zip(candidates, totals.tolist(), strict=True))
+    return Ranking(_ordered(scores), scores, in_force, notes, raw)
+
+
+def total(parts: Mapping[str, SignalScore]) -> float:
+    """The sum of the contributions, added in order as the ranking adds them."""
+    score = 0.0
+    for part in parts.values():
+        score += part.contribution
+    return score
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _scale_all(signal: str, raw: np.ndarray) -> np.ndarray:
+    """`scale` of an array; NaN scales to 0."""
+    positive = np.where(np.isnan(raw) | (raw <= 0), 0.0, raw)
+    if signal.partition(".")[0] == "lexical":
+        finite = np.where(np.isinf(positive), 1.0, positive)
+        return np.where(np.isinf(positive), 1.0, finite / (finite + SATURATION))
+    return np.minimum(positive, 1.0)
 
 
 def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> Ranking:
@@ -135,7 +168,9 @@ def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> R
 
 def _parts(product: str, raw: RawScores, weights: Mapping[str, float]) -> dict[str, SignalScore]:
     values = {name: _finite(scores.get(product)) for name, scores in raw.items()}
-    present = sum(weights.get(name, 0.0) for name, value in values.items() if value is not None)
+    present = 0.0
+    for name, value in values.items():
+        present += weights.get(name, 0.0) if value is not None else 0.0
     parts = {}
     for name, value in values.items():
         if value is None:

@@ -135,6 +135,8 @@ class Ingester:
                 new_meta[name] = dict(meta[name])
             if name not in new_meta or self._input_hash(name, row.source, profile) != new_meta[name]["hash"]:
                 new_meta["pending"].append(name)
+                if name in meta.get("failed", ()):
+                    new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
         return layer
 

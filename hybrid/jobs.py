@@ -21,6 +21,7 @@ from hybrid.contracts import VECTOR_SIGNALS, FieldMap, IndexProfile, Product, Re
 from hybrid.elastic import indices, products
 from hybrid.errors import ClusterError, JobError, UsageError
 from hybrid.fields import expand, guess_fields
+from hybrid.ingest import RESERVED
 from hybrid.queue import TaskQueue
 from hybrid.settings import Settings
 from hybrid.wiring import Services
@@ -115,7 +116,8 @@ def plan_index(
     if unknown:
         raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(VECTOR_SIGNALS)}")
     with open_catalogue(path) as catalogue:
-        sample = catalogue.sample()
+        # A row with the layer's own field is rejected later; here it must not shape the mapping.
+        sample = [{key: value for key, value in row.items() if key != RESERVED} for row in catalogue.sample()]
     if not sample:
         raise UsageError(f"{path.name}: no row could be read; see its first lines for the format")
     fields = guess_fields(sample, mapping or "")
@@ -261,7 +263,7 @@ class _Run:
             self.progress.read += 1
             if isinstance(row, Reject):
                 self._reject(rejects, row)
-            elif "hybrid" in row.source:
+            elif RESERVED in row.source:
                 message = "the field name `hybrid` belongs to the layer; rename the field"
                 self._reject(rejects, Reject(row.line, "reserved_field", message))
             else:

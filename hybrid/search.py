@@ -277,7 +277,7 @@ class Searcher:
         return [
             Hit(
                 id=id,
-                score=sum(part.contribution for part in signals.values()),
+                score=fusion.total(signals),
                 signals=signals,
                 source=sources[id],
                 highlight=_highlights(sources[id], profile, wanted) if wanted else {},

@@ -97,7 +97,7 @@ def test_every_candidate_has_every_present_signal_and_order_is_brute_force(shop:
         assert set(hit.signals) == {"lexical", "text", "image"}
         vector = encoder.encode_texts([text_input(hit.source, profile.fields, encoder)])[0]
         assert hit.signals["text"].raw == pytest.approx(float(np.dot(query, vector)), abs=1e-3)
-        assert sum(part.contribution for part in hit.signals.values()) == hit.score
+        assert sum(part.contribution for part in hit.signals.values()) == pytest.approx(hit.score, abs=1e-12)
         for signal, part in hit.signals.items():
             if part.raw is not None:
                 assert part.scaled == pytest.approx(fusion.scale(signal, part.raw))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-import zlib
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,9 +25,10 @@ _LEVELS = 4  # of each colour channel in the histogram
 
 @lru_cache(maxsize=200_000)
 def _places(word: str, dims: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Where a word falls in a vector and with which signs. crc32 is the same in every process."""
-    data = word.encode("utf-8", "replace")
-    codes = [zlib.crc32(data, seed) for seed in range(_HASHES)]
+    """Where a word falls in a vector and with which signs; the same in every process, unlike hash()."""
+    # Not crc32 with several seeds: it is linear, so that words which share one place share them all.
+    digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=4 * _HASHES).digest()
+    codes = struct.unpack(f"<{_HASHES}I", digest)
     return tuple(code % dims for code in codes), tuple(1.0 if code & 0x10000 else -1.0 for code in codes)
 
 

@@ -1,0 +1,104 @@
+"""The command line as it is typed: exit codes, one-line errors, JSON, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_rows
+
+VERBS = ["demo", "up", "down", "status", "index", "search", "evaluate", "serve", "worker", "bench"]
+
+
+def hybrid(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hybrid.cli", *args], capture_output=True, text=True, env={**clean, **env}, timeout=120
+    )
+
+
+def test_help_of_every_verb_has_an_example() -> None:
+    top = hybrid("--help")
+    assert top.returncode == 0
+    for verb in VERBS:
+        assert verb in top.stdout
+        shown = hybrid(verb, "--help")
+        assert shown.returncode == 0
+        assert "xample: hybrid" in shown.stdout or verb == "worker"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["index", "there-is-none.csv", "--index", "x"], "there-is-none.csv"),
+        (["evaluate", "--index", "x", "--judgments", "none.csv"], "no judgments file none.csv"),
+        (["evaluate", "--index", "x", "--judgments", "none.csv", "--systems", "magic"], "no system 'magic'"),
+        (["search", "a", "--weights", "text"], "write them as text=.6,lexical=.4"),
+        (["search", "--image", "none.jpg", "--index", "x"], "cannot read photo none.jpg"),
+        (["bench", "nothing"], "hybrid bench encode --file FILE"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(args: list[str], message: str) -> None:
+    done = hybrid(*args, HYBRID_ES_URL="http://127.0.0.1:1")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unreachable_cluster_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "c.ndjson", [{"id": 1, "name": "a lamp"}, {"id": 2, "name": "a mug"}])
+    for args in (["search", "a", "--index", "x"], ["index", str(path), "--index", "x", "--json"]):
+        done = hybrid(*args, HYBRID_ES_URL="http://127.0.0.1:1", HYBRID_TEXT_ENCODER="toy:8")
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if line.startswith("hybrid:")]
+        assert len(lines) == 1
+        assert "does not answer" in lines[0]
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.es
+def test_index_search_evaluate(engine: Any, name: str, tmp_path: Path) -> None:
+    env = {
+        "HYBRID_ES_URL": engine.es_url,
+        "HYBRID_REDIS_URL": engine.redis_url,
+        "HYBRID_TEXT_ENCODER": "toy:32",
+        "HYBRID_IMAGE_ENCODER": "toy:32",
+    }
+    things = ["mug", "lamp", "chair"]
+    data = [{"id": f"p{n}", "name": f"{things[n % 3]} number {n}", "maker": "Aurora", "price": n} for n in range(30)]
+    path = write_rows(tmp_path / "c.ndjson", data)
+    done = hybrid("index", str(path), "--index", name, "--map", "title=name,brand=maker", "--json", **env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["encoded"] == 30
+    found = hybrid("search", "lamp", "--index", name, "--json", **env)
+    answer = json.loads(found.stdout)
+    assert answer["total"] >= 10
+    assert answer["hits"][0]["source"]["name"].startswith("lamp")
+    assert set(answer["hits"][0]["signals"]["lexical"]) == {"raw", "scaled", "weight", "contribution"}
+    assert {"weights_version", "degraded", "took_ms"} <= set(answer)
+    people = hybrid("search", "lamp", "--index", name, "--explain", **env)
+    assert "lexical" in people.stdout and "x weight" in people.stdout
+    judgments = tmp_path / "j.csv"
+    judgments.write_text("query,docid,rating\n" + "".join(f"lamp,p{n},3\n" for n in range(1, 30, 3)))
+    graded = hybrid("evaluate", "--index", name, "--judgments", str(judgments), "--json", **env)
+    result = json.loads(graded.stdout)
+    assert result["queries"] == 1
+    assert result["systems"]["bm25"]["ndcg@10"] == 1.0
+    assert {"recall@10", "precision@10", "f1@10", "accuracy@10", "mrr", "p50_ms", "p95_ms"} <= set(
+        result["systems"]["fixed"]
+    )
+    with path.open("a") as file:
+        file.write("not json\n")
+    rejected = hybrid("index", str(path), "--index", name, "--rejects", str(tmp_path / "r"), **env)
+    assert rejected.returncode == 1
+    assert "1 rows rejected: 1 bad_json" in rejected.stdout
+    wrong = hybrid("index", str(path), "--index", name, "--map", "title=nmae", **env)
+    assert wrong.returncode == 2
+    assert "name" in wrong.stderr

@@ -1,0 +1,110 @@
+"""Relevance with real models on real catalogues, against the figures that are claimed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid import evaluation, jobs
+from hybrid.contracts import SearchRequest
+from hybrid.elastic import indices
+from hybrid.sample import write_sample
+from hybrid.wiring import Services
+from tests.conftest import make_services
+
+pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def real_services(engine: Any) -> Services:
+    return make_services(engine, text_encoder="minilm", image_encoder="efficientnet-lite0", es_timeout_s=30)
+
+
+def index(services: Services, path: Path, name: str, folder: Path) -> jobs.IndexReport:
+    return jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=folder / "rejects")
+
+
+@pytest.fixture(scope="module")
+def sample(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, str, Any]]:
+    folder = tmp_path_factory.mktemp("sample")
+    paths = write_sample(folder)
+    services = real_services(engine)
+    name = "tsample"
+    report = index(services, paths.products, name, folder)
+    assert report.complete
+    assert report.signals == ["lexical", "text", "image"]
+    yield services, name, paths
+    services.client.indices.delete(index=f"{name}-000001")
+
+
+def test_sample_text_queries(sample: tuple[Services, str, Any]) -> None:
+    services, name, paths = sample
+    judged = evaluation.read_judgments(paths.judgments)
+    result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"])
+    ndcg = {system: values["ndcg@10"] for system, values in result["systems"].items()}
+    print(ndcg)
+    assert all(values["degraded"] == 0 for values in result["systems"].values())
+    assert ndcg["fixed"] > max(ndcg["bm25"], ndcg["text"])
+
+
+def test_sample_photo_queries_find_the_category(sample: tuple[Services, str, Any]) -> None:
+    services, name, paths = sample
+    judged = evaluation.read_judgments(paths.photo_queries)
+    result = evaluation.evaluate(services.searcher.search, name, judged, ["image"])
+    assert result["systems"]["image"]["precision@10"] > 0.5
+
+
+@pytest.mark.parametrize("query", ["无线耳机", "紅色運動鞋", "雨伞"])
+def test_chinese_queries_find_chinese_products(sample: tuple[Services, str, Any], query: str) -> None:
+    services, name, _ = sample
+    answer = services.searcher.search(SearchRequest(index=name, q=query, size=5))
+    assert answer.hits
+    kinds = {"无线耳机": "headphones", "紅色運動鞋": "sneakers", "雨伞": "umbrellas"}
+    for hit in answer.hits:
+        assert kinds[query][:6] in str(hit.source["category"]).lower()
+    assert any("not trained on Han" in note for note in answer.notes)
+
+
+def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path) -> None:
+    services = real_services(engine)
+    name = "tgrocery"
+    report = index(services, shared / "grocery" / "products.ndjson", name, tmp_path)
+    try:
+        assert report.complete
+        assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 81
+        with (shared / "grocery" / "val.csv").open() as file:
+            photos = list(csv.DictReader(file))[::6]
+        found = 0
+        for photo in photos:
+            data = (shared / "grocery" / photo["image"]).read_bytes()
+            answer = services.searcher.search(SearchRequest(index=name, image=data, size=5))
+            found += photo["product_id"] in [hit.id for hit in answer.hits]
+        assert found / len(photos) > 0.6  # top 5; chance is 0.06
+    finally:
+        services.client.indices.delete(index=f"{name}-000001")
+
+
+def test_chorus(engine: Any, shared: Path, tmp_path: Path) -> None:
+    if not engine.es_version.startswith("9"):
+        pytest.skip("the large catalogue is encoded once a run, on 9.x; the sample and grocery run on both")
+    services = real_services(engine)
+    name = "tchorus"
+    try:
+        report = index(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
+        assert (report.read, report.encoded, report.complete) == (19406, 19406, True)
+        assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 19406
+        again = index(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
+        assert (again.written, again.encoded, again.unchanged) == (0, 0, 19406)
+        assert again.seconds < report.seconds / 10
+        judged = evaluation.read_judgments(shared / "chorus" / "judgments.csv")
+        result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"])
+        print(result)
+        assert result["queries"] == 55
+        assert result["systems"]["bm25"]["ndcg@10"] >= 0.715
+        assert result["systems"]["fixed"]["ndcg@10"] >= 0.75
+        assert result["systems"]["fixed"]["ndcg@10"] > result["systems"]["rrf"]["ndcg@10"]
+    finally:
+        services.client.indices.delete(index=f"{name}-000001", ignore_unavailable=True)
