@@ -74,8 +74,20 @@ def terms(values: Iterable[Any], language: str = "en") -> str:
 
 
 def query_terms(text: str, language: str = "en") -> str:
-    """The same analysis for a query, each term once and in order."""
-    return " ".join(dict.fromkeys(term.text for term in analyse(text, language)))
+    """The same analysis for a query, each term once and in order.
+
+    The single letters of a compound (t-shirt, usb-c) are left to the compound: a word must not count three times.
+    """
+    found = list(analyse(text, language))
+    wholes = [term for term in found if any(term.start <= part.start < part.end < term.end for part in found)]
+    kept = [
+        term.text
+        for term in found
+        if len(term.text) > 1
+        or not term.text.isascii()
+        or not any(whole.start <= term.start and term.end <= whole.end for whole in wholes)
+    ]
+    return " ".join(dict.fromkeys(kept))
 
 
 def is_chinese(text: str) -> bool:

@@ -302,6 +302,8 @@ class _Run:
             pool.supervise()
             pending = self._pending_count()
             if pending == 0:
+                self.progress.done = self.progress.to_encode
+                self._tick(force=True)
                 return
             self.progress.to_encode = max(self.progress.to_encode, pending)
             self.progress.done = self.progress.to_encode - pending

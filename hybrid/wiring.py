@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import Any
 
+from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.elastic import client as es
 from hybrid.elastic.retrieval import Retrieval
@@ -13,6 +15,8 @@ from hybrid.errors import HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.search import Searcher
 from hybrid.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
 
 
 class Services:
@@ -86,6 +90,25 @@ class Services:
         from hybrid.encoders import get_encoder
 
         return get_encoder(spec, self.settings)
+
+    def warm(self) -> None:
+        """Load what the first search would wait for: models, and the Chinese dictionary.
+
+        A part that cannot be loaded is left to the search itself, which says so in its answer.
+        """
+        from PIL import Image
+
+        analysis.query_terms("预热")
+        try:
+            for index in self.searcher.indices():
+                for name, signal in self.searcher.profile(index).signals.items():
+                    encoder = self.encoder(signal.encoder)
+                    if name == "image":
+                        encoder.encode_images([Image.new("RGB", (64, 64))])
+                    else:
+                        encoder.encode_texts(["warm"])
+        except HybridError as error:
+            logger.warning("not warmed up: %s", error)
 
     def health(self) -> dict[str, Any]:
         """Whether the parts that search needs answer: {"elasticsearch": {"ok", "version"|"reason"}}."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import uuid
 from typing import Any
 
@@ -58,7 +59,10 @@ def _build_services() -> ServicesLike:
     # Here, not above: tests bring their own services, and then the core's clients need not load.
     from hybrid.wiring import build_services
 
-    return build_services()
+    built = build_services()
+    # Beside the first requests, which would otherwise wait for the models.
+    threading.Thread(target=built.warm, name="warm", daemon=True).start()
+    return built
 
 
 def _name_request() -> None:

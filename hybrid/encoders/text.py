@@ -1,7 +1,10 @@
 """all-MiniLM-L6-v2, the default of the text signal: installed as a package, run by OpenVINO.
 
 Two precisions. "minilm" has 9 of its 36 weight matrices in 8 bits (see `convert`), "minilm:f32" none.
-Their vectors are not compared with each other: the version tells them apart.
+Against stock PyTorch on 1,000 product texts: cosine 0.99988 on average, 0.99975 at worst (f32: 1.0), and on
+the shared data nDCG@10 of the vectors alone 0.576 (f32: 0.573). f32 does not reach twice the stock rate on an
+idle machine, because stock already runs near half the CPU's peak. CPUs without VNNI (before about 2019) gain
+nothing from 8 bits. Vectors of the two are not mixed: the version tells them apart.
 """
 
 from __future__ import annotations
