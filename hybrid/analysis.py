@@ -186,8 +186,12 @@ def _segment_chinese(run: str, offset: int) -> Iterator[Term]:
     simplified = _to_simplified(run)
     if len(simplified) != len(run):  # a phrase rule changed the length: offsets must still fit
         simplified = "".join(_to_simplified(char)[:1] or char for char in run)
-    for word, start, end in _jieba().tokenize(simplified, mode="search"):
-        yield Term(word, offset + start, offset + end)
+    # Words, and the pairs of characters inside a longer word: 雨伞 must find 晴雨伞, which is one word. Pairs across
+    # words are left out: 红色运动鞋 would find every sports watch by its 色运.
+    words = [(start, end) for _, start, end in _jieba().tokenize(simplified, mode="search")]
+    spans = {*words, *((at, at + 2) for start, end in words if end - start > 2 for at in range(start, end - 1))}
+    for start, end in sorted(spans):
+        yield Term(simplified[start:end], offset + start, offset + end)
 
 
 def _bigrams(run: str, offset: int) -> Iterator[Term]:

@@ -37,6 +37,10 @@ def test_chinese_words_simplified_and_traditional_meet() -> None:
     assert {"无线", "耳机"} <= set(simplified.split())
 
 
+def test_part_of_a_chinese_word_finds_it() -> None:
+    assert "雨伞" in analysis.query_terms("红色晴雨伞").split()
+
+
 def test_mixed_text_keeps_both() -> None:
     assert {"logitech", "耳机"} <= set(analysis.query_terms("Logitech 耳机").split())
 

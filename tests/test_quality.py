@@ -61,10 +61,10 @@ def test_sample_photo_queries_find_the_category(sample: tuple[Services, str, Any
 def test_chinese_queries_find_chinese_products(sample: tuple[Services, str, Any], query: str) -> None:
     services, name, _ = sample
     answer = services.searcher.search(SearchRequest(index=name, q=query, size=5))
-    assert answer.hits
-    kinds = {"无线耳机": "headphones", "紅色運動鞋": "sneakers", "雨伞": "umbrellas"}
-    for hit in answer.hits:
-        assert kinds[query][:6] in str(hit.source["category"]).lower()
+    kind = {"无线耳机": "headphones", "紅色運動鞋": "sneakers", "雨伞": "umbrellas"}[query]
+    found = [hit.source["category"] for hit in answer.hits]
+    assert found[0] == kind
+    assert found.count(kind) >= 3
     assert any("not trained on Han" in note for note in answer.notes)
 
 
