@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, url: str) -> Iterator[Page]:  # after `url`, so closed before its server stops
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", locale="en-GB")
     context.set_default_timeout(10_000)
     page = context.new_page()
