@@ -114,6 +114,13 @@ def index(
         Path | None, typer.Option(help="Folder of the pictures; the catalogue's own folder if not given.")
     ] = None,
     rejects: Annotated[Path | None, typer.Option(help="File for rows that cannot be taken.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="JSON of your own settings and mappings: analyzers, field types.")
+    ] = None,
+    lexical: Annotated[
+        str | None,
+        typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Index a catalogue, with vectors; only what changed is written and encoded.
@@ -124,7 +131,7 @@ def index(
 
     services = _services()
     chosen = [name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None
-    plan = jobs.plan_index(services, file, index, map, chosen, language, media)
+    plan = jobs.plan_index(services, file, index, map, chosen, language, media, template, lexical)
     if not json:
         _show_plan(plan)
     with LiveProgress() as show:

@@ -116,6 +116,8 @@ class IndexProfile:
     """What the layer knows of an index that it made; stored in the mapping's `_meta.hybrid`.
 
     index is the name that people use (an alias); media_root the folder of the product pictures.
+    lexical_fields: the shop's own analysed fields that the words are searched in, with boosts ("name^3"); empty
+    for the layer's `hybrid.terms`.
     """
 
     index: str
@@ -124,6 +126,7 @@ class IndexProfile:
     language: str
     analysis: str
     media_root: str | None = None
+    lexical_fields: tuple[str, ...] = ()
     shards: int = 1
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +136,7 @@ class IndexProfile:
             "language": self.language,
             "analysis": self.analysis,
             "media_root": self.media_root,
+            "lexical_fields": list(self.lexical_fields),
         }
 
     @classmethod
@@ -145,6 +149,7 @@ class IndexProfile:
             language=data["language"],
             analysis=data["analysis"],
             media_root=data.get("media_root"),
+            lexical_fields=tuple(data.get("lexical_fields", ())),
             shards=shards,
         )
 

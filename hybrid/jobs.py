@@ -24,6 +24,7 @@ from hybrid.fields import expand, guess_fields
 from hybrid.ingest import RESERVED
 from hybrid.queue import TaskQueue
 from hybrid.settings import Settings
+from hybrid.template import Template, parse_lexical, read_template
 from hybrid.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,8 @@ class Plan:
     profile: IndexProfile
     sample: list[dict[str, Any]]
     notes: list[str]
+    template: Template | None = None
+    lexical: tuple[str, ...] | None = None
 
 
 def plan_index(
@@ -104,12 +107,19 @@ def plan_index(
     signals: Sequence[str] | None = None,
     language: str = "en",
     media_root: Path | None = None,
+    template: Path | None = None,
+    lexical: str | None = None,
 ) -> Plan:
     """Look at the catalogue and decide fields and signals. Writes nothing.
 
+    template, lexical: the shop's own field definitions, and its analysed fields to find words in
+    (see hybrid.template).
+
     Raises:
-        CatalogueError, UsageError: the file, the mapping, a signal or the language cannot be used.
+        CatalogueError, UsageError: the file, the mapping, a signal, the language or the template cannot be used.
     """
+    own = read_template(template) if template else None
+    own_words = parse_lexical(lexical) if lexical is not None else None
     if language not in analysis.languages():
         raise UsageError(f"no language {language!r}; known: {', '.join(analysis.languages())}")
     unknown = [name for name in signals or () if name not in VECTOR_SIGNALS]
@@ -121,6 +131,8 @@ def plan_index(
     if not sample:
         raise UsageError(f"{path.name}: no row could be read; see its first lines for the format")
     fields = guess_fields(sample, mapping or "")
+    if own:
+        fields = own.fit(fields)
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
     wanted = list(signals) if signals is not None else _guess_signals(fields, sample, notes)
@@ -133,7 +145,7 @@ def plan_index(
         analysis=analysis.ANALYSIS_VERSION,
         media_root=str(root) if "image" in vector_signals else None,
     )
-    return Plan(path, profile, sample, notes)
+    return Plan(path, profile, sample, notes, own, own_words)
 
 
 def _signal(services: Services, name: str) -> VectorSignal:
@@ -173,7 +185,7 @@ def run_index(
             command goes on from there.
     """
     profile = plan.profile
-    created = indices.ensure_index(services.client, profile)
+    created = indices.ensure_index(services.client, profile, plan.template, plan.lexical)
     profile = indices.read_profile(services.client, profile.index)
     job = services.jobs.start("index", profile.index)
     run = _Run(services, plan, profile, job, report)

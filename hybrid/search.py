@@ -144,12 +144,12 @@ class Searcher:
     def _terms(
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
-        """The analysed words; "" to browse everything; None where words take no part."""
+        """The words to look for; "" to browse everything; None where words take no part."""
         weight = 1.0 if request.weights is None else request.weights.get("lexical", 0.0)
         alone = system in ("text", "image") and vectors
         if alone or (vectors and weight == 0):
             return None
-        terms = analysis.query_terms(request.q, profile.language)
+        terms = _words(request.q, profile)
         return terms if terms or not vectors else None
 
     def _query_vectors(
@@ -233,7 +233,7 @@ class Searcher:
                 raise
             logger.warning("answering by keywords alone: %s", error)
             degraded.append(Degradation("vectors", str(error)))
-            return ask(analysis.query_terms(request.q, profile.language), {})
+            return ask(_words(request.q, profile), {})
         degraded.extend(Degradation(part, reason) for part, reason in retrieved.failed.items())
         return retrieved
 
@@ -310,6 +310,11 @@ def _check(request: SearchRequest) -> str:
     if system == "image" and request.image is None and not request.q.strip():
         raise UsageError("system image needs a photo")
     return system
+
+
+def _words(query: str, profile: IndexProfile) -> str:
+    """What the lexical signal looks for: analysed here, unless the shop's own fields are, by the cluster."""
+    return query.strip() if profile.lexical_fields else analysis.query_terms(query, profile.language)
 
 
 def _total_counts(terms: str | None, vectors: Mapping[str, Any], depth: int) -> str:

@@ -42,7 +42,9 @@ def test_profile_survives_the_mapping() -> None:
 
 def test_vector_search_repeats_the_filter_inside_the_knn() -> None:
     clause = {"term": {"brand": "HP"}}
-    body = bodies.vector_search("text", [1.0, 0.0], "toner", [clause], ["text"], 200, 1, ["brand"])
+    body = bodies.vector_search(
+        "text", [1.0, 0.0], bodies.lexical_query("toner"), [clause], ["text"], 200, 1, ["brand"]
+    )
     knn = {"field": "hybrid.text", "query_vector": [1.0, 0.0], "k": 200, "num_candidates": 200, "filter": [clause]}
     assert body == {
         "query": {"bool": {"filter": [{"knn": knn}], "should": [bodies.lexical_query("toner")]}},

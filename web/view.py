@@ -199,10 +199,9 @@ def facet_fields(fields: FieldMap, lang: str) -> tuple[str, ...]:
 
 
 def role_of(fields: FieldMap, path: str) -> str | None:
-    return next(
-        (role for role, paths in fields.roles.items() if path in paths or strings.base_path(path) in paths),
-        None,
-    )
+    # "brand.raw", the keyword sub-field of a shop's own text field, plays the role of "brand".
+    known = {path, strings.base_path(path), path.rpartition(".")[0]}
+    return next((role for role, paths in fields.roles.items() if known & set(paths)), None)
 
 
 def facet_groups(

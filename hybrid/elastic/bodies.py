@@ -11,6 +11,7 @@ import numpy as np
 import es_mappings
 from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.errors import UsageError
+from hybrid.template import Template
 
 #: A word counts where it is rarest over all fields together (`cross_fields`), so that the brand in one field and
 #: the type in another make one match. Boosts as in the shop searches of the field; chorus figures in the README.
@@ -26,16 +27,40 @@ _NO_STORED_FIELDS = {"stored_fields": "_none_"}
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
-def index_body(profile: IndexProfile) -> dict[str, Any]:
-    """Settings and mappings of a product index."""
+def index_body(profile: IndexProfile, template: Template | None = None) -> dict[str, Any]:
+    """Settings and mappings of a product index; what the shop's own template says of its fields comes first."""
     body = es_mappings.load("product")
     body["settings"]["number_of_shards"] = profile.shards
     properties = body["mappings"]["properties"]
+    if template:
+        for key, value in template.settings.items():
+            ours = body["settings"].get(key)
+            body["settings"][key] = {**ours, **value} if isinstance(ours, dict) else value
+        body["mappings"] |= template.mappings
+        properties |= template.properties
+    own = set(template.kinds()) if template else set()
     for path, kind in profile.fields.types.items():
-        _put(properties, path, _typed(kind))
+        if path not in own:
+            _put(properties, path, _typed(kind))
     properties["hybrid"]["properties"].update(vector_properties(profile, properties["hybrid"]["properties"]))
     body["mappings"]["_meta"] = {"hybrid": profile.to_json()}
     return body
+
+
+def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What a mapping says of the shop's fields by the shop's own word: not the layer's field, nor its guesses."""
+    guesses = [_typed(kind) for kind in ("keyword", "long", "double", "date", "boolean")]
+    found: dict[str, Any] = {}
+    for name, definition in properties.items():
+        if name == "hybrid" or definition in guesses:
+            continue
+        if set(definition) == {"properties"}:
+            inner = shop_properties(definition["properties"])
+            if inner:
+                found[name] = {"properties": inner}
+        else:
+            found[name] = definition
+    return found
 
 
 def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -80,22 +105,26 @@ def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str,
     return clauses
 
 
-def lexical_query(terms: str) -> dict[str, Any]:
-    """BM25 over the analysed terms; `terms` as made by hybrid.analysis.query_terms."""
-    return {
-        "multi_match": {
-            "query": terms,
-            "type": "cross_fields",
-            "fields": [f"hybrid.terms.{field}" for field in LEXICAL_FIELDS],
-        }
-    }
+def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:
+    """BM25 over the layer's terms, or over the shop's own analysed fields; everything where there are no words.
+
+    words: as made by hybrid.analysis.query_terms; for own fields as typed, the cluster analyses them.
+    """
+    if not words:
+        return {"match_all": {}}
+    fields = list(own_fields) or [f"hybrid.terms.{field}" for field in LEXICAL_FIELDS]
+    return {"multi_match": {"query": words, "type": "cross_fields", "fields": fields}}
 
 
 def lexical_search(
-    terms: str, filters: Sequence[dict[str, Any]], codes: Sequence[str], depth: int, aggs: Mapping[str, Any]
+    lexical: Mapping[str, Any],
+    filters: Sequence[dict[str, Any]],
+    codes: Sequence[str],
+    depth: int,
+    aggs: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The best `depth` products by BM25, with the vector codes of the signals in play."""
-    query: dict[str, Any] = lexical_query(terms) if terms else {"match_all": {}}
+    """The best `depth` products by a `lexical_query`, with the vector codes of the signals in play."""
+    query = dict(lexical)
     if filters:
         query = {"bool": {"must": [query], "filter": list(filters)}}
     return {
@@ -111,7 +140,7 @@ def lexical_search(
 def vector_search(
     signal: str,
     vector: Sequence[float],
-    terms: str,
+    lexical: Mapping[str, Any] | None,
     filters: Sequence[dict[str, Any]],
     codes: Sequence[str],
     depth: int,
@@ -133,8 +162,8 @@ def vector_search(
     if filters:
         knn["filter"] = list(filters)
     query: dict[str, Any] = {"filter": [{"knn": knn}]}
-    if terms:
-        query["should"] = [lexical_query(terms)]
+    if lexical:
+        query["should"] = [dict(lexical)]
     return {
         "query": {"bool": query},
         "size": depth * shards,
@@ -150,14 +179,13 @@ def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tail_search(
-    terms: str, filters: Sequence[dict[str, Any]], exclude: Sequence[str], start: int, size: int
+    lexical: Mapping[str, Any], filters: Sequence[dict[str, Any]], exclude: Sequence[str], start: int, size: int
 ) -> dict[str, Any]:
     """Products behind the fused list: the rest of the lexical matches in their own order."""
-    query: dict[str, Any] = lexical_query(terms) if terms else {"match_all": {}}
     return {
         "query": {
             "bool": {
-                "must": [query],
+                "must": [dict(lexical)],
                 "filter": list(filters),
                 "must_not": [{"ids": {"values": list(exclude)}}],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from elasticsearch import BadRequestError, Elasticsearch
@@ -10,6 +11,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies
 from hybrid.elastic.client import translated
 from hybrid.errors import IndexConflictError, IndexMissingError, UsageError
+from hybrid.template import Template, text_fields
 
 
 def read_profile(client: Elasticsearch, index: str) -> IndexProfile:
@@ -19,6 +21,11 @@ def read_profile(client: Elasticsearch, index: str) -> IndexProfile:
         IndexMissingError: there is none of that name.
         IndexConflictError: it exists, and the layer did not make it.
     """
+    return _read(client, index)[0]
+
+
+def _read(client: Elasticsearch, index: str) -> tuple[IndexProfile, dict[str, Any]]:
+    """(profile, properties of the mapping)."""
     with translated(index):
         mappings = client.indices.get_mapping(index=index).body
         settings = client.indices.get_settings(index=index, flat_settings=True).body
@@ -32,21 +39,32 @@ def read_profile(client: Elasticsearch, index: str) -> IndexProfile:
             "name with --index"
         )
     shards = int(settings[concrete]["settings"]["index.number_of_shards"])
-    return IndexProfile.from_json(index, meta, shards)
+    return IndexProfile.from_json(index, meta, shards), mapping["mappings"]["properties"]
 
 
-def ensure_index(client: Elasticsearch, profile: IndexProfile) -> bool:
+def ensure_index(
+    client: Elasticsearch,
+    profile: IndexProfile,
+    template: Template | None = None,
+    lexical: tuple[str, ...] | None = None,
+) -> bool:
     """Make the index, or check that the existing one fits and add what is missing. True if it was made.
+
+    template: the shop's own settings (for a new index) and field definitions. lexical: the shop's own analysed
+    fields to find words in, () for the layer's; None leaves an existing index as it is.
 
     Raises:
         IndexConflictError: it was not made by the layer, or its vectors have other dimensions.
-        UsageError: the name cannot be an index's.
+        UsageError: the name cannot be an index's, or a lexical field is no analysed field.
     """
+    template = template or Template()
     try:
-        existing = read_profile(client, profile.index)
+        existing, properties = _read(client, profile.index)
     except IndexMissingError:
-        _create(client, profile)
+        made = dataclasses.replace(profile, fields=template.fit(profile.fields), lexical_fields=lexical or ())
+        _create(client, profile.index, _body(made, template))
         return True
+    template = dataclasses.replace(template, properties={**bodies.shop_properties(properties), **template.properties})
     for name, signal in profile.signals.items():
         before = existing.signals.get(name)
         if before and before.dims != signal.dims:
@@ -55,17 +73,15 @@ def ensure_index(client: Elasticsearch, profile: IndexProfile) -> bool:
                 f"{signal.encoder} makes {signal.dims}; index under another name, or choose the encoder with "
                 f"HYBRID_{name.upper()}_ENCODER={before.encoder}"
             )
-    merged = IndexProfile(
-        index=profile.index,
-        fields=profile.fields,
+    merged = dataclasses.replace(
+        profile,
+        fields=template.fit(profile.fields),
         signals={**existing.signals, **profile.signals},
-        language=profile.language,
-        analysis=profile.analysis,
         media_root=profile.media_root or existing.media_root,
+        lexical_fields=existing.lexical_fields if lexical is None else lexical,
         shards=existing.shards,
     )
-    mappings = bodies.index_body(merged)["mappings"]
-    mappings.pop("dynamic")
+    mappings = _body(merged, template)["mappings"]
     try:
         with translated(profile.index):
             client.indices.put_mapping(index=profile.index, properties=mappings["properties"], meta=mappings["_meta"])
@@ -79,22 +95,30 @@ def ensure_index(client: Elasticsearch, profile: IndexProfile) -> bool:
     return False
 
 
-def _create(client: Elasticsearch, profile: IndexProfile) -> None:
-    body = bodies.index_body(profile)
+def _body(profile: IndexProfile, template: Template) -> dict[str, Any]:
+    body = bodies.index_body(profile, template)
+    known = text_fields(body["mappings"]["properties"])
+    for name in profile.lexical_fields:
+        if name.partition("^")[0] not in known:
+            own = ", ".join(sorted(path for path in known if not path.startswith("hybrid."))) or "none"
+            raise UsageError(f"--lexical: {name!r} is no text field of index {profile.index!r}; text fields: {own}")
+    return body
+
+
+def _create(client: Elasticsearch, name: str, body: dict[str, Any]) -> None:
     try:
-        with translated(profile.index):
+        with translated(name):
             client.indices.create(
-                index=f"{profile.index}-000001",
-                settings=body["settings"],
-                mappings=body["mappings"],
-                aliases={profile.index: {}},
+                index=f"{name}-000001", settings=body["settings"], mappings=body["mappings"], aliases={name: {}}
             )
     except Exception as error:
-        cause = error.__cause__
-        if isinstance(cause, BadRequestError) and "invalid_index_name" in str(error):
-            raise UsageError(
-                f"{profile.index!r} cannot be an index name: lower case letters, digits, - and _ only"
-            ) from error
+        if isinstance(error.__cause__, BadRequestError):
+            if "invalid_index_name" in str(error):
+                raise UsageError(
+                    f"{name!r} cannot be an index name: lower case letters, digits, - and _ only"
+                ) from error
+            if "mapper_parsing" in str(error) or "illegal_argument" in str(error):
+                raise UsageError(f"the cluster refuses the mapping: {error}") from error
         raise
 
 

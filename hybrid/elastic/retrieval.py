@@ -79,12 +79,20 @@ class Retrieval:
         aggs = bodies.facet_aggs(facets, profile.fields)
         codes = list(vectors)
         searches: list[tuple[str, dict[str, Any]]] = []
+        query = bodies.lexical_query(terms or "", profile.lexical_fields)
         if terms is not None:
-            searches.append(("lexical", bodies.lexical_search(terms, clauses, codes, depth, aggs)))
+            searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in vectors.items():
             as_list = vector.astype(np.float32).tolist()
             body = bodies.vector_search(
-                name, as_list, terms or "", clauses, codes, depth, profile.shards, _with_format(facets, profile)
+                name,
+                as_list,
+                query if terms else None,
+                clauses,
+                codes,
+                depth,
+                profile.shards,
+                _with_format(facets, profile),
             )
             searches.append((name, body))
         answers = self._msearch(profile.index, searches, terms)
@@ -183,7 +191,8 @@ class Retrieval:
         size: int,
     ) -> list[tuple[str, float]]:
         """(id, BM25) of the lexical matches behind the fused list."""
-        body = bodies.tail_search(terms, bodies.filters_body(filters, profile.fields), exclude, start, size)
+        query = bodies.lexical_query(terms, profile.lexical_fields)
+        body = bodies.tail_search(query, bodies.filters_body(filters, profile.fields), exclude, start, size)
         answer = self._msearch(profile.index, [("lexical", body)], terms)[0]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
