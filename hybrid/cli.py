@@ -160,10 +160,7 @@ def _show_plan(plan: Any) -> None:
 def _show_report(report: Any) -> None:
     from hybrid.jobs import summary_counts
 
-    print(
-        f"{report.index}: {report.read:,} read, {report.written:,} written, {report.unchanged:,} unchanged, "
-        f"{report.encoded:,} encoded ({', '.join(report.signals)}) in {report.seconds:,.1f} s"
-    )
+    print(report.summary())
     if report.rejects:
         print(
             f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; "

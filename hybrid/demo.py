@@ -55,10 +55,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
         plan = jobs.plan_index(services, paths.products, INDEX)
         with progress() as show:
             report = jobs.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
-        say(
-            f"{report.read} products: {report.encoded} encoded, {report.unchanged} unchanged "
-            f"({', '.join(report.signals)}) in {report.seconds:.0f} s"
-        )
+        say(report.summary())
         logs = settings.data_dir / "logs"
         worker = _spawn(jobs.worker_command(1), environment, logs / "demo-worker.log", stack)
         port = _free(port)

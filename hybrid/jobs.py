@@ -86,6 +86,13 @@ class IndexReport:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def summary(self) -> str:
+        """The run in one line."""
+        return (
+            f"{self.index}: {self.read:,} read, {self.written:,} written, {self.unchanged:,} unchanged, "
+            f"{self.encoded:,} encoded ({', '.join(self.signals)}) in {self.seconds:,.1f} s"
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
