@@ -169,7 +169,7 @@ class Searcher:
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
                 continue
             try:
-                encoder = self._get_encoder(signal.encoder)
+                encoder = self._encoder(signal.encoder)
                 vector = self._vector(name, encoder, request, notes)
                 if vector is None:
                     continue
@@ -184,6 +184,12 @@ class Searcher:
                 logger.warning("signal %s left out: %s", name, error)
                 degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
         return vectors
+
+    def _encoder(self, spec: str) -> Encoder:
+        try:
+            return self._get_encoder(spec)
+        except UsageError as error:  # the index names an encoder that this process does not know
+            raise EncoderError(str(error)) from error
 
     def _vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
         if name == "image" and request.image is not None:

@@ -1,4 +1,4 @@
-"""Shared fixtures: one real engine a version and run, services with the toy encoder, the shared data."""
+"""Shared fixtures: one real engine a version and run, services, the sample and web catalogues, the shared data."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
 
-from hybrid import node
+from hybrid import jobs, node
 from hybrid.node import NodeStatus
+from hybrid.sample import SamplePaths, write_sample
 from hybrid.settings import Settings
 from hybrid.wiring import Services
+from tests import web_services
+from tests.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -66,6 +69,56 @@ def name(engine: NodeStatus) -> Iterator[str]:
     client = make_services(engine).client
     for concrete in list(client.indices.get(index=f"{unique}*", expand_wildcards="all").body):
         client.indices.delete(index=concrete)
+
+
+class Sample(NamedTuple):
+    """The sample catalogue, indexed."""
+
+    services: Services
+    name: str
+    paths: SamplePaths
+
+
+def real_services(engine: NodeStatus) -> Services:
+    """Services with the models that searches use by default."""
+    return make_services(engine, text_encoder="minilm", image_encoder="efficientnet-lite0", es_timeout_s=30)
+
+
+def index_file(services: Services, path: Path, name: str, folder: Path, **options: Any) -> jobs.IndexReport:
+    """Index a catalogue, its rejects into `folder`."""
+    return jobs.run_index(services, jobs.plan_index(services, path, name, **options), rejects_path=folder / "rejects")
+
+
+@pytest.fixture(scope="session")
+def sample_files(tmp_path_factory: pytest.TempPathFactory) -> SamplePaths:
+    return write_sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def sample(engine: NodeStatus, sample_files: SamplePaths) -> Sample:
+    """The sample catalogue with real models, once an engine; tests only read it."""
+    services = real_services(engine)
+    report = index_file(services, sample_files.products, "tsample", sample_files.products.parent)
+    assert report.complete
+    assert report.signals == ["lexical", "text", "image"]
+    # A merge in the background would change scores between two searches that a test compares.
+    services.client.options(request_timeout=60).indices.forcemerge(index="tsample", max_num_segments=1)
+    return Sample(services, "tsample", sample_files)
+
+
+@pytest.fixture(scope="session")
+def web_shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> WebShop:
+    """The small catalogues of the web tests, once an engine; tests only read them."""
+    folder = tmp_path_factory.mktemp("web") / "media"
+    folder.mkdir()
+    web_services.write_pictures(folder)
+    services = make_services(engine)
+    shop = WebShop(services.settings, "tweb", "tweb-odd")
+    for name, rows in ((shop.name, web_services.products()), (shop.odd, web_services.odd_products())):
+        path = write_rows(folder.parent / f"{name}.ndjson", rows)
+        index_file(services, path, name, folder.parent, signals=["text", "image"], media_root=folder)
+    web_services.age_models(services, shop.odd)
+    return shop
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:

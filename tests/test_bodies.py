@@ -75,7 +75,12 @@ def test_filters(filters: dict, clauses: list) -> None:
         ({"price": {}}, "a range takes gte"),
         ({"brand": {"gte": 1}}, "not a number or a date"),
         ({"brand": [{"script": "x"}]}, "plain values"),
-        ({"brand": None}, "a value, a list or a range"),
+        ({"brand": None}, "a plain value"),
+        ({"price": "cheap"}, "'cheap' is no number"),
+        ({"price": {"gte": "nan"}}, "'nan' is no number"),
+        ({"price": [1, "x"]}, "'x' is no number"),
+        ({"new": "maybe"}, "'maybe' is no boolean"),
+        ({"released": {"lte": "soon"}}, "'soon' is no date"),
     ],
 )
 def test_filters_that_cannot_be_asked(filters: dict, message: str) -> None:

@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hybrid import evaluation, jobs
+from hybrid import evaluation
 from hybrid.contracts import SearchRequest
 from hybrid.elastic import indices
-from hybrid.sample import write_sample
-from hybrid.wiring import Services
-from tests.conftest import make_services
+from tests.conftest import Sample, index_file, real_services
 
 pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
-def real_services(engine: Any) -> Services:
-    return make_services(engine, text_encoder="minilm", image_encoder="efficientnet-lite0", es_timeout_s=30)
-
-
-def index(services: Services, path: Path, name: str, folder: Path) -> jobs.IndexReport:
-    return jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=folder / "rejects")
-
-
-@pytest.fixture(scope="module")
-def sample(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, str, Any]]:
-    folder = tmp_path_factory.mktemp("sample")
-    paths = write_sample(folder)
-    services = real_services(engine)
-    name = "tsample"
-    report = index(services, paths.products, name, folder)
-    assert report.complete
-    assert report.signals == ["lexical", "text", "image"]
-    yield services, name, paths
-    services.client.indices.delete(index=f"{name}-000001")
-
-
-def test_sample_text_queries(sample: tuple[Services, str, Any]) -> None:
+def test_sample_text_queries(sample: Sample) -> None:
     services, name, paths = sample
     judged = evaluation.read_judgments(paths.judgments)
     result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"])
@@ -50,7 +26,7 @@ def test_sample_text_queries(sample: tuple[Services, str, Any]) -> None:
     assert ndcg["fixed"] > max(ndcg["bm25"], ndcg["text"])
 
 
-def test_sample_photo_queries_find_the_category(sample: tuple[Services, str, Any]) -> None:
+def test_sample_photo_queries_find_the_category(sample: Sample) -> None:
     services, name, paths = sample
     judged = evaluation.read_judgments(paths.photo_queries)
     result = evaluation.evaluate(services.searcher.search, name, judged, ["image"])
@@ -58,7 +34,7 @@ def test_sample_photo_queries_find_the_category(sample: tuple[Services, str, Any
 
 
 @pytest.mark.parametrize("query", ["无线耳机", "紅色運動鞋", "雨伞"])
-def test_chinese_queries_find_chinese_products(sample: tuple[Services, str, Any], query: str) -> None:
+def test_chinese_queries_find_chinese_products(sample: Sample, query: str) -> None:
     services, name, _ = sample
     answer = services.searcher.search(SearchRequest(index=name, q=query, size=5))
     kind = {"无线耳机": "headphones", "紅色運動鞋": "sneakers", "雨伞": "umbrellas"}[query]
@@ -71,7 +47,7 @@ def test_chinese_queries_find_chinese_products(sample: tuple[Services, str, Any]
 def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path) -> None:
     services = real_services(engine)
     name = "tgrocery"
-    report = index(services, shared / "grocery" / "products.ndjson", name, tmp_path)
+    report = index_file(services, shared / "grocery" / "products.ndjson", name, tmp_path)
     try:
         assert report.complete
         assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 81
@@ -93,10 +69,10 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path) -> None:
     services = real_services(engine)
     name = "tchorus"
     try:
-        report = index(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
+        report = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (report.read, report.encoded, report.complete) == (19406, 19406, True)
         assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 19406
-        again = index(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
+        again = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (again.written, again.encoded, again.unchanged) == (0, 0, 19406)
         assert again.seconds < report.seconds / 10
         judged = evaluation.read_judgments(shared / "chorus" / "judgments.csv")

@@ -1,33 +1,30 @@
-"""The web layer on made-up services: what it accepts, refuses, escapes and promises."""
+"""The web layer on the real engine: what it accepts, refuses, escapes and promises."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import logging
-import sys
-import types
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate as validate_openapi
-from PIL import Image
 from pydantic import TypeAdapter
 
-from hybrid.contracts import Degradation, SearchAnswer
-from hybrid.errors import ClusterError, ClusterUnreachableError, EncoderError, MediaError
-from tests.browser.shop import Services, catalogue
+from hybrid.contracts import SearchAnswer
+from hybrid.elastic import indices
+from hybrid.errors import EncoderError
+from tests.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, create_app
 from web.schemas import MAX_IMAGE_BYTES, SearchParams
 
-
-def jpeg(size: int = 8) -> bytes:
-    data = io.BytesIO()
-    Image.new("RGB", (size, size), "#3f6b52").save(data, "JPEG")
-    return data.getvalue()
+pytestmark = pytest.mark.es
 
 
 def data_url(data: bytes) -> str:
@@ -35,13 +32,21 @@ def data_url(data: bytes) -> str:
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Services:
-    return Services(catalogue(), tmp_path)
+def services(web_shop: WebShop) -> Watched:
+    return web_shop.services()
 
 
 @pytest.fixture
-def client(services: Services) -> FlaskClient:
+def client(services: Watched) -> FlaskClient:
     return create_app(services).test_client()
+
+
+@pytest.fixture
+def unreachable(web_shop: WebShop) -> Iterator[FlaskClient]:
+    """A client of services whose Elasticsearch does not answer."""
+    with socket.socket() as taken:  # bound and not listening: nobody answers, and nobody else gets the port
+        taken.bind(("127.0.0.1", 0))
+        yield create_app(web_shop.services(es_url=f"http://127.0.0.1:{taken.getsockname()[1]}")).test_client()
 
 
 # ---- what a request may hold ------------------------------------------------------------------------
@@ -113,11 +118,11 @@ def test_a_wrong_body_is_refused(client: FlaskClient) -> None:
     assert other.json["error"]["reason"].startswith("photo: only one file")
 
 
-def test_every_way_of_asking_means_the_same(client: FlaskClient, services: Services) -> None:
+def test_every_way_of_asking_means_the_same(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
     picture = jpeg()
     filters = {"brand": ["Strato", "Lumen"], "price": {"gte": 10, "lte": 200}}
     short = {
-        "index": "shop",
+        "index": web_shop.name,
         "q": "shoes",
         "facets": "brand,price",
         "weights": "text=.6,lexical=.4",
@@ -148,17 +153,27 @@ def test_every_way_of_asking_means_the_same(client: FlaskClient, services: Servi
     assert all(other == first for other in others)
 
 
-def test_repeated_filters_are_any_of(client: FlaskClient, services: Services) -> None:
-    client.get("/api/search?filter=brand:HP&filter=brand:A:B&filter=color:red")
+@pytest.mark.parametrize("filters", [{"price": "cheap"}, {"price": {"gte": "cheap"}}], ids=["value", "bound"])
+def test_a_filter_that_is_no_number_is_the_callers_mistake(client: FlaskClient, filters: dict[str, Any]) -> None:
+    answer = client.post("/api/search", json={"filters": filters})
+    assert (answer.status_code, answer.json["error"]["type"]) == (400, "UsageError")
+
+
+def test_repeated_filters_are_any_of(client: FlaskClient, services: Watched) -> None:
+    assert client.get("/api/search?filter=brand:HP&filter=brand:A:B&filter=color:red").json["total"] == 0
     assert services.searcher.asked[-1].filters == {"brand": ["HP", "A:B"], "color": "red"}
 
 
-def test_the_index_may_be_left_out(client: FlaskClient, services: Services) -> None:
-    client.get("/api/search")
-    services.settings.index = "shop"
-    client.get("/api/search")
-    assert [asked.index for asked in services.searcher.asked] == ["shop", "shop"]
-    services.settings.index, services.searcher.names = None, []
+def test_the_index_may_be_left_out(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
+    services.searcher.names = [web_shop.odd, web_shop.name]
+    assert client.get("/api/search").json["total"] == 36
+    configured = web_shop.services(index=web_shop.odd)
+    create_app(configured).test_client().get("/api/search")
+    assert [asked.index for asked in (*services.searcher.asked, *configured.searcher.asked)] == [
+        web_shop.name,
+        web_shop.odd,
+    ]
+    services.searcher.names = []
     answer = client.get("/api/search")
     assert (answer.status_code, answer.json["error"]["type"]) == (404, "IndexMissingError")
 
@@ -166,48 +181,88 @@ def test_the_index_may_be_left_out(client: FlaskClient, services: Services) -> N
 # ---- answers ----------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_the_contract(client: FlaskClient, services: Services) -> None:
-    services.searcher.degraded = [Degradation("image", "model not found")]
-    answer = client.get("/api/search?q=shoes")
-    assert answer.json["degraded"] == [{"part": "image", "reason": "model not found"}]
+def test_the_answer_is_the_contract(client: FlaskClient) -> None:
+    answer = client.get("/api/search?q=trainers")
     TypeAdapter(SearchAnswer).validate_python(answer.json, strict=False)
+    assert answer.json["degraded"] == []
+    assert [hit["source"]["category"] for hit in answer.json["hits"]][:6] == ["Shoes"] * 6
     for hit in answer.json["hits"]:
+        assert set(hit["signals"]) == {"lexical", "text", "image"}
         assert hit["score"] == pytest.approx(sum(s["contribution"] for s in hit["signals"].values()))
     assert "日常针织运动鞋" in answer.get_data(as_text=True)  # UTF-8, not escaped
 
 
+def test_a_degraded_answer_is_the_contract(client: FlaskClient, web_shop: WebShop) -> None:
+    answer = client.get(f"/api/search?q=picture&index={web_shop.odd}")
+    TypeAdapter(SearchAnswer).validate_python(answer.json, strict=False)
+    reason = f"the index was encoded by {EVIL}, this process has toy@32+1"
+    assert answer.json["degraded"] == [{"part": part, "reason": reason} for part in ("text", "image")]
+    assert len(answer.json["hits"]) == len(OUTSIDE) + len(NO_PICTURES)
+    assert set(answer.json["weights"]) == {"lexical"}
+
+
+@pytest.mark.parametrize("spec", ["sentence-transformers:/gone/model", "of-a-later-release"])
+def test_a_model_that_cannot_be_had_degrades(
+    client: FlaskClient, services: Watched, web_shop: WebShop, name: str, spec: str
+) -> None:
+    profile = services.searcher.profile(web_shop.name)
+    text = dataclasses.replace(profile.signals["text"], encoder=spec)
+    indices.ensure_index(services.client, dataclasses.replace(profile, index=name, signals={"text": text}))
+    answer = client.get(f"/api/search?q=mug&index={name}")
+    assert answer.status_code == 200
+    assert [part["part"] for part in answer.json["degraded"]] == ["text"]
+
+
 def test_suggestions(client: FlaskClient) -> None:
-    found = client.get("/api/suggest?q=sho&size=1").json["suggestions"]
-    assert found == [{"text": "Shoes", "id": found[0]["id"], "kind": "category"}]
+    found = client.get("/api/suggest?q=every&size=1").json["suggestions"]
+    assert found == [{"text": found[0]["text"], "id": found[0]["id"], "kind": "product"}]
+    assert found[0]["text"].startswith("everyday knit trainers")
     assert client.get("/api/suggest?q=").json["suggestions"] == []
     assert client.get("/api/suggest?q=a&size=99").status_code == 400
     assert client.get("/api/suggest?q=a&limit=9").json["error"]["reason"].startswith("limit: unknown field")
 
 
-@pytest.mark.parametrize(
-    ("failure", "status", "kind"),
-    [
-        (ClusterUnreachableError("nobody answers"), 503, "ClusterUnreachableError"),
-        (ClusterError("shards failed"), 502, "ClusterError"),
-        (EncoderError("no model"), 503, "EncoderError"),
-        (MediaError("not a picture"), 400, "MediaError"),
-    ],
-)
-def test_errors_of_the_core(
-    services: Services, client: FlaskClient, failure: Exception, status: int, kind: str
-) -> None:
-    services.searcher.failure = failure
-    answer = client.get("/api/search?index=shop")
-    assert answer.status_code == status
-    assert answer.json == {"error": {"type": kind, "reason": str(failure)}}
-    page = client.get("/")
+def check_failure(client: FlaskClient, status: int, kind: str, reason: str, **fields: Any) -> None:
+    """The API and the page both tell of an error."""
+    image = fields.pop("image", None)
+    answers = []
+    for path in ("/api/search", "/"):
+        upload = {"image": (io.BytesIO(image), "a.jpg")} if image else {}
+        answers.append(client.post(path, data={**fields, **upload}, content_type="multipart/form-data"))
+    answer, page = answers
+    assert (answer.status_code, answer.json["error"]["type"]) == (status, kind)
+    assert reason in answer.json["error"]["reason"]
+    assert "\n" not in answer.json["error"]["reason"]
     assert page.status_code == status
     assert page.mimetype == "text/html"
+    assert reason in page.get_data(as_text=True)
     assert 'id="q"' in page.get_data(as_text=True)  # one can still search
 
 
+def test_no_cluster(unreachable: FlaskClient, web_shop: WebShop) -> None:
+    check_failure(unreachable, 503, "ClusterUnreachableError", "Elasticsearch does not answer", index=web_shop.name)
+
+
+def test_the_cluster_answers_with_an_error(
+    client: FlaskClient, services: Watched, web_shop: WebShop, name: str
+) -> None:
+    profile = services.searcher.profile(web_shop.name)
+    indices.ensure_index(services.client, dataclasses.replace(profile, index=name))
+    services.client.indices.close(index=name)
+    check_failure(client, 502, "ClusterError", "closed", index=name)
+
+
+def test_a_photo_that_is_none(client: FlaskClient) -> None:
+    check_failure(client, 400, "MediaError", "the picture is not a JPEG", image=b"not a picture")
+
+
+def test_a_model_that_fails_a_search(client: FlaskClient, services: Watched) -> None:
+    services.searcher.failure = EncoderError("no model")  # a real one only degrades a search
+    check_failure(client, 503, "EncoderError", "no model")
+
+
 def test_an_unexpected_error_is_logged_and_kept_private(
-    services: Services, client: FlaskClient, caplog: pytest.LogCaptureFixture
+    services: Watched, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.searcher.failure = RuntimeError("secret path /etc/x")
     with caplog.at_level(logging.ERROR, logger="hybrid.web"):
@@ -239,24 +294,22 @@ def test_too_large(client: FlaskClient) -> None:
     assert "too large" in page.get_data(as_text=True)
 
 
-def test_health(client: FlaskClient, services: Services) -> None:
+def test_health(client: FlaskClient, unreachable: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "alive"}
     assert client.get("/readyz").status_code == 200
-    services.alive = False
-    answer = client.get("/readyz")
+    answer = unreachable.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json["parts"]["elasticsearch"]["reason"] == "connection refused"
-    assert client.get("/healthz").status_code == 200
+    assert "does not answer" in answer.json["parts"]["elasticsearch"]["reason"]
+    assert unreachable.get("/healthz").status_code == 200
 
 
 def test_openapi_is_valid_and_whole(client: FlaskClient) -> None:
     document = client.get("/openapi.json").json
     validate_openapi(document)
     described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
-    app = create_app(Services([]))
     served = {
         (rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}"), method)
-        for rule in app.url_map.iter_rules()
+        for rule in client.application.url_map.iter_rules()
         if rule.endpoint != "static"
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
@@ -285,39 +338,28 @@ def test_a_forged_request_id_is_replaced(client: FlaskClient) -> None:
 # ---- pictures ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def media(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A resolver with no guard of its own: the view must not trust it."""
-    module = types.ModuleType("hybrid.media")
-    module.resolve_image = lambda value, root: Path(root) / value  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "hybrid.media", module)
-    (tmp_path / "images").mkdir()
-    return tmp_path
-
-
-def test_a_picture_is_served_once(client: FlaskClient, services: Services, media: Path) -> None:
-    product = services.searcher.products["p0001"]
-    (media / product["image"]).write_bytes(jpeg())
-    answer = client.get("/media/shop/p0001")
+def test_a_picture_is_served_once(client: FlaskClient, web_shop: WebShop) -> None:
+    answer = client.get(f"/media/{web_shop.name}/p02")
     assert (answer.status_code, answer.mimetype) == (200, "image/jpeg")
+    assert answer.data == jpeg(COLORS["navy"][1])
     assert "max-age=3600" in answer.headers["Cache-Control"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    again = client.get("/media/shop/p0001", headers={"If-None-Match": answer.headers["ETag"]})
+    again = client.get(f"/media/{web_shop.name}/p02", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("value", ["../secret.jpg", "/etc/passwd", "images/../../secret.jpg", "images", "link.jpg"])
-def test_no_path_leaves_the_media_root(client: FlaskClient, services: Services, media: Path, value: str) -> None:
-    secret = media.parent / "secret.jpg"
-    secret.write_bytes(jpeg())
-    (media / "link.jpg").symlink_to(secret)
-    services.searcher.products["p0001"] |= {"image": value}
-    assert client.get("/media/shop/p0001").status_code == 404
-    assert client.get("/media/shop/..%2F..%2Fsecret.jpg").status_code == 404
+@pytest.mark.parametrize("careless", [False, True], ids=["", "careless resolver"])
+@pytest.mark.parametrize("id", OUTSIDE)
+def test_no_path_leaves_the_media_root(
+    client: FlaskClient, web_shop: WebShop, monkeypatch: pytest.MonkeyPatch, id: str, careless: bool
+) -> None:
+    if careless:  # the view does not trust the resolver either
+        monkeypatch.setattr("hybrid.media.resolve_image", lambda value, root: Path(root) / value)
+    assert client.get(f"/media/{web_shop.odd}/{id}").status_code == 404
+    assert client.get(f"/media/{web_shop.odd}/..%2F..%2Fsecret.jpg").status_code == 404
 
 
-@pytest.mark.parametrize("content", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html><script>", b""])
-def test_only_pictures_are_served(client: FlaskClient, services: Services, media: Path, content: bytes) -> None:
-    (media / services.searcher.products["p0001"]["image"]).write_bytes(content)
-    assert client.get("/media/shop/p0001").status_code == 404
-    assert client.get("/media/other/p0001").status_code == 404
+@pytest.mark.parametrize("id", NO_PICTURES)
+def test_only_pictures_are_served(client: FlaskClient, web_shop: WebShop, id: str) -> None:
+    assert client.get(f"/media/{web_shop.odd}/{id}").status_code == 404
+    assert client.get(f"/media/other/{id}").status_code == 404

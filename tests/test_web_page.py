@@ -1,35 +1,33 @@
-"""The search page as a plain document, on made-up services: what it shows without any script."""
+"""The search page as a plain document, on the real engine: what it shows without any script."""
 
 from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from hybrid.contracts import Degradation
-from tests.browser.shop import Services, catalogue
+from tests.web_services import EVIL, Watched, WebShop, jpeg
 from web import create_app, strings, view
 
-JPEG = b"\xff\xd8\xff\xe0 the made-up shop looks no further"
+pytestmark = pytest.mark.es
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Services:
-    return Services(catalogue(), tmp_path)
+def services(web_shop: WebShop) -> Watched:
+    return web_shop.services()
 
 
 @pytest.fixture
-def client(services: Services) -> FlaskClient:
+def client(services: Watched) -> FlaskClient:
     return create_app(services).test_client()
 
 
-def html_of(client: FlaskClient, url: str, **more: Any) -> str:
+def html_of(client: FlaskClient, url: str, status: int = 200, **more: Any) -> str:
     answer = client.get(url, **more)
-    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert answer.status_code == status, answer.get_data(as_text=True)
     return answer.get_data(as_text=True)
 
 
@@ -48,7 +46,7 @@ def test_the_page_renders_hits_facets_and_paging(client: FlaskClient) -> None:
     assert "<style" not in found and " style=" not in found and " onclick=" not in found
 
 
-def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Services) -> None:
+def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Watched) -> None:
     html_of(client, "/?q=a&filter=brand:X&filter=brand:Y&min.price=1.5&system=rrf&page=2&utm_source=mail")
     asked = services.searcher.asked[-1]
     assert (asked.q, asked.system, asked.page) == ("a", "rrf", 2)
@@ -57,32 +55,37 @@ def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Serv
     assert client.get("/?page=99999").status_code == 400
 
 
-def test_the_page_takes_a_photo_by_form_and_carries_it(client: FlaskClient, services: Services) -> None:
-    url = "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()
-    first = client.post("/", data={"q": "shoe", "image": (io.BytesIO(JPEG), "a.jpg")})
+def test_the_page_takes_a_photo_by_form_and_carries_it(client: FlaskClient, services: Watched) -> None:
+    photo = jpeg()
+    url = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
+    first = client.post("/", data={"q": "shoe", "image": (io.BytesIO(photo), "a.jpg")})
     page = first.get_data(as_text=True)
-    assert services.searcher.asked[-1].image == JPEG
+    assert services.searcher.asked[-1].image == photo
     assert f'name="kept_image" value="{url}"' in page
     client.post("/", data={"q": "shoe", "kept_image": url, "page": "2"})
-    assert (services.searcher.asked[-1].image, services.searcher.asked[-1].page) == (JPEG, 2)
+    assert (services.searcher.asked[-1].image, services.searcher.asked[-1].page) == (photo, 2)
     client.post("/", data={"kept_image": url, "drop_image": "1"})
     assert services.searcher.asked[-1].image is None
 
 
-EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-
-
-def test_everything_is_escaped(services: Services, client: FlaskClient) -> None:
-    product = services.searcher.products["p0001"]
-    product.update(name=EVIL, description=EVIL, brand=EVIL, category=EVIL, id="p0001")
-    services.searcher.products = {"p0001": product}
-    services.searcher.degraded = [Degradation(EVIL, EVIL)]
-    for url in ("/", "/?q=script", f"/?filter=brand:{EVIL}"):
-        page = html_of(client, url)
+def test_everything_is_escaped(client: FlaskClient, web_shop: WebShop) -> None:
+    """Names, facets, highlights, the reason of a degraded search, and what the visitor sent."""
+    odd = {"index": web_shop.odd}
+    found = html_of(client, "/", query_string={**odd, "q": "alert"})
+    assert "<mark>alert</mark>" in found
+    assert "encoded by &lt;script&gt;" in found
+    unknown = {**odd, "q": EVIL, "filter": f"x:{EVIL}", f"min.{EVIL}": "1"}
+    pages = [
+        found,
+        html_of(client, "/", query_string=odd),
+        html_of(client, "/", query_string={**odd, "filter": f"brand:{EVIL}"}),
+        html_of(client, "/", query_string={**odd, "q": EVIL}),
+        html_of(client, "/", status=400, query_string=unknown),
+    ]
+    for page in pages:
+        assert "&lt;script&gt;alert(1)" in page
         assert "<script>alert" not in page
         assert "<img src=x" not in page
-    page = client.get("/", query_string={"q": EVIL, "filter": f"x:{EVIL}", f"min.{EVIL}": "1"}).get_data(as_text=True)
-    assert "<script>alert" not in page and "<img src=x" not in page
 
 
 def test_only_web_links_reach_the_page() -> None:
@@ -102,15 +105,15 @@ def test_chinese(client: FlaskClient) -> None:
     assert '<html lang="en">' in html_of(client, "/?lang=en", headers={"Accept-Language": "zh-CN"})
 
 
-def test_states_of_the_page(client: FlaskClient, services: Services) -> None:
-    assert "Nothing matches that" in html_of(client, "/?q=zzzz")
+def test_states_of_the_page(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
+    assert "Nothing matches that" in html_of(client, "/?q=zzzz&system=bm25")
     assert "no such page" in html_of(client, "/?q=shoes&page=9")
-    services.searcher.degraded = [Degradation("image", "model file is missing")]
-    page = html_of(client, "/?q=shoes")
+    page = html_of(client, f"/?q=picture&index={web_shop.odd}")
+    assert "Meaning is not compared at the moment" in page
+    assert "this process has toy@32+1" in page
     assert "Pictures are not compared at the moment" in page
-    assert "model file is missing" in page
-    services.searcher.names = ["shop", "other"]
-    assert "<option selected>other" in html_of(client, "/?index=other")
+    services.searcher.names = [web_shop.name, web_shop.odd]
+    assert f"<option selected>{web_shop.odd}" in html_of(client, f"/?index={web_shop.odd}")
     assert client.get("/?index=nothing").status_code == 404
 
 
@@ -152,7 +155,7 @@ def test_what_the_total_counts_in_chinese() -> None:
     assert strings.counted("something new", "zh") == "something new"
 
 
-def test_browsing_ignores_the_system(client: FlaskClient, services: Services) -> None:
+def test_browsing_ignores_the_system(client: FlaskClient, services: Watched) -> None:
     html_of(client, "/?system=image")
     assert services.searcher.asked[-1].system is None
 

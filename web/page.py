@@ -224,6 +224,8 @@ def error_page(status: int, kind: str, reason: str) -> Response:
         names = services().searcher.indices() if status < 500 else []
     except HybridError:
         names = []
+    if key == "error_500" and status < 500:  # a refusal with a reason of its own, such as an index not made by us
+        key = "error_400"
     error = {"text": text[key], "reason": reason if kind != "InternalError" else "", "status": status}
     return _render(state, names, None, error=error)
 

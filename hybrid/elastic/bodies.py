@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ FACET_VALUES = 100
 #: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
 
+_DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|.*)?|\d+|now.*)$")
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
@@ -88,21 +91,37 @@ def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str,
     for field, wanted in filters.items():
         if field not in fields.types:
             raise UsageError(f"cannot filter on {field!r}; fields: {', '.join(sorted(fields.types)) or 'none'}")
+        kind = fields.types[field]
         if isinstance(wanted, Mapping):
             if not wanted or not set(wanted) <= _RANGE_KEYS:
                 raise UsageError(f"filter {field}: a range takes gte, gt, lte, lt")
-            if fields.types[field] in ("keyword", "boolean"):
+            if kind in ("keyword", "boolean"):
                 raise UsageError(f"filter {field}: not a number or a date, so no range")
-            clauses.append({"range": {field: dict(wanted)}})
+            clauses.append({"range": {field: {key: _valid(field, kind, bound) for key, bound in wanted.items()}}})
         elif isinstance(wanted, list | tuple):
-            if not all(isinstance(item, str | int | float | bool) for item in wanted):
-                raise UsageError(f"filter {field}: a list of plain values is wanted")
-            clauses.append({"terms": {field: list(wanted)}})
-        elif isinstance(wanted, str | int | float | bool):
-            clauses.append({"term": {field: wanted}})
+            clauses.append({"terms": {field: [_valid(field, kind, value) for value in wanted]}})
         else:
-            raise UsageError(f"filter {field}: a value, a list or a range is wanted")
+            clauses.append({"term": {field: _valid(field, kind, wanted)}})
     return clauses
+
+
+def _valid(field: str, kind: str, value: Any) -> Any:
+    """The value, if a field of that kind can have it: Elasticsearch would fail the whole search."""
+    if not isinstance(value, str | int | float | bool):
+        raise UsageError(f"filter {field}: a plain value, a list of plain values or a range is wanted")
+    fits: dict[str, Callable[[], bool]] = {
+        "keyword": lambda: True,
+        "boolean": lambda: str(value).lower() in ("true", "false"),
+        "long": lambda: math.isfinite(float(value)),
+        "double": lambda: math.isfinite(float(value)),
+        "date": lambda: bool(_DATE.match(str(value))),
+    }
+    try:
+        if fits[kind]():
+            return str(value).lower() if kind == "boolean" else value
+    except ValueError:
+        pass
+    raise UsageError(f"filter {field}: {value!r} is no {'number' if kind in ('long', 'double') else kind}")
 
 
 def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:

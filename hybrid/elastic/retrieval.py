@@ -71,46 +71,78 @@ class Retrieval:
     ) -> Retrieved:
         """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
 
+        A facet that is filtered on still counts its other values, so that another one can be chosen beside: its
+        counts are those of the same search without that filter.
+
         Raises:
             UsageError: a filter or a facet that the index does not have.
             ClusterError: no part could be answered.
         """
+        filtered = [facet for facet in facets if facet in filters]
+        plain = [facet for facet in facets if facet not in filters]
+        groups = [(plain, self._searches(profile, terms, vectors, filters, plain, depth))]
+        for facet in filtered:
+            others = {field: wanted for field, wanted in filters.items() if field != facet}
+            groups.append(([facet], self._searches(profile, terms, vectors, others, [facet], depth)))
+        searches = [search for _, group in groups for search in group]
+        answers = self._msearch(profile.index, searches, terms)
+        if not all(_identify(answer) for answer in answers):
+            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
+        retrieved, *counted = [
+            self._read(profile, terms, vectors, group_facets, depth, [(name, answers.pop(0)) for name, _ in group])
+            for group_facets, group in groups
+        ]
+        for facet, group in zip(filtered, counted, strict=True):
+            retrieved.facets[facet] = group.facets[facet]
+        return retrieved
+
+    def _searches(
+        self,
+        profile: IndexProfile,
+        terms: str | None,
+        vectors: Mapping[str, np.ndarray],
+        filters: Mapping[str, Any],
+        facets: Sequence[str],
+        depth: int,
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """(signal, body) of each search."""
         clauses = bodies.filters_body(filters, profile.fields)
         aggs = bodies.facet_aggs(facets, profile.fields)
         codes = list(vectors)
-        searches: list[tuple[str, dict[str, Any]]] = []
         query = bodies.lexical_query(terms or "", profile.lexical_fields)
+        searches = []
         if terms is not None:
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in vectors.items():
             as_list = vector.astype(np.float32).tolist()
-            body = bodies.vector_search(
-                name,
-                as_list,
-                query if terms else None,
-                clauses,
-                codes,
-                depth,
-                profile.shards,
-                _with_format(facets, profile),
-            )
+            shown = _with_format(facets, profile)
+            words = query if terms else None
+            body = bodies.vector_search(name, as_list, words, clauses, codes, depth, profile.shards, shown)
             searches.append((name, body))
-        answers = self._msearch(profile.index, searches, terms)
-        if not all(_identify(answer) for answer in answers):
-            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
+        return searches
+
+    def _read(
+        self,
+        profile: IndexProfile,
+        terms: str | None,
+        vectors: Mapping[str, np.ndarray],
+        facets: Sequence[str],
+        depth: int,
+        answers: Sequence[tuple[str, dict[str, Any]]],
+    ) -> Retrieved:
         retrieved = Retrieved()
         hits: dict[str, dict[str, Any]] = {}
-        for (name, _), answer in zip(searches, answers, strict=True):
+        for name, answer in answers:
             if "error" in answer:
                 retrieved.failed[name] = ": ".join(error_reason(answer))
                 continue
             for hit in answer["hits"]["hits"]:
                 hits.setdefault(hit["_id"], hit)
             retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
-        if len(retrieved.failed) == len(searches):
+        if len(retrieved.failed) == len(answers):
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {retrieved.failed}")
         self._score(retrieved, hits, profile, terms, vectors, depth)
-        lexical = answers[0] if terms is not None and "lexical" in retrieved.lists else None
+        lexical = answers[0][1] if terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, profile, facets, lexical)
         return retrieved
 

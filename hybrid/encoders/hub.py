@@ -60,7 +60,7 @@ class SentenceTransformers(LazyEncoder[Any]):
 
     def _stamp(self) -> str:
         folder = Path(self._source).expanduser()
-        if folder.is_dir():
+        if self._is_local():
             return _folder_digest(folder, self.settings)
         full = self._source if "/" in self._source else f"sentence-transformers/{self._source}"
         commit = _cached_commit(full, "modules.json", "config.json")
@@ -68,6 +68,18 @@ class SentenceTransformers(LazyEncoder[Any]):
             _ = self.model  # fetches it
             commit = _cached_commit(full, "modules.json", "config.json")
         return (commit or "unknown")[:12]
+
+    def _is_local(self) -> bool:
+        """Whether the source is a folder.
+
+        Raises:
+            EncoderError: it is written as one and is not there.
+        """
+        source = self._source
+        local = Path(source).expanduser().is_dir()
+        if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+            raise EncoderError(f'model "{self.name}": no folder {source}; give an existing folder or a hub name')
+        return local
 
     @property
     def dims(self) -> int:
@@ -84,9 +96,7 @@ class SentenceTransformers(LazyEncoder[Any]):
             return model.eval()
 
         source = self._source
-        local = Path(source).expanduser().is_dir()
-        if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
-            raise EncoderError(f'model "{self.name}": no folder {source}; give an existing folder or a hub name')
+        local = self._is_local()
         return _from_hub(self.name, make, self.settings, needs_hub=not local)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

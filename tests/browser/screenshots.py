@@ -1,5 +1,6 @@
 """Pictures of the search page, to look at: `python -m tests.browser.screenshots OUT_DIR URL [QUERY]`.
 
+URL is that of a running page, as `make demo` and `hybrid serve` print it.
 Start, results, an open "why this result", and Chinese; each for a desktop and a phone, light and dark.
 """
 
