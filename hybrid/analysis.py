@@ -21,7 +21,7 @@ import es_mappings
 from hybrid.errors import UsageError
 
 #: Stored in `hybrid.meta`; products analysed by another version are analysed anew.
-ANALYSIS_VERSION = "1"
+ANALYSIS_VERSION = "2"
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _KANA_HANGUL = "\u3040-\u30ff\uac00-\ud7af"
@@ -34,6 +34,7 @@ _TOKEN = re.compile(
 _PART = re.compile(r"[^\W_]+")
 _DECIMAL = re.compile(r"\d+[.]\d+")
 _HAN_CHAR = re.compile(rf"[{_HAN}]")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
 _MAX_TERM = 64  # characters; longer words are cut: nobody types them, and they would bloat the dictionary
 
 
@@ -140,12 +141,23 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(c for c in folded if unicodedata.category(c) != "Mn"))
 
 
+def plain_text(text: str) -> str:
+    """The text without HTML tags and entities, which exports carry in their descriptions.
+
+    >>> plain_text("Core&trade; 2 Duo<br />2.3 GHz")
+    'Core™ 2 Duo 2.3 GHz'
+    """
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    return html.unescape(text) if "&" in text else text
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return ""  # "true" says nothing without its field's name
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    return plain_text(str(value))
 
 
 def _words(word: str, start: int, end: int, language: str) -> Iterator[Term]:

@@ -47,7 +47,7 @@ def suggestions_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str
     """`hybrid.suggest` of a product: its titles, completed from any of their first words."""
     inputs: list[str] = []
     for value in role_values(source, profile.fields, "title"):
-        words = analysis.fold(str(value)).split()
+        words = analysis.fold(analysis.plain_text(str(value))).split()
         inputs += [" ".join(words[start:])[:60] for start in range(min(len(words), _MAX_SUGGESTIONS))]
     unique = [text for text in dict.fromkeys(inputs) if text]
     return {"input": unique} if unique else None
@@ -58,7 +58,7 @@ def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) ->
     parts = []
     for role in _TEXT_SIGNAL_ROLES:
         for value in role_values(source, fields, role):
-            text = str(value).strip()
+            text = analysis.plain_text(str(value)).strip()
             script = analysis.script_of(text)
             if text and (encoder.scripts is None or not script or script in encoder.scripts):
                 parts.append(text)

@@ -17,7 +17,7 @@ import numpy as np
 from hybrid.contracts import SignalScore
 
 #: The BM25 score that scales to one half.
-SATURATION = 10.0
+SATURATION = 4.0
 
 #: A best scaled score under this is weak: the signal's weight falls in proportion.
 WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10}
@@ -65,7 +65,7 @@ class Ranking:
 def scale(signal: str, raw: float) -> float:
     """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
 
-    >>> scale("lexical", 10.0), scale("text", 0.4), scale("text", -0.2)
+    >>> scale("lexical", 4.0), scale("text", 0.4), scale("text", -0.2)
     (0.5, 0.4, 0.0)
     """
     if math.isnan(raw) or raw <= 0:

@@ -70,3 +70,21 @@ def test_any_text_gives_terms_without_spaces_whose_offsets_fit(text: str) -> Non
     for term in analysis.analyse(text):
         assert term.text and not any(char.isspace() for char in term.text)
         assert 0 <= term.start < term.end <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a<br />b", "a b"),
+        ("<p class='x'>Warm &amp; dry</p>", " Warm & dry "),
+        ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
+        ("x <!-- hidden\n --> y", "x   y"),
+        ("plain", "plain"),
+    ],
+)
+def test_html_is_left_out(text: str, plain: str) -> None:
+    assert analysis.plain_text(text) == plain
+
+
+def test_html_gives_no_terms() -> None:
+    assert analysis.terms(["Core&trade; 2<br/>Duo"]) == "core 2 duo"

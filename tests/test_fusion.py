@@ -17,9 +17,9 @@ NAN = float("nan")
     ("signal", "raw", "scaled"),
     [
         ("lexical", 0.0, 0.0),
-        ("lexical", 10.0, 10 / (10 + 10)),
-        ("lexical", 30.0, 30 / (30 + 10)),
-        ("lexical.title", 10.0, 10 / 20),
+        ("lexical", 4.0, 0.5),
+        ("lexical", 30.0, 30 / (30 + 4)),
+        ("lexical.title", 4.0, 0.5),
         ("lexical", math.inf, 1.0),
         ("lexical", NAN, 0.0),
         ("lexical", -3.0, 0.0),
@@ -74,14 +74,14 @@ def test_a_signal_with_nothing_to_say_lowers_its_own_weight(case: str, raw: dict
 
 def test_a_single_match_is_not_stretched_to_one() -> None:
     ranking = fusion.weighted({"lexical": {"a": 2.0}}, {"lexical": 1.0})
-    assert ranking.scores["a"] == pytest.approx(2 / (2 + 10))
+    assert ranking.scores["a"] == pytest.approx(2 / (2 + 4))
 
 
 def test_a_product_without_a_vector_is_scored_on_what_it_has() -> None:
-    raw = {"lexical": {"new": 10.0, "old": 10.0, "far": 1.0}, "text": {"new": None, "old": 0.5, "far": 0.1}}
+    raw = {"lexical": {"new": 4.0, "old": 4.0, "far": 1.0}, "text": {"new": None, "old": 0.5, "far": 0.1}}
     ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5})
-    assert ranking.scores["new"] == pytest.approx(10 / 20)
-    assert ranking.scores["old"] == pytest.approx(0.5 * 10 / 20 + 0.5 * 0.5)
+    assert ranking.scores["new"] == pytest.approx(0.5)
+    assert ranking.scores["old"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.5)
     part = ranking.signals("new")["text"]
     assert (part.raw, part.weight, part.contribution) == (None, 0.0, 0.0)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from hybrid import analysis
 from hybrid.contracts import FieldMap, Hit, values_at
 from web import strings
 
@@ -121,7 +122,7 @@ class Cards:
         mine += [path + "_" + self.lang for path in plain if path + "_" + self.lang not in mine]
         for path in (*mine, *plain, *paths):
             for value in values_at(source, path):
-                return value if role == "price" else str(value)
+                return value if role == "price" else analysis.plain_text(str(value))
         return ""
 
     def shown(self, hit: Hit, role: str) -> Segments:
