@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hybrid import cli_weights
 from hybrid.errors import HybridError, UsageError
 from hybrid.progress import LiveProgress, console
 from hybrid.settings import load_settings
@@ -26,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_weights.train, name="train")
+app.add_typer(cli_weights.weights, name="weights")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
 Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]
@@ -179,7 +182,11 @@ def search(
     index: Annotated[str | None, typer.Option("--index", help="Name of the index.")] = None,
     image: Annotated[Path | None, typer.Option(help="A photo to search by.")] = None,
     weights: Annotated[str | None, typer.Option(help="e.g. text=.6,lexical=.4")] = None,
-    system: Annotated[str | None, typer.Option(help="bm25, text, image, rrf or fixed.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Share of the vectors, where there are two signals.")] = None,
+    weights_version: Annotated[str | None, typer.Option(help="Published weights other than those in force.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="bm25, text, image, rrf, fixed, global, gate or attention.")
+    ] = None,
     filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
     page: Annotated[int, typer.Option(min=1)] = 1,
@@ -194,6 +201,8 @@ def search(
         "image": _read_image(image),
         "filters": _filters(filter or []),
         "weights": _weights(weights),
+        "alpha": alpha,
+        "weights_version": weights_version,
     }
     services = _services()
     request = SearchRequest(
@@ -217,7 +226,10 @@ def search(
                 raw = "no vector" if part.raw is None else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
                 print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
-    print(f"{answer.total:,} found ({answer.total_counts}); {answer.system}: {shown}; {answer.took_ms:.0f} ms")
+    print(f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {shown}; {answer.took_ms:.0f} ms")
+    if explain:
+        for reason in answer.reasons:
+            print(f"weights: {reason}")
     for note in answer.notes:
         print(f"note: {note}")
     for failure in answer.degraded:

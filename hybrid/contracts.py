@@ -20,7 +20,8 @@ ROLES = (
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
 VECTOR_SIGNALS = ("text", "image")
-SYSTEMS = ("bm25", "text", "image", "rrf", "fixed")
+LEARNED_SYSTEMS = ("global", "gate", "attention")
+SYSTEMS = ("bm25", "text", "image", "rrf", "fixed", *LEARNED_SYSTEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,9 @@ class SignalScore:
 class SearchRequest:
     """One search. filters: field -> value, list of values (any of), or {"gte": x, "lte": y}.
 
-    weights: signal -> non-negative number, overriding the system's. facets: field paths, or None for the
-    index's own. page counts from 1; size is hits a page.
+    weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
+    vector, as the vector's share; weights_version: published weights other than those in force. facets: field
+    paths, or None for the index's own. page counts from 1; size is hits a page.
     """
 
     index: str
@@ -209,6 +211,8 @@ class SearchRequest:
     page: int = 1
     size: int = 10
     weights: Mapping[str, float] | None = None
+    alpha: float | None = None
+    weights_version: str | None = None
     system: str | None = None
     explain: bool = False
 
@@ -245,6 +249,7 @@ class SearchAnswer:
     total_counts: str
     degraded: list[Degradation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # why a signal was left out or lowered, for people
+    reasons: list[str] = field(default_factory=list)  # what in the query moved the weights, strongest first
     took_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -80,3 +80,9 @@ class NodeError(HybridError):
 
 class JobError(HybridError):
     pass
+
+
+class WeightsError(HybridError):
+    """Weights that cannot be used: broken, of another release, or changed by somebody else meanwhile."""
+
+    http_status = 409

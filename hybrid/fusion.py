@@ -1,7 +1,7 @@
 """From raw scores to one ranking: absolute scaling, the zero-signal rule, weighted sums, RRF. Pure functions.
 
 Scaling is absolute and query-independent: a raw score scales to the same number on every page, shard and mix
-of signals (DESIGN, score contract). BM25 saturates, s / (s + SATURATION); a cosine below 0 says nothing.
+of signals (DESIGN, score contract). BM25 saturates, s / (s + half); a cosine counts linearly within its span.
 A convex combination of absolute scores follows Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
 Hybrid Retrieval", TOIS 2023; reciprocal rank fusion follows Cormack, Clarke and Buettcher, SIGIR 2009.
 """
@@ -11,16 +11,66 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hybrid.contracts import SignalScore
 
-#: The BM25 score that scales to one half.
-SATURATION = 4.0
-
 #: A best scaled score under this is weak: the signal's weight falls in proportion.
 WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
+
+    half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
+    0 and to 1. What is not named has the defaults.
+    """
+
+    half: Mapping[str, float] = field(default_factory=dict)
+    span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Scaling:
+        """Raises ValueError where a number makes no scale."""
+        half = {str(name): float(value) for name, value in data.get("half", {}).items()}
+        span = {str(name): (float(low), float(high)) for name, (low, high) in data.get("span", {}).items()}
+        numbers = [*half.values(), *(end for ends in span.values() for end in ends)]
+        if not all(map(math.isfinite, numbers)) or min(half.values(), default=1.0) <= 0:
+            raise ValueError(f"no scaling: {data}")
+        if any(low >= high for low, high in span.values()):
+            raise ValueError(f"no scaling: {data}")
+        return cls(half, span)
+
+    def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
+        """Raw scores of any shape in [0, 1]; NaN scales to 0."""
+        if signal.partition(".")[0] == "lexical":
+            half = self.half.get(signal, SATURATION)
+            positive = np.where(np.isnan(raw) | (raw <= 0), 0.0, raw)
+            finite = np.where(np.isinf(positive), 1.0, positive)
+            return np.where(np.isinf(positive), 1.0, finite / (finite + half))
+        low, high = self.span.get(signal, (0.0, 1.0))
+        known = np.where(np.isnan(raw), low, np.clip(raw, low, high))
+        return (known - low) / (high - low)
+
+    def one(self, signal: str, raw: float) -> float:
+        """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
+
+        >>> plain = Scaling()
+        >>> plain.one("lexical", 4.0), plain.one("text", 0.4), plain.one("text", -0.2)
+        (0.5, 0.4, 0.0)
+        """
+        return float(self.array(signal, np.array(raw, dtype=float)))
+
+
+#: The BM25 score that scales to one half, where nothing was calibrated.
+SATURATION = 4.0
+PLAIN = Scaling()
 
 RRF_K = 60
 
@@ -38,6 +88,7 @@ class Ranking:
     notes: list[str] = field(default_factory=list)
     _raw: RawScores = field(default_factory=dict)
     _rrf: dict[str, dict[str, float]] | None = None
+    _scaling: Scaling = PLAIN
 
     def signals(self, product: str) -> dict[str, SignalScore]:
         """What each signal gave this product; the contributions sum to its score exactly."""
@@ -51,55 +102,48 @@ class Ranking:
                 )
                 for name, parts in self._rrf.items()
             }
-        return _parts(product, self._raw, self.weights) if self._raw else {}
+        return _parts(product, self._raw, self.weights, self._scaling) if self._raw else {}
 
     def tail_signals(self, raw: float, rank: int) -> dict[str, SignalScore]:
         """What the words give a product behind the candidates; rank is its place in the lexical list."""
         if self._rrf is not None:
             part = 1 / (RRF_K + rank)
             return {"lexical": SignalScore(raw, part, 1.0, part)}
-        weight, scaled = self.weights.get("lexical", 1.0), scale("lexical", raw)
+        weight, scaled = self.weights.get("lexical", 1.0), self._scaling.one("lexical", raw)
         return {"lexical": SignalScore(raw, scaled, weight, weight * scaled)}
 
 
-def scale(signal: str, raw: float) -> float:
-    """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
+def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, tuple[float, str]]:
+    """How much each signal has to say on these candidates, from 0 to 1, and why where that is less than 1.
 
-    >>> scale("lexical", 4.0), scale("text", 0.4), scale("text", -0.2)
-    (0.5, 0.4, 0.0)
+    No match, or the same score for every candidate: nothing. A weak best score: in proportion.
     """
-    if math.isnan(raw) or raw <= 0:
-        return 0.0
-    if signal.partition(".")[0] == "lexical":
-        return 1.0 if math.isinf(raw) else raw / (raw + SATURATION)
-    return min(raw, 1.0)
-
-
-def effective_weights(weights: Mapping[str, float], raw: RawScores) -> tuple[dict[str, float], list[str]]:
-    """The weights of the signals that have something to say, summing to 1, and why others were lowered.
-
-    No match, or the same score for every candidate: no weight. A weak best score: weight in proportion.
-    Where that would leave nothing, the given weights stand, for some order is better than none.
-    """
-    lowered: dict[str, float] = {}
-    notes: list[str] = []
-    for name, weight in weights.items():
-        scaled = _scale_all(
-            name, np.array([_number(value) for value in raw.get(name, {}).values() if value is not None])
-        )
+    found: dict[str, tuple[float, str]] = {}
+    for name, scores in raw.items():
+        scaled = scaling.array(name, np.array([_number(value) for value in scores.values() if value is not None]))
         best = float(scaled.max()) if len(scaled) else 0.0
         weak = WEAK.get(name.partition(".")[0], 0.0)
         if best <= 0:
-            notes.append(f"{name}: no match")
-            lowered[name] = 0.0
-        elif len(scaled) > 1 and best - float(scaled.min()) < 1e-9 and len(weights) > 1:
-            notes.append(f"{name}: the same score for every candidate")
-            lowered[name] = 0.0
+            found[name] = 0.0, "no match"
+        elif len(scaled) > 1 and best - float(scaled.min()) < 1e-9 and len(raw) > 1:
+            found[name] = 0.0, "the same score for every candidate"
         elif best < weak:
-            notes.append(f"{name}: weak best score {best:.2f}")
-            lowered[name] = weight * best / weak
+            found[name] = best / weak, f"weak best score {best:.2f}"
         else:
-            lowered[name] = weight
+            found[name] = 1.0, ""
+    return found
+
+
+def effective_weights(
+    weights: Mapping[str, float], raw: RawScores, scaling: Scaling = PLAIN
+) -> tuple[dict[str, float], list[str]]:
+    """The weights of the signals that have something to say, summing to 1, and why others were lowered.
+
+    Where that would leave nothing, the given weights stand, for some order is better than none.
+    """
+    heard = voices({name: raw.get(name, {}) for name in weights}, scaling)
+    lowered = {name: weight * heard[name][0] for name, weight in weights.items()}
+    notes = [f"{name}: {why}" for name, (_, why) in heard.items() if why]
     return normalised(lowered if sum(lowered.values()) > 0 else weights), notes
 
 
@@ -111,25 +155,42 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def weighted(raw: RawScores, weights: Mapping[str, float]) -> Ranking:
+def weighted(raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN) -> Ranking:
     """Rank every candidate by the weighted sum over the signals that it has.
 
     A product without a vector is scored on the signals that it has, with their weights raised to sum to 1.
     """
-    in_force, notes = effective_weights(weights, raw)
+    in_force, notes = effective_weights(weights, raw, scaling)
     candidates = sorted({product for scores in raw.values() for product in scores})
-    # The same arithmetic as `_parts`, for all candidates at once: (signals, candidates) arrays, NaN for absent.
-    values = {name: np.array([_number(scores.get(product)) for product in candidates]) for name, scores in raw.items()}
-    present = np.zeros(len(candidates))
-    for name, column in values.items():
-        present = present + np.where(np.isnan(column), 0.0, in_force.get(name, 0.0))
-    totals = np.zeros(len(candidates))
-    for name, column in values.items():
-        there = ~np.isnan(column) & (present > 0)
-        weight = np.divide(in_force.get(name, 0.0), present, out=np.zeros_like(totals), where=there)
-        totals = totals + weight * _scale_all(name, column)
+    values = raw_table(raw, candidates)
+    totals = combine(
+        np.stack([scaling.array(name, column) for name, column in zip(raw, values, strict=True)]),
+        ~np.isnan(values),
+        np.array([in_force.get(name, 0.0) for name in raw]),
+    )
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(_ordered(scores), scores, in_force, notes, raw)
+    return Ranking(_ordered(scores), scores, in_force, notes, raw, None, scaling)
+
+
+def raw_table(raw: RawScores, candidates: Sequence[str]) -> np.ndarray:
+    """(signals, candidates) raw scores; NaN where a product has nothing for that signal."""
+    rows = [[_number(scores.get(product)) for product in candidates] for scores in raw.values()]
+    return np.array(rows, dtype=float).reshape(len(raw), len(candidates))
+
+
+def combine(scaled: np.ndarray, present: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(candidates,) scores: the same arithmetic, in the same order, as the explanation of one product.
+
+    scaled, present: (signals, candidates), weights: (signals,).
+    """
+    heard = np.zeros(scaled.shape[1])
+    for row, weight in zip(present, weights, strict=True):
+        heard = heard + np.where(row, weight, 0.0)
+    totals = np.zeros(scaled.shape[1])
+    for column, row, weight in zip(scaled, present, weights, strict=True):
+        share = np.divide(weight, heard, out=np.zeros_like(totals), where=row & (heard > 0))
+        totals = totals + share * column
+    return totals
 
 
 def total(parts: Mapping[str, SignalScore]) -> float:
@@ -142,15 +203,6 @@ def total(parts: Mapping[str, SignalScore]) -> float:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _scale_all(signal: str, raw: np.ndarray) -> np.ndarray:
-    """`scale` of an array; NaN scales to 0."""
-    positive = np.where(np.isnan(raw) | (raw <= 0), 0.0, raw)
-    if signal.partition(".")[0] == "lexical":
-        finite = np.where(np.isinf(positive), 1.0, positive)
-        return np.where(np.isinf(positive), 1.0, finite / (finite + SATURATION))
-    return np.minimum(positive, 1.0)
 
 
 def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> Ranking:
@@ -166,7 +218,7 @@ def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> R
     return Ranking(_ordered(totals), totals, weights, [], raw, parts)
 
 
-def _parts(product: str, raw: RawScores, weights: Mapping[str, float]) -> dict[str, SignalScore]:
+def _parts(product: str, raw: RawScores, weights: Mapping[str, float], scaling: Scaling) -> dict[str, SignalScore]:
     values = {name: _finite(scores.get(product)) for name, scores in raw.items()}
     present = 0.0
     for name, value in values.items():
@@ -177,7 +229,7 @@ def _parts(product: str, raw: RawScores, weights: Mapping[str, float]) -> dict[s
             parts[name] = SignalScore(None, 0.0, 0.0, 0.0)
             continue
         weight = weights.get(name, 0.0) / present if present > 0 else 0.0
-        scaled = scale(name, value)
+        scaled = scaling.one(name, value)
         parts[name] = SignalScore(value, scaled, weight, weight * scaled)
     return parts
 

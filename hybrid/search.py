@@ -7,11 +7,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from hybrid import analysis, fusion
+from hybrid import analysis, fusion, weights
 from hybrid.contracts import (
     SYSTEMS,
     Degradation,
@@ -23,14 +24,10 @@ from hybrid.contracts import (
     SignalScore,
     values_at,
 )
-from hybrid.errors import ClusterUnreachableError, EncoderError, HybridError, MediaError, UsageError
+from hybrid.errors import ClusterUnreachableError, EncoderError, HybridError, MediaError, UsageError, WeightsError
+from hybrid.weights import Prediction, WeightsModel
 
 logger = logging.getLogger(__name__)
-
-#: Default weights of system `fixed`. Text against words: a plateau from 0.06 to 0.12 on chorus (README, figures).
-#: A photo is the stronger statement of what is wanted than the words beside it.
-FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5}
-FIXED_VERSION = "fixed-1"
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
@@ -77,11 +74,34 @@ class RetrievalLike(Protocol):
     def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """raw: signal -> product id -> raw score (None: nothing for that signal)."""
+
+    query: weights.Query
+    raw: fusion.RawScores
+
+
+class PublishedLike(Protocol):
+    """See hybrid.weights.PublishedWeights."""
+
+    def in_force(self, index: str) -> tuple[WeightsModel, str]: ...
+    def named(self, index: str, version: str) -> WeightsModel: ...
+    def of_kind(self, index: str, kind: str) -> WeightsModel: ...
+
+
 class Searcher:
     """Answers searches over the indices that the layer made. Thread-safe; one a process."""
 
-    def __init__(self, retrieval: RetrievalLike, get_encoder: Callable[[str], Encoder], depth: int) -> None:
+    def __init__(
+        self,
+        retrieval: RetrievalLike,
+        get_encoder: Callable[[str], Encoder],
+        depth: int,
+        published: PublishedLike | None = None,
+    ) -> None:
         self._retrieval = retrieval
+        self._published = published
         self._get_encoder = get_encoder
         self._depth = depth
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
@@ -121,33 +141,97 @@ class Searcher:
         notes: list[str] = []
         vectors = self._query_vectors(request, system, profile, degraded, notes)
         terms = self._terms(request, system, profile, vectors)
+        model = self._model(request, system, degraded)
+        asked, vectors, terms = self._weigh(request, system, model, vectors, terms, degraded, notes)
         facets = profile.fields.facets if request.facets is None else request.facets
         retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
-        ranking = self._rank(request, system, retrieved, terms)
+        ranking = self._rank(system, retrieved, terms, asked, model)
         lexical_tail = terms is not None and system not in ("text", "image")
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
+        by_hand = request.weights is not None or request.alpha is not None
         return SearchAnswer(
             total=retrieved.total,
             hits=self._hits(page_hits, profile, request),
             facets={facet: retrieved.facets.get(facet, []) for facet in facets},
             page=request.page,
             size=request.size,
-            system=system,
+            system=model.kind if request.system is None and not by_hand else system,
             weights=ranking.weights,
-            weights_version="request" if request.weights else FIXED_VERSION,
+            weights_version="request" if by_hand else model.version,
             total_counts=_total_counts(terms, vectors, self._depth),
             degraded=degraded,
             notes=[*notes, *ranking.notes],
+            reasons=asked.reasons,
             took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
+
+    def candidates(self, request: SearchRequest) -> Candidates | None:
+        """What training learns from: the query as the weights see it, and every candidate's raw scores.
+
+        None where the query has no signal at all. Raises as `search` does.
+        """
+        profile = self.profile(request.index)
+        vectors = self._query_vectors(request, "fixed", profile, [], [])
+        terms = self._terms(request, "fixed", profile, vectors)
+        if not terms and not vectors:
+            return None
+        retrieved = self._retrieve(profile, terms, vectors, request, (), [])
+        return Candidates(_query(request, terms, vectors), retrieved.raw)
+
+    def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
+        """The weights that this one answer is made with, from here to its end."""
+        if self._published is None or system in ("bm25", "text", "image", "rrf"):
+            return weights.fixed()
+        try:
+            if request.weights_version:
+                return self._published.named(request.index, request.weights_version)
+            if request.system is not None:
+                return self._published.of_kind(request.index, system)
+            model, problem = self._published.in_force(request.index)
+        except WeightsError as error:
+            model, problem = weights.fixed(), str(error)
+        if problem:
+            degraded.append(Degradation("weights", problem))
+        return model
+
+    def _weigh(
+        self,
+        request: SearchRequest,
+        system: str,
+        model: WeightsModel,
+        vectors: dict[str, np.ndarray],
+        terms: str | None,
+        degraded: list[Degradation],
+        notes: list[str],
+    ) -> tuple[Prediction, dict[str, np.ndarray], str | None]:
+        """Weights before anything is searched; a signal whose weight is too small is taken out of the search."""
+        in_play = [*(["lexical"] if terms is not None else []), *vectors]
+        given = weights.by_hand(request.weights, request.alpha, in_play)
+        if given is not None:
+            kept = {name: vector for name, vector in vectors.items() if given.get(name, 0.0) > 0}
+            spoken = terms if given.get("lexical", 0.0) > 0 or not kept else None
+            return Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
+        if system in ("bm25", "text", "image", "rrf") or len(in_play) < 2:
+            return Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms
+        try:
+            asked = model.predict(_query(request, terms, vectors), in_play, explain=True)
+        except WeightsError as error:
+            degraded.append(Degradation("weights", str(error)))
+            asked = weights.fixed().predict(_query(request, terms, vectors), in_play)
+        small = [name for name, weight in asked.weights.items() if weight < model.skip_below]
+        if small:
+            notes += [f"{name}: not searched, its weight would be {asked.weights[name]:.2f}" for name in small]
+            vectors = {name: vector for name, vector in vectors.items() if name not in small}
+            terms = None if "lexical" in small else terms
+            left = {name: weight for name, weight in asked.weights.items() if name not in small}
+            asked = Prediction(fusion.normalised(left), asked.reasons)
+        return asked, vectors, terms
 
     def _terms(
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
         """The words to look for; "" to browse everything; None where words take no part."""
-        weight = 1.0 if request.weights is None else request.weights.get("lexical", 0.0)
-        alone = system in ("text", "image") and vectors
-        if alone or (vectors and weight == 0):
+        if system in ("text", "image") and vectors:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None
@@ -167,7 +251,7 @@ class Searcher:
             if system in ("text", "image") and name != system:
                 continue
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
-                continue
+                continue  # not even encoded
             try:
                 encoder = self._encoder(signal.encoder)
                 vector = self._vector(name, encoder, request, notes)
@@ -243,15 +327,17 @@ class Searcher:
         degraded.extend(Degradation(part, reason) for part, reason in retrieved.failed.items())
         return retrieved
 
-    def _rank(self, request: SearchRequest, system: str, retrieved: RetrievedLike, terms: str | None) -> fusion.Ranking:
+    def _rank(
+        self, system: str, retrieved: RetrievedLike, terms: str | None, asked: Prediction, model: WeightsModel
+    ) -> fusion.Ranking:
         raw = retrieved.raw
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
             order = retrieved.lists.get("lexical", [])
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        given = request.weights or FIXED_WEIGHTS
-        return fusion.weighted(raw, fusion.normalised({name: given.get(name, 0.0) for name in raw}))
+        given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
+        return fusion.weighted(raw, given, model.scaling)
 
     def _page(
         self,
@@ -306,16 +392,13 @@ def _check(request: SearchRequest) -> str:
         raise UsageError("page and size count from 1")
     if request.page * request.size > MAX_WINDOW:
         raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
-    for name, weight in (request.weights or {}).items():
-        if name not in FIXED_WEIGHTS:
-            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(FIXED_WEIGHTS)}")
-        if not 0 <= weight < float("inf"):
-            raise UsageError(f"weight of {name}: a number from 0 up is wanted")
-    if request.weights is not None and sum(request.weights.values()) == 0:
-        raise UsageError("all weights are 0; give at least one signal a weight")
     if system == "image" and request.image is None and not request.q.strip():
         raise UsageError("system image needs a photo")
     return system
+
+
+def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
+    return weights.Query(request.q, terms or "", request.image is not None, vectors.get("text"))
 
 
 def _words(query: str, profile: IndexProfile) -> str:

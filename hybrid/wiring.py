@@ -10,11 +10,12 @@ from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.elastic import client as es
 from hybrid.elastic.retrieval import Retrieval
-from hybrid.elastic.stores import DeadLetters, Jobs
+from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
 from hybrid.errors import HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.search import Searcher
 from hybrid.settings import Settings, load_settings
+from hybrid.weights import PublishedWeights
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +75,20 @@ class Services:
         return DeadLetters(self.client)
 
     @cached_property
+    def weights_versions(self) -> WeightsVersions:
+        return WeightsVersions(self.client)
+
+    @cached_property
+    def published(self) -> PublishedWeights:
+        return PublishedWeights(self.weights_versions)
+
+    @cached_property
     def retrieval(self) -> Retrieval:
         return Retrieval(self.client)
 
     @cached_property
     def searcher(self) -> Searcher:
-        return Searcher(self.retrieval, self.encoder, self.settings.depth)
+        return Searcher(self.retrieval, self.encoder, self.settings.depth, self.published)
 
     @cached_property
     def ingester(self) -> Ingester:

@@ -31,7 +31,7 @@ NAN = float("nan")
     ],
 )
 def test_scaling_is_absolute(signal: str, raw: float, scaled: float) -> None:
-    assert fusion.scale(signal, raw) == pytest.approx(scaled)
+    assert fusion.PLAIN.one(signal, raw) == pytest.approx(scaled)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tu
         have = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
         total = sum(ranking.weights[name] for name in have)
         reference[id] = (
-            sum(ranking.weights[name] / total * fusion.scale(name, value) for name, value in have.items())
+            sum(ranking.weights[name] / total * fusion.PLAIN.one(name, value) for name, value in have.items())
             if total > 0
             else 0.0
         )

@@ -100,7 +100,7 @@ def test_every_candidate_has_every_present_signal_and_order_is_brute_force(shop:
         assert sum(part.contribution for part in hit.signals.values()) == pytest.approx(hit.score, abs=1e-12)
         for signal, part in hit.signals.items():
             if part.raw is not None:
-                assert part.scaled == pytest.approx(fusion.scale(signal, part.raw))
+                assert part.scaled == pytest.approx(fusion.PLAIN.one(signal, part.raw))
     assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
     assert answer.hits[0].source["category"] == "lamp"
     assert answer.hits[0].source["name"].startswith("green")

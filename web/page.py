@@ -18,7 +18,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
 from web import strings, view
 from web.api import picture_type_of
@@ -29,6 +29,8 @@ from web.view import PageState
 page = Blueprint("page", __name__)
 
 PAGE_SIZE = 24
+#: Learned weights are offered as the default, which is whatever is in force: an index need not have every kind.
+_CHOICES = tuple(name for name in SYSTEMS if name not in LEARNED_SYSTEMS)
 #: A larger photo is not carried through a page without script; the results still use it.
 MAX_KEPT_PHOTO = 3 * 1024 * 1024
 EXAMPLES = 6
@@ -160,6 +162,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_p
             {"text": strings.degraded_text(item.part, state.lang), "reason": item.reason}
             for item in answer.degraded
         ],
+        "reasons": [strings.reason(text, state.lang) for text in answer.reasons],
         "signals": [
             {
                 "kind": name.partition(".")[0],
@@ -196,7 +199,7 @@ def _render(state: PageState, names: list[str], photo: bytes | None, **more: Any
         state=state,
         html_lang=strings.HTML_LANG[state.lang],
         indices=names,
-        systems=strings.system_choices(SYSTEMS, state.lang),
+        systems=strings.system_choices(_CHOICES, state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
         photo=photo is not None,
         kept=None if photo is None or enhanced else _data_url(photo),

@@ -70,8 +70,14 @@ class SearchParams(Params):
     weights: dict[str, float] | None = Field(
         None, description="signal to non-negative number, overriding the system's", examples=[{"text": 0.6}]
     )
-    system: Literal["bm25", "text", "image", "rrf", "fixed"] | None = Field(
-        None, description="how the signals are combined; default: the best that the index has"
+    alpha: float | None = Field(
+        None, ge=0, le=1, description="instead of weights, where words meet one kind of vector: the vector's share"
+    )
+    weights_version: str | None = Field(
+        None, max_length=100, description="published weights other than those in force; send it for later pages"
+    )
+    system: Literal["bm25", "text", "image", "rrf", "fixed", "global", "gate", "attention"] | None = Field(
+        None, description="how the signals are combined; default: the weights in force for the index"
     )
     explain: bool = Field(False, description="ask for the longer explanation")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
@@ -128,6 +134,12 @@ class SearchParams(Params):
         return value
 
     @model_validator(mode="after")
+    def _check_mix(self) -> SearchParams:
+        if self.weights is not None and self.alpha is not None:
+            raise ValueError("alpha: give weights or alpha, not both")
+        return self
+
+    @model_validator(mode="after")
     def _check_window(self) -> SearchParams:
         if self.page * self.size > MAX_WINDOW:
             raise ValueError(f"page: page x size must be at most {MAX_WINDOW:,}; narrow the search instead")
@@ -144,6 +156,8 @@ class SearchParams(Params):
             page=self.page,
             size=self.size,
             weights=self.weights,
+            alpha=self.alpha,
+            weights_version=self.weights_version,
             system=self.system,
             explain=self.explain,
         )

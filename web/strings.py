@@ -69,6 +69,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "about": ("How these were found", "结果说明"),
     "about_counts": ("The total counts", "总数统计范围"),
     "about_weights": ("Weights", "权重"),
+    "about_reasons": ("Why these weights", "为何如此加权"),
     "about_version": ("Weights version", "权重版本"),
     "about_system": ("Method", "方法"),
     "why": ("Why this result", "为什么是它"),
@@ -198,6 +199,16 @@ _SIGNALS = {
     "fused": ("Text and picture", "图文"),
 }
 
+_REASON = re.compile(r"(.+) \((more|less) than usual\): ([\w.]+) ([+-][\d.]+)")
+_FEATURES_ZH = {
+    "several words": "多个词", "number of words": "词数", "letters a word": "词的长度", "has digits": "含数字",
+    "looks like a part number": "像型号", "words of speech": "口语词", "Chinese": "中文", "not Latin": "非拉丁文字",
+    "unknown words": "目录中没有的词", "rarest word": "最少见的词", "commonest word": "最常见的词",
+    "words in titles": "标题里的词", "names a category": "含分类名", "names a brand": "含品牌名",
+    "only category and brand": "只有分类和品牌", "has a photo": "有照片", "meaning 1": "语义 1", "meaning 2": "语义 2",
+    "meaning 3": "语义 3", "meaning 4": "语义 4",
+}  # fmt: skip
+
 _DEGRADED = {
     "text": ("Meaning is not compared at the moment; words still are.", "暂时无法比较语义，仍按文字匹配。"),
     "image": (
@@ -269,6 +280,19 @@ def degraded_text(part: str, lang: str) -> str:
     """A friendly sentence for a part that failed; an unknown one is named."""
     known = _DEGRADED.get(part.partition(".")[0])
     return known[place(lang)] if known else part
+
+
+def reason(text: str, lang: str) -> str:
+    """Why the weights are what they are, as the core says it, in the page's words."""
+    match = _REASON.fullmatch(text)
+    if match is None:
+        return text
+    feature, degree, signal, change = match.groups()
+    label = signal_label(signal, lang)
+    if lang == "zh":
+        more = "高于平常" if degree == "more" else "低于平常"
+        return f"{_FEATURES_ZH.get(feature, feature)}（{more}）：{label} {change}"
+    return f"{feature[0].upper()}{feature[1:]} ({degree} than usual): {label} {change}"
 
 
 def counted(text: str, lang: str) -> str:

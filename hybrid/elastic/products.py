@@ -109,6 +109,26 @@ def read(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, Sto
 
 def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
     """Ids of all products that match, through a point in time, so that writes meanwhile do not matter."""
+    return (hit["_id"] for hit in _iterate(client, index, query, False, page))
+
+
+def iterate_terms(client: Elasticsearch, index: str) -> Iterator[dict[str, str]]:
+    """`hybrid.terms` of every product."""
+    for hit in _iterate(client, index, {"match_all": {}}, ["hybrid.terms"], 1_000):
+        yield hit["_source"].get("hybrid", {}).get("terms", {})
+
+
+def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
+    """(id, the shop's own document) of random products, the same for the same seed and index."""
+    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+    with translated(index):
+        answer = client.search(index=index, query=query, size=min(count, 10_000), source_excludes=["hybrid"])
+    return [(hit["_id"], hit["_source"]) for hit in answer["hits"]["hits"]]
+
+
+def _iterate(
+    client: Elasticsearch, index: str, query: dict[str, Any], source: bool | list[str], page: int
+) -> Iterator[dict[str, Any]]:
     with translated(index):
         pit = client.open_point_in_time(index=index, keep_alive="2m")["id"]
     position: dict[str, Any] = {}
@@ -119,13 +139,13 @@ def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: 
                     pit={"id": pit, "keep_alive": "2m"},
                     query=query,
                     size=page,
-                    source=False,
+                    source=source if isinstance(source, bool) else {"includes": source},
                     track_total_hits=False,
                     sort=["_shard_doc"],
                     **position,
                 )
             hits = answer["hits"]["hits"]
-            yield from (hit["_id"] for hit in hits)
+            yield from hits
             if len(hits) < page:
                 return
             position = {"search_after": hits[-1]["sort"]}

@@ -1,0 +1,106 @@
+"""What weights are learned from: queries with their candidates' scores and ratings, gathered from the index once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid import fusion
+from hybrid.contracts import SearchRequest
+from hybrid.fusion import RawScores, Scaling
+from hybrid.search import Candidates, Searcher
+from hybrid.weights import Query
+
+CUT = 10
+_DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One query: what it looks like, its candidates' raw scores by signal, and product id -> rating.
+
+    made_up: the kind of made-up query, "" for a judged one.
+    """
+
+    name: str
+    query: Query
+    raw: RawScores
+    ratings: Mapping[str, float]
+    made_up: str = ""
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(self.raw)
+
+
+class Table:
+    """An example as arrays, under one scaling: nDCG@10 of any weights, by the arithmetic of search itself."""
+
+    def __init__(self, example: Example, scaling: Scaling) -> None:
+        self.signals = example.signals
+        ids = sorted({id for scores in example.raw.values() for id in scores})
+        raw = fusion.raw_table(example.raw, ids)
+        self._present = ~np.isnan(raw)
+        self._scaled = np.stack([scaling.array(name, row) for name, row in zip(self.signals, raw, strict=True)])
+        heard = fusion.voices(example.raw, scaling)
+        self._voice = np.array([heard[name][0] for name in self.signals])
+        self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
+        best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
+        self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))
+
+    def ndcg(self, weights: np.ndarray) -> np.ndarray:
+        """(n,) nDCG@10 of (n, signals) weights; ties by id."""
+        spoken = weights * self._voice
+        silent = spoken.sum(1) <= 0
+        spoken[silent] = weights[silent]
+        spoken = spoken / spoken.sum(1, keepdims=True)
+        share = spoken @ self._present
+        totals = np.divide(spoken @ (self._scaled * self._present), share, out=np.zeros_like(share), where=share > 0)
+        # Rounded, so that sums which differ in their last bit tie, as they do when added one by one.
+        order = np.argsort(-np.round(totals, 12), axis=1, kind="stable")[:, :CUT]
+        return np.asarray(self._gains[order] @ _DISCOUNT[: order.shape[1]] / self._ideal)
+
+
+def gather(
+    searcher: Searcher,
+    requests: Iterable[tuple[str, SearchRequest, Mapping[str, float], str]],
+    on_query: Callable[[], None] = lambda: None,
+) -> list[Example]:
+    """Examples of (name, request, ratings, made_up); queries with nothing relevant, or with no signal, are left out."""
+    examples = []
+    for name, request, ratings, made_up in requests:
+        if any(rating >= 1 for rating in ratings.values()):
+            candidates: Candidates | None = searcher.candidates(request)
+            if candidates is not None and any(candidates.raw.values()):
+                examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up))
+        on_query()
+    return examples
+
+
+def calibrate(examples: Sequence[Example]) -> Scaling:
+    """Scaling from what this catalogue's scores are like: no query alone decides it.
+
+    The BM25 score that scales to one half is 0.3 of the median best score: past it more words matched add little, and
+    the vectors order what matched alike (0.2 to 0.5 do equally well on chorus). Cosines count from the first decile
+    of the candidates' to the 95th percentile of the best.
+    """
+    half: dict[str, float] = {}
+    span: dict[str, tuple[float, float]] = {}
+    for signal in sorted({name for example in examples for name in example.signals}):
+        columns = [
+            np.array([value for value in example.raw[signal].values() if value is not None])
+            for example in examples
+            if signal in example.raw
+        ]
+        columns = [column for column in columns if len(column) and column.max() > 0]
+        if len(columns) < 20:
+            continue
+        best = np.array([column.max() for column in columns])
+        if signal.partition(".")[0] == "lexical":
+            half[signal] = round(float(0.3 * np.median(best)), 3)
+        else:
+            low = round(max(0.0, float(np.quantile(np.concatenate(columns), 0.1))), 3)
+            span[signal] = low, round(max(low + 0.1, float(np.quantile(best, 0.95))), 3)
+    return Scaling(half, span)

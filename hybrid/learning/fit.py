@@ -1,0 +1,287 @@
+"""Fitting weights to examples: the real metric, smoothed over weights, ascended by gradient.
+
+nDCG@10 of one query is a step function of the weights. Evaluated exactly at points spread over all mixtures, and
+averaged around any mixture with a Gaussian kernel in log-weights, it becomes a smooth surface whose height at the
+weights that a model predicts can be maximised by gradient: the expected metric under perturbed weights (as in
+"SoftRank", Taylor et al., WSDM 2008, with the noise on the weights instead of the scores). Models start at the global
+solution and are tied to it, for a shop has fifty judged queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.fusion import Scaling
+from hybrid.learning.examples import Example, Table
+from hybrid.weights import FIXED_WEIGHTS, WeightsModel
+
+#: Log-weights run from -_REACH to _REACH against the first signal in play.
+_REACH = 5.0
+_HIDDEN, _KEYS = 6, 3
+_STEPS, _RATE = 250, 0.03
+
+
+@dataclass(frozen=True)
+class Options:
+    """bandwidth: of the kernel, in log-weights. tie: cost of a predicted logit's squared distance from the global one.
+    prior: cost of the global logits' squared distance from where they start, in judged queries. made_up: worth of all
+    made-up queries together, in judged queries. risk: how much more a loss against BM25 alone counts than a gain
+    (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
+
+    bandwidth: float = 0.25
+    tie: float = 0.004
+    prior: float = 0.2
+    made_up: float = 2.0
+    members: int = 3
+    risk: float = 0.5
+
+
+class Surfaces:
+    """Examples as surfaces, by the signals in play. Computed once, and cut by fold."""
+
+    def __init__(self, examples: Sequence[Example], scaling: Scaling, signals: Sequence[str]) -> None:
+        self.signals = tuple(signals)
+        self.examples = list(examples)
+        self.groups: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        tables = [Table(example, scaling) for example in examples]
+        self.tables = tables
+        by_play: dict[tuple[str, ...], list[int]] = {}
+        for row, example in enumerate(examples):
+            if len(example.signals) > 1:
+                by_play.setdefault(example.signals, []).append(row)
+        for play, rows in by_play.items():
+            points = _points(len(play) - 1)
+            mixed = _softmax(np.hstack([np.zeros((len(points), 1)), points]))
+            heights = np.stack([tables[row].ndcg(mixed) for row in rows])
+            self.groups[play] = np.array(rows), points, heights
+
+
+def _points(free: int) -> np.ndarray:
+    """(n, free) log-weights against the first signal, spread evenly."""
+    if free == 1:
+        return np.linspace(-_REACH, _REACH, 61)[:, None]
+    from scipy.stats import qmc
+
+    return np.asarray(qmc.Sobol(free, seed=0).random(512) * 2 * _REACH - _REACH)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What models of one catalogue share."""
+
+    signals: tuple[str, ...]
+    scaling: Scaling
+    vocabulary: Vocabulary
+    mean: np.ndarray
+    scale: np.ndarray
+    projection: np.ndarray
+
+    def model(self, kind: str, bias: np.ndarray, parameters: Mapping[str, np.ndarray] | None = None) -> WeightsModel:
+        return WeightsModel(
+            version="untitled",
+            kind=kind,
+            signals=self.signals,
+            bias=bias,
+            scaling=self.scaling,
+            parameters=parameters or {},
+            mean=self.mean,
+            scale=self.scale,
+            projection=self.projection,
+            vocabulary=self.vocabulary,
+        )
+
+    def features(self, examples: Sequence[Example]) -> np.ndarray:
+        """(examples, features) standardised."""
+        blank = self.model("gate", np.zeros(len(self.signals)))
+        return np.stack([blank.features(example.query) for example in examples])
+
+
+def basis(examples: Sequence[Example], scaling: Scaling, vocabulary: Vocabulary) -> Basis:
+    """Standardisation and projection from all queries, judged and made up; no rating is looked at."""
+    signals = tuple(sorted({name for example in examples for name in example.signals}, key=_order))
+    vectors = [example.query.meaning for example in examples if example.query.meaning is not None]
+    projection = np.zeros((0, 0))
+    if len(vectors) > 4 * MEANING:
+        matrix = np.stack(vectors)
+        # Principal directions: what the queries of this catalogue differ in most.
+        _, _, directions = np.linalg.svd(matrix - matrix.mean(0), full_matrices=False)
+        projection = directions[:MEANING].astype(float)
+    plain = Basis(signals, scaling, vocabulary, np.zeros(len(FEATURES)), np.ones(len(FEATURES)), projection)
+    rows = np.stack(
+        [
+            query_features(
+                e.query.text, e.query.terms, vocabulary, e.query.has_photo,
+                projection @ e.query.meaning if len(projection) and e.query.meaning is not None else (),
+            )
+            for e in examples
+        ]
+    )  # fmt: skip
+    spread = rows.std(0)
+    return replace(plain, mean=rows.mean(0), scale=np.where(spread > 1e-6, spread, 1.0))
+
+
+def _order(signal: str) -> tuple[int, str]:
+    names = list(FIXED_WEIGHTS)
+    kind = signal.partition(".")[0]
+    return (names.index(kind) if kind in names else len(names)), signal
+
+
+def fixed_bias(signals: Sequence[str]) -> np.ndarray:
+    """(signals,) logits of the fixed weights."""
+    return np.asarray(np.log([FIXED_WEIGHTS.get(name.partition(".")[0], 0.1) for name in signals]))
+
+
+def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options: Options) -> np.ndarray:
+    """(signals,) logits: the best single mixture for these examples, tied to `start`.
+
+    Looked for from several starts, for the surface has more than one hill.
+    """
+    counts = _worth(surfaces, rows, options)
+    if not counts.any():
+        return start
+    judged = max(1.0, float((counts[[not surfaces.examples[row].made_up for row in rows]]).sum()))
+    best, best_value = start, -np.inf
+    for shift in (0.0, -1.5, 1.5):
+        begin = start.copy()
+        begin[1:] += shift
+        found, value = _ascend(surfaces, rows, counts, begin, options, {}, None, options.prior / judged, start)
+        if value > best_value:
+            best, best_value = found["bias"], value
+    return best
+
+
+def fit_kind(
+    kind: str,
+    surfaces: Surfaces,
+    rows: np.ndarray,
+    features: np.ndarray,
+    bias: np.ndarray,
+    options: Options,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Parameters of a gate or an attention with `options.members` members, around the global logits `bias`."""
+    counts = _worth(surfaces, rows, options)
+    members = []
+    for member in range(options.members):
+        begin = _begin(kind, len(surfaces.signals), features.shape[1], seed * 100 + member)
+        found, _ = _ascend(surfaces, rows, counts, bias, options, begin, features, 0.0, bias, kind)
+        members.append({name: value for name, value in found.items() if name != "bias"})
+    return {name: np.stack([member[name] for member in members]) for name in members[0]}
+
+
+def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray:
+    """(rows,) weight of each example: a judged query counts 1, the made-up ones `options.made_up` together."""
+    made_up = np.array([bool(surfaces.examples[row].made_up) for row in rows])
+    worth = np.ones(len(rows))
+    if made_up.any():
+        worth[made_up] = options.made_up / made_up.sum() if not made_up.all() else 1.0
+    return worth
+
+
+def _cautious(
+    surfaces: Surfaces, rows: np.ndarray, play: Sequence[str], heights: np.ndarray, risk: float
+) -> np.ndarray:
+    """Heights with every loss against the words alone counted 1 + risk times."""
+    if risk == 0 or "lexical" not in play:
+        return heights
+    words = np.array([[float(name == "lexical") for name in play]])
+    safe = np.concatenate([surfaces.tables[row].ndcg(words.copy()) for row in rows])[:, None]
+    return np.asarray(heights + risk * np.minimum(0.0, heights - safe))
+
+
+def _begin(kind: str, signals: int, features: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    if kind == "gate":
+        return {
+            "w1": rng.normal(0, 0.5 / np.sqrt(features), (_HIDDEN, features)),
+            "b1": rng.normal(0, 0.1, _HIDDEN),
+            "w2": np.zeros((signals, _HIDDEN)),
+        }
+    return {
+        "query": rng.normal(0, 1 / np.sqrt(features), (_KEYS, features)),
+        "keys": rng.normal(0, 0.05, (signals, _KEYS)),
+        "temperature": np.array(1.0),
+    }
+
+
+def _ascend(
+    surfaces: Surfaces,
+    rows: np.ndarray,
+    worth: np.ndarray,
+    bias: np.ndarray,
+    options: Options,
+    begin: Mapping[str, np.ndarray],
+    features: np.ndarray | None,
+    prior: float,
+    home: np.ndarray,
+    kind: str = "global",
+) -> tuple[dict[str, np.ndarray], float]:
+    import torch
+
+    torch.set_num_threads(1)  # tiny matrices: threads cost more than they give
+    position = {int(row): at for at, row in enumerate(rows)}
+    parts: list[tuple[Any, ...]] = []
+    for play, (members, points, heights) in surfaces.groups.items():
+        chosen = [at for at, row in enumerate(members) if int(row) in position]
+        if chosen:
+            where = [position[int(members[at])] for at in chosen]
+            columns = [surfaces.signals.index(name) for name in play]
+            parts.append(
+                (
+                    torch.tensor(where),
+                    columns,
+                    torch.tensor(points),
+                    torch.tensor(_cautious(surfaces, members[chosen], play, heights[chosen], options.risk)),
+                    torch.tensor(worth[where]),
+                )
+            )
+    if not parts:
+        return {"bias": bias, **begin}, -np.inf
+    total = sum(float(part[4].sum()) for part in parts)
+    start = torch.tensor(bias)
+    variables = {name: torch.tensor(value, requires_grad=True) for name, value in begin.items()}
+    if features is None:
+        variables["bias"] = start.clone().requires_grad_(True)
+    inputs = torch.tensor(features[rows]) if features is not None else None
+    optimiser = torch.optim.Adam(list(variables.values()), lr=_RATE, weight_decay=0.0)
+    value = 0.0
+    for _ in range(_STEPS):
+        offset = torch.zeros(len(rows), len(bias), dtype=torch.float64)
+        if inputs is not None and kind == "gate":
+            offset = torch.tanh(inputs @ variables["w1"].T + variables["b1"]) @ variables["w2"].T
+        elif inputs is not None:
+            offset = (inputs @ variables["query"].T) @ variables["keys"].T / variables["temperature"].clamp(min=0.1)
+        logits = variables.get("bias", start) + offset
+        gain = torch.zeros((), dtype=torch.float64)
+        for where, columns, points, heights, counts in parts:
+            mine = logits[where][:, columns]
+            free = (mine[:, 1:] - mine[:, :1]).clamp(-_REACH, _REACH)
+            distance = ((free[:, None, :] - points[None]) ** 2).sum(-1)
+            kernel = torch.softmax(-distance / (2 * options.bandwidth**2), dim=1)
+            gain = gain + ((kernel * heights).sum(1) * counts).sum()
+        # Only differences of logits count, so distances are measured without the common part.
+        centred = offset - offset.mean(1, keepdim=True)
+        cost = options.tie * (centred**2).sum(1).mean()
+        if features is None:
+            moved = variables["bias"] - torch.tensor(home)
+            cost = cost + prior * ((moved - moved.mean()) ** 2).sum()
+        objective = gain / total - cost
+        value = float(objective.detach())
+        optimiser.zero_grad()
+        (-objective).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    found = {name: variable.detach().numpy().copy() for name, variable in variables.items()}
+    found.setdefault("bias", bias)
+    if "temperature" in found:
+        found["temperature"] = np.maximum(found["temperature"], 0.1)
+    return found, value

@@ -1,0 +1,179 @@
+"""Queries made up from the catalogue itself: training for weights before, and beside, a shop's few judged queries.
+
+Each is of a kind that shoppers type (words of a title, a part number, a colour and a category, a slip of the
+finger, another language, a sentence of the description, a photo with a word), and what it should find is known from
+the products' own fields.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid import analysis
+from hybrid.contracts import IndexProfile
+from hybrid.documents import image_value, role_values
+from hybrid.errors import MediaError
+
+_MAX_SAME = 60  # products with the same values; a broader query says nothing about order
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A query, what it is made of, and product id -> rating from 0 to 3."""
+
+    kind: str
+    text: str
+    ratings: Mapping[str, float]
+    image: bytes | None = None
+
+
+def make_up(
+    sampled: Sequence[tuple[str, dict[str, Any]]], profile: IndexProfile, count: int, seed: int = 0
+) -> list[MadeUp]:
+    """About `count` queries from these products, every kind that the catalogue allows in equal parts."""
+    rng = random.Random(seed)
+    groups = _groups(sampled, profile)
+    kinds = [_title, _title_typo, _code, _attributes, _other_language, _sentence]
+    if "image" in profile.signals:
+        kinds.append(_photo_and_word)
+    found: dict[tuple[str, str], MadeUp] = {}
+    pools = {maker: rng.sample(list(sampled), len(sampled)) for maker in kinds}
+    # In turn, until each kind has its part or has used its products up.
+    for turn in range(max(map(len, pools.values()), default=0)):
+        for maker, pool in pools.items():
+            if len(found) >= count:
+                return list(found.values())
+            id, source = pool[turn]
+            query = maker(id, source, profile, groups, rng)
+            if query is not None:
+                found.setdefault((query.kind, query.text), query)
+    return list(found.values())
+
+
+def _groups(sampled: Sequence[tuple[str, dict[str, Any]]], profile: IndexProfile) -> dict[tuple[str, str], set[str]]:
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for id, source in sampled:
+        for role in ("category", "brand", "color"):
+            for value in role_values(source, profile.fields, role):
+                groups[role, str(value)].add(id)
+    return groups
+
+
+def _texts(source: Mapping[str, Any], profile: IndexProfile, role: str, chinese: bool = False) -> list[str]:
+    values = [analysis.plain_text(str(value)).strip() for value in role_values(source, profile.fields, role)]
+    return [value for value in values if value and analysis.is_chinese(value) == chinese]
+
+
+def _title(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    words = next((text.split() for text in _texts(source, profile, "title")), [])
+    words = [word for word in words if len(word) > 1]
+    if len(words) < 3:
+        return None
+    length = rng.randint(2, min(4, len(words)))
+    start = rng.randint(0, len(words) - length)
+    return MadeUp("title", " ".join(words[start : start + length]), {id: 3.0})
+
+
+def _title_typo(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    whole = _title(id, source, profile, groups, rng)
+    words = whole.text.split() if whole else []
+    long = [position for position, word in enumerate(words) if len(word) > 4 and word.isalpha()]
+    if not long:
+        return None
+    position = rng.choice(long)
+    word, at = words[position], rng.randint(1, len(words[position]) - 2)
+    slips = [
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+        word[:at] + word[at + 1 :],
+        word[:at] + word[at : at + 1] + word[at:],
+    ]
+    words[position] = rng.choice(slips)
+    return MadeUp("typo", " ".join(words), {id: 3.0})
+
+
+def _code(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    codes = [str(value) for value in role_values(source, profile.fields, "code")]
+    codes = [code for code in codes if 4 <= len(code) <= 24 and any(char.isdigit() for char in code)]
+    return MadeUp("part number", rng.choice(codes), {id: 3.0}) if codes else None
+
+
+def _attributes(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    chosen = []
+    for role in ("color", "brand", "category"):
+        values = [text for text in _texts(source, profile, role) if len(text) <= 40]
+        if values and (role == "category" or rng.random() < 0.6):
+            chosen.append((role, rng.choice(values)))
+    if len(chosen) < 2:
+        return None
+    same = set.intersection(*(groups[pair] for pair in chosen))
+    if len(same) > _MAX_SAME:
+        return None
+    near = set.union(*(groups[pair] for pair in chosen if pair[0] == "category"), set()) - same
+    ratings = {**({other: 1.0 for other in near} if len(near) <= _MAX_SAME else {}), **dict.fromkeys(same, 3.0)}
+    return MadeUp("attributes", " ".join(value for _, value in chosen), ratings)
+
+
+def _other_language(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    names = _texts(source, profile, "title", chinese=True)
+    if not names:
+        return None
+    name = "".join(char for char in names[0] if not char.isascii())
+    length = min(len(name), rng.randint(3, 6))
+    return MadeUp("Chinese", name[-length:], {id: 3.0}) if length >= 2 else None
+
+
+def _sentence(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    words = next((text.split() for text in _texts(source, profile, "description")), [])
+    if len(words) < 8:
+        return None
+    length = rng.randint(5, 8)
+    start = rng.randint(0, len(words) - length)
+    kept = words[start : start + length]
+    # A shopper remembers some of the words.
+    dropped = set(rng.sample(range(length), length // 3))
+    return MadeUp("sentence", " ".join(word for at, word in enumerate(kept) if at not in dropped), {id: 3.0})
+
+
+def _photo_and_word(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+    value = image_value(source, profile.fields)
+    pairs = [(role, text) for role in ("color", "brand", "category") for text in _texts(source, profile, role)]
+    if value is None or not pairs:
+        return None
+    photo = _photo(value, profile, rng)
+    if photo is None:
+        return None
+    role, word = rng.choice(pairs)
+    category = [groups["category", text] for text in _texts(source, profile, "category")]
+    same = groups[role, word] & set.union(*category) if category else groups[role, word]
+    ratings = {**({other: 1.0 for other in same} if len(same) <= _MAX_SAME else {}), id: 3.0}
+    return MadeUp("photo and word", word, ratings, photo)
+
+
+def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | None:
+    """The product's picture as a shopper would take it: off the middle, turned a little, in other light."""
+    from PIL import ImageEnhance
+
+    from hybrid.media import open_image, resolve_image
+
+    try:
+        path = resolve_image(value, Path(profile.media_root) if profile.media_root else None)
+        picture = open_image(path.read_bytes())
+    except (MediaError, OSError):
+        return None
+    picture.thumbnail((400, 400))
+    wide, high = picture.size
+    left, top = int(wide * rng.uniform(0, 0.15)), int(high * rng.uniform(0, 0.15))
+    picture = picture.rotate(rng.uniform(-8, 8), fillcolor=(230, 230, 230))
+    picture = picture.crop(
+        (left, top, wide - int(wide * rng.uniform(0, 0.15)), high - int(high * rng.uniform(0, 0.15)))
+    )
+    picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.7, 1.25))
+    data = io.BytesIO()
+    picture.convert("RGB").save(data, "JPEG", quality=80)
+    return data.getvalue()

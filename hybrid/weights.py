@@ -1,0 +1,338 @@
+"""Weights of the signals: fixed, global, or predicted for each query. Inference alone: numpy, well under 0.3 ms.
+
+Every kind gives each signal a logit; the weights are their softmax over the signals that are in play for a query.
+`global` has one logit a signal. `gate` adds what a small network makes of the query's features, averaged over an
+ensemble. `attention` adds the product of a projected query with a key of each signal, divided by a learned
+temperature (Vaswani et al., "Attention Is All You Need", 2017, over signals instead of tokens). Trained in
+hybrid.learning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hybrid.errors import HybridError, UsageError, WeightsError
+from hybrid.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.fusion import PLAIN, Scaling
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("fixed", "global", "gate", "attention")
+FORMAT = 1
+
+#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
+#: A photo is the stronger statement of what is wanted than the words beside it.
+FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5}
+FIXED_VERSION = "fixed-1"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """weights: signal -> number, summing to 1 over the signals in play. reasons: what moved them, strongest first."""
+
+    weights: dict[str, float]
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is known of a query before it is searched; meaning is its vector by the text encoder, if there is one."""
+
+    text: str
+    terms: str
+    has_photo: bool = False
+    meaning: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class WeightsModel:
+    """One set of weights, of any kind, as it is stored and used.
+
+    bias: (signals,) logits. parameters: of the gate or the attention, arrays as nested lists; mean, scale: (features,)
+    standardisation; projection: (MEANING, dims) of the query's vector, or empty; skip_below: a signal whose weight is
+    under it is not searched (0: every signal is).
+    """
+
+    version: str
+    kind: str
+    signals: tuple[str, ...]
+    bias: np.ndarray
+    scaling: Scaling = PLAIN
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(len(FEATURES)))
+    scale: np.ndarray = field(default_factory=lambda: np.ones(len(FEATURES)))
+    projection: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    skip_below: float = 0.0
+
+    def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
+        """Weights of these signals for this query. A signal that the model does not know has its fixed weight.
+
+        Raises:
+            WeightsError: the query's vector does not fit, or the numbers come to nothing.
+        """
+        known = [name for name in in_play if name in self.signals]
+        if len(known) < len(in_play) or not known:
+            return Prediction(_shares({name: FIXED_WEIGHTS.get(name, 0.0) for name in in_play}))
+        columns = [self.signals.index(name) for name in known]
+        if self.kind in ("fixed", "global"):
+            return Prediction(self._weights(self.bias[columns], known))
+        features = self.features(query)
+        logits = self.logits(features)[columns]
+        weights = self._weights(logits, known)
+        return Prediction(weights, self._reasons(features, columns, known, weights) if explain else [])
+
+    def features(self, query: Query) -> np.ndarray:
+        """(features,) standardised, within three deviations: a query unlike any seen must not run away."""
+        meaning: Sequence[float] | np.ndarray = ()
+        if query.meaning is not None and len(self.projection):
+            if self.projection.shape[1] != len(query.meaning):
+                raise WeightsError(
+                    f"weights {self.version!r} are for query vectors of {self.projection.shape[1]} dimensions, "
+                    f"not {len(query.meaning)}; train them again"
+                )
+            meaning = self.projection @ query.meaning
+        values = query_features(query.text, query.terms, self.vocabulary, query.has_photo, meaning)
+        return np.asarray(np.clip((values - self.mean) / self.scale, -3.0, 3.0))
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """(..., signals) logits of (..., features) standardised features."""
+        p = self.parameters
+        if self.kind == "gate":
+            # members: w1 (members, hidden, features), b1 (members, hidden), w2 (members, signals, hidden)
+            hidden = np.tanh(np.einsum("mhf,...f->...mh", p["w1"], features) + p["b1"])
+            return np.asarray(self.bias + np.einsum("msh,...mh->...ms", p["w2"], hidden).mean(-2))
+        # members: query (members, keys, features), keys (members, signals, keys), temperature (members,)
+        asked = np.einsum("mkf,...f->...mk", p["query"], features)
+        matched = np.einsum("msk,...mk->...ms", p["keys"], asked) / p["temperature"][:, None]
+        return np.asarray(self.bias + matched.mean(-2))
+
+    def _weights(self, logits: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        if not np.isfinite(logits).all():
+            raise WeightsError(f"weights {self.version!r} give no number for this query")
+        powers = np.exp(logits - logits.max())
+        shares = powers / powers.sum()
+        return {name: float(share) for name, share in zip(names, shares, strict=True)}
+
+    def _reasons(
+        self, features: np.ndarray, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
+    ) -> list[str]:
+        """Each feature's part: how far the weights move when it alone is set to its mean."""
+        moved = np.flatnonzero(np.abs(features) > 1e-6)
+        if not len(moved):
+            return []
+        without = np.repeat(features[None], len(moved), axis=0)
+        without[np.arange(len(moved)), moved] = 0.0
+        logits = self.logits(without)[:, columns]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        change = np.array([weights[name] for name in names]) - powers / powers.sum(axis=1, keepdims=True)
+        size = np.abs(change).max(axis=1)
+        reasons = []
+        for row in np.argsort(-size)[:3]:
+            if size[row] < 0.005:
+                break
+            column = int(np.abs(change[row]).argmax())
+            degree = "more than usual" if features[moved[row]] > 0 else "less than usual"
+            reasons.append(f"{FEATURES[moved[row]]} ({degree}): {names[column]} {change[row, column]:+.2f}")
+        return reasons
+
+    # -- storing ---------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "kind": self.kind,
+            "signals": list(self.signals),
+            "features": list(FEATURES),
+            "bias": self.bias.tolist(),
+            "scaling": self.scaling.to_json(),
+            "parameters": {name: np.round(array, 6).tolist() for name, array in self.parameters.items()},
+            "mean": np.round(self.mean, 6).tolist(),
+            "scale": np.round(self.scale, 6).tolist(),
+            "projection": np.round(self.projection, 6).tolist(),
+            "vocabulary": self.vocabulary.to_text(),
+            "skip_below": self.skip_below,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> WeightsModel:
+        """Raises WeightsError: broken, or made by a release whose features are others."""
+        name = data.get("version", "?")
+        if data.get("format") != FORMAT or list(data.get("features", ())) != list(FEATURES):
+            raise WeightsError(f"weights {name!r} were made by another release; train them again")
+        try:
+            model = cls(
+                version=str(data["version"]),
+                kind=str(data["kind"]),
+                signals=tuple(map(str, data["signals"])),
+                bias=np.array(data["bias"], dtype=float),
+                scaling=Scaling.from_json(data["scaling"]),
+                parameters={key: np.array(value, dtype=float) for key, value in data["parameters"].items()},
+                mean=np.array(data["mean"], dtype=float),
+                scale=np.array(data["scale"], dtype=float),
+                projection=np.array(data["projection"] or np.zeros((0, 0)), dtype=float),
+                vocabulary=Vocabulary.from_text(data["vocabulary"]),
+                skip_below=float(data["skip_below"]),
+            )
+            model._check()
+        except WeightsError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError(f"weights {name!r} are broken ({type(error).__name__}: {error})") from error
+        return model
+
+    def _check(self) -> None:
+        arrays = [self.bias, self.mean, self.scale, self.projection, *self.parameters.values()]
+        if self.kind not in KINDS or not self.signals or not all(np.isfinite(array).all() for array in arrays):
+            raise WeightsError(f"weights {self.version!r} are broken: an unknown kind, or numbers that are none")
+        if self.projection.ndim != 2 or self.mean.shape != (len(FEATURES),) or self.scale.shape != (len(FEATURES),):
+            raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
+        if not 0 <= self.skip_below < 1 or (self.scale <= 0).any() or len(self.bias) != len(self.signals):
+            raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
+        if self.kind in ("gate", "attention") and not self._shapes_fit():
+            raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
+        if len(self.projection) not in (0, MEANING):
+            raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
+
+    def _shapes_fit(self) -> bool:
+        # Checked by hand: einsum would stretch an axis of length one.
+        shapes = {name: array.shape for name, array in self.parameters.items()}
+        first = "w1" if self.kind == "gate" else "query"
+        if len(shapes.get(first, ())) != 3:
+            return False
+        members, width = shapes[first][0], shapes[first][1]
+        wanted = {
+            "gate": {"w1": (members, width, len(FEATURES)), "b1": (members, width),
+                     "w2": (members, len(self.signals), width)},
+            "attention": {"query": (members, width, len(FEATURES)), "keys": (members, len(self.signals), width),
+                          "temperature": (members,)},
+        }[self.kind]  # fmt: skip
+        return shapes == wanted and bool((self.parameters.get("temperature", np.ones(1)) > 0).all())
+
+
+class StoreLike(Protocol):
+    """Where versions are kept; see hybrid.elastic.stores.WeightsVersions."""
+
+    def in_force(self, index: str) -> str | None: ...
+    def model(self, index: str, version: str) -> dict[str, Any] | None: ...
+    def latest(self, index: str, kind: str) -> str | None: ...
+
+
+class PublishedWeights:
+    """The weights in force for each index, as this process knows them. Thread-safe.
+
+    Looked up anew every two seconds, so a promotion is picked up without a restart. A request takes one model and
+    keeps it, so no answer mixes two. A model that cannot be used leaves the last good one, or the fixed weights, in
+    force, and says why.
+    """
+
+    TTL_S = 2.0
+
+    def __init__(self, store: StoreLike) -> None:
+        self._store = store
+        self._models: dict[tuple[str, str], WeightsModel] = {}
+        self._current: dict[str, tuple[float, WeightsModel, str]] = {}
+        self._lock = threading.Lock()
+
+    def in_force(self, index: str) -> tuple[WeightsModel, str]:
+        """(model, why it is not the one that should be, or "")."""
+        with self._lock:
+            kept = self._current.get(index)
+        if kept and time.monotonic() - kept[0] < self.TTL_S:
+            return kept[1], kept[2]
+        problem = ""
+        model = kept[1] if kept else fixed()
+        try:
+            version = self._store.in_force(index)
+            model = self.named(index, version) if version else fixed()
+        except HybridError as error:
+            problem = f"searching by weights {model.version}: {error}"
+            logger.warning(problem)
+        with self._lock:
+            self._current[index] = (time.monotonic(), model, problem)
+        return model, problem
+
+    def named(self, index: str, version: str) -> WeightsModel:
+        """One version.
+
+        Raises:
+            UsageError: there is none of that name.
+            WeightsError: it cannot be used.
+        """
+        if version == FIXED_VERSION:
+            return fixed()
+        with self._lock:
+            known = self._models.get((index, version))
+        if known:
+            return known
+        data = self._store.model(index, version)
+        if data is None:
+            raise UsageError(f"no weights {version!r} for index {index!r}; see `hybrid weights list --index {index}`")
+        model = WeightsModel.from_json(data)
+        with self._lock:
+            self._models[index, version] = model
+            while len(self._models) > 20:
+                self._models.pop(next(iter(self._models)))
+        return model
+
+    def of_kind(self, index: str, kind: str) -> WeightsModel:
+        """The newest version of a kind.
+
+        Raises:
+            UsageError: there is none.
+            WeightsError: it cannot be used.
+        """
+        version = FIXED_VERSION if kind == "fixed" else self._store.latest(index, kind)
+        if version is None:
+            raise UsageError(
+                f"no {kind} weights for index {index!r} yet: `hybrid train weights --index {index} --judgments FILE "
+                f"--kind {kind}`"
+            )
+        return self.named(index, version)
+
+
+def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
+    """The weights that need no training."""
+    given = {name: value for name, value in (weights or FIXED_WEIGHTS).items() if value > 0}
+    return WeightsModel(version, "fixed", tuple(given), np.log(np.array(list(given.values()))))
+
+
+def by_hand(
+    weights: Mapping[str, float] | None, alpha: float | None, signals: Sequence[str]
+) -> dict[str, float] | None:
+    """Weights that a request states, or None. alpha: the share of the vectors where there are two signals.
+
+    Raises:
+        UsageError: both, an unknown signal, a negative number, all zero, alpha with other than two signals.
+    """
+    if weights is not None and alpha is not None:
+        raise UsageError("give weights or alpha, not both")
+    if alpha is not None:
+        if not 0 <= alpha <= 1:
+            raise UsageError("alpha is the share of the vectors, from 0 (words alone) to 1 (vectors alone)")
+        if len(signals) != 2 or "lexical" not in signals:
+            raise UsageError(f"alpha mixes words with one kind of vector; in play: {', '.join(signals) or 'nothing'}")
+        vector = next(name for name in signals if name != "lexical")
+        return {"lexical": 1 - alpha, vector: alpha}
+    for name, weight in (weights or {}).items():
+        if name not in FIXED_WEIGHTS:
+            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(FIXED_WEIGHTS)}")
+        if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
+            raise UsageError(f"weight of {name}: a number from 0 up is wanted")
+    if weights is not None and sum(weights.values()) == 0:
+        raise UsageError("all weights are 0; give at least one signal a weight")
+    return dict(weights) if weights is not None else None
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    total = sum(weights.values())
+    return {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}

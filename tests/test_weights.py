@@ -1,0 +1,380 @@
+"""Learned weights: predicted, stored, promoted, rolled back, broken; and what training makes of constructed queries."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybrid import fusion, jobs
+from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
+from hybrid.errors import UsageError, WeightsError
+from hybrid.evaluation import Judgments, measures
+from hybrid.features import FEATURES, Vocabulary, query_features
+from hybrid.fusion import Scaling
+from hybrid.learning import training
+from hybrid.learning.examples import Example, calibrate
+from hybrid.learning.fit import Options
+from hybrid.learning.queries import make_up
+from hybrid.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
+from hybrid.wiring import Services
+from tests.conftest import write_rows
+
+SIGNALS = ("lexical", "text")
+DOCUMENTS = [{"title": "red lamp", "brand": "lumen", "category": "lamp"}, {"title": "blue chair", "category": "chair"}]
+
+
+def gate(**changes: Any) -> WeightsModel:
+    """A gate of one hidden unit that gives text more where a query has several words."""
+    w1 = np.zeros((1, 1, len(FEATURES)))
+    w1[0, 0, FEATURES.index("several words")] = 1.0
+    parameters = {"w1": w1, "b1": np.zeros((1, 1)), "w2": np.array([[[-1.0], [1.0]]])}
+    bias = np.log([0.8, 0.2])
+    model = WeightsModel("gate-1", "gate", SIGNALS, bias, parameters=parameters, vocabulary=Vocabulary.count(DOCUMENTS))
+    return replace(model, **changes)
+
+
+def attention() -> WeightsModel:
+    query = np.zeros((1, 2, len(FEATURES)))
+    query[0, 0, FEATURES.index("has digits")] = 1.0
+    parameters = {"query": query, "keys": np.array([[[2.0, 0.0], [-2.0, 0.0]]]), "temperature": np.array([0.5])}
+    return WeightsModel("attention-1", "attention", SIGNALS, np.zeros(2), parameters=parameters)
+
+
+# ---- predicting --------------------------------------------------------------------------------------
+
+
+def test_weights_on_paper() -> None:
+    short = gate().predict(Query("lamp", "lamp"), SIGNALS).weights
+    assert short == pytest.approx({"lexical": 0.8, "text": 0.2})
+    push = np.tanh(1.0)
+    powers = np.array([0.8 * np.exp(-push), 0.2 * np.exp(push)])
+    long = gate().predict(Query("red lamp", "red lamp"), SIGNALS).weights
+    assert list(long.values()) == pytest.approx(list(powers / powers.sum()))
+    digits = attention().predict(Query("tn-2110", "tn2110 tn 2110"), SIGNALS).weights
+    assert digits["lexical"] == pytest.approx(1 / (1 + np.exp(-8)))
+
+
+def test_weights_of_the_signals_in_play_sum_to_one() -> None:
+    assert gate().predict(Query("red lamp", "red lamp"), ["text"]).weights == {"text": 1.0}
+    with_photo = gate().predict(Query("red", "red", True), ["lexical", "text", "image"]).weights  # image: never seen
+    assert sum(with_photo.values()) == pytest.approx(1.0)
+    assert with_photo["image"] == pytest.approx(1.5 / 2.5)
+
+
+def test_reasons_name_what_moved_the_weights() -> None:
+    reasons = gate().predict(Query("red lamp", "red lamp"), SIGNALS, explain=True).reasons
+    assert reasons[0].startswith("several words (more than usual): ")
+    assert gate().predict(Query("lamp", "lamp"), SIGNALS, explain=True).reasons == []
+
+
+def test_a_strange_query_does_not_run_away() -> None:
+    model = gate(scale=np.full(len(FEATURES), 1e-9))
+    for text in ("", "x" * 900, "1" * 300, "灯" * 200, "🙂 🙂", "\u0000"):
+        weights = model.predict(Query(text, text), SIGNALS).weights
+        assert sum(weights.values()) == pytest.approx(1.0)
+
+
+def test_features_tell_queries_apart() -> None:
+    vocabulary = Vocabulary.count(DOCUMENTS)
+
+    def of(text: str, terms: str, photo: bool = False) -> dict[str, float]:
+        return dict(zip(FEATURES, query_features(text, terms, vocabulary, photo), strict=True))
+
+    assert of("lamp", "lamp")["names a category"] == 1
+    assert of("lumen lamp", "lumen lamp")["only category and brand"] == 1
+    assert of("zzz", "zzz")["unknown words"] == 1
+    assert of("TN-2110", "tn2110")["looks like a part number"] == 1
+    assert of("无线耳机", "无线 耳机")["Chinese"] == 1
+    assert of("how do i keep my tea warm", "keep tea warm")["words of speech"] > 0.5
+    assert of("", "", True)["has a photo"] == 1
+    assert Vocabulary.from_text(vocabulary.to_text()) == vocabulary
+
+
+def test_predicting_is_fast() -> None:
+    model, query = gate(), Query("red lamp for the kitchen", "red lamp kitchen")
+    taken = []
+    for _ in range(200):
+        started = time.perf_counter()
+        model.predict(query, SIGNALS)
+        taken.append(time.perf_counter() - started)
+    assert np.median(taken) < 0.0015  # 0.2 ms on a quiet machine; a test machine is none
+
+
+@pytest.mark.parametrize(
+    ("weights", "alpha", "signals", "reason"),
+    [
+        ({"text": 1.0}, 0.5, SIGNALS, "not both"),
+        (None, 1.5, SIGNALS, "from 0"),
+        (None, float("nan"), SIGNALS, "from 0"),
+        (None, 0.5, ("lexical", "text", "image"), "one kind of vector"),
+        (None, 0.5, ("lexical",), "one kind of vector"),
+        ({"smell": 1.0}, None, SIGNALS, "no signal 'smell'"),
+        ({"text": -1.0}, None, SIGNALS, "from 0 up"),
+        ({"text": float("inf")}, None, SIGNALS, "from 0 up"),
+        ({"text": 0.0}, None, SIGNALS, "all weights are 0"),
+    ],
+)
+def test_meaningless_mixes_are_refused(weights: Any, alpha: Any, signals: Any, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        by_hand(weights, alpha, signals)
+
+
+def test_alpha_is_the_share_of_the_vectors() -> None:
+    assert by_hand(None, 0.3, ("lexical", "image")) == {"lexical": 0.7, "image": 0.3}
+    assert by_hand(None, None, SIGNALS) is None
+
+
+# ---- storing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", [gate(skip_below=0.1, scaling=Scaling({"lexical": 3.0}, {"text": (0.1, 0.9)})), attention(), fixed()]
+)
+def test_a_model_survives_storing(model: WeightsModel) -> None:
+    again = WeightsModel.from_json(model.to_json())
+    for text in ("lamp", "red lamp", "tn-2110"):
+        assert again.predict(Query(text, text), SIGNALS).weights == pytest.approx(
+            model.predict(Query(text, text), SIGNALS).weights
+        )
+    assert (again.skip_below, again.scaling) == (model.skip_below, model.scaling)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": 99}, "another release"),
+        ({"features": ["other"]}, "another release"),
+        ({"bias": [1.0]}, "do not fit"),
+        ({"bias": [float("nan"), 1.0]}, "numbers that are none"),
+        ({"kind": "oracle"}, "unknown kind"),
+        ({"parameters": {}}, "broken"),
+        ({"parameters": {"w1": [[[1.0]]], "b1": [[0.0]], "w2": [[[1.0], [1.0]]]}}, "broken"),
+        ({"vocabulary": "zzz"}, "broken"),
+        ({"scaling": {"half": {"lexical": 0}}}, "broken"),
+        ({"skip_below": 2}, "do not fit"),
+        ({"mean": None}, "broken"),
+    ],
+)
+def test_a_broken_model_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(WeightsError, match=reason):
+        WeightsModel.from_json({**gate().to_json(), **change})
+
+
+# ---- learning ----------------------------------------------------------------------------------------
+
+
+def constructed(count: int) -> list[Example]:
+    """Queries of one word are answered by words, those of two by vectors; neither mixture suits both."""
+    rng = np.random.default_rng(0)
+    examples = []
+    for number in range(count):
+        several = number % 2
+        ids = [f"d{n:02}" for n in range(40)]
+        good = set(rng.choice(ids, 5, replace=False).tolist())
+        helpful = {id: float(rng.uniform(0.6, 0.9) if id in good else rng.uniform(0.0, 0.5)) for id in ids}
+        noise = {id: float(rng.uniform(0.0, 0.9)) for id in ids}
+        words = {id: 10 * value for id, value in (noise if several else helpful).items()}
+        raw = {"lexical": words, "text": helpful if several else noise}
+        text = f"red lamp{number}" if several else f"lamp{number}"
+        examples.append(Example(text, Query(text, text), raw, dict.fromkeys(good, 3.0)))
+    return examples
+
+
+def test_a_gate_learns_what_one_mixture_cannot() -> None:
+    material = training.prepare(constructed(40), Vocabulary.count(DOCUMENTS))
+    held_out = training.cross_validate(
+        ["global", "gate", "attention"], material, Options(risk=0), 4, 1, 0, lambda *a: None
+    )
+    means = {kind: training.score(turns[0], material, material.judged).mean() for kind, turns in held_out.items()}
+    assert means["gate"] > means["global"] + 0.05
+    assert means["attention"] > means["global"] + 0.05
+    assert means["gate"] > 0.95
+
+
+def test_training_twice_gives_the_same() -> None:
+    material = training.prepare(constructed(12), Vocabulary.count(DOCUMENTS))
+    first, second = (training.fit("gate", material, material.judged, Options(), 3) for _ in range(2))
+    assert first.to_json() == second.to_json()
+
+
+def test_the_arithmetic_of_learning_is_that_of_search() -> None:
+    for example in constructed(6):
+        raw = {name: dict(scores) for name, scores in example.raw.items()}
+        raw["text"]["d03"] = None  # type: ignore[assignment]
+        example = replace(example, raw=raw)
+        scaling = calibrate([example] * 20)
+        table = training.Table(example, scaling)
+        for share in (0.1, 0.5, 0.8):
+            ranking = fusion.weighted(raw, {"lexical": 1 - share, "text": share}, scaling)
+            found = measures({"q": ranking.ids[:10]}, {"q": dict(example.ratings)})["ndcg@10"]
+            assert table.ndcg(np.array([[1 - share, share]]))[0] == pytest.approx(found, abs=1e-4)
+
+
+def test_made_up_queries_are_what_the_catalogue_holds() -> None:
+    fields = FieldMap(
+        roles={"id": ("id",), "title": ("name", "name_zh"), "brand": ("brand",), "category": ("kind",),
+               "color": ("color",), "code": ("model",), "description": ("text",)}
+    )  # fmt: skip
+    profile = IndexProfile("shop", fields, {"text": VectorSignal("toy:4", "1", 4)}, "en", "2")
+    sampled = [
+        (f"p{n}", {"name": f"Lumen Model{n} reading lamp", "name_zh": f"流明牌台灯{n}号", "brand": "Lumen",
+                   "kind": "lamps", "color": ["red", "blue"][n % 2], "model": f"LM-{1000 + n}",
+                   "text": "A lamp that stands firm on any desk and does not flicker"})
+        for n in range(30)
+    ]  # fmt: skip
+    queries = make_up(sampled, profile, 60, seed=1)
+    assert {query.kind for query in queries} == {"title", "typo", "part number", "attributes", "Chinese", "sentence"}
+    assert queries == make_up(sampled, profile, 60, seed=1)
+    ids = {id for id, _ in sampled}
+    for query in queries:
+        assert query.text.strip()
+        assert set(query.ratings) <= ids
+        assert max(query.ratings.values()) == 3.0
+    reds = next(q for q in queries if q.kind == "attributes" and "red" in q.text)
+    assert {id for id, rating in reds.ratings.items() if rating == 3.0} == {f"p{n}" for n in range(0, 30, 2)}
+
+
+# ---- versions on the real engine ---------------------------------------------------------------------
+
+ROWS = [
+    {"id": f"p{n}", "name": f"{['red', 'blue', 'green'][n % 3]} {['lamp', 'mug', 'chair'][n // 3 % 3]} {n}",
+     "description": f"thing number {n} to put in a room", "brand": ["Aa", "Bb"][n % 2]}
+    for n in range(60)
+]  # fmt: skip
+
+
+@pytest.fixture
+def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
+    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
+    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    return services, name
+
+
+def fresh(services: Services) -> Services:
+    """As another web process: nothing remembered."""
+    return Services(services.settings)
+
+
+@pytest.mark.es
+def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    services, name = shop
+    store, other = services.weights_versions, fresh(services)
+    request = SearchRequest(index=name, q="red lamp")
+    assert other.searcher.search(request).weights_version == FIXED_VERSION
+    for number in (1, 2):
+        model = gate(version=f"gate-{number}", bias=np.log([0.8, 0.2 * number]))
+        store.add(name, model.version, "gate", model.to_json(), {"judged": 5})
+    assert [entry["version"] for entry in store.list(name)] == ["gate-2", "gate-1"]
+    assert store.in_force(name) is None
+    store.promote(name, "gate-1")
+    store.promote(name, "gate-2")
+    deadline = time.monotonic() + 5
+    while other.searcher.search(request).weights_version != "gate-2":  # no restart
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    answer = other.searcher.search(request)
+    assert answer.system == "gate"
+    assert answer.reasons[0].startswith("several words")
+    for hit in answer.hits:
+        assert hit.score == pytest.approx(sum(part.contribution for part in hit.signals.values()))
+    named = other.searcher.search(replace(request, weights_version="gate-1"))
+    assert named.weights_version == "gate-1"
+    assert named.weights["text"] < answer.weights["text"]
+    assert other.searcher.search(replace(request, system="gate")).weights_version == "gate-2"
+    assert store.rollback(name) == "gate-1"
+    assert fresh(services).searcher.search(request).weights_version == "gate-1"
+    assert store.rollback(name) is None
+    assert fresh(services).searcher.search(request).weights_version == FIXED_VERSION
+    with pytest.raises(WeightsError, match="nothing to roll back"):
+        store.rollback(name)
+    with pytest.raises(WeightsError, match="exist already"):
+        store.add(name, "gate-1", "gate", model.to_json(), {})
+    for wrong in ({"weights_version": "gate-9"}, {"system": "attention"}):
+        with pytest.raises(UsageError, match="weights"):
+            other.searcher.search(replace(request, **wrong))
+
+
+@pytest.mark.es
+def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    good, broken = gate(version="gate-1").to_json(), gate(version="gate-2").to_json() | {"bias": ["x"]}
+    services.weights_versions.add(name, "gate-1", "gate", good, {})
+    services.weights_versions.add(name, "gate-2", "gate", broken, {})
+    services.weights_versions.promote(name, "gate-2")
+    request = SearchRequest(index=name, q="red lamp")
+    answer = fresh(services).searcher.search(request)
+    assert (answer.weights_version, [item.part for item in answer.degraded]) == (FIXED_VERSION, ["weights"])
+    assert answer.hits
+    dims = gate(version="gate-3", projection=np.ones((4, 7))).to_json()  # trained on another encoder
+    services.weights_versions.add(name, "gate-3", "gate", dims, {})
+    services.weights_versions.promote(name, "gate-3")
+    answer = fresh(services).searcher.search(request)
+    assert "query vectors of 7 dimensions" in answer.degraded[0].reason
+    assert answer.hits
+
+
+@pytest.mark.es
+def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    services, name = shop
+    services.weights_versions.add(name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
+    services.weights_versions.promote(name, "gate-1")
+    monkeypatch.setattr(PublishedWeights, "TTL_S", 0.0)
+    published = PublishedWeights(services.weights_versions)
+    assert published.in_force(name)[0].version == "gate-1"
+    gone = fresh(replace_url(services))
+    published._store = gone.weights_versions
+    model, problem = published.in_force(name)
+    assert model.version == "gate-1"
+    assert "Elasticsearch does not answer" in problem
+
+
+def replace_url(services: Services) -> Services:
+    return Services(services.settings.model_copy(update={"es_url": "http://127.0.0.1:9"}))
+
+
+@pytest.mark.es
+def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    model = gate(version="gate-1", skip_below=0.5)
+    services.weights_versions.add(name, "gate-1", "gate", model.to_json(), {})
+    services.weights_versions.promote(name, "gate-1")
+    answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
+    assert answer.weights == {"lexical": 1.0}
+    assert set(answer.hits[0].signals) == {"lexical"}
+    assert any(note.startswith("text: not searched") for note in answer.notes)
+
+
+@pytest.mark.es
+def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    queries = {
+        f"{color} {kind}": color + " " + kind for color in ("red", "blue", "green") for kind in ("lamp", "mug", "chair")
+    }
+    ratings = {
+        query: {row["id"]: 3.0 for row in ROWS if row["name"].startswith(start)} for query, start in queries.items()
+    }
+    ratings |= {
+        word: {row["id"]: 2.0 for row in ROWS if word in row["name"].split()} for word in ("red", "lamp", "mug")
+    }
+    judged = Judgments(ratings, "text", Path("."))
+    result = training.train(services, name, judged, "gate", folds=3, repeats=1, made_up=30)
+    assert result.judged == 12
+    assert {row.system for row in result.rows} == {"bm25", "in force", "global", "gate"}
+    means = {row.system: row.ndcg for row in result.rows}
+    assert result.chosen == ("gate" if means["gate"] > means["global"] else "global")
+    assert result.better == (means[result.chosen] > means["in force"])
+    version = training.publish(services, result)
+    assert version == f"{result.chosen}-1"
+    answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
+    assert (answer.weights_version, answer.degraded) == (version, [])
+    again = training.train(services, name, judged, "global", folds=3, repeats=1, made_up=30)
+    assert again.in_force in (version, FIXED_VERSION)
+    with pytest.raises(UsageError, match="too few"):
+        training.train(services, name, Judgments({"red": ratings["red"]}, "text", Path(".")), "gate", made_up=0)
+    free = training.train(services, name, None, "gate", made_up=40)
+    assert (free.judged, free.rows[-1].system) == (0, "gate")
