@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hybrid import analysis
 from hybrid.catalogue import open_catalogue
 from hybrid.contracts import Product, SearchRequest
 from hybrid.documents import text_input
@@ -59,3 +60,23 @@ def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]
         **{f"{system}_p50_ms": round(value, 2) for system, value in p50.items()},
         "ratio": round(p50["fixed"] / max(p50["bm25"], p50["text"]), 3),
     }
+
+
+def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
+    """Learned weights with few judgments and with bad vectors, and what predicting them costs.
+
+    predict_ms_p50 is for one query on top of its embedding.
+    """
+    from hybrid.learning import robustness
+    from hybrid.weights import Query
+
+    judged = read_judgments(judgments)
+    result = robustness.measure(services, index, judged)
+    model, _ = services.published.in_force(index)
+    times = []
+    for query in list(judged.ratings) * 3:
+        asked = Query(query, analysis.query_terms(query))
+        started = time.perf_counter()
+        model.predict(asked, model.signals[:2], explain=True)
+        times.append((time.perf_counter() - started) * 1000)
+    return {**result, "in_force": model.version, "predict_ms_p50": round(median(times), 3)}

@@ -223,7 +223,11 @@ def search(
         print(f"{rank:>3}. {hit.score:.4f}  {hit.id}  {_title(hit.source, fields)}")
         if explain:
             for name, part in hit.signals.items():
-                raw = "no vector" if part.raw is None else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
+                raw = (
+                    f"no vector -> {part.scaled:.3f}"
+                    if part.raw is None
+                    else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
+                )
                 print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
     print(f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {shown}; {answer.took_ms:.0f} ms")
@@ -335,14 +339,15 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="encode or search")],
+    what: Annotated[str, typer.Argument(help="encode, search or weights")],
     file: Annotated[Path | None, typer.Option(help="encode: a catalogue whose texts are encoded.")] = None,
-    index: Annotated[str | None, typer.Option("--index", help="search: the index to search.")] = None,
-    judgments: Annotated[Path | None, typer.Option(help="search: CSV whose queries are asked.")] = None,
+    index: Annotated[str | None, typer.Option("--index", help="search, weights: the index.")] = None,
+    judgments: Annotated[Path | None, typer.Option(help="search, weights: judged queries.")] = None,
     limit: Annotated[int, typer.Option(min=10, help="encode: texts.")] = 1000,
     json: Json = False,
 ) -> None:
-    """Speed on this machine: encoding against stock PyTorch, or search against its parts.
+    """Speed on this machine: encoding against stock PyTorch, or search against its parts; or what learned weights are
+    worth with few judgments and with bad vectors.
 
     Example: hybrid bench encode --file products.ndjson.gz
     """
@@ -353,8 +358,12 @@ def bench(
         result = benchmarks.encoding(services, file, limit)
     elif what == "search" and index and judgments:
         result = benchmarks.searching(services, index, judgments)
+    elif what == "weights" and index and judgments:
+        result = benchmarks.weighing(services, index, judgments)
     else:
-        raise UsageError("use `hybrid bench encode --file FILE` or `hybrid bench search --index NAME --judgments FILE`")
+        raise UsageError(
+            "use `hybrid bench encode --file FILE`, or `hybrid bench search|weights --index NAME --judgments FILE`"
+        )
     if json:
         _print_json(result)
         return

@@ -26,26 +26,31 @@ class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
-    0 and to 1. What is not named has the defaults.
+    0 and to 1. absent: vector signal -> the scaled score that stands in for a product without a vector, that of a
+    typical product that matches the words: neither a punishment nor a gift. What is not named has the defaults, and
+    without a stand-in a product is scored on the signals that it has, with their weights raised to sum to 1.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    absent: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
+        span = {name: list(ends) for name, ends in self.span.items()}
+        return {"half": dict(self.half), "span": span, "absent": dict(self.absent)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scaling:
         """Raises ValueError where a number makes no scale."""
         half = {str(name): float(value) for name, value in data.get("half", {}).items()}
         span = {str(name): (float(low), float(high)) for name, (low, high) in data.get("span", {}).items()}
+        absent = {str(name): float(value) for name, value in data.get("absent", {}).items()}
         numbers = [*half.values(), *(end for ends in span.values() for end in ends)]
         if not all(map(math.isfinite, numbers)) or min(half.values(), default=1.0) <= 0:
             raise ValueError(f"no scaling: {data}")
-        if any(low >= high for low, high in span.values()):
+        if any(low >= high for low, high in span.values()) or not all(0 <= value <= 1 for value in absent.values()):
             raise ValueError(f"no scaling: {data}")
-        return cls(half, span)
+        return cls(half, span, absent)
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
@@ -158,36 +163,41 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
 def weighted(raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN) -> Ranking:
     """Rank every candidate by the weighted sum over the signals that it has.
 
-    A product without a vector is scored on the signals that it has, with their weights raised to sum to 1.
+    A product without a vector has the stand-in of the scaling, or is scored on the signals that it has.
     """
     in_force, notes = effective_weights(weights, raw, scaling)
     candidates = sorted({product for scores in raw.values() for product in scores})
-    values = raw_table(raw, candidates)
-    totals = combine(
-        np.stack([scaling.array(name, column) for name, column in zip(raw, values, strict=True)]),
-        ~np.isnan(values),
-        np.array([in_force.get(name, 0.0) for name in raw]),
-    )
+    scaled, counted = scaled_table(raw, candidates, scaling)
+    totals = combine(scaled, counted, np.array([in_force.get(name, 0.0) for name in raw]))
     scores = dict(zip(candidates, totals.tolist(), strict=True))
     return Ranking(_ordered(scores), scores, in_force, notes, raw, None, scaling)
 
 
-def raw_table(raw: RawScores, candidates: Sequence[str]) -> np.ndarray:
-    """(signals, candidates) raw scores; NaN where a product has nothing for that signal."""
-    rows = [[_number(scores.get(product)) for product in candidates] for scores in raw.values()]
-    return np.array(rows, dtype=float).reshape(len(raw), len(candidates))
+def scaled_table(raw: RawScores, candidates: Sequence[str], scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """(signals, candidates) scaled scores, and whether each counts: a product's own, or the stand-in for none."""
+    scaled = np.zeros((len(raw), len(candidates)))
+    counted = np.ones((len(raw), len(candidates)), dtype=bool)
+    for row, (name, scores) in enumerate(raw.items()):
+        values = np.array([_number(scores.get(product)) for product in candidates], dtype=float)
+        scaled[row] = scaling.array(name, values)
+        missing = np.isnan(values)
+        if name in scaling.absent:
+            scaled[row, missing] = scaling.absent[name]
+        else:
+            counted[row, missing] = False
+    return scaled, counted
 
 
-def combine(scaled: np.ndarray, present: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def combine(scaled: np.ndarray, counted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(candidates,) scores: the same arithmetic, in the same order, as the explanation of one product.
 
-    scaled, present: (signals, candidates), weights: (signals,).
+    scaled, counted: (signals, candidates), weights: (signals,).
     """
     heard = np.zeros(scaled.shape[1])
-    for row, weight in zip(present, weights, strict=True):
+    for row, weight in zip(counted, weights, strict=True):
         heard = heard + np.where(row, weight, 0.0)
     totals = np.zeros(scaled.shape[1])
-    for column, row, weight in zip(scaled, present, weights, strict=True):
+    for column, row, weight in zip(scaled, counted, weights, strict=True):
         share = np.divide(weight, heard, out=np.zeros_like(totals), where=row & (heard > 0))
         totals = totals + share * column
     return totals
@@ -222,14 +232,14 @@ def _parts(product: str, raw: RawScores, weights: Mapping[str, float], scaling: 
     values = {name: _finite(scores.get(product)) for name, scores in raw.items()}
     present = 0.0
     for name, value in values.items():
-        present += weights.get(name, 0.0) if value is not None else 0.0
+        present += weights.get(name, 0.0) if value is not None or name in scaling.absent else 0.0
     parts = {}
     for name, value in values.items():
-        if value is None:
+        if value is None and name not in scaling.absent:
             parts[name] = SignalScore(None, 0.0, 0.0, 0.0)
             continue
         weight = weights.get(name, 0.0) / present if present > 0 else 0.0
-        scaled = scaling.one(name, value)
+        scaled = scaling.absent[name] if value is None else scaling.one(name, value)
         parts[name] = SignalScore(value, scaled, weight, weight * scaled)
     return parts
 

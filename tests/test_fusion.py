@@ -104,21 +104,28 @@ RAW = st.one_of(st.none(), st.floats(-1, 1), st.just(NAN))
 SCORES = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.tuples(st.floats(0, 60), RAW, RAW), max_size=12)
 
 
-@given(SCORES, st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)))
-def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tuple) -> None:
+@given(
+    SCORES,
+    st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
+    st.tuples(st.floats(0.1, 50), st.floats(-0.5, 0.4), st.floats(0.5, 1), st.sampled_from([0.0, 0.4])),
+)
+def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tuple, numbers: tuple) -> None:
+    half, low, high, stand_in = numbers
+    scaling = fusion.Scaling({"lexical": half}, {"text": (low, high)}, {"image": stand_in} if stand_in else {})
     names = ("lexical", "text", "image")
     raw = {name: {id: values[place] for id, values in scores.items()} for place, name in enumerate(names)}
     before = repr(raw)
-    ranking = fusion.weighted(raw, fusion.normalised(dict(zip(names, given_weights, strict=True))))
+    ranking = fusion.weighted(raw, fusion.normalised(dict(zip(names, given_weights, strict=True))), scaling)
     assert repr(raw) == before  # inputs are never changed
     reference = {}
     for id in scores:
-        have = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
+        known = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
+        have = {name: scaling.one(name, value) for name, value in known.items()}
+        if stand_in:
+            have.setdefault("image", stand_in)
         total = sum(ranking.weights[name] for name in have)
         reference[id] = (
-            sum(ranking.weights[name] / total * fusion.PLAIN.one(name, value) for name, value in have.items())
-            if total > 0
-            else 0.0
+            sum(ranking.weights[name] / total * scaled for name, scaled in have.items()) if total > 0 else 0.0
         )
     assert ranking.scores == pytest.approx(reference)
     assert sorted(ranking.ids) == sorted(scores)
@@ -128,3 +135,20 @@ def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tu
         parts = ranking.signals(id)
         assert sum(part.contribution for part in parts.values()) == pytest.approx(ranking.scores[id])
         assert all(0 <= part.scaled <= 1 for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("raw", "scaled"),
+    [(-1.0, 0.0), (0.2, 0.0), (0.4, 0.5), (0.6, 1.0), (0.9, 1.0), (NAN, 0.0)],
+)
+def test_a_calibrated_span(raw: float, scaled: float) -> None:
+    scaling = fusion.Scaling({"lexical": 2.0}, {"text": (0.2, 0.6)})
+    assert scaling.one("text", raw) == pytest.approx(scaled)
+    assert scaling.one("image", 0.4) == pytest.approx(0.4)  # not named: the defaults
+    assert fusion.Scaling.from_json(scaling.to_json()) == scaling
+
+
+@pytest.mark.parametrize("data", [{"half": {"lexical": 0}}, {"span": {"text": [0.5, 0.5]}}, {"half": {"lexical": NAN}}])
+def test_no_scaling(data: dict) -> None:
+    with pytest.raises(ValueError, match="no scaling"):
+        fusion.Scaling.from_json(data)

@@ -41,9 +41,7 @@ class Table:
     def __init__(self, example: Example, scaling: Scaling) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
-        raw = fusion.raw_table(example.raw, ids)
-        self._present = ~np.isnan(raw)
-        self._scaled = np.stack([scaling.array(name, row) for name, row in zip(self.signals, raw, strict=True)])
+        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling)
         heard = fusion.voices(example.raw, scaling)
         self._voice = np.array([heard[name][0] for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
@@ -56,8 +54,8 @@ class Table:
         silent = spoken.sum(1) <= 0
         spoken[silent] = weights[silent]
         spoken = spoken / spoken.sum(1, keepdims=True)
-        share = spoken @ self._present
-        totals = np.divide(spoken @ (self._scaled * self._present), share, out=np.zeros_like(share), where=share > 0)
+        share = spoken @ self._counted
+        totals = np.divide(spoken @ (self._scaled * self._counted), share, out=np.zeros_like(share), where=share > 0)
         # Rounded, so that sums which differ in their last bit tie, as they do when added one by one.
         order = np.argsort(-np.round(totals, 12), axis=1, kind="stable")[:, :CUT]
         return np.asarray(self._gains[order] @ _DISCOUNT[: order.shape[1]] / self._ideal)
@@ -84,7 +82,8 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
 
     The BM25 score that scales to one half is 0.3 of the median best score: past it more words matched add little, and
     the vectors order what matched alike (0.2 to 0.5 do equally well on chorus). Cosines count from the first decile
-    of the candidates' to the 95th percentile of the best.
+    of the candidates' to the 95th percentile of the best. A product without a vector has the median of the three
+    best matches by words.
     """
     half: dict[str, float] = {}
     span: dict[str, tuple[float, float]] = {}
@@ -103,4 +102,17 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
         else:
             low = round(max(0.0, float(np.quantile(np.concatenate(columns), 0.1))), 3)
             span[signal] = low, round(max(low + 0.1, float(np.quantile(best, 0.95))), 3)
-    return Scaling(half, span)
+    plain = Scaling(half, span)
+    absent = {}
+    for signal in span:
+        typical = [
+            float(np.mean([plain.one(signal, score) for score in scores if score is not None]))
+            for example in examples
+            if signal in example.raw and "lexical" in example.raw
+            for best in [sorted(example.raw["lexical"], key=lambda id: -(example.raw["lexical"][id] or 0))[:3]]
+            for scores in [[example.raw[signal].get(id) for id in best]]
+            if any(score is not None for score in scores)
+        ]
+        if typical:
+            absent[signal] = round(float(np.median(typical)), 3)
+    return Scaling(half, span, absent)

@@ -311,7 +311,7 @@ def train(
         kinds = list(dict.fromkeys(["global", kind]))
         held_out = cross_validate(kinds, material, options, folds, repeats, seed, progress)
     systems = {
-        "bm25": _alone("lexical", material, test),
+        "bm25": alone("lexical", material, test),
         "in force": np.array([_in_force(in_force, material, row) for row in test]),
         **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
     }
@@ -364,7 +364,7 @@ def _in_force(model: WeightsModel, material: Material, row: int) -> float:
     return float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0])
 
 
-def _alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
+def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
     """(rows,) nDCG@10 of one signal; what a query without it gets is what its other signals give."""
     found = []
     for row in rows:
