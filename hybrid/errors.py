@@ -11,7 +11,8 @@ HybridError                  exit code 1, HTTP 500
 ├── ClusterError             the cluster answered with an error
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
-└── JobError                 a job ended without doing its work
+├── JobError                 a job ended without doing its work
+└── WeightsError             learned weights cannot be used, or were changed by somebody else (HTTP 409)
 
 Messages are one line: what is wrong, then what to do next.
 """

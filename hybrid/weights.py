@@ -319,7 +319,9 @@ def by_hand(
     if alpha is not None:
         if not 0 <= alpha <= 1:
             raise UsageError("alpha is the share of the vectors, from 0 (words alone) to 1 (vectors alone)")
-        if len(signals) != 2 or "lexical" not in signals:
+        if len(signals) < 2:  # a query that only one signal understands: there is nothing to mix
+            return dict.fromkeys(signals, 1.0)
+        if len(signals) > 2 or "lexical" not in signals:
             raise UsageError(f"alpha mixes words with one kind of vector; in play: {', '.join(signals) or 'nothing'}")
         vector = next(name for name in signals if name != "lexical")
         return {"lexical": 1 - alpha, vector: alpha}

@@ -33,12 +33,12 @@ class Options:
     made-up queries together, in judged queries. risk: how much more a loss against BM25 alone counts than a gain
     (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
 
-    bandwidth: float = 0.25
-    tie: float = 0.004
+    bandwidth: float = 0.3
+    tie: float = 0.003
     prior: float = 0.2
     made_up: float = 2.0
     members: int = 3
-    risk: float = 0.5
+    risk: float = 1.0
 
 
 class Surfaces:
