@@ -14,9 +14,9 @@ from hybrid.catalogue import open_catalogue
 from hybrid.contracts import Product, SearchRequest
 from hybrid.documents import text_input
 from hybrid.errors import UsageError
-from hybrid.evaluation import measures, read_judgments
+from hybrid.evaluation import measures
 from hybrid.fields import guess_fields
-from hybrid.weights import WeightsModel
+from hybrid.judgments import read_judgments
 from hybrid.wiring import Services
 
 _ROUNDS = 5
@@ -43,7 +43,7 @@ def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]
     `ratio` is fixed over the slower of its parts.
     """
     judged = read_judgments(judgments)
-    if judged.kind != "text":
+    if any(judged.query(name).image for name in judged.ratings):
         raise UsageError("bench search takes text queries")
     systems = ("bm25", "text", "fixed")
     times: dict[str, dict[str, list[float]]] = {system: {} for system in systems}
@@ -72,7 +72,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
     """
     from hybrid.learning import robustness
     from hybrid.search import Searcher
-    from hybrid.weights import Query
+    from hybrid.weights import Pinned, Query
 
     judged = read_judgments(judgments)
     result = robustness.measure(services, index, judged)
@@ -84,7 +84,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
         model.predict(asked, model.signals[:2], explain=True)
         times.append((time.perf_counter() - started) * 1000)
     searchers = [
-        Searcher(services.retrieval, services.encoder, services.settings.depth, _Always(choice))
+        Searcher(services.retrieval, services.encoder, services.settings.depth, Pinned(choice))
         for choice in (model, replace(model, skip_below=0.0))
     ]
     taken: list[list[float]] = [[], []]
@@ -110,19 +110,3 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
         "search_ndcg": skipping,
         "search_all_ndcg": everything,
     }
-
-
-class _Always:
-    """Published weights that are always these."""
-
-    def __init__(self, model: WeightsModel) -> None:
-        self._model = model
-
-    def in_force(self, index: str) -> tuple[WeightsModel, str]:
-        return self._model, ""
-
-    def named(self, index: str, version: str) -> WeightsModel:
-        return self._model
-
-    def of_kind(self, index: str, kind: str) -> WeightsModel:
-        return self._model

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid import cli_weights
+from hybrid import cli_evaluate, cli_weights
 from hybrid.errors import HybridError, UsageError
-from hybrid.progress import LiveProgress, console
 from hybrid.settings import load_settings
+from hybrid.terminal import LiveProgress, console, print_json, say
 
 if TYPE_CHECKING:
     from hybrid.wiring import Services
@@ -64,7 +64,7 @@ def up(
     """Start the embedded Elasticsearch and Redis. Example: hybrid up --version 8"""
     from hybrid import node as engine
 
-    _show_node(engine.up(load_settings(), name=node, version=version, on_step=_say), json)
+    _show_node(engine.up(load_settings(), name=node, version=version, on_step=say), json)
 
 
 @app.command()
@@ -90,7 +90,7 @@ def status(node: Node = None, json: Json = False) -> None:
 def _show_node(found: Any, as_json: bool) -> None:
     data = found.to_json()
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for key, value in data.items():
         print(f"{key:<14} {value if value is not None else '-'}")
@@ -140,7 +140,7 @@ def index(
     with LiveProgress() as show:
         report = jobs.run_index(services, plan, workers, show, rejects)
     if json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         _show_report(report)
     if not report.complete:
@@ -157,7 +157,7 @@ def _show_plan(plan: Any) -> None:
         table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
     console().print(table)
     for note in plan.notes:
-        _say(note)
+        say(note)
 
 
 def _show_report(report: Any) -> None:
@@ -216,7 +216,7 @@ def search(
     )
     answer = services.searcher.search(request)
     if json:
-        _print_json(answer.to_json())
+        print_json(answer.to_json())
         return
     fields = services.searcher.profile(request.index).fields
     for rank, hit in enumerate(answer.hits, (page - 1) * size + 1):
@@ -240,47 +240,8 @@ def search(
         print(f"degraded: {failure.part}: {failure.reason}", file=sys.stderr)
 
 
-@app.command()
-def evaluate(
-    index: Index,
-    judgments: Annotated[Path, typer.Option(help="CSV: query,docid,rating, or image,docid,rating for photos.")],
-    systems: Annotated[str, typer.Option(help="Systems to compare.")] = "bm25,text,rrf,fixed",
-    json: Json = False,
-) -> None:
-    """Quality and speed of the systems on judged queries.
-
-    Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed
-    """
-    from rich.progress import Progress
-    from rich.table import Table
-
-    from hybrid import evaluation
-    from hybrid.contracts import SYSTEMS
-
-    chosen = [name.strip() for name in systems.split(",") if name.strip()]
-    for name in chosen:
-        if name not in SYSTEMS:
-            raise UsageError(f"no system {name!r}; known: {', '.join(SYSTEMS)}")
-    if not chosen:
-        raise UsageError(f"no systems to compare; known: {', '.join(SYSTEMS)}")
-    judged = evaluation.read_judgments(judgments)
-    services = _services()
-    services.searcher.profile(index)
-    with Progress(console=console(), transient=True) as bar:
-        task = bar.add_task("queries", total=len(judged.ratings) * len(chosen))
-        result = evaluation.evaluate(services.searcher.search, index, judged, chosen, lambda: bar.advance(task))
-    if json:
-        _print_json(result)
-        return
-    columns = [name for name in next(iter(result["systems"].values())) if name != "degraded"]
-    table = Table("system", *columns)
-    for name, values in result["systems"].items():
-        table.add_row(name, *(f"{values[column]:.4g}" for column in columns))
-    console(stderr=False).print(table)
-    print(f"{result['queries']} queries with a relevant product; judged@10 {result['judged_at_10']:.2f}")
-    for name, values in result["systems"].items():
-        if values["degraded"]:
-            print(f"{name}: {values['degraded']} answers degraded", file=sys.stderr)
+app.command()(cli_evaluate.evaluate)
+app.command()(cli_evaluate.judgments)
 
 
 # -- processes -------------------------------------------------------------------------------------------------
@@ -334,7 +295,7 @@ def demo(
     """
     from hybrid import demo as show
 
-    show.run(load_settings(), once=once, port=port, say=_say, progress=LiveProgress)
+    show.run(load_settings(), once=once, port=port, say=say, progress=LiveProgress)
 
 
 @app.command()
@@ -365,7 +326,7 @@ def bench(
             "use `hybrid bench encode --file FILE`, or `hybrid bench search|weights --index NAME --judgments FILE`"
         )
     if json:
-        _print_json(result)
+        print_json(result)
         return
     for key, value in result.items():
         print(f"{key:<28} {value:.4g}" if isinstance(value, float) else f"{key:<28} {value}")
@@ -429,17 +390,6 @@ def _title(source: dict[str, Any], fields: Any) -> str:
 
     values = [str(value) for path in fields.roles.get("title", ()) for value in values_at(source, path)]
     return " / ".join(values)[:100]
-
-
-def _print_json(data: Any) -> None:
-    import orjson
-
-    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str) + b"\n")
-    sys.stdout.flush()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

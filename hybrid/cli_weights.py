@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.errors import UsageError
-from hybrid.progress import console
+from hybrid.terminal import console, counted, print_json
 
 train = typer.Typer(help="Learn from judgments.", no_args_is_help=True, rich_markup_mode=None)
 weights = typer.Typer(help="Versions of learned weights.", no_args_is_help=True, rich_markup_mode=None)
@@ -43,31 +43,20 @@ def train_weights(
     Reads the index and the judgments; writes a version of weights for the index.
     Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from hybrid.evaluation import read_judgments
+    from hybrid.judgments import read_judgments
     from hybrid.learning import training
     from hybrid.wiring import build_services
 
     judged = read_judgments(judgments) if judgments else None
     services = build_services()
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console()) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            task = tasks.setdefault(what, None)
-            if task is None:
-                task = tasks[what] = bar.add_task(what, total=total)
-            bar.update(task, completed=done, total=total)
-
+    with counted() as show:
         result = training.train(
             services, index, judged, kind, folds, repeats, made_up, seed, progress=show, keep_kind=force
         )
     publish = result.better or force
     version = training.publish(services, result, promote) if publish else None
     if json:
-        _json({**result.to_json(), "version": version, "promoted": bool(version and promote)})
+        print_json({**result.to_json(), "version": version, "promoted": bool(version and promote)})
     else:
         _show(result)
         if version:
@@ -117,7 +106,7 @@ def list_versions(index: Index, json: Json = False) -> None:
     versions = _versions()
     found, current = versions.list(index), versions.in_force(index)
     if json:
-        _json({"in_force": current or "fixed-1", "versions": found})
+        print_json({"in_force": current or "fixed-1", "versions": found})
         return
     table = Table("", "version", "kind", "created", "held-out ndcg@10", "judged")
     for entry in found:
@@ -140,7 +129,7 @@ def show(
     if found is None:
         raise UsageError(f"no weights {version!r} for index {index!r}; see `hybrid weights list --index {index}`")
     if json:
-        _json(found)
+        print_json(found)
         return
     report = found["report"]
     print(f"{found['version']}: {found['kind']}, made {found['created']}")
@@ -179,9 +168,3 @@ def _versions() -> Any:
     from hybrid.wiring import build_services
 
     return build_services().weights_versions
-
-
-def _json(data: Any) -> None:
-    import orjson
-
-    print(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())

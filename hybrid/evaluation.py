@@ -1,4 +1,4 @@
-"""Judgments in, quality and speed out. Metrics come from ir_measures (trec_eval and friends).
+"""Quality and speed of systems on judged queries. Metrics come from ir_measures (trec_eval and friends).
 
 Gain is 2^rating - 1, unjudged counts as 0, a rating from 1 up is relevant, and queries with no relevant
 product are left out. accuracy@k is the share of queries with a relevant product among the first k.
@@ -6,130 +6,173 @@ product are left out. accuracy@k is the share of queries with a relevant product
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from hybrid.contracts import SearchRequest
-from hybrid.errors import UsageError
+import numpy as np
 
-_CUT = 10
+from hybrid.contracts import SearchAnswer, SearchRequest
+from hybrid.errors import UsageError
+from hybrid.judgments import Judgments, write_judgments
+
+CUT = 10
+#: A query is hurt (or helped) when it loses (or gains) more than this much nDCG@10 against the baseline.
+HURT = 0.05
+_RESAMPLES = 9_999
+#: Ratings may be fractions, and trec_eval counts in whole numbers: one unit of gain is this many.
+_UNIT = 100
+
+Search = Callable[[SearchRequest], SearchAnswer]
 
 
 @dataclass(frozen=True)
-class Judgments:
-    """ratings: query -> product id -> rating. kind "image": queries are paths of photos under `folder`."""
+class Comparison:
+    """One system on the same queries as a baseline: mean with its 95 % bootstrap interval; difference of the means
+    with the p-value of a paired randomisation test (Smucker, Allan and Carterette, CIKM 2007), two-sided and not
+    corrected for how many systems are compared; shares of the queries hurt and helped."""
 
-    ratings: Mapping[str, Mapping[str, float]]
-    kind: str
-    folder: Path
-
-    def request(self, query: str, **options: Any) -> SearchRequest:
-        """The search that a judged query stands for.
-
-        Raises:
-            UsageError: the photo is not there.
-        """
-        if self.kind == "text":
-            return SearchRequest(q=query, **options)
-        path = self.folder / query
-        if not path.is_file():
-            raise UsageError(f"judged photo {query!r} is not in {self.folder}")
-        return SearchRequest(image=path.read_bytes(), **options)
+    mean: float
+    low: float
+    high: float
+    difference: float
+    p: float
+    hurt: float
+    helped: float
 
 
-def read_judgments(path: Path) -> Judgments:
-    """Judgments from CSV: query,docid,rating (Quepid) or image,docid,rating (photos beside the file).
+@dataclass
+class SystemResult:
+    """measures: name -> mean over the queries. per_query: query -> nDCG@10. answers: query -> what was answered."""
 
-    Raises:
-        UsageError: no such file, other columns, a rating that is no number, nothing judged.
-    """
-    if not path.is_file():
-        raise UsageError(f"no judgments file {path}")
-    ratings: dict[str, dict[str, float]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            kind = "image" if "image" in columns else "text"
-            wanted = {"image" if kind == "image" else "query", "docid", "rating"}
-            if not wanted <= set(columns):
-                raise UsageError(
-                    f"{path.name}: columns query,docid,rating (or image,docid,rating) wanted, found {','.join(columns)}"
-                )
-            for row in reader:
-                try:
-                    rating = float(row["rating"])
-                except (TypeError, ValueError):
-                    raise UsageError(f"{path.name}, line {reader.line_num}: rating {row['rating']!r}") from None
-                query = row["image" if kind == "image" else "query"].strip()
-                ratings.setdefault(query, {})[row["docid"].strip()] = rating
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path.name}: not UTF-8 ({error.reason})") from error
-    if not ratings:
-        raise UsageError(f"{path.name}: no judgments in it")
-    return Judgments(ratings, kind, path.parent)
+    measures: dict[str, float]
+    latency: dict[str, float]
+    degraded: int
+    per_query: dict[str, float]
+    comparison: Comparison
+    answers: dict[str, SearchAnswer] = field(repr=False)
+
+
+@dataclass
+class Evaluation:
+    """baseline: the system that the others are compared with."""
+
+    index: str
+    judgments: Judgments
+    baseline: str
+    systems: dict[str, SystemResult]
+
+    @property
+    def queries(self) -> list[str]:
+        return list(self.judgments.relevant)
+
+    @property
+    def judged_at_10(self) -> float:
+        """Mean over the systems; each has its own beside it."""
+        return float(np.mean([result.measures[f"judged@{CUT}"] for result in self.systems.values()]))
+
+    def to_json(self) -> dict[str, Any]:
+        systems = {}
+        for name, result in self.systems.items():
+            compared = result.comparison
+            systems[name] = {
+                **result.measures,
+                **result.latency,
+                "ndcg@10_interval": [compared.low, compared.high],
+                "difference": compared.difference,
+                "p": compared.p,
+                "hurt": compared.hurt,
+                "helped": compared.helped,
+                "degraded": result.degraded,
+                "per_query": result.per_query,
+            }
+        return {
+            "queries": len(self.queries),
+            "judged_at_10": round(self.judged_at_10, 4),
+            "baseline": self.baseline,
+            "systems": systems,
+        }
 
 
 def evaluate(
-    search: Callable[[SearchRequest], Any],
+    search: Search,
     index: str,
     judgments: Judgments,
     systems: Sequence[str],
     on_query: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """{"queries", "judged_at_10", "systems": {name: {"ndcg@10", …, "p50_ms", "p95_ms"}}}.
+    depth: int = CUT,
+) -> Evaluation:
+    """Ask every system every judged query that has a relevant product.
 
-    judged_at_10 is the mean over the systems; each system has its own beside it. Latency is of the whole
-    search, encoding included, after one warm-up query a system.
+    depth: hits kept for each query. Latency is of the whole search, encoding included, after one warm-up query a
+    system. The baseline is bm25, or else the first system.
 
     Raises:
         UsageError: no judged query has a relevant product.
     """
-    judged = {query: rel for query, rel in judgments.ratings.items() if any(value >= 1 for value in rel.values())}
+    judged = judgments.relevant
     if not judged:
         raise UsageError("no judged query has a relevant product (rating 1 or more)")
-    results = {}
+    answers: dict[str, dict[str, SearchAnswer]] = {}
     for system in systems:
-        runs: dict[str, list[str]] = {}
-        times: list[float] = []
-        degraded = 0
-        first = next(iter(judged))
-        search(judgments.request(first, index=index, size=_CUT, system=system, facets=()))
+        options = {"index": index, "size": depth, "system": system, "facets": (), "explain": True}
+        search(judgments.request(next(iter(judged)), **options))
+        answers[system] = {}
         for query in judged:
-            answer = search(judgments.request(query, index=index, size=_CUT, system=system, facets=()))
-            runs[query] = [hit.id for hit in answer.hits]
-            times.append(answer.took_ms)
-            degraded += bool(answer.degraded)
+            answers[system][query] = search(judgments.request(query, **options))
             on_query()
-        results[system] = {**measures(runs, judged), **_latency(times), "degraded": degraded}
-    mean_judged = sum(result["judged@10"] for result in results.values()) / len(results)
-    return {"queries": len(judged), "judged_at_10": round(mean_judged, 4), "systems": results}
+    found = {
+        system: per_query_measures({query: [hit.id for hit in answer.hits] for query, answer in given.items()}, judged)
+        for system, given in answers.items()
+    }
+    ndcg = {system: np.array([values[f"ndcg@{CUT}"][query] for query in judged]) for system, values in found.items()}
+    baseline = "bm25" if "bm25" in ndcg else systems[0]
+    compared = compare(ndcg, baseline)
+    return Evaluation(
+        index,
+        judgments,
+        baseline,
+        {
+            system: SystemResult(
+                measures=_means(found[system]),
+                latency=_latency([answer.took_ms for answer in given.values()]),
+                degraded=sum(bool(answer.degraded) for answer in given.values()),
+                per_query={query: round(value, 4) for query, value in found[system][f"ndcg@{CUT}"].items()},
+                comparison=compared[system],
+                answers=given,
+            )
+            for system, given in answers.items()
+        },
+    )
 
 
 def measures(
-    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = _CUT
+    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
 ) -> dict[str, float]:
     """Mean metrics of ranked lists, over the queries of `ratings`; a query without a list counts as 0."""
+    return _means(per_query_measures(runs, ratings, cut))
+
+
+def per_query_measures(
+    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
+) -> dict[str, dict[str, float]]:
+    """Metric -> query -> value, of ranked lists; a query without a list counts as 0."""
     import ir_measures
     from ir_measures import RR, Judged, P, R, Success, nDCG
 
     wanted = {
         f"ndcg@{cut}": nDCG @ cut,
-        f"recall@{cut}": R @ cut,
-        f"precision@{cut}": P @ cut,
-        f"accuracy@{cut}": Success @ cut,
-        "mrr": RR,
+        f"recall@{cut}": R(rel=_UNIT) @ cut,
+        f"precision@{cut}": P(rel=_UNIT) @ cut,
+        f"accuracy@{cut}": Success(rel=_UNIT) @ cut,
+        "mrr": RR(rel=_UNIT),
         f"judged@{cut}": Judged @ cut,
     }
-    # trec_eval's gain is the rating itself; handing it 2^rating - 1 gives the exponential gain, and leaves what
-    # counts as relevant as it is.
+    # trec_eval's gain is the rating itself; handing it the gain gives the exponential one.
     qrels = [
-        ir_measures.Qrel(query, doc, round(2**rating - 1))
+        ir_measures.Qrel(query, doc, round(_UNIT * (2**rating - 1)))
         for query, rel in ratings.items()
         for doc, rating in rel.items()
     ]
@@ -142,10 +185,14 @@ def measures(
     names = {str(measure): name for name, measure in wanted.items()}
     for metric in ir_measures.iter_calc(list(wanted.values()), qrels, run):
         per_query[names[str(metric.measure)]][metric.query_id] = metric.value
-    means = {name: sum(values.values()) / len(values) for name, values in per_query.items()}
-    f1 = [_f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings]
-    means[f"f1@{cut}"] = sum(f1) / len(f1)
-    return {name: round(value, 4) for name, value in means.items()}
+    per_query[f"f1@{cut}"] = {
+        query: _f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings
+    }
+    return per_query
+
+
+def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(sum(values.values()) / len(values), 4) for name, values in per_query.items()}
 
 
 def _f1(precision: float, recall: float) -> float:
@@ -157,3 +204,75 @@ def _latency(times: Sequence[float]) -> dict[str, float]:
         return {"p50_ms": round(times[0], 2), "p95_ms": round(times[0], 2)}
     cuts = quantiles(times, n=100, method="inclusive")
     return {"p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2)}
+
+
+# -- significance ------------------------------------------------------------------------------------------------
+
+
+def compare(systems: Mapping[str, np.ndarray], baseline: str, seed: int = 0) -> dict[str, Comparison]:
+    """Each system's (queries,) scores against the baseline's."""
+    found = {}
+    for name, scores in systems.items():
+        low, high = interval(scores, seed)
+        gained = scores - systems[baseline]
+        found[name] = Comparison(
+            mean=round(float(scores.mean()), 4),
+            low=low,
+            high=high,
+            difference=round(float(gained.mean()), 4),
+            p=round(_p_value(gained, seed), 4),
+            hurt=round(float((gained < -HURT).mean()), 4),
+            helped=round(float((gained > HURT).mean()), 4),
+        )
+    return found
+
+
+def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of (queries,) scores."""
+    rng = np.random.default_rng(seed)
+    means = scores[rng.integers(0, len(scores), (_RESAMPLES, len(scores)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return round(float(low), 4), round(float(high), 4)
+
+
+def _p_value(gained: np.ndarray, seed: int) -> float:
+    from scipy import stats
+
+    if not np.abs(gained).max() > 1e-12:
+        return 1.0
+    result = stats.permutation_test(
+        (gained, np.zeros_like(gained)),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        n_resamples=_RESAMPLES,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+# -- out ---------------------------------------------------------------------------------------------------------
+
+
+def write_runs(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """TREC files for trec_eval and others: SYSTEM.run of each system, qrels.txt, qrels.queries.tsv.
+
+    Scores in the runs count down, for trec_eval sorts by them.
+
+    Raises:
+        UsageError: judged photos, a product id with a space in it, a folder that cannot be written.
+    """
+    numbers = {name: str(number) for number, name in enumerate(evaluation.judgments.ratings, 1)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = write_judgments(evaluation.judgments, folder / "qrels.txt", "trec")
+        for system, result in evaluation.systems.items():
+            path = folder / f"{system}.run"
+            with path.open("w", encoding="utf-8", newline="\n") as out:
+                for query, answer in result.answers.items():
+                    for rank, hit in enumerate(answer.hits, 1):
+                        out.write(f"{numbers[query]} Q0 {hit.id} {rank} {len(answer.hits) - rank + 1} {system}\n")
+            written.append(path)
+    except OSError as error:
+        raise UsageError(f"cannot write runs to {folder}: {error.strerror}") from error
+    return written

@@ -142,13 +142,21 @@ class Searcher:
         vectors = self._query_vectors(request, system, profile, degraded, notes)
         terms = self._terms(request, system, profile, vectors)
         model = self._model(request, system, degraded)
+        everything = vectors, terms
         asked, vectors, terms = self._weigh(request, system, model, vectors, terms, degraded, notes)
         facets = profile.fields.facets if request.facets is None else request.facets
         retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
+        by_hand = request.weights is not None or request.alpha is not None
+        skipped = len(vectors) < len(everything[0]) or terms != everything[1]
+        if skipped and not by_hand and not any(retrieved.lists.values()):
+            # The signals that were thought to matter find nothing: those that were left out do better than that.
+            vectors, terms = everything
+            notes[:] = [note for note in notes if ": not searched" not in note]
+            asked = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
+            retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
         ranking = self._rank(system, retrieved, terms, asked, model)
         lexical_tail = terms is not None and system not in ("text", "image")
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
-        by_hand = request.weights is not None or request.alpha is not None
         return SearchAnswer(
             total=retrieved.total,
             hits=self._hits(page_hits, profile, request),

@@ -300,6 +300,22 @@ class PublishedWeights:
         return self.named(index, version)
 
 
+class Pinned:
+    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published."""
+
+    def __init__(self, model: WeightsModel) -> None:
+        self._model = model
+
+    def in_force(self, index: str) -> tuple[WeightsModel, str]:
+        return self._model, ""
+
+    def named(self, index: str, version: str) -> WeightsModel:
+        return self._model
+
+    def of_kind(self, index: str, kind: str) -> WeightsModel:
+        return self._model
+
+
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
     """The weights that need no training."""
     given = {name: value for name, value in (weights or FIXED_WEIGHTS).items() if value > 0}

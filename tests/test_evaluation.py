@@ -1,14 +1,20 @@
-"""Metrics on paper arithmetic, and judgments that cannot be read."""
+"""Metrics and significance on paper arithmetic; runs and the report of an evaluation."""
 
 from __future__ import annotations
 
 from math import log2
 from pathlib import Path
 
+import ir_measures
+import numpy as np
 import pytest
+from ir_measures import nDCG
 
 from hybrid import evaluation
+from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
+from hybrid.judgments import Judgments
+from hybrid.report import Curves, write_report
 
 
 def test_measures_on_paper() -> None:
@@ -31,26 +37,85 @@ def test_a_query_without_hits_counts_as_zero() -> None:
     assert found["ndcg@10"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("query,docid\na,b\n", "columns query,docid,rating"),
-        ("query,docid,rating\na,b,good\n", "line 2: rating 'good'"),
-        ("query,docid,rating\n", "no judgments"),
-        ("", "columns query,docid,rating"),
-    ],
-)
-def test_judgments_that_cannot_be_read(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "j.csv"
-    path.write_text(content)
-    with pytest.raises(UsageError, match=message):
-        evaluation.read_judgments(path)
+def test_a_rating_between_grades() -> None:
+    found = evaluation.measures({"q": ["b", "a"]}, {"q": {"a": 1.5, "b": 0.9}})
+    high, low = 2**1.5 - 1, 2**0.9 - 1
+    assert found["ndcg@10"] == pytest.approx((low + high / log2(3)) / (high + low / log2(3)), abs=2e-3)
+    assert found["precision@10"] == pytest.approx(0.1)  # 0.9 is short of relevant
 
 
-def test_no_file_and_nothing_relevant(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no judgments file"):
-        evaluation.read_judgments(tmp_path / "none.csv")
-    path = tmp_path / "j.csv"
-    path.write_text("query,docid,rating\na,b,0\n")
+def test_comparison_on_paper() -> None:
+    before = np.array([0.5, 0.5, 0.5, 0.5])
+    after = np.array([0.9, 0.56, 0.44, 0.5])
+    found = evaluation.compare({"bm25": before, "new": after}, "bm25")
+    assert found["new"].difference == pytest.approx(0.1)
+    assert (found["new"].hurt, found["new"].helped) == (0.25, 0.5)
+    # Of the 8 sign patterns of the three differences, those as extreme as +.4 +.06 -.06: 6 of 8.
+    assert found["new"].p == pytest.approx(6 / 8, abs=0.02)
+    assert (found["bm25"].p, found["bm25"].difference) == (1.0, 0.0)
+    assert found["new"].low < found["new"].mean < found["new"].high
+
+
+def answer(ids: list[str], reasons: list[str], weight: float = 0.5) -> SearchAnswer:
+    hits = [
+        Hit(id, 0.9 - rank / 10, {"lexical": SignalScore(7.1, 0.8, weight, 0.8 * weight)}, {"name": f"<b>{id}</b>"})
+        for rank, id in enumerate(ids)
+    ]
+    weights = {"lexical": weight, "text": 1 - weight}
+    return SearchAnswer(len(ids), hits, {}, 1, 10, "gate", weights, "gate-1", "all", reasons=reasons, took_ms=2.0)
+
+
+@pytest.fixture
+def judged() -> Judgments:
+    return Judgments({"lamp": {"a": 3.0, "b": 0.0}, "mug": {"c": 2.0}, "nothing": {"a": 0.0}})
+
+
+@pytest.fixture
+def result(judged: Judgments) -> evaluation.Evaluation:
+    given = {
+        ("bm25", "lamp"): answer(["a", "b"], []),
+        ("bm25", "mug"): answer(["b"], []),
+        ("gate", "lamp"): answer(["b", "x", "a"], ["term rarity (more than usual): text +0.30"], 0.2),
+        ("gate", "mug"): answer(["c"], [], 0.9),
+    }
+    return evaluation.evaluate(lambda request: given[str(request.system), request.q], "shop", judged, ["bm25", "gate"])
+
+
+def test_evaluation_leaves_out_queries_with_nothing_relevant(result: evaluation.Evaluation) -> None:
+    found = result.to_json()
+    assert (found["queries"], found["baseline"]) == (2, "bm25")
+    assert found["systems"]["gate"]["per_query"] == {"lamp": 0.5, "mug": 1.0}
+    assert found["systems"]["bm25"]["ndcg@10"] == pytest.approx(0.5)
+    assert (found["systems"]["gate"]["hurt"], found["systems"]["gate"]["helped"]) == (0.5, 0.5)
     with pytest.raises(UsageError, match="no judged query has a relevant product"):
-        evaluation.evaluate(lambda request: None, "x", evaluation.read_judgments(path), ["bm25"])
+        evaluation.evaluate(lambda request: answer([], []), "x", Judgments({"q": {"a": 0.0}}), ["bm25"])
+
+
+def test_runs_read_by_another_tool_give_the_same_figures(result: evaluation.Evaluation, tmp_path: Path) -> None:
+    written = evaluation.write_runs(result, tmp_path / "runs")
+    assert {path.name for path in written} == {"qrels.txt", "qrels.queries.tsv", "bm25.run", "gate.run"}
+    qrels = [
+        ir_measures.Qrel(row.query_id, row.doc_id, 2**row.relevance - 1)
+        for row in ir_measures.read_trec_qrels(str(tmp_path / "runs" / "qrels.txt"))
+        if row.query_id != "3"
+    ]
+    for system in ("bm25", "gate"):
+        run = list(ir_measures.read_trec_run(str(tmp_path / "runs" / f"{system}.run")))
+        again = ir_measures.calc_aggregate([nDCG @ 10], qrels, run)[nDCG @ 10]
+        assert again == pytest.approx(result.systems[system].measures["ndcg@10"], abs=1e-4)
+
+
+def test_report_is_one_file_that_says_what_was_hurt(result: evaluation.Evaluation, tmp_path: Path) -> None:
+    fewer = [{"judged": 0, "ndcg": 0.6, "low": 0.5, "high": 0.7}, {"judged": 44, "ndcg": 0.7, "low": 0.6, "high": 0.8}]
+    skip = [{"threshold": 0.0, "ndcg": 0.7, "saved": 0.0}, {"threshold": 0.1, "ndcg": 0.69, "saved": 0.4}]
+    write_report(result, tmp_path / "e.html", ("name",), Curves("gate-1", fewer, skip))
+    page = (tmp_path / "e.html").read_text(encoding="utf-8")
+    for part in ("Systems", "Wins and losses by query", "Weights over the queries", "number of judgments",
+                 "Quality against skipped signals", "Queries that were hurt", "gate: 1 of 2"):  # fmt: skip
+        assert part in page
+    assert "term rarity (more than usual): text +0.30" in page
+    assert "&lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page  # the shop's text is no markup
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched
+    assert page.count("<svg") == page.count('role="img"') == 5
+    with pytest.raises(UsageError, match="cannot write"):
+        write_report(result, tmp_path / "none" / "e.html")

@@ -11,6 +11,7 @@ import pytest
 from hybrid import evaluation
 from hybrid.contracts import SearchRequest
 from hybrid.elastic import indices
+from hybrid.judgments import read_judgments
 from tests.conftest import Sample, index_file, real_services
 
 pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -18,8 +19,8 @@ pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.
 
 def test_sample_text_queries(sample: Sample) -> None:
     services, name, paths = sample
-    judged = evaluation.read_judgments(paths.judgments)
-    result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"])
+    judged = read_judgments(paths.judgments)
+    result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
     ndcg = {system: values["ndcg@10"] for system, values in result["systems"].items()}
     print(ndcg)
     assert all(values["degraded"] == 0 for values in result["systems"].values())
@@ -28,8 +29,8 @@ def test_sample_text_queries(sample: Sample) -> None:
 
 def test_sample_photo_queries_find_the_category(sample: Sample) -> None:
     services, name, paths = sample
-    judged = evaluation.read_judgments(paths.photo_queries)
-    result = evaluation.evaluate(services.searcher.search, name, judged, ["image"])
+    judged = read_judgments(paths.photo_queries)
+    result = evaluation.evaluate(services.searcher.search, name, judged, ["image"]).to_json()
     assert result["systems"]["image"]["precision@10"] > 0.5
 
 
@@ -75,8 +76,8 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path) -> None:
         again = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (again.written, again.encoded, again.unchanged) == (0, 0, 19406)
         assert again.seconds < report.seconds / 10
-        judged = evaluation.read_judgments(shared / "chorus" / "judgments.csv")
-        result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"])
+        judged = read_judgments(shared / "chorus" / "judgments.csv")
+        result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
         print(result)
         assert result["queries"] == 55
         assert result["systems"]["bm25"]["ndcg@10"] >= 0.75

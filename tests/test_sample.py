@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageStat
 
+from hybrid.analysis import is_chinese
+from hybrid.judgments import read_judgments
 from hybrid.sample import SamplePaths, write_sample
 from hybrid.sample.pen import ACCENT, CREAM, RGB
 from hybrid.sample.pictures import draw
@@ -198,6 +200,23 @@ def test_photo_queries(sample: SamplePaths, rows: list[dict[str, Any]]) -> None:
             same = [row[key] == getattr(query, key) for key in ("category", "color", "pattern")]
             expected = 0 if not same[0] else 1 if not same[1] else 3 if same[2] else 2
             assert ratings.get(row["id"], 0) == expected
+
+
+def test_queries_of_a_photo_with_a_word(sample: SamplePaths, rows: list[dict[str, Any]]) -> None:
+    judged = read_judgments(sample.all_queries)
+    both = [name for name in judged.ratings if judged.query(name).text and judged.query(name).image]
+    photos = {query.image: query for query in photo_queries()}
+    assert len(judged.ratings) == len(text_queries()) + len(photos) + len(both)
+    assert len(both) >= 20 and any(is_chinese(judged.query(name).text) for name in both)
+    source = {row["id"]: row for row in rows}
+    for name in both:
+        query, ratings = judged.query(name), judged.ratings[name]
+        photo = photos[query.image]
+        best = [source[id] for id, rating in ratings.items() if rating >= 2]
+        assert best and {row["category"] for row in best} == {photo.category}
+        # The words ask for another colour than the photo shows.
+        assert {row["color"] for row in best} - {photo.color} and len({row["color"] for row in best}) == 1
+        assert judged.request(name, index="x").image
 
 
 def _distance(first: tuple[float, ...], second: tuple[float, ...]) -> float:

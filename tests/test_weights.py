@@ -13,11 +13,12 @@ import pytest
 from hybrid import fusion, jobs
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
 from hybrid.errors import UsageError, WeightsError
-from hybrid.evaluation import Judgments, measures
+from hybrid.evaluation import measures
 from hybrid.features import FEATURES, Vocabulary, query_features
 from hybrid.fusion import Scaling
-from hybrid.learning import training
-from hybrid.learning.examples import Example, calibrate
+from hybrid.judgments import Judgments
+from hybrid.learning import training, validation
+from hybrid.learning.examples import Example, Table, calibrate
 from hybrid.learning.fit import Options
 from hybrid.learning.queries import make_up
 from hybrid.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
@@ -186,19 +187,19 @@ def constructed(count: int) -> list[Example]:
 
 
 def test_a_gate_learns_what_one_mixture_cannot() -> None:
-    material = training.prepare(constructed(40), Vocabulary.count(DOCUMENTS))
-    held_out = training.cross_validate(
+    material = validation.prepare(constructed(40), Vocabulary.count(DOCUMENTS))
+    held_out = validation.cross_validate(
         ["global", "gate", "attention"], material, Options(risk=0), 4, 1, 0, lambda *a: None
     )
-    means = {kind: training.score(turns[0], material, material.judged).mean() for kind, turns in held_out.items()}
+    means = {kind: validation.score(turns[0], material, material.judged).mean() for kind, turns in held_out.items()}
     assert means["gate"] > means["global"] + 0.05
     assert means["attention"] > means["global"] + 0.05
     assert means["gate"] > 0.95
 
 
 def test_training_twice_gives_the_same() -> None:
-    material = training.prepare(constructed(12), Vocabulary.count(DOCUMENTS))
-    first, second = (training.fit("gate", material, material.judged, Options(), 3) for _ in range(2))
+    material = validation.prepare(constructed(12), Vocabulary.count(DOCUMENTS))
+    first, second = (validation.fit("gate", material, material.judged, Options(), 3) for _ in range(2))
     assert first.to_json() == second.to_json()
 
 
@@ -208,7 +209,7 @@ def test_the_arithmetic_of_learning_is_that_of_search() -> None:
         raw["text"]["d03"] = None  # type: ignore[assignment]
         example = replace(example, raw=raw)
         scaling = calibrate([example] * 20)
-        table = training.Table(example, scaling)
+        table = Table(example, scaling)
         for share in (0.1, 0.5, 0.8):
             ranking = fusion.weighted(raw, {"lexical": 1 - share, "text": share}, scaling)
             found = measures({"q": ranking.ids[:10]}, {"q": dict(example.ratings)})["ndcg@10"]
@@ -347,6 +348,10 @@ def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, s
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
     assert any(note.startswith("text: not searched") for note in answer.notes)
+    # No word is known: what would have been left out is searched after all.
+    unknown = fresh(services).searcher.search(SearchRequest(index=name, q="zzyzx"))
+    assert unknown.hits and set(unknown.hits[0].signals) == {"lexical", "text"}
+    assert not any("not searched" in note for note in unknown.notes)
 
 
 @pytest.mark.es
@@ -361,7 +366,7 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     ratings |= {
         word: {row["id"]: 2.0 for row in ROWS if word in row["name"].split()} for word in ("red", "lamp", "mug")
     }
-    judged = Judgments(ratings, "text", Path("."))
+    judged = Judgments(ratings)
     result = training.train(services, name, judged, "gate", folds=3, repeats=1, made_up=30)
     assert result.judged == 12
     assert {row.system for row in result.rows} == {"bm25", "in force", "global", "gate"}
@@ -377,6 +382,6 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     # What is in force is measured by its own held-out scores, not on queries that it has learned from.
     assert {row.system: row.ndcg for row in again.rows}["in force"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
-        training.train(services, name, Judgments({"red": ratings["red"]}, "text", Path(".")), "gate", made_up=0)
+        training.train(services, name, Judgments({"red": ratings["red"]}), "gate", made_up=0)
     free = training.train(services, name, None, "gate", made_up=40)
     assert (free.judged, free.rows[-1].system) == (0, "gate")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.elastic import products
-from hybrid.evaluation import Judgments
 from hybrid.features import Vocabulary
-from hybrid.learning import training
+from hybrid.judgments import Judgments
+from hybrid.learning import validation
 from hybrid.learning.examples import Example, Table
 from hybrid.learning.fit import Options
 from hybrid.wiring import Services
@@ -36,28 +36,18 @@ def measure(
     vectors are wrong would be. removed: trained before they were lost, searched after.
     """
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
-    examples = training.collect(services, index, judgments, made_up, seed, progress)
+    examples = validation.collect(services, index, judgments, made_up, seed, progress)
     options = Options()
-    material = training.prepare(examples, vocabulary)
+    material = validation.prepare(examples, vocabulary)
     result: dict[str, Any] = {"index": index, "kind": kind, "judged": len(material.judged), "made_up": made_up}
 
-    def held_out(material: training.Material, limit: int | None = None) -> list[tuple[int, training.Mixtures]]:
-        found = []
-        judged = material.judged
-        for turn in range(repeats):
-            order = np.random.default_rng(seed + turn).permutation(len(judged))
-            for fold in range(folds):
-                held = np.sort(order[fold::folds])
-                rest = judged[np.random.default_rng(seed + turn).permutation(np.setdiff1d(order, held))[:limit]]
-                model = training.fit(kind, material, np.sort(rest), options, seed + turn)
-                mixed = training.mixtures(model, material, judged[held])
-                found += [(int(judged[at]), [weights]) for at, weights in zip(held, mixed, strict=True)]
-        return found
+    def held_out(material: validation.Material, limit: int | None = None) -> list[validation.Mixtures]:
+        return validation.cross_validate([kind], material, options, folds, repeats, seed, limit=limit)[kind]
 
-    def mean(found: list[tuple[int, training.Mixtures]], material: training.Material) -> float:
-        return float(np.mean([training.score(mixed, material, np.array([row]))[0] for row, mixed in found]))
+    def mean(turns: list[validation.Mixtures], material: validation.Material) -> float:
+        return float(np.mean([validation.score(mixed, material, material.judged) for mixed in turns]))
 
-    words = training.alone("lexical", material, material.judged).mean()
+    words = validation.alone("lexical", material, material.judged).mean()
     result["bm25"] = round(float(words), 4)
     full = held_out(material)
     result["full"] = round(mean(full, material), 4)
@@ -67,13 +57,14 @@ def measure(
         result[f"judged_{limit}_of_full"] = round(figure / result["full"], 4)
         progress("fewer judgments", 40 - limit, 40)
     rng = np.random.default_rng(seed)
-    shuffled = training.prepare([_shuffled(example, rng) for example in examples], vocabulary)
+    shuffled = validation.prepare([_shuffled(example, rng) for example in examples], vocabulary)
     result["shuffled"] = round(mean(held_out(shuffled), shuffled), 4)
     result["shuffled_of_bm25"] = round(result["shuffled"] / float(words), 4)
     losses = []
-    for row, mixed in full:
-        table = Table(_removed(examples[row], 0.3, rng), material.basis.scaling)
-        losses.append(table.ndcg(mixed[0][None].copy())[0])
+    for mixed in full:
+        for row, weights in zip(material.judged, mixed, strict=True):
+            table = Table(_removed(examples[row], 0.3, rng), material.basis.scaling)
+            losses.append(table.ndcg(weights[None].copy())[0])
     result["removed_30_percent"] = round(float(np.mean(losses)), 4)
     result["removed_of_full"] = round(float(np.mean(losses)) / result["full"], 4)
     return result

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Part of the stamp. Raise it whenever the generator would write anything else than before.
-VERSION = "2"
+VERSION = "3"
 QUALITY = 88
 
 
@@ -22,13 +22,15 @@ class SamplePaths:
     """Where the parts of a written sample are.
 
     products: one JSON object a line; `image` in it is relative to the folder.
-    judgments: query,docid,rating. photo_queries: image,docid,rating, image relative to the folder.
+    judgments: query,docid,rating. photo_queries: image,docid,rating, image relative to the folder. all_queries:
+    query,image,docid,rating, both of these and photographs with a word beside them.
     """
 
     products: Path
     images: Path
     judgments: Path
     photo_queries: Path
+    all_queries: Path
 
 
 def sample_paths(folder: Path) -> SamplePaths:
@@ -38,6 +40,7 @@ def sample_paths(folder: Path) -> SamplePaths:
         images=folder / "images",
         judgments=folder / "judgments.csv",
         photo_queries=folder / "photo_queries.csv",
+        all_queries=folder / "all_queries.csv",
     )
 
 
@@ -56,7 +59,7 @@ def write_sample(folder: Path) -> SamplePaths:
 
     from hybrid.sample.pictures import draw, photograph
     from hybrid.sample.products import products
-    from hybrid.sample.queries import judge, photo_queries, text_queries
+    from hybrid.sample.queries import judge, photo_and_word_queries, photo_queries, text_queries
 
     for product in products():
         look = product.source
@@ -78,6 +81,14 @@ def write_sample(folder: Path) -> SamplePaths:
         ("image", "docid", "rating"),
         ((query.image, product.id, rating) for query in photo_queries() for product, rating in judge(query.tiers)),
     )
+    everything = [(query.text, "", query.tiers) for query in text_queries()]
+    everything += [("", query.image, query.tiers) for query in photo_queries()]
+    everything += [(words, photo.image, tiers) for words, photo, tiers in photo_and_word_queries()]
+    _write_csv(
+        paths.all_queries,
+        ("query", "image", "docid", "rating"),
+        ((words, image, product.id, rating) for words, image, tiers in everything for product, rating in judge(tiers)),
+    )
     _write(stamp, [VERSION + "\n"])
     return paths
 
@@ -90,7 +101,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     os.replace(part, path)
 
 
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, str, int]]) -> None:
+def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str | int, ...]]) -> None:
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")

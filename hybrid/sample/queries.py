@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid.sample.products import CATEGORIES, SampleProduct, products
+from hybrid.sample.words import COLORS
 
 #: Field -> value, or values any of which will do.
 Condition = Mapping[str, str | tuple[str, ...]]
@@ -195,6 +196,29 @@ def photo_queries() -> tuple[PhotoQuery, ...]:
         style = styles[color, pattern]
         queries.append(PhotoQuery(f"queries/q{number:02d}.jpg", category, color, pattern, style))
     return tuple(queries)
+
+
+def photo_and_word_queries() -> tuple[tuple[str, PhotoQuery, Tiers], ...]:
+    """(words, photograph, tiers): "like this, but in black", every third one in Chinese.
+
+    The photograph says what sort of thing and what pattern, the words say the colour.
+    """
+    asked: Counter[str] = Counter()
+    found: list[tuple[str, PhotoQuery, Tiers]] = []
+    for number, photo in enumerate(photo_queries()):
+        have = Counter(p.source["color"] for p in products() if p.source["category"] == photo.category)
+        others = [color for color in have if color != photo.color and have[color] >= 2]
+        if not others:
+            continue
+        color = min(others, key=lambda color: (asked[color], -have[color], color))
+        asked[color] += 1
+        same: Condition = {"category": photo.category, "color": color}
+        tiers: Tiers = ((3, {**same, "pattern": photo.pattern}), (2, same), (1, {"category": photo.category}))
+        if not any(rating >= 2 for _, rating in judge(tiers)):
+            continue
+        words = f"{COLORS[color]}的" if number % 3 == 2 else ("in {0}", "{0}")[number % 2].format(color)
+        found.append((words, photo, tiers))
+    return tuple(found)
 
 
 def judge(tiers: Tiers) -> Iterator[tuple[SampleProduct, int]]:

@@ -1,9 +1,11 @@
-"""The live progress bar of the command line, on stderr."""
+"""What the command line shows: tables, JSON, lines on stderr, live progress bars on stderr."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +18,37 @@ def console(stderr: bool = True) -> Any:
 
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=140)
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr: stdout is for the answer."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(data: Any) -> None:
+    """A machine-readable answer on stdout."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    sys.stdout.buffer.write(orjson.dumps(data, option=options, default=str) + b"\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[str, int, int], None]]:
+    """Live bars, one for each thing that is being done; called with (what, how far, of how much)."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, TimeRemainingColumn(), console=console()) as bar:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
 
 
 class LiveProgress:

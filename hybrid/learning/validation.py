@@ -1,0 +1,289 @@
+"""Held-out quality of weights: folds, cross-validation, curves. Also the material that is cut into folds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybrid.contracts import SearchAnswer, SearchRequest
+from hybrid.elastic import products
+from hybrid.errors import UsageError
+from hybrid.evaluation import interval
+from hybrid.features import Vocabulary
+from hybrid.judgments import Judgments
+from hybrid.learning.examples import Example, calibrate, gather
+from hybrid.learning.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
+from hybrid.learning.queries import make_up
+from hybrid.search import Searcher
+from hybrid.weights import Pinned, WeightsModel
+from hybrid.wiring import Services
+
+#: Numbers of judged queries that the curve of quality is drawn through.
+CURVE_SIZES = (0, 10, 20, 40, 80, 160)
+#: Fewer judged queries than this cannot be cross-validated.
+MIN_JUDGED = 10
+
+#: Called with (what is being done, how far, of how much).
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that fitting needs, gathered once."""
+
+    surfaces: Surfaces
+    features: np.ndarray
+    basis: Basis
+    judged: np.ndarray
+    made_up: np.ndarray
+
+
+def collect(
+    services: Services, index: str, judgments: Judgments | None, made_up: int, seed: int, progress: Progress
+) -> list[Example]:
+    """Judged and made-up queries with their candidates.
+
+    Raises:
+        UsageError: neither gives a query.
+    """
+    profile = services.searcher.profile(index)
+    sampled = products.sample(services.client, index, 5 * made_up, seed) if made_up else []
+    invented = make_up(sampled, profile, made_up, seed)
+    requests = []
+    if judgments is not None:
+        requests = [
+            (query, judgments.request(query, index=index), ratings, "") for query, ratings in judgments.ratings.items()
+        ]
+    requests += [
+        (query.text, SearchRequest(index=index, q=query.text, image=query.image), query.ratings, query.kind)
+        for query in invented
+    ]
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        progress("asking", done, len(requests))
+
+    examples = gather(services.searcher, requests, count)
+    if not examples:
+        raise UsageError("no query to learn from: no judged query finds a relevant product, and none could be made up")
+    return examples
+
+
+def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
+    """Scaling, features and surfaces of the examples."""
+    made_up = [example for example in examples if example.made_up]
+    scaling = calibrate(made_up if len(made_up) >= 50 else examples)
+    shared = basis(examples, scaling, vocabulary)
+    surfaces = Surfaces(examples, scaling, shared.signals)
+    flags = np.array([bool(example.made_up) for example in examples])
+    return Material(surfaces, shared.features(examples), shared, np.flatnonzero(~flags), np.flatnonzero(flags))
+
+
+def fit(kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0) -> WeightsModel:
+    """A model of a kind from these judged rows and all made-up ones (none judged: from the made-up ones alone)."""
+    home = fixed_bias(material.basis.signals)
+    # The made-up queries have one right answer each, and so favour words: they shape the gate, not the mixture.
+    bias = fit_global(material.surfaces, judged, home, options) if len(judged) else home
+    if kind == "global":
+        return material.basis.model("global", bias)
+    rows = np.concatenate([judged, material.made_up])
+    parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
+    return material.basis.model(kind, bias, parameters)
+
+
+Mixtures = list[np.ndarray]
+
+
+def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtures:
+    """(signals in play,) weights that the model gives each of these examples."""
+    found = []
+    for row in rows:
+        example = material.surfaces.examples[row]
+        weights = model.predict(example.query, example.signals).weights
+        found.append(np.array([weights[name] for name in example.signals]))
+    return found
+
+
+def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: float = 0.0) -> np.ndarray:
+    """(rows,) nDCG@10 of these weights; signals under `skip_below` are not searched."""
+    found = []
+    for weights, row in zip(mixed, rows, strict=True):
+        kept = np.where(weights < skip_below, 0.0, weights)
+        found.append(material.surfaces.tables[row].ndcg(kept[None] / kept.sum())[0])
+    return np.array(found)
+
+
+def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
+    """(rows,) nDCG@10 of the model on these examples."""
+    return score(mixtures(model, material, rows), material, rows)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows held out, and rows to learn from: a different part each time, the same ones for the same seed."""
+
+    turn: int
+    held: np.ndarray
+    rest: np.ndarray
+
+
+def folds_of(judged: np.ndarray, folds: int, repeats: int, seed: int, limit: int | None = None) -> Iterator[Fold]:
+    """Folds over judged rows, `repeats` times shuffled anew; `limit`: learn from that many of the rest alone."""
+    for turn in range(repeats):
+        order = np.random.default_rng(seed + turn).permutation(len(judged))
+        for fold in range(folds):
+            held = np.sort(order[fold::folds])
+            rest = np.setdiff1d(order, held)
+            chosen = np.random.default_rng(seed + turn).permutation(rest)[:limit]
+            yield Fold(turn, judged[held], judged[np.sort(chosen)])
+
+
+def cross_validate(
+    kinds: Sequence[str],
+    material: Material,
+    options: Options,
+    folds: int,
+    repeats: int,
+    seed: int,
+    progress: Callable[[], None] = lambda: None,
+    limit: int | None = None,
+) -> dict[str, list[Mixtures]]:
+    """kind -> for each repeat, the held-out weights of every judged query, by models that never saw its ratings."""
+    place = {int(row): at for at, row in enumerate(material.judged)}
+    found: dict[str, list[Mixtures]] = {kind: [[np.zeros(0)] * len(place) for _ in range(repeats)] for kind in kinds}
+    for fold in folds_of(material.judged, folds, repeats, seed, limit):
+        for kind in kinds:
+            model = fit(kind, material, fold.rest, options, seed + fold.turn)
+            for row, weights in zip(fold.held, mixtures(model, material, fold.held), strict=True):
+                found[kind][fold.turn][place[int(row)]] = weights
+            progress()
+    return found
+
+
+def judged_curve(
+    kind: str,
+    material: Material,
+    options: Options,
+    folds: int,
+    seed: int,
+    full: np.ndarray,
+    progress: Callable[[], None] = lambda: None,
+) -> list[dict[str, float]]:
+    """Held-out quality of a kind by the number of judged queries that it learned from; `full`: (queries,) with all."""
+    most = len(material.judged) - math.ceil(len(material.judged) / folds)
+    curve = []
+    for limit in [size for size in CURVE_SIZES if size < most]:
+        mixed = cross_validate([kind], material, options, folds, 1, seed, progress, limit)[kind]
+        curve.append(_point(limit, score(mixed[0], material, material.judged)))
+    return [*curve, _point(most, full)]
+
+
+def _point(judged: int, scores: np.ndarray) -> dict[str, float]:
+    low, high = interval(scores)
+    return {"judged": judged, "ndcg": round(float(scores.mean()), 4), "low": low, "high": high}
+
+
+def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> list[dict[str, float]]:
+    """What leaving out small signals costs and saves: threshold, nDCG@10, share of signal searches saved."""
+    curve = []
+    for threshold in (0.0, 0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4):
+        scores = [score(turn, material, rows, threshold).mean() for turn in mixed]
+        weights = np.concatenate([weights for turn in mixed for weights in turn])
+        curve.append(
+            {
+                "threshold": threshold,
+                "ndcg": round(float(np.mean(scores)), 4),
+                "saved": round(float((weights < threshold).mean()), 4),
+            }
+        )
+    return curve
+
+
+def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
+    """(rows,) nDCG@10 of one signal; what a query without it gets is what its other signals give."""
+    found = []
+    for row in rows:
+        names = material.surfaces.examples[row].signals
+        weights = np.array([[1.0 if name == signal or signal not in names else 0.0 for name in names]])
+        found.append(material.surfaces.tables[row].ndcg(weights)[0])
+    return np.array(found)
+
+
+def oracle(material: Material, row: int) -> float:
+    """The best that any mixture of these lists could do for the query."""
+    example = material.surfaces.examples[row]
+    group = material.surfaces.groups.get(example.signals)
+    if group is None:
+        return float(material.surfaces.tables[row].ndcg(np.ones((1, 1)))[0])
+    rows, _, heights = group
+    return float(heights[int(np.flatnonzero(rows == row)[0])].max())
+
+
+def held_out_search(
+    services: Services,
+    index: str,
+    judgments: Judgments,
+    kinds: Sequence[str],
+    folds: int = 5,
+    made_up: int = 600,
+    seed: int = 0,
+    options: Options | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Callable[[SearchRequest], SearchAnswer]:
+    """Search for `evaluate`: a judged query asked of one of these kinds is answered by weights that learned from the
+    other folds alone; everything else by the services' own search. Every signal is searched, small weight or not.
+
+    Raises:
+        UsageError: too few judged queries for the folds.
+    """
+    options = options or Options()
+    vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
+    material = prepare(collect(services, index, judgments, made_up, seed, progress), vocabulary)
+    enough_judged(material.judged, folds)
+    step = counter(progress, "cross-validating", folds * len(kinds))
+    searchers: dict[tuple[str, str], Searcher] = {}
+    spare: dict[str, Searcher] = {}
+    for fold in folds_of(material.judged, folds, 1, seed):
+        for kind in kinds:
+            model = replace(fit(kind, material, fold.rest, options, seed), version=f"{kind} of the other folds")
+            searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, Pinned(model))
+            spare[kind] = searcher  # for queries that nothing was found for, and so nothing learned from
+            for row in fold.held:
+                searchers[kind, material.surfaces.examples[row].name] = searcher
+            step()
+    names = {}
+    for name in judgments.relevant:
+        request = judgments.request(name, index=index)
+        names[request.q, request.image] = name
+
+    def search(request: SearchRequest) -> SearchAnswer:
+        if request.system is None or request.system not in kinds:
+            return services.searcher.search(request)
+        name = names[request.q, request.image]
+        return searchers.get((request.system, name), spare[request.system]).search(request)
+
+    return search
+
+
+def enough_judged(judged: np.ndarray, folds: int) -> None:
+    if len(judged) < max(MIN_JUDGED, folds) or folds < 2:
+        raise UsageError(
+            f"{len(judged)} judged queries with a relevant product are too few for {folds} folds; judge at least "
+            f"{max(MIN_JUDGED, folds)}, or train without judgments, from made-up queries alone"
+        )
+
+
+def counter(progress: Progress, what: str, total: int) -> Callable[[], None]:
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(what, done, total)
+
+    return step
