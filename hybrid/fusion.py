@@ -26,29 +26,31 @@ class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
-    0 and to 1. absent: vector signal -> the scaled score that stands in for a product without a vector, that of a
-    typical product that matches the words: neither a punishment nor a gift. What is not named has the defaults, and
-    without a stand-in a product is scored on the signals that it has, with their weights raised to sum to 1.
+    0 and to 1. absent: vector signal -> (base, slope) of the scaled score that stands in for a product without a
+    vector, base + slope x its scaled lexical score: what products that match the words as well usually have, neither
+    a punishment nor a gift. What is not named has the defaults, and without a stand-in a product is scored on the
+    signals that it has, with their weights raised to sum to 1.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    absent: Mapping[str, float] = field(default_factory=dict)
+    absent: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         span = {name: list(ends) for name, ends in self.span.items()}
-        return {"half": dict(self.half), "span": span, "absent": dict(self.absent)}
+        absent = {name: list(line) for name, line in self.absent.items()}
+        return {"half": dict(self.half), "span": span, "absent": absent}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scaling:
         """Raises ValueError where a number makes no scale."""
         half = {str(name): float(value) for name, value in data.get("half", {}).items()}
         span = {str(name): (float(low), float(high)) for name, (low, high) in data.get("span", {}).items()}
-        absent = {str(name): float(value) for name, value in data.get("absent", {}).items()}
-        numbers = [*half.values(), *(end for ends in span.values() for end in ends)]
+        absent = {str(name): (float(base), float(slope)) for name, (base, slope) in data.get("absent", {}).items()}
+        numbers = [*half.values(), *(end for pair in (*span.values(), *absent.values()) for end in pair)]
         if not all(map(math.isfinite, numbers)) or min(half.values(), default=1.0) <= 0:
             raise ValueError(f"no scaling: {data}")
-        if any(low >= high for low, high in span.values()) or not all(0 <= value <= 1 for value in absent.values()):
+        if any(low >= high for low, high in span.values()):
             raise ValueError(f"no scaling: {data}")
         return cls(half, span, absent)
 
@@ -62,6 +64,11 @@ class Scaling:
         low, high = self.span.get(signal, (0.0, 1.0))
         known = np.where(np.isnan(raw), low, np.clip(raw, low, high))
         return (known - low) / (high - low)
+
+    def stand_in(self, signal: str, lexical: np.ndarray) -> np.ndarray:
+        """Scaled scores, of the shape of `lexical`, for products without a vector, by their scaled lexical scores."""
+        base, slope = self.absent[signal]
+        return np.asarray(np.clip(base + slope * lexical, 0.0, 1.0))
 
     def one(self, signal: str, raw: float) -> float:
         """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
@@ -177,12 +184,14 @@ def scaled_table(raw: RawScores, candidates: Sequence[str], scaling: Scaling) ->
     """(signals, candidates) scaled scores, and whether each counts: a product's own, or the stand-in for none."""
     scaled = np.zeros((len(raw), len(candidates)))
     counted = np.ones((len(raw), len(candidates)), dtype=bool)
+    words = [_number(raw.get("lexical", {}).get(product)) for product in candidates]
+    lexical = scaling.array("lexical", np.array(words, dtype=float))
     for row, (name, scores) in enumerate(raw.items()):
         values = np.array([_number(scores.get(product)) for product in candidates], dtype=float)
         scaled[row] = scaling.array(name, values)
         missing = np.isnan(values)
         if name in scaling.absent:
-            scaled[row, missing] = scaling.absent[name]
+            scaled[row, missing] = scaling.stand_in(name, lexical[missing])
         else:
             counted[row, missing] = False
     return scaled, counted
@@ -233,13 +242,14 @@ def _parts(product: str, raw: RawScores, weights: Mapping[str, float], scaling: 
     present = 0.0
     for name, value in values.items():
         present += weights.get(name, 0.0) if value is not None or name in scaling.absent else 0.0
+    lexical = scaling.array("lexical", np.array(_number(values.get("lexical"))))
     parts = {}
     for name, value in values.items():
         if value is None and name not in scaling.absent:
             parts[name] = SignalScore(None, 0.0, 0.0, 0.0)
             continue
         weight = weights.get(name, 0.0) / present if present > 0 else 0.0
-        scaled = scaling.absent[name] if value is None else scaling.one(name, value)
+        scaled = float(scaling.stand_in(name, lexical)) if value is None else scaling.one(name, value)
         parts[name] = SignalScore(value, scaled, weight, weight * scaled)
     return parts
 

@@ -26,7 +26,7 @@ from hybrid.fusion import PLAIN, Scaling
 logger = logging.getLogger(__name__)
 
 KINDS = ("fixed", "global", "gate", "attention")
-FORMAT = 1
+FORMAT = 2
 
 #: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
 #: A photo is the stronger statement of what is wanted than the words beside it.

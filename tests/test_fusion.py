@@ -107,7 +107,12 @@ SCORES = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.tuples(st
 @given(
     SCORES,
     st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
-    st.tuples(st.floats(0.1, 50), st.floats(-0.5, 0.4), st.floats(0.5, 1), st.sampled_from([0.0, 0.4])),
+    st.tuples(
+        st.floats(0.1, 50),
+        st.floats(-0.5, 0.4),
+        st.floats(0.5, 1),
+        st.sampled_from([None, (0.4, 0.0), (0.1, 0.5), (0.8, 0.9)]),
+    ),
 )
 def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tuple, numbers: tuple) -> None:
     half, low, high, stand_in = numbers
@@ -122,7 +127,8 @@ def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tu
         known = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
         have = {name: scaling.one(name, value) for name, value in known.items()}
         if stand_in:
-            have.setdefault("image", stand_in)
+            base, slope = stand_in
+            have.setdefault("image", min(1.0, base + slope * have.get("lexical", 0.0)))
         total = sum(ranking.weights[name] for name in have)
         reference[id] = (
             sum(ranking.weights[name] / total * scaled for name, scaled in have.items()) if total > 0 else 0.0
@@ -148,7 +154,24 @@ def test_a_calibrated_span(raw: float, scaled: float) -> None:
     assert fusion.Scaling.from_json(scaling.to_json()) == scaling
 
 
-@pytest.mark.parametrize("data", [{"half": {"lexical": 0}}, {"span": {"text": [0.5, 0.5]}}, {"half": {"lexical": NAN}}])
+def test_a_missing_vector_counts_as_what_matches_the_words_as_well() -> None:
+    scaling = fusion.Scaling({"lexical": 4.0}, {"text": (0.0, 1.0)}, {"text": (0.1, 0.6)})
+    raw = {"lexical": {"best": 12.0, "some": 4.0, "none": 0.0}, "text": {"best": None, "some": None, "none": 0.05}}
+    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}, scaling)
+    assert [ranking.signals(id)["text"].scaled for id in ("best", "some", "none")] == pytest.approx([0.55, 0.4, 0.05])
+    assert ranking.signals("best")["text"].raw is None
+    assert fusion.Scaling.from_json(scaling.to_json()) == scaling
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"half": {"lexical": 0}},
+        {"absent": {"text": [NAN, 0.1]}},
+        {"span": {"text": [0.5, 0.5]}},
+        {"half": {"lexical": NAN}},
+    ],
+)
 def test_no_scaling(data: dict) -> None:
     with pytest.raises(ValueError, match="no scaling"):
         fusion.Scaling.from_json(data)

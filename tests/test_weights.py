@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,45 @@ def test_made_up_queries_are_what_the_catalogue_holds() -> None:
         assert max(query.ratings.values()) == 3.0
     reds = next(q for q in queries if q.kind == "attributes" and "red" in q.text)
     assert {id for id, rating in reds.ratings.items() if rating == 3.0} == {f"p{n}" for n in range(0, 30, 2)}
+
+
+def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
+    fields = FieldMap(roles={"id": ("id",), "title": ("name",)})
+    profile = IndexProfile("shop", fields, {"text": VectorSignal("toy:4", "1", 4)}, "en", "2")
+    pairs = [("sofa", "couch"), ("crimson", "scarlet"), ("bulb", "lamp"), ("kettle", "boiler"), ("rug", "carpet")]
+    words = [word for pair in pairs for word in pair] + [f"filler{chr(97 + n) * 3}" for n in range(20)]
+    meaning = np.eye(len(words))
+    for one, other in pairs:
+        meaning[words.index(other)] = meaning[words.index(one)]
+    titles = [f"{pairs[n % 5][n // 5 % 2]} {pairs[(n + 1) % 5][0]} {words[10 + n % 20]}" for n in range(60)]
+    sampled = [(f"p{n:02}", {"name": title}) for n, title in enumerate(titles)]
+
+    def encode(asked: Sequence[str]) -> np.ndarray:
+        return meaning[[words.index(word) for word in asked]]
+
+    spoken = [query for query in make_up(sampled, profile, 60, 1, encode) if query.kind == "spoken"]
+    assert len(spoken) >= 5
+    other = dict(pairs) | {second: first for first, second in pairs}
+    for query in spoken:
+        said = [word for word in query.text.split() if word in other]
+        assert len(said) == 2
+        for id in query.ratings:
+            title = dict(sampled)[id]["name"].split()
+            assert all(other[word] in title for word in said)
+    assert not any(query.kind == "spoken" for query in make_up(sampled, profile, 60, 1))
+
+
+def test_a_stand_in_follows_the_words() -> None:
+    rng = np.random.default_rng(0)
+    examples = []
+    for n in range(25):
+        words = {f"d{at}": float(rng.uniform(0, 10)) for at in range(60)}
+        text = {id: 0.8 * score / (score + 3) + float(rng.normal(0, 0.02)) for id, score in words.items()}
+        examples.append(Example(f"q{n}", Query("q", "q"), {"lexical": words, "text": text}, {"d0": 3.0}))
+    scaling = calibrate(examples)
+    weak, strong = scaling.stand_in("text", scaling.array("lexical", np.array([0.5, 9.5])))
+    assert weak == pytest.approx(scaling.one("text", 0.8 * 0.5 / 3.5), abs=0.1)
+    assert strong == pytest.approx(scaling.one("text", 0.8 * 9.5 / 12.5), abs=0.1)
 
 
 # ---- versions on the real engine ---------------------------------------------------------------------

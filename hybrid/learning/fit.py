@@ -34,11 +34,11 @@ class Options:
     (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
 
     bandwidth: float = 0.3
-    tie: float = 0.003
+    tie: float = 0.0015
     prior: float = 0.2
     made_up: float = 2.0
     members: int = 3
-    risk: float = 1.0
+    risk: float = 1.5
 
 
 class Surfaces:
@@ -248,6 +248,7 @@ def _ascend(
     if not parts:
         return {"bias": bias, **begin}, -np.inf
     total = sum(float(part[4].sum()) for part in parts)
+    shares = torch.tensor(worth / worth.sum())
     start = torch.tensor(bias)
     variables = {name: torch.tensor(value, requires_grad=True) for name, value in begin.items()}
     if features is None:
@@ -271,7 +272,7 @@ def _ascend(
             gain = gain + ((kernel * heights).sum(1) * counts).sum()
         # Only differences of logits count, so distances are measured without the common part.
         centred = offset - offset.mean(1, keepdim=True)
-        cost = options.tie * (centred**2).sum(1).mean()
+        cost = options.tie * ((centred**2).sum(1) * shares).sum()
         if features is None:
             moved = variables["bias"] - torch.tensor(home)
             cost = cost + prior * ((moved - moved.mean()) ** 2).sum()

@@ -1,25 +1,31 @@
 """Queries made up from the catalogue itself: training for weights before, and beside, a shop's few judged queries.
 
 Each is of a kind that shoppers type (words of a title, a part number, a colour and a category, a slip of the
-finger, another language, a sentence of the description, a photo with a word), and what it should find is known from
-the products' own fields.
+finger, another language, a sentence of the description, the same in words that no product has, a photo with a word),
+and what it should find is known from the products' own fields.
 """
 
 from __future__ import annotations
 
 import io
 import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hybrid import analysis
 from hybrid.contracts import IndexProfile
 from hybrid.documents import image_value, role_values
 from hybrid.errors import MediaError
 
+#: The kind of query that says a product in words it has not.
+SPOKEN = "spoken"
+
+_SIMILAR = 0.45  # cosine from which one word may stand for another
 _MAX_SAME = 60  # products with the same values; a broader query says nothing about order
 
 
@@ -34,14 +40,24 @@ class MadeUp:
 
 
 def make_up(
-    sampled: Sequence[tuple[str, dict[str, Any]]], profile: IndexProfile, count: int, seed: int = 0
+    sampled: Sequence[tuple[str, dict[str, Any]]],
+    profile: IndexProfile,
+    count: int,
+    seed: int = 0,
+    encode: Callable[[Sequence[str]], np.ndarray] | None = None,
 ) -> list[MadeUp]:
-    """About `count` queries from these products, every kind that the catalogue allows in equal parts."""
+    """About `count` queries from these products, every kind that the catalogue allows in equal parts.
+
+    encode: (n, dims) unit vectors of n words, by the text encoder; without it nothing is asked in other words.
+    """
     rng = random.Random(seed)
     groups = _groups(sampled, profile)
     kinds = [_title, _title_typo, _code, _attributes, _other_language, _sentence]
     if "image" in profile.signals:
         kinds.append(_photo_and_word)
+    wording = _Wording.of(sampled, profile, encode) if encode is not None else None
+    if wording is not None:
+        kinds.append(wording.spoken)
     found: dict[tuple[str, str], MadeUp] = {}
     pools = {maker: rng.sample(list(sampled), len(sampled)) for maker in kinds}
     # In turn, until each kind has its part or has used its products up.
@@ -138,6 +154,63 @@ def _sentence(id: str, source: Any, profile: IndexProfile, groups: Any, rng: ran
     # A shopper remembers some of the words.
     dropped = set(rng.sample(range(length), length // 3))
     return MadeUp("sentence", " ".join(word for at, word in enumerate(kept) if at not in dropped), {id: 3.0})
+
+
+_OPENINGS = (
+    "something to {0} {1}", "I need {0} for my {1}", "gift for someone who likes {0} {1}", "what is good for {0} {1}",
+    "what can I use with {0} and {1}", "looking for {0} that is {1}", "how do I get {0} {1}", "I want {0} {1}",
+)  # fmt: skip
+_MOST_WORDS = 4_000
+
+
+@dataclass(frozen=True)
+class _Wording:
+    """A catalogue's words, those of each product, and for each word others that mean about the same."""
+
+    products: Mapping[str, frozenset[str]]
+    similar: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls, sampled: Sequence[tuple[str, dict[str, Any]]], profile: IndexProfile, encode: Callable[..., np.ndarray]
+    ) -> _Wording | None:
+        products = {}
+        for id, source in sampled:
+            texts = [
+                text for role in ("title", "category", "tags", "description") for text in _texts(source, profile, role)
+            ]
+            products[id] = frozenset(
+                word for text in texts for word in text.lower().split() if word.isascii() and word.isalpha()
+            )
+        counts = Counter(word for words in products.values() for word in words if len(word) > 3)
+        # A word on every second product says nothing of one.
+        words = [word for word, count in counts.most_common() if 2 <= count <= len(products) / 2][:_MOST_WORDS]
+        if len(words) < 20:
+            return None
+        vectors = encode(words)
+        similar = {}
+        for start in range(0, len(words), 500):
+            for row, near in enumerate(vectors[start : start + 500] @ vectors.T, start):
+                near[row] = -1.0
+                stem = words[row][:4]
+                similar[words[row]] = tuple(
+                    words[at] for at in np.argsort(-near)[:5] if near[at] >= _SIMILAR and not words[at].startswith(stem)
+                )
+        return cls(products, similar)
+
+    def spoken(self, id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+        """Two words of the product, said in others that it has not, as people speak: words alone cannot find it."""
+        mine = self.products[id]
+        pairs = [(word, other) for word in sorted(mine) for other in self.similar.get(word, ()) if other not in mine]
+        if len(pairs) < 2:
+            return None
+        (first, one), (second, other) = rng.sample(pairs, 2)
+        if first == second:
+            return None
+        same = [product for product, words in self.products.items() if first in words and second in words]
+        if len(same) > _MAX_SAME:
+            return None
+        return MadeUp(SPOKEN, rng.choice(_OPENINGS).format(one, other), dict.fromkeys(same, 3.0))
 
 
 def _photo_and_word(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:

@@ -16,7 +16,7 @@ from hybrid.features import Vocabulary
 from hybrid.judgments import Judgments
 from hybrid.learning.examples import Example, calibrate, gather
 from hybrid.learning.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
-from hybrid.learning.queries import make_up
+from hybrid.learning.queries import SPOKEN, make_up
 from hybrid.search import Searcher
 from hybrid.weights import Pinned, WeightsModel
 from hybrid.wiring import Services
@@ -51,7 +51,9 @@ def collect(
     """
     profile = services.searcher.profile(index)
     sampled = products.sample(services.client, index, 5 * made_up, seed) if made_up else []
-    invented = make_up(sampled, profile, made_up, seed)
+    text = profile.signals.get("text")
+    encode = services.encoder(text.encoder).encode_texts if text is not None else None
+    invented = make_up(sampled, profile, made_up, seed, encode)
     requests = []
     if judgments is not None:
         requests = [
@@ -76,7 +78,8 @@ def collect(
 
 def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
     """Scaling, features and surfaces of the examples."""
-    made_up = [example for example in examples if example.made_up]
+    # Spoken queries are hard by design: their scores say nothing of a usual match.
+    made_up = [example for example in examples if example.made_up and example.made_up != SPOKEN]
     scaling = calibrate(made_up if len(made_up) >= 50 else examples)
     shared = basis(examples, scaling, vocabulary)
     surfaces = Surfaces(examples, scaling, shared.signals)
