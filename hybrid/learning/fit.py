@@ -34,11 +34,11 @@ class Options:
     (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
 
     bandwidth: float = 0.3
-    tie: float = 0.0015
+    tie: float = 0.0003
     prior: float = 0.2
     made_up: float = 2.0
     members: int = 3
-    risk: float = 1.5
+    risk: float = 1.0
 
 
 class Surfaces:

@@ -194,7 +194,7 @@ def _point(judged: int, scores: np.ndarray) -> dict[str, float]:
 def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> list[dict[str, float]]:
     """What leaving out small signals costs and saves: threshold, nDCG@10, share of signal searches saved."""
     curve = []
-    for threshold in (0.0, 0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4):
+    for threshold in (0.0, 0.02, 0.05, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.25, 0.3, 0.4):
         scores = [score(turn, material, rows, threshold).mean() for turn in mixed]
         weights = np.concatenate([weights for turn in mixed for weights in turn])
         curve.append(
