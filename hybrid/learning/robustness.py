@@ -33,7 +33,8 @@ def measure(
     """Held-out nDCG@10 with all, 40, 20 and no judgments; with vectors shuffled among products, and 30 % removed.
 
     Broken vectors are broken in the candidates' scores. shuffled: trained and searched with them, as an index whose
-    vectors are wrong would be, over the queries that have words. removed: trained before they were lost, searched after.
+    vectors are wrong would be, over the queries that have words. removed: trained before they were lost, searched
+    after.
     """
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
     examples = validation.collect(services, index, judgments, made_up, seed, progress)
