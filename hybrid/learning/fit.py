@@ -28,13 +28,15 @@ _STEPS, _RATE = 250, 0.03
 
 @dataclass(frozen=True)
 class Options:
-    """bandwidth: of the kernel, in log-weights. tie: cost of a predicted logit's squared distance from the global one.
-    prior: cost of the global logits' squared distance from where they start, in judged queries. made_up: worth of all
-    made-up queries together, in judged queries. risk: how much more a loss against BM25 alone counts than a gain
-    (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
+    """bandwidth, spread: of the kernel, in log-weights, for one mixture and for predicted ones: what is said of one
+    query rests on that query alone, and must hold for weights further around. tie: cost of a predicted logit's squared
+    distance from the global one. prior: cost of the global logits' squared distance from where they start, in judged
+    queries. made_up: worth of all made-up queries together, in judged queries. risk: how much more a loss against BM25
+    alone counts than a gain (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
 
-    bandwidth: float = 0.3
-    tie: float = 0.0003
+    bandwidth: float = 0.5
+    spread: float = 1.0
+    tie: float = 0.002
     prior: float = 0.2
     made_up: float = 2.0
     members: int = 3
@@ -150,14 +152,10 @@ def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options:
     if not counts.any():
         return start
     judged = max(1.0, float((counts[[not surfaces.examples[row].made_up for row in rows]]).sum()))
-    best, best_value = start, -np.inf
-    for shift in (0.0, -1.5, 1.5):
-        begin = start.copy()
-        begin[1:] += shift
-        found, value = _ascend(surfaces, rows, counts, begin, options, {}, None, options.prior / judged, start)
-        if value > best_value:
-            best, best_value = found["bias"], value
-    return best
+    starts = np.stack([start] * 3)
+    starts[1:, 1:] += [[-1.5], [1.5]]
+    found, values = _ascend(surfaces, rows, counts, starts, options, {}, None, options.prior / judged, start)
+    return np.asarray(found["bias"][int(values.argmax())])
 
 
 def fit_kind(
@@ -171,12 +169,13 @@ def fit_kind(
 ) -> dict[str, np.ndarray]:
     """Parameters of a gate or an attention with `options.members` members, around the global logits `bias`."""
     counts = _worth(surfaces, rows, options)
-    members = []
-    for member in range(options.members):
-        begin = _begin(kind, len(surfaces.signals), features.shape[1], seed * 100 + member)
-        found, _ = _ascend(surfaces, rows, counts, bias, options, begin, features, 0.0, bias, kind)
-        members.append({name: value for name, value in found.items() if name != "bias"})
-    return {name: np.stack([member[name] for member in members]) for name in members[0]}
+    begins = [
+        _begin(kind, len(surfaces.signals), features.shape[1], seed * 100 + member) for member in range(options.members)
+    ]
+    begin = {name: np.stack([member[name] for member in begins]) for name in begins[0]}
+    around = np.stack([bias] * options.members)
+    found, _ = _ascend(surfaces, rows, counts, around, options, begin, features, 0.0, bias, kind)
+    return {name: found[name] for name in begin}
 
 
 def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray:
@@ -225,28 +224,32 @@ def _ascend(
     prior: float,
     home: np.ndarray,
     kind: str = "global",
-) -> tuple[dict[str, np.ndarray], float]:
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Several members at once, each by itself: bias (members, signals), begin (members, ...) parameters of the kind.
+
+    Returns the parameters, with "bias" among them, and the (members,) heights that were reached.
+    """
     import torch
 
     torch.set_num_threads(1)  # tiny matrices: threads cost more than they give
     position = {int(row): at for at, row in enumerate(rows)}
     parts: list[tuple[Any, ...]] = []
-    for play, (members, points, heights) in surfaces.groups.items():
-        chosen = [at for at, row in enumerate(members) if int(row) in position]
+    for play, (examples, points, heights) in surfaces.groups.items():
+        chosen = [at for at, row in enumerate(examples) if int(row) in position]
         if chosen:
-            where = [position[int(members[at])] for at in chosen]
+            where = [position[int(examples[at])] for at in chosen]
             columns = [surfaces.signals.index(name) for name in play]
             parts.append(
                 (
                     torch.tensor(where),
                     columns,
                     torch.tensor(points),
-                    torch.tensor(_cautious(surfaces, members[chosen], play, heights[chosen], options.risk)),
+                    torch.tensor(_cautious(surfaces, examples[chosen], play, heights[chosen], options.risk)),
                     torch.tensor(worth[where]),
                 )
             )
     if not parts:
-        return {"bias": bias, **begin}, -np.inf
+        return {"bias": bias, **begin}, np.full(len(bias), -np.inf)
     total = sum(float(part[4].sum()) for part in parts)
     shares = torch.tensor(worth / worth.sum())
     start = torch.tensor(bias)
@@ -255,34 +258,37 @@ def _ascend(
         variables["bias"] = start.clone().requires_grad_(True)
     inputs = torch.tensor(features[rows]) if features is not None else None
     optimiser = torch.optim.Adam(list(variables.values()), lr=_RATE, weight_decay=0.0)
-    value = 0.0
+    objective = torch.zeros(len(bias), dtype=torch.float64)
+    width = options.bandwidth if features is None else options.spread
     for _ in range(_STEPS):
-        offset = torch.zeros(len(rows), len(bias), dtype=torch.float64)
+        offset = torch.zeros(len(bias), len(rows), bias.shape[1], dtype=torch.float64)
         if inputs is not None and kind == "gate":
-            offset = torch.tanh(inputs @ variables["w1"].T + variables["b1"]) @ variables["w2"].T
+            hidden = torch.tanh(inputs @ variables["w1"].mT + variables["b1"][:, None])
+            offset = hidden @ variables["w2"].mT
         elif inputs is not None:
-            offset = (inputs @ variables["query"].T) @ variables["keys"].T / variables["temperature"].clamp(min=0.1)
-        logits = variables.get("bias", start) + offset
-        gain = torch.zeros((), dtype=torch.float64)
+            temperature = variables["temperature"].clamp(min=0.1)[:, None, None]
+            offset = (inputs @ variables["query"].mT) @ variables["keys"].mT / temperature
+        logits = variables.get("bias", start)[:, None] + offset
+        gain = torch.zeros(len(bias), dtype=torch.float64)
         for where, columns, points, heights, counts in parts:
-            mine = logits[where][:, columns]
-            free = (mine[:, 1:] - mine[:, :1]).clamp(-_REACH, _REACH)
-            distance = ((free[:, None, :] - points[None]) ** 2).sum(-1)
-            kernel = torch.softmax(-distance / (2 * options.bandwidth**2), dim=1)
-            gain = gain + ((kernel * heights).sum(1) * counts).sum()
+            mine = logits[:, where][:, :, columns]
+            free = (mine[..., 1:] - mine[..., :1]).clamp(-_REACH, _REACH)
+            # Squared distances but for a part that is the same for all points, which softmax does not see.
+            nearness = 2 * free @ points.T - (points**2).sum(1)
+            kernel = torch.softmax(nearness / (2 * width**2), dim=-1)
+            gain = gain + ((kernel * heights).sum(-1) * counts).sum(-1)
         # Only differences of logits count, so distances are measured without the common part.
-        centred = offset - offset.mean(1, keepdim=True)
-        cost = options.tie * ((centred**2).sum(1) * shares).sum()
+        centred = offset - offset.mean(-1, keepdim=True)
+        cost = options.tie * ((centred**2).sum(-1) * shares).sum(-1)
         if features is None:
             moved = variables["bias"] - torch.tensor(home)
-            cost = cost + prior * ((moved - moved.mean()) ** 2).sum()
+            cost = cost + prior * ((moved - moved.mean(-1, keepdim=True)) ** 2).sum(-1)
         objective = gain / total - cost
-        value = float(objective.detach())
         optimiser.zero_grad()
-        (-objective).backward()  # type: ignore[no-untyped-call]
+        (-objective.sum()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     found = {name: variable.detach().numpy().copy() for name, variable in variables.items()}
     found.setdefault("bias", bias)
     if "temperature" in found:
         found["temperature"] = np.maximum(found["temperature"], 0.1)
-    return found, value
+    return found, objective.detach().numpy()

@@ -87,16 +87,28 @@ def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
     return Material(surfaces, shared.features(examples), shared, np.flatnonzero(~flags), np.flatnonzero(flags))
 
 
-def fit(kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0) -> WeightsModel:
-    """A model of a kind from these judged rows and all made-up ones (none judged: from the made-up ones alone)."""
-    home = fixed_bias(material.basis.signals)
-    # The made-up queries have one right answer each, and so favour words: they shape the gate, not the mixture.
-    bias = fit_global(material.surfaces, judged, home, options) if len(judged) else home
+def fit(
+    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0, bias: np.ndarray | None = None
+) -> WeightsModel:
+    """A model of a kind from these judged rows and all made-up ones (none judged: from the made-up ones alone).
+
+    bias: the global logits of these rows, where they are known already.
+    """
+    bias = mixture(material, judged, options) if bias is None else bias
     if kind == "global":
         return material.basis.model("global", bias)
     rows = np.concatenate([judged, material.made_up])
     parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
     return material.basis.model(kind, bias, parameters)
+
+
+def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndarray:
+    """(signals,) logits of the global solution of these judged rows.
+
+    The made-up queries have one right answer each, and so favour words: they shape the gate, not the mixture.
+    """
+    home = fixed_bias(material.basis.signals)
+    return fit_global(material.surfaces, judged, home, options) if len(judged) else home
 
 
 Mixtures = list[np.ndarray]
@@ -160,8 +172,9 @@ def cross_validate(
     place = {int(row): at for at, row in enumerate(material.judged)}
     found: dict[str, list[Mixtures]] = {kind: [[np.zeros(0)] * len(place) for _ in range(repeats)] for kind in kinds}
     for fold in folds_of(material.judged, folds, repeats, seed, limit):
+        bias = mixture(material, fold.rest, options)
         for kind in kinds:
-            model = fit(kind, material, fold.rest, options, seed + fold.turn)
+            model = fit(kind, material, fold.rest, options, seed + fold.turn, bias)
             for row, weights in zip(fold.held, mixtures(model, material, fold.held), strict=True):
                 found[kind][fold.turn][place[int(row)]] = weights
             progress()
@@ -252,8 +265,9 @@ def held_out_search(
     searchers: dict[tuple[str, str], Searcher] = {}
     spare: dict[str, Searcher] = {}
     for fold in folds_of(material.judged, folds, 1, seed):
+        bias = mixture(material, fold.rest, options)
         for kind in kinds:
-            model = replace(fit(kind, material, fold.rest, options, seed), version=f"{kind} of the other folds")
+            model = replace(fit(kind, material, fold.rest, options, seed, bias), version=f"{kind} of the other folds")
             searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, Pinned(model))
             spare[kind] = searcher  # for queries that nothing was found for, and so nothing learned from
             for row in fold.held:
