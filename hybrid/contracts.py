@@ -186,7 +186,7 @@ class Encoder(Protocol):
 @dataclass(frozen=True, slots=True)
 class SignalScore:
     """What one signal gave one hit. contribution = weight * scaled; raw is None where the product has nothing for
-    that signal (no vector), and then scaled is a typical product's where that was calibrated, else weight is 0."""
+    that signal (no vector), and then scaled is what products most like it in words have, or weight is 0."""
 
     raw: float | None
     scaled: float

@@ -26,33 +26,26 @@ class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
-    0 and to 1. absent: vector signal -> (base, slope) of the scaled score that stands in for a product without a
-    vector, base + slope x its scaled lexical score: what products that match the words as well usually have, neither
-    a punishment nor a gift. What is not named has the defaults, and without a stand-in a product is scored on the
-    signals that it has, with their weights raised to sum to 1.
+    0 and to 1. What is not named has the defaults.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    absent: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        span = {name: list(ends) for name, ends in self.span.items()}
-        absent = {name: list(line) for name, line in self.absent.items()}
-        return {"half": dict(self.half), "span": span, "absent": absent}
+        return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scaling:
         """Raises ValueError where a number makes no scale."""
         half = {str(name): float(value) for name, value in data.get("half", {}).items()}
         span = {str(name): (float(low), float(high)) for name, (low, high) in data.get("span", {}).items()}
-        absent = {str(name): (float(base), float(slope)) for name, (base, slope) in data.get("absent", {}).items()}
-        numbers = [*half.values(), *(end for pair in (*span.values(), *absent.values()) for end in pair)]
+        numbers = [*half.values(), *(end for pair in span.values() for end in pair)]
         if not all(map(math.isfinite, numbers)) or min(half.values(), default=1.0) <= 0:
             raise ValueError(f"no scaling: {data}")
         if any(low >= high for low, high in span.values()):
             raise ValueError(f"no scaling: {data}")
-        return cls(half, span, absent)
+        return cls(half, span)
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
@@ -64,11 +57,6 @@ class Scaling:
         low, high = self.span.get(signal, (0.0, 1.0))
         known = np.where(np.isnan(raw), low, np.clip(raw, low, high))
         return (known - low) / (high - low)
-
-    def stand_in(self, signal: str, lexical: np.ndarray) -> np.ndarray:
-        """Scaled scores, of the shape of `lexical`, for products without a vector, by their scaled lexical scores."""
-        base, slope = self.absent[signal]
-        return np.asarray(np.clip(base + slope * lexical, 0.0, 1.0))
 
     def one(self, signal: str, raw: float) -> float:
         """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
@@ -88,6 +76,8 @@ RRF_K = 60
 
 #: signal -> product id -> raw score; None where the product has nothing for that signal.
 RawScores = Mapping[str, Mapping[str, float | None]]
+#: signal -> product id -> what a product without a vector would score, see hybrid.standins.
+StandIns = Mapping[str, Mapping[str, float]]
 
 
 @dataclass
@@ -101,6 +91,7 @@ class Ranking:
     _raw: RawScores = field(default_factory=dict)
     _rrf: dict[str, dict[str, float]] | None = None
     _scaling: Scaling = PLAIN
+    _stand_ins: StandIns = field(default_factory=dict)
 
     def signals(self, product: str) -> dict[str, SignalScore]:
         """What each signal gave this product; the contributions sum to its score exactly."""
@@ -114,7 +105,7 @@ class Ranking:
                 )
                 for name, parts in self._rrf.items()
             }
-        return _parts(product, self._raw, self.weights, self._scaling) if self._raw else {}
+        return _parts(product, self._raw, self.weights, self._scaling, self._stand_ins) if self._raw else {}
 
     def tail_signals(self, raw: float, rank: int) -> dict[str, SignalScore]:
         """What the words give a product behind the candidates; rank is its place in the lexical list."""
@@ -167,33 +158,40 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def weighted(raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN) -> Ranking:
+def weighted(
+    raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN, stand_ins: StandIns | None = None
+) -> Ranking:
     """Rank every candidate by the weighted sum over the signals that it has.
 
-    A product without a vector has the stand-in of the scaling, or is scored on the signals that it has.
+    A product without a vector counts with its stand-in, or is scored on the signals that it has, with their weights
+    raised to sum to 1.
     """
+    stand_ins = stand_ins or {}
     in_force, notes = effective_weights(weights, raw, scaling)
     candidates = sorted({product for scores in raw.values() for product in scores})
-    scaled, counted = scaled_table(raw, candidates, scaling)
+    scaled, counted = scaled_table(raw, candidates, scaling, stand_ins)
     totals = combine(scaled, counted, np.array([in_force.get(name, 0.0) for name in raw]))
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(_ordered(scores), scores, in_force, notes, raw, None, scaling)
+    return Ranking(_ordered(scores), scores, in_force, notes, raw, None, scaling, stand_ins)
 
 
-def scaled_table(raw: RawScores, candidates: Sequence[str], scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
-    """(signals, candidates) scaled scores, and whether each counts: a product's own, or the stand-in for none."""
+def scaled_table(
+    raw: RawScores, candidates: Sequence[str], scaling: Scaling, stand_ins: StandIns
+) -> tuple[np.ndarray, np.ndarray]:
+    """(signals, candidates) scaled scores, and whether each counts: a product's own, or its stand-in."""
     scaled = np.zeros((len(raw), len(candidates)))
     counted = np.ones((len(raw), len(candidates)), dtype=bool)
-    words = [_number(raw.get("lexical", {}).get(product)) for product in candidates]
-    lexical = scaling.array("lexical", np.array(words, dtype=float))
     for row, (name, scores) in enumerate(raw.items()):
-        values = np.array([_number(scores.get(product)) for product in candidates], dtype=float)
+        others = stand_ins.get(name, {})
+        values = np.array(
+            [
+                _number(others.get(product) if (score := _finite(scores.get(product))) is None else score)
+                for product in candidates
+            ],
+            dtype=float,
+        )
         scaled[row] = scaling.array(name, values)
-        missing = np.isnan(values)
-        if name in scaling.absent:
-            scaled[row, missing] = scaling.stand_in(name, lexical[missing])
-        else:
-            counted[row, missing] = False
+        counted[row] = ~np.isnan(values)
     return scaled, counted
 
 
@@ -237,20 +235,22 @@ def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> R
     return Ranking(_ordered(totals), totals, weights, [], raw, parts)
 
 
-def _parts(product: str, raw: RawScores, weights: Mapping[str, float], scaling: Scaling) -> dict[str, SignalScore]:
-    values = {name: _finite(scores.get(product)) for name, scores in raw.items()}
+def _parts(
+    product: str, raw: RawScores, weights: Mapping[str, float], scaling: Scaling, stand_ins: StandIns
+) -> dict[str, SignalScore]:
+    own = {name: _finite(scores.get(product)) for name, scores in raw.items()}
+    counted = {name: stand_ins.get(name, {}).get(product) if value is None else value for name, value in own.items()}
     present = 0.0
-    for name, value in values.items():
-        present += weights.get(name, 0.0) if value is not None or name in scaling.absent else 0.0
-    lexical = scaling.array("lexical", np.array(_number(values.get("lexical"))))
+    for name, value in counted.items():
+        present += weights.get(name, 0.0) if value is not None else 0.0
     parts = {}
-    for name, value in values.items():
-        if value is None and name not in scaling.absent:
+    for name, value in counted.items():
+        if value is None:
             parts[name] = SignalScore(None, 0.0, 0.0, 0.0)
             continue
         weight = weights.get(name, 0.0) / present if present > 0 else 0.0
-        scaled = float(scaling.stand_in(name, lexical)) if value is None else scaling.one(name, value)
-        parts[name] = SignalScore(value, scaled, weight, weight * scaled)
+        scaled = scaling.one(name, value)
+        parts[name] = SignalScore(own[name], scaled, weight, weight * scaled)
     return parts
 
 

@@ -41,6 +41,7 @@ class RetrievedLike(Protocol):
 
     lists: dict[str, list[str]]
     raw: dict[str, dict[str, float | None]]
+    stand_ins: dict[str, dict[str, float]]
     matched: int
     total: int
     facets: dict[str, list[dict[str, Any]]]
@@ -60,6 +61,7 @@ class RetrievalLike(Protocol):
         filters: Mapping[str, Any],
         facets: Sequence[str],
         depth: int,
+        lookalikes: bool = True,
     ) -> RetrievedLike: ...
     def tail(
         self,
@@ -76,10 +78,11 @@ class RetrievalLike(Protocol):
 
 @dataclass(frozen=True)
 class Candidates:
-    """raw: signal -> product id -> raw score (None: nothing for that signal)."""
+    """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
 
     query: weights.Query
     raw: fusion.RawScores
+    stand_ins: fusion.StandIns
 
 
 class PublishedLike(Protocol):
@@ -184,7 +187,7 @@ class Searcher:
         if not terms and not vectors:
             return None
         retrieved = self._retrieve(profile, terms, vectors, request, (), [])
-        return Candidates(_query(request, terms, vectors), retrieved.raw)
+        return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
     def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
         """The weights that this one answer is made with, from here to its end."""
@@ -320,7 +323,11 @@ class Searcher:
         degraded: list[Degradation],
     ) -> RetrievedLike:
         def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> RetrievedLike:
-            return self._retrieval.retrieve(profile, words, with_vectors, request.filters, facets, self._depth)
+            # Reciprocal rank fusion knows lists alone: what is in none has no place in it.
+            lookalikes = request.system != "rrf"
+            return self._retrieval.retrieve(
+                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes
+            )
 
         try:
             retrieved = ask(terms, vectors)
@@ -345,7 +352,7 @@ class Searcher:
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
         given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
-        return fusion.weighted(raw, given, model.scaling)
+        return fusion.weighted(raw, given, model.scaling, retrieved.stand_ins)
 
     def _page(
         self,

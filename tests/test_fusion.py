@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid import fusion
+from hybrid.contracts import SignalScore
 
 NAN = float("nan")
 
@@ -107,28 +108,26 @@ SCORES = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.tuples(st
 @given(
     SCORES,
     st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
-    st.tuples(
-        st.floats(0.1, 50),
-        st.floats(-0.5, 0.4),
-        st.floats(0.5, 1),
-        st.sampled_from([None, (0.4, 0.0), (0.1, 0.5), (0.8, 0.9)]),
-    ),
+    st.tuples(st.floats(0.1, 50), st.floats(-0.5, 0.4), st.floats(0.5, 1)),
+    st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.floats(-1, 1), max_size=6),
 )
-def test_order_and_explanation_equal_brute_force(scores: dict, given_weights: tuple, numbers: tuple) -> None:
-    half, low, high, stand_in = numbers
-    scaling = fusion.Scaling({"lexical": half}, {"text": (low, high)}, {"image": stand_in} if stand_in else {})
+def test_order_and_explanation_equal_brute_force(
+    scores: dict, given_weights: tuple, numbers: tuple, others: dict
+) -> None:
+    half, low, high = numbers
+    scaling = fusion.Scaling({"lexical": half}, {"text": (low, high)})
     names = ("lexical", "text", "image")
     raw = {name: {id: values[place] for id, values in scores.items()} for place, name in enumerate(names)}
     before = repr(raw)
-    ranking = fusion.weighted(raw, fusion.normalised(dict(zip(names, given_weights, strict=True))), scaling)
+    given = fusion.normalised(dict(zip(names, given_weights, strict=True)))
+    ranking = fusion.weighted(raw, given, scaling, {"image": others})
     assert repr(raw) == before  # inputs are never changed
     reference = {}
     for id in scores:
         known = {name: raw[name][id] for name in names if raw[name][id] is not None and not math.isnan(raw[name][id])}
         have = {name: scaling.one(name, value) for name, value in known.items()}
-        if stand_in:
-            base, slope = stand_in
-            have.setdefault("image", min(1.0, base + slope * have.get("lexical", 0.0)))
+        if "image" not in have and id in others:
+            have["image"] = scaling.one("image", others[id])
         total = sum(ranking.weights[name] for name in have)
         reference[id] = (
             sum(ranking.weights[name] / total * scaled for name, scaled in have.items()) if total > 0 else 0.0
@@ -154,20 +153,21 @@ def test_a_calibrated_span(raw: float, scaled: float) -> None:
     assert fusion.Scaling.from_json(scaling.to_json()) == scaling
 
 
-def test_a_missing_vector_counts_as_what_matches_the_words_as_well() -> None:
-    scaling = fusion.Scaling({"lexical": 4.0}, {"text": (0.0, 1.0)}, {"text": (0.1, 0.6)})
-    raw = {"lexical": {"best": 12.0, "some": 4.0, "none": 0.0}, "text": {"best": None, "some": None, "none": 0.05}}
-    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}, scaling)
-    assert [ranking.signals(id)["text"].scaled for id in ("best", "some", "none")] == pytest.approx([0.55, 0.4, 0.05])
-    assert ranking.signals("best")["text"].raw is None
-    assert fusion.Scaling.from_json(scaling.to_json()) == scaling
+def test_a_stand_in_counts_where_there_is_no_vector() -> None:
+    raw = {"lexical": {"a": 12.0, "b": 4.0, "c": 0.0}, "text": {"a": None, "b": None, "c": 0.05}}
+    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}, stand_ins={"text": {"a": 0.3, "c": 0.9}})
+    part, weight = ranking.signals("a")["text"], ranking.weights["text"]
+    assert part == SignalScore(None, 0.3, pytest.approx(weight), pytest.approx(weight * 0.3))
+    assert ranking.signals("b")["text"] == SignalScore(None, 0.0, 0.0, 0.0)  # nothing is known: only its words count
+    assert ranking.scores["b"] == pytest.approx(4 / (4 + 4))
+    assert ranking.signals("c")["text"].scaled == pytest.approx(0.05)  # its own, whatever stands in
 
 
 @pytest.mark.parametrize(
     "data",
     [
         {"half": {"lexical": 0}},
-        {"absent": {"text": [NAN, 0.1]}},
+        {"span": {"text": [NAN, 0.1]}},
         {"span": {"text": [0.5, 0.5]}},
         {"half": {"lexical": NAN}},
     ],

@@ -267,19 +267,6 @@ def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
     assert not any(query.kind == "spoken" for query in make_up(sampled, profile, 60, 1))
 
 
-def test_a_stand_in_follows_the_words() -> None:
-    rng = np.random.default_rng(0)
-    examples = []
-    for n in range(25):
-        words = {f"d{at}": float(rng.uniform(0, 10)) for at in range(60)}
-        text = {id: 0.8 * score / (score + 3) + float(rng.normal(0, 0.02)) for id, score in words.items()}
-        examples.append(Example(f"q{n}", Query("q", "q"), {"lexical": words, "text": text}, {"d0": 3.0}))
-    scaling = calibrate(examples)
-    weak, strong = scaling.stand_in("text", scaling.array("lexical", np.array([0.5, 9.5])))
-    assert weak == pytest.approx(scaling.one("text", 0.8 * 0.5 / 3.5), abs=0.1)
-    assert strong == pytest.approx(scaling.one("text", 0.8 * 9.5 / 12.5), abs=0.1)
-
-
 # ---- versions on the real engine ---------------------------------------------------------------------
 
 ROWS = [

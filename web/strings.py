@@ -80,7 +80,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "why_weight": ("weight", "权重"),
     "why_scaled": ("match", "匹配度"),
     "why_total": ("Score", "总分"),
-    "why_stand_in": ("nothing to compare: a typical match", "缺少该信息，按一般匹配计"),
+    "why_stand_in": ("nothing to compare: as similar products", "缺少该信息，按相似商品计"),
     "why_missing": ("Nothing to compare here, so it was not counted", "此商品缺少该信息，未计入总分"),
     "score": ("score", "得分"),
     "unit_bm25": ("BM25", "BM25"),

@@ -174,15 +174,7 @@ def vector_search(
     cut), the words score: so one search tells both, with no second round trip. `k` is per shard, so a
     sharded index returns up to shards * depth; the caller cuts by true cosine.
     """
-    knn: dict[str, Any] = {
-        "field": f"hybrid.{signal}",
-        "query_vector": vector,
-        "k": depth,
-        "num_candidates": max(depth, 100),
-    }
-    if filters:
-        knn["filter"] = list(filters)
-    query: dict[str, Any] = {"filter": [{"knn": knn}]}
+    query: dict[str, Any] = {"filter": [{"knn": _knn(signal, vector, filters, depth)}]}
     if lexical:
         query["should"] = [dict(lexical)]
     return {
@@ -192,6 +184,89 @@ def vector_search(
         "docvalue_fields": [*_doc_values(codes), *facets],
         **_NO_STORED_FIELDS,
     }
+
+
+def nearest_search(
+    signal: str,
+    vector: Sequence[float],
+    filters: Sequence[dict[str, Any]],
+    depth: int,
+    shards: int,
+    facets: Sequence[str],
+) -> dict[str, Any]:
+    """The nearest products by one vector signal that is searched alone, each with its true cosine in `_score`.
+
+    No codes are read: for 200 products that takes longer than finding them. Rescoring by the vectors themselves, in
+    place of the int8 ones that the graph is walked by, makes the cosine as exact as a code's.
+    """
+    knn = {**_knn(signal, vector, filters, depth), "rescore_vector": {"oversample": 1.0}}
+    return {
+        "query": {"knn": knn},
+        "size": depth * shards,
+        "track_total_hits": False,
+        "docvalue_fields": [*_doc_values(()), *facets],
+        **_NO_STORED_FIELDS,
+    }
+
+
+def cosine(score: float) -> float:
+    """The cosine behind the `_score` of a knn query on a field of cosine similarity."""
+    return 2 * score - 1
+
+
+def words_search(ids: Sequence[str]) -> dict[str, Any]:
+    """The analysed words of these products."""
+    return {"query": {"ids": {"values": list(ids)}}, "size": len(ids), "_source": ["hybrid.terms"]}
+
+
+def lookalike_search(
+    signal: str,
+    ids: Sequence[str],
+    words: Sequence[str],
+    lexical: Mapping[str, Any] | None,
+    filters: Sequence[dict[str, Any]],
+    codes: Sequence[str],
+    depth: int,
+    facets: Sequence[str],
+) -> dict[str, Any]:
+    """Products without a vector of this signal: those of `ids`, and others by these words; with their own words.
+
+    The score of the shopper's words is told by the named query "lexical" (`include_named_queries_score`).
+    """
+    likeness = {
+        "multi_match": {
+            "query": " ".join(words),
+            "type": "most_fields",
+            "fields": [f"hybrid.terms.{field}" for field in LEXICAL_FIELDS],
+        }
+    }
+    should: list[dict[str, Any]] = [
+        likeness,
+        {"constant_score": {"filter": {"ids": {"values": list(ids)}}, "boost": 1e6}},
+    ]
+    if lexical:
+        ((kind, clause),) = lexical.items()
+        should.append({kind: {**clause, "_name": "lexical"}})
+    return {
+        "query": {
+            "bool": {
+                "should": should,
+                "minimum_should_match": 1,
+                "filter": list(filters),
+                "must_not": [{"exists": {"field": f"hybrid.{signal}"}}],
+            }
+        },
+        "size": len(ids) + depth,
+        "track_total_hits": False,
+        "docvalue_fields": [*_doc_values(codes), *facets],
+        "_source": ["hybrid.terms"],
+    }
+
+
+def lacking_search(signal: str) -> dict[str, Any]:
+    """How many products have no vector of this signal."""
+    query = {"bool": {"must_not": [{"exists": {"field": f"hybrid.{signal}"}}]}}
+    return {"query": query, "size": 0, "track_total_hits": True}
 
 
 def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,6 +361,16 @@ def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
     """(len(codes), dims) float32 from base64 float16."""
     raw = base64.b64decode("".join(codes)) if dims * 2 % 3 == 0 else b"".join(map(base64.b64decode, codes))
     return np.frombuffer(raw, dtype="<f2").reshape(len(codes), dims).astype(np.float32)
+
+
+def _knn(signal: str, vector: Sequence[float], filters: Sequence[dict[str, Any]], depth: int) -> dict[str, Any]:
+    return {
+        "field": f"hybrid.{signal}",
+        "query_vector": vector,
+        "k": depth,
+        "num_candidates": max(depth, 100),
+        **({"filter": list(filters)} if filters else {}),
+    }
 
 
 def _doc_values(signals: Sequence[str]) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from elasticsearch import BadRequestError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies
+from hybrid.elastic import bodies, products
 from hybrid.elastic.client import translated
 from hybrid.errors import IndexConflictError, IndexMissingError, UsageError
 from hybrid.template import Template, text_fields
@@ -122,6 +125,40 @@ def _create(client: Elasticsearch, name: str, body: dict[str, Any]) -> None:
         raise
 
 
+def copy_without(
+    client: Elasticsearch, profile: IndexProfile, name: str, lost: Callable[[str, str], bool], base64_vectors: bool
+) -> None:
+    """A hidden copy of an index, without the vectors that are `lost` by product id and signal.
+
+    Raises:
+        ClusterError: it cannot be made; what was made of it is left.
+    """
+    with translated(profile.index):
+        (described,) = client.indices.get(index=profile.index, flat_settings=True).body.values()
+    settings = {
+        key: value
+        for key, value in described["settings"].items()
+        if key.startswith(("index.similarity", "index.analysis")) or key == "index.number_of_shards"
+    }
+    settings["index.hidden"] = True  # of no concern to anybody who lists indices
+    with translated(name):
+        client.indices.create(index=name, settings=settings, mappings=described["mappings"])
+    rows = products.iterate_whole(client, profile.index, list(profile.signals))
+    while batch := list(itertools.islice(rows, 500)):
+        documents = []
+        for id, source, vectors in batch:
+            layer = source.get("hybrid", {})
+            for signal, vector in vectors.items():
+                if lost(id, signal):
+                    layer.get("codes", {}).pop(signal, None)
+                    layer.get("meta", {}).pop(signal, None)
+                else:
+                    layer[signal] = bodies.encode_vector(np.asarray(vector), base64_vectors)
+            documents.append((id, source))
+        products.index_documents(client, name, documents)
+    refresh(client, name)
+
+
 def list_indices(client: Elasticsearch) -> list[str]:
     """Names of the product indices that the layer made, in order."""
     with translated():
@@ -133,6 +170,12 @@ def list_indices(client: Elasticsearch) -> list[str]:
         if "mappings" in described:
             names.update(described.get("aliases") or {concrete: {}})
     return sorted(names)
+
+
+def delete(client: Elasticsearch, index: str) -> None:
+    """Delete an index, if it is there."""
+    with translated(index):
+        client.indices.delete(index=index, ignore_unavailable=True)
 
 
 def refresh(client: Elasticsearch, index: str) -> None:

@@ -119,15 +119,38 @@ def iterate_terms(client: Elasticsearch, index: str) -> Iterator[dict[str, str]]
 
 
 def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
-    """(id, the shop's own document) of random products, the same for the same seed and index."""
-    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+    """(id, the shop's own document) of random products, the same for the same seed, index name and products."""
+    # By id: the order of writing differs from run to run where several workers wrote.
+    random = {"seed": seed, "field": "hybrid.id"}
+    query = {"function_score": {"query": {"match_all": {}}, "random_score": random}}
     with translated(index):
         answer = client.search(index=index, query=query, size=min(count, 10_000), source_excludes=["hybrid"])
     return [(hit["_id"], hit["_source"]) for hit in answer["hits"]["hits"]]
 
 
+def iterate_whole(
+    client: Elasticsearch, index: str, signals: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any], dict[str, list[float]]]]:
+    """(id, document without its vectors, signal -> vector) of every product."""
+    fields = [{"field": f"hybrid.{name}"} for name in signals]
+    for hit in _iterate(client, index, {"match_all": {}}, True, 500, fields):
+        found = hit.get("fields", {})
+        for name in signals:
+            hit["_source"].get("hybrid", {}).pop(name, None)
+        yield (
+            hit["_id"],
+            hit["_source"],
+            {name: found[f"hybrid.{name}"] for name in signals if f"hybrid.{name}" in found},
+        )
+
+
 def _iterate(
-    client: Elasticsearch, index: str, query: dict[str, Any], source: bool | list[str], page: int
+    client: Elasticsearch,
+    index: str,
+    query: dict[str, Any],
+    source: bool | list[str],
+    page: int,
+    fields: Sequence[Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     with translated(index):
         pit = client.open_point_in_time(index=index, keep_alive="2m")["id"]
@@ -140,6 +163,7 @@ def _iterate(
                     query=query,
                     size=page,
                     source=source if isinstance(source, bool) else {"includes": source},
+                    fields=fields,
                     track_total_hits=False,
                     sort=["_shard_doc"],
                     **position,

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from elasticsearch import Elasticsearch
 
+from hybrid import standins
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies, indices
+from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
 from hybrid.errors import ClusterError
 
@@ -26,12 +28,14 @@ class Retrieved:
 
     lists: signal -> product ids, best first, at most `depth`.
     raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
+    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.standins).
     matched: products that match the words; total: that many plus the candidates that only vectors found.
     failed: part -> reason, for the parts that the cluster could not answer.
     """
 
     lists: dict[str, list[str]] = field(default_factory=dict)
     raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
     matched: int = 0
     total: int = 0
     facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -44,6 +48,7 @@ class Retrieval:
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
         self._profiles: dict[str, tuple[float, IndexProfile]] = {}
+        self._coverage = likes.Coverage()
         self._lock = threading.Lock()
 
     def profile(self, index: str) -> IndexProfile:
@@ -68,8 +73,11 @@ class Retrieval:
         filters: Mapping[str, Any],
         facets: Sequence[str],
         depth: int,
+        lookalikes: bool = True,
     ) -> Retrieved:
         """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
+
+        lookalikes: where products lack a vector, also find those that only it would find, and stand-ins for it.
 
         A facet that is filtered on still counts its other values, so that another one can be chosen beside: its
         counts are those of the same search without that filter.
@@ -80,17 +88,19 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [(plain, self._searches(profile, terms, vectors, filters, plain, depth))]
+        groups = [(plain, filters)]
         for facet in filtered:
-            others = {field: wanted for field, wanted in filters.items() if field != facet}
-            groups.append(([facet], self._searches(profile, terms, vectors, others, [facet], depth)))
-        searches = [search for _, group in groups for search in group]
+            groups.append(([facet], {field: wanted for field, wanted in filters.items() if field != facet}))
+        asked = [self._searches(profile, terms, vectors, wanted, shown, depth) for shown, wanted in groups]
+        searches = [search for group in asked for search in group]
         answers = self._msearch(profile.index, searches, terms)
         if not all(_identify(answer) for answer in answers):
             answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
         retrieved, *counted = [
-            self._read(profile, terms, vectors, group_facets, depth, [(name, answers.pop(0)) for name, _ in group])
-            for group_facets, group in groups
+            self._read(
+                profile, terms, vectors, wanted, shown, depth, [(name, answers.pop(0)) for name, _ in group], lookalikes
+            )
+            for (shown, wanted), group in zip(groups, asked, strict=True)
         ]
         for facet, group in zip(filtered, counted, strict=True):
             retrieved.facets[facet] = group.facets[facet]
@@ -110,14 +120,17 @@ class Retrieval:
         aggs = bodies.facet_aggs(facets, profile.fields)
         codes = list(vectors)
         query = bodies.lexical_query(terms or "", profile.lexical_fields)
+        if terms is None and len(vectors) == 1:
+            ((name, vector),) = vectors.items()
+            shown = _with_format(facets, profile)
+            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, shown))]
         searches = []
         if terms is not None:
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in vectors.items():
-            as_list = vector.astype(np.float32).tolist()
             shown = _with_format(facets, profile)
             words = query if terms else None
-            body = bodies.vector_search(name, as_list, words, clauses, codes, depth, profile.shards, shown)
+            body = bodies.vector_search(name, _listed(vector), words, clauses, codes, depth, profile.shards, shown)
             searches.append((name, body))
         return searches
 
@@ -126,9 +139,11 @@ class Retrieval:
         profile: IndexProfile,
         terms: str | None,
         vectors: Mapping[str, np.ndarray],
+        filters: Mapping[str, Any],
         facets: Sequence[str],
         depth: int,
         answers: Sequence[tuple[str, dict[str, Any]]],
+        lookalikes: bool,
     ) -> Retrieved:
         retrieved = Retrieved()
         hits: dict[str, dict[str, Any]] = {}
@@ -142,18 +157,22 @@ class Retrieval:
         if len(retrieved.failed) == len(answers):
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {retrieved.failed}")
         self._score(retrieved, hits, profile, terms, vectors, depth)
+        if lookalikes:
+            self._stand_in(retrieved, hits, profile, terms, vectors, filters, facets, depth)
         lexical = answers[0][1] if terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, profile, facets, lexical)
         return retrieved
 
     def _msearch(
-        self, index: str, searches: Sequence[tuple[str, dict[str, Any]]], terms: str | None
+        self, index: str, searches: Sequence[tuple[str, dict[str, Any]]], terms: str | None, named: bool = False
     ) -> list[dict[str, Any]]:
         # The same copy of every shard for the same words, so that pages of one search agree.
         preference = hashlib.blake2b((terms or "").encode(), digest_size=6).hexdigest()
         operations = [part for _, body in searches for part in ({"index": index, "preference": preference}, body)]
         with translated(index):
-            return list(self._client.msearch(searches=operations)["responses"])
+            # Named scores cost a search of their own for each hit, so they are asked for where they are read.
+            answer = self._client.msearch(searches=operations, include_named_queries_score=named or None)
+        return list(answer["responses"])
 
     def _score(
         self,
@@ -169,14 +188,10 @@ class Retrieval:
         for name, vector in vectors.items():
             if name in retrieved.failed:
                 continue
-            path = f"hybrid.codes.{name}"
-            with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
-            scores: dict[str, float | None] = dict.fromkeys(hits)
-            if with_code:
-                matrix = bodies.decode_codes(
-                    [hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims
-                )
-                scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
+            if terms is None and len(vectors) == 1:
+                scores: dict[str, float | None] = {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
+            else:
+                scores = _cosines(hits, profile, name, vector)
             retrieved.raw[name] = scores
             ranked = sorted(
                 (id for id in retrieved.lists[name] if scores[id] is not None),
@@ -191,6 +206,58 @@ class Retrieval:
             raw = retrieved.raw["lexical"]
             retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
 
+    def _stand_in(
+        self,
+        retrieved: Retrieved,
+        hits: dict[str, dict[str, Any]],
+        profile: IndexProfile,
+        terms: str | None,
+        vectors: Mapping[str, np.ndarray],
+        filters: Mapping[str, Any],
+        facets: Sequence[str],
+        depth: int,
+    ) -> None:
+        """Add products that no vector can find, and the scores that stand in for missing ones."""
+        signals = [name for name in vectors if name in retrieved.raw]
+        if not signals:
+            return
+
+        def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+            return self._msearch(profile.index, [("", body) for body in searches], terms, named=True)
+
+        try:
+            found = likes.find(
+                profile,
+                retrieved.raw,
+                signals,
+                bodies.lexical_query(terms, profile.lexical_fields) if terms else None,
+                bodies.filters_body(filters, profile.fields),
+                _with_format(facets, profile),
+                depth,
+                self._coverage,
+                ask,
+            )
+        except ClusterError as error:
+            retrieved.failed["stand-ins"] = str(error)
+            return
+        hits.update(found.hits)
+        if "lexical" in retrieved.raw:
+            retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
+        for name in signals:
+            scores = retrieved.raw[name]
+            scores.update(_cosines(found.hits, profile, name, vectors[name]))
+            missing = [id for id, score in scores.items() if score is None]
+            estimates = standins.estimate(scores, found.donors.get(name, ()), found.words, missing)
+            if estimates:
+                retrieved.stand_ins[name] = estimates
+        # What nothing can be said of is no candidate.
+        for id in found.hits:
+            if not any(
+                retrieved.raw[name][id] is not None or id in retrieved.stand_ins.get(name, ()) for name in signals
+            ):
+                for scores in retrieved.raw.values():
+                    scores.pop(id, None)
+
     def _count(
         self,
         retrieved: Retrieved,
@@ -199,7 +266,7 @@ class Retrieval:
         facets: Sequence[str],
         lexical: dict[str, Any] | None,
     ) -> None:
-        candidates = {id for ranked in retrieved.lists.values() for id in ranked}
+        candidates = {id for scores in retrieved.raw.values() for id in scores}
         if lexical is None:
             others = candidates
         else:
@@ -244,6 +311,23 @@ class Retrieval:
             answer = self._client.search(index=index, **bodies.suggest_body(prefix, size))
         options = answer["suggest"]["titles"][0]["options"]
         return [{"text": option["text"], "id": option["_id"]} for option in options]
+
+
+def _listed(vector: np.ndarray) -> list[float]:
+    return list(vector.astype(np.float32).tolist())
+
+
+def _cosines(
+    hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
+) -> dict[str, float | None]:
+    """id -> cosine by the code of each hit; None where it has none."""
+    path = f"hybrid.codes.{name}"
+    with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
+    scores: dict[str, float | None] = dict.fromkeys(hits)
+    if with_code:
+        matrix = bodies.decode_codes([hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims)
+        scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
+    return scores
 
 
 def _identify(answer: dict[str, Any]) -> bool:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hybrid import fusion
 from hybrid.contracts import SearchRequest
-from hybrid.fusion import RawScores, Scaling
+from hybrid.fusion import RawScores, Scaling, StandIns
 from hybrid.search import Candidates, Searcher
 from hybrid.weights import Query
 
 CUT = 10
-_MOST_PAIRS = 4_000
 _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 
 
 @dataclass(frozen=True)
 class Example:
-    """One query: what it looks like, its candidates' raw scores by signal, and product id -> rating.
+    """One query: what it looks like, its candidates' raw scores and stand-ins by signal, and product id -> rating.
 
     made_up: the kind of made-up query, "" for a judged one.
     """
@@ -30,6 +29,7 @@ class Example:
     raw: RawScores
     ratings: Mapping[str, float]
     made_up: str = ""
+    stand_ins: StandIns = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Table:
     def __init__(self, example: Example, scaling: Scaling) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
-        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling)
+        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
         heard = fusion.voices(example.raw, scaling)
         self._voice = np.array([heard[name][0] for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
@@ -73,7 +73,7 @@ def gather(
         if any(rating >= 1 for rating in ratings.values()):
             candidates: Candidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up))
+                examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up, candidates.stand_ins))
         on_query()
     return examples
 
@@ -83,8 +83,7 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
 
     The BM25 score that scales to one half is 0.3 of the median best score: past it more words matched add little, and
     the vectors order what matched alike (0.2 to 0.5 do equally well on chorus). Cosines count from the first decile
-    of the candidates' to the 95th percentile of the best. A product without a vector has what candidates that match
-    the words as well usually have.
+    of the candidates' to the 95th percentile of the best.
     """
     half: dict[str, float] = {}
     span: dict[str, tuple[float, float]] = {}
@@ -103,33 +102,4 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
         else:
             low = round(max(0.0, float(np.quantile(np.concatenate(columns), 0.1))), 3)
             span[signal] = low, round(max(low + 0.1, float(np.quantile(best, 0.95))), 3)
-    plain = Scaling(half, span)
-    absent = {signal: line for signal in span if (line := _by_words(signal, examples, plain)) is not None}
-    return Scaling(half, span, absent)
-
-
-def _by_words(signal: str, examples: Sequence[Example], scaling: Scaling) -> tuple[float, float] | None:
-    """(base, slope) of a vector signal's usual scaled score, by the scaled lexical score of the same candidate.
-
-    Quantile regression (Koenker and Bassett, Econometrica 1978), every query of equal weight. The quantile is a
-    little under the median: at 0.5 a product without a vector takes places from such as have a good one, at 0.3
-    it loses them where few products are right.
-    """
-    from sklearn.linear_model import QuantileRegressor
-
-    columns = []
-    for example in examples:
-        words = example.raw.get("lexical", {})
-        pairs = [(words.get(id), score) for id, score in example.raw.get(signal, {}).items() if score is not None]
-        if words and pairs:
-            lexical = scaling.array("lexical", np.array([np.nan if word is None else word for word, _ in pairs]))
-            found = scaling.array(signal, np.array([score for _, score in pairs]))
-            columns.append(np.stack([lexical, found, np.full(len(pairs), 1 / len(pairs))]))
-    if len(columns) < 20:
-        return None
-    rows = np.concatenate(columns, axis=1)
-    # A linear programme over every candidate of every query takes minutes.
-    kept = np.random.default_rng(0).permutation(rows.shape[1])[:_MOST_PAIRS]
-    lexical, found, worth = rows[:, kept]
-    line = QuantileRegressor(quantile=0.4, alpha=0.0).fit(lexical[:, None], found, sample_weight=worth)
-    return round(float(line.intercept_), 3), round(float(line.coef_[0]), 3)
+    return Scaling(half, span)

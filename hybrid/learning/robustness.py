@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.elastic import products
+from hybrid.elastic import indices, products
 from hybrid.features import Vocabulary
 from hybrid.judgments import Judgments
 from hybrid.learning import validation
@@ -32,9 +33,9 @@ def measure(
 ) -> dict[str, Any]:
     """Held-out nDCG@10 with all, 40, 20 and no judgments; with vectors shuffled among products, and 30 % removed.
 
-    Broken vectors are broken in the candidates' scores. shuffled: trained and searched with them, as an index whose
-    vectors are wrong would be, over the queries that have words. removed: trained before they were lost, searched
-    after.
+    shuffled: the candidates' scores are, in training and in searching, as in an index whose vectors are wrong; over
+    the queries that have words. removed: trained before they were lost, searched after, in a copy of the index that
+    is deleted again.
     """
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
     examples = validation.collect(services, index, judgments, made_up, seed, progress)
@@ -66,11 +67,13 @@ def measure(
         plain = validation.alone("lexical", material, material.judged)[worded].mean()
         result["shuffled"] = round(float(np.mean(broken)), 4)
         result["shuffled_of_bm25"] = round(float(np.mean(broken) / plain), 4)
+    poorer = {example.name: example for example in _without(services, index, judgments, 0.3, seed, progress)}
     losses = []
-    for mixed in full:
-        for row, weights in zip(material.judged, mixed, strict=True):
-            table = Table(_removed(examples[row], 0.3, rng), material.basis.scaling)
-            losses.append(table.ndcg(weights[None].copy())[0])
+    for turn in full:
+        for row, weights in zip(material.judged, turn, strict=True):
+            example = poorer.get(material.surfaces.examples[row].name)
+            # Not there: without its vectors nothing at all was found.
+            losses.append(Table(example, material.basis.scaling).ndcg(weights[None].copy())[0] if example else 0.0)
     result["removed_30_percent"] = round(float(np.mean(losses)), 4)
     result["removed_of_full"] = round(float(np.mean(losses)) / result["full"], 4)
     return result
@@ -85,10 +88,21 @@ def _shuffled(example: Example, rng: np.random.Generator) -> Example:
     return replace(example, raw=raw)
 
 
-def _removed(example: Example, share: float, rng: np.random.Generator) -> Example:
-    raw = {name: dict(scores) for name, scores in example.raw.items()}
-    for name in _VECTORS:
-        for id in raw.get(name, {}):
-            if rng.random() < share:
-                raw[name][id] = None
-    return replace(example, raw=raw)
+def _without(
+    services: Services,
+    index: str,
+    judgments: Judgments,
+    share: float,
+    seed: int,
+    progress: validation.Progress,
+) -> list[Example]:
+    """The judged queries asked of a copy of the index that lost this share of its vectors, each by chance."""
+    rng = np.random.default_rng(seed)
+    poorer = f"hybrid-bench-{uuid.uuid4().hex[:12]}"
+    profile = services.retrieval.profile(index)
+    base64_vectors = services.capabilities.base64_vectors
+    try:
+        indices.copy_without(services.client, profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
+        return validation.collect(services, poorer, judgments, 0, seed, progress)
+    finally:
+        indices.delete(services.client, poorer)

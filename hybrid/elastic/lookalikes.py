@@ -1,0 +1,111 @@
+"""Products without a vector: found, and given the scores of products most like them in words (hybrid.standins).
+
+Two more round trips, and only where products lack a vector of a signal that is searched.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid import standins
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import bodies
+from hybrid.elastic.client import error_reason
+from hybrid.errors import ClusterError
+
+#: A search is not made longer for a smaller share of the catalogue than this; candidates get their stand-ins always.
+_FEW = 0.005
+_TTL_S = 10.0
+
+#: Bodies in, answers out, in one `_msearch` with the scores of named queries.
+Ask = Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]]
+Scores = Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass
+class Lookalikes:
+    """hits: of products that were no candidates, by id, with `_score` the score of the shopper's words.
+    words: id -> analysed words, of the products whose scores stand in and of those without a vector."""
+
+    hits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    words: dict[str, frozenset[str]] = field(default_factory=dict)
+    donors: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Coverage:
+    """The share of products that lack a vector, by signal, at most ten seconds old. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, tuple[float, dict[str, float]]] = {}
+        self._lock = threading.Lock()
+
+    def lacking(self, profile: IndexProfile, ask: Ask) -> dict[str, float]:
+        with self._lock:
+            kept = self._shares.get(profile.index)
+        if kept and time.monotonic() - kept[0] < _TTL_S:
+            return kept[1]
+        everything = {"query": {"match_all": {}}, "size": 0, "track_total_hits": True}
+        answers = [_checked(answer) for answer in ask([everything, *map(bodies.lacking_search, profile.signals)])]
+        total, *without = (int(answer["hits"]["total"]["value"]) for answer in answers)
+        shares = {name: count / max(1, total) for name, count in zip(profile.signals, without, strict=True)}
+        with self._lock:
+            self._shares[profile.index] = time.monotonic(), shares
+        return shares
+
+
+def find(
+    profile: IndexProfile,
+    raw: Scores,
+    signals: Sequence[str],
+    words: Mapping[str, Any] | None,
+    clauses: Sequence[dict[str, Any]],
+    facets: Sequence[str],
+    depth: int,
+    coverage: Coverage,
+    ask: Ask,
+) -> Lookalikes:
+    """raw: the candidates' scores; words: the lexical query, or None where words take no part.
+
+    Raises:
+        ClusterError: the cluster could not answer.
+    """
+    missing = {name: [id for id, score in raw[name].items() if score is None] for name in signals}
+    shares = coverage.lacking(profile, ask)
+    wanted = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
+    found = Lookalikes(donors={name: donors for name in wanted if (donors := standins.donors(raw[name]))})
+    if not found.donors:
+        return found
+    everyone = sorted({id for donors in found.donors.values() for id in donors})
+    for hit in _checked(ask([bodies.words_search(everyone)])[0])["hits"]["hits"]:
+        found.words[hit["_id"]] = _words(hit)
+    searches = [
+        bodies.lookalike_search(
+            name, missing[name], standins.telling_words(donors, found.words), words, clauses, signals,
+            depth if shares.get(name, 0.0) > _FEW else 0, facets,
+        )
+        for name, donors in found.donors.items()
+    ]  # fmt: skip
+    for answer in ask(searches):
+        for hit in _checked(answer)["hits"]["hits"]:
+            found.words.setdefault(hit["_id"], _words(hit))
+            if not any(hit["_id"] in scores for scores in raw.values()):
+                hit["_score"] = (hit.get("matched_queries") or {}).get("lexical", 0.0)
+                found.hits.setdefault(hit["_id"], hit)
+    return found
+
+
+def _words(hit: Mapping[str, Any]) -> frozenset[str]:
+    """What names the product; a description only where there is nothing else, for most of its words are chance."""
+    terms = hit.get("_source", {}).get("hybrid", {}).get("terms", {})
+    naming = {word for name in ("title", "brand", "category", "attributes") for word in terms.get(name, "").split()}
+    return frozenset(naming or terms.get("description", "").split())
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise ClusterError(f"Elasticsearch could not look for products without a vector: {error_reason(answer)[1]}")
+    return answer
