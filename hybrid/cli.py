@@ -252,12 +252,12 @@ def worker(
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that encode.")] = 1,
 ) -> None:
     """Run a Celery worker until stopped. Example: hybrid worker --processes 2"""
-    from hybrid import jobs
+    from hybrid import pool
 
     services = _services()
-    environment = jobs.worker_environment(services.settings, processes)
+    environment = pool.worker_environment(services.settings, processes)
     environment |= {"HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
-    command = jobs.worker_command(processes)
+    command = pool.worker_command(processes)
     os.execve(command[0], command, environment)
 
 
