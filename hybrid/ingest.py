@@ -24,6 +24,8 @@ from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import MediaError
+from hybrid.inputs import Inputs
+from hybrid.marking import Marker
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Ingester:
         self._capabilities = capabilities
         self._get_encoder = get_encoder
         self._dead_letters = dead_letters
-        self._media_root = media_root
+        self._inputs = Inputs(get_encoder, media_root)
+        self._marker = Marker(client, capabilities, self._inputs)
 
     # -- load ------------------------------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ class Ingester:
         states = products.states(self._client, profile.index, [row.id for row in batch], signals)
         changed: list[tuple[Product, str]] = []
         for row in batch:
-            digest = documents.source_hash(row.source, profile)
+            digest = documents.fingerprint(row.source, profile)
             state = states.get(row.id)
             if state is not None and self._is_current(state, digest, row.source, profile):
                 loaded.unchanged += 1
@@ -106,9 +109,9 @@ class Ingester:
         if meta.get("source") != digest or meta.get("pending") or meta.get("failed"):
             return False
         return all(
-            name in state.present and meta.get(name, {}).get("encoder") == signal.version
+            name in state.present and (meta.get(name) or {}).get("encoder") == signal.version
             for name, signal in profile.signals.items()
-            if self._wants(name, source, profile)
+            if self._inputs.wants(name, source, profile)
         )
 
     def _layer_fields(
@@ -127,43 +130,18 @@ class Ingester:
             "source": digest, "analysis": profile.analysis, "pending": [], "failed": [], "at": now()
         }  # fmt: skip
         for name in profile.signals:
-            if not self._wants(name, row.source, profile):
+            if not self._inputs.wants(name, row.source, profile):
                 continue
             if name in carried and name in meta:
                 vector, layer["codes"][name] = carried[name]
                 layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
                 new_meta[name] = dict(meta[name])
-            if name not in new_meta or self._input_hash(name, row.source, profile) != new_meta[name]["hash"]:
+            if name not in new_meta or self._inputs.digest(name, row.source, profile) != new_meta[name]["hash"]:
                 new_meta["pending"].append(name)
                 if name in meta.get("failed", ()):
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
         return layer
-
-    def _wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
-        """Whether the product has anything for this signal to encode."""
-        if name == "image":
-            return documents.image_value(source, profile.fields) is not None
-        encoder = self._get_encoder(profile.signals[name].encoder)
-        return bool(documents.text_input(source, profile.fields, encoder))
-
-    def _input_hash(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> str | None:
-        """The content hash of a signal's input; None where it cannot be read."""
-        signal = profile.signals[name]
-        if name == "image":
-            try:
-                data = self._image_path(source, profile).read_bytes()
-            except (MediaError, OSError):
-                return None
-            return documents.content_hash(signal.version, data)
-        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
-        return documents.content_hash(signal.version, text.encode())
-
-    def _image_path(self, source: Mapping[str, Any], profile: IndexProfile) -> Path:
-        from hybrid.media import resolve_image
-
-        root = self._media_root or (Path(profile.media_root) if profile.media_root else None)
-        return resolve_image(documents.image_value(source, profile.fields) or "", root)
 
     # -- enrich ----------------------------------------------------------------------------------------------
 
@@ -184,21 +162,27 @@ class Ingester:
         return enriched
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
-        stored = [
-            product
-            for product in products.read(self._client, profile.index, ids).values()
-            if product.meta.get("pending")
-        ]
+        found = products.read(self._client, profile.index, ids).values()
+        waiting = [product for product in found if product.meta.get("pending")]
+        # Changed by the shop since it was marked: its words, and what it waits for, are those of an older text.
+        stale = {
+            product.id: product
+            for product in waiting
+            if profile.attached and product.meta.get("source") != documents.fingerprint(product.source, profile)
+        }
+        if stale:
+            self._marker.mark(profile, list(stale.values()))
+        stored = [product for product in waiting if product.id not in stale]
         if not stored:
-            return []
+            return list(stale)
         partials: dict[str, dict[str, Any]] = {
             product.id: {"codes": {}, "meta": {"pending": [], "failed": [], "at": now()}} for product in stored
         }
         letters: list[DeadLetter] = []
         made: Counter[str] = Counter()
         for name in profile.signals:
-            waiting = [product for product in stored if name in product.meta["pending"]]
-            made[name] += self._encode(profile, name, waiting, partials, letters)
+            chosen = [product for product in stored if name in product.meta["pending"]]
+            made[name] += self._encode(profile, name, chosen, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -223,7 +207,7 @@ class Ingester:
         share = len(report.ok) / len(partials)
         for name, count in made.items():
             enriched.encoded[name] += round(count * share)
-        return again
+        return [*again, *stale]
 
     def _encode(
         self,
@@ -239,11 +223,11 @@ class Ingester:
         todo: list[tuple[products.StoredProduct, Any, str]] = []
         for product in waiting:
             try:
-                content, digest = self._input(name, product.source, profile, encoder)
+                content, digest = self._inputs.read(name, product.source, profile, encoder)
             except MediaError as error:
                 letters.append(DeadLetter(product.id, name, error.reason, str(error)))
                 continue
-            if product.meta.get(name, {}).get("hash") != digest:
+            if (product.meta.get(name) or {}).get("hash") != digest:
                 todo.append((product, content, digest))
         if not todo:
             return 0
@@ -258,19 +242,6 @@ class Ingester:
             partial["codes"][name] = bodies.encode_code(vector)
             partial["meta"][name] = {"hash": digest, "encoder": signal.version}
         return len(todo)
-
-    def _input(self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder) -> tuple[Any, str]:
-        if name == "image":
-            from hybrid.media import open_image
-
-            path = self._image_path(source, profile)
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise MediaError(f"{path.name}: {error.strerror}", "image_unreadable") from error
-            return open_image(data), documents.content_hash(encoder.version, data)
-        text = documents.text_input(source, profile.fields, encoder)
-        return text, documents.content_hash(encoder.version, text.encode())
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -257,7 +258,7 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
         "query": {
             "bool": {
                 "filter": [{"ids": {"values": list(ids)}}],
-                "should": [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals],
+                "should": presence(signals),
             }
         },
         "size": len(ids),
@@ -270,6 +271,11 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
     return body
 
 
+def presence(signals: Sequence[str]) -> list[dict[str, Any]]:
+    """Clauses that name, for each hit, the signals whose vector is there."""
+    return [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals]
+
+
 def encode_vector(vector: np.ndarray, as_base64: bool) -> Any:
     """A vector as the cluster takes it. vector: (dims,) float32."""
     if as_base64:
@@ -280,6 +286,16 @@ def encode_vector(vector: np.ndarray, as_base64: bool) -> Any:
 def encode_code(vector: np.ndarray) -> str:
     """The vector as base64 float16: what true scores are computed from. Error of a cosine: under 1e-3."""
     return base64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
+
+
+def code_fits(code: str | None, dims: int) -> bool:
+    """Whether it is the code of a vector of that many dimensions."""
+    if not isinstance(code, str):
+        return False
+    try:
+        return len(base64.b64decode(code, validate=True)) == dims * 2
+    except binascii.Error:
+        return False
 
 
 def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
