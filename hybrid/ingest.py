@@ -179,10 +179,10 @@ class Ingester:
             product.id: {"codes": {}, "meta": {"pending": [], "failed": [], "at": now()}} for product in stored
         }
         letters: list[DeadLetter] = []
-        made: Counter[str] = Counter()
+        made: dict[str, set[str]] = {}
         for name in profile.signals:
             chosen = [product for product in stored if name in product.meta["pending"]]
-            made[name] += self._encode(profile, name, chosen, partials, letters)
+            made[name] = self._encode(profile, name, chosen, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -204,9 +204,9 @@ class Ingester:
         ]
         self._dead_letters.remove(profile.index, mended)
         enriched.failed.update(letter.reason for letter in final)
-        share = len(report.ok) / len(partials)
-        for name, count in made.items():
-            enriched.encoded[name] += round(count * share)
+        written = set(report.ok)
+        for name, encoded in made.items():
+            enriched.encoded[name] += len(encoded & written)
         return [*again, *stale]
 
     def _encode(
@@ -216,8 +216,8 @@ class Ingester:
         waiting: Sequence[products.StoredProduct],
         partials: dict[str, dict[str, Any]],
         letters: list[DeadLetter],
-    ) -> int:
-        """Fill in vector, code and meta of one signal; returns how many inputs were encoded."""
+    ) -> set[str]:
+        """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
         signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
         todo: list[tuple[products.StoredProduct, Any, str]] = []
@@ -230,7 +230,7 @@ class Ingester:
             if (product.meta.get(name) or {}).get("hash") != digest:
                 todo.append((product, content, digest))
         if not todo:
-            return 0
+            return set()
         contents = [content for _, content, _ in todo]
         vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
         for (product, _, digest), vector in zip(todo, vectors, strict=True):
@@ -241,7 +241,7 @@ class Ingester:
             partial[name] = bodies.encode_vector(vector, self._capabilities.base64_vectors)
             partial["codes"][name] = bodies.encode_code(vector)
             partial["meta"][name] = {"hash": digest, "encoder": signal.version}
-        return len(todo)
+        return {product.id for product, _, _ in todo}
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

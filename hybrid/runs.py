@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,11 +57,25 @@ class Run:
         self._saved = 0.0
         self.progress = Progress()
         self.resent = 0
+        self.encoded: Counter[str] = Counter()  # vectors made in this process, by signal
+
+    @property
+    def index(self) -> str:
+        return self._profile.index
+
+    @property
+    def job(self) -> str:
+        return self._job
+
+    def pending(self) -> int:
+        """How many products wait for a vector."""
+        return self._pending_count()
 
     def enrich_here(self, ids: list[str]) -> None:
         """Encode a batch in this process."""
         enriched = self._services.ingester.enrich(self._profile, self._job, ids)
         self.progress.done += len(ids)
+        self.encoded += enriched.encoded
         self.progress.failed += sum(enriched.failed.values())
         self._tick()
 
@@ -146,4 +161,7 @@ class Run:
         self._report(self.progress)
         if force or time.monotonic() - self._saved > _SAVE_S:
             self._saved = time.monotonic()
-            self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())
+            self._save()
+
+    def _save(self) -> None:
+        self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())

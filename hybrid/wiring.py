@@ -9,10 +9,13 @@ from typing import Any
 from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.elastic import client as es
+from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
 from hybrid.errors import HybridError, NodeError
 from hybrid.ingest import Ingester
+from hybrid.inputs import Inputs
+from hybrid.marking import Marker
 from hybrid.search import Searcher
 from hybrid.settings import Settings, load_settings
 from hybrid.weights import PublishedWeights
@@ -85,6 +88,14 @@ class Services:
     @cached_property
     def retrieval(self) -> Retrieval:
         return Retrieval(self.client)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.client)
+
+    @cached_property
+    def marker(self) -> Marker:
+        return Marker(self.client, self.capabilities, Inputs(self.encoder, self.settings.media_root))
 
     @cached_property
     def searcher(self) -> Searcher:

@@ -69,6 +69,20 @@ def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def layer_property(profile: IndexProfile, own_similarity: bool) -> dict[str, Any]:
+    """The field `hybrid` for the mapping of an index that the layer did not make.
+
+    own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an open
+    index cannot take, so elsewhere the words are scored with Elasticsearch's own.
+    """
+    layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
+    layer["properties"].update(vector_properties(profile, layer["properties"]))
+    if not own_similarity:
+        for definition in layer["properties"]["terms"]["properties"].values():
+            del definition["similarity"]
+    return layer
+
+
 def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Properties under `hybrid` for the vectors, their codes and their meta."""
     template = es_mappings.load("vector")
