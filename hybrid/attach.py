@@ -26,11 +26,11 @@ from hybrid.template import parse_lexical, served_by, text_fields
 from hybrid.wiring import Services
 
 _SAMPLE = 500
-#: Rounds of catching up with a shop that writes all the while. Each takes about as long as the changes of the one
-#: before, so a shop that writes slower than we encode is caught up with in a few.
+#: Rounds of catching up with a shop that writes all the while. Each has the changes made during the one before, so
+#: a shop that writes slower than we encode is caught up with in a few.
 _MAX_ROUNDS = 20
-#: So few changes in a round are what is written during a round anyway; the next sync has them.
-_CAUGHT_UP = 50
+#: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
+_IN_STEP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class AttachPlan:
 
 @dataclass
 class AttachReport:
-    """What attaching did. encoded counts products; changed those that the shop wrote meanwhile."""
+    """What attaching did. encoded counts products."""
 
     job: str
     index: str
@@ -238,7 +238,7 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
 
 
 class AttachRun(SyncRun):
-    """Scans the whole index once, then keeps looking for changes until few are left."""
+    """Scans the whole index once, then looks for changes until it is in step."""
 
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
         super().__init__(services, profile, job, report)
@@ -257,13 +257,14 @@ class AttachRun(SyncRun):
         self._tick(force=True)
 
     def catch_up(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until a round finds next to nothing."""
+        """Look for what changed meanwhile until a round is short."""
         self.progress.phase = "catch up"
         for self.rounds in range(1, _MAX_ROUNDS + 1):
-            marked = self.look(dispatch)
+            started = time.monotonic()
+            self.look(dispatch)
             encode()
             self._tick(force=True)
-            if marked <= _CAUGHT_UP:
+            if time.monotonic() - started < _IN_STEP_S:
                 return
 
     def _save(self) -> None:
