@@ -78,6 +78,31 @@ def sync(
         raise typer.Exit(1)
 
 
+def doctor(
+    index: Annotated[str | None, typer.Argument(help="One index; all that Hybrid has a part in if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """What the cluster can do, what is degraded, what would block an attach, and how to mend it.
+
+    Exit code 0: all is well; 1: something is degraded or blocked. Example: hybrid doctor shop --json
+    """
+    from rich.table import Table
+
+    from hybrid.doctor import examine
+    from hybrid.wiring import build_services
+
+    found = examine(build_services(), index)
+    if json:
+        print_json(found.to_json())
+    else:
+        table = Table("", "what", "status", "found", "what to do")
+        for check in found.checks:
+            table.add_row(check.part, check.what, check.status, check.detail, check.mend)
+        console(stderr=False).print(table)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
 def _show_plan(plan: Any) -> None:
     from rich.table import Table
 

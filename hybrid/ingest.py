@@ -93,7 +93,7 @@ class Ingester:
         written = []
         for row, digest in changed:
             meta = states[row.id].meta if row.id in states else {}
-            layer = self._layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
+            layer = self.layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
             written.append((row.id, {**row.source, RESERVED: layer}))
         report = products.index_documents(self._client, profile.index, written)
         waiting = {id for id, document in written if document[RESERVED]["meta"]["pending"]}
@@ -114,7 +114,7 @@ class Ingester:
             if self._inputs.wants(name, source, profile)
         )
 
-    def _layer_fields(
+    def layer_fields(
         self,
         row: Product,
         digest: str,
@@ -122,6 +122,7 @@ class Ingester:
         carried: Mapping[str, tuple[list[float], str]],
         profile: IndexProfile,
     ) -> dict[str, Any]:
+        """The layer's field of a document that is written whole. carried: signal -> (vector, code) that it had."""
         layer: dict[str, Any] = {"id": row.id, "terms": documents.terms_of(row.source, profile), "codes": {}}
         suggestions = documents.suggestions_of(row.source, profile)
         if suggestions:

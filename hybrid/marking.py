@@ -110,7 +110,8 @@ class Marker:
                 need.failed.append(name)
                 continue
             fits = state.get("encoder") == signal.version and state.get("hash") is not None
-            if fits and not (same and not (retry and name == "image")):
+            # What waits has another input than its hash says; a picture may change under the same name.
+            if fits and (not same or name in before or (retry and name == "image")):
                 fits = state["hash"] == self._inputs.digest(name, product.source, profile)
             if not fits:
                 need.pending.append(name)

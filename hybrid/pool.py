@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from hybrid.errors import JobError
 from hybrid.settings import Settings
@@ -64,12 +65,13 @@ class WorkerPool:
             )
 
 
-def worker_command(processes: int) -> list[str]:
-    """The command line of a Celery worker of the layer."""
+def worker_command(processes: int, beat_file: Path | None = None) -> list[str]:
+    """The command line of a Celery worker of the layer. beat_file: where it keeps the schedule, if it has one."""
+    beat = ["--beat", "--schedule", str(beat_file)] if beat_file else []
     return [
         sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "hybrid",
         "--concurrency", str(processes), "--loglevel", "INFO", "--without-gossip", "--without-mingle",
-        "-n", f"hybrid-{os.getpid()}-{time.time_ns() % 10**6}@%h",
+        "-n", f"hybrid-{os.getpid()}-{time.time_ns() % 10**6}@%h", *beat,
     ]  # fmt: skip
 
 

@@ -100,25 +100,41 @@ def vectors(
 _UNREAD = [f"hybrid.{name}" for name in ("terms", "suggest", "codes", *VECTOR_SIGNALS)]
 
 
-def read(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, StoredProduct]:
+def read(
+    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
+) -> dict[str, StoredProduct]:
     """Products as they are this moment (no refresh needed), without terms and vectors.
 
-    A product that the shop routed is found by its id as soon as a search sees it.
+    A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
     """
-    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": _UNREAD})}
+    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": _UNREAD}, routing)}
 
 
-def codes(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, str]]]:
+def codes(
+    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
+) -> dict[str, tuple[int, dict[str, str]]]:
     """id -> (sequence number, signal -> code) of products as they are this moment."""
-    found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]})
-    return {hit["_id"]: (hit["_seq_no"], hit["_source"].get("hybrid", {}).get("codes", {})) for hit in found}
+    found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+    return {hit["_id"]: (hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in found}
 
 
-def _get(client: Elasticsearch, index: str, ids: Sequence[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+def _codes_of(layer: Any) -> dict[str, str]:
+    codes = layer.get("codes") if isinstance(layer, dict) else None
+    return codes if isinstance(codes, dict) else {}
+
+
+def _get(
+    client: Elasticsearch,
+    index: str,
+    ids: Sequence[str],
+    options: dict[str, Any],
+    routing: Mapping[str, str] | None,
+) -> list[dict[str, Any]]:
     if not ids:
         return []
+    wanted = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
     with translated(index):
-        docs = client.mget(index=index, docs=[{"_id": id} for id in ids], **options)["docs"]
+        docs = client.mget(index=index, docs=wanted, **options)["docs"]
     found = [doc for doc in docs if doc.get("found")]
     lost = [doc["_id"] for doc in docs if not doc.get("found")]
     if lost:
@@ -242,12 +258,32 @@ def update_documents(
     )
 
 
+def replace_documents(
+    client: Elasticsearch, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
+) -> BulkReport:
+    """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
+    items: list[_Item] = []
+    for id, before, routing, body in documents:
+        guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
+        items.append((id, {"create" if before is None else "index": {"_id": id, **guard}}, body))
+    return _bulk(client, index, items)
+
+
+def delete_documents(client: Elasticsearch, index: str, routing: Mapping[str, str | None]) -> BulkReport:
+    """Delete documents (id -> routing); one that is not there is no error."""
+    return _bulk(
+        client,
+        index,
+        [(id, {"delete": {"_id": id, **({"routing": where} if where else {})}}, None) for id, where in routing.items()],
+    )
+
+
 def _guard(product: StoredProduct) -> dict[str, Any]:
     guard: dict[str, Any] = {"if_seq_no": product.seq_no, "if_primary_term": product.primary_term}
     return guard if product.routing is None else {**guard, "routing": product.routing}
 
 
-_Item = tuple[str, dict[str, Any], dict[str, Any]]
+_Item = tuple[str, dict[str, Any], dict[str, Any] | None]
 
 
 def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkReport:
@@ -272,7 +308,7 @@ def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkRepo
 
 
 def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: BulkReport) -> tuple[list[_Item], str]:
-    operations = [part for _, action, body in items for part in (action, body)]
+    operations = [part for _, action, body in items for part in (action, body) if part is not None]
     retrying = Retrying(
         retry=retry_if_exception_type(ClusterError),
         stop=stop_after_attempt(3),

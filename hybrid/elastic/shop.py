@@ -67,20 +67,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
         found = client.indices.get(
             index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
         ).body
-    if not found:
-        raise IndexMissingError(f"there is no index {name!r}")
-    streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}
-    if streams:
-        raise IndexConflictError(
-            f"{name!r} is a data stream; its documents cannot be updated in place: index the catalogue beside it "
-            "with `hybrid index FILE --index NAME`"
-        )
-    if len(found) > 1:
-        raise IndexConflictError(
-            f"the alias {name!r} stands for {len(found)} indices ({', '.join(sorted(found))}); attach one of them by "
-            "its own name"
-        )
-    concrete, described = next(iter(found.items()))
+    concrete, described = _only(name, found)
     settings = described["settings"]
     alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
     closed = settings.get("index.verified_before_close") == "true" or _is_closed(client, concrete)
@@ -95,6 +82,23 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
     return ShopIndex(
         name, concrete, settings["index.uuid"], described["mappings"], settings, alias, closed, documents, size
     )
+
+
+def _only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not found:
+        raise IndexMissingError(f"there is no index {name!r}")
+    streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}
+    if streams:
+        raise IndexConflictError(
+            f"{name!r} is a data stream; its documents cannot be updated in place: index the catalogue beside it "
+            "with `hybrid index FILE --index NAME`"
+        )
+    if len(found) > 1:
+        raise IndexConflictError(
+            f"the alias {name!r} stands for {len(found)} indices ({', '.join(sorted(found))}); attach one of them by "
+            "its own name"
+        )
+    return next(iter(found.items()))
 
 
 def _is_closed(client: Elasticsearch, concrete: str) -> bool:
