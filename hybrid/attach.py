@@ -64,7 +64,7 @@ class AttachPlan:
 
 @dataclass
 class AttachReport:
-    """What attaching did. encoded counts products."""
+    """What attaching did. encoded counts products; in_step: whether it caught up with what the shop wrote meanwhile."""
 
     job: str
     index: str
@@ -74,6 +74,7 @@ class AttachReport:
     encoded: int = 0
     restored: int = 0
     rounds: int = 0
+    in_step: bool = True
     waiting: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
@@ -83,8 +84,8 @@ class AttachReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every document has every vector that it should have."""
-        return not self.failed and not self.refused and not self.waiting
+        """Whether every document has every vector that it should have, but for the changes of the last seconds."""
+        return self.in_step and not self.failed and not self.refused and not self.waiting
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "complete": self.complete}
@@ -228,6 +229,7 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
         encoded=max(0, progress.to_encode - run.failed_products(failed) - waiting),
         restored=run.restored,
         rounds=run.rounds,
+        in_step=run.in_step,
         waiting=waiting,
         failed=failed,
         refused=dict(run.refused),
@@ -243,6 +245,7 @@ class AttachRun(SyncRun):
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
         super().__init__(services, profile, job, report)
         self.scanned = self.had_all = self.rounds = 0
+        self.in_step = False
 
     def scan(self, dispatch: Callable[[list[str]], None] | None = None) -> None:
         """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
@@ -257,15 +260,19 @@ class AttachRun(SyncRun):
         self._tick(force=True)
 
     def catch_up(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until a round is short."""
+        """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
         self.progress.phase = "catch up"
+        before = float("inf")
         for self.rounds in range(1, _MAX_ROUNDS + 1):
             started = time.monotonic()
             self.look(dispatch)
             encode()
             self._tick(force=True)
-            if time.monotonic() - started < _IN_STEP_S:
+            took = time.monotonic() - started
+            self.in_step = took < _IN_STEP_S
+            if self.in_step or (self.rounds > 3 and took > before):
                 return
+            before = took
 
     def _save(self) -> None:
         self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())

@@ -53,6 +53,8 @@ def attach(
         print_json(report.to_json())
     else:
         print(report.summary())
+        if not report.in_step:
+            print("the shop changes texts faster than they are encoded here; try --workers, or workers elsewhere too")
         _show_trouble(report)
     if not report.complete:
         raise typer.Exit(1)

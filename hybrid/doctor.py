@@ -189,7 +189,7 @@ def _attachable(services: Services, name: str) -> Iterator[Check]:
         detail = f"not attached; nothing stands in the way ({plan.shop.documents:,} documents)"
         yield Check(part, "attach", "note", detail, f"hybrid attach {name} --dry-run")
     for note in plan.notes:
-        yield Check(part, "attach", "note", note)
+        yield Check(part, "once attached", "note", note)
 
 
 def _coverage(services: Services, profile: IndexProfile) -> Iterator[Check]:
