@@ -30,7 +30,7 @@ _SAMPLE = 500
 #: a shop that writes slower than we encode is caught up with in a few.
 _MAX_ROUNDS = 20
 #: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
-_IN_STEP_S = 5.0
+_IN_STEP_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class AttachRun(SyncRun):
     def catch_up(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
         """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
         self.progress.phase = "catch up"
-        before = float("inf")
+        before, losing = float("inf"), 0
         for self.rounds in range(1, _MAX_ROUNDS + 1):
             started = time.monotonic()
             self.look(dispatch)
@@ -270,7 +270,8 @@ class AttachRun(SyncRun):
             self._tick(force=True)
             took = time.monotonic() - started
             self.in_step = took < _IN_STEP_S
-            if self.in_step or (self.rounds > 3 and took > before):
+            losing = losing + 1 if took > before else 0
+            if self.in_step or losing == 2:
                 return
             before = took
 

@@ -94,7 +94,8 @@ def values_at(source: Mapping[str, Any], path: str) -> Iterator[Any]:
 
 def _scalars(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
-        for item in value.values():
+        # By name: Elasticsearch gives the keys of a document in this order or that.
+        for _, item in sorted(value.items()):
             yield from _scalars(item)
     elif isinstance(value, list | tuple):
         for item in value:

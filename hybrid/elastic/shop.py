@@ -70,7 +70,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
     concrete, described = _only(name, found)
     settings = described["settings"]
     alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
-    closed = settings.get("index.verified_before_close") == "true" or _is_closed(client, concrete)
+    closed = _is_closed(client, concrete)
     documents = size = 0
     if not closed:
         with translated(name):
@@ -103,10 +103,8 @@ def _only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _is_closed(client: Elasticsearch, concrete: str) -> bool:
     with translated(concrete):
-        state = client.cluster.state(
-            metric="metadata", index=concrete, expand_wildcards="all", filter_path="metadata.indices.*.state"
-        ).body
-    return any(found["state"] == "close" for found in state.get("metadata", {}).get("indices", {}).values())
+        found = client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
+    return any("closed" in index.get("attributes", ()) for index in found)
 
 
 def blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> list[str]:
@@ -134,6 +132,8 @@ def _blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capab
         yield f"the alias {name!r} carries a routing; attach the index {shop.concrete!r} by its own name"
     if shop.alias.get("filter"):
         yield f"the alias {name!r} shows a part of its index; attach the index {shop.concrete!r} by its own name"
+    if shop.alias.get("is_write_index") is False:
+        yield f"the alias {name!r} takes no writes; attach the index {shop.concrete!r} by its own name"
     yield from _source_blockers(shop)
     existing = shop.profile
     if existing is None and "hybrid" in shop.properties:
