@@ -86,7 +86,9 @@ def doctor(
 ) -> None:
     """What the cluster can do, what is degraded, what would block an attach, and how to mend it.
 
-    Exit code 0: all is well; 1: something is degraded or blocked. Example: hybrid doctor shop --json
+    Exit code 0: all is well; 1: something is degraded or blocked.
+
+    Example: hybrid doctor shop --json
     """
     from rich.table import Table
 

@@ -60,8 +60,10 @@ class Template:
 
 def served_by(properties: Mapping[str, Any], fields: FieldMap) -> FieldMap:
     """The guessed types as an existing index has them: only what it can filter and count on."""
-    fitted = Template(properties=properties).fit(fields)
-    able = {path for path, definition in _definitions(properties) if _is_counted(definition)}
+    template = Template(properties=properties)
+    fitted = template.fit(fields)
+    # Not those within nested objects, which `kinds` leaves out.
+    able = {path for path, found in _definitions(properties) if _is_counted(found)} & set(template.kinds())
     types = {path: kind for path, kind in fitted.types.items() if path in able}
     return dataclasses.replace(fitted, types=types, facets=tuple(path for path in fitted.facets if path in types))
 
