@@ -135,7 +135,9 @@ def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
         print(f"signals      {', '.join(['lexical', *plan.profile.signals])}")
         print(f"to enrich    {found.documents:,} documents")
         print(f"takes        about {_duration(found.seconds)} on this machine ({rates})")
-        print(f"adds         about {_size(found.bytes)} in all copies; up to twice that until segments are merged")
+        print(
+            f"adds         about {_size(found.bytes)} in all copies; two to three times that until segments are merged"
+        )
         for blocker in plan.blockers:
             print(f"BLOCKED      {blocker}")
     if plan.blockers:

@@ -29,8 +29,8 @@ _WORDS = 1.2
 
 @dataclass(frozen=True)
 class Estimate:
-    """rates: inputs a second by signal, in this process. bytes: all copies; while it runs, up to twice as much until
-    Elasticsearch has merged old versions away."""
+    """rates: inputs a second by signal, in this process. bytes: all copies; while it runs, two to three times that
+    until Elasticsearch has merged old versions away."""
 
     documents: int
     rates: Mapping[str, float]
