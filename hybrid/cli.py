@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid import cli_evaluate, cli_weights
+from hybrid import cli_evaluate, cli_shop, cli_weights
 from hybrid.errors import HybridError, UsageError
 from hybrid.settings import load_settings
 from hybrid.terminal import LiveProgress, console, print_json, say
@@ -242,6 +242,9 @@ def search(
 
 app.command()(cli_evaluate.evaluate)
 app.command()(cli_evaluate.judgments)
+app.command()(cli_shop.attach)
+app.command()(cli_shop.sync)
+app.command()(cli_shop.doctor)
 
 
 # -- processes -------------------------------------------------------------------------------------------------
@@ -250,14 +253,20 @@ app.command()(cli_evaluate.judgments)
 @app.command()
 def worker(
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that encode.")] = 1,
+    beat: Annotated[
+        bool, typer.Option("--beat", help="Also sync every HYBRID_SYNC_INTERVAL_S seconds; on one worker only.")
+    ] = False,
 ) -> None:
-    """Run a Celery worker until stopped. Example: hybrid worker --processes 2"""
-    from hybrid import jobs
+    """Run a Celery worker until stopped. Example: hybrid worker --processes 2 --beat"""
+    from hybrid import pool
 
     services = _services()
-    environment = jobs.worker_environment(services.settings, processes)
+    environment = pool.worker_environment(services.settings, processes)
     environment |= {"HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
-    command = jobs.worker_command(processes)
+    schedule = services.settings.data_dir / "beat" / "schedule" if beat else None
+    if schedule:
+        schedule.parent.mkdir(parents=True, exist_ok=True)
+    command = pool.worker_command(processes, schedule)
     os.execve(command[0], command, environment)
 
 

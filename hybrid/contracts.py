@@ -94,7 +94,8 @@ def values_at(source: Mapping[str, Any], path: str) -> Iterator[Any]:
 
 def _scalars(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
-        for item in value.values():
+        # By name: Elasticsearch gives the keys of a document in this order or that.
+        for _, item in sorted(value.items()):
             yield from _scalars(item)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -114,11 +115,11 @@ class VectorSignal:
 
 @dataclass(frozen=True)
 class IndexProfile:
-    """What the layer knows of an index that it made; stored in the mapping's `_meta.hybrid`.
+    """What the layer knows of an index that it made or is attached to; stored in the mapping's `_meta.hybrid`.
 
     index is the name that people use (an alias); media_root the folder of the product pictures.
     lexical_fields: the shop's own analysed fields that the words are searched in, with boosts ("name^3"); empty
-    for the layer's `hybrid.terms`.
+    for the layer's `hybrid.terms`. attached: the index is the shop's own, and the layer only adds its field.
     """
 
     index: str
@@ -129,6 +130,7 @@ class IndexProfile:
     media_root: str | None = None
     lexical_fields: tuple[str, ...] = ()
     shards: int = 1
+    attached: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -138,6 +140,7 @@ class IndexProfile:
             "analysis": self.analysis,
             "media_root": self.media_root,
             "lexical_fields": list(self.lexical_fields),
+            "attached": self.attached,
         }
 
     @classmethod
@@ -152,6 +155,7 @@ class IndexProfile:
             media_root=data.get("media_root"),
             lexical_fields=tuple(data.get("lexical_fields", ())),
             shards=shards,
+            attached=bool(data.get("attached", False)),
         )
 
 

@@ -29,7 +29,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
     Raises:
         NodeError, JobError: a part did not start; the message names its log.
     """
-    from hybrid import jobs, node
+    from hybrid import jobs, node, pool
     from hybrid.cli import serve_command
     from hybrid.sample import write_sample
     from hybrid.wiring import Services
@@ -57,7 +57,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             report = jobs.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
         say(report.summary())
         logs = settings.data_dir / "logs"
-        worker = _spawn(jobs.worker_command(1), environment, logs / "demo-worker.log", stack)
+        worker = _spawn(pool.worker_command(1), environment, logs / "demo-worker.log", stack)
         port = _free(port)
         url = f"http://127.0.0.1:{port}/"
         web = _spawn(serve_command("127.0.0.1", port, 1, 8), environment, logs / "demo-web.log", stack)

@@ -79,16 +79,37 @@ def content_hash(version: str, content: bytes) -> str:
     return hashlib.blake2b(version.encode() + b"\0" + content, digest_size=12).hexdigest()
 
 
+def fingerprint(source: Mapping[str, Any], profile: IndexProfile) -> str:
+    """`hybrid.meta.source`: changes when the layer has something to do for this product.
+
+    On an index that the layer made that is any change, for it writes whole rows; on one that it is attached to,
+    a change of what it reads, so that a shop that counts its stock all day causes no write of ours.
+    """
+    return inputs_hash(source, profile) if profile.attached else source_hash(source, profile)
+
+
+def inputs_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
+    """Changes with the values of the roles that words and vectors are made of. Asks no disk: machines that share
+    an index need not agree on the times of their picture files."""
+    roles = sorted({*(role for roles in TERM_FIELDS.values() for role in roles), *_TEXT_SIGNAL_ROLES, "image"})
+    return _hash({role: role_values(source, profile.fields, role) for role in roles}, profile).hexdigest()
+
+
 def source_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
     """Changes with the row, with how it is read and analysed, and with its picture file on disk."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(orjson.dumps(source, option=orjson.OPT_SORT_KEYS))
-    digest.update(orjson.dumps(profile.fields.to_json(), option=orjson.OPT_SORT_KEYS))
-    digest.update(f"{profile.language} {profile.analysis}".encode())
+    digest = _hash(source, profile)
     image = image_value(source, profile.fields) if "image" in profile.signals else None
     if image is not None:
         digest.update(_file_stamp(image, profile.media_root).encode())
     return digest.hexdigest()
+
+
+def _hash(content: Mapping[str, Any], profile: IndexProfile) -> hashlib.blake2b:
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+    digest.update(orjson.dumps(profile.fields.to_json(), option=orjson.OPT_SORT_KEYS))
+    digest.update(f"{profile.language} {profile.analysis}".encode())
+    return digest
 
 
 def _file_stamp(image: str, root: str | None) -> str:

@@ -58,7 +58,8 @@ def expand(paths: Sequence[str], source: Mapping[str, Any]) -> list[str]:
     found: dict[str, None] = {}
     for path in paths:
         if path.endswith("*") and path not in source:
-            found.update(dict.fromkeys(_matching(path[:-1], source)))
+            # By name: Elasticsearch gives the keys of a document in this order or that.
+            found.update(dict.fromkeys(sorted(_matching(path[:-1], source))))
         else:
             found[path] = None
     return list(found)

@@ -24,6 +24,8 @@ from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import MediaError
+from hybrid.inputs import Inputs
+from hybrid.marking import Marker
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Ingester:
         self._capabilities = capabilities
         self._get_encoder = get_encoder
         self._dead_letters = dead_letters
-        self._media_root = media_root
+        self._inputs = Inputs(get_encoder, media_root)
+        self._marker = Marker(client, capabilities, self._inputs)
 
     # -- load ------------------------------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ class Ingester:
         states = products.states(self._client, profile.index, [row.id for row in batch], signals)
         changed: list[tuple[Product, str]] = []
         for row in batch:
-            digest = documents.source_hash(row.source, profile)
+            digest = documents.fingerprint(row.source, profile)
             state = states.get(row.id)
             if state is not None and self._is_current(state, digest, row.source, profile):
                 loaded.unchanged += 1
@@ -90,7 +93,7 @@ class Ingester:
         written = []
         for row, digest in changed:
             meta = states[row.id].meta if row.id in states else {}
-            layer = self._layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
+            layer = self.layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
             written.append((row.id, {**row.source, RESERVED: layer}))
         report = products.index_documents(self._client, profile.index, written)
         waiting = {id for id, document in written if document[RESERVED]["meta"]["pending"]}
@@ -106,12 +109,12 @@ class Ingester:
         if meta.get("source") != digest or meta.get("pending") or meta.get("failed"):
             return False
         return all(
-            name in state.present and meta.get(name, {}).get("encoder") == signal.version
+            name in state.present and (meta.get(name) or {}).get("encoder") == signal.version
             for name, signal in profile.signals.items()
-            if self._wants(name, source, profile)
+            if self._inputs.wants(name, source, profile)
         )
 
-    def _layer_fields(
+    def layer_fields(
         self,
         row: Product,
         digest: str,
@@ -119,6 +122,7 @@ class Ingester:
         carried: Mapping[str, tuple[list[float], str]],
         profile: IndexProfile,
     ) -> dict[str, Any]:
+        """The layer's field of a document that is written whole. carried: signal -> (vector, code) that it had."""
         layer: dict[str, Any] = {"id": row.id, "terms": documents.terms_of(row.source, profile), "codes": {}}
         suggestions = documents.suggestions_of(row.source, profile)
         if suggestions:
@@ -127,43 +131,18 @@ class Ingester:
             "source": digest, "analysis": profile.analysis, "pending": [], "failed": [], "at": now()
         }  # fmt: skip
         for name in profile.signals:
-            if not self._wants(name, row.source, profile):
+            if not self._inputs.wants(name, row.source, profile):
                 continue
             if name in carried and name in meta:
                 vector, layer["codes"][name] = carried[name]
                 layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
                 new_meta[name] = dict(meta[name])
-            if name not in new_meta or self._input_hash(name, row.source, profile) != new_meta[name]["hash"]:
+            if name not in new_meta or self._inputs.digest(name, row.source, profile) != new_meta[name]["hash"]:
                 new_meta["pending"].append(name)
                 if name in meta.get("failed", ()):
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
         return layer
-
-    def _wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
-        """Whether the product has anything for this signal to encode."""
-        if name == "image":
-            return documents.image_value(source, profile.fields) is not None
-        encoder = self._get_encoder(profile.signals[name].encoder)
-        return bool(documents.text_input(source, profile.fields, encoder))
-
-    def _input_hash(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> str | None:
-        """The content hash of a signal's input; None where it cannot be read."""
-        signal = profile.signals[name]
-        if name == "image":
-            try:
-                data = self._image_path(source, profile).read_bytes()
-            except (MediaError, OSError):
-                return None
-            return documents.content_hash(signal.version, data)
-        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
-        return documents.content_hash(signal.version, text.encode())
-
-    def _image_path(self, source: Mapping[str, Any], profile: IndexProfile) -> Path:
-        from hybrid.media import resolve_image
-
-        root = self._media_root or (Path(profile.media_root) if profile.media_root else None)
-        return resolve_image(documents.image_value(source, profile.fields) or "", root)
 
     # -- enrich ----------------------------------------------------------------------------------------------
 
@@ -184,21 +163,27 @@ class Ingester:
         return enriched
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
-        stored = [
-            product
-            for product in products.read(self._client, profile.index, ids).values()
-            if product.meta.get("pending")
-        ]
+        found = products.read(self._client, profile.index, ids).values()
+        waiting = [product for product in found if product.meta.get("pending")]
+        # Changed by the shop since it was marked: its words, and what it waits for, are those of an older text.
+        stale = {
+            product.id: product
+            for product in waiting
+            if profile.attached and product.meta.get("source") != documents.fingerprint(product.source, profile)
+        }
+        if stale:
+            self._marker.mark(profile, list(stale.values()))
+        stored = [product for product in waiting if product.id not in stale]
         if not stored:
-            return []
+            return list(stale)
         partials: dict[str, dict[str, Any]] = {
             product.id: {"codes": {}, "meta": {"pending": [], "failed": [], "at": now()}} for product in stored
         }
         letters: list[DeadLetter] = []
-        made: Counter[str] = Counter()
+        made: dict[str, set[str]] = {}
         for name in profile.signals:
-            waiting = [product for product in stored if name in product.meta["pending"]]
-            made[name] += self._encode(profile, name, waiting, partials, letters)
+            chosen = [product for product in stored if name in product.meta["pending"]]
+            made[name] = self._encode(profile, name, chosen, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -220,10 +205,10 @@ class Ingester:
         ]
         self._dead_letters.remove(profile.index, mended)
         enriched.failed.update(letter.reason for letter in final)
-        share = len(report.ok) / len(partials)
-        for name, count in made.items():
-            enriched.encoded[name] += round(count * share)
-        return again
+        written = set(report.ok)
+        for name, encoded in made.items():
+            enriched.encoded[name] += len(encoded & written)
+        return [*again, *stale]
 
     def _encode(
         self,
@@ -232,21 +217,21 @@ class Ingester:
         waiting: Sequence[products.StoredProduct],
         partials: dict[str, dict[str, Any]],
         letters: list[DeadLetter],
-    ) -> int:
-        """Fill in vector, code and meta of one signal; returns how many inputs were encoded."""
+    ) -> set[str]:
+        """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
         signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
         todo: list[tuple[products.StoredProduct, Any, str]] = []
         for product in waiting:
             try:
-                content, digest = self._input(name, product.source, profile, encoder)
+                content, digest = self._inputs.read(name, product.source, profile, encoder)
             except MediaError as error:
                 letters.append(DeadLetter(product.id, name, error.reason, str(error)))
                 continue
-            if product.meta.get(name, {}).get("hash") != digest:
+            if (product.meta.get(name) or {}).get("hash") != digest:
                 todo.append((product, content, digest))
         if not todo:
-            return 0
+            return set()
         contents = [content for _, content, _ in todo]
         vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
         for (product, _, digest), vector in zip(todo, vectors, strict=True):
@@ -257,20 +242,7 @@ class Ingester:
             partial[name] = bodies.encode_vector(vector, self._capabilities.base64_vectors)
             partial["codes"][name] = bodies.encode_code(vector)
             partial["meta"][name] = {"hash": digest, "encoder": signal.version}
-        return len(todo)
-
-    def _input(self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder) -> tuple[Any, str]:
-        if name == "image":
-            from hybrid.media import open_image
-
-            path = self._image_path(source, profile)
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise MediaError(f"{path.name}: {error.strerror}", "image_unreadable") from error
-            return open_image(data), documents.content_hash(encoder.version, data)
-        text = documents.text_input(source, profile.fields, encoder)
-        return text, documents.content_hash(encoder.version, text.encode())
+        return {product.id for product, _, _ in todo}
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

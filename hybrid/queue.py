@@ -9,6 +9,7 @@ from hybrid.errors import ClusterUnreachableError
 from hybrid.settings import Settings
 
 ENRICH_TASK = "hybrid.enrich"
+SYNC_TASK = "hybrid.sync"
 QUEUE = "hybrid"
 
 
@@ -33,6 +34,14 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {"visibility_timeout": settings.visibility_timeout_s},
         # Shorter than the visibility timeout, or a slow task would run twice at once.
         "task_time_limit": max(20, settings.visibility_timeout_s - 10),
+        # Only a worker started with a beat (`hybrid worker --beat`) sends these. One that is late is not done twice.
+        "beat_schedule": {
+            "sync": {
+                "task": SYNC_TASK,
+                "schedule": float(settings.sync_interval_s),
+                "options": {"queue": QUEUE, "expires": settings.sync_interval_s},
+            }
+        },
     }
 
 
@@ -45,8 +54,8 @@ class TaskQueue:
         self._app = Celery("hybrid", broker=broker_url)
         self._app.conf.update(celery_config(settings))
 
-    def enrich(self, index: str, job: str, ids: Sequence[str]) -> None:
-        """Queue a batch of products. Waits through a restart of the broker.
+    def enrich(self, index: str, job: str, ids: Sequence[str], patient: bool = True) -> None:
+        """Queue a batch of products. Waits through a restart of the broker, unless it is not `patient`.
 
         Raises:
             ClusterUnreachableError: the broker did not come back within a minute.
@@ -57,10 +66,24 @@ class TaskQueue:
             self._app.send_task(
                 ENRICH_TASK,
                 args=[index, job, list(ids)],
-                retry=True,
+                retry=patient,
                 retry_policy={"max_retries": 60, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0},
             )
         except (OperationalError, OSError) as error:
+            raise ClusterUnreachableError(
+                f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
+            ) from error
+
+    def ping(self) -> None:
+        """Whether the broker answers.
+
+        Raises:
+            ClusterUnreachableError: it does not.
+        """
+        try:
+            with self._app.connection_for_write(connect_timeout=3) as connection:
+                connection.ensure_connection(max_retries=1, timeout=3)
+        except Exception as error:  # each transport has errors of its own
             raise ClusterUnreachableError(
                 f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
             ) from error

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     depth: int = Field(default=200, ge=10, le=1000, description="candidates taken from each signal")
     threads: int = Field(default=0, ge=0, description="inference threads of a process; 0: all cores")
     visibility_timeout_s: int = Field(default=300, ge=30, description="seconds until an unacknowledged task returns")
+    sync_interval_s: int = Field(default=60, ge=5, description="seconds between the syncs of `hybrid worker --beat`")
+    push_token: SecretStr | None = Field(default=None, description="token of POST /api/documents; empty: it is off")
 
     @classmethod
     def settings_customise_sources(

@@ -58,6 +58,27 @@ class Template:
         )
 
 
+def served_by(properties: Mapping[str, Any], fields: FieldMap) -> FieldMap:
+    """The guessed types as an existing index has them: only what it can filter and count on."""
+    template = Template(properties=properties)
+    fitted = template.fit(fields)
+    # Not those within nested objects, which `kinds` leaves out.
+    able = {path for path, found in _definitions(properties) if _is_counted(found)} & set(template.kinds())
+    types = {path: kind for path, kind in fitted.types.items() if path in able}
+    return dataclasses.replace(fitted, types=types, facets=tuple(path for path in fitted.facets if path in types))
+
+
+def _definitions(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, definition in properties.items():
+        yield f"{prefix}{name}", definition
+        yield from _definitions(definition.get("properties", {}), f"{prefix}{name}.")
+        yield from _definitions(definition.get("fields", {}), f"{prefix}{name}.")
+
+
+def _is_counted(definition: Mapping[str, Any]) -> bool:
+    return all(str(definition.get(key, True)).lower() != "false" for key in ("index", "doc_values", "enabled"))
+
+
 def read_template(path: Path) -> Template:
     """A JSON file {"settings": {…}, "mappings": {"properties": {…}}}, as sent to `PUT index` or `_index_template`.
 

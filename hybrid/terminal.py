@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybrid.jobs import Progress
+    from hybrid.runs import Progress
 
 
 def console(stderr: bool = True) -> Any:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.elastic import client as es
+from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
-from hybrid.errors import HybridError, NodeError
+from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.ingest import Ingester
+from hybrid.inputs import Inputs
+from hybrid.marking import Marker
+from hybrid.push import Operation, Pusher, PushReport
+from hybrid.queue import TaskQueue
 from hybrid.search import Searcher
 from hybrid.settings import Settings, load_settings
 from hybrid.weights import PublishedWeights
@@ -85,6 +91,39 @@ class Services:
     @cached_property
     def retrieval(self) -> Retrieval:
         return Retrieval(self.client)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.client)
+
+    @cached_property
+    def marker(self) -> Marker:
+        return Marker(self.client, self.capabilities, Inputs(self.encoder, self.settings.media_root))
+
+    @cached_property
+    def queue(self) -> TaskQueue:
+        return TaskQueue(self.settings, self.redis_url)
+
+    @cached_property
+    def pusher(self) -> Pusher:
+        return Pusher(self.client, self.ingester, self.marker, self.dead_letters)
+
+    def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
+        """Take documents that the shop hands over, and queue them for the workers.
+
+        Raises:
+            IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+            ClusterError, WriteBlockedError: the cluster takes no writes; the same request can be sent again.
+        """
+        report = self.pusher.push(self.searcher.profile(index), operations)
+        if report.waiting:
+            try:
+                self.queue.enrich(index, "push", report.waiting, patient=False)
+                report.queued = True
+            except (NodeError, ClusterUnreachableError) as error:
+                # They stand in the index as waiting, where the next sync finds them.
+                logger.warning("pushed to %s, and not queued: %s", index, error)
+        return report
 
     @cached_property
     def searcher(self) -> Searcher:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid.catalogue import open_catalogue
-from hybrid.contracts import ROLES, FieldMap
+from hybrid.contracts import ROLES, FieldMap, values_at
 from hybrid.errors import UsageError
 from hybrid.fields import MAX_FACETS, MAX_TYPES, describe, expand, guess_fields, override
 
@@ -449,3 +449,11 @@ def test_any_rows_can_be_guessed_on(rows: list[dict[str, Any]]) -> None:
     assert fields.roles["id"] and fields.roles["title"]
     assert set(fields.facets) <= set(fields.types)
     assert len(describe(fields, rows)) >= 2
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    """Elasticsearch gives the keys of a `_source` in another order where it has filtered it."""
+    row = {"attr_t_b": "2", "attr_t_a": "1", "size": {"w": 3, "h": 2}}
+    turned = {"size": {"h": 2, "w": 3}, "attr_t_a": "1", "attr_t_b": "2"}
+    assert expand(("attr_t_*",), row) == expand(("attr_t_*",), turned) == ["attr_t_a", "attr_t_b"]
+    assert list(values_at(row, "size")) == list(values_at(turned, "size")) == [2, 3]

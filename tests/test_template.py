@@ -12,7 +12,7 @@ from hybrid import jobs
 from hybrid.contracts import FieldMap, SearchRequest
 from hybrid.elastic import indices
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.template import Template, parse_lexical, read_template
+from hybrid.template import Template, parse_lexical, read_template, served_by
 from hybrid.wiring import Services
 from tests.conftest import write_rows
 
@@ -126,3 +126,25 @@ def test_a_mapping_that_the_cluster_refuses_is_one_line(services: Services, name
     plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name, template=template)
     with pytest.raises(UsageError, match="the cluster refuses the mapping.*nowhere"):
         jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+
+
+def test_an_existing_index_serves_what_it_has() -> None:
+    properties = {
+        "brand": {"type": "keyword"},
+        "title": {"type": "text", "fields": {"raw": {"type": "keyword"}}},
+        "color": {"type": "keyword", "index": False, "doc_values": False},
+        "offer": {"properties": {"price": {"type": "float"}}},
+        "variants": {"type": "nested", "properties": {"size": {"type": "keyword"}}},
+    }
+    guessed = FieldMap(
+        roles={"title": ("title",)},
+        types={
+            "brand": "keyword", "title": "keyword", "color": "keyword", "offer.price": "double",
+            "variants.size": "keyword", "unmapped": "keyword",
+        },
+        facets=("brand", "unmapped", "color", "offer.price"),
+    )  # fmt: skip
+    served = served_by(properties, guessed)
+    assert served.types == {"brand": "keyword", "title.raw": "keyword", "offer.price": "double"}
+    assert served.facets == ("brand", "offer.price")
+    assert served.roles == guessed.roles

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from hybrid import jobs, node
+from hybrid import jobs, node, runs
 from hybrid.elastic import indices
 from hybrid.queue import TaskQueue
 from hybrid.settings import Settings
@@ -41,7 +41,7 @@ def pool_children() -> list[psutil.Process]:
 def test_workers_survive_kills_and_a_broker_restart(
     engine: Any, services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "STALL_S", 5.0)
+    monkeypatch.setattr(runs, "STALL_S", 5.0)
     monkeypatch.setenv("HYBRID_TEXT_ENCODER", "toy:32")
     monkeypatch.setenv("HYBRID_IMAGE_ENCODER", "toy:32")
     monkeypatch.setenv("HYBRID_BATCH_SIZE", "64")

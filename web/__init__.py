@@ -45,9 +45,11 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.extensions["hybrid"] = services if services is not None else _build_services()
 
     from web.api import api
+    from web.documents import documents
     from web.page import page
 
     app.register_blueprint(api)
+    app.register_blueprint(documents)
     app.register_blueprint(page)
     app.register_error_handler(Exception, _on_error)
     app.before_request(_name_request)
@@ -87,7 +89,7 @@ def _on_error(error: Exception) -> Any:
     response = jsonify({"error": {"type": kind, "reason": reason}})
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
-            if name == "Allow":
+            if name in ("Allow", "WWW-Authenticate"):
                 response.headers[name] = value
     return response, status
 
@@ -109,6 +111,6 @@ def _short(error: HTTPException) -> str:
         return {
             404: "nothing at this address",
             405: f"{request.method} is not allowed here",
-            413: "the request is larger than 10 MB; send a smaller picture",
+            413: "the request is too large; send a picture of at most 10 MB, or fewer documents",
         }.get(error.code or 0, error.name)
     return error.description

@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
 from hybrid.contracts import SearchAnswer
+from web.documents import MAX_DOCUMENTS, PushAnswer
 from web.schemas import SearchParams, SuggestParams
 
 
@@ -48,9 +49,11 @@ class Readiness(BaseModel):
 _REF = "#/components/schemas/{model}"
 _ERRORS = {
     400: "a field is wrong; the reason names it",
+    401: "no token, or a wrong one",
     404: "no such index, product or address",
     405: "the method is not allowed here",
-    413: "the body or the picture is larger than 10 MB",
+    409: "the index is not one that the layer made or is attached to",
+    413: "the body or the picture is too large",
     415: "the body is of a type that is not taken",
     500: "an unexpected error; the log has it under the X-Request-Id",
     502: "Elasticsearch answered with an error",
@@ -63,7 +66,7 @@ def document() -> dict[str, Any]:
     """The whole description; it does not change while the process lives."""
     # Requests are described as they are sent, answers as they are received.
     inputs: list[type] = [SearchParams, SuggestParams]
-    outputs: list[type] = [SearchAnswer, Suggestions, Alive, Readiness, Error]
+    outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         *((model.__name__, "validation", TypeAdapter(model)) for model in inputs),
         *((model.__name__, "serialization", TypeAdapter(model)) for model in outputs),
@@ -79,7 +82,10 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": _paths(schema["$defs"]["SearchParams"], schema["$defs"]["SuggestParams"]),
-        "components": {"schemas": schema["$defs"]},
+        "components": {
+            "schemas": schema["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "HYBRID_PUSH_TOKEN"}},
+        },
     }
 
 
@@ -111,6 +117,21 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
                 "responses": {
                     "200": _answer("completions, best first", "Suggestions"),
                     **_errors(400, 404, 500, 502, 503),
+                },
+            }
+        },
+        "/api/documents/{index}": {
+            "post": {
+                "operationId": "pushDocuments",
+                "summary": "Write or delete documents; the same request twice changes nothing more",
+                "description": "Each document is written whole; its vectors are carried along, or made by the workers. "
+                f"At most {MAX_DOCUMENTS:,} documents a request, carried out in their order.",
+                "security": [{"token": []}],
+                "parameters": [{"name": "index", **path_name}],
+                "requestBody": {"required": True, "content": _PUSHED},
+                "responses": {
+                    "200": _answer("what became of each document; errors says whether all is well", "PushAnswer"),
+                    **_errors(400, 401, 404, 405, 409, 413, 415, 500, 502, 503),
                 },
             }
         },
@@ -159,6 +180,32 @@ _FILTER = {
     "description": "field:value, repeatable; the short form of filters",
     "schema": {"type": "array", "items": {"type": "string"}, "examples": [["brand:HP", "brand:Canon"]]},
     "explode": True,
+}
+
+
+_PUSHED = {
+    "application/json": {
+        "schema": {
+            "type": "array",
+            "maxItems": MAX_DOCUMENTS,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "_id": {"type": "string", "description": "if absent, the field that the index was read by as id"},
+                    "_routing": {"type": "string"},
+                    "_deleted": {"type": "boolean", "description": "true: delete it; no other fields are needed"},
+                },
+            },
+            "examples": [[{"_id": "p1", "title": "Desk lamp"}, {"_id": "p2", "_deleted": True}]],
+        }
+    },
+    "application/x-ndjson": {
+        "schema": {
+            "type": "string",
+            "description": "lines of an Elasticsearch bulk body (index, create and delete), or a document a line",
+            "examples": ['{"index":{"_id":"p1"}}\n{"title":"Desk lamp"}\n{"delete":{"_id":"p2"}}\n'],
+        }
+    },
 }
 
 

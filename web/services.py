@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from flask import current_app
+from pydantic import SecretStr
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
 from hybrid.errors import IndexMissingError
+from hybrid.push import Operation, PushReport
 
 
 class SettingsLike(Protocol):
@@ -18,6 +21,8 @@ class SettingsLike(Protocol):
     def index(self) -> str | None: ...
     @property
     def media_root(self) -> Path | None: ...
+    @property
+    def push_token(self) -> SecretStr | None: ...
 
 
 class SearcherLike(Protocol):
@@ -38,6 +43,7 @@ class ServicesLike(Protocol):
     @property
     def searcher(self) -> SearcherLike: ...
     def health(self) -> dict[str, Any]: ...
+    def push(self, index: str, operations: Sequence[Operation]) -> PushReport: ...
 
 
 def services() -> ServicesLike:

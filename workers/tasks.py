@@ -7,8 +7,9 @@ from typing import Any
 
 from celery import shared_task
 
-from hybrid.errors import ClusterError, EncoderError, IndexMissingError, WriteBlockedError
-from hybrid.queue import ENRICH_TASK
+from hybrid.errors import ClusterError, EncoderError, HybridError, IndexMissingError, WriteBlockedError
+from hybrid.queue import ENRICH_TASK, SYNC_TASK
+from hybrid.sync import dispatch_sync
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,26 @@ def enrich(self: Any, index: str, job: str, ids: list[str], losses: int = 0) -> 
         return {"failed": {"encoder_failed": len(ids)}}
     logger.info("%s: %s encoded, %s failed", index, dict(report.encoded), dict(report.failed))
     return {"encoded": dict(report.encoded), "failed": dict(report.failed)}
+
+
+@shared_task(bind=True, name=SYNC_TASK)  # type: ignore[untyped-decorator]
+def sync(self: Any, index: str | None = None) -> dict[str, Any]:
+    """Find what changed in an index (all of the layer's if none is named), and queue it for encoding.
+
+    One index that cannot be looked at does not keep the others back; the next run tries again.
+    """
+    services = self.app.hybrid_services
+    done: dict[str, Any] = {}
+    for name in [index] if index else services.searcher.indices():
+        try:
+            report = dispatch_sync(services, name)
+        except HybridError as error:
+            logger.error("sync of %s: %s", name, error)
+            done[name] = {"error": str(error)}
+            continue
+        logger.info("%s", report.summary())
+        done[name] = {"looked": report.looked, "written": report.written, "waiting": report.waiting}
+    return done
 
 
 def _isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:

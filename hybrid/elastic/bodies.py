@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,20 @@ def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = definition
     return found
+
+
+def layer_property(profile: IndexProfile, own_similarity: bool) -> dict[str, Any]:
+    """The field `hybrid` for the mapping of an index that the layer did not make.
+
+    own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an open
+    index cannot take, so elsewhere the words are scored with Elasticsearch's own.
+    """
+    layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
+    layer["properties"].update(vector_properties(profile, layer["properties"]))
+    if not own_similarity:
+        for definition in layer["properties"]["terms"]["properties"].values():
+            del definition["similarity"]
+    return layer
 
 
 def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -332,7 +347,7 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
         "query": {
             "bool": {
                 "filter": [{"ids": {"values": list(ids)}}],
-                "should": [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals],
+                "should": presence(signals),
             }
         },
         "size": len(ids),
@@ -345,6 +360,11 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
     return body
 
 
+def presence(signals: Sequence[str]) -> list[dict[str, Any]]:
+    """Clauses that name, for each hit, the signals whose vector is there."""
+    return [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals]
+
+
 def encode_vector(vector: np.ndarray, as_base64: bool) -> Any:
     """A vector as the cluster takes it. vector: (dims,) float32."""
     if as_base64:
@@ -355,6 +375,16 @@ def encode_vector(vector: np.ndarray, as_base64: bool) -> Any:
 def encode_code(vector: np.ndarray) -> str:
     """The vector as base64 float16: what true scores are computed from. Error of a cosine: under 1e-3."""
     return base64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
+
+
+def code_fits(code: str | None, dims: int) -> bool:
+    """Whether it is the code of a vector of that many dimensions."""
+    if not isinstance(code, str):
+        return False
+    try:
+        return len(base64.b64decode(code, validate=True)) == dims * 2
+    except binascii.Error:
+        return False
 
 
 def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:

@@ -18,11 +18,11 @@ from hybrid.template import Template, text_fields
 
 
 def read_profile(client: Elasticsearch, index: str) -> IndexProfile:
-    """The profile of an index that the layer made.
+    """The profile of an index that the layer made or is attached to.
 
     Raises:
         IndexMissingError: there is none of that name.
-        IndexConflictError: it exists, and the layer did not make it.
+        IndexConflictError: it exists, and the layer has no part in it.
     """
     return _read(client, index)[0]
 
@@ -39,7 +39,7 @@ def _read(client: Elasticsearch, index: str) -> tuple[IndexProfile, dict[str, An
     if meta is None:
         raise IndexConflictError(
             f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
-            "name with --index"
+            f"name with --index, or add the layer to it with `hybrid attach {index}`"
         )
     shards = int(settings[concrete]["settings"]["index.number_of_shards"])
     return IndexProfile.from_json(index, meta, shards), mapping["mappings"]["properties"]
@@ -67,6 +67,11 @@ def ensure_index(
         made = dataclasses.replace(profile, fields=template.fit(profile.fields), lexical_fields=lexical or ())
         _create(client, profile.index, _body(made, template))
         return True
+    if existing.attached:
+        raise IndexConflictError(
+            f"index {profile.index!r} is the shop's own, and Hybrid is only attached to it: write to it as you do, and "
+            f"run `hybrid sync {profile.index}`"
+        )
     template = dataclasses.replace(template, properties={**bodies.shop_properties(properties), **template.properties})
     for name, signal in profile.signals.items():
         before = existing.signals.get(name)
@@ -160,7 +165,7 @@ def copy_without(
 
 
 def list_indices(client: Elasticsearch) -> list[str]:
-    """Names of the product indices that the layer made, in order."""
+    """Names of the product indices that the layer made or is attached to, in order."""
     with translated():
         found = client.indices.get(
             index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"

@@ -10,6 +10,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic import bodies
 from hybrid.elastic.client import error_reason, translated, write_blocked
 from hybrid.errors import ClusterError
@@ -30,13 +31,20 @@ class ProductState:
 
 @dataclass(frozen=True, slots=True)
 class StoredProduct:
-    """A product as read for enrichment, with the sequence numbers that guard the write back."""
+    """A product as read for enrichment, with the sequence numbers that guard the write back.
+
+    present: signals whose vector the index really holds; None where only a search could tell. foreign: its field
+    `hybrid` is not the layer's.
+    """
 
     id: str
     source: dict[str, Any]
     meta: dict[str, Any]
     seq_no: int
     primary_term: int
+    routing: str | None = None
+    present: frozenset[str] | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +96,94 @@ def vectors(
     return found
 
 
-def read(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, StoredProduct]:
-    """Products as they are this moment (no refresh needed), without terms and vectors."""
+#: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
+_UNREAD = [f"hybrid.{name}" for name in ("terms", "suggest", "codes", *VECTOR_SIGNALS)]
+
+
+def read(
+    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
+) -> dict[str, StoredProduct]:
+    """Products as they are this moment (no refresh needed), without terms and vectors.
+
+    A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
+    """
+    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": _UNREAD}, routing)}
+
+
+def codes(
+    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
+) -> dict[str, tuple[int, dict[str, str]]]:
+    """id -> (sequence number, signal -> code) of products as they are this moment."""
+    found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+    return {hit["_id"]: (hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in found}
+
+
+def _codes_of(layer: Any) -> dict[str, str]:
+    codes = layer.get("codes") if isinstance(layer, dict) else None
+    return codes if isinstance(codes, dict) else {}
+
+
+def _get(
+    client: Elasticsearch,
+    index: str,
+    ids: Sequence[str],
+    options: dict[str, Any],
+    routing: Mapping[str, str] | None,
+) -> list[dict[str, Any]]:
+    if not ids:
+        return []
+    wanted = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
     with translated(index):
-        answer = client.mget(
-            index=index,
-            ids=list(ids),
-            source_excludes=["hybrid.terms", "hybrid.suggest", "hybrid.codes", "hybrid.text", "hybrid.image"],
-        )
-    products = {}
-    for doc in answer["docs"]:
-        if doc.get("found"):
-            source = doc["_source"]
-            layer = source.pop("hybrid", {})
-            products[doc["_id"]] = StoredProduct(
-                doc["_id"], source, layer.get("meta", {}), doc["_seq_no"], doc["_primary_term"]
-            )
-    return products
+        docs = client.mget(index=index, docs=wanted, **options)["docs"]
+    found = [doc for doc in docs if doc.get("found")]
+    lost = [doc["_id"] for doc in docs if not doc.get("found")]
+    if lost:
+        with translated(index):
+            hits = client.search(
+                index=index,
+                query={"bool": {"filter": [{"ids": {"values": lost}}, {"exists": {"field": "_routing"}}]}},
+                size=len(lost),
+                source=False,
+            )["hits"]["hits"]
+            if hits:
+                routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
+                found += [doc for doc in client.mget(index=index, docs=routed, **options)["docs"] if doc.get("found")]
+    return found
+
+
+def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> StoredProduct:
+    source = hit["_source"]
+    layer = source.pop("hybrid", None)
+    own = layer is None or (isinstance(layer, dict) and (not layer or "meta" in layer))
+    meta = layer.get("meta") if isinstance(layer, dict) else None
+    return StoredProduct(
+        hit["_id"],
+        source,
+        meta if isinstance(meta, dict) else {},
+        hit["_seq_no"],
+        hit["_primary_term"],
+        hit.get("_routing"),
+        present,
+        not own,
+    )
+
+
+def iterate(
+    client: Elasticsearch,
+    index: str,
+    query: dict[str, Any],
+    signals: Sequence[str],
+    page: int = 500,
+    preference: str | None = None,
+) -> Iterator[list[StoredProduct]]:
+    """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
+    search = {
+        "query": {"bool": {"filter": [query], "should": bodies.presence(signals)}},
+        "source": {"excludes": _UNREAD},
+        "seq_no_primary_term": True,
+    }
+    for hits in _pages(client, index, search, page, preference):
+        yield [_stored(hit, frozenset(hit.get("matched_queries", ()))) for hit in hits]
 
 
 def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
@@ -115,7 +194,8 @@ def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: 
 def iterate_terms(client: Elasticsearch, index: str) -> Iterator[dict[str, str]]:
     """`hybrid.terms` of every product."""
     for hit in _iterate(client, index, {"match_all": {}}, ["hybrid.terms"], 1_000):
-        yield hit["_source"].get("hybrid", {}).get("terms", {})
+        terms = hit["_source"].get("hybrid", {}).get("terms", {})
+        yield {name: words for name, words in terms.items() if words}
 
 
 def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
@@ -152,24 +232,31 @@ def _iterate(
     page: int,
     fields: Sequence[Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
+    body = {"query": query, "source": source if isinstance(source, bool) else {"includes": source}, "fields": fields}
+    for hits in _pages(client, index, body, page):
+        yield from hits
+
+
+def _pages(
+    client: Elasticsearch, index: str, search: dict[str, Any], page: int, preference: str | None = None
+) -> Iterator[list[dict[str, Any]]]:
     with translated(index):
-        pit = client.open_point_in_time(index=index, keep_alive="2m")["id"]
+        pit = client.open_point_in_time(index=index, keep_alive="5m", preference=preference)["id"]
     position: dict[str, Any] = {}
     try:
         while True:
             with translated(index):
-                answer = client.search(
-                    pit={"id": pit, "keep_alive": "2m"},
-                    query=query,
+                answer = client.options(request_timeout=60).search(
+                    pit={"id": pit, "keep_alive": "5m"},
                     size=page,
-                    source=source if isinstance(source, bool) else {"includes": source},
-                    fields=fields,
                     track_total_hits=False,
                     sort=["_shard_doc"],
+                    **search,
                     **position,
                 )
             hits = answer["hits"]["hits"]
-            yield from hits
+            if hits:
+                yield hits
             if len(hits) < page:
                 return
             position = {"search_after": hits[-1]["sort"]}
@@ -190,24 +277,36 @@ def update_documents(
     return _bulk(
         client,
         index,
-        [
-            (
-                product.id,
-                {
-                    "update": {
-                        "_id": product.id,
-                        "if_seq_no": product.seq_no,
-                        "if_primary_term": product.primary_term,
-                    }
-                },
-                {"doc": partial},
-            )
-            for product, partial in updates
-        ],
+        [(product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc}) for product, doc in updates],
     )
 
 
-_Item = tuple[str, dict[str, Any], dict[str, Any]]
+def replace_documents(
+    client: Elasticsearch, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
+) -> BulkReport:
+    """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
+    items: list[_Item] = []
+    for id, before, routing, body in documents:
+        guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
+        items.append((id, {"create" if before is None else "index": {"_id": id, **guard}}, body))
+    return _bulk(client, index, items)
+
+
+def delete_documents(client: Elasticsearch, index: str, routing: Mapping[str, str | None]) -> BulkReport:
+    """Delete documents (id -> routing); one that is not there is no error."""
+    return _bulk(
+        client,
+        index,
+        [(id, {"delete": {"_id": id, **({"routing": where} if where else {})}}, None) for id, where in routing.items()],
+    )
+
+
+def _guard(product: StoredProduct) -> dict[str, Any]:
+    guard: dict[str, Any] = {"if_seq_no": product.seq_no, "if_primary_term": product.primary_term}
+    return guard if product.routing is None else {**guard, "routing": product.routing}
+
+
+_Item = tuple[str, dict[str, Any], dict[str, Any] | None]
 
 
 def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkReport:
@@ -232,7 +331,7 @@ def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkRepo
 
 
 def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: BulkReport) -> tuple[list[_Item], str]:
-    operations = [part for _, action, body in items for part in (action, body)]
+    operations = [part for _, action, body in items for part in (action, body) if part is not None]
     retrying = Retrying(
         retry=retry_if_exception_type(ClusterError),
         stop=stop_after_attempt(3),

@@ -42,7 +42,7 @@ class Jobs:
 
     def start(self, kind: str, index: str) -> str:
         """A new running job; its id."""
-        _ensure(self._client, JOBS, "jobs")
+        ensure_store(self._client, JOBS, "jobs")
         job = uuid.uuid4().hex[:12]
         body = {"kind": kind, "index": index, "status": "running", "phase": "read", "started": now(), "updated": now()}
         with translated(JOBS):
@@ -103,7 +103,7 @@ class WeightsVersions:
         Raises:
             WeightsError: there is one of that name.
         """
-        _ensure(self._client, WEIGHTS, "weights")
+        ensure_store(self._client, WEIGHTS, "weights")
         body = {
             "role": "version", "index": index, "version": version, "kind": kind, "created": now(),
             "report": report, "model": model,
@@ -144,7 +144,7 @@ class WeightsVersions:
         return version
 
     def _point(self, index: str, version: str | None, history: Sequence[str], before: Any) -> None:
-        _ensure(self._client, WEIGHTS, "weights")
+        ensure_store(self._client, WEIGHTS, "weights")
         unchanged = (
             {"if_seq_no": before["_seq_no"], "if_primary_term": before["_primary_term"]}
             if before
@@ -195,7 +195,7 @@ class DeadLetters:
                 }
             )
         if operations:
-            _ensure(self._client, DEAD_LETTERS, "dead_letters")
+            ensure_store(self._client, DEAD_LETTERS, "dead_letters")
             with translated(DEAD_LETTERS):
                 self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
 
@@ -234,7 +234,8 @@ def _letter_id(index: str, product: str, signal: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{index}\0{product}\0{signal}").hex
 
 
-def _ensure(client: Elasticsearch, index: str, template: str) -> None:
+def ensure_store(client: Elasticsearch, index: str, template: str) -> None:
+    """Make one of the layer's own small indices, if it is not there."""
     with translated(index):
         if client.indices.exists(index=index):
             return

@@ -1,0 +1,279 @@
+"""Attach to a shop's own index: plan what is added, add it, enrich in place, catch up with what changed meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybrid import analysis
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import changes, indices, products, shop
+from hybrid.elastic.shop import ShopIndex
+from hybrid.errors import IndexConflictError, UsageError
+from hybrid.estimate import Estimate, measure
+from hybrid.fields import guess_fields
+from hybrid.planning import check_options, guess_signals, vector_signal
+from hybrid.pool import WorkerPool
+from hybrid.queue import TaskQueue
+from hybrid.runs import Report
+from hybrid.sync import SyncRun
+from hybrid.template import parse_lexical, served_by, text_fields
+from hybrid.wiring import Services
+
+_SAMPLE = 500
+#: Rounds of catching up with a shop that writes all the while. Each has the changes made during the one before, so
+#: a shop that writes slower than we encode is caught up with in a few.
+_MAX_ROUNDS = 20
+#: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
+_IN_STEP_S = 15.0
+
+
+@dataclass(frozen=True)
+class AttachPlan:
+    """What attaching would do. blockers: why it cannot; none: it can."""
+
+    shop: ShopIndex
+    profile: IndexProfile
+    sample: list[dict[str, Any]]
+    notes: list[str]
+    blockers: list[str]
+
+    @property
+    def added_fields(self) -> int:
+        return shop.count_fields(shop.properties(self.shop, self.profile))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "index": self.shop.name,
+            "concrete": self.shop.concrete,
+            "documents": self.shop.documents,
+            "size_bytes": self.shop.size_bytes,
+            "fields": self.profile.fields.to_json(),
+            "signals": {name: asdict(signal) for name, signal in self.profile.signals.items()},
+            "lexical_fields": list(self.profile.lexical_fields),
+            "added_fields": self.added_fields,
+            "notes": self.notes,
+            "blockers": self.blockers,
+        }
+
+
+@dataclass
+class AttachReport:
+    """What attaching did. encoded counts products; in_step: whether it caught up with what the shop wrote meanwhile."""
+
+    job: str
+    index: str
+    documents: int = 0
+    written: int = 0
+    unchanged: int = 0
+    encoded: int = 0
+    restored: int = 0
+    rounds: int = 0
+    in_step: bool = True
+    waiting: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    signals: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every document has every vector that it should have, but for the changes of the last seconds."""
+        return self.in_step and not self.failed and not self.refused and not self.waiting
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "complete": self.complete}
+
+    def summary(self) -> str:
+        """The run in one line."""
+        return (
+            f"{self.index}: {self.documents:,} documents, {self.unchanged:,} had it all, {self.encoded:,} encoded "
+            f"({', '.join(self.signals)}), {self.rounds} rounds of catching up, in {self.seconds:,.1f} s"
+        )
+
+
+def plan_attach(
+    services: Services,
+    index: str,
+    mapping: str | None = None,
+    signals: Sequence[str] | None = None,
+    language: str | None = None,
+    media_root: Path | None = None,
+    lexical: str | None = None,
+) -> AttachPlan:
+    """Look at an index and decide fields and signals. Writes nothing.
+
+    What an earlier attach of the index decided holds, but for what is given here.
+
+    Raises:
+        IndexMissingError, IndexConflictError: no such index, or a name for several.
+        UsageError: the mapping, a signal, the language or a lexical field cannot be used.
+    """
+    check_options(language or "en", signals)
+    own_words = parse_lexical(lexical) if lexical is not None else None
+    found = shop.describe(services.client, index)
+    before = found.profile if found.profile and found.profile.attached else None
+    hopeless = shop.blockers(found, None, services.capabilities)
+    if hopeless:
+        raise IndexConflictError(hopeless[0])
+    raw = shop.sample(services.client, found, _SAMPLE)
+    sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
+    if not sample:
+        raise UsageError(f"index {index!r} is empty, so its fields cannot be told; attach it when it has documents")
+    if before is None and any("hybrid" in row for _, row in raw):
+        raise IndexConflictError(
+            f"documents of {index!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
+        )
+    notes: list[str] = []
+    if mapping is not None or before is None:
+        fields = served_by(found.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
+    else:
+        fields = before.fields
+    wanted = list(signals) if signals is not None else None
+    if wanted is None:
+        wanted = list(before.signals) if before else guess_signals(fields, sample, notes)
+    chosen = {name: vector_signal(services, name) for name in wanted}
+    media = media_root or services.settings.media_root
+    root = str(media.resolve()) if media else before.media_root if before else None
+    if "image" in chosen and root is None:
+        raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
+    profile = IndexProfile(
+        index=index,
+        fields=fields,
+        signals={**(before.signals if before else {}), **chosen},
+        language=language or (before.language if before else "en"),
+        analysis=analysis.ANALYSIS_VERSION,
+        media_root=root,
+        lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
+        shards=found.shards,
+        attached=True,
+    )
+    _check_lexical(found, profile.lexical_fields)
+    if not found.own_similarity and not profile.lexical_fields:
+        notes.append(
+            "words are scored with Elasticsearch's own BM25 parameters: those of the layer are a setting that only a "
+            "new index takes (your own analysed fields: --lexical name^3,description)"
+        )
+    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.capabilities))
+
+
+def _check_lexical(found: ShopIndex, lexical: Sequence[str]) -> None:
+    known = text_fields({name: value for name, value in found.properties.items() if name != "hybrid"})
+    for name in lexical:
+        if name.partition("^")[0] not in known:
+            own = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"--lexical: {name!r} is no text field of index {found.name!r}; text fields: {own}")
+
+
+def estimate(services: Services, plan: AttachPlan) -> Estimate:
+    """How long it takes and how much it adds, by encoding a small sample here. Writes nothing.
+
+    Raises:
+        EncoderError: a model cannot be had.
+    """
+    todo = plan.shop.documents
+    if plan.shop.profile is not None:
+        todo = indices.count(services.client, plan.shop.concrete, changes.incomplete_query(plan.profile))
+    return measure(services, plan.profile, plan.sample, todo, plan.shop.replicas)
+
+
+def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: Report | None = None) -> AttachReport:
+    """Add the layer to an index and enrich its documents. Run it again after an interruption: it goes on.
+
+    Raises:
+        IndexConflictError: something stands in the way; nothing was changed.
+        ClusterError, WriteBlockedError, JobError: the run ended early; what was written stays.
+    """
+    if plan.blockers:
+        raise IndexConflictError(plan.blockers[0])
+    started = time.monotonic()
+    shop.add_layer(services.client, plan.shop, plan.profile)
+    profile = dataclasses.replace(plan.profile, index=plan.shop.name)
+    job = services.jobs.start("attach", profile.index)
+    run = AttachRun(services, profile, job, report)
+    run.progress.size = plan.shop.documents
+    try:
+        if workers:
+            with (
+                contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
+                WorkerPool(services, workers) as pool,
+            ):
+                run.scan(lambda ids: queue.enrich(profile.index, job, ids))
+                run.wait(queue, pool)
+                run.catch_up(lambda ids: queue.enrich(profile.index, job, ids), lambda: run.wait(queue, pool))
+        else:
+            run.scan()
+            run.sweep_here()
+            run.catch_up(None, run.sweep_here)
+        indices.refresh(services.client, profile.index)
+        waiting = run.pending()
+        failed = services.dead_letters.counts(profile.index, job)
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # the cluster may be the very thing that failed
+            services.jobs.update(job, status="failed", error=str(error) or type(error).__name__)
+        raise
+    services.jobs.update(job, status="done", phase="done", counts=run.counts())
+    progress = run.progress
+    return AttachReport(
+        job=job,
+        index=profile.index,
+        documents=run.scanned,
+        written=progress.written,
+        unchanged=run.had_all,
+        encoded=max(0, progress.to_encode - run.failed_products(failed) - waiting),
+        restored=run.restored,
+        rounds=run.rounds,
+        in_step=run.in_step,
+        waiting=waiting,
+        failed=failed,
+        refused=dict(run.refused),
+        signals=["lexical", *profile.signals],
+        notes=plan.notes,
+        seconds=round(time.monotonic() - started, 2),
+    )
+
+
+class AttachRun(SyncRun):
+    """Scans the whole index once, then looks for changes until it is in step."""
+
+    def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
+        super().__init__(services, profile, job, report)
+        self.scanned = self.had_all = self.rounds = 0
+        self.in_step = False
+
+    def scan(self, dispatch: Callable[[list[str]], None] | None = None) -> None:
+        """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
+        client, index = self._services.client, self._profile.index
+        here = changes.position(client, index)
+        batches = products.iterate(client, index, {"match_all": {}}, list(self._profile.signals))
+        self.mark(batches, dispatch, retry=True)
+        self._services.checkpoints.save(index, here)
+        self.scanned, self.had_all = self.progress.read, self.progress.unchanged
+        self.progress.position = self.progress.size
+        self.progress.phase = "encode"
+        self._tick(force=True)
+
+    def catch_up(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
+        """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
+        self.progress.phase = "catch up"
+        before, losing = float("inf"), 0
+        for self.rounds in range(1, _MAX_ROUNDS + 1):
+            started = time.monotonic()
+            self.look(dispatch)
+            encode()
+            self._tick(force=True)
+            took = time.monotonic() - started
+            self.in_step = took < _IN_STEP_S
+            losing = losing + 1 if took > before else 0
+            if self.in_step or losing == 2:
+                return
+            before = took
+
+    def _save(self) -> None:
+        self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())

@@ -1,0 +1,242 @@
+"""`hybrid doctor`: what this cluster can do, what is degraded, what stands in the way, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hybrid.analysis import ANALYSIS_VERSION
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import cluster, indices
+from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
+from hybrid.queue import TaskQueue
+from hybrid.wiring import Services
+
+#: From good to bad. A note asks for nothing; the two last are worth an alarm.
+STATUSES = ("ok", "note", "degraded", "blocked")
+_DISK_HIGH = 0.85  # Elasticsearch's low watermark: from here on it moves shards away, and at 0.95 it blocks writes
+_TESTED = ((8, 19), (9, 0))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. part: "cluster", "machine" or "index NAME"; mend: what to do, where something is to be done."""
+
+    part: str
+    what: str
+    status: str
+    detail: str
+    mend: str = ""
+
+
+@dataclass
+class Diagnosis:
+    """All findings, and the worst status among them."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return max((check.status for check in self.checks), key=STATUSES.index, default="ok")
+
+    @property
+    def healthy(self) -> bool:
+        return self.status in ("ok", "note")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"status": self.status, "checks": [asdict(check) for check in self.checks]}
+
+
+def examine(services: Services, index: str | None = None) -> Diagnosis:
+    """Look at the cluster, this machine, and an index (all of the layer's if none is named).
+
+    Raises:
+        IndexMissingError: there is no index of that name.
+    """
+    diagnosis = Diagnosis()
+    try:
+        version = services.capabilities.version
+    except HybridError as error:
+        diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
+        return diagnosis
+    diagnosis.checks += _cluster(services, version)
+    diagnosis.checks += _machine(services)
+    for name in [index] if index else services.searcher.indices():
+        try:
+            diagnosis.checks += _index(services, name)
+        except IndexMissingError:
+            raise
+        except HybridError as error:
+            diagnosis.checks.append(Check(f"index {name}", "access", "blocked", str(error)))
+    return diagnosis
+
+
+def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
+    client, shown = services.client, services.capabilities.version_text
+    if version < (8, 12):
+        yield Check("cluster", "version", "blocked", shown, "8.19 or 9.x is needed")
+    elif version < _TESTED[0]:
+        yield Check("cluster", "version", "note", f"{shown}: not tested", "8.19 and 9.x are")
+    else:
+        yield Check("cluster", "version", "ok", shown)
+    found = cluster.licence(client)
+    if found is None:
+        yield Check("cluster", "licence", "note", "the cluster does not say; nothing above Basic is needed")
+    else:
+        kind, state = found
+        mend = "" if state == "active" else "renew it, or fall back with POST _license/start_basic"
+        yield Check(
+            "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", mend
+        )
+    health = cluster.health(client)
+    yield Check(
+        "cluster",
+        "health",
+        {"green": "ok", "yellow": "note"}.get(health, "degraded"),
+        {"green": "green", "yellow": "yellow: a copy of a shard has no node"}.get(health, f"{health}: data is missing"),
+        "" if health == "green" else "see GET _cluster/allocation/explain",
+    )
+    disk = cluster.fullest_disk(client)
+    if disk is not None:
+        high = disk > _DISK_HIGH
+        mend = "free space before an attach: Elasticsearch blocks writes at its flood stage" if high else ""
+        yield Check("cluster", "disk", "degraded" if high else "ok", f"the fullest is {disk:.0%} full", mend)
+    missing = cluster.missing_analyzers(client)
+    scripts = cluster.has_scripts(client)
+    lacking = [*(f"analyzer {name}" for name in missing), *([] if scripts else ["painless"])]
+    if lacking:
+        yield Check("cluster", "modules", "note", f"without {', '.join(lacking)}; Hybrid needs none of them")
+    else:
+        yield Check("cluster", "modules", "ok", "analyzers and scripts of a full cluster; Hybrid needs none of them")
+    if version >= (9, 2):
+        detail = "_source hides vectors: clients that PUT back what they read drop them, and a sync restores them"
+        yield Check("cluster", "vectors", "note", detail)
+
+
+def _machine(services: Services) -> Iterator[Check]:
+    settings = services.settings
+    for kind, spec in (("text", settings.text_encoder), ("image", settings.image_encoder)):
+        try:
+            encoder = services.encoder(spec)
+            yield Check("machine", f"{kind} encoder", "ok", f"{spec} ({encoder.version}, {encoder.dims} dimensions)")
+        except HybridError as error:
+            mend = f"install its model, or choose another with HYBRID_{kind.upper()}_ENCODER"
+            yield Check("machine", f"{kind} encoder", "degraded", f"{spec}: {error}", mend)
+    try:
+        queue = TaskQueue(settings, services.redis_url)
+    except NodeError as error:
+        yield Check("machine", "broker", "note", f"{error}; without one, work is done in the command's own process")
+        return
+    try:
+        queue.ping()
+        yield Check("machine", "broker", "ok", "answers")
+    except HybridError as error:
+        yield Check("machine", "broker", "degraded", str(error))
+    finally:
+        queue.close()
+
+
+def _index(services: Services, name: str) -> Iterator[Check]:
+    part = f"index {name}"
+    try:
+        profile = indices.read_profile(services.client, name)
+    except IndexConflictError:
+        yield from _attachable(services, name)
+        return
+    how = "attached to the shop's own index" if profile.attached else "made by Hybrid"
+    yield Check(part, "layer", "ok", f"{how}; signals: {', '.join(['lexical', *profile.signals])}")
+    again = f"hybrid attach {name}" if profile.attached else f"hybrid index FILE --index {name}"
+    for signal_name, signal in profile.signals.items():
+        try:
+            version = services.encoder(signal.encoder).version
+        except HybridError as error:
+            yield Check(part, f"{signal_name} encoder", "degraded", f"cannot be had here: {error}", "install its model")
+            continue
+        if version != signal.version:
+            detail = f"vectors are of {signal.encoder} {signal.version}, and queries here of {version}"
+            yield Check(part, f"{signal_name} encoder", "degraded", detail, again)
+    if profile.analysis != ANALYSIS_VERSION:
+        detail = f"made by {profile.analysis}, and queries by {ANALYSIS_VERSION}"
+        yield Check(part, "words", "degraded", detail, again)
+    yield from _coverage(services, profile)
+    yield from _in_step(services, profile)
+    model, problem = services.published.in_force(name)
+    unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
+    if problem:
+        yield Check(
+            part, "weights", "degraded", problem, f"hybrid train weights --index {name}, or hybrid weights rollback"
+        )
+    elif unknown and model.kind != "fixed":
+        detail = f"{model.version} was trained before there was {', '.join(unknown)}"
+        yield Check(part, "weights", "degraded", detail, f"hybrid train weights --index {name}")
+    else:
+        yield Check(part, "weights", "ok", f"{model.version} in force")
+
+
+def _attachable(services: Services, name: str) -> Iterator[Check]:
+    from hybrid.attach import plan_attach
+
+    part = f"index {name}"
+    try:
+        plan = plan_attach(services, name)
+    except (IndexConflictError, UsageError) as error:
+        yield Check(part, "attach", "blocked", str(error))
+        return
+    for blocker in plan.blockers:
+        yield Check(part, "attach", "blocked", blocker)
+    if not plan.blockers:
+        detail = f"not attached; nothing stands in the way ({plan.shop.documents:,} documents)"
+        yield Check(part, "attach", "note", detail, f"hybrid attach {name} --dry-run")
+    for note in plan.notes:
+        yield Check(part, "once attached", "note", note)
+
+
+def _coverage(services: Services, profile: IndexProfile) -> Iterator[Check]:
+    part = f"index {profile.index}"
+    sync = f"hybrid sync {profile.index}"
+    found = cluster.coverage(services.client, profile)
+    total = found["documents"]
+    if found["unseen"]:
+        detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
+        yield Check(part, "documents", "degraded", detail, sync)
+    else:
+        yield Check(part, "documents", "ok", f"{total:,}, all of them seen")
+    for name, counts in found["signals"].items():
+        share = counts["with"] / total if total else 1.0
+        detail = f"{counts['with']:,} of {total:,} have a vector ({share:.1%})"
+        mend = ""
+        if counts["lost"]:
+            detail += f"; {counts['lost']:,} lost theirs to a whole-document write"
+            mend = sync
+        if counts["outdated"]:
+            detail += f"; {counts['outdated']:,} are of another encoder"
+            mend = sync
+        yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend)
+    if found["pending"]:
+        mend = f"{sync}, or wait for the workers"
+        yield Check(part, "waiting", "degraded", f"{found['pending']:,} documents wait for vectors", mend)
+    letters = services.dead_letters.counts(profile.index)
+    if letters:
+        listed = ", ".join(
+            f"{count:,} {reason}" for reason, count in sorted(letters.items(), key=lambda item: -item[1])
+        )
+        again = f"hybrid attach {profile.index}" if profile.attached else f"hybrid index FILE --index {profile.index}"
+        yield Check(
+            part, "failures", "degraded", listed, f"mend the cause (hybrid-dead-letters has each), then {again}"
+        )
+
+
+def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
+    part = f"index {profile.index}"
+    if not profile.attached:
+        return
+    at = services.checkpoints.saved_at(profile.index)
+    writes = cluster.writes_since(services.client, profile.index, services.checkpoints.get(profile.index))
+    sync = f"hybrid sync {profile.index}, and hybrid worker --beat from then on"
+    if at is None or writes is None:
+        yield Check(
+            part, "in step", "degraded", "never looked at for changes, or another index is behind the name", sync
+        )
+    else:
+        yield Check(part, "in step", "ok" if not writes else "note", f"{writes:,} writes since the last look at {at}")

@@ -1,0 +1,138 @@
+"""What changed in an index since last time: a sequence number a shard, kept in Elasticsearch.
+
+Every write of a shard has a number of its own, in order. A checkpoint says up to which number all writes were
+looked at. It is the shard's global checkpoint at the moment of looking: whatever is at or below it stands on every
+copy and is not rolled back, and a refresh after reading it makes all of that visible. What came later may be seen
+as well, and is then looked at twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elasticsearch import Elasticsearch, NotFoundError
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import indices, products
+from hybrid.elastic.client import translated
+from hybrid.elastic.products import StoredProduct
+from hybrid.elastic.stores import ensure_store, now
+from hybrid.errors import ClusterError, IndexMissingError
+
+CHECKPOINTS = "hybrid-checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """shards: shard number -> (history, sequence number); a shard with another history is looked at whole."""
+
+    uuid: str
+    shards: Mapping[str, tuple[str, int]]
+
+    def since(self, earlier: Checkpoint | None) -> dict[str, int]:
+        """Shard -> the number after which changes are to be looked at; -1: all of them. Shards without any left out.
+
+        A number that went down, another history or another index behind the name: nothing known holds.
+        """
+        known = earlier.shards if earlier is not None and earlier.uuid == self.uuid else {}
+        found = {}
+        for shard, (history, position) in self.shards.items():
+            before = known.get(shard, ("", -1))
+            start = before[1] if before[0] == history and before[1] <= position else -1
+            if start < position:
+                found[shard] = start
+        return found
+
+
+def position(client: Elasticsearch, index: str) -> Checkpoint:
+    """Where the index stands. Everything up to it is visible to a search that follows.
+
+    Raises:
+        ClusterError: a shard has no primary at the moment.
+    """
+    with translated(index):
+        # One answer for the index behind an alias, so that number and identity are of the same one.
+        answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
+    concrete, found = next(iter(answer.items()))
+    shards: dict[str, tuple[str, int]] = {}
+    for shard, copies in found["shards"].items():
+        for copy in copies:
+            if copy["routing"]["primary"] and "seq_no" in copy:
+                shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
+    settings = client.indices.get_settings(index=concrete, flat_settings=True).body[concrete]["settings"]
+    if len(shards) < int(settings["index.number_of_shards"]):
+        raise ClusterError(f"a shard of {index!r} has no primary at the moment; try again when the cluster is whole")
+    indices.refresh(client, concrete)
+    return Checkpoint(found["uuid"], shards)
+
+
+def changed(
+    client: Elasticsearch, profile: IndexProfile, since: Mapping[str, int], page: int = 500
+) -> Iterator[list[StoredProduct]]:
+    """Products written after these numbers, as they are now; see `Checkpoint.since`."""
+    for shard, start in since.items():
+        query = {"range": {"_seq_no": {"gt": start}}} if start >= 0 else {"match_all": {}}
+        yield from products.iterate(
+            client, profile.index, query, list(profile.signals), page, preference=f"_shards:{shard}"
+        )
+
+
+def incomplete(client: Elasticsearch, profile: IndexProfile) -> Iterator[list[StoredProduct]]:
+    """Products that plainly lack something, found without their history: no meta, a vector gone, another encoder."""
+    return products.iterate(client, profile.index, incomplete_query(profile), list(profile.signals))
+
+
+def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
+    """See `incomplete`. Pure."""
+    lacking: list[dict[str, Any]] = [
+        {"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}},
+        {"bool": {"must_not": [{"term": {"hybrid.meta.analysis": profile.analysis}}]}},
+    ]
+    for name, signal in profile.signals.items():
+        made = {"exists": {"field": f"hybrid.meta.{name}.hash"}}
+        lacking.append({"bool": {"filter": [made], "must_not": [{"exists": {"field": f"hybrid.{name}"}}]}})
+        other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
+        lacking.append({"bool": {"filter": [made], "must_not": [other]}})
+    return {"bool": {"should": lacking, "minimum_should_match": 1}}
+
+
+class Checkpoints:
+    """Keeps one checkpoint an index name. Lost or old, it costs a longer look and never a change."""
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def get(self, index: str) -> Checkpoint | None:
+        """The checkpoint of that name; None before the first."""
+        try:
+            with translated(CHECKPOINTS):
+                found = self._client.get(index=CHECKPOINTS, id=index)["_source"]
+        except IndexMissingError:
+            return None
+        except ClusterError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None
+            raise
+        shards = {shard: (str(history), int(number)) for shard, (history, number) in found["shards"].items()}
+        return Checkpoint(found["uuid"], shards)
+
+    def save(self, index: str, checkpoint: Checkpoint) -> None:
+        ensure_store(self._client, CHECKPOINTS, "checkpoints")
+        shards: dict[str, Sequence[Any]] = {shard: list(pair) for shard, pair in checkpoint.shards.items()}
+        body = {"index": index, "uuid": checkpoint.uuid, "shards": shards, "at": now()}
+        with translated(CHECKPOINTS):
+            self._client.index(index=CHECKPOINTS, id=index, document=body)
+
+    def saved_at(self, index: str) -> str | None:
+        """When the index was last looked at; None: never."""
+        try:
+            with translated(CHECKPOINTS):
+                return str(self._client.get(index=CHECKPOINTS, id=index)["_source"]["at"])
+        except IndexMissingError:
+            return None
+        except ClusterError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None
+            raise

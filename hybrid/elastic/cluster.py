@@ -1,0 +1,97 @@
+"""What a cluster can do and how it is, for `hybrid doctor`. Asks; changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elasticsearch import ApiError, Elasticsearch
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import changes, indices
+from hybrid.elastic.client import translated
+from hybrid.errors import ClusterError
+
+ANALYZERS = ("english", "cjk")
+
+
+def licence(client: Elasticsearch) -> tuple[str, str] | None:
+    """(type, status); None where the cluster does not say."""
+    try:
+        with translated():
+            found = client.license.get()["license"]
+    except ClusterError:
+        return None
+    return str(found["type"]), str(found["status"])
+
+
+def health(client: Elasticsearch) -> str:
+    """green, yellow or red."""
+    with translated():
+        return str(client.cluster.health()["status"])
+
+
+def fullest_disk(client: Elasticsearch) -> float | None:
+    """Share of the fullest data disk in use; None where the cluster does not say."""
+    try:
+        with translated():
+            nodes = client.nodes.stats(metric="fs", filter_path="nodes.*.fs.total")["nodes"].values()
+    except ClusterError:
+        return None
+    totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
+    return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
+
+
+def missing_analyzers(client: Elasticsearch) -> list[str]:
+    """Analyzers of a full cluster that this one lacks."""
+    missing = []
+    for name in ANALYZERS:
+        try:
+            client.indices.analyze(analyzer=name, text="a")
+        except ApiError as error:
+            if error.meta.status != 400:
+                with translated():
+                    raise
+            missing.append(name)
+    return missing
+
+
+def has_scripts(client: Elasticsearch) -> bool:
+    """Whether the cluster runs painless."""
+    with translated():
+        nodes = client.nodes.info(metric="plugins", filter_path="nodes.*.modules.name").body.get("nodes", {})
+    return any(module["name"] == "lang-painless" for node in nodes.values() for module in node.get("modules", ()))
+
+
+def coverage(client: Elasticsearch, profile: IndexProfile) -> dict[str, Any]:
+    """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by a
+    whole-document write) and outdated (of another encoder)."""
+    index = profile.index
+    indices.refresh(client, index)
+
+    def count(query: dict[str, Any]) -> int:
+        return indices.count(client, index, query)
+
+    found: dict[str, Any] = {
+        "documents": count({"match_all": {}}),
+        "unseen": count({"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}}),
+        "pending": count({"exists": {"field": "hybrid.meta.pending"}}),
+        "failed": count({"exists": {"field": "hybrid.meta.failed"}}),
+        "signals": {},
+    }
+    for name, signal in profile.signals.items():
+        made, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
+        other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
+        found["signals"][name] = {
+            "with": count(there),
+            "lost": count({"bool": {"filter": [made], "must_not": [there]}}),
+            "outdated": count({"bool": {"filter": [made], "must_not": [other]}}),
+        }
+    return found
+
+
+def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:
+    """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
+    here = changes.position(client, index)
+    if earlier is None or earlier.uuid != here.uuid:
+        return None
+    return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())

@@ -1,0 +1,222 @@
+"""A shop's own index: what it is like, what stands in the way of attaching to it, and the layer's field in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import bodies
+from hybrid.elastic.client import Capabilities, translated
+from hybrid.errors import IndexConflictError, IndexMissingError
+
+_BLOCKS = ("write", "read_only", "read_only_allow_delete", "metadata", "read")
+_FIELDS_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class ShopIndex:
+    """What the cluster says of an index. name is what people call it, concrete the index behind it."""
+
+    name: str
+    concrete: str
+    uuid: str
+    mappings: Mapping[str, Any]
+    settings: Mapping[str, str]
+    alias: Mapping[str, Any] = field(default_factory=dict)
+    closed: bool = False
+    documents: int = 0
+    size_bytes: int = 0
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.mappings.get("properties", {})
+        return found
+
+    @property
+    def profile(self) -> IndexProfile | None:
+        """The layer's profile, where it made the index or is attached to it."""
+        meta = self.mappings.get("_meta", {}).get("hybrid")
+        return IndexProfile.from_json(self.name, meta, self.shards) if meta else None
+
+    @property
+    def shards(self) -> int:
+        return int(self.settings.get("index.number_of_shards", 1))
+
+    @property
+    def replicas(self) -> int:
+        return int(self.settings.get("index.number_of_replicas", 0))
+
+    @property
+    def own_similarity(self) -> bool:
+        """Whether the index was made with the layer's BM25 parameters."""
+        return any(key.startswith("index.similarity.hybrid_terms.") for key in self.settings)
+
+
+def describe(client: Elasticsearch, name: str) -> ShopIndex:
+    """The index behind a name.
+
+    Raises:
+        IndexMissingError: there is none.
+        IndexConflictError: the name stands for several indices, or for a data stream.
+    """
+    with translated(name):
+        found = client.indices.get(
+            index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
+        ).body
+    concrete, described = _only(name, found)
+    settings = described["settings"]
+    alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
+    closed = _is_closed(client, concrete)
+    documents = size = 0
+    if not closed:
+        with translated(name):
+            primaries = client.indices.stats(index=concrete, metric="docs,store")["_all"]["primaries"]
+        documents, size = int(primaries["docs"]["count"]), int(primaries["store"]["size_in_bytes"])
+        with translated(name):
+            # Lucene's number counts nested objects as documents of their own.
+            documents = int(client.count(index=concrete)["count"])
+    return ShopIndex(
+        name, concrete, settings["index.uuid"], described["mappings"], settings, alias, closed, documents, size
+    )
+
+
+def _only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not found:
+        raise IndexMissingError(f"there is no index {name!r}")
+    streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}
+    if streams:
+        raise IndexConflictError(
+            f"{name!r} is a data stream; its documents cannot be updated in place: index the catalogue beside it "
+            "with `hybrid index FILE --index NAME`"
+        )
+    if len(found) > 1:
+        raise IndexConflictError(
+            f"the alias {name!r} stands for {len(found)} indices ({', '.join(sorted(found))}); attach one of them by "
+            "its own name"
+        )
+    return next(iter(found.items()))
+
+
+def _is_closed(client: Elasticsearch, concrete: str) -> bool:
+    with translated(concrete):
+        found = client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
+    return any("closed" in index.get("attributes", ()) for index in found)
+
+
+def blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> list[str]:
+    """What stands in the way of attaching, each with the way out; none: it can be attached. Pure."""
+    return list(_blockers(shop, profile, capabilities))
+
+
+def _blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> Iterator[str]:
+    name = shop.name
+    if capabilities.version < (8, 12):
+        yield f"Elasticsearch {capabilities.version_text} cannot search vectors inside a query; 8.19 or 9.x is needed"
+    if shop.closed:
+        yield f"index {name!r} is closed; open it with POST {shop.concrete}/_open"
+    for block in _BLOCKS:
+        if shop.settings.get(f"index.blocks.{block}") == "true":
+            yield (
+                f"index {name!r} takes no writes (index.blocks.{block}); set it to null with PUT "
+                f"{shop.concrete}/_settings"
+            )
+    if shop.settings.get("index.store.type") == "snapshot":
+        yield f"index {name!r} is a mounted snapshot, which takes no writes; restore it first"
+    if shop.settings.get("index.mode") == "time_series":
+        yield f"index {name!r} is a time series, whose documents cannot be updated"
+    if shop.alias.get("index_routing") or shop.alias.get("search_routing"):
+        yield f"the alias {name!r} carries a routing; attach the index {shop.concrete!r} by its own name"
+    if shop.alias.get("filter"):
+        yield f"the alias {name!r} shows a part of its index; attach the index {shop.concrete!r} by its own name"
+    if shop.alias.get("is_write_index") is False:
+        yield f"the alias {name!r} takes no writes; attach the index {shop.concrete!r} by its own name"
+    yield from _source_blockers(shop)
+    existing = shop.profile
+    if existing is None and "hybrid" in shop.properties:
+        yield f"index {name!r} has a field `hybrid` of its own, the name that the layer needs; rename that field"
+    if existing is not None and not existing.attached:
+        yield f"index {name!r} was made by Hybrid and needs no attach; `hybrid sync {name}` keeps it in step"
+    if profile is not None:
+        yield from _mapping_blockers(shop, profile)
+
+
+def _source_blockers(shop: ShopIndex) -> Iterator[str]:
+    source = shop.mappings.get("_source", {})
+    mode = shop.settings.get("index.mapping.source.mode", source.get("mode", "stored"))
+    if source.get("enabled") in (False, "false") or mode == "disabled":
+        yield f"index {shop.name!r} keeps no _source, so no document can be updated in place; reindex it with one"
+    elif mode == "synthetic":
+        yield (
+            f"index {shop.name!r} makes its _source anew from the fields (synthetic), so an update would reorder the "
+            "shop's own values; reindex it with a stored _source"
+        )
+    elif source.get("includes") or source.get("excludes"):
+        yield (
+            f"index {shop.name!r} leaves fields out of _source, and an update would lose them; reindex it with a "
+            "whole _source"
+        )
+
+
+def _mapping_blockers(shop: ShopIndex, profile: IndexProfile) -> Iterator[str]:
+    before = shop.profile
+    if before is not None:
+        for name, signal in profile.signals.items():
+            held = before.signals.get(name)
+            if held and held.dims != signal.dims:
+                yield (
+                    f"index {shop.name!r} holds {name} vectors of {held.dims} dimensions ({held.encoder}) and "
+                    f"{signal.encoder} makes {signal.dims}; choose the encoder with "
+                    f"HYBRID_{name.upper()}_ENCODER={held.encoder}"
+                )
+    limit = int(shop.settings.get("index.mapping.total_fields.limit", _FIELDS_LIMIT))
+    present = count_fields({key: value for key, value in shop.properties.items() if key != "hybrid"})
+    added = count_fields(properties(shop, profile))
+    if present + added > limit:
+        yield (
+            f"index {shop.name!r} has {present} fields, the layer adds {added}, and its limit is {limit}; raise it: "
+            f'PUT {shop.concrete}/_settings {{"index.mapping.total_fields.limit": {present + added + 50}}}'
+        )
+
+
+def count_fields(found: Mapping[str, Any]) -> int:
+    """Fields as `index.mapping.total_fields.limit` counts them: objects and multi-fields too."""
+    return sum(
+        1 + count_fields(definition.get("properties", {})) + count_fields(definition.get("fields", {}))
+        for definition in found.values()
+    )
+
+
+def properties(shop: ShopIndex, profile: IndexProfile) -> dict[str, Any]:
+    """The one property that attaching adds."""
+    return {"hybrid": bodies.layer_property(profile, shop.own_similarity)}
+
+
+def sample(client: Elasticsearch, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
+    """(id, whole document) of documents from all over the index."""
+    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+    with translated(shop.name):
+        hits = client.search(index=shop.concrete, query=query, size=count)["hits"]["hits"]
+    return [(hit["_id"], hit["_source"]) for hit in hits]
+
+
+def add_layer(client: Elasticsearch, shop: ShopIndex, profile: IndexProfile) -> None:
+    """Add the layer's field to the mapping; all else in it stays. Field and profile arrive in one change.
+
+    Raises:
+        IndexConflictError: the cluster refuses the mapping.
+    """
+    # The cluster replaces `_meta` whole: what the shop keeps there goes along.
+    meta = {**shop.mappings.get("_meta", {}), "hybrid": profile.to_json()}
+    try:
+        with translated(shop.name):
+            client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)
+    except Exception as error:
+        if any(sign in str(error) for sign in ("illegal_argument", "mapper_parsing", "Limit of")):
+            raise IndexConflictError(
+                f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
+            ) from error
+        raise

@@ -1,0 +1,82 @@
+"""How long enriching an index takes and how much it adds, told from a sample that is encoded here and now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from hybrid import documents
+from hybrid.contracts import Encoder, IndexProfile
+from hybrid.errors import MediaError
+from hybrid.inputs import Inputs
+from hybrid.wiring import Services
+
+#: Enough for a rate within a few percent, and a second or two of waiting.
+_TEXTS, _PICTURES = 96, 16
+#: Documents a second that marking and writing take, the encoder aside; slow clusters take fewer.
+_WRITTEN_PER_S = 1_200
+#: Bytes that one dimension takes in a shard: float32 for exact scores, int8 for the graph, the float16 code as doc
+#: value and in _source as base64; and before 9.2 the vector's JSON in _source.
+_VECTOR, _VECTOR_IN_SOURCE = 4 + 1 + 2 + 2.7, 7.0
+_GRAPH = 150
+#: Words are kept in _source and, with positions, in the index; compression takes about half of it back.
+_WORDS = 1.2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """rates: inputs a second by signal, in this process. bytes: all copies; while it runs, two to three times that
+    until Elasticsearch has merged old versions away."""
+
+    documents: int
+    rates: Mapping[str, float]
+    seconds: float
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(
+    services: Services, profile: IndexProfile, sample: Sequence[dict[str, Any]], count: int, replicas: int
+) -> Estimate:
+    """Encode a part of the sample, and multiply.
+
+    Raises:
+        EncoderError: a model cannot be had.
+    """
+    inputs = Inputs(services.encoder, services.settings.media_root)
+    rates: dict[str, float] = {}
+    seconds = count / _WRITTEN_PER_S
+    size = 0.0
+    words = [orjson.dumps([documents.terms_of(row, profile), documents.suggestions_of(row, profile)]) for row in sample]
+    size += _WORDS * sum(map(len, words)) / len(words)
+    in_source = _VECTOR_IN_SOURCE if services.capabilities.version < (9, 2) else 0.0
+    for name, signal in profile.signals.items():
+        encoder = services.encoder(signal.encoder)
+        contents: list[Any] = []
+        for row in [row for row in sample if inputs.wants(name, row, profile)]:
+            if len(contents) == (_PICTURES if name == "image" else _TEXTS):
+                break
+            try:
+                contents.append(inputs.read(name, row, profile, encoder)[0])
+            except MediaError:
+                continue
+        share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)
+        if contents:
+            rates[name] = round(_rate(encoder, name, contents), 1)
+            seconds += count * share / rates[name]
+        size += share * (signal.dims * (_VECTOR + in_source) + _GRAPH)
+    return Estimate(count, rates, round(seconds, 1), int(size * count * (1 + replicas)))
+
+
+def _rate(encoder: Encoder, name: str, contents: Sequence[Any]) -> float:
+    encode: Callable[[Any], Any] = encoder.encode_images if name == "image" else encoder.encode_texts
+    encode(contents[:4])  # loads the model
+    started = time.perf_counter()
+    encode(contents)
+    return len(contents) / max(time.perf_counter() - started, 1e-6)

@@ -1,0 +1,53 @@
+"""What planning an index and planning an attach share: options checked, signals chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hybrid import analysis
+from hybrid.contracts import VECTOR_SIGNALS, FieldMap, VectorSignal, values_at
+from hybrid.errors import UsageError
+from hybrid.fields import expand
+from hybrid.wiring import Services
+
+
+def check_options(language: str, signals: Sequence[str] | None) -> None:
+    """Whether the layer knows them.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if language not in analysis.languages():
+        raise UsageError(f"no language {language!r}; known: {', '.join(analysis.languages())}")
+    unknown = [name for name in signals or () if name not in VECTOR_SIGNALS]
+    if unknown:
+        raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(VECTOR_SIGNALS)}")
+
+
+def vector_signal(services: Services, name: str) -> VectorSignal:
+    """The signal as the settings' encoder makes it.
+
+    Raises:
+        UsageError: the encoder of the settings takes no such input.
+    """
+    settings = services.settings
+    encoder = services.encoder(settings.text_encoder if name == "text" else settings.image_encoder)
+    if name not in encoder.modalities:
+        raise UsageError(f"encoder {encoder.name} takes no {name}; set HYBRID_{name.upper()}_ENCODER")
+    spec = settings.text_encoder if name == "text" else settings.image_encoder
+    return VectorSignal(encoder=spec, version=encoder.version, dims=encoder.dims)
+
+
+def guess_signals(fields: FieldMap, sample: Sequence[dict[str, Any]], notes: list[str]) -> list[str]:
+    """The signals that these products can have; why one is left out goes to `notes`."""
+    pictures = [
+        str(value)
+        for row in sample
+        for path in expand(fields.roles.get("image", ()), row)
+        for value in values_at(row, path)
+    ]
+    files = [value for value in pictures if not value.lower().startswith(("http://", "https://"))]
+    if pictures and not files:
+        notes.append("pictures are behind URLs, which are not fetched yet: no image vectors")
+    return ["text", "image"] if files else ["text"]

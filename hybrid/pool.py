@@ -1,0 +1,81 @@
+"""Celery workers that a run starts here and ends with: their command, environment and supervision."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hybrid.errors import JobError
+from hybrid.settings import Settings
+from hybrid.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerPool:
+    """A local Celery worker with `count` processes, restarted when it dies, ended with the run."""
+
+    def __init__(self, services: Services, count: int) -> None:
+        self._services, self._count = services, count
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._early_deaths = 0
+        self.log = services.settings.data_dir / "logs" / f"worker-{os.getpid()}.log"
+
+    def __enter__(self) -> WorkerPool:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def supervise(self) -> None:
+        """Start the worker again if it died.
+
+        Raises:
+            JobError: it dies as soon as it starts.
+        """
+        if self._process is None or self._process.poll() is None:
+            return
+        self._early_deaths = self._early_deaths + 1 if time.monotonic() - self._started < 10 else 0
+        if self._early_deaths >= 3:
+            raise JobError(f"the worker ends as soon as it starts; see {self.log}")
+        logger.warning("the worker ended with code %s; starting it again", self._process.returncode)
+        self._start()
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        environment = worker_environment(self._services.settings, self._count)
+        environment["HYBRID_ES_URL"] = self._services.es_url
+        environment["HYBRID_REDIS_URL"] = self._services.redis_url
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                worker_command(self._count), env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+
+def worker_command(processes: int, beat_file: Path | None = None) -> list[str]:
+    """The command line of a Celery worker of the layer. beat_file: where it keeps the schedule, if it has one."""
+    beat = ["--beat", "--schedule", str(beat_file)] if beat_file else []
+    return [
+        sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "hybrid",
+        "--concurrency", str(processes), "--loglevel", "INFO", "--without-gossip", "--without-mingle",
+        "-n", f"hybrid-{os.getpid()}-{time.time_ns() % 10**6}@%h", *beat,
+    ]  # fmt: skip
+
+
+def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
+    """The environment of a worker: each process gets its share of the cores, unless the settings say."""
+    threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, processes))
+    return {**os.environ, "HYBRID_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}

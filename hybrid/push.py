@@ -1,0 +1,180 @@
+"""Documents that a shop hands over itself: written whole, with the layer's field carried along or made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid import documents
+from hybrid.contracts import IndexProfile, Product
+from hybrid.elastic import bodies, products
+from hybrid.elastic.products import StoredProduct
+from hybrid.elastic.stores import DeadLetters
+from hybrid.ingest import RESERVED, Ingester
+from hybrid.marking import Marker
+
+_CONFLICT_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Write a document, or delete it where there is no source."""
+
+    id: str
+    source: dict[str, Any] | None
+    routing: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one operation: created, updated, unchanged, deleted, not_found, or error with its reason."""
+
+    id: str
+    result: str
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass
+class PushReport:
+    """One outcome an operation, in their order. waiting: ids that wait for a vector; queued: workers know of them."""
+
+    results: list[Outcome] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    queued: bool = False
+
+    @property
+    def errors(self) -> bool:
+        return any(outcome.result == "error" for outcome in self.results)
+
+
+class Pusher:
+    """Takes batches. The same batch twice changes nothing the second time."""
+
+    def __init__(self, client: Any, ingester: Ingester, marker: Marker, dead_letters: DeadLetters) -> None:
+        self._client = client
+        self._ingester = ingester
+        self._marker = marker
+        self._dead_letters = dead_letters
+
+    def push(self, profile: IndexProfile, operations: Sequence[Operation]) -> PushReport:
+        """Carry out operations; of several on one document, each after the one before.
+
+        Raises:
+            ClusterError, WriteBlockedError: the cluster takes no writes; what was written stays.
+        """
+        report = PushReport()
+        outcomes: dict[int, Outcome] = {}
+        for wave in _waves(operations):
+            writes: list[int] = []
+            deletes: list[int] = []
+            for number in wave:
+                (deletes if operations[number].source is None else writes).append(number)
+            for numbers, carry_out in ((writes, self._write), (deletes, self._delete)):
+                found = carry_out(profile, [operations[number] for number in numbers], report)
+                outcomes.update({number: found[operations[number].id] for number in numbers})
+        report.results = [outcomes[number] for number in range(len(operations))]
+        gone = {outcome.id for outcome in report.results if outcome.result in ("deleted", "not_found")}
+        report.waiting = [id for id in dict.fromkeys(report.waiting) if id not in gone]
+        return report
+
+    def _write(self, profile: IndexProfile, batch: Sequence[Operation], report: PushReport) -> dict[str, Outcome]:
+        done = {
+            op.id: Outcome(op.id, "error", "reserved_field", "the field name `hybrid` belongs to the layer")
+            for op in batch
+            if RESERVED in (op.source or {})
+        }
+        waiting = [op for op in batch if op.id not in done]
+        for _ in range(_CONFLICT_ROUNDS):
+            if not waiting:
+                break
+            waiting = self._write_once(profile, waiting, done, report)
+        for op in waiting:
+            done[op.id] = Outcome(op.id, "error", "conflict", "somebody else writes it all the while; send it again")
+        return done
+
+    def _write_once(
+        self, profile: IndexProfile, batch: Sequence[Operation], done: dict[str, Outcome], report: PushReport
+    ) -> list[Operation]:
+        routing = {op.id: op.routing for op in batch if op.routing}
+        ids = [op.id for op in batch]
+        stored = products.read(self._client, profile.index, ids, routing)
+        same = [op for op in batch if op.id in stored and stored[op.id].source == op.source]
+        unseen = [stored[op.id] for op in same if not stored[op.id].meta]
+        if unseen:
+            report.waiting += self._marker.mark(profile, unseen).waiting
+        for op in same:
+            done[op.id] = Outcome(op.id, "unchanged")
+            if stored[op.id].meta.get("pending"):
+                report.waiting.append(op.id)
+        changed = [op for op in batch if op.id not in done]
+        # Vectors are carried as codes: those are read with the very version of the document that they belong to.
+        codes = products.codes(self._client, profile.index, [op.id for op in changed if op.id in stored], routing)
+        writes = []
+        pending = set()
+        for op in changed:
+            before = stored.get(op.id)
+            body = {**(op.source or {}), RESERVED: self._layer(profile, op, before, codes.get(op.id))}
+            if body[RESERVED]["meta"]["pending"]:
+                pending.add(op.id)
+            writes.append((op.id, before, op.routing, body))
+        answer = products.replace_documents(self._client, profile.index, writes)
+        for id in answer.ok:
+            done[id] = Outcome(id, "updated" if id in stored else "created")
+        report.waiting += [id for id in answer.ok if id in pending]
+        again = {error.id for error in answer.errors if error.reason == "conflict"}
+        for error in answer.errors:
+            if error.id not in again:
+                done[error.id] = Outcome(error.id, "error", error.reason, error.message)
+        return [op for op in changed if op.id in again]
+
+    def _layer(
+        self,
+        profile: IndexProfile,
+        op: Operation,
+        before: StoredProduct | None,
+        kept: tuple[int, dict[str, str]] | None,
+    ) -> dict[str, Any]:
+        source = op.source or {}
+        carried = {}
+        if before is not None and kept is not None and kept[0] == before.seq_no:
+            for name, signal in profile.signals.items():
+                code = kept[1].get(name)
+                if (
+                    code is not None
+                    and bodies.code_fits(code, signal.dims)
+                    and (before.meta.get(name) or {}).get("hash")
+                ):
+                    carried[name] = (bodies.decode_codes([code], signal.dims)[0].tolist(), code)
+        digest = documents.fingerprint(source, profile)
+        meta = before.meta if before is not None else {}
+        return self._ingester.layer_fields(Product(op.id, source, 0), digest, meta, carried, profile)
+
+    def _delete(self, profile: IndexProfile, batch: Sequence[Operation], report: PushReport) -> dict[str, Outcome]:
+        if not batch:
+            return {}
+        routing = {op.id: op.routing for op in batch if op.routing}
+        stored = products.read(self._client, profile.index, [op.id for op in batch], routing)
+        answer = products.delete_documents(
+            self._client, profile.index, {id: found.routing for id, found in stored.items()}
+        )
+        self._dead_letters.remove(profile.index, [(id, name) for id in answer.ok for name in profile.signals])
+        outcomes = {op.id: Outcome(op.id, "not_found") for op in batch}
+        outcomes |= {id: Outcome(id, "deleted") for id in answer.ok}
+        outcomes |= {error.id: Outcome(error.id, "error", error.reason, error.message) for error in answer.errors}
+        return outcomes
+
+
+def _waves(operations: Sequence[Operation]) -> Iterator[list[int]]:
+    """Numbers of the operations in groups that hold each document once, in order."""
+    waiting = list(range(len(operations)))
+    while waiting:
+        seen: set[str] = set()
+        wave: list[int] = []
+        later: list[int] = []
+        for number in waiting:
+            (later if operations[number].id in seen else wave).append(number)
+            seen.add(operations[number].id)
+        yield wave
+        waiting = later

@@ -1,0 +1,167 @@
+"""The part of a run that every kind of job shares: encoding here or on workers, waiting, sweeping, progress."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import indices, products
+from hybrid.errors import ClusterError, JobError
+from hybrid.pool import WorkerPool
+from hybrid.queue import TaskQueue
+from hybrid.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+#: Seconds without a finished product until the tasks of what still waits are sent again.
+STALL_S = 30.0
+#: How many times that is done before the run gives up.
+MAX_SWEEPS = 20
+_POLL_S = 0.5
+#: Polls that may fail in a row before the run gives up: Elasticsearch is busy, or restarts.
+_PATIENCE = 15
+_SAVE_S = 2.0
+PENDING = {"exists": {"field": "hybrid.meta.pending"}}
+
+
+@dataclass
+class Progress:
+    """Where a run stands. position and size are bytes of the file; the rest are products."""
+
+    phase: str = "read"
+    position: int = 0
+    size: int = 0
+    read: int = 0
+    rejected: int = 0
+    unchanged: int = 0
+    written: int = 0
+    to_encode: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+#: Called with the run's progress now and then.
+Report = Callable[[Progress], None]
+
+
+class Run:
+    """The state of one run, most of it for showing: the truth is in the index."""
+
+    def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None) -> None:
+        self._services, self._profile, self._job = services, profile, job
+        self._report = report or (lambda progress: None)
+        self._saved = 0.0
+        self.progress = Progress()
+        self.resent = 0
+        self.encoded: Counter[str] = Counter()  # vectors made in this process, by signal
+
+    @property
+    def index(self) -> str:
+        return self._profile.index
+
+    @property
+    def job(self) -> str:
+        return self._job
+
+    def pending(self) -> int:
+        """How many products wait for a vector."""
+        return self._pending_count()
+
+    def enrich_here(self, ids: list[str]) -> None:
+        """Encode a batch in this process."""
+        enriched = self._services.ingester.enrich(self._profile, self._job, ids)
+        self.progress.done += len(ids)
+        self.encoded += enriched.encoded
+        self.progress.failed += sum(enriched.failed.values())
+        self._tick()
+
+    def sweep_here(self) -> None:
+        """Encode what an earlier, interrupted run or a conflict left waiting."""
+        for _ in range(MAX_SWEEPS):
+            ids = self._pending_ids()
+            if not ids:
+                return
+            self.progress.to_encode = max(self.progress.to_encode, self.progress.done + len(ids))
+            for start in range(0, len(ids), self._services.settings.batch_size):
+                self.enrich_here(ids[start : start + self._services.settings.batch_size])
+        raise JobError(f"{len(ids)} products still wait for vectors: they change faster than they are encoded")
+
+    def wait(self, queue: TaskQueue, pool: WorkerPool) -> None:
+        """Until no product waits for a vector; tasks that got lost are sent again.
+
+        Raises:
+            JobError: workers make no progress however often the tasks are sent.
+        """
+        sweeps, best, moved = 0, None, time.monotonic()
+        while True:
+            pool.supervise()
+            pending = self._pending_count()
+            if pending == 0:
+                self.progress.done = self.progress.to_encode
+                self._tick(force=True)
+                return
+            self.progress.to_encode = max(self.progress.to_encode, pending)
+            self.progress.done = self.progress.to_encode - pending
+            failed = self._services.dead_letters.counts(self._profile.index, self._job)
+            self.progress.failed = sum(failed.values())
+            self._tick()
+            if best is None or pending < best:
+                best, moved, sweeps = pending, time.monotonic(), 0
+            elif time.monotonic() - moved > STALL_S:
+                sweeps += 1
+                if sweeps > MAX_SWEEPS:
+                    raise JobError(
+                        f"no progress for {STALL_S * MAX_SWEEPS / 60:.0f} minutes with {pending} products waiting; "
+                        f"see the worker's log ({pool.log}), then run the same command again"
+                    )
+                self._resend(queue)
+                moved = time.monotonic()
+            time.sleep(_POLL_S)
+
+    def _resend(self, queue: TaskQueue) -> None:
+        ids = self._pending_ids()
+        logger.warning("no progress for %.0f s: sending %d products again", STALL_S, len(ids))
+        self.resent += len(ids)
+        size = self._services.settings.batch_size
+        for start in range(0, len(ids), size):
+            queue.enrich(self._profile.index, self._job, ids[start : start + size])
+
+    def _pending_ids(self) -> list[str]:
+        indices.refresh(self._services.client, self._profile.index)
+        return list(products.iterate_ids(self._services.client, self._profile.index, PENDING))
+
+    def _pending_count(self) -> int:
+        for attempt in range(_PATIENCE):
+            try:
+                indices.refresh(self._services.client, self._profile.index)
+                return indices.count(self._services.client, self._profile.index, PENDING)
+            except ClusterError as error:
+                if attempt == _PATIENCE - 1:
+                    raise
+                logger.warning("waiting for Elasticsearch: %s", error)
+                time.sleep(2)
+        raise AssertionError("unreachable")
+
+    def failed_products(self, failed: dict[str, int]) -> int:
+        """Products among those queued that ended as dead letters (one may have two letters)."""
+        return min(sum(failed.values()), self.progress.to_encode)
+
+    def counts(self) -> dict[str, int]:
+        p = self.progress
+        return {
+            "read": p.read, "rejected": p.rejected, "unchanged": p.unchanged, "written": p.written,
+            "to_encode": p.to_encode, "encoded": p.done, "failed": p.failed,
+        }  # fmt: skip
+
+    def _tick(self, force: bool = False) -> None:
+        self._report(self.progress)
+        if force or time.monotonic() - self._saved > _SAVE_S:
+            self._saved = time.monotonic()
+            self._save()
+
+    def _save(self) -> None:
+        self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())

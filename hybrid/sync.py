@@ -1,0 +1,214 @@
+"""Keeps the layer in step with an index that is written to: finds what changed, marks it, encodes it.
+
+Changes are found by the sequence numbers of each shard, and what plainly lacks something by a query; nothing else
+is read. Hashes tell the shop's changes from the layer's own writes. It may run as often and as many at once as one
+likes: every write is guarded, and a look that is repeated finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import changes, indices, products
+from hybrid.elastic.products import StoredProduct
+from hybrid.errors import IndexConflictError
+from hybrid.pool import WorkerPool
+from hybrid.queue import TaskQueue
+from hybrid.runs import Report, Run
+from hybrid.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+#: Minutes until a document that waits for its vector is handed to the workers again: its task was lost.
+LOST_AFTER = 10
+
+
+@dataclass
+class SyncReport:
+    """What a sync did.
+
+    looked: documents that were compared; whole: all of them, for nothing was known of the index. encoded: vectors
+    made, by signal; restored: vectors put back without encoding; waiting: products that still wait for one.
+    """
+
+    index: str
+    looked: int = 0
+    whole: bool = False
+    written: int = 0
+    restored: int = 0
+    encoded: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was found is done."""
+        return not self.failed and not self.refused and not self.waiting
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "complete": self.complete}
+
+    def summary(self) -> str:
+        """The sync in one line."""
+        made = ", ".join(f"{count:,} {name}" for name, count in self.encoded.items()) or "nothing"
+        return (
+            f"{self.index}: {self.looked:,} changes looked at, {self.written:,} written, {made} encoded, "
+            f"{self.restored:,} vectors restored in {self.seconds:,.1f} s"
+        )
+
+
+class SyncRun(Run):
+    """Looks for changes and marks them; encoding is the run's."""
+
+    def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
+        super().__init__(services, profile, job, report)
+        self.restored = 0
+        self.refused: Counter[str] = Counter()
+        self.whole = False
+        self._refused_ids: set[str] = set()
+
+    def look(self, dispatch: Callable[[list[str]], None] | None = None) -> int:
+        """Mark what changed since last time and what lacks something; how many documents were marked.
+
+        dispatch: takes the ids that wait for a vector, batch by batch.
+
+        Raises:
+            ClusterError, WriteBlockedError: the cluster takes no writes; the checkpoint stays, so nothing is lost.
+        """
+        client, index = self._services.client, self._profile.index
+        here = changes.position(client, index)
+        earlier = self._services.checkpoints.get(index)
+        self.whole = earlier is None or earlier.uuid != here.uuid
+        marked = self.mark(changes.changed(client, self._profile, here.since(earlier)), dispatch)
+        if marked:
+            indices.refresh(client, index)
+        marked += self.mark(changes.incomplete(client, self._profile), dispatch)
+        # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
+        self._services.checkpoints.save(index, here)
+        return marked
+
+    def mark(
+        self,
+        batches: Iterable[list[StoredProduct]],
+        dispatch: Callable[[list[str]], None] | None = None,
+        retry: bool = False,
+    ) -> int:
+        """Mark these documents; how many were."""
+        size = self._services.settings.batch_size
+        written = 0
+        waiting: list[str] = []
+        for batch in batches:
+            marked = self._services.marker.mark(self._profile, batch, retry)
+            self.progress.read += len(batch)
+            self.progress.position += len(batch)
+            self.progress.unchanged += marked.current
+            self.progress.written += marked.written
+            self.progress.to_encode += len(marked.waiting)
+            self.restored += marked.restored
+            written += marked.written
+            fresh = [error for error in marked.refused if error.id not in self._refused_ids]
+            self._refused_ids.update(error.id for error in fresh)
+            self.refused.update(error.reason for error in fresh)
+            self.progress.rejected = len(self._refused_ids)
+            waiting += marked.waiting
+            while dispatch and len(waiting) >= size:
+                dispatch(waiting[:size])
+                del waiting[:size]
+            self._tick()
+        if dispatch and waiting:
+            dispatch(waiting)
+        return written
+
+    def _save(self) -> None:
+        """A sync that runs every minute keeps no record of itself."""
+
+
+def run_sync(services: Services, index: str, workers: int = 0, report: Report | None = None) -> SyncReport:
+    """Find what changed in an index since last time, and enrich it. workers: as for `jobs.run_index`.
+
+    Raises:
+        IndexMissingError: there is no such index.
+        IndexConflictError: the layer has no part in it, or an encoder of another version is set.
+        ClusterError, WriteBlockedError, JobError: the run ended early; the next one goes on from there.
+    """
+    started = time.monotonic()
+    profile = checked_profile(services, index)
+    run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}", report)
+    if workers:
+        with (
+            contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
+            WorkerPool(services, workers) as pool,
+        ):
+            run.look(lambda ids: queue.enrich(index, run.job, ids))
+            run.wait(queue, pool)
+    else:
+        run.look()
+        run.sweep_here()
+    return _report(services, run, started)
+
+
+def dispatch_sync(services: Services, index: str) -> SyncReport:
+    """As `run_sync`, but leaves the encoding to the workers that run. For the schedule of `hybrid worker --beat`."""
+    started = time.monotonic()
+    profile = checked_profile(services, index)
+    run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}")
+    with contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue:
+        run.look(lambda ids: queue.enrich(index, run.job, ids))
+        lost = {
+            "bool": {
+                "filter": [
+                    {"exists": {"field": "hybrid.meta.pending"}},
+                    {"range": {"hybrid.meta.at": {"lt": f"now-{LOST_AFTER}m"}}},
+                ]
+            }
+        }
+        ids = list(products.iterate_ids(services.client, index, lost))
+        size = services.settings.batch_size
+        for start in range(0, len(ids), size):
+            queue.enrich(index, run.job, ids[start : start + size])
+    return _report(services, run, started)
+
+
+def checked_profile(services: Services, index: str) -> IndexProfile:
+    """The profile, if the encoders of this process fit it.
+
+    Raises:
+        IndexConflictError: an encoder gives other vectors now.
+    """
+    profile = indices.read_profile(services.client, index)
+    for name, signal in profile.signals.items():
+        version = services.encoder(signal.encoder).version
+        if version != signal.version:
+            again = "attach" if profile.attached else "index FILE --index"
+            raise IndexConflictError(
+                f"the {name} vectors of {index!r} are of {signal.encoder} {signal.version}, and this machine has "
+                f"{version}; run `hybrid {again} {index}` to make them anew"
+            )
+    return profile
+
+
+def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
+    indices.refresh(services.client, run.index)
+    progress = run.progress
+    return SyncReport(
+        index=run.index,
+        looked=progress.read,
+        whole=run.whole,
+        written=progress.written,
+        restored=run.restored,
+        encoded=dict(run.encoded),
+        waiting=run.pending(),
+        failed=services.dead_letters.counts(run.index, run.job),
+        refused=dict(run.refused),
+        seconds=round(time.monotonic() - started, 2),
+    )

@@ -1,0 +1,380 @@
+"""Attaching to a shop's own index: what is added, what stands in the way, what is never touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from hybrid import jobs, runs
+from hybrid.attach import AttachReport, estimate, plan_attach, run_attach
+from hybrid.contracts import SearchRequest
+from hybrid.elastic import indices, shop
+from hybrid.errors import HybridError, IndexConflictError, UsageError
+from hybrid.sync import run_sync
+from hybrid.wiring import Services
+from tests.conftest import make_services, write_rows
+from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop
+
+pytestmark = pytest.mark.es
+
+
+def rows(count: int = 30) -> list[dict[str, Any]]:
+    things = ["mug", "lamp", "chair"]
+    return [
+        {"id": f"p{n}", "title": f"{things[n % 3]} number {n}", "short_description": f"words of {n}", "price": n + 0.5,
+         "supplier": ["Aurora", "Brightly"][n % 2]}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def attach(services: Services, name: str, workers: int = 0, **options: Any) -> AttachReport:
+    return run_attach(services, plan_attach(services, name, **options), workers)
+
+
+def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(row["id"]): row for row in data}
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_attach_adds_the_layer_and_touches_nothing_else(services: Services, name: str, shards: int) -> None:
+    data = rows()
+    make_shop(services.client, name, data, shards)
+    before = services.client.indices.get_mapping(index=name).body[name]["mappings"]
+    report = attach(services, name)
+    assert (report.documents, report.encoded, report.complete) == (30, 30, True)
+    after = services.client.indices.get_mapping(index=name).body[name]["mappings"]
+    assert after["_meta"]["owner"] == "shop"
+    assert {key: value for key, value in after["properties"].items() if key != "hybrid"} == before["properties"]
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    answer = services.searcher.search(SearchRequest(index=name, q="lamp", filters={"supplier": "Aurora"}))
+    assert answer.hits[0].source["title"].startswith("lamp")
+    assert "hybrid" not in answer.hits[0].source
+    assert set(answer.facets) == {"supplier", "price"}
+    again = attach(services, name)
+    assert (again.written, again.encoded, again.unchanged) == (0, 0, 30)
+
+
+def test_a_search_works_while_a_part_is_enriched(services: Services, name: str) -> None:
+    data = rows()
+    make_shop(services.client, name, data)
+    attach(services, name)
+    services.client.bulk(
+        index=name,
+        operations=[part for n in range(20) for part in ({"index": {"_id": f"p{n}"}}, data[n])],
+        refresh=True,
+    )
+    answer = services.searcher.search(SearchRequest(index=name, q="lamp"))
+    assert answer.hits
+    assert not answer.degraded
+    repaired = run_sync(services, name)
+    assert repaired.encoded == {"text": 20}
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+
+
+def test_vectors_that_a_whole_put_dropped_come_back_without_encoding(services: Services, name: str) -> None:
+    data = rows()
+    make_shop(services.client, name, data)
+    attach(services, name)
+    source = services.client.get(index=name, id="p4")["_source"]
+    source["price"] = data[4]["price"] = 1.25
+    source["hybrid"].pop("text", None)  # as 9.2+ answers, and 8.19 does not
+    services.client.index(index=name, id="p4", document=source)
+    report = run_sync(services, name)
+    assert (report.written, report.restored, report.encoded) == (1, 1, {})
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+
+
+def test_a_text_that_is_gone_takes_its_vector_along(services: Services, name: str) -> None:
+    data = rows()
+    make_shop(services.client, name, data)
+    attach(services, name)
+    services.client.update(index=name, id="p4", doc={"title": None, "short_description": None})
+    run_sync(services, name)
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 29
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.terms.title"}}) == 29
+    again = run_sync(services, name)
+    assert (again.written, again.encoded) == (0, {})
+
+
+def test_behind_an_alias_with_odd_ids_and_routing(services: Services, name: str) -> None:
+    """Under `dynamic: strict` and required routing; ids of every script, with the characters that URLs know."""
+    concrete = f"{name}-v7"
+    mappings = {**MAPPINGS, "dynamic": "strict", "_routing": {"required": True}}
+    mappings["properties"] = {**MAPPINGS["properties"], "id": {"type": "keyword"}}
+    services.client.indices.create(
+        index=concrete,
+        settings={"number_of_shards": 3, "number_of_replicas": 0},
+        mappings=mappings,
+        aliases={name: {}},
+    )
+    ids = ["ü/ä b", "商品 一", "a?b=c&d", "#1", "%41", "x" * 400, *(f"p{n}" for n in range(20))]
+    data = [{**row, "id": id} for row, id in zip(rows(len(ids)), ids, strict=True)]
+    operations = [
+        part
+        for n, row in enumerate(data)
+        for part in ({"index": {"_id": row["id"], "routing": f"customer-{n % 5}"}}, row)
+    ]
+    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    report = attach(services, name)
+    assert (report.encoded, report.complete) == (len(ids), True)
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    found = {hit["_id"]: hit["_routing"] for hit in services.client.search(index=name, size=100)["hits"]["hits"]}
+    assert found == {id: f"customer-{n % 5}" for n, id in enumerate(ids)}
+    services.client.update(index=name, id="#1", routing="customer-3", doc={"title": "chair, renamed"})
+    assert run_sync(services, name).encoded == {"text": 1}
+
+
+def test_its_own_words_and_mapping_are_used(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    plan = plan_attach(services, name, "title=title+supplier,description=", lexical="title^3,short_description")
+    assert plan.profile.fields.roles["title"] == ("title", "supplier")
+    run_attach(services, plan)
+    answer = services.searcher.search(SearchRequest(index=name, q="lamps number", system="bm25"))
+    assert answer.total == 30  # the standard analyzer of the shop, and no stemmer: "number" is in every title
+    # Without options, what was decided before holds.
+    assert plan_attach(services, name).profile == indices.read_profile(services.client, name)
+    with pytest.raises(UsageError, match="is no text field of index .*; text fields: short_description, title"):
+        plan_attach(services, name, lexical="supplier")
+
+
+def test_pictures(services: Services, name: str, tmp_path: Path) -> None:
+    data = rows(6)
+    for number, row in enumerate(data):
+        row["image"] = f"{number}.png"
+        if number < 4:
+            Image.new("RGB", (40, 40), (number * 60, 10, 200)).save(tmp_path / f"{number}.png")
+    make_shop(services.client, name, data)
+    with pytest.raises(UsageError, match="--media FOLDER"):
+        plan_attach(services, name)
+    report = attach(services, name, media_root=tmp_path)
+    assert (report.failed, report.complete) == ({"image_missing": 2}, False)
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 4
+    assert run_sync(services, name).failed == {}  # no change, no new try
+    for number in (4, 5):
+        Image.new("RGB", (40, 40), (9, number * 20, 9)).save(tmp_path / f"{number}.png")
+    mended = attach(services, name)
+    assert mended.complete
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 6
+
+
+def test_an_estimate_writes_nothing(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    found = estimate(services, plan_attach(services, name))
+    assert found.documents == 30
+    assert found.bytes > 30 * 32 * 4
+    assert found.rates["text"] > 0
+    assert "hybrid" not in services.client.indices.get_mapping(index=name).body[name]["mappings"]["properties"]
+
+
+# -- what stands in the way --------------------------------------------------------------------------------------
+
+
+def blocked(services: Services, name: str, match: str) -> None:
+    with pytest.raises(HybridError, match=match) as caught:
+        attach(services, name)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code in (1, 2)
+
+
+def test_a_field_named_hybrid(services: Services, name: str) -> None:
+    services.client.index(index=name, id="1", document={"title": "a car", "hybrid": True}, refresh=True)
+    blocked(services, name, "has a field `hybrid` of its own")
+
+
+def test_an_unmapped_field_named_hybrid(services: Services, name: str) -> None:
+    make_shop(services.client, name, [{**row, "hybrid": "petrol"} for row in rows()])
+    blocked(services, name, "have a field `hybrid` of their own")
+
+
+def test_a_field_named_hybrid_that_comes_later_is_left_alone(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    attach(services, name)
+    services.client.index(index=name, id="car", document={"title": "a car", "hybrid": {"fuel": "petrol"}})
+    report = run_sync(services, name)
+    assert (report.refused, report.complete) == ({"reserved_field": 1}, False)
+    assert services.client.get(index=name, id="car")["_source"]["hybrid"] == {"fuel": "petrol"}
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [({"enabled": False}, "keeps no _source"), ({"excludes": ["price"]}, "leaves fields out of _source")],
+)
+def test_an_incomplete_source(services: Services, name: str, source: dict[str, Any], match: str) -> None:
+    services.client.indices.create(index=name, mappings={**MAPPINGS, "_source": source})
+    services.client.index(index=name, id="1", document=rows(1)[0], refresh=True)
+    blocked(services, name, match)
+
+
+def test_a_closed_a_read_only_and_an_empty_index(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows(3))
+    services.client.indices.close(index=name)
+    blocked(services, name, "is closed; open it with POST")
+    services.client.indices.open(index=name)
+    services.client.cluster.health(index=name, wait_for_status="yellow")
+    services.client.indices.put_settings(index=name, settings={"index.blocks.read_only_allow_delete": True})
+    blocked(services, name, "takes no writes .index.blocks.read_only_allow_delete")
+    services.client.indices.put_settings(index=name, settings={"index.blocks.read_only_allow_delete": None})
+    services.client.indices.create(index=f"{name}-empty")
+    blocked(services, f"{name}-empty", "is empty")
+
+
+def test_a_full_mapping(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows(3))
+    services.client.indices.put_settings(index=name, settings={"index.mapping.total_fields.limit": 15})
+    blocked(services, name, r"has \d+ fields, the layer adds \d+, and its limit is 15; raise it: PUT")
+    needed = int(str(plan_attach(services, name).blockers[0]).rsplit(" ", 1)[1].rstrip("}")) - 50
+    services.client.indices.put_settings(index=name, settings={"index.mapping.total_fields.limit": needed})
+    assert attach(services, name).complete  # the count is the cluster's, to the field
+
+
+def test_names_that_are_not_one_index(services: Services, name: str) -> None:
+    for number in (1, 2):
+        make_shop(services.client, f"{name}-{number}", rows(2), alias=name)
+    blocked(services, name, f"stands for 2 indices .{name}-1, {name}-2.; attach one of them")
+    blocked(services, f"{name}-none", "there is no index")
+    services.client.indices.put_alias(index=f"{name}-1", name=f"{name}-part", filter={"term": {"supplier": "Aurora"}})
+    blocked(services, f"{name}-part", "shows a part of its index")
+    services.client.indices.put_alias(index=f"{name}-1", name=f"{name}-routed", routing="a")
+    blocked(services, f"{name}-routed", "carries a routing")
+
+
+def test_a_data_stream_is_refused() -> None:
+    """The answer of a cluster with the module; the minimal distribution has none."""
+    with pytest.raises(IndexConflictError, match="is a data stream"):
+        shop._only("logs", {".ds-logs-000001": {"aliases": {}, "settings": {}, "data_stream": "logs"}})
+
+
+def test_other_dimensions_and_the_layers_own_indices(
+    services: Services, name: str, engine: Any, tmp_path: Path
+) -> None:
+    make_shop(services.client, f"{name}-shop", rows(5))
+    attach(services, f"{name}-shop")
+    other = make_services(engine, text_encoder="toy:16")
+    blocked(other, f"{name}-shop", "holds text vectors of 32 dimensions")
+    path = write_rows(tmp_path / "c.ndjson", rows(5))
+    plan = jobs.plan_index(services, path, f"{name}-shop")
+    with pytest.raises(IndexConflictError, match="is the shop's own, and Hybrid is only attached"):
+        jobs.run_index(services, plan, rejects_path=tmp_path / "r")
+    jobs.run_index(services, jobs.plan_index(services, path, f"{name}-made"), rejects_path=tmp_path / "r")
+    blocked(services, f"{name}-made", "was made by Hybrid and needs no attach")
+
+
+# -- under a writer, and when killed -----------------------------------------------------------------------------
+
+
+def test_under_a_writer(services: Services, name: str) -> None:
+    data = rows(800)
+    make_shop(services.client, name, data, shards=2)
+    writer = ShopWriter(services.client, name, data)
+    writer.start()
+    report = attach(services, name)
+    writer.stop()
+    assert report.complete
+    writer.put_whole(0.1)
+    assert run_sync(services, name).complete
+    verdict = compare(services, indices.read_profile(services.client, name), writer.record)
+    assert verdict.clean, verdict.counts()
+    assert run_sync(services, name).written == 0
+
+
+def environment(engine: Any) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    return {
+        **clean,
+        "HYBRID_ES_URL": engine.es_url,
+        "HYBRID_REDIS_URL": engine.redis_url,
+        "HYBRID_TEXT_ENCODER": "toy:32",
+        "HYBRID_BATCH_SIZE": "16",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["marking", "encoding"])
+def test_killed_and_run_again(services: Services, engine: Any, name: str, phase: str) -> None:
+    data = rows(3_000)
+    make_shop(services.client, name, data)
+    command = [sys.executable, "-m", "hybrid.cli", "attach", name, "--json"]
+    process = subprocess.Popen(command, env=environment(engine), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    field = "hybrid.meta.at" if phase == "marking" else "hybrid.text"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        services.client.indices.refresh(index=name)
+        if indices.count(services.client, name, {"exists": {"field": field}}) > 100:
+            break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = indices.count(services.client, name, {"exists": {"field": "hybrid.text"}})
+    assert done < 3_000
+    again = subprocess.run(command, env=environment(engine), capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    report = json.loads(again.stdout)
+    assert report["complete"]
+    profile = indices.read_profile(services.client, name)
+    assert compare(services, profile, record(data)).clean
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_nothing(
+    services: Services, engine: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "STALL_S", 5.0)
+    for key, value in environment(engine).items():
+        if key.startswith("HYBRID_"):
+            monkeypatch.setenv(key, value)
+    data = rows(4_000)
+    make_shop(services.client, name, data)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    killed: list[int] = []
+
+    def kill(progress: Any) -> None:
+        if not killed and progress.phase == "encode" and 0 < progress.done < 3_500:
+            children = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+            workers = [child for child in children if "celery" in " ".join(child.cmdline())]
+            if workers:
+                os.kill(workers[-1].pid, signal.SIGKILL)
+                killed.append(workers[-1].pid)
+
+    own = make_services(engine, batch_size=16)
+    report = run_attach(own, plan_attach(own, name), workers=2, report=kill)
+    assert killed
+    assert report.complete
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+
+
+def test_the_command(services: Services, engine: Any, name: str) -> None:
+    make_shop(services.client, name, rows())
+
+    def hybrid(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hybrid.cli", *args]
+        return subprocess.run(command, env=environment(engine), capture_output=True, text=True, timeout=120)
+
+    dry = hybrid("attach", name, "--dry-run", "--json")
+    assert dry.returncode == 0, dry.stderr
+    plan = json.loads(dry.stdout)
+    assert (plan["documents"], plan["estimate"]["documents"], plan["blockers"]) == (30, 30, [])
+    assert "takes        about" in hybrid("attach", name, "--dry-run").stdout
+    done = hybrid("attach", name)
+    assert (done.returncode, "30 encoded (lexical, text)" in done.stdout) == (0, True)
+    services.client.update(index=name, id="p1", doc={"title": "a new lamp"}, refresh=True)
+    synced = hybrid("sync", name, "--json")
+    assert (synced.returncode, json.loads(synced.stdout)["encoded"]) == (0, {"text": 1})
+    for args, code in ((("attach", f"{name}-none"), 1), (("attach", name, "--signals", "smell"), 2), (("attach",), 2)):
+        wrong = hybrid(*args)
+        assert wrong.returncode == code
+        assert "Traceback" not in wrong.stderr
+    services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    stopped = hybrid("attach", name, "--dry-run")
+    assert stopped.returncode == 1
+    assert "index.blocks.write" in stopped.stderr

@@ -1,0 +1,134 @@
+"""The doctor: each trouble is made for real, found, named with its cure, and gone after the cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from hybrid.attach import plan_attach, run_attach
+from hybrid.doctor import STATUSES, Check, Diagnosis, examine
+from hybrid.elastic.stores import DeadLetter
+from hybrid.errors import IndexMissingError
+from hybrid.settings import Settings
+from hybrid.sync import run_sync
+from hybrid.wiring import Services
+from tests.conftest import make_services
+from tests.shop_writer import make_shop
+
+
+def rows(count: int = 10) -> list[dict[str, Any]]:
+    return [{"id": f"p{n}", "title": f"Lamp number {n}", "short_description": "warm", "price": n} for n in range(count)]
+
+
+def found(services: Services, name: str, what: str) -> list[Check]:
+    return [check for check in examine(services, name).checks if check.part == f"index {name}" and check.what == what]
+
+
+def test_the_worst_finding_is_the_status() -> None:
+    checks = [Check("cluster", "x", status, "") for status in STATUSES]
+    assert [Diagnosis(checks[: n + 1]).status for n in range(4)] == list(STATUSES)
+    assert [Diagnosis(checks[: n + 1]).healthy for n in range(4)] == [True, True, False, False]
+    assert Diagnosis().healthy
+
+
+def test_nobody_answers() -> None:
+    services = Services(Settings(es_url="http://127.0.0.1:1", text_encoder="toy:8", image_encoder="toy:8"))
+    diagnosis = examine(services)
+    assert diagnosis.status == "blocked"
+    assert "does not answer" in diagnosis.checks[0].detail
+
+
+@pytest.mark.es
+def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    checks = {(check.part, check.what): check for check in examine(services, name).checks}
+    assert checks["cluster", "version"].status == "ok"
+    assert checks["cluster", "licence"].detail.startswith("basic, active")
+    assert "without analyzer english, analyzer cjk, painless" in checks["cluster", "modules"].detail
+    assert checks["machine", "broker"].status == "ok"
+    assert checks["machine", "text encoder"].detail.startswith("toy:32")
+    assert checks[f"index {name}", "attach"].mend == f"hybrid attach {name} --dry-run"
+    lame = make_services(engine, redis_url="redis://127.0.0.1:1/0", text_encoder="sentence-transformers:no/such-model")
+    checks = {(check.part, check.what): check for check in examine(lame, name).checks}
+    assert checks["machine", "broker"].status == "degraded"
+
+
+@pytest.mark.es
+def test_before_and_after_an_attach(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    before = found(services, name, "attach")
+    assert before[0].mend == f"hybrid attach {name} --dry-run"
+    services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    assert [check.status for check in found(services, name, "attach")] == ["blocked"]
+    services.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
+    run_attach(services, plan_attach(services, name))
+    run_sync(services, name)
+    assert examine(services, name).healthy
+    with pytest.raises(IndexMissingError):
+        examine(services, f"{name}-none")
+
+
+@pytest.mark.es
+def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    run_attach(services, plan_attach(services, name))
+    run_sync(services, name)
+    services.client.index(index=name, id="p1", document=rows()[1])
+    source = services.client.get(index=name, id="p2")["_source"]
+    source["hybrid"].pop("text", None)
+    services.client.index(index=name, id="p2", document=source)
+    services.client.update(index=name, id="p3", doc={"hybrid": {"meta": {"pending": ["text"]}}})
+    documents, vectors, waiting = (found(services, name, what)[0] for what in ("documents", "text vectors", "waiting"))
+    assert documents.detail == "1 of 10 documents were never enriched, or written whole since"
+    assert vectors.detail == "8 of 10 have a vector (80.0%); 1 lost theirs to a whole-document write"
+    assert waiting.detail == "1 documents wait for vectors"
+    assert {check.status for check in (documents, vectors, waiting)} == {"degraded"}
+    assert documents.mend == f"hybrid sync {name}"
+    assert found(services, name, "in step")[0].detail.startswith("3 writes since the last look")
+    run_sync(services, name)
+    assert examine(services, name).healthy
+    services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
+    assert found(services, name, "failures")[0].detail == "1 bad_vector"
+    services.dead_letters.remove(name, [("p1", "text")])
+
+
+@pytest.mark.es
+def test_another_encoder_and_broken_weights(engine: Any, services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    run_attach(services, plan_attach(services, name))
+    mapping = services.client.indices.get_mapping(index=name).body[name]["mappings"]
+    mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
+    services.client.indices.put_mapping(index=name, meta=mapping["_meta"])
+    services.weights_versions.add(name, "gate-1", "gate", {"kind": "gate"}, {})
+    services.weights_versions.promote(name, "gate-1")
+    encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
+    assert (encoder.status, encoder.mend) == ("degraded", f"hybrid attach {name}")
+    assert "queries here of toy@32" in encoder.detail
+    assert weights.status == "degraded"
+
+
+@pytest.mark.es
+def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> None:
+    make_shop(services.client, name, rows())
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    env = {**clean, "HYBRID_ES_URL": engine.es_url, "HYBRID_REDIS_URL": engine.redis_url}
+    env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
+
+    def doctor(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hybrid.cli", "doctor", *args]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+    well = doctor(name, "--json")
+    assert well.returncode == 0, well.stderr
+    assert json.loads(well.stdout)["status"] in ("ok", "note")
+    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "mend"}
+    services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    ill = doctor(name)
+    assert (ill.returncode, "blocked" in ill.stdout) == (1, True)
+    assert doctor(f"{name}-none").returncode == 1
+    assert doctor(name, "--what").returncode == 2

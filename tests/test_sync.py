@@ -1,0 +1,182 @@
+"""In step: what changed is found without reading the rest, by numbers that survive aliases, kills and two at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from hybrid.attach import plan_attach, run_attach
+from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
+from hybrid.elastic import changes, indices
+from hybrid.elastic.changes import Checkpoint
+from hybrid.errors import IndexConflictError
+from hybrid.sync import SyncReport, SyncRun, checked_profile, run_sync
+from hybrid.wiring import Services
+from tests.conftest import make_services
+from tests.shop_writer import compare, make_shop
+
+
+def rows(count: int = 300) -> list[dict[str, Any]]:
+    return [
+        {"id": f"p{n}", "title": f"Lamp number {n}", "short_description": f"warm {n}", "price": n, "supplier": "Aurora"}
+        for n in range(count)
+    ]
+
+
+def attached(services: Services, name: str, data: list[dict[str, Any]], shards: int = 1, index: str = "") -> None:
+    make_shop(services.client, index or name, data, shards, alias=name if index else None)
+    run_attach(services, plan_attach(services, name))
+    run_sync(services, name)
+
+
+def update(services: Services, name: str, ids: range, **doc: Any) -> None:
+    operations = [part for n in ids for part in ({"update": {"_id": f"p{n}"}}, {"doc": doc})]
+    assert not services.client.bulk(index=name, operations=operations)["errors"]
+
+
+def figures(report: SyncReport) -> tuple[int, int, dict[str, int]]:
+    return report.looked, report.written, report.encoded
+
+
+# -- checkpoints, on paper -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expected"),
+    [
+        (None, {"0": -1, "1": -1}),
+        (Checkpoint("a", {"0": ("h0", 5), "1": ("h1", 7)}), {"0": 5}),
+        (Checkpoint("a", {"0": ("h0", 9), "1": ("h1", 7)}), {}),
+        (Checkpoint("b", {"0": ("h0", 9), "1": ("h1", 7)}), {"0": -1, "1": -1}),  # another index behind the alias
+        (Checkpoint("a", {"0": ("h0", 12), "1": ("h1", 7)}), {"0": -1}),  # the number went down: restored
+        (Checkpoint("a", {"0": ("old", 5), "1": ("h1", 7)}), {"0": -1}),  # a forced primary has another history
+        (Checkpoint("a", {"1": ("h1", 6)}), {"0": -1, "1": 6}),
+    ],
+)
+def test_where_to_look_from(earlier: Checkpoint | None, expected: dict[str, int]) -> None:
+    assert Checkpoint("a", {"0": ("h0", 9), "1": ("h1", 7)}).since(earlier) == expected
+
+
+def test_an_empty_shard_needs_no_look() -> None:
+    assert Checkpoint("a", {"0": ("h", -1)}).since(None) == {}
+
+
+def test_the_query_for_what_plainly_lacks_something() -> None:
+    profile = IndexProfile("i", FieldMap({}), {"text": VectorSignal("toy:8", "toy@8", 8)}, "en", "analysis-1")
+    assert changes.incomplete_query(profile) == {
+        "bool": {
+            "should": [
+                {"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}},
+                {"bool": {"must_not": [{"term": {"hybrid.meta.analysis": "analysis-1"}}]}},
+                {
+                    "bool": {
+                        "filter": [{"exists": {"field": "hybrid.meta.text.hash"}}],
+                        "must_not": [{"exists": {"field": "hybrid.text"}}],
+                    }
+                },
+                {
+                    "bool": {
+                        "filter": [{"exists": {"field": "hybrid.meta.text.hash"}}],
+                        "must_not": [{"term": {"hybrid.meta.text.encoder": "toy@8"}}],
+                    }
+                },
+            ],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+# -- on the real engine --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.es
+@pytest.mark.parametrize("shards", [1, 3])
+def test_only_changes_are_looked_at_and_only_texts_encoded(services: Services, name: str, shards: int) -> None:
+    attached(services, name, rows(), shards)
+    assert figures(run_sync(services, name)) == (0, 0, {})
+    update(services, name, range(10), title="Another lamp")
+    update(services, name, range(10, 30), price=1)
+    services.client.index(index=name, id="new", document={"title": "A new chair"})
+    services.client.delete(index=name, id="p40")
+    assert figures(run_sync(services, name)) == (31, 11, {"text": 11})
+    # The layer's own writes are seen once more, and told from changes by their hashes.
+    assert figures(run_sync(services, name)) == (11, 0, {})
+    assert figures(run_sync(services, name)) == (0, 0, {})
+
+
+@pytest.mark.es
+def test_without_a_refresh_nothing_is_missed(services: Services, name: str) -> None:
+    attached(services, name, rows(20))
+    services.client.indices.put_settings(index=name, settings={"index.refresh_interval": "-1"})
+    update(services, name, range(5), title="Unseen as yet")
+    assert run_sync(services, name).encoded == {"text": 5}
+
+
+@pytest.mark.es
+def test_another_index_behind_the_alias(services: Services, name: str) -> None:
+    attached(services, name, rows(20), index=f"{name}-1")
+    make_shop(services.client, f"{name}-2", rows(25))
+    swap = [{"remove": {"index": f"{name}-1", "alias": name}}, {"add": {"index": f"{name}-2", "alias": name}}]
+    services.client.indices.update_aliases(actions=swap)
+    with pytest.raises(IndexConflictError, match=f"hybrid attach {name}"):
+        run_sync(services, name)
+    report = run_attach(services, plan_attach(services, name))
+    assert (report.documents, report.encoded) == (25, 25)
+    swap = [{"remove": {"index": f"{name}-2", "alias": name}}, {"add": {"index": f"{name}-1", "alias": name}}]
+    services.client.indices.update_aliases(actions=swap)
+    back = run_sync(services, name)
+    assert (back.whole, back.looked, back.written) == (True, 20, 0)
+
+
+@pytest.mark.es
+def test_a_crash_between_marking_and_encoding(services: Services, name: str) -> None:
+    attached(services, name, rows(20))
+    update(services, name, range(5), title="Changed")
+    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    assert run.look() == 5  # and here the process dies
+    after = run_sync(services, name)
+    assert (after.encoded, after.complete) == ({"text": 5}, True)
+
+
+@pytest.mark.es
+def test_many_at_once_are_as_one(engine: Any, services: Services, name: str) -> None:
+    data = rows(200)
+    attached(services, name, data)
+    update(services, name, range(50), title="Changed")
+    for row in data[:50]:
+        row["title"] = "Changed"
+    threads = [threading.Thread(target=run_sync, args=(make_services(engine), name)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run_sync(services, name).complete
+    record = {str(row["id"]): row for row in data}
+    assert compare(services, indices.read_profile(services.client, name), record).clean
+
+
+@pytest.mark.es
+def test_an_index_that_the_layer_made(services: Services, name: str, tmp_path: Any) -> None:
+    from hybrid import jobs
+    from tests.conftest import write_rows
+
+    path = write_rows(tmp_path / "c.ndjson", rows(20))
+    jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=tmp_path / "r")
+    first = run_sync(services, name)
+    assert (first.whole, first.looked, first.written) == (True, 20, 0)
+    update(services, name, range(3), title="Written past the layer")
+    assert run_sync(services, name).encoded == {"text": 3}
+
+
+@pytest.mark.es
+def test_another_version_of_the_encoder_is_said(services: Services, name: str) -> None:
+    attached(services, name, rows(5))
+    mapping = services.client.indices.get_mapping(index=name).body[name]["mappings"]
+    mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
+    services.client.indices.put_mapping(index=name, meta=mapping["_meta"])
+    with pytest.raises(IndexConflictError, match="run `hybrid attach .*` to make them anew"):
+        checked_profile(services, name)
+    assert run_attach(services, plan_attach(services, name)).complete
+    assert checked_profile(services, name).signals["text"].version != "toy@32+0"

@@ -1,0 +1,180 @@
+"""`POST /api/documents/<index>`: documents that a shop pushes. Off until a token is set."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Request, Response, jsonify, request
+from pydantic import BaseModel, Field
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge, Unauthorized, UnsupportedMediaType
+
+from hybrid.contracts import values_at
+from hybrid.errors import UsageError
+from hybrid.push import Operation
+from web.schemas import IndexName, Params, validate
+from web.services import services
+
+documents = Blueprint("documents", __name__)
+
+MAX_DOCUMENTS = 2_000
+MAX_DOCUMENT_BYTES = 1024 * 1024
+_MAX_ID_BYTES = 512  # Elasticsearch's own
+_NDJSON = ("application/x-ndjson", "application/ndjson")
+
+
+class PushParams(Params):
+    """The address of a push."""
+
+    index: IndexName
+
+
+class Pushed(BaseModel):
+    """What became of one document."""
+
+    id: str
+    result: str = Field(description="created, updated, unchanged, deleted, not_found or error")
+    reason: str | None = Field(None, description="of an error: its type")
+    message: str | None = Field(None, description="of an error: what the cluster says")
+
+
+class PushAnswer(BaseModel):
+    """One result a document, in the order sent."""
+
+    index: str
+    errors: bool = Field(description="whether any document failed")
+    waiting: int = Field(description="documents that wait for a vector")
+    queued: bool = Field(description="whether the workers were told; if not, the next sync finds them")
+    results: list[Pushed]
+
+
+@documents.post("/api/documents/<index>")
+def push(index: str) -> Response:
+    _authorize(request)
+    name = validate(PushParams, {"index": index}).index
+    id_fields = services().searcher.profile(name).fields.roles.get("id", ("_id",))
+    report = services().push(name, _operations(request, id_fields))
+    answer = PushAnswer(
+        index=name,
+        errors=report.errors,
+        waiting=len(report.waiting),
+        queued=report.queued,
+        results=[
+            Pushed(id=outcome.id, result=outcome.result, reason=outcome.reason, message=outcome.message)
+            for outcome in report.results
+        ],
+    )
+    return jsonify(answer.model_dump(exclude_none=False))
+
+
+def _authorize(incoming: Request) -> None:
+    """Whether the caller knows the token; compared in a time that does not tell how much of it was right."""
+    token = services().settings.push_token
+    if token is None or not token.get_secret_value():
+        raise NotFound("pushing documents is off; set HYBRID_PUSH_TOKEN to switch it on")
+    scheme, _, given = incoming.headers.get("Authorization", "").partition(" ")
+    # WSGI hands a header's bytes over as latin-1, whatever they are.
+    known = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.get_secret_value().encode())
+    if scheme.lower() != "bearer" or not known:
+        raise Unauthorized("send the token as Authorization: Bearer …", www_authenticate=WWWAuthenticate("bearer"))
+
+
+def _operations(incoming: Request, id_fields: tuple[str, ...]) -> list[Operation]:
+    """The operations of a body.
+
+    Raises:
+        UsageError: it is not what its type says, or an operation is not one that is taken.
+    """
+    if incoming.mimetype in _NDJSON:
+        found = list(_from_lines(incoming.get_data(), id_fields))
+    elif incoming.mimetype == "application/json":
+        found = list(_from_array(incoming.get_data(), id_fields))
+    else:
+        raise UnsupportedMediaType("send application/json (an array of documents) or application/x-ndjson")
+    if not found:
+        raise UsageError("body: no documents")
+    return found
+
+
+def _from_array(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:
+    rows = _json(body, "body")
+    if not isinstance(rows, list):
+        raise UsageError("body: must be an array of documents")
+    for number, row in enumerate(rows, 1):
+        _check_count(number)
+        yield _document(row, f"document {number}", id_fields)
+
+
+def _from_lines(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:
+    lines = ((number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip())
+    for count, (number, line) in enumerate(lines, 1):
+        _check_count(count)
+        where = f"line {number}"
+        row = _json(line, where)
+        action = _action(row)
+        if action is None:
+            yield _document(row, where, id_fields)
+            continue
+        verb, described = action
+        if verb == "update":
+            raise UsageError(f"{where}: update is not taken; send the whole document with index")
+        if "_index" in described:
+            raise UsageError(f"{where}: the index stands in the address; leave _index out")
+        routing = described.get("routing", described.get("_routing"))
+        source = None
+        if verb != "delete":
+            _, following = next(lines, (0, b""))
+            source = _json(following, f"the document after {where}")
+            _check_document(source, f"the document after {where}", following)
+        yield Operation(_id(described.get("_id"), where), source, None if routing is None else str(routing))
+
+
+def _action(row: Any) -> tuple[str, dict[str, Any]] | None:
+    """(verb, what it says) of an action line of a bulk body; None for a document."""
+    if isinstance(row, dict) and len(row) == 1:
+        verb, described = next(iter(row.items()))
+        if verb in ("index", "create", "delete", "update") and isinstance(described, dict) and "_id" in described:
+            return verb, described
+    return None
+
+
+def _document(row: Any, where: str, id_fields: tuple[str, ...]) -> Operation:
+    _check_document(row, where)
+    source = {key: value for key, value in row.items() if key not in ("_id", "_routing", "_deleted")}
+    candidates = [row["_id"]] if "_id" in row else [value for path in id_fields for value in values_at(source, path)]
+    routing = row.get("_routing")
+    return Operation(
+        _id(candidates[0] if candidates else None, where),
+        None if row.get("_deleted") is True else source,
+        None if routing is None else str(routing),
+    )
+
+
+def _check_document(row: Any, where: str, raw: bytes | None = None) -> None:
+    if not isinstance(row, dict):
+        raise UsageError(f"{where}: must be a JSON object")
+    if len(raw if raw is not None else orjson.dumps(row)) > MAX_DOCUMENT_BYTES:
+        raise UsageError(f"{where}: larger than 1 MB")
+
+
+def _id(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise UsageError(f"{where}: no id; send it as _id")
+    if len(str(value).encode()) > _MAX_ID_BYTES:
+        raise UsageError(f"{where}: the id is longer than {_MAX_ID_BYTES} bytes")
+    return str(value)
+
+
+def _check_count(number: int) -> None:
+    if number > MAX_DOCUMENTS:
+        raise RequestEntityTooLarge(f"more than {MAX_DOCUMENTS:,} documents; send them in several requests")
+
+
+def _json(text: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{where}: not valid JSON ({error})") from None
