@@ -82,6 +82,29 @@ class Candidates:
     raw: fusion.RawScores
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A query before anything is searched: what to look for, and how much each signal is to count.
+
+    terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
+    """
+
+    profile: IndexProfile
+    system: str
+    model: WeightsModel
+    asked: Prediction
+    terms: str | None
+    vectors: dict[str, np.ndarray]
+    every_term: str | None
+    every_vector: dict[str, np.ndarray]
+    degraded: list[Degradation]
+    notes: list[str]
+
+    def fused(self, raw: fusion.RawScores) -> fusion.Ranking:
+        """The candidates by the weighted sum of what each signal gave them."""
+        return _fused(raw, self.asked, self.model)
+
+
 class PublishedLike(Protocol):
     """See hybrid.weights.PublishedWeights."""
 
@@ -135,15 +158,10 @@ class Searcher:
             ClusterError: Elasticsearch cannot answer even the plain keyword search.
         """
         started = time.perf_counter()
-        system = _check(request)
-        profile = self.profile(request.index)
-        degraded: list[Degradation] = []
-        notes: list[str] = []
-        vectors = self._query_vectors(request, system, profile, degraded, notes)
-        terms = self._terms(request, system, profile, vectors)
-        model = self._model(request, system, degraded)
-        everything = vectors, terms
-        asked, vectors, terms = self._weigh(request, system, model, vectors, terms, degraded, notes)
+        ready = self.prepare(request)
+        profile, system, model, asked = ready.profile, ready.system, ready.model, ready.asked
+        terms, vectors, degraded, notes = ready.terms, ready.vectors, ready.degraded, ready.notes
+        everything = ready.every_vector, ready.every_term
         facets = profile.fields.facets if request.facets is None else request.facets
         retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
         by_hand = request.weights is not None or request.alpha is not None
@@ -172,6 +190,25 @@ class Searcher:
             reasons=asked.reasons,
             took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
+
+    def prepare(self, request: SearchRequest) -> Prepared:
+        """Encode the query and weigh its signals; what fails is left out, and named in `degraded`.
+
+        Raises:
+            UsageError: the request itself is wrong.
+            IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+        """
+        system = _check(request)
+        profile = self.profile(request.index)
+        degraded: list[Degradation] = []
+        notes: list[str] = []
+        every_vector = self._query_vectors(request, system, profile, degraded, notes)
+        every_term = self._terms(request, system, profile, every_vector)
+        model = self._model(request, system, degraded)
+        asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
+        return Prepared(
+            profile, system, model, asked, terms, vectors, every_term, every_vector, degraded, notes
+        )  # fmt: skip
 
     def candidates(self, request: SearchRequest) -> Candidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
@@ -344,8 +381,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
-        return fusion.weighted(raw, given, model.scaling)
+        return _fused(raw, asked, model)
 
     def _page(
         self,
@@ -403,6 +439,11 @@ def _check(request: SearchRequest) -> str:
     if system == "image" and request.image is None and not request.q.strip():
         raise UsageError("system image needs a photo")
     return system
+
+
+def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel) -> fusion.Ranking:
+    given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
+    return fusion.weighted(raw, given, model.scaling)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:

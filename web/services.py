@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from flask import current_app
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
+from hybrid.dropin import Outcome
 from hybrid.errors import IndexMissingError
+
+
+class SecretLike(Protocol):
+    def get_secret_value(self) -> str: ...
 
 
 class SettingsLike(Protocol):
@@ -18,6 +24,8 @@ class SettingsLike(Protocol):
     def index(self) -> str | None: ...
     @property
     def media_root(self) -> Path | None: ...
+    @property
+    def dropin_key(self) -> SecretLike | None: ...
 
 
 class SearcherLike(Protocol):
@@ -30,6 +38,15 @@ class SearcherLike(Protocol):
     def product(self, index: str, id: str) -> dict[str, Any] | None: ...
 
 
+class DropInLike(Protocol):
+    """The drop-in side of the core."""
+
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> Outcome: ...
+    def msearch(
+        self, searches: Sequence[tuple[str, Mapping[str, Any], Mapping[str, str]]], params: Mapping[str, str]
+    ) -> Outcome: ...
+
+
 class ServicesLike(Protocol):
     """Everything that a view may call, built once a process."""
 
@@ -37,6 +54,8 @@ class ServicesLike(Protocol):
     def settings(self) -> SettingsLike: ...
     @property
     def searcher(self) -> SearcherLike: ...
+    @property
+    def dropin(self) -> DropInLike: ...
     def health(self) -> dict[str, Any]: ...
 
 

@@ -86,7 +86,7 @@ class Retrieval:
             groups.append(([facet], self._searches(profile, terms, vectors, others, [facet], depth)))
         searches = [search for _, group in groups for search in group]
         answers = self._msearch(profile.index, searches, terms)
-        if not all(_identify(answer) for answer in answers):
+        if not all(identify(answer) for answer in answers):
             answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
         retrieved, *counted = [
             self._read(profile, terms, vectors, group_facets, depth, [(name, answers.pop(0)) for name, _ in group])
@@ -141,7 +141,7 @@ class Retrieval:
             retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
         if len(retrieved.failed) == len(answers):
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {retrieved.failed}")
-        self._score(retrieved, hits, profile, terms, vectors, depth)
+        score(retrieved, hits, profile, terms, vectors, depth)
         lexical = answers[0][1] if terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, profile, facets, lexical)
         return retrieved
@@ -154,42 +154,6 @@ class Retrieval:
         operations = [part for _, body in searches for part in ({"index": index, "preference": preference}, body)]
         with translated(index):
             return list(self._client.msearch(searches=operations)["responses"])
-
-    def _score(
-        self,
-        retrieved: Retrieved,
-        hits: Mapping[str, dict[str, Any]],
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        depth: int,
-    ) -> None:
-        if terms is not None:
-            retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-        for name, vector in vectors.items():
-            if name in retrieved.failed:
-                continue
-            path = f"hybrid.codes.{name}"
-            with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
-            scores: dict[str, float | None] = dict.fromkeys(hits)
-            if with_code:
-                matrix = bodies.decode_codes(
-                    [hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims
-                )
-                scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
-            retrieved.raw[name] = scores
-            ranked = sorted(
-                (id for id in retrieved.lists[name] if scores[id] is not None),
-                key=lambda id: (-(scores[id] or 0.0), id),
-            )
-            retrieved.lists[name] = ranked[:depth]
-        # A sharded kNN brings more than `depth`; what no list kept is no candidate.
-        kept = {id for ranked in retrieved.lists.values() for id in ranked}
-        for name, raw in retrieved.raw.items():
-            retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
-        if "lexical" in retrieved.lists:
-            raw = retrieved.raw["lexical"]
-            retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
 
     def _count(
         self,
@@ -246,7 +210,47 @@ class Retrieval:
         return [{"text": option["text"], "id": option["_id"]} for option in options]
 
 
-def _identify(answer: dict[str, Any]) -> bool:
+def score(
+    retrieved: Retrieved,
+    hits: Mapping[str, dict[str, Any]],
+    profile: IndexProfile,
+    terms: str | None,
+    vectors: Mapping[str, np.ndarray],
+    depth: int,
+) -> None:
+    """Give every candidate its raw score by every signal, and put each list in its order, at most `depth` long.
+
+    hits: product id -> hit with `_score` (the words') and the codes of its vectors. terms None: no lexical signal.
+    """
+    if terms is not None:
+        retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
+    for name, vector in vectors.items():
+        if name in retrieved.failed:
+            continue
+        path = f"hybrid.codes.{name}"
+        with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
+        scores: dict[str, float | None] = dict.fromkeys(hits)
+        if with_code:
+            matrix = bodies.decode_codes(
+                [hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims
+            )
+            scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
+        retrieved.raw[name] = scores
+        ranked = sorted(
+            (id for id in retrieved.lists[name] if scores[id] is not None),
+            key=lambda id: (-(scores[id] or 0.0), id),
+        )
+        retrieved.lists[name] = ranked[:depth]
+    # A sharded kNN brings more than `depth`; what no list kept is no candidate.
+    kept = {id for ranked in retrieved.lists.values() for id in ranked}
+    for name, raw in retrieved.raw.items():
+        retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
+    if "lexical" in retrieved.lists:
+        raw = retrieved.raw["lexical"]
+        retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
+
+
+def identify(answer: dict[str, Any]) -> bool:
     """Give every hit its `_id` from doc values; False where one has none there."""
     for hit in answer.get("hits", {}).get("hits", ()):
         if "_id" not in hit:
