@@ -22,7 +22,7 @@ from hybrid.search import Prepared
 logger = logging.getLogger(__name__)
 
 #: Candidates of each signal: on chorus 50, 100 and 200 give the same nDCG@10, and fewer are faster.
-DEPTH = 100
+DEPTH = 50
 _INDICES_TTL_S = 5.0
 _FLOOR = 0.0011  # see hybrid.elastic.dropin_bodies: what a product has that the layer's words do not find
 

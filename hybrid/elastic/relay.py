@@ -152,6 +152,8 @@ class Relay:
                 hits += [shown[id] for id in page.ids if id in shown]
             if page.rest:
                 hits += _hits(next(rest))
+            if page.ask.body.get("_source") == dropin_bodies.SHOP_ALONE:
+                dropin_bodies.sources_alone(hits)
             pages.append(hits)
         return pages, took
 
