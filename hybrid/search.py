@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from hybrid.contracts import (
     values_at,
 )
 from hybrid.errors import ClusterUnreachableError, EncoderError, HybridError, MediaError, UsageError, WeightsError
+from hybrid.seams import PublishedLike, RetrievalLike, RetrievedLike
 from hybrid.weights import Prediction, WeightsModel
 
 logger = logging.getLogger(__name__)
@@ -34,44 +35,6 @@ MAX_WINDOW = 10_000
 
 _CACHED_VECTORS = 2_000
 _HIGHLIGHTED = ("title", "description")
-
-
-class RetrievedLike(Protocol):
-    """See hybrid.elastic.retrieval.Retrieved."""
-
-    lists: dict[str, list[str]]
-    raw: dict[str, dict[str, float | None]]
-    matched: int
-    total: int
-    facets: dict[str, list[dict[str, Any]]]
-    failed: dict[str, str]
-
-
-class RetrievalLike(Protocol):
-    """What search needs of the index."""
-
-    def profile(self, index: str) -> IndexProfile: ...
-    def indices(self) -> list[str]: ...
-    def retrieve(
-        self,
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        filters: Mapping[str, Any],
-        facets: Sequence[str],
-        depth: int,
-    ) -> RetrievedLike: ...
-    def tail(
-        self,
-        profile: IndexProfile,
-        terms: str,
-        filters: Mapping[str, Any],
-        exclude: Sequence[str],
-        start: int,
-        size: int,
-    ) -> list[tuple[str, float]]: ...
-    def sources(self, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
-    def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -103,14 +66,6 @@ class Prepared:
     def fused(self, raw: fusion.RawScores) -> fusion.Ranking:
         """The candidates by the weighted sum of what each signal gave them."""
         return _fused(raw, self.asked, self.model)
-
-
-class PublishedLike(Protocol):
-    """See hybrid.weights.PublishedWeights."""
-
-    def in_force(self, index: str) -> tuple[WeightsModel, str]: ...
-    def named(self, index: str, version: str) -> WeightsModel: ...
-    def of_kind(self, index: str, kind: str) -> WeightsModel: ...
 
 
 class Searcher:

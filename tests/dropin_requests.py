@@ -75,7 +75,7 @@ KINDS = [
     Kind("no _source, fields", "ranked", {
         "query": WORDS, "_source": False, "fields": ["name", {"field": "price"}, "*"]}),
     Kind("docvalue_fields", "ranked", {"query": WORDS, "docvalue_fields": ["brand"], "version": True}),
-    Kind("stored_fields", "ranked", {"query": WORDS, "stored_fields": ["_none_"]}),
+    Kind("stored_fields", "ranked", {"query": WORDS, "stored_fields": ["name"]}),
     Kind("sequence numbers", "ranked", {"query": WORDS, "seq_no_primary_term": True}),
     Kind("named queries", "ranked", {
         "query": {"bool": {"must": [{"match": {"description": {"query": "light lamp", "_name": "words"}}}]}}}),
@@ -91,6 +91,7 @@ KINDS = [
     Kind("timeout", "ranked", {"query": WORDS, "timeout": "2s"}),
     Kind("nothing matches", "ranked", {"query": {"match": {"name": "zeppelin"}}, "aggs": FACETS}),
     # passed
+    Kind("hits without ids", "passed; hits without ids", {"query": WORDS, "stored_fields": ["_none_"]}),
     Kind("sort by price", "passed; sort", {"query": WORDS, "sort": [{"price": "asc"}, "_score"], "aggs": FACETS}),
     Kind("search_after", "passed; search_after", {
         "query": WORDS, "sort": [{"price": "asc"}], "search_after": [90.0]}),
@@ -100,7 +101,7 @@ KINDS = [
     Kind("no query", "passed; no query", {"size": 5}),
     Kind("filters alone", "passed; no words that score", {
         "query": {"bool": {"filter": [{"term": {"brand": "Lumen"}}, {"match": {"name": "lamp"}}]}}}),
-    Kind("counts alone", "passed; size 0", {"query": WORDS, "size": 0, "aggs": FACETS}),
+    Kind("counts alone", "passed; size 0 asks for no hits", {"query": WORDS, "size": 0, "aggs": FACETS}),
     Kind("explain", "passed; explain", {"query": WORDS, "explain": True, "size": 2}),
     Kind("rescore", "passed; rescore", {
         "query": WORDS, "rescore": {"window_size": 5, "query": {"rescore_query": FIELDS}}}),

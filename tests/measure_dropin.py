@@ -46,7 +46,10 @@ def bodies(words: str, fields: list[str], facet: str) -> dict[str, dict[str, Any
         },
         "boosted": {
             "query": {
-                "function_score": {"query": text, "functions": [{"filter": {"exists": {"field": facet}}, "weight": 1.2}]}
+                "function_score": {
+                    "query": text,
+                    "functions": [{"filter": {"exists": {"field": facet}}, "weight": 1.2}],
+                }
             }
         },
     }

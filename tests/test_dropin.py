@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import logging
 import os
 import shutil
 import socket
@@ -19,8 +20,10 @@ import orjson
 import pytest
 from elasticsearch import ApiError, Elasticsearch
 from flask.testing import FlaskClient
+from pydantic import SecretStr
 from werkzeug.serving import make_server
 
+from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
@@ -71,6 +74,7 @@ def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )
     services.client.indices.forcemerge(index=INDEX, max_num_segments=1)
     app = create_app(services)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -167,7 +171,9 @@ def test_pages_have_no_holes_and_no_doubles(shop: Shop) -> None:
     body = {"query": {"match": {"description": "a of with the and"}}, "_source": False}
     matched = shop.direct.search(index=INDEX, body={**body, "size": 100})["hits"]
     assert matched["total"]["value"] > 24
-    pages = [shop.dropin.search(index=INDEX, body={**body, "from": start, "size": 5})["hits"] for start in range(0, 45, 5)]
+    pages = [
+        shop.dropin.search(index=INDEX, body={**body, "from": start, "size": 5})["hits"] for start in range(0, 45, 5)
+    ]
     ids = [hit["_id"] for page in pages for hit in page["hits"]]
     assert len(ids) == len(set(ids)) == matched["total"]["value"]
     assert set(ids) == {hit["_id"] for hit in matched["hits"]}
@@ -177,11 +183,19 @@ def test_pages_have_no_holes_and_no_doubles(shop: Shop) -> None:
 
 
 def test_vectors_change_the_order_and_stay_within_what_matches(shop: Shop) -> None:
-    body = {"query": {"bool": {"must": [{"match": {"description": "light lamp"}}], "filter": [{"term": {"color": "navy"}}]}}}
+    body = {
+        "query": {"bool": {"must": [{"match": {"description": "light lamp"}}], "filter": [{"term": {"color": "navy"}}]}}
+    }
     found = shop.dropin.search(index=INDEX, body={**body, "post_filter": {"range": {"price": {"lte": 100}}}})["hits"]
     assert all(hit["_source"]["color"] == "navy" and hit["_source"]["price"] <= 100 for hit in found["hits"])
-    prepared = shop.services.searcher.prepare(service.SearchRequest(INDEX, "light lamp"))
-    assert set(prepared.vectors) == {"text"}
+
+    # The same products by the layer's own search have the same scores: what each signal gave them, by the same weights.
+    plain = shop.dropin.search(index=INDEX, body=body)["hits"]
+    own = shop.services.searcher.search(SearchRequest(INDEX, "light lamp", filters={"color": "navy"}, size=50))
+    expected = {hit.id: hit.score for hit in own.hits}
+    assert {"lexical", "text"} <= set(own.weights)
+    assert len(plain["hits"]) > 1
+    assert all(hit["_score"] == pytest.approx(expected[hit["_id"]]) for hit in plain["hits"])
 
 
 def test_boosts_are_business_rules(shop: Shop) -> None:
@@ -202,7 +216,7 @@ def test_boosts_are_business_rules(shop: Shop) -> None:
 
 
 def test_msearch(shop: Shop) -> None:
-    kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][:: 3]
+    kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
     searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]
     direct = shop.direct.msearch(searches=searches)
     for answer in (shop.dropin.msearch(searches=searches), shop.dropin.msearch(searches=searches, index=INDEX)):
@@ -213,7 +227,11 @@ def test_msearch(shop: Shop) -> None:
 
 
 def test_a_bad_search_fails_as_the_cluster_fails_it(shop: Shop) -> None:
-    for body in ({"query": {"foo": {}}}, {"query": {"match": {"name": {"query": "x", "foo": 1}}}}, {"query": {"match": 4}}):
+    for body in (
+        {"query": {"foo": {}}},
+        {"query": {"match": {"name": {"query": "x", "foo": 1}}}},
+        {"query": {"match": 4}},
+    ):
         failures = []
         for client in (shop.direct, shop.dropin):
             with pytest.raises(ApiError) as failed:
@@ -416,7 +434,9 @@ def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.Mon
 
 
 def test_a_key_may_be_asked_for(shop: Shop) -> None:
-    settings = shop.services.settings.model_copy(update={"dropin_key": web_secret("open sesame"), "dropin_indices": INDEX})
+    settings = shop.services.settings.model_copy(
+        update={"dropin_key": SecretStr("open sesame"), "dropin_indices": INDEX}
+    )
     client = create_app(Services(settings)).test_client()
     path = f"/es/{INDEX}/_search"
     for headers in ({}, {"Authorization": "ApiKey wrong"}, {"Authorization": "Basic open sesame"}):
@@ -425,12 +445,6 @@ def test_a_key_may_be_asked_for(shop: Shop) -> None:
     assert client.post(path, json={}, headers={"Authorization": "ApiKey open sesame"}).status_code == 200
     other = create_app(Services(settings.model_copy(update={"dropin_indices": "other"}))).test_client()
     assert other.post(path, json={}, headers={"Authorization": "ApiKey open sesame"}).status_code == 403
-
-
-def web_secret(text: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(text)
 
 
 def test_a_search_is_given_an_end(shop: Shop) -> None:

@@ -19,8 +19,8 @@ def boosted(
     """Fused scores with what the shop adds to its words and multiplies them by.
 
     text, inner, whole: the scores of the layer's words alone, with what is added, and with what multiplies that;
-    inner None: nothing multiplies. shop: the scores of the shop's own words where it adds: a boost counts as much beside
-    the best fused score as it did beside the best of those.
+    inner None: nothing multiplies. shop: the scores of the shop's own words where it adds: a boost counts as much
+    beside the best fused score as it did beside the best of those.
     """
     best_shop = max(shop.values(), default=0.0) if shop else 0.0
     best_fused = max(fused.values(), default=0.0)

@@ -32,10 +32,10 @@ MAX_LEADING = 1
 
 SEARCH_KEYS = frozenset(
     {
-        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from", "highlight",
-        "indices_boost", "knn", "min_score", "post_filter", "profile", "query", "rank", "rescore", "retriever",
-        "search_after", "seq_no_primary_term", "size", "sort", "stats", "stored_fields", "suggest", "terminate_after",
-        "timeout", "track_scores", "track_total_hits", "version",
+        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
+        "highlight", "indices_boost", "knn", "min_score", "post_filter", "profile", "query", "rank", "rescore",
+        "retriever", "search_after", "seq_no_primary_term", "size", "sort", "stats", "stored_fields", "suggest",
+        "terminate_after", "timeout", "track_scores", "track_total_hits", "version",
     }
 )  # fmt: skip
 _NOT_HERE = {
@@ -179,5 +179,9 @@ def _aggregations(named: Any, level: int, counted: list[int]) -> None:
                 _aggregations(options, level + 1, counted)
             elif isinstance(options, dict):
                 for key in ("size", "shard_size"):
-                    if key in options and kind not in ("filter", "filters") and whole(key, options[key]) > MAX_BUCKETS:
+                    if (
+                        key in options
+                        and kind not in ("filter", "filters", "meta")
+                        and whole(key, options[key]) > MAX_BUCKETS
+                    ):
                         raise RefusedError(f"[{key}] of an aggregation is at most [{MAX_BUCKETS}]")

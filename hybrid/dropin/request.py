@@ -13,8 +13,8 @@ from hybrid.errors import RefusedError
 #: Parameters that a line of `_msearch` takes as well: where and how to search.
 ROUTE = frozenset(
     {
-        "allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_throttled", "ignore_unavailable",
-        "preference", "request_cache", "routing", "search_type",
+        "allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_throttled",
+        "ignore_unavailable", "preference", "request_cache", "routing", "search_type",
     }
 )  # fmt: skip
 #: Parameters of the whole answer, which `_msearch` takes in its address.

@@ -139,7 +139,9 @@ class DropIn:
         passing = [place for place in range(len(plans)) if place not in answers]
         warning = None
         if passing:
-            lines = [({"index": plans[at].search.index, **plans[at].search.route}, plans[at].search.body) for at in passing]
+            lines = [
+                ({"index": plans[at].search.index, **plans[at].search.route}, plans[at].search.body) for at in passing
+            ]
             reply = self._relay.msearch(lines, upstream)
             warning = reply.warning
             if reply.status != 200:

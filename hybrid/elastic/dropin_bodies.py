@@ -18,9 +18,9 @@ _FLOOR = 0.001
 
 #: How a search is shown; needed for the hits of the page alone.
 _SHOWING = (
-    "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores", "version",
+    "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores",
+    "version",
 )  # fmt: skip
-_COUNTING = ("aggs", "aggregations", "suggest", "stats", "ext")
 _LAYER = "hybrid"
 #: The whole `_source` but the layer's object.
 SHOP_ALONE = {"excludes": [_LAYER]}
@@ -31,7 +31,7 @@ def without_layer(body: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = _inner_sources(dict(body))
     if "_source" in found or "stored_fields" not in found:  # stored fields alone bring no _source
         found["_source"] = _source(found.get("_source"))
-    elif "_source" in found["stored_fields"]:
+    elif "_source" in _names(found["stored_fields"]):
         found["_source"] = dict(SHOP_ALONE)
     return found
 
@@ -57,12 +57,11 @@ def _source(given: Any) -> Any:
         given = {"includes": given}
     if not isinstance(given, dict):
         return given
-    includes = given.get("includes", given.get("include", []))
-    if any(_of_layer(name) for name in ([includes] if isinstance(includes, str) else includes)):
+    if any(map(_of_layer, _names(given.get("includes", given.get("include"))))):
         return given
-    excludes = given.get("excludes", given.get("exclude", []))
+    excludes = _names(given.get("excludes", given.get("exclude")))
     kept = {key: value for key, value in given.items() if key not in ("exclude", "excludes")}
-    return {**kept, "excludes": [*([excludes] if isinstance(excludes, str) else excludes), _LAYER]}
+    return {**kept, "excludes": [*excludes, _LAYER]}
 
 
 def _of_layer(name: Any) -> bool:
@@ -84,9 +83,12 @@ def may_show_layer(body: Any) -> bool:
 
 
 def _names(value: Any) -> list[Any]:
-    """Field names of a list of them, of objects that name one, or of an object by field (highlight)."""
-    items = list(value) if isinstance(value, list | dict) else [value]
-    return [name for one in items for name in ([one.get("field"), *one] if isinstance(one, dict) else [one])]
+    """Field names of a list of them, of objects that name one, or of an object by field (highlight); of one alone."""
+    items = list(value) if isinstance(value, list | dict) else [] if value is None else [value]
+    names: list[Any] = []
+    for one in items:
+        names += [one.get("field"), *one] if isinstance(one, dict) else [one]
+    return names
 
 
 def _wild(name: Any) -> bool:
@@ -101,7 +103,7 @@ def hide_layer(answer: Any) -> None:
     elif isinstance(answer, dict):
         for key in ("fields", "highlight"):
             shown = answer.get(key)
-            if "_id" in answer and isinstance(shown, dict) and any(map(_of_layer, shown)):
+            if "_id" in answer and isinstance(shown, dict) and any(_of_layer(name) for name in shown):
                 kept = {name: value for name, value in shown.items() if not _of_layer(name)}
                 answer.pop(key)
                 answer.update({key: kept} if kept else {})
@@ -138,8 +140,10 @@ def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any])
         found = put(found, path, {"bool": {"filter": [part(found, path)]}})
     own = part(found, seen.text)
     if plain:
-        return {"bool": {"filter": [own], "should": [dict(words)]}} if not seen.text else put(
-            found, seen.text, {"bool": {"filter": [own], "should": [dict(words)]}}
+        return (
+            {"bool": {"filter": [own], "should": [dict(words)]}}
+            if not seen.text
+            else put(found, seen.text, {"bool": {"filter": [own], "should": [dict(words)]}})
         )
     if seen.adds:
         own = {"bool": {"must": [own], "_name": SHOP}}
@@ -151,9 +155,7 @@ def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any])
     return dict(found)
 
 
-def counted(
-    body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int
-) -> dict[str, Any]:
+def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
     """The shop's search itself, for its totals, aggregations and suggestions, with candidates in place of its page."""
     kept = {key: value for key, value in body.items() if key not in (*_SHOWING, "sort", "min_score")}
     return {**kept, "query": _asked(body, query), "from": 0, "size": depth, **_codes(codes)}

@@ -98,7 +98,9 @@ class Relay:
         """
         return self._send(f"/{quote(index, safe='')}/_search", orjson.dumps(body), params, _JSON)
 
-    def msearch(self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]) -> Reply:
+    def msearch(
+        self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
+    ) -> Reply:
         """(header, body) of each search; raises as `search` does."""
         lines = b"".join(orjson.dumps(part) + b"\n" for search in searches for part in search)
         return self._send("/_msearch", lines, params, _NDJSON)

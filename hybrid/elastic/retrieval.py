@@ -231,9 +231,7 @@ def score(
         with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
         scores: dict[str, float | None] = dict.fromkeys(hits)
         if with_code:
-            matrix = bodies.decode_codes(
-                [hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims
-            )
+            matrix = bodies.decode_codes([hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims)
             scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
         retrieved.raw[name] = scores
         ranked = sorted(
