@@ -87,6 +87,9 @@ KINDS = [
     Kind("total as a number", "ranked", {"query": WORDS}, {"rest_total_hits_as_int": "true"}),
     Kind("filter_path", "ranked", {"query": WORDS}, {"filter_path": "took,hits.hits._id,hits.total.*"}),
     Kind("routing and preference", "ranked", {"query": WORDS}, {"preference": "_local"}),
+    Kind("the way of a search", "ranked", {"query": WORDS}, {
+        "search_type": "dfs_query_then_fetch", "request_cache": "false", "allow_partial_search_results": "true",
+        "ignore_unavailable": "true", "max_concurrent_shard_requests": "2"}),
     Kind("sort by score", "ranked", {"query": WORDS, "sort": ["_score"]}),
     Kind("timeout", "ranked", {"query": WORDS, "timeout": "2s"}),
     Kind("nothing matches", "ranked", {"query": {"match": {"name": "zeppelin"}}, "aggs": FACETS}),

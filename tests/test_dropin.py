@@ -215,6 +215,21 @@ def test_boosts_are_business_rules(shop: Shop) -> None:
         assert first({"boosting": {"positive": words, "negative": wanted, "negative_boost": 0.01}})["color"] != color
 
 
+def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> None:
+    """The shop writes beside the layer: such a product has no vector and no terms, and is shown all the same."""
+    new = {"name": "Zebra lamp", "description": "A light lamp.", "brand": "Zoo", "color": "navy", "price": 1.0}
+    body = {"query": {"match": {"description": "lamp"}}, "size": 40}
+    shop.direct.index(index=INDEX, id="zebra", document=new, refresh=True)
+    try:
+        dropin = shop.dropin.search(index=INDEX, body=body)
+        direct = shop.direct.search(index=INDEX, body=body)
+    finally:
+        shop.direct.delete(index=INDEX, id="zebra", refresh=True)
+    assert dropin.meta.headers["x-hybrid"] == "ranked"
+    assert {hit["_id"] for hit in dropin["hits"]["hits"]} == {hit["_id"] for hit in direct["hits"]["hits"]}
+    assert "zebra" in {hit["_id"] for hit in dropin["hits"]["hits"]}
+
+
 def test_msearch(shop: Shop) -> None:
     kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
     searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]
