@@ -60,8 +60,9 @@ KINDS = [
         "query": {"boosting": {"positive": WORDS, "negative": {"term": {"color": "clay"}}, "negative_boost": 0.2}}}),
     Kind("aggregations", "ranked", {"query": FIELDS, "aggs": FACETS}),
     Kind("aggregations with typed keys", "ranked", {"query": FIELDS, "aggs": FACETS}, {"typed_keys": "true"}),
-    Kind("a global aggregation of top hits", "ranked", {
-        "query": FIELDS, "aggs": {"all": {"global": {}, "aggs": {"top": {"top_hits": {"size": 1}}}}}}),
+    Kind("an aggregation of the cheapest hits", "ranked", {
+        "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {
+            "cheapest": {"top_hits": {"size": 1, "sort": [{"price": "asc"}, {"color": "asc"}]}}}}}}),
     Kind("post_filter", "ranked", {
         "query": FIELDS, "aggs": FACETS, "post_filter": {"term": {"color": "sand"}}}),
     Kind("highlight", "ranked", {
@@ -100,6 +101,8 @@ KINDS = [
         "query": WORDS, "sort": [{"price": "asc"}], "search_after": [90.0]}),
     Kind("collapse", "passed; collapse", {
         "query": FIELDS, "collapse": {"field": "brand", "inner_hits": {"name": "more", "size": 2}}}),
+    Kind("an aggregation of the best hits", "passed; an aggregation of the best hits", {
+        "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {"best": {"top_hits": {"size": 1}}}}}}),
     Kind("match_all", "passed; no words that score", {"query": {"match_all": {}}, "size": 5}),
     Kind("no query", "passed; no query", {"size": 5}),
     Kind("filters alone", "passed; no words that score", {

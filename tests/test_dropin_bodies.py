@@ -91,6 +91,13 @@ def nested(levels: int) -> dict[str, Any]:
     return query
 
 
+@pytest.mark.parametrize(
+    "agg", [{"sampler": {}}, {"top_hits": {"sort": ["_score"]}}, {"filter": {}, "aggs": {"b": {"top_hits": {}}}}]
+)
+def test_aggregations_of_the_best_hits_pass(agg: dict[str, Any]) -> None:
+    assert recognise({"query": MATCH, "aggs": {"a": agg}}).passes == "an aggregation of the best hits"
+
+
 REFUSED: list[tuple[str, dict[str, Any], int]] = [
     ("script_score", {"query": {"script_score": {"query": MATCH, "script": {"source": "1"}}}}, 400),
     ("script query", {"query": {"bool": {"filter": [{"script": {"script": "true"}}]}}}, 400),

@@ -217,7 +217,7 @@ def _dropin() -> dict[str, Any]:
 
 
 _HOW = {
-    "description": "`ranked`, or `passed; ` and why the answer is the cluster's own; a list of them for several searches",
+    "description": "`ranked`, or `passed; ` and why the answer is the cluster's own; a list for several searches",
     "schema": {"type": "string"},
 }
 

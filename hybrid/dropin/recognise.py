@@ -73,6 +73,8 @@ def recognise(body: Mapping[str, Any], not_text: Collection[str] = ()) -> Recogn
         return Recognised(passes="size 0 asks for no hits")
     if "_none_" in str(body.get("stored_fields")):
         return Recognised(passes="hits without ids")
+    if any(_by_best(body.get(key)) for key in ("aggs", "aggregations")):
+        return Recognised(passes="an aggregation of the best hits")
     query = body.get("query")
     if not isinstance(query, dict):
         return Recognised(passes="no query")
@@ -91,6 +93,22 @@ def by_score(sort: Any) -> bool:
     if not isinstance(sort, list) or len(sort) != 1:
         return False
     return sort[0] in ("_score", {"_score": "desc"}, {"_score": {"order": "desc"}}, {"_score": {}})
+
+
+def _by_best(aggregations: Any) -> bool:
+    """Whether an aggregation looks at scores: with other scores it would count something else."""
+    for named in aggregations.values() if isinstance(aggregations, dict) else ():
+        for kind, options in named.items() if isinstance(named, dict) else ():
+            if kind in ("aggs", "aggregations"):
+                if _by_best(options):
+                    return True
+            elif kind in ("sampler", "diversified_sampler"):
+                return True
+            elif kind in ("top_hits", "top_metrics") and isinstance(options, dict):
+                sort = options.get("sort")
+                if sort is None or "_score" in str(sort):
+                    return True
+    return False
 
 
 def part(query: Mapping[str, Any], path: Path) -> Any:
