@@ -230,6 +230,25 @@ def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> No
     assert "zebra" in {hit["_id"] for hit in dropin["hits"]["hits"]}
 
 
+def test_a_change_is_shown_at_once(shop: Shop) -> None:
+    """A hit that was shown a moment ago is not shown again once its product has changed."""
+    body = {"query": {"match": {"description": "steel dome"}}, "size": 40}
+
+    def prices() -> dict[str, float]:
+        return {
+            hit["_id"]: hit["_source"]["price"] for hit in shop.dropin.search(index=INDEX, body=body)["hits"]["hits"]
+        }
+
+    before = prices()
+    id, price = next(iter(before.items()))
+    for changed in (price + 1, price):
+        shop.direct.update(index=INDEX, id=id, doc={"price": changed}, refresh=True)
+        assert prices() == {**before, id: changed}
+    asked = requests_of(shop.direct)["/_msearch"]
+    assert prices() == before
+    assert requests_of(shop.direct)["/_msearch"] == asked + 1
+
+
 def test_msearch(shop: Shop) -> None:
     kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
     searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]

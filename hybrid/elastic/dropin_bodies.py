@@ -198,6 +198,13 @@ def page(body: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
     return {**_shown(body), "query": {"bool": {"filter": wanted}}, "from": 0, "size": len(ids)}
 
 
+def look(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All but the product that decides how a hit of `page` looks; None where its look is not the product's alone."""
+    if lean(body["query"]) != body["query"]:
+        return None
+    return {key: value for key, value in _shown(body).items() if key != "timeout"}
+
+
 def sources_alone(hits: Sequence[dict[str, Any]]) -> None:
     """Take the layer's object out of whole documents, in place."""
     for hit in hits:
@@ -231,4 +238,4 @@ def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _codes(signals: Sequence[str]) -> dict[str, Any]:
     fields = [f"{_LAYER}.id", *(f"{_LAYER}.codes.{name}" for name in signals)]
-    return {"docvalue_fields": fields, "stored_fields": "_none_"}
+    return {"docvalue_fields": fields, "stored_fields": "_none_", "seq_no_primary_term": True}

@@ -18,6 +18,7 @@ from hybrid.dropin.request import ShopSearch
 from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.retrieval import Retrieved, identify, score
+from hybrid.elastic.shown import ShownHits, Version
 from hybrid.errors import ClusterError
 from hybrid.search import Prepared
 
@@ -71,13 +72,18 @@ class Found:
     named: dict[str, dict[str, float]] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, Version] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which products to show of a search: `ids`, then `rest` of those behind all `ranked`, from the `start`th on."""
+    """Which products to show of a search: `ids`, then `rest` of those behind all `ranked`, from the `start`th on.
+
+    versions: product id -> the version that the candidates' search saw.
+    """
 
     ask: Ask
+    versions: Mapping[str, Version]
     ids: Sequence[str]
     ranked: Sequence[str] = ()
     start: int = 0
@@ -89,6 +95,7 @@ class Relay:
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
+        self._shown = ShownHits()
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Reply:
         """One search as it is; an error of the cluster is its answer.
@@ -137,9 +144,11 @@ class Relay:
             ClusterError: the cluster cannot answer one of them.
         """
         lines: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-        for page in wanted:
-            if page.ids:
-                lines.append((page.ask.header(), dropin_bodies.page(page.ask.body, page.ids)))
+        known = [self._known(page) for page in wanted]
+        for page, (_, shown) in zip(wanted, known, strict=True):
+            missing = [id for id in page.ids if id not in shown]
+            if missing:
+                lines.append((page.ask.header(), dropin_bodies.page(page.ask.body, missing)))
             if page.rest:
                 query = page.ask.query()
                 body = dropin_bodies.tail(page.ask.body, query, page.ranked, page.start, page.rest)
@@ -147,17 +156,27 @@ class Relay:
         answers, took = self._many(lines, params) if lines else ([], 0)
         rest = iter(answers)
         pages = []
-        for page in wanted:
-            hits: list[dict[str, Any]] = []
-            if page.ids:
-                shown = {hit["_id"]: hit for hit in _hits(next(rest))}
-                hits += [shown[id] for id in page.ids if id in shown]
+        for page, (key, shown) in zip(wanted, known, strict=True):
+            alone = page.ask.body.get("_source") == dropin_bodies.SHOP_ALONE
+            if any(id not in shown for id in page.ids):
+                for hit in _hits(next(rest), alone):
+                    shown[hit["_id"]] = hit
+                    if key is not None:
+                        self._shown.put(key, hit["_id"], page.versions.get(hit["_id"]), hit)
+            hits = [shown[id] for id in page.ids if id in shown]
             if page.rest:
-                hits += _hits(next(rest))
-            if page.ask.body.get("_source") == dropin_bodies.SHOP_ALONE:
-                dropin_bodies.sources_alone(hits)
+                hits += _hits(next(rest), alone)
             pages.append(hits)
         return pages, took
+
+    def _known(self, page: Page) -> tuple[bytes | None, dict[str, dict[str, Any]]]:
+        """(key of the page's look, its hits that were shown a moment ago)."""
+        look = dropin_bodies.look(page.ask.body)
+        if look is None:
+            return None, {}
+        key = ShownHits.key(page.ask.profile.index, look)
+        found = {id: self._shown.get(key, id, page.versions.get(id)) for id in page.ids}
+        return key, {id: hit for id, hit in found.items() if hit is not None}
 
     def ask(self, prepared: Prepared, search: ShopSearch, seen: Recognised) -> Ask:
         """What `candidates` takes for a search whose words are encoded and weighed."""
@@ -165,9 +184,9 @@ class Relay:
             prepared.profile, search.body, search.route, seen, prepared.every_term or "", prepared.vectors
         )  # fmt: skip
 
-    def page(self, ask: Ask, ids: Sequence[str], ranked: Sequence[str], start: int, rest: int) -> Page:
+    def page(self, ask: Ask, found: Found, ids: Sequence[str], ranked: Sequence[str], start: int, rest: int) -> Page:
         """What `pages` takes."""
-        return Page(ask, ids, ranked, start, rest)
+        return Page(ask, found.versions, ids, ranked, start, rest)
 
     def without_layer(self, body: Mapping[str, Any]) -> dict[str, Any]:
         return dropin_bodies.without_layer(body)
@@ -221,9 +240,12 @@ class Relay:
         scores = {id: float(value or 0.0) for id, value in kept.items()}
         if dropin_bodies.TEXT in named:
             retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
+        versions = {
+            id: (int(hit["_seq_no"]), int(hit["_primary_term"])) for id, hit in hits.items() if "_seq_no" in hit
+        }  # fmt: skip
         answer.pop("status", None)
         answer["hits"]["hits"] = []
-        return Found(answer, retrieved.lists, retrieved.raw, named, scores, retrieved.failed)
+        return Found(answer, retrieved.lists, retrieved.raw, named, scores, retrieved.failed, versions)
 
     def _many(
         self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
@@ -245,10 +267,13 @@ class Relay:
         return Reply(answer.meta.status, _bytes(answer.body), answer.meta.headers.get("warning"))
 
 
-def _hits(answer: dict[str, Any]) -> list[dict[str, Any]]:
+def _hits(answer: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
+    """Hits of a page; alone: their documents are whole, and the layer's object is to be taken out."""
     if "error" in answer:
         raise ClusterError(f"Elasticsearch could not fetch a page: {error_reason(answer)[1]}")
     found: list[dict[str, Any]] = answer["hits"]["hits"]
+    if alone:
+        dropin_bodies.sources_alone(found)
     return found
 
 
