@@ -43,7 +43,7 @@ def check_request() -> None:
         raise RefusedError(f"Accept header [{accepted}] is not supported", "media_type_header_exception", 406)
 
 
-@compat.get("/")
+@compat.get("/", strict_slashes=False)
 def info() -> Response:
     """What a client asks first: which Elasticsearch this is."""
     version = services().health()["elasticsearch"].get("version")
