@@ -126,6 +126,8 @@ REFUSED: list[tuple[str, dict[str, Any], int]] = [
     ("many patterns", {"query": {"bool": {"should": [{"wildcard": {"name": "a*"}}] * 9}}}, 400),
     ("leading wildcards", {"query": {"bool": {"must": [{"wildcard": {"a": "*a"}}, {"regexp": {"a": ".*b"}}]}}}, 400),
     ("patterns in query_string", {"query": {"query_string": {"query": "name:*a OR *b"}}}, 400),
+    ("expansions", {"query": {"match_phrase_prefix": {"a": {"query": "b", "max_expansions": 10**6}}}}, 400),
+    ("huge suggester", {"suggest": {"a": {"prefix": "x", "completion": {"field": "b", "size": 2**31 - 1}}}}, 400),
     ("states of a regexp", {"query": {"regexp": {"a": {"value": "b", "max_determinized_states": 10**6}}}}, 400),
 ]  # fmt: skip
 

@@ -30,6 +30,11 @@ MAX_PATTERN_CHARS = 256
 #: Of those, how many may begin with a wildcard, and so visit every term of the field.
 MAX_LEADING = 1
 
+#: Options that say how much a clause may cost, and the most of each.
+OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
+#: Options of one suggester (`size`, `shard_size`): Elasticsearch makes room for as many at once.
+MAX_SUGGESTIONS = 1_000
+
 SEARCH_KEYS = frozenset(
     {
         "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
@@ -71,6 +76,7 @@ def check(index: str, body: Mapping[str, Any]) -> None:
     _Walk(index).visit(body, 1)
     for key in ("aggs", "aggregations"):
         _aggregations(body.get(key), 1, [0])
+    _suggestions(body.get("suggest"))
 
 
 def _window(body: Mapping[str, Any]) -> None:
@@ -129,8 +135,8 @@ class _Walk:
         if key in ("wildcard", "regexp", "query_string") and isinstance(inner, dict):
             for pattern in _patterns(key, inner):
                 self._pattern(key, pattern)
-        if key == "max_determinized_states" and whole(key, inner) > 10_000:
-            raise RefusedError("[max_determinized_states] is at most [10000]")
+        if key in OPTIONS and not isinstance(inner, dict) and whole(key, inner) > OPTIONS[key]:
+            raise RefusedError(f"[{key}] is at most [{OPTIONS[key]}]")
 
     def _pattern(self, kind: str, pattern: str) -> None:
         self.patterns += 1
@@ -161,6 +167,13 @@ def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:
         if isinstance(value, str) and field not in ("_name", "boost"):
             found.append(value)
     return found
+
+
+def _suggestions(value: Any) -> None:
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key in ("size", "shard_size") and not isinstance(inner, dict) and whole(key, inner) > MAX_SUGGESTIONS:
+            raise RefusedError(f"[{key}] of a suggester is at most [{MAX_SUGGESTIONS}]")
+        _suggestions(inner)
 
 
 def _aggregations(named: Any, level: int, counted: list[int]) -> None:
