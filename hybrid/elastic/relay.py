@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -14,13 +14,15 @@ from elasticsearch import ApiError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
-from hybrid.dropin.request import ShopSearch
 from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.retrieval import Retrieved, identify, score
 from hybrid.elastic.shown import ShownHits, Version
 from hybrid.errors import ClusterError
-from hybrid.search import Prepared
+
+if TYPE_CHECKING:
+    from hybrid.dropin.request import ShopSearch
+    from hybrid.search import Prepared
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
