@@ -3,7 +3,8 @@
 HybridError                  exit code 1, HTTP 500
 ├── UsageError               exit code 2, HTTP 400: the request itself is wrong
 │   ├── CatalogueError       the file cannot be read as a catalogue at all
-│   └── MediaError           a picture cannot be opened as one
+│   ├── MediaError           a picture cannot be opened as one
+│   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── EncoderError             a model cannot be had or fails
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
@@ -46,6 +47,19 @@ class MediaError(UsageError):
         super().__init__(message)
         self.args = (*self.args, reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RefusedError(UsageError):
+    """A request that the drop-in `_search` refuses. `kind` and `status` are those of Elasticsearch's own errors."""
+
+    def __init__(self, message: str, kind: str = "illegal_argument_exception", status: int = 400) -> None:
+        super().__init__(message)
+        self.args = (*self.args, kind, status)
+        self.kind = kind
+        self.http_status = status
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from hybrid.contracts import (
     values_at,
 )
 from hybrid.errors import ClusterUnreachableError, EncoderError, HybridError, MediaError, UsageError, WeightsError
+from hybrid.seams import PublishedLike, RetrievalLike, RetrievedLike
 from hybrid.weights import Prediction, WeightsModel
 
 logger = logging.getLogger(__name__)
@@ -36,46 +37,6 @@ _CACHED_VECTORS = 2_000
 _HIGHLIGHTED = ("title", "description")
 
 
-class RetrievedLike(Protocol):
-    """See hybrid.elastic.retrieval.Retrieved."""
-
-    lists: dict[str, list[str]]
-    raw: dict[str, dict[str, float | None]]
-    stand_ins: dict[str, dict[str, float]]
-    matched: int
-    total: int
-    facets: dict[str, list[dict[str, Any]]]
-    failed: dict[str, str]
-
-
-class RetrievalLike(Protocol):
-    """What search needs of the index."""
-
-    def profile(self, index: str) -> IndexProfile: ...
-    def indices(self) -> list[str]: ...
-    def retrieve(
-        self,
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        filters: Mapping[str, Any],
-        facets: Sequence[str],
-        depth: int,
-        lookalikes: bool = True,
-    ) -> RetrievedLike: ...
-    def tail(
-        self,
-        profile: IndexProfile,
-        terms: str,
-        filters: Mapping[str, Any],
-        exclude: Sequence[str],
-        start: int,
-        size: int,
-    ) -> list[tuple[str, float]]: ...
-    def sources(self, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
-    def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
-
-
 @dataclass(frozen=True)
 class Candidates:
     """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
@@ -85,12 +46,27 @@ class Candidates:
     stand_ins: fusion.StandIns
 
 
-class PublishedLike(Protocol):
-    """See hybrid.weights.PublishedWeights."""
+@dataclass(frozen=True)
+class Prepared:
+    """A query before anything is searched: what to look for, and how much each signal is to count.
 
-    def in_force(self, index: str) -> tuple[WeightsModel, str]: ...
-    def named(self, index: str, version: str) -> WeightsModel: ...
-    def of_kind(self, index: str, kind: str) -> WeightsModel: ...
+    terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
+    """
+
+    profile: IndexProfile
+    system: str
+    model: WeightsModel
+    asked: Prediction
+    terms: str | None
+    vectors: dict[str, np.ndarray]
+    every_term: str | None
+    every_vector: dict[str, np.ndarray]
+    degraded: list[Degradation]
+    notes: list[str]
+
+    def fused(self, raw: fusion.RawScores) -> fusion.Ranking:
+        """The candidates by the weighted sum of what each signal gave them."""
+        return _fused(raw, self.asked, self.model)
 
 
 class Searcher:
@@ -138,15 +114,10 @@ class Searcher:
             ClusterError: Elasticsearch cannot answer even the plain keyword search.
         """
         started = time.perf_counter()
-        system = _check(request)
-        profile = self.profile(request.index)
-        degraded: list[Degradation] = []
-        notes: list[str] = []
-        vectors = self._query_vectors(request, system, profile, degraded, notes)
-        terms = self._terms(request, system, profile, vectors)
-        model = self._model(request, system, degraded)
-        everything = vectors, terms
-        asked, vectors, terms = self._weigh(request, system, model, vectors, terms, degraded, notes)
+        ready = self.prepare(request)
+        profile, system, model, asked = ready.profile, ready.system, ready.model, ready.asked
+        terms, vectors, degraded, notes = ready.terms, ready.vectors, ready.degraded, ready.notes
+        everything = ready.every_vector, ready.every_term
         facets = profile.fields.facets if request.facets is None else request.facets
         retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
         by_hand = request.weights is not None or request.alpha is not None
@@ -175,6 +146,25 @@ class Searcher:
             reasons=asked.reasons,
             took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
+
+    def prepare(self, request: SearchRequest) -> Prepared:
+        """Encode the query and weigh its signals; what fails is left out, and named in `degraded`.
+
+        Raises:
+            UsageError: the request itself is wrong.
+            IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+        """
+        system = _check(request)
+        profile = self.profile(request.index)
+        degraded: list[Degradation] = []
+        notes: list[str] = []
+        every_vector = self._query_vectors(request, system, profile, degraded, notes)
+        every_term = self._terms(request, system, profile, every_vector)
+        model = self._model(request, system, degraded)
+        asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
+        return Prepared(
+            profile, system, model, asked, terms, vectors, every_term, every_vector, degraded, notes
+        )  # fmt: skip
 
     def candidates(self, request: SearchRequest) -> Candidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
@@ -351,8 +341,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
-        return fusion.weighted(raw, given, model.scaling, retrieved.stand_ins)
+        return _fused(raw, asked, model, retrieved.stand_ins)
 
     def _page(
         self,
@@ -410,6 +399,13 @@ def _check(request: SearchRequest) -> str:
     if system == "image" and request.image is None and not request.q.strip():
         raise UsageError("system image needs a photo")
     return system
+
+
+def _fused(
+    raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns | None = None
+) -> fusion.Ranking:
+    given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
+    return fusion.weighted(raw, given, model.scaling, stand_ins)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:

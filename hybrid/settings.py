@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("hybrid", appauthor=False),
         description="embedded engines, unpacked archives, converted models",
     )
+    dropin_indices: str = Field(default="", description="indices served at /es, comma-separated; empty: every one")
+    dropin_key: SecretStr | None = Field(default=None, description="key that callers of /es must send; empty: none")
     index: str | None = Field(default=None, description="the index searched when a request names none")
     media_root: Path | None = Field(default=None, description="folder of product pictures; empty: as indexed")
     text_encoder: str = Field(default="minilm", description="encoder of the text signal")

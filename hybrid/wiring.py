@@ -9,8 +9,10 @@ from typing import Any
 
 from hybrid import analysis
 from hybrid.contracts import Encoder
+from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.changes import Checkpoints
+from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
@@ -128,6 +130,13 @@ class Services:
     @cached_property
     def searcher(self) -> Searcher:
         return Searcher(self.retrieval, self.encoder, self.settings.depth, self.published)
+
+    @cached_property
+    def dropin(self) -> DropIn:
+        """The drop-in `_search`, over a client of its own that hands bytes on as they are."""
+        relay = Relay(es.connect(self.settings, self.es_url, verbatim=True))
+        served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
+        return DropIn(self.searcher, relay, self.settings.es_timeout_s, served, self.settings.depth)
 
     @cached_property
     def ingester(self) -> Ingester:

@@ -45,10 +45,12 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.extensions["hybrid"] = services if services is not None else _build_services()
 
     from web.api import api
+    from web.compat import compat
     from web.documents import documents
     from web.page import page
 
     app.register_blueprint(api)
+    app.register_blueprint(compat)
     app.register_blueprint(documents)
     app.register_blueprint(page)
     app.register_error_handler(Exception, _on_error)
@@ -80,10 +82,13 @@ def _finish(response: Response) -> Response:
 
 
 def _on_error(error: Exception) -> Any:
-    """The one place where errors become answers: JSON everywhere, the page itself on the page."""
+    """The one place where errors become answers: JSON everywhere, the page itself on the page, the cluster's at /es."""
+    from web.compat import error_answer, is_here
     from web.page import error_page
 
     status, kind, reason = _describe(error)
+    if is_here():
+        return error_answer(error, status, kind, reason)
     if request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):
         return error_page(status, kind, reason), status
     response = jsonify({"error": {"type": kind, "reason": reason}})

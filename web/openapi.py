@@ -37,6 +37,29 @@ class Suggestions(BaseModel):
     suggestions: list[Suggestion]
 
 
+class ClusterCause(BaseModel):
+    type: str = Field(examples=["illegal_argument_exception"])
+    reason: str
+
+
+class ClusterErrorDetail(ClusterCause):
+    root_cause: list[ClusterCause]
+
+
+class ClusterError(BaseModel):
+    """An error answer of the drop-in, as Elasticsearch shapes its own."""
+
+    error: ClusterErrorDetail
+    status: int
+
+
+class ClusterInfo(BaseModel):
+    name: str
+    cluster_name: str
+    version: dict[str, str]
+    tagline: str
+
+
 class Alive(BaseModel):
     status: str = Field(examples=["alive"])
 
@@ -66,7 +89,7 @@ def document() -> dict[str, Any]:
     """The whole description; it does not change while the process lives."""
     # Requests are described as they are sent, answers as they are received.
     inputs: list[type] = [SearchParams, SuggestParams]
-    outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error]
+    outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error, ClusterInfo, ClusterError]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         *((model.__name__, "validation", TypeAdapter(model)) for model in inputs),
         *((model.__name__, "serialization", TypeAdapter(model)) for model in outputs),
@@ -147,6 +170,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
                 },
             }
         },
+        **_dropin(),
         "/healthz": {"get": _plain("alive", "Is the process alive?", {"200": _answer("it is", "Alive")})},
         "/readyz": {
             "get": _plain(
@@ -172,6 +196,57 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
             "post": _plain("pageByPhoto", "The search page, for a form with a photo", html),
         },
     }
+
+
+def _dropin() -> dict[str, Any]:
+    """Elasticsearch's own interface: its bodies and answers are described by Elasticsearch."""
+    name = {"in": "path", "name": "index", "required": True, "schema": {"type": "string"}}
+    paths: dict[str, Any] = {
+        "/es/": {
+            "get": {
+                "operationId": "dropinInfo",
+                "summary": "Which Elasticsearch this is, for its clients",
+                "responses": {"200": _answer("the version", "ClusterInfo"), **_cluster_errors(401, 405, 406, 503)},
+            }
+        }
+    }
+    for path, kind, summary in (
+        ("/es/{index}/_search", "json", "One Elasticsearch search, ranked by the layer where it can be"),
+        ("/es/{index}/_msearch", "x-ndjson", "Several Elasticsearch searches of one index"),
+        ("/es/_msearch", "x-ndjson", "Several Elasticsearch searches, each naming its index"),
+    ):
+        body = {"schema": {"type": "object"} if kind == "json" else {"type": "string"}}
+        types = (f"application/{kind}", f"application/vnd.elasticsearch+{kind}")
+        answer = {
+            "description": "as Elasticsearch answers it",
+            "headers": {**_HEADERS, "X-Hybrid": _HOW},
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+        described = {
+            "summary": summary,
+            "parameters": [name] if "{index}" in path else [],
+            "requestBody": {"required": False, "content": dict.fromkeys(types, body)},
+            "responses": {"200": answer, **_cluster_errors(400, 401, 403, 405, 406, 413, 415, 500, 502, 503)},
+        }
+        word = "Index" if kind != "json" and "{index}" in path else ""
+        operation = f"dropin{word}{'Search' if kind == 'json' else 'Msearch'}"
+        paths[path] = {
+            method: {"operationId": f"{operation}{suffix}", **described}
+            for method, suffix in (("get", "ByGet"), ("post", ""))
+        }
+    return paths
+
+
+_HOW = {
+    "description": "`ranked`, or `passed; ` and why the answer is the cluster's own; a list for several searches",
+    "schema": {"type": "string"},
+}
+
+
+def _cluster_errors(*statuses: int) -> dict[str, Any]:
+    described = {**_ERRORS, 401: "the key is missing or wrong", 403: "not a search, or of an index that is not served",
+                 406: "an answer of that type is not given", 413: "the body is larger than 1 MiB"}  # fmt: skip
+    return {str(status): _answer(described[status], "ClusterError") for status in statuses}
 
 
 _FILTER = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -10,8 +10,13 @@ from flask import current_app
 from pydantic import SecretStr
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
+from hybrid.dropin import Outcome
 from hybrid.errors import IndexMissingError
 from hybrid.push import Operation, PushReport
+
+
+class SecretLike(Protocol):
+    def get_secret_value(self) -> str: ...
 
 
 class SettingsLike(Protocol):
@@ -23,6 +28,8 @@ class SettingsLike(Protocol):
     def media_root(self) -> Path | None: ...
     @property
     def push_token(self) -> SecretStr | None: ...
+    @property
+    def dropin_key(self) -> SecretLike | None: ...
 
 
 class SearcherLike(Protocol):
@@ -35,6 +42,15 @@ class SearcherLike(Protocol):
     def product(self, index: str, id: str) -> dict[str, Any] | None: ...
 
 
+class DropInLike(Protocol):
+    """The drop-in side of the core."""
+
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> Outcome: ...
+    def msearch(
+        self, searches: Sequence[tuple[str, Mapping[str, Any], Mapping[str, str]]], params: Mapping[str, str]
+    ) -> Outcome: ...
+
+
 class ServicesLike(Protocol):
     """Everything that a view may call, built once a process."""
 
@@ -42,6 +58,8 @@ class ServicesLike(Protocol):
     def settings(self) -> SettingsLike: ...
     @property
     def searcher(self) -> SearcherLike: ...
+    @property
+    def dropin(self) -> DropInLike: ...
     def health(self) -> dict[str, Any]: ...
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport: ...
 

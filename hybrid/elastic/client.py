@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import elastic_transport
+from elastic_transport import Serializer
 from elasticsearch import ApiError, Elasticsearch
 from elasticsearch import ConnectionError as EsConnectionError
 from elasticsearch.serializer import OrjsonSerializer
@@ -38,8 +39,20 @@ class Capabilities:
         return ".".join(map(str, self.version))
 
 
-def connect(settings: Settings, url: str) -> Elasticsearch:
-    """A client for `url`. Does not talk to the cluster yet.
+class VerbatimSerializer(Serializer):
+    """Sends and hands back bytes as they are: nothing is lost on the way between a shop and its cluster."""
+
+    mimetype = "application/json"
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+    def dumps(self, data: bytes) -> bytes:
+        return data
+
+
+def connect(settings: Settings, url: str, verbatim: bool = False) -> Elasticsearch:
+    """A client for `url`. Does not talk to the cluster yet. verbatim: bodies are bytes, both ways.
 
     Raises:
         UsageError: the address or the credentials cannot be used.
@@ -50,6 +63,8 @@ def connect(settings: Settings, url: str) -> Elasticsearch:
         "retry_on_timeout": False,
         "max_retries": 2,
     }
+    if verbatim:
+        options["serializers"] = dict.fromkeys(("application/json", "application/x-ndjson"), VerbatimSerializer())
     if settings.es_api_key:
         options["api_key"] = settings.es_api_key.get_secret_value()
     elif settings.es_username and settings.es_password:

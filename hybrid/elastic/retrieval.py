@@ -42,6 +42,32 @@ class Retrieved:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One search for candidates. terms None: words take no part."""
+
+    profile: IndexProfile
+    terms: str | None
+    vectors: Mapping[str, np.ndarray]
+    filters: Mapping[str, Any]
+    facets: Sequence[str]
+    depth: int
+
+    @property
+    def alone(self) -> bool:
+        """One vector and nothing else: its cosines can be read from the score."""
+        return self.terms is None and len(self.vectors) == 1
+
+    @property
+    def clauses(self) -> list[dict[str, Any]]:
+        return bodies.filters_body(self.filters, self.profile.fields)
+
+    @property
+    def words(self) -> dict[str, Any] | None:
+        """The lexical query, where there are words."""
+        return bodies.lexical_query(self.terms, self.profile.lexical_fields) if self.terms else None
+
+
 class Retrieval:
     """Reads product indices. Thread-safe; profiles are kept for five seconds."""
 
@@ -88,63 +114,44 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [(plain, filters)]
+        groups = [_Asked(profile, terms, vectors, filters, plain, depth)]
         for facet in filtered:
-            groups.append(([facet], {field: wanted for field, wanted in filters.items() if field != facet}))
-        asked = [self._searches(profile, terms, vectors, wanted, shown, depth) for shown, wanted in groups]
-        searches = [search for group in asked for search in group]
-        answers = self._msearch(profile.index, searches, terms)
-        if not all(_identify(answer) for answer in answers):
-            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in searches], terms)
+            others = {field: wanted for field, wanted in filters.items() if field != facet}
+            groups.append(_Asked(profile, terms, vectors, others, [facet], depth))
+        searches = [self._searches(group) for group in groups]
+        everything = [search for group in searches for search in group]
+        answers = self._msearch(profile.index, everything, terms)
+        if not all(identify(answer) for answer in answers):
+            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in everything], terms)
         retrieved, *counted = [
-            self._read(
-                profile, terms, vectors, wanted, shown, depth, [(name, answers.pop(0)) for name, _ in group], lookalikes
-            )
-            for (shown, wanted), group in zip(groups, asked, strict=True)
+            self._read(group, [(name, answers.pop(0)) for name, _ in asked], lookalikes)
+            for group, asked in zip(groups, searches, strict=True)
         ]
         for facet, group in zip(filtered, counted, strict=True):
             retrieved.facets[facet] = group.facets[facet]
         return retrieved
 
-    def _searches(
-        self,
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        filters: Mapping[str, Any],
-        facets: Sequence[str],
-        depth: int,
-    ) -> list[tuple[str, dict[str, Any]]]:
+    def _searches(self, asked: _Asked) -> list[tuple[str, dict[str, Any]]]:
         """(signal, body) of each search."""
-        clauses = bodies.filters_body(filters, profile.fields)
-        aggs = bodies.facet_aggs(facets, profile.fields)
-        codes = list(vectors)
-        query = bodies.lexical_query(terms or "", profile.lexical_fields)
-        if terms is None and len(vectors) == 1:
-            ((name, vector),) = vectors.items()
-            shown = _with_format(facets, profile)
+        profile, depth, clauses = asked.profile, asked.depth, asked.clauses
+        aggs = bodies.facet_aggs(asked.facets, profile.fields)
+        shown = _with_format(asked.facets, profile)
+        if asked.alone:
+            ((name, vector),) = asked.vectors.items()
             return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, shown))]
+        codes = list(asked.vectors)
         searches = []
-        if terms is not None:
+        if asked.terms is not None:
+            query = bodies.lexical_query(asked.terms, profile.lexical_fields)
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
-        for name, vector in vectors.items():
-            shown = _with_format(facets, profile)
-            words = query if terms else None
-            body = bodies.vector_search(name, _listed(vector), words, clauses, codes, depth, profile.shards, shown)
+        for name, vector in asked.vectors.items():
+            body = bodies.vector_search(
+                name, _listed(vector), asked.words, clauses, codes, depth, profile.shards, shown
+            )
             searches.append((name, body))
         return searches
 
-    def _read(
-        self,
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        filters: Mapping[str, Any],
-        facets: Sequence[str],
-        depth: int,
-        answers: Sequence[tuple[str, dict[str, Any]]],
-        lookalikes: bool,
-    ) -> Retrieved:
+    def _read(self, asked: _Asked, answers: Sequence[tuple[str, dict[str, Any]]], lookalikes: bool) -> Retrieved:
         retrieved = Retrieved()
         hits: dict[str, dict[str, Any]] = {}
         for name, answer in answers:
@@ -155,12 +162,12 @@ class Retrieval:
                 hits.setdefault(hit["_id"], hit)
             retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
         if len(retrieved.failed) == len(answers):
-            raise ClusterError(f"Elasticsearch could not search {profile.index}: {retrieved.failed}")
-        self._score(retrieved, hits, profile, terms, vectors, depth)
+            raise ClusterError(f"Elasticsearch could not search {asked.profile.index}: {retrieved.failed}")
+        score(retrieved, hits, asked.profile, asked.terms, asked.vectors, asked.depth, asked.alone)
         if lookalikes:
-            self._stand_in(retrieved, hits, profile, terms, vectors, filters, facets, depth)
-        lexical = answers[0][1] if terms is not None and "lexical" in retrieved.lists else None
-        self._count(retrieved, hits, profile, facets, lexical)
+            self._stand_in(retrieved, hits, asked)
+        lexical = answers[0][1] if asked.terms is not None and "lexical" in retrieved.lists else None
+        self._count(retrieved, hits, asked.profile, asked.facets, lexical)
         return retrieved
 
     def _msearch(
@@ -174,68 +181,20 @@ class Retrieval:
             answer = self._client.msearch(searches=operations, include_named_queries_score=named or None)
         return list(answer["responses"])
 
-    def _score(
-        self,
-        retrieved: Retrieved,
-        hits: Mapping[str, dict[str, Any]],
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        depth: int,
-    ) -> None:
-        if terms is not None:
-            retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-        for name, vector in vectors.items():
-            if name in retrieved.failed:
-                continue
-            if terms is None and len(vectors) == 1:
-                scores: dict[str, float | None] = {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
-            else:
-                scores = _cosines(hits, profile, name, vector)
-            retrieved.raw[name] = scores
-            ranked = sorted(
-                (id for id in retrieved.lists[name] if scores[id] is not None),
-                key=lambda id: (-(scores[id] or 0.0), id),
-            )
-            retrieved.lists[name] = ranked[:depth]
-        # A sharded kNN brings more than `depth`; what no list kept is no candidate.
-        kept = {id for ranked in retrieved.lists.values() for id in ranked}
-        for name, raw in retrieved.raw.items():
-            retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
-        if "lexical" in retrieved.lists:
-            raw = retrieved.raw["lexical"]
-            retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
-
-    def _stand_in(
-        self,
-        retrieved: Retrieved,
-        hits: dict[str, dict[str, Any]],
-        profile: IndexProfile,
-        terms: str | None,
-        vectors: Mapping[str, np.ndarray],
-        filters: Mapping[str, Any],
-        facets: Sequence[str],
-        depth: int,
-    ) -> None:
+    def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], asked: _Asked) -> None:
         """Add products that no vector can find, and the scores that stand in for missing ones."""
-        signals = [name for name in vectors if name in retrieved.raw]
+        profile = asked.profile
+        signals = [name for name in asked.vectors if name in retrieved.raw]
         if not signals:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            return self._msearch(profile.index, [("", body) for body in searches], terms, named=True)
+            return self._msearch(profile.index, [("", body) for body in searches], asked.terms, named=True)
 
+        shown = _with_format(asked.facets, profile)
         try:
             found = likes.find(
-                profile,
-                retrieved.raw,
-                signals,
-                bodies.lexical_query(terms, profile.lexical_fields) if terms else None,
-                bodies.filters_body(filters, profile.fields),
-                _with_format(facets, profile),
-                depth,
-                self._coverage,
-                ask,
+                profile, retrieved.raw, signals, asked.words, asked.clauses, shown, asked.depth, self._coverage, ask
             )
         except ClusterError as error:
             retrieved.failed["stand-ins"] = str(error)
@@ -245,7 +204,7 @@ class Retrieval:
             retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
         for name in signals:
             scores = retrieved.raw[name]
-            scores.update(_cosines(found.hits, profile, name, vectors[name]))
+            scores.update(_cosines(found.hits, profile, name, asked.vectors[name]))
             missing = [id for id, score in scores.items() if score is None]
             estimates = standins.estimate(scores, found.donors.get(name, ()), found.words, missing)
             if estimates:
@@ -317,6 +276,11 @@ def _listed(vector: np.ndarray) -> list[float]:
     return list(vector.astype(np.float32).tolist())
 
 
+def _told(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
+    """id -> cosine by the score of a knn query."""
+    return {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
+
+
 def _cosines(
     hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
 ) -> dict[str, float | None]:
@@ -330,7 +294,42 @@ def _cosines(
     return scores
 
 
-def _identify(answer: dict[str, Any]) -> bool:
+def score(
+    retrieved: Retrieved,
+    hits: Mapping[str, dict[str, Any]],
+    profile: IndexProfile,
+    terms: str | None,
+    vectors: Mapping[str, np.ndarray],
+    depth: int,
+    alone: bool = False,
+) -> None:
+    """Give every candidate its raw score by every signal, and put each list in its order, at most `depth` long.
+
+    hits: product id -> hit with `_score` (the words') and the codes of its vectors; alone: `_score` is that of a knn
+    query for the one vector. terms None: no lexical signal.
+    """
+    if terms is not None:
+        retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
+    for name, vector in vectors.items():
+        if name in retrieved.failed:
+            continue
+        scores = _cosines(hits, profile, name, vector) if not alone else _told(hits)
+        retrieved.raw[name] = scores
+        ranked = sorted(
+            (id for id in retrieved.lists[name] if scores[id] is not None),
+            key=lambda id: (-(scores[id] or 0.0), id),
+        )
+        retrieved.lists[name] = ranked[:depth]
+    # A sharded kNN brings more than `depth`; what no list kept is no candidate.
+    kept = {id for ranked in retrieved.lists.values() for id in ranked}
+    for name, raw in retrieved.raw.items():
+        retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
+    if "lexical" in retrieved.lists:
+        raw = retrieved.raw["lexical"]
+        retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
+
+
+def identify(answer: dict[str, Any]) -> bool:
     """Give every hit its `_id` from doc values; False where one has none there."""
     for hit in answer.get("hits", {}).get("hits", ()):
         if "_id" not in hit:

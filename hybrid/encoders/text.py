@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,7 +57,7 @@ class MiniLM(LazyEncoder[_Model]):
             raise UsageError(f'encoder "{name}": minilm comes as minilm or minilm:f32')
         self._kind = "minilm-f32" if argument else "minilm"
 
-    @property
+    @cached_property  # asked for by every search
     def version(self) -> str:
         """From the digest of the weights; loads no model. Raises EncoderError where the package is missing."""
         digest = file_digest(model_folder() / "model.safetensors", self.settings)

@@ -1,0 +1,107 @@
+"""Scores and order of a ranked answer, and its shape. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hybrid.fusion import RawScores
+
+
+def boosted(
+    fused: Mapping[str, float],
+    text: Mapping[str, float | None],
+    whole: Mapping[str, float],
+    inner: Mapping[str, float] | None,
+    shop: Mapping[str, float] | None,
+) -> dict[str, float]:
+    """Fused scores with what the shop adds to its words and multiplies them by.
+
+    text, inner, whole: the scores of the layer's words alone, with what is added, and with what multiplies that;
+    inner None: nothing multiplies. shop: the scores of the shop's own words where it adds: a boost counts as much
+    beside the best fused score as it did beside the best of those.
+    """
+    best_shop = max(shop.values(), default=0.0) if shop else 0.0
+    best_fused = max(fused.values(), default=0.0)
+    unit = best_fused / best_shop if best_shop > 0 and best_fused > 0 else 1.0
+    found = {}
+    for id, score in fused.items():
+        below = (inner or whole).get(id, 0.0)
+        added = (below - (text.get(id) or 0.0)) * unit if shop is not None else 0.0
+        factor = whole[id] / below if inner is not None and below > 0 else 1.0
+        found[id] = max(score + added, 0.0) * factor
+    return found
+
+
+def order(scores: Mapping[str, float]) -> list[str]:
+    """Best first, ties by id."""
+    return sorted(scores, key=lambda id: (-scores[id], id))
+
+
+def has_words(raw: RawScores, floor: float) -> bool:
+    """Whether the layer's words find anything of what the shop's search matches."""
+    return any((value or 0.0) > floor for value in raw.get("lexical", {}).values())
+
+
+def behind(scores: Sequence[float | None], last: float, lowest: float) -> list[float]:
+    """Scores of products behind the candidates: under the last of those, falling as their words' scores do."""
+    return [last * min(1.0, max(score or 0.0, 0.0) / lowest) if lowest > 0 else 0.0 for score in scores]
+
+
+def filtered(answer: Any, filter_path: str) -> Any:
+    """What `filter_path` leaves of an answer: dotted paths with `*` and `**`; those with a `-` before them go."""
+    paths = [path.strip() for path in filter_path.split(",") if path.strip()]
+    kept = [path.split(".") for path in paths if not path.startswith("-")]
+    dropped = [path[1:].split(".") for path in paths if path.startswith("-")]
+    if kept:
+        answer = _keep(answer, kept)
+    if dropped:
+        answer = _drop(answer, dropped)
+    return {} if answer is _NOTHING else answer
+
+
+_NOTHING = object()
+
+
+def _below(key: str, paths: Sequence[list[str]]) -> tuple[bool, list[list[str]]]:
+    """(whether a path ends at this key, what is left of those that go on below it)."""
+    ends, deeper = False, []
+    for head, *rest in paths:
+        if head == "**":
+            deeper.append([head, *rest])
+            inner_ends, inner = _below(key, [rest]) if rest else (True, [])
+            ends, deeper = ends or inner_ends, deeper + inner
+        elif fnmatchcase(key, head):
+            ends = ends or not rest
+            deeper += [rest] if rest else []
+    return ends, deeper
+
+
+def _keep(value: Any, paths: list[list[str]]) -> Any:
+    if isinstance(value, list):
+        kept = [inner for item in value if (inner := _keep(item, paths)) is not _NOTHING]
+        return kept or _NOTHING
+    if not isinstance(value, dict):
+        return _NOTHING
+    found = {}
+    for key, inner in value.items():
+        ends, deeper = _below(key, paths)
+        left = inner if ends else _keep(inner, deeper) if deeper else _NOTHING
+        if left is not _NOTHING:
+            found[key] = left
+    return found or _NOTHING
+
+
+def _drop(value: Any, paths: list[list[str]]) -> Any:
+    if isinstance(value, list):
+        return [left for item in value if (left := _drop(item, paths)) is not _NOTHING]
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for key, inner in value.items():
+        ends, deeper = _below(key, paths)
+        left = _NOTHING if ends else _drop(inner, deeper) if deeper else inner
+        if left is not _NOTHING:
+            found[key] = left
+    return found if found or not value else _NOTHING

@@ -1,0 +1,200 @@
+"""What the drop-in refuses before anything reaches the cluster. Pure: looks at a body, raises or does not.
+
+The keys of a search body are allowed one by one, so that what a later Elasticsearch adds is not let through unseen.
+Limits that Elasticsearch itself has (buckets, boolean clauses, result windows of inner hits, states of a regular
+expression) are left to it where its own default is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hybrid.errors import RefusedError
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_SEARCHES = 50
+#: Elasticsearch's default index.max_result_window.
+MAX_WINDOW = 10_000
+#: JSON levels; a query nested ten times takes about thirty.
+MAX_LEVELS = 60
+#: JSON objects in a body: clauses, fields, aggregations.
+MAX_OBJECTS = 4_096
+MAX_AGGREGATIONS = 100
+MAX_AGGREGATION_LEVELS = 6
+#: Values of one aggregation (`size`, `shard_size`).
+MAX_BUCKETS = 10_000
+#: Clauses that walk the dictionary of terms: wildcard, regexp, and query_string with such patterns.
+MAX_PATTERNS = 8
+MAX_PATTERN_CHARS = 256
+#: Of those, how many may begin with a wildcard, and so visit every term of the field.
+MAX_LEADING = 1
+
+#: Options that say how much a clause may cost, and the most of each.
+OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
+#: Options of one suggester (`size`, `shard_size`): Elasticsearch makes room for as many at once.
+MAX_SUGGESTIONS = 1_000
+
+SEARCH_KEYS = frozenset(
+    {
+        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
+        "highlight", "indices_boost", "knn", "min_score", "post_filter", "profile", "query", "rank", "rescore",
+        "retriever", "search_after", "seq_no_primary_term", "size", "sort", "stats", "stored_fields", "suggest",
+        "terminate_after", "timeout", "track_scores", "track_total_hits", "version",
+    }
+)  # fmt: skip
+_NOT_HERE = {
+    "pit": "a point in time names its own indices",
+    "scroll": "a scroll would hold resources on the cluster; page with from and size, or search_after",
+    "slice": "a slice needs a scroll or a point in time",
+    "script_fields": "no scripts from outside",
+    "runtime_mappings": "no scripts from outside",
+    "sub_searches": "send one query",
+}
+_SCRIPTED = frozenset(
+    {
+        "script", "scripts", "script_fields", "script_score", "runtime_mappings", "scripted_metric", "bucket_script",
+        "bucket_selector", "moving_fn", "_script", "init_script", "map_script", "combine_script", "reduce_script",
+    }
+)  # fmt: skip
+#: Queries whose inside cannot be seen here, or that come from elsewhere.
+_OPAQUE = frozenset({"wrapper", "template", "percolate"})
+
+
+def check(index: str, body: Mapping[str, Any]) -> None:
+    """Refuse what must not reach the cluster.
+
+    Raises:
+        RefusedError: scripts, another index, a key that is not served, a window or a size out of bounds.
+    """
+    for key in body:
+        if key in _NOT_HERE:
+            raise RefusedError(f"[{key}] is not served here: {_NOT_HERE[key]}")
+        if key not in SEARCH_KEYS:
+            raise RefusedError(f"unknown key [{key}] in a search body", "parsing_exception")
+    _window(body)
+    _Walk(index).visit(body, 1)
+    for key in ("aggs", "aggregations"):
+        _aggregations(body.get(key), 1, [0])
+    _suggestions(body.get("suggest"))
+
+
+def _window(body: Mapping[str, Any]) -> None:
+    start, size = whole("from", body.get("from", 0)), whole("size", body.get("size", 10))
+    if start + size > MAX_WINDOW:
+        raise RefusedError(
+            f"Result window is too large, from + size must be less than or equal to: [{MAX_WINDOW}] but was "
+            f"[{start + size}]"
+        )
+
+
+def whole(name: str, value: Any) -> int:
+    """A number from 0 up, which may come as text.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    number = None
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+    if number is None or number < 0:
+        raise RefusedError(f"[{name}] must be a whole number from 0 up, found [{value}]")
+    return number
+
+
+class _Walk:
+    """One pass over everything in a body."""
+
+    def __init__(self, index: str) -> None:
+        self.index = index
+        self.objects = self.patterns = self.leading = 0
+
+    def visit(self, value: Any, level: int) -> None:
+        if level > MAX_LEVELS:
+            raise RefusedError(f"the body is nested deeper than [{MAX_LEVELS}] levels")
+        if isinstance(value, list):
+            for item in value:
+                self.visit(item, level + 1)
+        elif isinstance(value, dict):
+            self.objects += 1
+            if self.objects > MAX_OBJECTS:
+                raise RefusedError(f"the body has more than [{MAX_OBJECTS}] clauses", "too_many_clauses")
+            self._elsewhere(value)
+            for key, inner in value.items():
+                self._key(key, inner)
+                self.visit(inner, level + 1)
+
+    def _key(self, key: str, inner: Any) -> None:
+        if key in _SCRIPTED:
+            raise RefusedError(f"[{key}] is not served here: no scripts from outside")
+        if key in _OPAQUE and isinstance(inner, dict):
+            raise RefusedError(f"[{key}] is not served here: its query comes from elsewhere")
+        if key in ("wildcard", "regexp", "query_string") and isinstance(inner, dict):
+            for pattern in _patterns(key, inner):
+                self._pattern(key, pattern)
+        if key in OPTIONS and not isinstance(inner, dict) and whole(key, inner) > OPTIONS[key]:
+            raise RefusedError(f"[{key}] is at most [{OPTIONS[key]}]")
+
+    def _pattern(self, kind: str, pattern: str) -> None:
+        self.patterns += 1
+        self.leading += pattern.lstrip("^(").startswith(("*", "?", ".*", ".+", ".?"))
+        if len(pattern) > MAX_PATTERN_CHARS:
+            raise RefusedError(f"[{kind}] patterns have at most [{MAX_PATTERN_CHARS}] characters")
+        if self.patterns > MAX_PATTERNS:
+            raise RefusedError(f"at most [{MAX_PATTERNS}] patterns in a search")
+        if self.leading > MAX_LEADING:
+            raise RefusedError(f"at most [{MAX_LEADING}] pattern in a search may begin with a wildcard")
+
+    def _elsewhere(self, value: Mapping[str, Any]) -> None:
+        """A document of another index looked up by a clause (terms lookup, indexed shape, more like this, pinned)."""
+        named = value.get("_index")
+        if named is None and "id" in value:
+            named = value.get("index")
+        if isinstance(named, str) and named != self.index:
+            raise RefusedError(f"index [{named}] is not served by this search", "security_exception", 403)
+
+
+def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:
+    if kind == "query_string":
+        words = str(clause.get("query", "")).replace("(", " ").replace(":", " ").split()
+        return [word for word in words if any(mark in word for mark in "*?/")]
+    found = []
+    for field, spec in clause.items():
+        value = spec.get("value", spec.get("wildcard")) if isinstance(spec, dict) else spec
+        if isinstance(value, str) and field not in ("_name", "boost"):
+            found.append(value)
+    return found
+
+
+def _suggestions(value: Any) -> None:
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key in ("size", "shard_size") and not isinstance(inner, dict) and whole(key, inner) > MAX_SUGGESTIONS:
+            raise RefusedError(f"[{key}] of a suggester is at most [{MAX_SUGGESTIONS}]")
+        _suggestions(inner)
+
+
+def _aggregations(named: Any, level: int, counted: list[int]) -> None:
+    if not isinstance(named, dict):
+        return
+    if level > MAX_AGGREGATION_LEVELS:
+        raise RefusedError(f"aggregations are nested at most [{MAX_AGGREGATION_LEVELS}] levels deep")
+    counted[0] += len(named)
+    if counted[0] > MAX_AGGREGATIONS:
+        raise RefusedError(f"at most [{MAX_AGGREGATIONS}] aggregations in a search")
+    for definition in named.values():
+        if not isinstance(definition, dict):
+            continue  # the cluster says what is wrong with it
+        for kind, options in definition.items():
+            if kind in ("aggs", "aggregations"):
+                _aggregations(options, level + 1, counted)
+            elif isinstance(options, dict):
+                for key in ("size", "shard_size"):
+                    if (
+                        key in options
+                        and kind not in ("filter", "filters", "meta")
+                        and whole(key, options[key]) > MAX_BUCKETS
+                    ):
+                        raise RefusedError(f"[{key}] of an aggregation is at most [{MAX_BUCKETS}]")

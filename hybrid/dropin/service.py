@@ -1,0 +1,276 @@
+"""The drop-in `_search`, from a shop's request to its answer. Knows no Elasticsearch client: it is given a relay."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from hybrid.contracts import SearchRequest
+from hybrid.dropin import answer as shaping
+from hybrid.dropin.limits import MAX_SEARCHES, check
+from hybrid.dropin.recognise import recognise
+from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
+from hybrid.errors import ClusterUnreachableError, HybridError, RefusedError
+from hybrid.search import Prepared
+
+logger = logging.getLogger(__name__)
+
+#: Candidates of each signal: on chorus 50, 100 and 200 give the same nDCG@10, and fewer are faster.
+DEPTH = 50
+_INDICES_TTL_S = 5.0
+_FLOOR = 0.0011  # see hybrid.elastic.dropin_bodies: what a product has that the layer's words do not find
+
+RANKED = "ranked"
+
+
+class SearcherLike(Protocol):
+    """See hybrid.search.Searcher."""
+
+    def indices(self) -> list[str]: ...
+    def profile(self, index: str) -> Any: ...
+    def prepare(self, request: SearchRequest) -> Prepared: ...
+
+
+class RelayLike(Protocol):
+    """See hybrid.elastic.relay.Relay."""
+
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Any: ...
+    def msearch(self, searches: Sequence[tuple[Any, Any]], params: Mapping[str, Any]) -> Any: ...
+    def candidates(self, asks: Sequence[Any], params: Mapping[str, Any], depth: int) -> tuple[list[Any], int]: ...
+    def pages(self, wanted: Sequence[Any], params: Mapping[str, Any]) -> tuple[list[list[dict[str, Any]]], int]: ...
+    def ask(self, prepared: Prepared, search: ShopSearch, seen: Any) -> Any: ...
+    def page(self, ask: Any, found: Any, ids: Sequence[str], ranked: Sequence[str], start: int, rest: int) -> Any: ...
+    def without_layer(self, body: Mapping[str, Any]) -> dict[str, Any]: ...
+    def hide(self, body: Mapping[str, Any], answer: dict[str, Any]) -> None: ...
+    def hidden(self, body: Mapping[str, Any], answer: bytes) -> bytes: ...
+    def score_names(self) -> tuple[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer: its HTTP status, its JSON, and for each search what happened (`ranked`, or `passed; why`)."""
+
+    status: int
+    body: bytes
+    how: tuple[str, ...]
+    warning: str | None = None
+
+
+@dataclass
+class _Plan:
+    """One search on its way: with an `ask` it is to be ranked, without one it passes."""
+
+    search: ShopSearch
+    how: str
+    ask: Any = None
+    prepared: Prepared | None = None
+
+
+class DropIn:
+    """Answers `_search` and `_msearch` over the indices of the layer. Thread-safe; one a process."""
+
+    def __init__(
+        self, searcher: SearcherLike, relay: RelayLike, timeout_s: float, served: Sequence[str] = (), depth: int = DEPTH
+    ) -> None:
+        self._searcher = searcher
+        self._relay = relay
+        self._timeout_s = timeout_s
+        self._served = frozenset(served)
+        self._depth = min(depth, DEPTH)
+        self._known: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+        self._lock = threading.Lock()
+
+    # -- what is asked ---------------------------------------------------------------------------------------
+
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> Outcome:
+        """One search.
+
+        Raises:
+            RefusedError: it must not reach the cluster, and did not.
+            ClusterError: Elasticsearch cannot be asked at all.
+        """
+        plan = self._plan(self._taken(index, body, params))
+        outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
+        try:
+            answers = self._rank([plan], _upstream(outer)) if plan.ask is not None else {}
+        except ClusterUnreachableError:
+            raise
+        except Exception as error:  # the one place where the layer's own failure must not become the shop's
+            plan.how = _failed(error)
+            answers = {}
+        if 0 in answers:
+            return Outcome(200, _shaped(answers[0], outer), (plan.how,))
+        wanted = plan.search
+        reply = self._relay.search(index, wanted.body, {**wanted.route, **wanted.plain, **outer})
+        return Outcome(reply.status, self._relay.hidden(wanted.body, reply.body), (plan.how,), reply.warning)
+
+    def msearch(
+        self, searches: Sequence[tuple[str, Mapping[str, Any], Mapping[str, str]]], params: Mapping[str, str]
+    ) -> Outcome:
+        """Several at once: (index, body, line of the header) each; those that pass go in one `_msearch`.
+
+        Raises:
+            RefusedError: one of them must not reach the cluster; then none does.
+            ClusterError: Elasticsearch cannot be asked at all.
+        """
+        if not searches:
+            raise RefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
+        if len(searches) > MAX_SEARCHES:
+            raise RefusedError(f"at most [{MAX_SEARCHES}] searches in one request, found [{len(searches)}]")
+        started = time.perf_counter()
+        plans = [self._plan(self._taken(*search)) for search in searches]
+        upstream = _upstream(params)
+        ranking = {place: plan for place, plan in enumerate(plans) if plan.ask is not None}
+        answers: dict[int, dict[str, Any]] = {}
+        try:
+            ranked = self._rank(list(ranking.values()), upstream) if ranking else {}
+            answers = {place: ranked[at] for at, place in enumerate(ranking) if at in ranked}
+        except ClusterUnreachableError:
+            raise
+        except Exception as error:  # as above
+            for plan in ranking.values():
+                plan.how = _failed(error)
+        passing = [place for place in range(len(plans)) if place not in answers]
+        warning = None
+        if passing:
+            lines = [
+                ({"index": plans[at].search.index, **plans[at].search.route}, plans[at].search.body) for at in passing
+            ]
+            reply = self._relay.msearch(lines, upstream)
+            warning = reply.warning
+            if reply.status != 200:
+                return Outcome(reply.status, reply.body, tuple(plan.how for plan in plans), warning)
+            for place, one in zip(passing, orjson.loads(reply.body)["responses"], strict=True):
+                self._relay.hide(plans[place].search.body, one)
+                answers[place] = one
+        responses = [{**answers[place], "status": answers[place].get("status", 200)} for place in range(len(plans))]
+        took = round((time.perf_counter() - started) * 1000)
+        whole = _shaped({"took": took, "responses": responses}, params)
+        return Outcome(200, whole, tuple(plan.how for plan in plans), warning)
+
+    def _taken(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> ShopSearch:
+        if index not in self._allowed():
+            raise RefusedError(f"index [{index}] is not served here", "security_exception", 403)
+        search = ShopSearch.of(index, body, params, self._timeout_s)
+        check(index, search.body)
+        return ShopSearch(index, self._relay.without_layer(search.body), search.route, search.plain)
+
+    def _allowed(self) -> frozenset[str]:
+        """The layer's indices, at most five seconds old: a name from outside is looked up here, not in the cluster."""
+        with self._lock:
+            asked, known = self._known
+        if time.monotonic() - asked < _INDICES_TTL_S:
+            return known
+        found = frozenset(self._searcher.indices())
+        known = found & self._served if self._served else found
+        with self._lock:
+            self._known = (time.monotonic(), known)
+        return known
+
+    # -- what is made of it ----------------------------------------------------------------------------------
+
+    def _plan(self, search: ShopSearch) -> _Plan:
+        """Decide whether a search is ranked, and encode its words; whatever fails, it passes."""
+        if search.plain:
+            return _Plan(search, f"passed; parameter {min(search.plain)}")
+        try:
+            profile = self._searcher.profile(search.index)
+            seen = recognise(search.body, profile.fields.types)
+            if seen.passes:
+                return _Plan(search, f"passed; {seen.passes}")
+            if not profile.signals:
+                return _Plan(search, "passed; the index has no vectors")
+            prepared = self._searcher.prepare(SearchRequest(search.index, seen.words))
+            lost = "; ".join(f"{one.part}: {one.reason}" for one in prepared.degraded)
+            if lost and not prepared.every_vector:
+                return _Plan(search, f"passed; degraded: {lost}")
+            if not prepared.every_term:
+                return _Plan(search, "passed; no words that the layer knows")
+            how = f"{RANKED}; degraded: {lost}" if lost else RANKED
+            return _Plan(search, how, self._relay.ask(prepared, search, seen), prepared)
+        except ClusterUnreachableError:
+            raise
+        except Exception as error:  # as in `search`
+            return _Plan(search, _failed(error))
+
+    def _rank(self, plans: Sequence[_Plan], params: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        """Answers by place; a plan whose words find nothing is left out, and says so."""
+        founds, took = self._relay.candidates([plan.ask for plan in plans], params, self._depth)
+        pages: list[tuple[int, Any, Callable[[list[dict[str, Any]]], None]]] = []
+        answers: dict[int, dict[str, Any]] = {}
+        for place, (plan, found) in enumerate(zip(plans, founds, strict=True)):
+            if found.scores and not shaping.has_words(found.raw, _FLOOR):
+                plan.how = "passed; the layer's words find nothing of what matches"
+                continue
+            if found.failed:
+                plan.how = f"{RANKED}; degraded: " + "; ".join(f"{part}: {why}" for part, why in found.failed.items())
+            answers[place] = found.answer
+            page, fill = self._page(plan, found)
+            pages.append((place, page, fill))
+        shown, again = self._relay.pages([page for _, page, _ in pages], params)
+        for (place, _, fill), hits in zip(pages, shown, strict=True):
+            fill(hits)
+            answers[place]["hits"]["hits"] = hits
+            answers[place]["took"] = took + again
+            self._relay.hide(plans[place].search.body, answers[place])
+        return answers
+
+    def _page(self, plan: _Plan, found: Any) -> tuple[Any, Callable[[list[dict[str, Any]]], None]]:
+        """What to fetch for a page, and what gives its hits their scores."""
+        if plan.prepared is None:
+            raise ValueError("a search that passes has no page")
+        scores = plan.prepared.fused(found.raw).scores
+        seen = plan.ask.seen
+        if seen.adds or seen.inner is not None:
+            inner, shop = (found.named.get(name, {}) for name in self._relay.score_names())
+            scores = shaping.boosted(
+                scores,
+                found.raw["lexical"],
+                found.scores,
+                inner if seen.inner is not None else None,
+                shop if seen.adds else None,
+            )
+        ids = shaping.order(scores)
+        start, size = int(plan.search.body.get("from", 0)), int(plan.search.body.get("size", 10))
+        here = ids[start : start + size]
+        lexical = found.lists["lexical"]
+        # All that matches are candidates, unless the list of words was cut.
+        rest = size - len(here) if len(lexical) >= self._depth else 0
+        last = scores[ids[-1]] if ids else 0.0
+        lowest = min((found.scores[id] for id in lexical), default=0.0)
+
+        def fill(hits: list[dict[str, Any]]) -> None:
+            tail = [hit for hit in hits if hit["_id"] not in scores]
+            for hit in hits:
+                if hit["_id"] in scores:
+                    hit["_score"] = scores[hit["_id"]]
+            for hit, score in zip(tail, shaping.behind([hit["_score"] for hit in tail], last, lowest), strict=True):
+                hit["_score"] = score
+
+        found.answer["hits"]["max_score"] = scores[ids[0]] if ids else None
+        return self._relay.page(plan.ask, found, here, ids, max(0, start - len(ids)), rest), fill
+
+
+def _upstream(params: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in params.items() if name not in SHAPE}
+
+
+def _shaped(answer: dict[str, Any], params: Mapping[str, str]) -> bytes:
+    shaped = shaping.filtered(answer, params["filter_path"]) if params.get("filter_path") else answer
+    pretty = "pretty" in params and flag("pretty", params["pretty"])
+    return orjson.dumps(shaped, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if pretty else 0)
+
+
+def _failed(error: Exception) -> str:
+    """Say that the layer failed; what was not foreseen goes to the log whole."""
+    if isinstance(error, HybridError):
+        logger.warning("drop-in: passed on, %s", error)
+        return f"passed; degraded: {error}"
+    logger.error("drop-in: passed on after an unexpected error", exc_info=error)
+    return f"passed; degraded: {type(error).__name__}"

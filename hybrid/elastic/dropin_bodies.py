@@ -1,0 +1,241 @@
+"""Pure builders of the drop-in `_search`: a shop's body without the layer's field, its candidates, its page.
+
+The shop's query decides what matches, in every search that is built here: so totals and aggregations are those of the
+shop's own search, and vectors reach no further than it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybrid.dropin.recognise import Recognised, part, put
+
+#: Names of the scores that are read beside `_score`, where the shop adds to them or multiplies them.
+TEXT, INNER, SHOP = "hybrid:text", "hybrid:inner", "hybrid:shop"
+#: Keeps a product that the layer's words do not find above zero, so that what multiplies it can be read.
+_FLOOR = 0.001
+
+#: How a search is shown; needed for the hits of the page alone.
+_SHOWING = (
+    "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores",
+    "version",
+)  # fmt: skip
+_LAYER = "hybrid"
+#: The whole `_source` but the layer's object.
+SHOP_ALONE = {"excludes": [_LAYER]}
+
+
+def without_layer(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body, asking for no `_source` of the layer's unless it names it."""
+    found: dict[str, Any] = _inner_sources(dict(body))
+    if "_source" in found or "stored_fields" not in found:  # stored fields alone bring no _source
+        found["_source"] = _source(found.get("_source"))
+    elif "_source" in _names(found["stored_fields"]):
+        found["_source"] = dict(SHOP_ALONE)
+    return found
+
+
+def _inner_sources(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_inner_sources(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _inner_sources(inner) for key, inner in value.items()}
+    for key in ("top_hits", "inner_hits"):
+        given = found.get(key)
+        for one in given if isinstance(given, list) else [given]:
+            if isinstance(one, dict):
+                one["_source"] = _source(one.get("_source"))
+    return found
+
+
+def _source(given: Any) -> Any:
+    if given is None or given is True or given == "true":
+        return dict(SHOP_ALONE)
+    if isinstance(given, str | list):
+        given = {"includes": given}
+    if not isinstance(given, dict):
+        return given
+    if any(map(_of_layer, _names(given.get("includes", given.get("include"))))):
+        return given
+    excludes = _names(given.get("excludes", given.get("exclude")))
+    kept = {key: value for key, value in given.items() if key not in ("exclude", "excludes")}
+    return {**kept, "excludes": [*excludes, _LAYER]}
+
+
+def _of_layer(name: Any) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] == _LAYER
+
+
+def may_show_layer(body: Any) -> bool:
+    """Whether a wildcard of `fields` or `highlight` could bring the layer's fields into an answer."""
+    if isinstance(body, list):
+        return any(may_show_layer(item) for item in body)
+    if not isinstance(body, dict):
+        return False
+    for key, value in body.items():
+        if key in ("fields", "docvalue_fields", "stored_fields") and any(map(_wild, _names(value))):
+            return True
+        if may_show_layer(value):
+            return True
+    return False
+
+
+def _names(value: Any) -> list[Any]:
+    """Field names of a list of them, of objects that name one, or of an object by field (highlight); of one alone."""
+    items = list(value) if isinstance(value, list | dict) else [] if value is None else [value]
+    names: list[Any] = []
+    for one in items:
+        names += [one.get("field"), *one] if isinstance(one, dict) else [one]
+    return names
+
+
+def _wild(name: Any) -> bool:
+    return isinstance(name, str) and "*" in name and not _of_layer(name)
+
+
+def hide_layer(answer: Any) -> None:
+    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them."""
+    if isinstance(answer, list):
+        for item in answer:
+            hide_layer(item)
+    elif isinstance(answer, dict):
+        for key in ("fields", "highlight"):
+            shown = answer.get(key)
+            if "_id" in answer and isinstance(shown, dict) and any(_of_layer(name) for name in shown):
+                kept = {name: value for name, value in shown.items() if not _of_layer(name)}
+                answer.pop(key)
+                answer.update({key: kept} if kept else {})
+        for key, value in answer.items():
+            if key not in ("_source", "fields", "highlight"):
+                hide_layer(value)
+
+
+def matching(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter that matches what the shop's search counts: its query, down to its `min_score`."""
+    query: dict[str, Any] = lean(body["query"])
+    if body.get("min_score") is not None:
+        return {"function_score": {"query": query, "min_score": body["min_score"]}}
+    return query
+
+
+def lean(query: Any) -> Any:
+    """The same query without what only a page of hits needs of it."""
+    if isinstance(query, list):
+        return [lean(item) for item in query]
+    if isinstance(query, dict):
+        return {key: lean(value) for key, value in query.items() if key not in ("_name", "inner_hits")}
+    return query
+
+
+def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
+    """The shop's query with the words scored by the layer; it matches what it did.
+
+    words: the layer's lexical query. Where the shop adds or multiplies, the parts of the score have names.
+    """
+    found: Any = lean(query)
+    plain = not seen.adds and seen.inner is None
+    for path in seen.silent:
+        found = put(found, path, {"bool": {"filter": [part(found, path)]}})
+    own = part(found, seen.text)
+    if plain:
+        return (
+            {"bool": {"filter": [own], "should": [dict(words)]}}
+            if not seen.text
+            else put(found, seen.text, {"bool": {"filter": [own], "should": [dict(words)]}})
+        )
+    if seen.adds:
+        own = {"bool": {"must": [own], "_name": SHOP}}
+    floor = {"match_all": {"boost": _FLOOR}}
+    text = {"bool": {"filter": [own], "must": [floor], "should": [dict(words)], "_name": TEXT}}
+    found = put(found, seen.text, text)
+    if seen.inner is not None:
+        found = put(found, seen.inner, {"bool": {"must": [part(found, seen.inner)], "_name": INNER}})
+    return dict(found)
+
+
+def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
+    """The shop's search itself, for its totals, aggregations and suggestions, with candidates in place of its page."""
+    kept = {key: value for key, value in body.items() if key not in (*_SHOWING, "sort", "min_score")}
+    return {**kept, "query": _asked(body, query), "from": 0, "size": depth, **_codes(codes)}
+
+
+def nearest(
+    body: Mapping[str, Any],
+    query: Mapping[str, Any],
+    signal: str,
+    vector: Sequence[float],
+    codes: Sequence[str],
+    depth: int,
+    shards: int,
+) -> dict[str, Any]:
+    """The nearest by one vector of what the shop's search matches; `_score` is that of the words."""
+    within = [matching(body)]
+    if body.get("post_filter"):
+        within.append(lean(body["post_filter"]))
+    knn = {
+        "field": f"{_LAYER}.{signal}",
+        "query_vector": vector,
+        "k": depth,
+        "num_candidates": max(depth, 100),
+        "filter": within,
+    }
+    return {
+        "query": {"bool": {"filter": [{"knn": knn}], "must": [dict(query)]}},
+        "size": depth * shards,
+        "track_total_hits": False,
+        "timeout": body["timeout"],
+        **_codes(codes),
+    }
+
+
+def page(body: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+    """These products as the shop's search shows them, in any order."""
+    wanted: list[dict[str, Any]] = [{"ids": {"values": list(ids)}}]
+    if lean(body["query"]) != body["query"]:  # its names and inner hits are shown
+        wanted.append(body["query"])
+    return {**_shown(body), "query": {"bool": {"filter": wanted}}, "from": 0, "size": len(ids)}
+
+
+def look(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All but the product that decides how a hit of `page` looks; None where its look is not the product's alone."""
+    if lean(body["query"]) != body["query"]:
+        return None
+    return {key: value for key, value in _shown(body).items() if key != "timeout"}
+
+
+def sources_alone(hits: Sequence[dict[str, Any]]) -> None:
+    """Take the layer's object out of whole documents, in place."""
+    for hit in hits:
+        if isinstance(hit.get("_source"), dict):
+            hit["_source"].pop(_LAYER, None)
+
+
+def tail(
+    body: Mapping[str, Any], query: Mapping[str, Any], exclude: Sequence[str], start: int, size: int
+) -> dict[str, Any]:
+    """What the shop's search matches behind the candidates, in the order of the words."""
+    rest = {"bool": {"must": [_asked(body, query)], "must_not": [{"ids": {"values": list(exclude)}}]}}
+    filtered = {"post_filter": body["post_filter"]} if body.get("post_filter") else {}
+    return {**_shown(body), **filtered, "query": rest, "from": start, "size": size}
+
+
+def _asked(body: Mapping[str, Any], query: Mapping[str, Any]) -> dict[str, Any]:
+    if body.get("min_score") is None:
+        return dict(query)
+    return {"bool": {"must": [dict(query)], "filter": [matching(body)]}}
+
+
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {key: body[key] for key in _SHOWING if key in body}
+    if shown.get("_source") == SHOP_ALONE:  # quicker here than in the cluster; see `sources_alone`
+        del shown["_source"]
+    if isinstance(shown.get("highlight"), dict):  # the page is found by id; what is marked are the shop's words
+        shown["highlight"] = {"highlight_query": lean(body["query"]), **shown["highlight"]}
+    return {**shown, "track_total_hits": False, "timeout": body["timeout"]}
+
+
+def _codes(signals: Sequence[str]) -> dict[str, Any]:
+    fields = [f"{_LAYER}.id", *(f"{_LAYER}.codes.{name}" for name in signals)]
+    return {"docvalue_fields": fields, "stored_fields": "_none_", "seq_no_primary_term": True}

@@ -1,0 +1,283 @@
+"""The drop-in's way to the cluster: candidates and pages of searches, or a search as it is, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import orjson
+from elasticsearch import ApiError, Elasticsearch
+
+from hybrid.contracts import IndexProfile
+from hybrid.dropin.recognise import Recognised
+from hybrid.elastic import bodies, dropin_bodies
+from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.retrieval import Retrieved, identify, score
+from hybrid.elastic.shown import ShownHits, Version
+from hybrid.errors import ClusterError
+
+if TYPE_CHECKING:
+    from hybrid.dropin.request import ShopSearch
+    from hybrid.search import Prepared
+
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the cluster as it came. warning: its `Warning` header, if any."""
+
+    status: int
+    body: bytes
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One search whose hits are to be ranked. terms: the words as the layer's lexical query takes them."""
+
+    profile: IndexProfile
+    body: Mapping[str, Any]
+    route: Mapping[str, Any]
+    seen: Recognised
+    terms: str
+    vectors: Mapping[str, np.ndarray]
+
+    def query(self) -> dict[str, Any]:
+        """The shop's query, scored by the layer's words."""
+        words = bodies.lexical_query(self.terms, self.profile.lexical_fields)
+        return dropin_bodies.scored(self.body["query"], self.seen, words)
+
+    def header(self) -> dict[str, Any]:
+        # The same copy of every shard for the same words, so that pages of one search agree.
+        preference = hashlib.blake2b(self.terms.encode(), digest_size=6).hexdigest()
+        return {"index": self.profile.index, "preference": preference, **self.route}
+
+
+@dataclass
+class Found:
+    """Candidates of one search.
+
+    answer: the cluster's answer to the shop's search, with no hits. raw: signal -> product id -> raw score.
+    lists: signal -> product ids. named: score name -> product id -> score (see dropin_bodies). scores: product id ->
+    `_score` of the shop's query with the layer's words.
+    """
+
+    answer: dict[str, Any]
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    named: dict[str, dict[str, float]] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, Version] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which products to show of a search: `ids`, then `rest` of those behind all `ranked`, from the `start`th on.
+
+    versions: product id -> the version that the candidates' search saw.
+    """
+
+    ask: Ask
+    versions: Mapping[str, Version]
+    ids: Sequence[str]
+    ranked: Sequence[str] = ()
+    start: int = 0
+    rest: int = 0
+
+
+class Relay:
+    """Talks to the cluster with bytes. Thread-safe."""
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._shown = ShownHits()
+
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Reply:
+        """One search as it is; an error of the cluster is its answer.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        return self._send(f"/{quote(index, safe='')}/_search", orjson.dumps(body), params, _JSON)
+
+    def msearch(
+        self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
+    ) -> Reply:
+        """(header, body) of each search; raises as `search` does."""
+        lines = b"".join(orjson.dumps(part) + b"\n" for search in searches for part in search)
+        return self._send("/_msearch", lines, params, _NDJSON)
+
+    def candidates(
+        self,
+        asks: Sequence[Ask],
+        params: Mapping[str, Any],
+        depth: int,
+    ) -> tuple[list[Found], int]:
+        """One `_msearch`: the candidates of every ask, and the milliseconds taken.
+
+        Raises:
+            ClusterError: the cluster takes none of it, or cannot answer one of the asks.
+        """
+        searches = [self._searches(ask, depth) for ask in asks]
+        if any(ask.seen.adds or ask.seen.inner is not None for ask in asks):
+            params = {**params, "include_named_queries_score": "true"}
+        lines = [(ask.header(), body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
+        answers, took = self._many(lines, params)
+        if not all([identify(answer) for answer in answers]):  # products that the layer has not written yet
+            answers, again = self._many([(head, bodies.with_ids(body)) for head, body in lines], params)
+            took += again
+        found = []
+        rest = iter(answers)
+        for ask, group in zip(asks, searches, strict=True):
+            found.append(self._read(ask, [(name, next(rest)) for name, _ in group], depth))
+        return found, took
+
+    def pages(self, wanted: Sequence[Page], params: Mapping[str, Any]) -> tuple[list[list[dict[str, Any]]], int]:
+        """One `_msearch`: the hits of each page in its order, milliseconds taken. Products gone meanwhile are left out.
+
+        Raises:
+            ClusterError: the cluster cannot answer one of them.
+        """
+        lines: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        known = [self._known(page) for page in wanted]
+        for page, (_, shown) in zip(wanted, known, strict=True):
+            missing = [id for id in page.ids if id not in shown]
+            if missing:
+                lines.append((page.ask.header(), dropin_bodies.page(page.ask.body, missing)))
+            if page.rest:
+                query = page.ask.query()
+                body = dropin_bodies.tail(page.ask.body, query, page.ranked, page.start, page.rest)
+                lines.append((page.ask.header(), body))
+        answers, took = self._many(lines, params) if lines else ([], 0)
+        rest = iter(answers)
+        pages = []
+        for page, (key, shown) in zip(wanted, known, strict=True):
+            alone = page.ask.body.get("_source") == dropin_bodies.SHOP_ALONE
+            if any(id not in shown for id in page.ids):
+                for hit in _hits(next(rest), alone):
+                    shown[hit["_id"]] = hit
+                    if key is not None:
+                        self._shown.put(key, hit["_id"], page.versions.get(hit["_id"]), hit)
+            hits = [shown[id] for id in page.ids if id in shown]
+            if page.rest:
+                hits += _hits(next(rest), alone)
+            pages.append(hits)
+        return pages, took
+
+    def _known(self, page: Page) -> tuple[bytes | None, dict[str, dict[str, Any]]]:
+        """(key of the page's look, its hits that were shown a moment ago)."""
+        look = dropin_bodies.look(page.ask.body)
+        if look is None:
+            return None, {}
+        key = ShownHits.key(page.ask.profile.index, look)
+        found = {id: self._shown.get(key, id, page.versions.get(id)) for id in page.ids}
+        return key, {id: hit for id, hit in found.items() if hit is not None}
+
+    def ask(self, prepared: Prepared, search: ShopSearch, seen: Recognised) -> Ask:
+        """What `candidates` takes for a search whose words are encoded and weighed."""
+        return Ask(
+            prepared.profile, search.body, search.route, seen, prepared.every_term or "", prepared.vectors
+        )  # fmt: skip
+
+    def page(self, ask: Ask, found: Found, ids: Sequence[str], ranked: Sequence[str], start: int, rest: int) -> Page:
+        """What `pages` takes."""
+        return Page(ask, found.versions, ids, ranked, start, rest)
+
+    def without_layer(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return dropin_bodies.without_layer(body)
+
+    def hide(self, body: Mapping[str, Any], answer: dict[str, Any]) -> None:
+        """Take the layer's fields out of an answer to this body, in place, where a wildcard asked for them."""
+        if dropin_bodies.may_show_layer(body):
+            dropin_bodies.hide_layer(answer)
+
+    def hidden(self, body: Mapping[str, Any], answer: bytes) -> bytes:
+        """The same for an answer as it came."""
+        if not dropin_bodies.may_show_layer(body):
+            return answer
+        read = orjson.loads(answer)
+        dropin_bodies.hide_layer(read)
+        return orjson.dumps(read)
+
+    def score_names(self) -> tuple[str, str]:
+        """Names in Found.named: of the score that the shop multiplies, and of the shop's own words."""
+        return dropin_bodies.INNER, dropin_bodies.SHOP
+
+    def _searches(self, ask: Ask, depth: int) -> list[tuple[str, dict[str, Any]]]:
+        query = ask.query()
+        codes = list(ask.vectors)
+        searches = [("lexical", dropin_bodies.counted(ask.body, query, codes, depth))]
+        for name, vector in ask.vectors.items():
+            as_list = vector.astype(np.float32).tolist()
+            body = dropin_bodies.nearest(ask.body, query, name, as_list, codes, depth, ask.profile.shards)
+            searches.append((name, body))
+        return searches
+
+    def _read(self, ask: Ask, answers: Sequence[tuple[str, dict[str, Any]]], depth: int) -> Found:
+        answer = answers[0][1]
+        if "error" in answer:
+            raise ClusterError(f"Elasticsearch could not search {ask.profile.index}: {error_reason(answer)[1]}")
+        retrieved = Retrieved()
+        hits: dict[str, dict[str, Any]] = {}
+        for name, one in answers:
+            if "error" in one:
+                retrieved.failed[name] = ": ".join(error_reason(one))
+                continue
+            for hit in one["hits"]["hits"]:
+                hits.setdefault(hit["_id"], hit)
+            retrieved.lists[name] = [hit["_id"] for hit in one["hits"]["hits"]]
+        score(retrieved, hits, ask.profile, ask.terms, ask.vectors, depth)
+        named: dict[str, dict[str, float]] = {}
+        for id, hit in hits.items():
+            for name, value in (hit.get("matched_queries") or {}).items():
+                named.setdefault(name, {})[id] = float(value)
+        kept = retrieved.raw["lexical"]
+        scores = {id: float(value or 0.0) for id, value in kept.items()}
+        if dropin_bodies.TEXT in named:
+            retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
+        versions = {
+            id: (int(hit["_seq_no"]), int(hit["_primary_term"])) for id, hit in hits.items() if "_seq_no" in hit
+        }  # fmt: skip
+        answer.pop("status", None)
+        answer["hits"]["hits"] = []
+        return Found(answer, retrieved.lists, retrieved.raw, named, scores, retrieved.failed, versions)
+
+    def _many(
+        self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], int]:
+        reply = self.msearch(searches, params)
+        answer = orjson.loads(reply.body)
+        if reply.status != 200:
+            raise ClusterError(f"Elasticsearch answered {reply.status}: {error_reason(answer)[1]}")
+        return answer["responses"], int(answer["took"])
+
+    def _send(self, path: str, body: bytes, params: Mapping[str, Any], kind: str) -> Reply:
+        with translated():
+            try:
+                answer = self._client.perform_request(
+                    "POST", path, params=params, headers={"accept": _JSON, "content-type": kind}, body=body
+                )
+            except ApiError as error:
+                return Reply(error.meta.status, _bytes(error.body), error.meta.headers.get("warning"))
+        return Reply(answer.meta.status, _bytes(answer.body), answer.meta.headers.get("warning"))
+
+
+def _hits(answer: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
+    """Hits of a page; alone: their documents are whole, and the layer's object is to be taken out."""
+    if "error" in answer:
+        raise ClusterError(f"Elasticsearch could not fetch a page: {error_reason(answer)[1]}")
+    found: list[dict[str, Any]] = answer["hits"]["hits"]
+    if alone:
+        dropin_bodies.sources_alone(found)
+    return found
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else orjson.dumps(body)

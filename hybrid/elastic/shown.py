@@ -1,0 +1,51 @@
+"""Hits as they were shown a moment ago, so that a page of known products costs no second round trip."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+#: A sequence number and primary term name one version of a document for as long as its index lives.
+Version = tuple[int, int]
+
+
+class ShownHits:
+    """Hits by index, look and product. Thread-safe.
+
+    A hit is given again only for the very version of the product that the candidates' search has just seen, so a
+    change is shown at once. ttl_s bounds what that cannot tell: an index that was deleted and made anew under its name.
+    """
+
+    def __init__(self, ttl_s: float = 5.0, most: int = 2_000) -> None:
+        self._ttl_s = ttl_s
+        self._most = most
+        self._hits: OrderedDict[tuple[bytes, str], tuple[float, Version, dict[str, Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def key(index: str, look: Mapping[str, Any]) -> bytes:
+        """Of an index and all that decides how its hits look."""
+        return hashlib.blake2b(orjson.dumps([index, look]), digest_size=16).digest()
+
+    def get(self, key: bytes, id: str, version: Version | None) -> dict[str, Any] | None:
+        """A copy of the hit, if this version of it was shown."""
+        with self._lock:
+            kept = self._hits.get((key, id))
+        if kept is None or kept[1] != version or time.monotonic() - kept[0] > self._ttl_s:
+            return None
+        return dict(kept[2])
+
+    def put(self, key: bytes, id: str, version: Version | None, hit: Mapping[str, Any]) -> None:
+        if version is None:
+            return
+        with self._lock:
+            self._hits[key, id] = (time.monotonic(), version, dict(hit))
+            self._hits.move_to_end((key, id))
+            while len(self._hits) > self._most:
+                self._hits.popitem(last=False)

@@ -1,0 +1,486 @@
+"""The drop-in `_search` on the real engine: side by side with Elasticsearch, by its official clients, and attacked."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from elasticsearch import ApiError, Elasticsearch
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from werkzeug.serving import make_server
+
+from hybrid.contracts import SearchRequest
+from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.errors import EncoderError
+from hybrid.node import NodeStatus
+from hybrid.wiring import Services
+from tests import web_services
+from tests.conftest import index_file, make_services, write_rows
+from tests.dropin_requests import FACETS, KINDS, WORDS, Kind
+from web import create_app
+
+pytestmark = pytest.mark.es
+
+INDEX = "tdropin"
+#: As a shop maps its products.
+TEMPLATE = {
+    "mappings": {
+        "properties": {
+            "name": {"type": "text"},
+            "description": {"type": "text"},
+            **{name: {"type": "keyword"} for name in ("brand", "category", "color")},
+            "price": {"type": "double"},
+        }
+    }
+}
+
+
+@dataclass
+class Shop:
+    """The same index by two addresses: Elasticsearch itself, and the drop-in of a running web server."""
+
+    services: Services
+    direct: Elasticsearch
+    dropin: Elasticsearch
+    url: str
+    app: FlaskClient
+
+
+@pytest.fixture(scope="module")
+def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("dropin")
+    (folder / "images").mkdir()
+    for color, (_, shade) in web_services.COLORS.items():
+        (folder / "images" / f"{color}.jpg").write_bytes(web_services.jpeg(shade))
+    (folder / "template.json").write_text(json.dumps(TEMPLATE))
+    services = make_services(engine, depth=10)
+    rows = write_rows(folder / "rows.ndjson", web_services.products())
+    index_file(
+        services, rows, INDEX, folder, template=folder / "template.json", signals=["text", "image"], media_root=folder
+    )
+    services.client.indices.forcemerge(index=INDEX, max_num_segments=1)
+    app = create_app(services)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/es"
+    direct, dropin = Elasticsearch(engine.es_url), Elasticsearch(url)
+    try:
+        yield Shop(services, direct, dropin, url, app.test_client())
+    finally:
+        server.shutdown()
+        thread.join()
+        for client in (direct, dropin):
+            client.close()
+
+
+# ---- side by side -----------------------------------------------------------------------------------
+
+
+def ask(client: Elasticsearch, kind: Kind) -> tuple[dict[str, Any], str | None]:
+    answer = client.search(index=INDEX, body=copy.deepcopy(kind.body), **kind.params)
+    return answer.body, answer.meta.headers.get("x-hybrid")
+
+
+def shape(value: Any, path: str = "") -> set[str]:
+    """Every path of an answer with its kind; what only some hits have is left out."""
+    if isinstance(value, dict):
+        if "_id" in value:
+            value = {key: inner for key, inner in value.items() if key not in ("highlight", "_source", "fields")}
+        return {f"{path}:object"} | {one for key, inner in value.items() for one in shape(inner, f"{path}.{key}")}
+    if isinstance(value, list):
+        return {f"{path}:list"} | {one for inner in value for one in shape(inner, f"{path}[]")}
+    return {f"{path}:{'number' if isinstance(value, int | float) else type(value).__name__}"}
+
+
+def shops_own(answer: Any) -> Any:
+    """A direct answer without the layer's field and what differs from run to run."""
+    if isinstance(answer, list):
+        return [shops_own(item) for item in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {
+        key: shops_own(value)
+        for key, value in answer.items()
+        if key not in ("took", "hybrid") and not key.startswith("hybrid.")
+    }
+
+
+def check_same(kind: Kind, direct: dict[str, Any], dropin: dict[str, Any]) -> None:
+    """The same shape for all, the same answer where it passes, the same match set where it is ranked."""
+    wanted, found = shops_own(direct), shops_own(dropin)
+    assert dropin.get("took") is None or isinstance(dropin["took"], int)
+    assert "hybrid" not in json.dumps(dropin)
+    if kind.how != "ranked":
+        assert found == wanted
+        return
+    assert shape(found) == shape(wanted)
+    assert list(dropin) == list(direct)
+    hits, wanted_hits = found["hits"].pop("hits", []), wanted["hits"].pop("hits", [])
+    best, _ = found["hits"].pop("max_score", None), wanted["hits"].pop("max_score", None)
+    assert found == wanted  # totals, aggregations, suggestions, shards
+    assert len(hits) == len(wanted_hits)
+    if "filter_path" in kind.params:
+        return
+    scores = [hit["_score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    assert not hits or best == scores[0] or kind.body.get("from")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_the_python_client_gets_the_same(shop: Shop, kind: Kind) -> None:
+    direct, _ = ask(shop.direct, kind)
+    dropin, how = ask(shop.dropin, kind)
+    assert how == kind.how
+    check_same(kind, direct, dropin)
+
+
+def test_each_hit_is_the_shops_own(shop: Shop) -> None:
+    """A product is shown as Elasticsearch shows it, whatever its place: source, fields, marks, names of clauses."""
+    query = {"bool": {"must": [{"match": {"description": {"query": "light lamp shoes", "_name": "words"}}}]}}
+    body = {
+        "query": query, "size": 40, "fields": ["name"], "highlight": {"fields": {"description": {}}},
+        "version": True, "seq_no_primary_term": True, "docvalue_fields": ["brand"],
+    }  # fmt: skip
+    direct, _ = ask(shop.direct, Kind("", "", body))
+    dropin, how = ask(shop.dropin, Kind("", "", body))
+    assert how == "ranked"
+    by_id = [{hit["_id"]: hit for hit in shops_own(one)["hits"]["hits"]} for one in (direct, dropin)]
+    assert by_id[0].keys() == by_id[1].keys()
+    for id, hit in by_id[0].items():
+        assert {**hit, "_score": 0} == {**by_id[1][id], "_score": 0}
+
+
+def test_pages_have_no_holes_and_no_doubles(shop: Shop) -> None:
+    """Past the candidates (ten of each signal here) the words' order goes on, with the same totals on every page."""
+    body = {"query": {"match": {"description": "a of with the and"}}, "_source": False}
+    matched = shop.direct.search(index=INDEX, body={**body, "size": 100})["hits"]
+    assert matched["total"]["value"] > 24
+    pages = [
+        shop.dropin.search(index=INDEX, body={**body, "from": start, "size": 5})["hits"] for start in range(0, 45, 5)
+    ]
+    ids = [hit["_id"] for page in pages for hit in page["hits"]]
+    assert len(ids) == len(set(ids)) == matched["total"]["value"]
+    assert set(ids) == {hit["_id"] for hit in matched["hits"]}
+    scores = [hit["_score"] for page in pages for hit in page["hits"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(page["total"] == matched["total"] and page["max_score"] == pages[0]["max_score"] for page in pages)
+
+
+def test_vectors_change_the_order_and_stay_within_what_matches(shop: Shop) -> None:
+    body = {
+        "query": {"bool": {"must": [{"match": {"description": "light lamp"}}], "filter": [{"term": {"color": "navy"}}]}}
+    }
+    found = shop.dropin.search(index=INDEX, body={**body, "post_filter": {"range": {"price": {"lte": 100}}}})["hits"]
+    assert all(hit["_source"]["color"] == "navy" and hit["_source"]["price"] <= 100 for hit in found["hits"])
+
+    # The same products by the layer's own search have the same scores: what each signal gave them, by the same weights.
+    plain = shop.dropin.search(index=INDEX, body=body)["hits"]
+    own = shop.services.searcher.search(SearchRequest(INDEX, "light lamp", filters={"color": "navy"}, size=50))
+    expected = {hit.id: hit.score for hit in own.hits}
+    assert {"lexical", "text"} <= set(own.weights)
+    assert len(plain["hits"]) > 1
+    assert all(hit["_score"] == pytest.approx(expected[hit["_id"]]) for hit in plain["hits"])
+
+
+def test_boosts_are_business_rules(shop: Shop) -> None:
+    def first(query: dict[str, Any]) -> dict[str, Any]:
+        answer = shop.dropin.search(index=INDEX, body={"query": query, "size": 40})
+        assert answer.meta.headers["x-hybrid"] == "ranked"
+        found: dict[str, Any] = answer["hits"]["hits"][0]["_source"]
+        return found
+
+    words: dict[str, Any] = {"match": {"description": "light lamp shoes"}}
+    for color in web_services.COLORS:
+        wanted = {"term": {"color": color}}
+        multiplied = {"query": words, "functions": [{"filter": wanted, "weight": 50}]}
+        assert first({"function_score": multiplied})["color"] == color
+        added = {"constant_score": {"filter": wanted, "boost": 500}}
+        assert first({"bool": {"must": [words], "should": [added]}})["color"] == color
+        assert first({"boosting": {"positive": words, "negative": wanted, "negative_boost": 0.01}})["color"] != color
+
+
+def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> None:
+    """The shop writes beside the layer: such a product has no vector and no terms, and is shown all the same."""
+    new = {"name": "Zebra lamp", "description": "A light lamp.", "brand": "Zoo", "color": "navy", "price": 1.0}
+    body = {"query": {"match": {"description": "lamp"}}, "size": 40}
+    shop.direct.index(index=INDEX, id="zebra", document=new, refresh=True)
+    try:
+        dropin = shop.dropin.search(index=INDEX, body=body)
+        direct = shop.direct.search(index=INDEX, body=body)
+    finally:
+        shop.direct.delete(index=INDEX, id="zebra", refresh=True)
+    assert dropin.meta.headers["x-hybrid"] == "ranked"
+    assert {hit["_id"] for hit in dropin["hits"]["hits"]} == {hit["_id"] for hit in direct["hits"]["hits"]}
+    assert "zebra" in {hit["_id"] for hit in dropin["hits"]["hits"]}
+
+
+def test_a_change_is_shown_at_once(shop: Shop) -> None:
+    """A hit that was shown a moment ago is not shown again once its product has changed."""
+    body = {"query": {"match": {"description": "steel dome"}}, "size": 40}
+
+    def prices() -> dict[str, float]:
+        return {
+            hit["_id"]: hit["_source"]["price"] for hit in shop.dropin.search(index=INDEX, body=body)["hits"]["hits"]
+        }
+
+    before = prices()
+    id, price = next(iter(before.items()))
+    for changed in (price + 1, price):
+        shop.direct.update(index=INDEX, id=id, doc={"price": changed}, refresh=True)
+        assert prices() == {**before, id: changed}
+    asked = requests_of(shop.direct)["/_msearch"]
+    assert prices() == before
+    assert requests_of(shop.direct)["/_msearch"] == asked + 1
+
+
+def test_msearch(shop: Shop) -> None:
+    kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
+    searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]
+    direct = shop.direct.msearch(searches=searches)
+    for answer in (shop.dropin.msearch(searches=searches), shop.dropin.msearch(searches=searches, index=INDEX)):
+        assert answer.meta.headers["x-hybrid"] == ", ".join(kind.how for kind in kinds)
+        assert list(answer.body) == list(direct.body)
+        for kind, wanted, found in zip(kinds, direct["responses"], answer["responses"], strict=True):
+            check_same(kind, wanted, found)
+
+
+def test_a_bad_search_fails_as_the_cluster_fails_it(shop: Shop) -> None:
+    for body in (
+        {"query": {"foo": {}}},
+        {"query": {"match": {"name": {"query": "x", "foo": 1}}}},
+        {"query": {"match": 4}},
+    ):
+        failures = []
+        for client in (shop.direct, shop.dropin):
+            with pytest.raises(ApiError) as failed:
+                client.search(index=INDEX, body=body)
+            failures.append(failed.value)
+        assert failures[0].meta.status == failures[1].meta.status == 400
+        assert failures[0].body["error"]["type"] == failures[1].body["error"]["type"]
+        assert failures[0].body.keys() == failures[1].body.keys()
+        wrong = [{"index": INDEX}, {"query": WORDS}, {"index": INDEX}, body]
+        with pytest.raises(ApiError) as several:
+            shop.dropin.msearch(searches=wrong)
+        assert several.value.meta.status == 400
+
+
+def test_query_string_of_the_address(shop: Shop) -> None:
+    direct = shop.direct.search(index=INDEX, q="lamp reading", df="description")
+    dropin = shop.dropin.search(index=INDEX, q="lamp reading", df="description")
+    assert dropin.meta.headers["x-hybrid"] == "ranked"
+    assert dropin["hits"]["total"] == direct["hits"]["total"]
+
+
+def test_clients_recognise_the_product(shop: Shop) -> None:
+    assert shop.dropin.ping()
+    assert shop.dropin.info()["version"]["number"] == shop.services.capabilities.version_text
+    plain = shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS})
+    assert plain.content_type == "application/json"
+    vendor = "application/vnd.elasticsearch+json; compatible-with=8"
+    answer = shop.app.post(
+        f"/es/{INDEX}/_search?pretty",
+        data=gzip.compress(orjson.dumps({"query": WORDS})),
+        headers={"Content-Type": vendor, "Accept": vendor, "Content-Encoding": "gzip"},
+    )
+    assert (answer.status_code, answer.headers["X-Elastic-Product"]) == (200, "Elasticsearch")
+    assert answer.content_type == "application/vnd.elasticsearch+json;compatible-with=8"
+    assert answer.data.startswith(b'{\n  "took"')
+    assert answer.headers["X-Hybrid"] == "ranked"
+
+
+def test_the_javascript_client_gets_the_same(shop: Shop, engine: NodeStatus, javascript: Path) -> None:
+    script = Path(__file__).with_name("dropin_client.mjs")
+    requests = [{"body": kind.body, "params": kind.params} for kind in KINDS]
+    given = json.dumps({"urls": [engine.es_url, shop.url], "index": INDEX, "requests": requests})
+    done = subprocess.run(
+        ["node", str(script), str(javascript)], input=given, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    direct, dropin = json.loads(done.stdout)
+    for kind, wanted, found in zip(KINDS, direct["found"], dropin["found"], strict=True):
+        assert "error" not in wanted and "error" not in found, (kind.name, wanted, found)
+        assert found["how"] == kind.how
+        check_same(kind, wanted["answer"], found["answer"])
+    for kind, wanted, found in zip(KINDS, direct["several"]["responses"], dropin["several"]["responses"], strict=False):
+        check_same(kind, wanted, found)
+
+
+@pytest.fixture(scope="session")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the official JavaScript client; without Node.js the test skips, but not in CI."""
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "package.json").write_text('{"private": true}')
+    problem = "Node.js and npm are absent" if not (shutil.which("node") and shutil.which("npm")) else ""
+    if not problem:
+        wanted = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "@elastic/elasticsearch@8"]
+        done = subprocess.run(wanted, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        problem = "" if done.returncode == 0 else f"npm could not install the client: {done.stderr[-300:]}"
+    if problem:
+        if os.environ.get("CI"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return folder
+
+
+# ---- what fails -------------------------------------------------------------------------------------
+
+
+def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(spec: str) -> Any:
+        raise EncoderError("the model is gone")
+
+    monkeypatch.setattr(shop.services.searcher, "_get_encoder", gone)
+    answer = shop.dropin.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
+    direct = shop.direct.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
+    assert answer.meta.headers["x-hybrid"].startswith("passed; degraded: text: the model is gone")
+    assert shops_own(answer.body) == shops_own(direct.body)
+
+
+@pytest.mark.parametrize("part", ["candidates", "pages", "ask"])
+def test_a_mistake_of_the_layer_is_not_the_shops(shop: Shop, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    def broken(*given: Any) -> Any:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(shop.services.dropin._relay, part, broken)
+    direct = shop.direct.search(index=INDEX, body={"query": WORDS})
+    answer = shop.dropin.search(index=INDEX, body={"query": WORDS})
+    assert answer.meta.headers["x-hybrid"] == "passed; degraded: KeyError"
+    assert shops_own(answer.body) == shops_own(direct.body)
+    several = shop.dropin.msearch(searches=[{"index": INDEX}, {"query": WORDS}, {"index": INDEX}, {"size": 1}])
+    assert several.meta.headers["x-hybrid"] == "passed; degraded: KeyError, passed; no query"
+    assert shops_own(several["responses"][0]) == {**shops_own(direct.body), "status": 200}
+
+
+def test_a_cluster_that_is_gone_is_said_in_its_shape(shop: Shop) -> None:
+    with socket.socket() as taken:  # bound and not listening
+        taken.bind(("127.0.0.1", 0))
+        settings = shop.services.settings.model_copy(update={"es_url": f"http://127.0.0.1:{taken.getsockname()[1]}"})
+        client = create_app(Services(settings)).test_client()
+        for path in (f"/es/{INDEX}/_search", "/es/"):
+            answer = client.get(path)
+            assert answer.status_code == answer.json["status"] == 503
+            assert answer.json["error"]["root_cause"][0]["reason"]
+
+
+# ---- what is refused --------------------------------------------------------------------------------
+
+SCRIPT = {"query": {"script_score": {"query": WORDS, "script": {"source": "Math.random()"}}}}
+LINES = b"{}\n" + orjson.dumps({"query": WORDS}) + b"\n"
+HOSTILE: list[tuple[str, str, Any, int]] = [
+    # another index
+    ("POST", "/es/other/_search", {}, 403),
+    ("POST", "/es/.security/_search", {}, 403),
+    ("POST", "/es/*/_search", {}, 403),
+    ("POST", "/es/_all/_search", {}, 403),
+    ("POST", f"/es/{INDEX},other/_search", {}, 403),
+    ("POST", f"/es/-{INDEX}/_search", {}, 403),
+    ("POST", f"/es/{INDEX}*/_search", {}, 403),
+    ("POST", "/es/remote:shop/_search", {}, 403),
+    ("POST", "/es/%3C%7Bnow%2Fd%7D%3E/_search", {}, 403),
+    ("POST", "/es/_search", {}, 403),
+    ("POST", "/es/_msearch", LINES, 403),
+    ("POST", "/es/_msearch", b'{"index": ["%s", "other"]}\n{}\n' % INDEX.encode(), 403),
+    ("POST", f"/es/{INDEX}/_msearch", LINES + b'{"index": "other"}\n{}\n', 403),
+    ("POST", f"/es/{INDEX}/_search", {"query": {"terms": {"brand": {"index": "other", "id": "1", "path": "x"}}}}, 403),
+    # writing, and everything else that is not a search
+    ("PUT", f"/es/{INDEX}/_doc/1", {"name": "x"}, 403),
+    ("POST", f"/es/{INDEX}/_doc", {"name": "x"}, 403),
+    ("POST", f"/es/{INDEX}/_update/1", {"doc": {}}, 403),
+    ("POST", "/es/_bulk", b'{"delete": {"_index": "%s", "_id": "p00"}}\n' % INDEX.encode(), 403),
+    ("POST", f"/es/{INDEX}/_bulk", b'{"delete": {"_id": "p00"}}\n', 403),
+    ("DELETE", f"/es/{INDEX}", None, 403),
+    ("DELETE", f"/es/{INDEX}/_search", None, 405),
+    ("PUT", f"/es/{INDEX}/_search", {}, 405),
+    ("POST", f"/es/{INDEX}/_delete_by_query", {"query": WORDS}, 403),
+    ("POST", f"/es/{INDEX}/_search/template", {"source": "{}"}, 403),
+    ("POST", "/es/_search/scroll", {"scroll_id": "x"}, 403),
+    ("POST", f"/es/{INDEX}/_pit?keep_alive=1h", None, 403),
+    ("POST", "/es/_scripts/x", {"script": "1"}, 403),
+    ("POST", "/es/_sql", {"query": "SELECT 1"}, 403),
+    ("GET", "/es/_cluster/settings", None, 403),
+    ("GET", f"/es/{INDEX}/_mapping", None, 403),
+    ("GET", f"/es/{INDEX}/..%2F_cat%2Findices/_search", None, 403),
+    # bodies
+    ("POST", f"/es/{INDEX}/_search", SCRIPT, 400),
+    ("POST", f"/es/{INDEX}/_msearch", LINES + b"{}\n" + orjson.dumps(SCRIPT) + b"\n", 400),
+    ("POST", f"/es/{INDEX}/_search", {"from": 9_999, "size": 2}, 400),
+    ("GET", f"/es/{INDEX}/_search?size=10001", None, 400),
+    ("POST", f"/es/{INDEX}/_search?from=9991", {"query": WORDS}, 400),
+    ("POST", f"/es/{INDEX}/_search?scroll=1d", {}, 400),
+    ("GET", f"/es/{INDEX}/_search?source=%7B%7D&source_content_type=application/json", None, 400),
+    ("POST", f"/es/{INDEX}/_search?magic=1", {}, 400),
+    ("POST", f"/es/{INDEX}/_search?size=1&size=2", {}, 400),
+    ("POST", f"/es/{INDEX}/_search", b"{", 400),
+    ("POST", f"/es/{INDEX}/_search", b"[]", 400),
+    ("POST", f"/es/{INDEX}/_search", b"[" * 100_000, 400),
+    ("POST", f"/es/{INDEX}/_search", b'{"query": "' + b"x" * MAX_BODY_BYTES + b'"}', 413),
+    ("POST", f"/es/{INDEX}/_msearch", b"", 400),
+    ("POST", f"/es/{INDEX}/_msearch", LINES[:-1], 400),
+    ("POST", f"/es/{INDEX}/_msearch", b"{}\n", 400),
+    ("POST", f"/es/{INDEX}/_msearch", b'{"magic": 1}\n{}\n', 400),
+    ("POST", f"/es/{INDEX}/_msearch", LINES * (MAX_SEARCHES + 1), 400),
+    ("POST", f"/es/{INDEX}/_msearch?index=other", LINES, 400),
+]  # fmt: skip
+
+
+def requests_of(direct: Elasticsearch) -> dict[str, int]:
+    """How often each address of the cluster was asked, by its own count."""
+    nodes = direct.nodes.stats(metric="http", filter_path="nodes.*.http.routes.*.requests.count")["nodes"]
+    routes = next(iter(nodes.values()))["http"]["routes"]
+    return {route: one["requests"]["count"] for route, one in routes.items() if not route.startswith("/_nodes")}
+
+
+def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_INDICES_TTL_S", 600.0)  # the list of indices is not asked for meanwhile
+    assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
+    before = requests_of(shop.direct)
+    for method, path, body, status in HOSTILE:
+        data = orjson.dumps(body) if isinstance(body, dict) else body
+        answer = shop.app.open(path, method=method, data=data, content_type="application/json")
+        assert (answer.status_code, answer.json["status"]) == (status, status), (method, path, answer.json)
+        error = answer.json["error"]
+        assert error["root_cause"] == [{"type": error["type"], "reason": error["reason"]}]
+        assert answer.headers["X-Elastic-Product"] == "Elasticsearch"
+        assert answer.headers["X-Hybrid"] == "refused"
+    bomb = gzip.compress(b" " * (64 * MAX_BODY_BYTES))
+    packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    assert shop.app.post(f"/es/{INDEX}/_search", data=bomb, headers=packed).status_code == 413
+    xml = shop.app.post(f"/es/{INDEX}/_search", data="<q/>", content_type="text/xml")
+    assert (xml.status_code, xml.json["error"]["type"]) == (415, "media_type_header_exception")
+    assert shop.app.get(f"/es/{INDEX}/_search", headers={"Accept": "application/yaml"}).status_code == 406
+    assert requests_of(shop.direct) == before
+
+
+def test_a_key_may_be_asked_for(shop: Shop) -> None:
+    settings = shop.services.settings.model_copy(
+        update={"dropin_key": SecretStr("open sesame"), "dropin_indices": INDEX}
+    )
+    client = create_app(Services(settings)).test_client()
+    path = f"/es/{INDEX}/_search"
+    for headers in ({}, {"Authorization": "ApiKey wrong"}, {"Authorization": "Basic open sesame"}):
+        refused = client.post(path, json={}, headers=headers)
+        assert (refused.status_code, refused.json["error"]["type"]) == (401, "security_exception")
+    assert client.post(path, json={}, headers={"Authorization": "ApiKey open sesame"}).status_code == 200
+    other = create_app(Services(settings.model_copy(update={"dropin_indices": "other"}))).test_client()
+    assert other.post(path, json={}, headers={"Authorization": "ApiKey open sesame"}).status_code == 403
+
+
+def test_a_search_is_given_an_end(shop: Shop) -> None:
+    search = shop.services.dropin._taken(INDEX, {"timeout": "1h"}, {})
+    assert search.body["timeout"] == f"{round(shop.services.settings.es_timeout_s * 1000)}ms"
