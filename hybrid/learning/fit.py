@@ -36,7 +36,7 @@ class Options:
 
     bandwidth: float = 0.5
     spread: float = 1.0
-    tie: float = 0.002
+    tie: float = 0.003
     prior: float = 0.2
     made_up: float = 2.0
     members: int = 3
