@@ -198,6 +198,35 @@ def test_a_gate_learns_what_one_mixture_cannot() -> None:
     assert means["gate"] > 0.95
 
 
+@pytest.mark.parametrize(
+    ("gate", "one", "bm25", "chosen"),
+    [
+        (0.8, 0.7, 0.6, "gate"),
+        (0.7, 0.7, 0.6, "global"),  # no better than one mixture for all
+        (0.8, 0.7, 0.9, validation.WORDS),  # words do better without either
+    ],
+)
+def test_a_kind_earns_its_place(gate: float, one: float, bm25: float, chosen: str) -> None:
+    # The last query is a photo alone: it has no words to be compared with.
+    scores = {name: np.array([value] * 3 + [0.1]) for name, value in (("gate", gate), ("global", one), ("bm25", bm25))}
+    worded = np.array([True] * 3 + [False])
+    assert validation.choose("gate", scores, worded) == chosen
+    assert validation.choose("gate", scores, ~worded) in ("gate", "global")
+
+
+def test_words_alone_where_vectors_do_harm() -> None:
+    rng = np.random.default_rng(1)
+    harmful = []
+    for example in constructed(24):
+        good = set(example.ratings)
+        words = {id: 9.0 if id in good else float(rng.uniform(0, 3)) for id in example.raw["text"]}
+        harmful.append(replace(example, raw={"lexical": words, "text": {id: -score for id, score in words.items()}}))
+    material = validation.prepare(harmful, Vocabulary.count(DOCUMENTS))
+    model = validation.words_alone(material)
+    assert validation.predict(model, material, material.judged).tolist() == pytest.approx([1.0] * 24)
+    assert model.predict(Query("", ""), ["text"]).weights == {"text": 1.0}  # a photo, say, has nothing else
+
+
 def test_training_twice_gives_the_same() -> None:
     material = validation.prepare(constructed(12), Vocabulary.count(DOCUMENTS))
     first, second = (validation.fit("gate", material, material.judged, Options(), 3) for _ in range(2))

@@ -11,7 +11,7 @@ import elastic_transport
 from elastic_transport import Serializer
 from elasticsearch import ApiError, Elasticsearch
 from elasticsearch import ConnectionError as EsConnectionError
-from elasticsearch.serializer import OrjsonSerializer
+from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from hybrid.errors import (
     ClusterError,
@@ -39,6 +39,13 @@ class Capabilities:
         return ".".join(map(str, self.version))
 
 
+class FastNdjsonSerializer(NdjsonSerializer):
+    """Many bodies in one request by orjson: query vectors are long lists of numbers."""
+
+    json_dumps = OrjsonSerializer.json_dumps
+    json_loads = OrjsonSerializer.json_loads
+
+
 class VerbatimSerializer(Serializer):
     """Sends and hands back bytes as they are: nothing is lost on the way between a shop and its cluster."""
 
@@ -59,7 +66,7 @@ def connect(settings: Settings, url: str, verbatim: bool = False) -> Elasticsear
     """
     options: dict[str, Any] = {
         "request_timeout": settings.es_timeout_s,
-        "serializers": {"application/json": OrjsonSerializer()},
+        "serializers": {"application/json": OrjsonSerializer(), "application/x-ndjson": FastNdjsonSerializer()},
         "retry_on_timeout": False,
         "max_retries": 2,
     }

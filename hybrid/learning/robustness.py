@@ -34,8 +34,8 @@ def measure(
     """Held-out nDCG@10 with all, 40, 20 and no judgments; with vectors shuffled among products, and 30 % removed.
 
     shuffled: the candidates' scores are, in training and in searching, as in an index whose vectors are wrong; over
-    the queries that have words. removed: trained before they were lost, searched after, in a copy of the index that
-    is deleted again.
+    the queries that have words. shuffled_chosen is what training would publish then. removed: trained before they
+    were lost, searched after, in a copy of the index that is deleted again.
     """
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
     examples = validation.collect(services, index, judgments, made_up, seed, progress)
@@ -61,12 +61,18 @@ def measure(
     rng = np.random.default_rng(seed)
     shuffled = validation.prepare([_shuffled(example, rng) for example in examples], vocabulary)
     # A photo alone has no words to fall back to, and so no BM25 to be compared with.
-    worded = np.array(["lexical" in material.surfaces.examples[row].signals for row in material.judged])
+    worded = validation.has_words(material, material.judged)
     if worded.any():
-        broken = [validation.score(mixed, shuffled, shuffled.judged)[worded].mean() for mixed in held_out(shuffled)]
-        plain = validation.alone("lexical", material, material.judged)[worded].mean()
-        result["shuffled"] = round(float(np.mean(broken)), 4)
-        result["shuffled_of_bm25"] = round(float(np.mean(broken) / plain), 4)
+        turns = validation.cross_validate(["global", kind], shuffled, options, folds, repeats, seed)
+        scores = {
+            name: np.mean([validation.score(mixed, shuffled, shuffled.judged) for mixed in found], 0)
+            for name, found in turns.items()
+        }
+        scores["bm25"] = validation.alone("lexical", material, material.judged)
+        plain, mixed = scores["bm25"][worded].mean(), scores[kind][worded].mean()
+        result["shuffled"] = round(float(mixed), 4)
+        result["shuffled_of_bm25"] = round(float(mixed / plain), 4)
+        result["shuffled_chosen"] = validation.choose(kind, scores, worded)
     poorer = {example.name: example for example in _without(services, index, judgments, 0.3, seed, progress)}
     losses = []
     for turn in full:

@@ -19,14 +19,17 @@ from hybrid.learning.examples import Table
 from hybrid.learning.fit import Options
 from hybrid.learning.validation import (
     CURVE_SIZES,
+    WORDS,
     Material,
     Progress,
     alone,
+    choose,
     collect,
     counter,
     cross_validate,
     enough_judged,
     fit,
+    has_words,
     judged_curve,
     mixtures,
     oracle,
@@ -34,6 +37,7 @@ from hybrid.learning.validation import (
     prepare,
     score,
     skip_curve,
+    words_alone,
 )  # fmt: skip
 from hybrid.weights import WeightsModel
 from hybrid.wiring import Services
@@ -136,7 +140,8 @@ def train(
 ) -> Training:
     """Fit a kind of weights and find out what it is worth. Publishes nothing.
 
-    A kind that does no better than `global` gives way to it, unless `keep_kind`. Without judgments the made-up
+    A kind that does no better than `global` gives way to it, and both to words alone where vectors do harm, unless
+    `keep_kind`. Without judgments the made-up
     queries alone decide, half of them held out.
 
     Raises:
@@ -166,18 +171,24 @@ def train(
         "in force": _in_force(services, index, in_force, material, test),
         **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
     }
+    # Made-up queries favour words, and so cannot say that vectors do harm.
+    worded = has_words(material, test) & (judgments is not None)
+    chosen = kind if keep_kind else choose(kind, systems, worded)
+    if chosen == WORDS:
+        model = words_alone(material)
+        held_out[WORDS] = [mixtures(model, material, test)]
+        systems[WORDS] = score(held_out[WORDS][0], material, test)
     rows_ = table(systems, "bm25", "in force", seed)
     means = {row.system: row.ndcg for row in rows_}
-    # A gate that does not beat one mixture for all does not earn its place: the simpler kind stays.
-    chosen = kind if keep_kind or kind == kinds[0] or means[kind] > means["global"] else "global"
     better = means[chosen] > means["in force"]
     curve = skip_curve(held_out[chosen], material, test)
     fewer = []
-    if judgments is not None:
+    if judgments is not None and chosen != WORDS:
         sizes = sum(size < len(test) - math.ceil(len(test) / folds) for size in CURVE_SIZES)
         step = counter(progress, "fewer judgments", sizes * folds)
         fewer = judged_curve(chosen, material, options, folds, seed, systems[chosen], step)
-    model = fit(chosen, material, material.judged, replace(options, members=max(5, options.members)), seed)
+    if chosen != WORDS:
+        model = fit(chosen, material, material.judged, replace(options, members=max(5, options.members)), seed)
     model = replace(model, skip_below=_threshold(curve))
     return Training(
         index=index,
@@ -209,6 +220,10 @@ def train(
 
 def _reason(kind: str, chosen: str, means: Mapping[str, float], in_force: str) -> str:
     said = "" if chosen == kind else f"{kind} ({means[kind]:.4f}) is no better than {chosen} ({means[chosen]:.4f}); "
+    if chosen == WORDS:
+        said = (
+            f"with vectors, queries that have words are answered worse than by these alone ({kind} {means[kind]:.4f}); "
+        )
     verb = "beats" if means[chosen] > means["in force"] else "does not beat"
     return f"{said}{chosen} {means[chosen]:.4f} {verb} {in_force} {means['in force']:.4f} on held-out queries"
 
@@ -220,7 +235,8 @@ def _in_force(services: Services, index: str, model: WeightsModel, material: Mat
     model is better than it is, and no newer one would ever be published.
     """
     kept = services.weights_versions.get(index, model.version)
-    seen = kept["report"].get("per_query", {}).get(model.kind, {}) if kept else {}
+    report = kept["report"] if kept else {}
+    seen = report.get("per_query", {}).get(report.get("chosen", model.kind), {})
     found = []
     for row in rows:
         example = material.surfaces.examples[row]
@@ -242,11 +258,11 @@ def publish(services: Services, training: Training, promote: bool = True) -> str
     versions = services.weights_versions
     kept = versions.list(training.index)
     numbers = [int(entry["version"].rpartition("-")[2]) for entry in kept]
-    version = f"{training.chosen}-{max(numbers, default=0) + 1}"
+    version = f"{training.model.kind}-{max(numbers, default=0) + 1}"
     model = replace(training.model, version=version)
     # Read back as a web process would: what cannot be loaded must not be promoted.
     WeightsModel.from_json(model.to_json())
-    versions.add(training.index, version, training.chosen, model.to_json(), training.to_json())
+    versions.add(training.index, version, model.kind, model.to_json(), training.to_json())
     if promote:
         versions.promote(training.index, version)
     return version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,6 +109,30 @@ def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndar
     """
     home = fixed_bias(material.basis.signals)
     return fit_global(material.surfaces, judged, home, options) if len(judged) else home
+
+
+#: Name of the mixture that trusts no vector beside words: what is left where vectors do harm.
+WORDS = "words alone"
+_SILENT = -9.0  # a logit whose weight is next to nothing
+
+
+def words_alone(material: Material) -> WeightsModel:
+    """A mixture of words alone; a query without words is answered by the vectors that it has."""
+    names = material.basis.signals
+    bias = np.array([0.0 if name.partition(".")[0] == "lexical" else _SILENT for name in names])
+    return material.basis.model("global", bias)
+
+
+def choose(kind: str, scores: Mapping[str, np.ndarray], worded: np.ndarray) -> str:
+    """The kind that has earned its place on held-out queries: the one asked for, `global`, or WORDS.
+
+    A kind that does no better than one mixture for all gives way to it, and both to words alone where the queries
+    that have words are answered worse than by these. scores: (queries,) by kind and "bm25"; worded: (queries,) flags.
+    """
+    chosen = kind if "global" not in scores or scores[kind].mean() > scores["global"].mean() else "global"
+    if worded.any() and scores[chosen][worded].mean() < scores["bm25"][worded].mean():
+        return WORDS
+    return chosen
 
 
 Mixtures = list[np.ndarray]
@@ -218,6 +242,11 @@ def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> l
             }
         )
     return curve
+
+
+def has_words(material: Material, rows: np.ndarray) -> np.ndarray:
+    """(rows,) whether words take part in these examples."""
+    return np.array(["lexical" in material.surfaces.examples[row].signals for row in rows])
 
 
 def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
