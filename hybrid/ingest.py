@@ -188,7 +188,7 @@ class Ingester:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
         report = products.update_documents(
-            self._client, profile.index, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+            self._client, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
         )
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
@@ -263,4 +263,4 @@ class Ingester:
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
-            products.update_documents(self._client, profile.index, updates)
+            products.update_documents(self._client, updates)
