@@ -18,6 +18,7 @@ from typing import Any
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import changes, indices, products
+from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.products import StoredProduct
 from hybrid.errors import IndexConflictError
 from hybrid.pool import WorkerPool
@@ -83,19 +84,34 @@ class SyncRun(Run):
         dispatch: takes the ids that wait for a vector, batch by batch.
 
         Raises:
+            IndexConflictError: another index is behind the name now, or the layer's part in it was changed.
             ClusterError, WriteBlockedError: the cluster takes no writes; the checkpoint stays, so nothing is lost.
         """
         client, index = self._services.client, self._profile.index
-        here = changes.position(client, index)
+        here = self.position()
         earlier = self._services.checkpoints.get(index)
-        self.whole = earlier is None or earlier.uuid != here.uuid
-        marked = self.mark(changes.changed(client, self._profile, here.since(earlier)), dispatch)
+        self.whole = not here.continues(earlier)
+        marked = self.mark(changes.changed(client, self._profile, here, earlier), dispatch)
         if marked:
-            indices.refresh(client, index)
-        marked += self.mark(changes.incomplete(client, self._profile), dispatch)
+            indices.refresh(client, here.index)
+        marked += self.mark(changes.incomplete(client, self._profile, here), dispatch)
         # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
         self._services.checkpoints.save(index, here)
         return marked
+
+    def position(self) -> Checkpoint:
+        """Where the index stands, if it is still the one that this run is for.
+
+        Raises:
+            IndexConflictError: it is not.
+        """
+        here = changes.position(self._services.client, self.index)
+        if here.profile != changes.digest(self._profile):
+            raise IndexConflictError(
+                f"what Hybrid knows of {self.index!r} changed meanwhile (an attach, or another index behind the name); "
+                "run the command again"
+            )
+        return here
 
     def mark(
         self,

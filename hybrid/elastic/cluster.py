@@ -92,6 +92,6 @@ def coverage(client: Elasticsearch, profile: IndexProfile) -> dict[str, Any]:
 def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:
     """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
     here = changes.position(client, index)
-    if earlier is None or earlier.uuid != here.uuid:
+    if not here.continues(earlier):
         return None
     return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())
