@@ -236,7 +236,11 @@ def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
     sync = f"hybrid sync {profile.index}, and hybrid worker --beat from then on"
     if at is None or writes is None:
         yield Check(
-            part, "in step", "degraded", "not looked at since the attach, or since another index came behind the name", sync
+            part,
+            "in step",
+            "degraded",
+            "not looked at since the attach, or since another index came behind the name",
+            sync,
         )
     else:
         yield Check(part, "in step", "ok" if not writes else "note", f"{writes:,} writes since the last look at {at}")

@@ -20,6 +20,7 @@ import numpy as np
 
 from hybrid import documents
 from hybrid.contracts import Encoder, IndexProfile, Product
+from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
@@ -30,7 +31,6 @@ from hybrid.marking import Marker
 logger = logging.getLogger(__name__)
 
 _CONFLICT_ROUNDS = 4
-RESERVED = "hybrid"
 
 
 @dataclass

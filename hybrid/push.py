@@ -8,10 +8,11 @@ from typing import Any
 
 from hybrid import documents
 from hybrid.contracts import IndexProfile, Product
+from hybrid.documents import RESERVED, is_reserved
 from hybrid.elastic import bodies, products
 from hybrid.elastic.products import StoredProduct
 from hybrid.elastic.stores import DeadLetters
-from hybrid.ingest import RESERVED, Ingester
+from hybrid.ingest import Ingester
 from hybrid.marking import Marker
 
 _CONFLICT_ROUNDS = 5
@@ -83,7 +84,7 @@ class Pusher:
         done = {
             op.id: Outcome(op.id, "error", "reserved_field", "the field name `hybrid` belongs to the layer")
             for op in batch
-            if RESERVED in (op.source or {})
+            if any(map(is_reserved, op.source or {}))
         }
         waiting = [op for op in batch if op.id not in done]
         for _ in range(_CONFLICT_ROUNDS):

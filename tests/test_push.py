@@ -95,10 +95,13 @@ def test_one_bad_document_does_not_cost_the_others(client: FlaskClient, shop: Se
         {"_id": "a", "title": "good"},
         {"_id": "b", "title": "bad", "price": {"amount": 3}},
         {"_id": "c", "title": "bad", "hybrid": {}},
+        {"_id": "d", "title": "bad", "hybrid.meta.pending": "text"},
     ]
     answer = send(client, name, body)
-    assert results(answer) == ["created", "error", "error"]
-    assert [item["reason"] for item in answer.json["results"]] == [None, "mapping_conflict", "reserved_field"]
+    assert results(answer) == ["created", "error", "error", "error"]
+    reasons = [item["reason"] for item in answer.json["results"]]
+    assert reasons == [None, "mapping_conflict", "reserved_field", "reserved_field"]
+    assert run_sync(shop, name).complete
     assert answer.json["errors"] is True
 
 
