@@ -157,6 +157,8 @@ def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> Store
     layer = source.pop("hybrid", None)
     own = layer is None or (isinstance(layer, dict) and (not layer or "meta" in layer))
     meta = layer.get("meta") if isinstance(layer, dict) else None
+    if isinstance(meta, dict) and layer.get("id") != hit["_id"]:
+        meta = {**meta, "source": None}  # a copy of another document: what searches know of it is to be written anew
     return StoredProduct(
         hit["_id"],
         hit["_index"],
