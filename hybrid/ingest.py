@@ -24,7 +24,7 @@ from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
-from hybrid.errors import MediaError
+from hybrid.errors import IndexConflictError, MediaError
 from hybrid.inputs import Inputs
 from hybrid.marking import Marker
 
@@ -151,6 +151,7 @@ class Ingester:
 
         Raises:
             EncoderError: a model cannot be had.
+            IndexConflictError: the model here is of another version than the vectors of the index.
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
         enriched = Enriched()
@@ -219,8 +220,15 @@ class Ingester:
         letters: list[DeadLetter],
     ) -> set[str]:
         """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
+        if not waiting:
+            return set()
         signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
+        if encoder.version != signal.version:
+            raise IndexConflictError(
+                f"the {name} vectors of {profile.index!r} are of {signal.encoder} {signal.version}, and this machine "
+                f"has {encoder.version}; give it the same models and settings as the machine that attached or indexed"
+            )
         todo: list[tuple[products.StoredProduct, Any, str]] = []
         for product in waiting:
             try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hybrid.attach import plan_attach, run_attach
-from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
+from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.changes import Checkpoint
 from hybrid.errors import IndexConflictError
@@ -226,3 +226,30 @@ def test_a_name_that_has_come_to_stand_for_two_indices(services: Services, name:
     make_shop(services.client, f"{name}-2", rows(5), alias=name)
     with pytest.raises(IndexConflictError, match="stands for 2 indices"):
         run_sync(services, name)
+
+
+@pytest.mark.es
+def test_a_copy_under_another_id_is_found_under_its_own(services: Services, name: str) -> None:
+    attached(services, name, rows(5))
+    copied = services.client.get(index=name, id="p1")["_source"]
+    services.client.index(index=name, id="copy", document=copied)
+    report = run_sync(services, name)
+    assert (report.written, report.encoded) == (1, {})
+    assert services.client.get(index=name, id="copy")["_source"]["hybrid"]["id"] == "copy"
+    found = services.searcher.search(SearchRequest(index=name, q="lamp number 1"))
+    assert {hit.id for hit in found.hits[:2]} == {"p1", "copy"}
+    assert figures(run_sync(services, name)) == (1, 0, {})
+
+
+@pytest.mark.es
+def test_a_worker_with_another_version_of_the_encoder_makes_no_vectors(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached(services, name, rows(5))
+    update(services, name, range(2), title="Changed")
+    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    run.look()
+    monkeypatch.setattr(services.encoder("toy:32"), "version", "toy@32+newer")
+    with pytest.raises(IndexConflictError, match="and this machine has toy@32.newer"):
+        run.enrich_here(["p0", "p1"])
+    assert run.pending() == 2
