@@ -190,6 +190,9 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
         }
         ids = list(products.iterate_ids(services.client, index, lost))
         size = services.settings.batch_size
+        # As long as the queue may hold them they are not lost, and sent each minute they would fill the broker.
+        if ids and queue.depth() * size >= len(ids):
+            ids = []
         for start in range(0, len(ids), size):
             queue.enrich(index, run.job, ids[start : start + size])
     return _report(services, run, started)

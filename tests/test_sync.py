@@ -13,7 +13,7 @@ from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.changes import Checkpoint
 from hybrid.errors import IndexConflictError
-from hybrid.sync import SyncReport, SyncRun, checked_profile, run_sync
+from hybrid.sync import SyncReport, SyncRun, checked_profile, dispatch_sync, run_sync
 from hybrid.wiring import Services
 from tests.conftest import make_services
 from tests.shop_writer import compare, make_shop
@@ -253,3 +253,20 @@ def test_a_worker_with_another_version_of_the_encoder_makes_no_vectors(
     with pytest.raises(IndexConflictError, match="and this machine has toy@32.newer"):
         run.enrich_here(["p0", "p1"])
     assert run.pending() == 2
+
+
+@pytest.mark.es
+def test_what_waits_in_the_queue_is_not_queued_again(services: Services, name: str) -> None:
+    attached(services, name, rows(100))
+    old = {"hybrid": {"meta": {"pending": ["text"], "at": "2020-01-01T00:00:00+00:00"}}}
+    operations = [part for n in range(100) for part in ({"update": {"_id": f"p{n}"}}, {"doc": old})]
+    services.client.bulk(index=name, operations=operations, refresh=True)
+    queue = services.queue
+    queue._app.control.purge()
+    services.checkpoints.save(name, changes.position(services.client, name))
+    depths = []
+    for _ in range(3):
+        dispatch_sync(services, name)
+        depths.append(queue.depth())
+    queue._app.control.purge()
+    assert depths == [1, 1, 1]
