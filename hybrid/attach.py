@@ -212,6 +212,7 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
             run.sweep_here()
             run.catch_up(None, run.sweep_here)
         indices.refresh(services.client, profile.index)
+        run.drop_settled()
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)
     except BaseException as error:

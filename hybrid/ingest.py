@@ -31,6 +31,7 @@ from hybrid.marking import Marker
 logger = logging.getLogger(__name__)
 
 _CONFLICT_ROUNDS = 4
+_LETTERS = 1_000  # looked at in one go
 
 
 @dataclass
@@ -258,6 +259,19 @@ class Ingester:
         stored = products.read(self._client, profile.index, ids).values()
         self._give_up(profile, [(product, reason, message) for product in stored], letters)
         self._dead_letters.add(profile.index, job, letters)
+
+    def drop_settled(self, profile: IndexProfile) -> None:
+        """Remove the letters of products that are gone, or that have no such failure any more.
+
+        A shop mends a product by writing it whole, which takes the layer's note of the failure along.
+        """
+        letters = self._dead_letters.list(profile.index, _LETTERS)
+        stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
+        pairs = [(letter["product"], letter["signal"]) for letter in letters]
+        over = [
+            (id, name) for id, name in pairs if id not in stored or name not in (stored[id].meta.get("failed") or ())
+        ]
+        self._dead_letters.remove(profile.index, over)
 
     def _give_up(
         self,

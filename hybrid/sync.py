@@ -113,6 +113,10 @@ class SyncRun(Run):
             )
         return here
 
+    def drop_settled(self) -> None:
+        """Remove the dead letters of what has been mended or deleted meanwhile."""
+        self._services.ingester.drop_settled(self._profile)
+
     def mark(
         self,
         batches: Iterable[list[StoredProduct]],
@@ -218,6 +222,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
 
 def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
     indices.refresh(services.client, run.index)
+    run.drop_settled()
     progress = run.progress
     return SyncReport(
         index=run.index,
