@@ -60,7 +60,12 @@ def examine(services: Services, index: str | None = None) -> Diagnosis:
     except HybridError as error:
         diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
         return diagnosis
-    diagnosis.checks += _cluster(services, version)
+    try:
+        for check in _cluster(services, version):
+            diagnosis.checks.append(check)
+    except HybridError as error:
+        mend = "see the README for the privileges that Hybrid needs"
+        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), mend))
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():
         try:

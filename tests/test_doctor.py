@@ -14,8 +14,9 @@ from PIL import Image
 
 from hybrid.attach import plan_attach, run_attach
 from hybrid.doctor import STATUSES, Check, Diagnosis, examine
+from hybrid.elastic import cluster
 from hybrid.elastic.stores import DeadLetter
-from hybrid.errors import IndexMissingError
+from hybrid.errors import ClusterError, IndexMissingError
 from hybrid.settings import Settings
 from hybrid.sync import run_sync
 from hybrid.wiring import Services
@@ -152,3 +153,17 @@ def test_failures_that_are_over_are_not_told(services: Services, name: str, tmp_
     services.client.update(index=name, id="p4", doc={"image": None})
     run_sync(services, name)
     assert examine(services, name).healthy
+
+
+@pytest.mark.es
+def test_what_the_cluster_does_not_say_does_not_end_it(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(client: Any) -> str:
+        raise ClusterError("Elasticsearch refuses access (403: no monitor)")
+
+    make_shop(services.client, name, rows())
+    monkeypatch.setattr(cluster, "health", refuse)
+    checks = {(check.part, check.what): check for check in examine(services, name).checks}
+    assert (checks["cluster", "access"].status, "403" in checks["cluster", "access"].detail) == ("degraded", True)
+    assert checks[f"index {name}", "attach"].status == "note"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import BadRequestError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import changes, indices
@@ -46,11 +46,11 @@ def missing_analyzers(client: Elasticsearch) -> list[str]:
     missing = []
     for name in ANALYZERS:
         try:
-            client.indices.analyze(analyzer=name, text="a")
-        except ApiError as error:
-            if error.meta.status != 400:
-                with translated():
-                    raise
+            with translated():
+                client.indices.analyze(analyzer=name, text="a")
+        except ClusterError as error:
+            if not isinstance(error.__cause__, BadRequestError):
+                raise
             missing.append(name)
     return missing
 
