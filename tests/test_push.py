@@ -142,6 +142,19 @@ def test_who_may(client: FlaskClient, engine: Any, shop: Services, name: str) ->
         ('{"index": {"_id": "x", "if_seq_no": 3}}\n{}', "application/x-ndjson", 400, "line 1: if_seq_no is not taken"),
         ('{"index": {"_id": "x", "routing": {}}}\n{}', "application/x-ndjson", 400, "line 1: routing must be a string"),
         ('[{"_id": "x", "_deleted": "true"}]', "application/json", 400, "document 1: _deleted must be true or false"),
+        (
+            '[{"_id": "x", "a": ' + "[" * 300 + "]" * 300 + "}]",
+            "application/json",
+            400,
+            "document 1: nested too deeply",
+        ),
+        (
+            '{"index": {"_id": "x"}}\n{"a": ' + "[" * 300 + "]" * 300 + "}",
+            "application/x-ndjson",
+            400,
+            "nested too deeply",
+        ),
+        ("[" * 100_000, "application/json", 400, "body: not valid JSON"),
         ("a=b", "application/x-www-form-urlencoded", 415, "application/x-ndjson"),
     ],
 )

@@ -131,7 +131,7 @@ def _from_lines(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:
         if verb != "delete":
             _, following = next(lines, (0, b""))
             source = _json(following, f"the document after {where}")
-            _check_document(source, f"the document after {where}", following)
+            _check_document(source, f"the document after {where}")
         yield Operation(_id(described.get("_id"), where), source, routing, verb == "create")
 
 
@@ -158,10 +158,14 @@ def _document(row: Any, where: str, id_fields: tuple[str, ...]) -> Operation:
     )
 
 
-def _check_document(row: Any, where: str, raw: bytes | None = None) -> None:
+def _check_document(row: Any, where: str) -> None:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: must be a JSON object")
-    if len(raw if raw is not None else orjson.dumps(row)) > MAX_DOCUMENT_BYTES:
+    try:
+        size = len(orjson.dumps(row))
+    except orjson.JSONEncodeError:  # what can be read may be deeper than what can be written
+        raise UsageError(f"{where}: nested too deeply") from None
+    if size > MAX_DOCUMENT_BYTES:
         raise UsageError(f"{where}: larger than 1 MB")
 
 
