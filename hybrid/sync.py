@@ -208,7 +208,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
     Raises:
         IndexConflictError: an encoder gives other vectors now.
     """
-    profile = indices.read_profile(services.client, index)
+    profile = indices.read_profile(services.client, index, one=True)
     for name, signal in profile.signals.items():
         version = services.encoder(signal.encoder).version
         if version != signal.version:

@@ -119,7 +119,7 @@ class Services:
             ClusterError, WriteBlockedError: the cluster takes no writes; the same request can be sent again.
         """
         # Not the searcher's, which is some seconds old: an alias may have moved to an index that is not the layer's.
-        report = self.pusher.push(read_profile(self.client, index), operations)
+        report = self.pusher.push(read_profile(self.client, index, one=True), operations)
         if report.waiting:
             try:
                 self.queue.enrich(index, "push", report.waiting, patient=False)

@@ -225,3 +225,14 @@ def test_after_the_alias_moved_nothing_goes_by_the_old_profile(client: FlaskClie
     )
     assert send(client, f"{name}-a", [{"_id": "y", "title": "y"}]).status_code == 409
     assert not shop.client.exists(index=f"{name}-b", id="y")
+
+
+def test_nothing_goes_to_a_name_of_two_indices(client: FlaskClient, shop: Services, name: str) -> None:
+    """Where the other is the write index, the layer's field would end in an index that was never attached."""
+    shop.client.indices.put_alias(index=name, name=f"{name}-a")
+    assert results(send(client, f"{name}-a", [{"_id": "p1", **rows()[1]}])) == ["unchanged"]
+    make_shop(shop.client, f"{name}-b", rows(2))
+    shop.client.indices.put_alias(index=f"{name}-b", name=f"{name}-a", is_write_index=True)
+    answer = send(client, f"{name}-a", [{"_id": "y", "title": "y"}])
+    assert (answer.status_code, "stands for 2 indices" in answer.json["error"]["reason"]) == (409, True)
+    assert not shop.client.exists(index=f"{name}-b", id="y")
