@@ -212,6 +212,7 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
             run.sweep_here()
             run.catch_up(None, run.sweep_here)
         indices.refresh(services.client, profile.index)
+        run.drop_settled()
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)
     except BaseException as error:
@@ -250,8 +251,8 @@ class AttachRun(SyncRun):
     def scan(self, dispatch: Callable[[list[str]], None] | None = None) -> None:
         """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
         client, index = self._services.client, self._profile.index
-        here = changes.position(client, index)
-        batches = products.iterate(client, index, {"match_all": {}}, list(self._profile.signals))
+        here = self.position()
+        batches = products.iterate(client, here.index, {"match_all": {}}, list(self._profile.signals))
         self.mark(batches, dispatch, retry=True)
         self._services.checkpoints.save(index, here)
         self.scanned, self.had_all = self.progress.read, self.progress.unchanged

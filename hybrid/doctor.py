@@ -60,7 +60,12 @@ def examine(services: Services, index: str | None = None) -> Diagnosis:
     except HybridError as error:
         diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
         return diagnosis
-    diagnosis.checks += _cluster(services, version)
+    try:
+        for check in _cluster(services, version):
+            diagnosis.checks.append(check)
+    except HybridError as error:
+        mend = "see the README for the privileges that Hybrid needs"
+        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), mend))
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():
         try:
@@ -236,7 +241,11 @@ def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
     sync = f"hybrid sync {profile.index}, and hybrid worker --beat from then on"
     if at is None or writes is None:
         yield Check(
-            part, "in step", "degraded", "never looked at for changes, or another index is behind the name", sync
+            part,
+            "in step",
+            "degraded",
+            "not looked at since the attach, or since another index came behind the name",
+            sync,
         )
     else:
         yield Check(part, "in step", "ok" if not writes else "note", f"{writes:,} writes since the last look at {at}")

@@ -23,8 +23,15 @@ TERM_FIELDS: dict[str, tuple[str, ...]] = {
     "description": ("description",),
     "attributes": ("color", "attributes"),
 }
+#: The layer's own field in a shop's document.
+RESERVED = "hybrid"
 _TEXT_SIGNAL_ROLES = ("title", "description")
 _MAX_SUGGESTIONS = 6  # a title is completed from any of its first words
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a field name is the layer's. Elasticsearch reads {"hybrid.text": x} as {"hybrid": {"text": x}}."""
+    return name == RESERVED or name.startswith(f"{RESERVED}.")
 
 
 def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[Any]:

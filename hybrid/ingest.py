@@ -20,17 +20,18 @@ import numpy as np
 
 from hybrid import documents
 from hybrid.contracts import Encoder, IndexProfile, Product
+from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
-from hybrid.errors import MediaError
+from hybrid.errors import IndexConflictError, MediaError
 from hybrid.inputs import Inputs
 from hybrid.marking import Marker
 
 logger = logging.getLogger(__name__)
 
 _CONFLICT_ROUNDS = 4
-RESERVED = "hybrid"
+_LETTERS = 1_000  # looked at in one go
 
 
 @dataclass
@@ -151,6 +152,7 @@ class Ingester:
 
         Raises:
             EncoderError: a model cannot be had.
+            IndexConflictError: the model here is of another version than the vectors of the index.
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
         enriched = Enriched()
@@ -188,7 +190,7 @@ class Ingester:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
         report = products.update_documents(
-            self._client, profile.index, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+            self._client, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
         )
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
@@ -219,8 +221,15 @@ class Ingester:
         letters: list[DeadLetter],
     ) -> set[str]:
         """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
+        if not waiting:
+            return set()
         signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
+        if encoder.version != signal.version:
+            raise IndexConflictError(
+                f"the {name} vectors of {profile.index!r} are of {signal.encoder} {signal.version}, and this machine "
+                f"has {encoder.version}; give it the same models and settings as the machine that attached or indexed"
+            )
         todo: list[tuple[products.StoredProduct, Any, str]] = []
         for product in waiting:
             try:
@@ -251,6 +260,19 @@ class Ingester:
         self._give_up(profile, [(product, reason, message) for product in stored], letters)
         self._dead_letters.add(profile.index, job, letters)
 
+    def drop_settled(self, profile: IndexProfile) -> None:
+        """Remove the letters of products that are gone, or that have no such failure any more.
+
+        A shop mends a product by writing it whole, which takes the layer's note of the failure along.
+        """
+        letters = self._dead_letters.list(profile.index, _LETTERS)
+        stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
+        pairs = [(letter["product"], letter["signal"]) for letter in letters]
+        over = [
+            (id, name) for id, name in pairs if id not in stored or name not in (stored[id].meta.get("failed") or ())
+        ]
+        self._dead_letters.remove(profile.index, over)
+
     def _give_up(
         self,
         profile: IndexProfile,
@@ -263,4 +285,4 @@ class Ingester:
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
-            products.update_documents(self._client, profile.index, updates)
+            products.update_documents(self._client, updates)

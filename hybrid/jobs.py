@@ -14,10 +14,10 @@ from typing import Any
 from hybrid import analysis
 from hybrid.catalogue import Catalogue, RejectsFile, open_catalogue
 from hybrid.contracts import IndexProfile, Product, Reject
+from hybrid.documents import is_reserved
 from hybrid.elastic import indices
 from hybrid.errors import UsageError
 from hybrid.fields import guess_fields
-from hybrid.ingest import RESERVED
 from hybrid.planning import check_options, guess_signals, vector_signal
 from hybrid.pool import WorkerPool
 from hybrid.queue import TaskQueue
@@ -97,7 +97,7 @@ def plan_index(
     check_options(language, signals)
     with open_catalogue(path) as catalogue:
         # A row with the layer's own field is rejected later; here it must not shape the mapping.
-        sample = [{key: value for key, value in row.items() if key != RESERVED} for row in catalogue.sample()]
+        sample = [{key: value for key, value in row.items() if not is_reserved(key)} for row in catalogue.sample()]
     if not sample:
         raise UsageError(f"{path.name}: no row could be read; see its first lines for the format")
     fields = guess_fields(sample, mapping or "")
@@ -220,7 +220,7 @@ class _Run(Run):
             self.progress.read += 1
             if isinstance(row, Reject):
                 self._reject(rejects, row)
-            elif RESERVED in row.source:
+            elif any(map(is_reserved, row.source)):
                 message = "the field name `hybrid` belongs to the layer; rename the field"
                 self._reject(rejects, Reject(row.line, "reserved_field", message))
             else:

@@ -86,7 +86,7 @@ class Marker:
             updates.append((product, {"hybrid": self._layer(product, digest, need, kept, profile)}))
             if need.pending:
                 waiting.add(product.id)
-        report = products.update_documents(self._client, profile.index, updates)
+        report = products.update_documents(self._client, updates)
         marked.written = len(report.ok)
         marked.waiting += [id for id in report.ok if id in waiting]
         marked.changed = [error.id for error in report.errors if error.reason in ("conflict", "deleted")]

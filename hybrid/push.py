@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from hybrid import documents
 from hybrid.contracts import IndexProfile, Product
+from hybrid.documents import RESERVED, is_reserved
 from hybrid.elastic import bodies, products
 from hybrid.elastic.products import StoredProduct
 from hybrid.elastic.stores import DeadLetters
-from hybrid.ingest import RESERVED, Ingester
+from hybrid.ingest import Ingester
 from hybrid.marking import Marker
 
 _CONFLICT_ROUNDS = 5
@@ -19,11 +22,12 @@ _CONFLICT_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Operation:
-    """Write a document, or delete it where there is no source."""
+    """Write a document, or delete it where there is no source. create: only where there is none of that id."""
 
     id: str
     source: dict[str, Any] | None
     routing: str | None = None
+    create: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Pusher:
                 found = carry_out(profile, [operations[number] for number in numbers], report)
                 outcomes.update({number: found[operations[number].id] for number in numbers})
         report.results = [outcomes[number] for number in range(len(operations))]
-        gone = {outcome.id for outcome in report.results if outcome.result in ("deleted", "not_found")}
+        last = {outcome.id: outcome.result for outcome in report.results}
+        gone = {id for id, result in last.items() if result in ("deleted", "not_found")}
         report.waiting = [id for id in dict.fromkeys(report.waiting) if id not in gone]
         return report
 
@@ -83,7 +88,7 @@ class Pusher:
         done = {
             op.id: Outcome(op.id, "error", "reserved_field", "the field name `hybrid` belongs to the layer")
             for op in batch
-            if RESERVED in (op.source or {})
+            if any(map(is_reserved, op.source or {}))
         }
         waiting = [op for op in batch if op.id not in done]
         for _ in range(_CONFLICT_ROUNDS):
@@ -100,7 +105,7 @@ class Pusher:
         routing = {op.id: op.routing for op in batch if op.routing}
         ids = [op.id for op in batch]
         stored = products.read(self._client, profile.index, ids, routing)
-        same = [op for op in batch if op.id in stored and stored[op.id].source == op.source]
+        same = [op for op in batch if op.id in stored and _alike(stored[op.id].source, op.source)]
         unseen = [stored[op.id] for op in same if not stored[op.id].meta]
         if unseen:
             report.waiting += self._marker.mark(profile, unseen).waiting
@@ -108,6 +113,11 @@ class Pusher:
             done[op.id] = Outcome(op.id, "unchanged")
             if stored[op.id].meta.get("pending"):
                 report.waiting.append(op.id)
+        for op in batch:
+            if op.create and op.id in stored and op.id not in done:
+                done[op.id] = Outcome(
+                    op.id, "error", "exists", "there is another document of that id; send it with index"
+                )
         changed = [op for op in batch if op.id not in done]
         # Vectors are carried as codes: those are read with the very version of the document that they belong to.
         codes = products.codes(self._client, profile.index, [op.id for op in changed if op.id in stored], routing)
@@ -164,6 +174,11 @@ class Pusher:
         outcomes |= {id: Outcome(id, "deleted") for id in answer.ok}
         outcomes |= {error.id: Outcome(error.id, "error", error.reason, error.message) for error in answer.errors}
         return outcomes
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether they are the same JSON; in Python true equals 1."""
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
 def _waves(operations: Sequence[Operation]) -> Iterator[list[int]]:

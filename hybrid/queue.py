@@ -88,5 +88,19 @@ class TaskQueue:
                 f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
             ) from error
 
+    def depth(self) -> int:
+        """How many tasks wait for a worker.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer.
+        """
+        try:
+            with self._app.connection_for_write(connect_timeout=3) as connection:
+                return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
+        except Exception as error:  # each transport has errors of its own, and of its own for a queue not made yet
+            if "NOT_FOUND" in str(error):
+                return 0
+            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
+
     def close(self) -> None:
         self._app.close()

@@ -18,6 +18,7 @@ from typing import Any
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import changes, indices, products
+from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.products import StoredProduct
 from hybrid.errors import IndexConflictError
 from hybrid.pool import WorkerPool
@@ -83,19 +84,38 @@ class SyncRun(Run):
         dispatch: takes the ids that wait for a vector, batch by batch.
 
         Raises:
+            IndexConflictError: another index is behind the name now, or the layer's part in it was changed.
             ClusterError, WriteBlockedError: the cluster takes no writes; the checkpoint stays, so nothing is lost.
         """
         client, index = self._services.client, self._profile.index
-        here = changes.position(client, index)
+        here = self.position()
         earlier = self._services.checkpoints.get(index)
-        self.whole = earlier is None or earlier.uuid != here.uuid
-        marked = self.mark(changes.changed(client, self._profile, here.since(earlier)), dispatch)
+        self.whole = not here.continues(earlier)
+        marked = self.mark(changes.changed(client, self._profile, here, earlier), dispatch)
         if marked:
-            indices.refresh(client, index)
-        marked += self.mark(changes.incomplete(client, self._profile), dispatch)
+            indices.refresh(client, here.index)
+        marked += self.mark(changes.incomplete(client, self._profile, here), dispatch)
         # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
         self._services.checkpoints.save(index, here)
         return marked
+
+    def position(self) -> Checkpoint:
+        """Where the index stands, if it is still the one that this run is for.
+
+        Raises:
+            IndexConflictError: it is not.
+        """
+        here = changes.position(self._services.client, self.index)
+        if here.profile != changes.digest(self._profile):
+            raise IndexConflictError(
+                f"what Hybrid knows of {self.index!r} changed meanwhile (an attach, or another index behind the name); "
+                "run the command again"
+            )
+        return here
+
+    def drop_settled(self) -> None:
+        """Remove the dead letters of what has been mended or deleted meanwhile."""
+        self._services.ingester.drop_settled(self._profile)
 
     def mark(
         self,
@@ -174,6 +194,9 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
         }
         ids = list(products.iterate_ids(services.client, index, lost))
         size = services.settings.batch_size
+        # As long as the queue may hold them they are not lost, and sent each minute they would fill the broker.
+        if ids and queue.depth() * size >= len(ids):
+            ids = []
         for start in range(0, len(ids), size):
             queue.enrich(index, run.job, ids[start : start + size])
     return _report(services, run, started)
@@ -185,7 +208,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
     Raises:
         IndexConflictError: an encoder gives other vectors now.
     """
-    profile = indices.read_profile(services.client, index)
+    profile = indices.read_profile(services.client, index, one=True)
     for name, signal in profile.signals.items():
         version = services.encoder(signal.encoder).version
         if version != signal.version:
@@ -199,6 +222,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
 
 def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
     indices.refresh(services.client, run.index)
+    run.drop_settled()
     progress = run.progress
     return SyncReport(
         index=run.index,

@@ -12,6 +12,7 @@ from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.changes import Checkpoints
+from hybrid.elastic.indices import read_profile
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
@@ -117,7 +118,8 @@ class Services:
             IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
             ClusterError, WriteBlockedError: the cluster takes no writes; the same request can be sent again.
         """
-        report = self.pusher.push(self.searcher.profile(index), operations)
+        # Not the searcher's, which is some seconds old: an alias may have moved to an index that is not the layer's.
+        report = self.pusher.push(read_profile(self.client, index, one=True), operations)
         if report.waiting:
             try:
                 self.queue.enrich(index, "push", report.waiting, patient=False)

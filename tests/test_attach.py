@@ -64,6 +64,15 @@ def test_attach_adds_the_layer_and_touches_nothing_else(services: Services, name
     assert (again.written, again.encoded, again.unchanged) == (0, 0, 30)
 
 
+def test_what_the_shop_notes_in_its_mapping_meanwhile_stays(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows(3))
+    plan = plan_attach(services, name)
+    services.client.indices.put_mapping(index=name, meta={"owner": "shop", "release": 7})
+    run_attach(services, plan)
+    kept = services.client.indices.get_mapping(index=name).body[name]["mappings"]["_meta"]
+    assert (kept["owner"], kept["release"], "signals" in kept["hybrid"]) == ("shop", 7, True)
+
+
 def test_a_search_works_while_a_part_is_enriched(services: Services, name: str) -> None:
     data = rows()
     make_shop(services.client, name, data)

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from hybrid.attach import plan_attach, run_attach
 from hybrid.doctor import STATUSES, Check, Diagnosis, examine
+from hybrid.elastic import cluster
 from hybrid.elastic.stores import DeadLetter
-from hybrid.errors import IndexMissingError
+from hybrid.errors import ClusterError, IndexMissingError
 from hybrid.settings import Settings
 from hybrid.sync import run_sync
 from hybrid.wiring import Services
@@ -132,3 +135,35 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     assert (ill.returncode, "blocked" in ill.stdout) == (1, True)
     assert doctor(f"{name}-none").returncode == 1
     assert doctor(name, "--what").returncode == 2
+
+
+@pytest.mark.es
+def test_failures_that_are_over_are_not_told(services: Services, name: str, tmp_path: Path) -> None:
+    """The shop mends or removes a product by its own write, which takes the layer's note of the failure along."""
+    data = [{**row, "image": f"{row['id']}.png"} for row in rows(5)]
+    make_shop(services.client, name, data)
+    run_attach(services, plan_attach(services, name, media_root=tmp_path))
+    assert found(services, name, "failures")[0].detail == "5 image_missing"
+    for number in range(3):
+        Image.new("RGB", (40, 40), (9, number * 20, 9)).save(tmp_path / f"{number}.png")
+        services.client.index(index=name, id=f"p{number}", document={**data[number], "image": f"{number}.png"})
+    services.client.delete(index=name, id="p3")
+    run_sync(services, name)
+    assert found(services, name, "failures")[0].detail == "1 image_missing"
+    services.client.update(index=name, id="p4", doc={"image": None})
+    run_sync(services, name)
+    assert examine(services, name).healthy
+
+
+@pytest.mark.es
+def test_what_the_cluster_does_not_say_does_not_end_it(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(client: Any) -> str:
+        raise ClusterError("Elasticsearch refuses access (403: no monitor)")
+
+    make_shop(services.client, name, rows())
+    monkeypatch.setattr(cluster, "health", refuse)
+    checks = {(check.part, check.what): check for check in examine(services, name).checks}
+    assert (checks["cluster", "access"].status, "403" in checks["cluster", "access"].detail) == ("degraded", True)
+    assert checks[f"index {name}", "attach"].status == "note"

@@ -95,10 +95,13 @@ def test_one_bad_document_does_not_cost_the_others(client: FlaskClient, shop: Se
         {"_id": "a", "title": "good"},
         {"_id": "b", "title": "bad", "price": {"amount": 3}},
         {"_id": "c", "title": "bad", "hybrid": {}},
+        {"_id": "d", "title": "bad", "hybrid.meta.pending": "text"},
     ]
     answer = send(client, name, body)
-    assert results(answer) == ["created", "error", "error"]
-    assert [item["reason"] for item in answer.json["results"]] == [None, "mapping_conflict", "reserved_field"]
+    assert results(answer) == ["created", "error", "error", "error"]
+    reasons = [item["reason"] for item in answer.json["results"]]
+    assert reasons == [None, "mapping_conflict", "reserved_field", "reserved_field"]
+    assert run_sync(shop, name).complete
     assert answer.json["errors"] is True
 
 
@@ -136,6 +139,22 @@ def test_who_may(client: FlaskClient, engine: Any, shop: Services, name: str) ->
         ('{"update": {"_id": "x"}}\n{"doc": {}}', "application/x-ndjson", 400, "line 1: update is not taken"),
         ('{"index": {"_id": "x", "_index": "y"}}\n{}', "application/x-ndjson", 400, "leave _index out"),
         ('{"index": {"_id": "x"}}\n', "application/x-ndjson", 400, "the document after line 1: not valid JSON"),
+        ('{"index": {"_id": "x", "if_seq_no": 3}}\n{}', "application/x-ndjson", 400, "line 1: if_seq_no is not taken"),
+        ('{"index": {"_id": "x", "routing": {}}}\n{}', "application/x-ndjson", 400, "line 1: routing must be a string"),
+        ('[{"_id": "x", "_deleted": "true"}]', "application/json", 400, "document 1: _deleted must be true or false"),
+        (
+            '[{"_id": "x", "a": ' + "[" * 300 + "]" * 300 + "}]",
+            "application/json",
+            400,
+            "document 1: nested too deeply",
+        ),
+        (
+            '{"index": {"_id": "x"}}\n{"a": ' + "[" * 300 + "]" * 300 + "}",
+            "application/x-ndjson",
+            400,
+            "nested too deeply",
+        ),
+        ("[" * 100_000, "application/json", 400, "body: not valid JSON"),
         ("a=b", "application/x-www-form-urlencoded", 415, "application/x-ndjson"),
     ],
 )
@@ -169,3 +188,51 @@ def test_the_schedule_finds_changes_and_queues_them(shop: Services, name: str, m
     done = tasks.sync.run.__func__(Task, name)
     assert (done[name]["written"], done[name]["waiting"], sent) == (1, 1, [["p1"]])
     assert tasks.sync.run.__func__(Task, f"{name}-none")[f"{name}-none"]["error"].startswith("there is no index")
+
+
+def test_create_overwrites_nothing(client: FlaskClient, shop: Services, name: str) -> None:
+    lines = '{"create": {"_id": "p1"}}\n{"id": "p1", "title": "mine"}\n{"create": {"_id": "new"}}\n{"title": "mine"}\n'
+    answer = send(client, name, lines, "application/x-ndjson")
+    assert [(item["result"], item["reason"]) for item in answer.json["results"]] == [
+        ("error", "exists"),
+        ("created", None),
+    ]
+    assert shop.searcher.product(name, "p1") == rows()[1]
+    assert results(send(client, name, lines.split("\n", 2)[2], "application/x-ndjson")) == ["unchanged"]
+
+
+def test_true_is_not_one(client: FlaskClient, shop: Services, name: str) -> None:
+    assert results(send(client, name, [{"_id": "b", "title": "x", "stock": 1}])) == ["created"]
+    assert results(send(client, name, [{"_id": "b", "stock": True, "title": "x"}])) == ["updated"]
+    assert shop.searcher.product(name, "b") == {"stock": True, "title": "x"}
+    assert results(send(client, name, [{"_id": "b", "title": "x", "stock": True}])) == ["unchanged"]
+
+
+def test_deleted_and_made_again_in_one_batch(client: FlaskClient, name: str) -> None:
+    answer = send(client, name, [{"_id": "p2", "_deleted": True}, {"_id": "p2", "title": "back"}])
+    assert (results(answer), answer.json["waiting"], answer.json["queued"]) == (["deleted", "created"], 1, True)
+
+
+def test_after_the_alias_moved_nothing_goes_by_the_old_profile(client: FlaskClient, shop: Services, name: str) -> None:
+    shop.client.indices.put_alias(index=name, name=f"{name}-a")
+    assert results(send(client, f"{name}-a", [{"_id": "x", "title": "x"}])) == ["created"]
+    make_shop(shop.client, f"{name}-b", rows(2))
+    shop.client.indices.update_aliases(
+        actions=[
+            {"remove": {"index": name, "alias": f"{name}-a"}},
+            {"add": {"index": f"{name}-b", "alias": f"{name}-a"}},
+        ]
+    )
+    assert send(client, f"{name}-a", [{"_id": "y", "title": "y"}]).status_code == 409
+    assert not shop.client.exists(index=f"{name}-b", id="y")
+
+
+def test_nothing_goes_to_a_name_of_two_indices(client: FlaskClient, shop: Services, name: str) -> None:
+    """Where the other is the write index, the layer's field would end in an index that was never attached."""
+    shop.client.indices.put_alias(index=name, name=f"{name}-a")
+    assert results(send(client, f"{name}-a", [{"_id": "p1", **rows()[1]}])) == ["unchanged"]
+    make_shop(shop.client, f"{name}-b", rows(2))
+    shop.client.indices.put_alias(index=f"{name}-b", name=f"{name}-a", is_write_index=True)
+    answer = send(client, f"{name}-a", [{"_id": "y", "title": "y"}])
+    assert (answer.status_code, "stands for 2 indices" in answer.json["error"]["reason"]) == (409, True)
+    assert not shop.client.exists(index=f"{name}-b", id="y")

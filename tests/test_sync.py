@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
 import pytest
 
 from hybrid.attach import plan_attach, run_attach
-from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
-from hybrid.elastic import changes, indices
+from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
+from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.changes import Checkpoint
 from hybrid.errors import IndexConflictError
-from hybrid.sync import SyncReport, SyncRun, checked_profile, run_sync
+from hybrid.sync import SyncReport, SyncRun, checked_profile, dispatch_sync, run_sync
 from hybrid.wiring import Services
 from tests.conftest import make_services
 from tests.shop_writer import compare, make_shop
@@ -180,3 +181,92 @@ def test_another_version_of_the_encoder_is_said(services: Services, name: str) -
         checked_profile(services, name)
     assert run_attach(services, plan_attach(services, name)).complete
     assert checked_profile(services, name).signals["text"].version != "toy@32+0"
+
+
+@pytest.mark.es
+def test_the_alias_moves_while_a_look_is_under_way(services: Services, name: str) -> None:
+    """Two indices filled alike have the same sequence numbers, so those alone do not tell their documents apart."""
+    attached(services, name, rows(20), index=f"{name}-1")
+    make_shop(services.client, f"{name}-2", rows(20))
+    services.client.index(index=f"{name}-1", id="p3", document={"id": "p3", "title": "Changed"})
+    services.client.index(index=f"{name}-2", id="p3", document={"id": "p3", "title": "Changed"})
+    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    before = services.client.get(index=f"{name}-2", id="p3")
+    found = next(products.iterate(services.client, name, {"ids": {"values": ["p3"]}}, ["text"]))
+    services.client.update(index=f"{name}-2", id="p3", doc={"price": 1}, if_seq_no=before["_seq_no"], if_primary_term=1)
+    now_there = services.client.get(index=f"{name}-2", id="p3")
+    found = [dataclasses.replace(found[0], seq_no=now_there["_seq_no"])]
+    swap = [{"remove": {"index": f"{name}-1", "alias": name}}, {"add": {"index": f"{name}-2", "alias": name}}]
+    services.client.indices.update_aliases(actions=swap)
+    run.mark([found])
+    assert "hybrid" not in services.client.get(index=f"{name}-2", id="p3")["_source"]
+    with pytest.raises(IndexConflictError, match=f"hybrid attach {name}"):
+        run.look()
+    services.client.indices.refresh(index=f"{name}-2")
+    assert indices.count(services.client, f"{name}-2", {"exists": {"field": "hybrid.meta.at"}}) == 0
+    mapping = services.client.indices.get_mapping(index=f"{name}-2").body[f"{name}-2"]["mappings"]
+    assert "hybrid" not in mapping["properties"]
+
+
+@pytest.mark.es
+def test_an_attach_that_died_after_it_changed_the_profile(services: Services, name: str) -> None:
+    """What it had decided holds, so the next sync looks at all documents."""
+    attached(services, name, rows(20))
+    plan = plan_attach(services, name, mapping="title=supplier,description=")
+    shop.add_layer(services.client, plan.shop, plan.profile)  # and here it dies
+    report = run_sync(services, name)
+    assert (report.whole, report.encoded, report.complete) == (True, {"text": 20}, True)
+    record = {str(row["id"]): row for row in rows(20)}
+    assert compare(services, indices.read_profile(services.client, name), record).clean
+
+
+@pytest.mark.es
+def test_a_name_that_has_come_to_stand_for_two_indices(services: Services, name: str) -> None:
+    attached(services, name, rows(5), index=f"{name}-1")
+    make_shop(services.client, f"{name}-2", rows(5), alias=name)
+    with pytest.raises(IndexConflictError, match="stands for 2 indices"):
+        run_sync(services, name)
+
+
+@pytest.mark.es
+def test_a_copy_under_another_id_is_found_under_its_own(services: Services, name: str) -> None:
+    attached(services, name, rows(5))
+    copied = services.client.get(index=name, id="p1")["_source"]
+    services.client.index(index=name, id="copy", document=copied)
+    report = run_sync(services, name)
+    assert (report.written, report.encoded) == (1, {})
+    assert services.client.get(index=name, id="copy")["_source"]["hybrid"]["id"] == "copy"
+    found = services.searcher.search(SearchRequest(index=name, q="lamp number 1"))
+    assert {hit.id for hit in found.hits[:2]} == {"p1", "copy"}
+    assert figures(run_sync(services, name)) == (1, 0, {})
+
+
+@pytest.mark.es
+def test_a_worker_with_another_version_of_the_encoder_makes_no_vectors(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached(services, name, rows(5))
+    update(services, name, range(2), title="Changed")
+    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    run.look()
+    monkeypatch.setattr(services.encoder("toy:32"), "version", "toy@32+newer")
+    with pytest.raises(IndexConflictError, match="and this machine has toy@32.newer"):
+        run.enrich_here(["p0", "p1"])
+    assert run.pending() == 2
+
+
+@pytest.mark.es
+def test_what_waits_in_the_queue_is_not_queued_again(services: Services, name: str) -> None:
+    attached(services, name, rows(100))
+    old = {"hybrid": {"meta": {"pending": ["text"], "at": "2020-01-01T00:00:00+00:00"}}}
+    operations = [part for n in range(100) for part in ({"update": {"_id": f"p{n}"}}, {"doc": old})]
+    services.client.bulk(index=name, operations=operations, refresh=True)
+    queue = services.queue
+    queue._app.control.purge()
+    services.checkpoints.save(name, changes.position(services.client, name))
+    depths = []
+    for _ in range(3):
+        dispatch_sync(services, name)
+        depths.append(queue.depth())
+    queue._app.control.purge()
+    assert depths == [1, 1, 1]

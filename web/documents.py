@@ -123,13 +123,16 @@ def _from_lines(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:
             raise UsageError(f"{where}: update is not taken; send the whole document with index")
         if "_index" in described:
             raise UsageError(f"{where}: the index stands in the address; leave _index out")
-        routing = described.get("routing", described.get("_routing"))
+        unknown = sorted(described.keys() - {"_id", "routing", "_routing"})
+        if unknown:  # a guard, a version or a pipeline that is ignored would be a write that was not asked for
+            raise UsageError(f"{where}: {unknown[0]} is not taken; an action has _id and routing")
+        routing = _routing(described.get("routing", described.get("_routing")), where)
         source = None
         if verb != "delete":
             _, following = next(lines, (0, b""))
             source = _json(following, f"the document after {where}")
-            _check_document(source, f"the document after {where}", following)
-        yield Operation(_id(described.get("_id"), where), source, None if routing is None else str(routing))
+            _check_document(source, f"the document after {where}")
+        yield Operation(_id(described.get("_id"), where), source, routing, verb == "create")
 
 
 def _action(row: Any) -> tuple[str, dict[str, Any]] | None:
@@ -145,18 +148,24 @@ def _document(row: Any, where: str, id_fields: tuple[str, ...]) -> Operation:
     _check_document(row, where)
     source = {key: value for key, value in row.items() if key not in ("_id", "_routing", "_deleted")}
     candidates = [row["_id"]] if "_id" in row else [value for path in id_fields for value in values_at(source, path)]
-    routing = row.get("_routing")
+    deleted = row.get("_deleted", False)
+    if not isinstance(deleted, bool):  # else a delete would be taken for a document without fields
+        raise UsageError(f"{where}: _deleted must be true or false")
     return Operation(
         _id(candidates[0] if candidates else None, where),
-        None if row.get("_deleted") is True else source,
-        None if routing is None else str(routing),
+        None if deleted else source,
+        _routing(row.get("_routing"), where),
     )
 
 
-def _check_document(row: Any, where: str, raw: bytes | None = None) -> None:
+def _check_document(row: Any, where: str) -> None:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: must be a JSON object")
-    if len(raw if raw is not None else orjson.dumps(row)) > MAX_DOCUMENT_BYTES:
+    try:
+        size = len(orjson.dumps(row))
+    except orjson.JSONEncodeError:  # what can be read may be deeper than what can be written
+        raise UsageError(f"{where}: nested too deeply") from None
+    if size > MAX_DOCUMENT_BYTES:
         raise UsageError(f"{where}: larger than 1 MB")
 
 
@@ -166,6 +175,12 @@ def _id(value: Any, where: str) -> str:
     if len(str(value).encode()) > _MAX_ID_BYTES:
         raise UsageError(f"{where}: the id is longer than {_MAX_ID_BYTES} bytes")
     return str(value)
+
+
+def _routing(value: Any, where: str) -> str | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int) or value == ""):
+        raise UsageError(f"{where}: routing must be a string or a whole number")
+    return None if value is None else str(value)
 
 
 def _check_count(number: int) -> None:

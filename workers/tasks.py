@@ -7,7 +7,14 @@ from typing import Any
 
 from celery import shared_task
 
-from hybrid.errors import ClusterError, EncoderError, HybridError, IndexMissingError, WriteBlockedError
+from hybrid.errors import (
+    ClusterError,
+    EncoderError,
+    HybridError,
+    IndexConflictError,
+    IndexMissingError,
+    WriteBlockedError,
+)
 from hybrid.queue import ENRICH_TASK, SYNC_TASK
 from hybrid.sync import dispatch_sync
 
@@ -20,7 +27,9 @@ MAX_RETRIES = 6
 @shared_task(  # type: ignore[untyped-decorator]
     bind=True,
     name=ENRICH_TASK,
-    autoretry_for=(ClusterError, WriteBlockedError),
+    # IndexConflictError: this process may know the index as it was before an attach, some seconds ago. Where the models
+    # of this machine are others for good, its products stay as waiting, and its log says why.
+    autoretry_for=(ClusterError, WriteBlockedError, IndexConflictError),
     max_retries=MAX_RETRIES,
     retry_backoff=2,
     retry_backoff_max=60,

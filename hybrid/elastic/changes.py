@@ -8,10 +8,13 @@ as well, and is then looked at twice.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
+import orjson
 from elasticsearch import Elasticsearch, NotFoundError
 
 from hybrid.contracts import IndexProfile
@@ -19,24 +22,34 @@ from hybrid.elastic import indices, products
 from hybrid.elastic.client import translated
 from hybrid.elastic.products import StoredProduct
 from hybrid.elastic.stores import ensure_store, now
-from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.errors import ClusterError, IndexConflictError, IndexMissingError
 
 CHECKPOINTS = "hybrid-checkpoints"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """shards: shard number -> (history, sequence number); a shard with another history is looked at whole."""
+    """shards: shard number -> (history, sequence number); a shard with another history is looked at whole.
+
+    index is the one behind the name, profile the digest of what the layer decided of it: where documents were looked
+    at under another, they are looked at anew.
+    """
 
     uuid: str
     shards: Mapping[str, tuple[str, int]]
+    profile: str = ""
+    index: str = ""
+
+    def continues(self, earlier: Checkpoint | None) -> bool:
+        """Whether what was looked at until `earlier` need not be looked at again."""
+        return earlier is not None and (earlier.uuid, earlier.profile) == (self.uuid, self.profile)
 
     def since(self, earlier: Checkpoint | None) -> dict[str, int]:
         """Shard -> the number after which changes are to be looked at; -1: all of them. Shards without any left out.
 
-        A number that went down, another history or another index behind the name: nothing known holds.
+        A number that went down, another history, another index behind the name, another profile: nothing known holds.
         """
-        known = earlier.shards if earlier is not None and earlier.uuid == self.uuid else {}
+        known = earlier.shards if earlier is not None and self.continues(earlier) else {}
         found = {}
         for shard, (history, position) in self.shards.items():
             before = known.get(shard, ("", -1))
@@ -50,38 +63,46 @@ def position(client: Elasticsearch, index: str) -> Checkpoint:
     """Where the index stands. Everything up to it is visible to a search that follows.
 
     Raises:
+        IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
         ClusterError: a shard has no primary at the moment.
     """
     with translated(index):
         # One answer for the index behind an alias, so that number and identity are of the same one.
         answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
+    if len(answer) > 1:
+        raise IndexConflictError(f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one")
     concrete, found = next(iter(answer.items()))
     shards: dict[str, tuple[str, int]] = {}
     for shard, copies in found["shards"].items():
         for copy in copies:
             if copy["routing"]["primary"] and "seq_no" in copy:
                 shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
-    settings = client.indices.get_settings(index=concrete, flat_settings=True).body[concrete]["settings"]
-    if len(shards) < int(settings["index.number_of_shards"]):
+    profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
+    if len(shards) < profile.shards:
         raise ClusterError(f"a shard of {index!r} has no primary at the moment; try again when the cluster is whole")
     indices.refresh(client, concrete)
-    return Checkpoint(found["uuid"], shards)
+    return Checkpoint(found["uuid"], shards, digest(profile), concrete)
+
+
+def digest(profile: IndexProfile) -> str:
+    """Changes with anything in a profile."""
+    return blake2b(orjson.dumps(profile.to_json(), option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 
 
 def changed(
-    client: Elasticsearch, profile: IndexProfile, since: Mapping[str, int], page: int = 500
+    client: Elasticsearch, profile: IndexProfile, here: Checkpoint, earlier: Checkpoint | None, page: int = 500
 ) -> Iterator[list[StoredProduct]]:
-    """Products written after these numbers, as they are now; see `Checkpoint.since`."""
-    for shard, start in since.items():
+    """Products written between two checkpoints, as they are now; see `Checkpoint.since`."""
+    for shard, start in here.since(earlier).items():
         query = {"range": {"_seq_no": {"gt": start}}} if start >= 0 else {"match_all": {}}
         yield from products.iterate(
-            client, profile.index, query, list(profile.signals), page, preference=f"_shards:{shard}"
+            client, here.index, query, list(profile.signals), page, preference=f"_shards:{shard}"
         )
 
 
-def incomplete(client: Elasticsearch, profile: IndexProfile) -> Iterator[list[StoredProduct]]:
+def incomplete(client: Elasticsearch, profile: IndexProfile, here: Checkpoint) -> Iterator[list[StoredProduct]]:
     """Products that plainly lack something, found without their history: no meta, a vector gone, another encoder."""
-    return products.iterate(client, profile.index, incomplete_query(profile), list(profile.signals))
+    return products.iterate(client, here.index, incomplete_query(profile), list(profile.signals))
 
 
 def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
@@ -106,30 +127,28 @@ class Checkpoints:
 
     def get(self, index: str) -> Checkpoint | None:
         """The checkpoint of that name; None before the first."""
-        try:
-            with translated(CHECKPOINTS):
-                found = self._client.get(index=CHECKPOINTS, id=index)["_source"]
-        except IndexMissingError:
+        found = self._stored(index)
+        if found is None:
             return None
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
         shards = {shard: (str(history), int(number)) for shard, (history, number) in found["shards"].items()}
-        return Checkpoint(found["uuid"], shards)
+        return Checkpoint(found["uuid"], shards, found.get("profile", ""))
 
     def save(self, index: str, checkpoint: Checkpoint) -> None:
         ensure_store(self._client, CHECKPOINTS, "checkpoints")
         shards: dict[str, Sequence[Any]] = {shard: list(pair) for shard, pair in checkpoint.shards.items()}
-        body = {"index": index, "uuid": checkpoint.uuid, "shards": shards, "at": now()}
+        body = {"index": index, "uuid": checkpoint.uuid, "profile": checkpoint.profile, "shards": shards}
         with translated(CHECKPOINTS):
-            self._client.index(index=CHECKPOINTS, id=index, document=body)
+            self._client.index(index=CHECKPOINTS, id=index, document={**body, "at": now()})
 
     def saved_at(self, index: str) -> str | None:
         """When the index was last looked at; None: never."""
+        found = self._stored(index)
+        return str(found["at"]) if found else None
+
+    def _stored(self, index: str) -> dict[str, Any] | None:
         try:
             with translated(CHECKPOINTS):
-                return str(self._client.get(index=CHECKPOINTS, id=index)["_source"]["at"])
+                return dict(self._client.get(index=CHECKPOINTS, id=index)["_source"])
         except IndexMissingError:
             return None
         except ClusterError as error:

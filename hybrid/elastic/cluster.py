@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import BadRequestError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import changes, indices
@@ -46,11 +46,11 @@ def missing_analyzers(client: Elasticsearch) -> list[str]:
     missing = []
     for name in ANALYZERS:
         try:
-            client.indices.analyze(analyzer=name, text="a")
-        except ApiError as error:
-            if error.meta.status != 400:
-                with translated():
-                    raise
+            with translated():
+                client.indices.analyze(analyzer=name, text="a")
+        except ClusterError as error:
+            if not isinstance(error.__cause__, BadRequestError):
+                raise
             missing.append(name)
     return missing
 
@@ -92,6 +92,6 @@ def coverage(client: Elasticsearch, profile: IndexProfile) -> dict[str, Any]:
 def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:
     """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
     here = changes.position(client, index)
-    if earlier is None or earlier.uuid != here.uuid:
+    if not here.continues(earlier):
         return None
     return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())

@@ -17,23 +17,27 @@ from hybrid.errors import IndexConflictError, IndexMissingError, UsageError
 from hybrid.template import Template, text_fields
 
 
-def read_profile(client: Elasticsearch, index: str) -> IndexProfile:
-    """The profile of an index that the layer made or is attached to.
+def read_profile(client: Elasticsearch, index: str, one: bool = False) -> IndexProfile:
+    """The profile of an index that the layer made or is attached to. one: as is needed for writing to it.
 
     Raises:
         IndexMissingError: there is none of that name.
-        IndexConflictError: it exists, and the layer has no part in it.
+        IndexConflictError: it exists, and the layer has no part in it; or `one`, and the name stands for several.
     """
-    return _read(client, index)[0]
+    return _read(client, index, one)[0]
 
 
-def _read(client: Elasticsearch, index: str) -> tuple[IndexProfile, dict[str, Any]]:
+def _read(client: Elasticsearch, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
     """(profile, properties of the mapping)."""
     with translated(index):
         mappings = client.indices.get_mapping(index=index).body
         settings = client.indices.get_settings(index=index, flat_settings=True).body
     if not mappings:
         raise IndexMissingError(f"there is no index {index!r}; `hybrid index FILE --index NAME` makes one")
+    if one and len(mappings) > 1:
+        raise IndexConflictError(
+            f"{index!r} stands for {len(mappings)} indices ({', '.join(sorted(mappings))}), not one"
+        )
     concrete, mapping = next(iter(mappings.items()))
     meta = mapping["mappings"].get("_meta", {}).get("hybrid")
     if meta is None:

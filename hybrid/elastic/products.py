@@ -33,11 +33,12 @@ class ProductState:
 class StoredProduct:
     """A product as read for enrichment, with the sequence numbers that guard the write back.
 
-    present: signals whose vector the index really holds; None where only a search could tell. foreign: its field
-    `hybrid` is not the layer's.
+    index is the one that it was read from, whatever an alias stands for since. present: signals whose vector the index
+    really holds; None where only a search could tell. foreign: its field `hybrid` is not the layer's.
     """
 
     id: str
+    index: str
     source: dict[str, Any]
     meta: dict[str, Any]
     seq_no: int
@@ -156,8 +157,11 @@ def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> Store
     layer = source.pop("hybrid", None)
     own = layer is None or (isinstance(layer, dict) and (not layer or "meta" in layer))
     meta = layer.get("meta") if isinstance(layer, dict) else None
+    if isinstance(meta, dict) and layer.get("id") != hit["_id"]:
+        meta = {**meta, "source": None}  # a copy of another document: what searches know of it is to be written anew
     return StoredProduct(
         hit["_id"],
+        hit["_index"],
         source,
         meta if isinstance(meta, dict) else {},
         hit["_seq_no"],
@@ -270,15 +274,20 @@ def index_documents(client: Elasticsearch, index: str, documents: Iterable[tuple
     return _bulk(client, index, [(doc_id, {"index": {"_id": doc_id}}, body) for doc_id, body in documents])
 
 
-def update_documents(
-    client: Elasticsearch, index: str, updates: Iterable[tuple[StoredProduct, dict[str, Any]]]
-) -> BulkReport:
-    """Partial updates that fail with status 409 where the document changed since it was read."""
-    return _bulk(
-        client,
-        index,
-        [(product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc}) for product, doc in updates],
-    )
+def update_documents(client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]]) -> BulkReport:
+    """Partial updates that fail with status 409 where the document changed since it was read.
+
+    They go to the index that it was read from: two indices that were filled alike have the same sequence numbers, so
+    where an alias moved in between, the numbers alone would let the write into the other one.
+    """
+    items: dict[str, list[_Item]] = {}
+    for product, doc in updates:
+        item = (product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc})
+        items.setdefault(product.index, []).append(item)
+    report = BulkReport()
+    for index, chosen in items.items():
+        _bulk(client, index, chosen, report)
+    return report
 
 
 def replace_documents(
@@ -309,14 +318,14 @@ def _guard(product: StoredProduct) -> dict[str, Any]:
 _Item = tuple[str, dict[str, Any], dict[str, Any] | None]
 
 
-def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item]) -> BulkReport:
+def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item], into: BulkReport | None = None) -> BulkReport:
     """Send items; items that the cluster was too busy for are sent again with growing pauses.
 
     Raises:
         WriteBlockedError: the index takes no writes (disk watermark, read-only).
         ClusterError: items were still refused as transient after the last try.
     """
-    report = BulkReport()
+    report = BulkReport() if into is None else into
     for chunk in _chunks(items):
         waiting = chunk
         for attempt in range(_ATTEMPTS):

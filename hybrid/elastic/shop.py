@@ -209,8 +209,10 @@ def add_layer(client: Elasticsearch, shop: ShopIndex, profile: IndexProfile) -> 
     Raises:
         IndexConflictError: the cluster refuses the mapping.
     """
-    # The cluster replaces `_meta` whole: what the shop keeps there goes along.
-    meta = {**shop.mappings.get("_meta", {}), "hybrid": profile.to_json()}
+    # The cluster replaces `_meta` whole: what the shop keeps there goes along, as it is now and not when we planned.
+    with translated(shop.name):
+        mappings = client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
+    meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
     try:
         with translated(shop.name):
             client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)

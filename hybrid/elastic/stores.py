@@ -203,7 +203,7 @@ class DeadLetters:
         if products_signals:
             operations = [{"delete": {"_id": _letter_id(index, *pair)}} for pair in products_signals]
             with translated(DEAD_LETTERS):
-                self._client.bulk(index=DEAD_LETTERS, operations=operations)
+                self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
 
     def counts(self, index: str, job: str | None = None) -> dict[str, int]:
         """reason -> number of letters."""
@@ -222,10 +222,10 @@ class DeadLetters:
         return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
 
     def list(self, index: str, size: int = 100) -> list[dict[str, Any]]:
+        """Letters; where there are more, others each time."""
+        anyhow = {"function_score": {"query": {"bool": {"filter": [{"term": {"index": index}}]}}, "random_score": {}}}
         with translated(DEAD_LETTERS):
-            answer = self._client.search(
-                index=DEAD_LETTERS, size=size, query={"term": {"index": index}}, ignore_unavailable=True
-            )
+            answer = self._client.search(index=DEAD_LETTERS, size=size, query=anyhow, ignore_unavailable=True)
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
 
