@@ -105,6 +105,7 @@ KINDS = [
         "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {"best": {"top_hits": {"size": 1}}}}}}),
     Kind("match_all", "passed; no words that score", {"query": {"match_all": {}}, "size": 5}),
     Kind("no query", "passed; no query", {"size": 5}),
+    Kind("every field and nothing else", "passed; no query", {"fields": ["*"]}, {"filter_path": "hits.hits.fields"}),
     Kind("filters alone", "passed; no words that score", {
         "query": {"bool": {"filter": [{"term": {"brand": "Lumen"}}, {"match": {"name": "lamp"}}]}}}),
     Kind("counts alone", "passed; size 0 asks for no hits", {"query": WORDS, "size": 0, "aggs": FACETS}),

@@ -208,11 +208,13 @@ def test_the_layers_fields_are_taken_out_of_wildcards() -> None:
     assert dropin_bodies.may_show_layer({"aggs": {"a": {"top_hits": {"docvalue_fields": [{"field": "h*"}]}}}})
     assert not dropin_bodies.may_show_layer({"fields": ["name", "hybrid.*"], "_source": ["*"]})
     hit = {"_id": "1", "_source": {"fields": {"hybrid.x": 1}}, "fields": {"a": [1], "hybrid.id": [1]}}
-    answer = {"hits": {"hits": [hit, {"_id": "2", "highlight": {"hybrid.terms.title": ["x"]}}]}}
+    bare = {"fields": {"a": [1], "hybrid.id": [1]}}  # what `filter_path=hits.hits.fields` leaves
+    answer = {"hits": {"hits": [hit, {"_id": "2", "highlight": {"hybrid.terms.title": ["x"]}}, bare]}}
     dropin_bodies.hide_layer(answer)
     assert answer["hits"]["hits"] == [
         {"_id": "1", "_source": {"fields": {"hybrid.x": 1}}, "fields": {"a": [1]}},
         {"_id": "2"},
+        {"fields": {"a": [1]}},
     ]
 
 

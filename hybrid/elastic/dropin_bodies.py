@@ -96,14 +96,17 @@ def _wild(name: Any) -> bool:
 
 
 def hide_layer(answer: Any) -> None:
-    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them."""
+    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them.
+
+    `filter_path` may have left a hit without its `_id`.
+    """
     if isinstance(answer, list):
         for item in answer:
             hide_layer(item)
     elif isinstance(answer, dict):
         for key in ("fields", "highlight"):
             shown = answer.get(key)
-            if "_id" in answer and isinstance(shown, dict) and any(_of_layer(name) for name in shown):
+            if isinstance(shown, dict) and any(_of_layer(name) for name in shown):
                 kept = {name: value for name, value in shown.items() if not _of_layer(name)}
                 answer.pop(key)
                 answer.update({key: kept} if kept else {})
