@@ -55,6 +55,7 @@ _SCRIPTED = frozenset(
     {
         "script", "scripts", "script_fields", "script_score", "runtime_mappings", "scripted_metric", "bucket_script",
         "bucket_selector", "moving_fn", "_script", "init_script", "map_script", "combine_script", "reduce_script",
+        "minimum_should_match_script", "collate",  # the query of a phrase suggester's collate is a template
     }
 )  # fmt: skip
 #: Queries whose inside cannot be seen here, or that come from elsewhere.
@@ -73,7 +74,9 @@ def check(index: str, body: Mapping[str, Any]) -> None:
         if key not in SEARCH_KEYS:
             raise RefusedError(f"unknown key [{key}] in a search body", "parsing_exception")
     _window(body)
-    _Walk(index).visit(body, 1)
+    walk = _Walk(index)
+    walk.visit(body, 1)
+    walk.boosts(body.get("indices_boost"))
     for key in ("aggs", "aggregations"):
         _aggregations(body.get(key), 1, [0])
     _suggestions(body.get("suggest"))
@@ -150,11 +153,25 @@ class _Walk:
 
     def _elsewhere(self, value: Mapping[str, Any]) -> None:
         """A document of another index looked up by a clause (terms lookup, indexed shape, more like this, pinned)."""
-        named = value.get("_index")
-        if named is None and "id" in value:
-            named = value.get("index")
-        if isinstance(named, str) and named != self.index:
-            raise RefusedError(f"index [{named}] is not served by this search", "security_exception", 403)
+        named = [value.get("_index")]
+        if "id" in value:
+            named.append(value.get("index"))
+        shape = value.get("indexed_shape")
+        if isinstance(shape, dict):
+            named.append(shape.get("index", "shapes"))  # Elasticsearch's default
+        for name in named:
+            self._served(name)
+
+    def boosts(self, given: Any) -> None:
+        """Whether an index that is boosted is there can be told from the answer."""
+        for one in given if isinstance(given, list) else [given]:
+            for name in one if isinstance(one, dict) else ():
+                self._served(name)
+
+    def _served(self, name: Any) -> None:
+        # A bare number is a name to Elasticsearch as well.
+        if isinstance(name, str | int | float) and str(name) != self.index:
+            raise RefusedError(f"index [{name}] is not served by this search", "security_exception", 403)
 
 
 def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:
