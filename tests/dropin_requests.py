@@ -104,6 +104,9 @@ KINDS = [
     Kind("an aggregation of the best hits", "passed; an aggregation of the best hits", {
         "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {"best": {"top_hits": {"size": 1}}}}}}),
     Kind("match_all", "passed; no words that score", {"query": {"match_all": {}}, "size": 5}),
+    Kind("completions", "passed; completions are shown as hits are", {
+        "query": WORDS, "_source": ["name"],
+        "suggest": {"typed": {"prefix": "stone", "completion": {"field": "typed"}}}}),
     Kind("no query", "passed; no query", {"size": 5}),
     Kind("every field and nothing else", "passed; no query", {"fields": ["*"]}, {"filter_path": "hits.hits.fields"}),
     Kind("filters alone", "passed; no words that score", {

@@ -44,6 +44,7 @@ TEMPLATE = {
             "description": {"type": "text"},
             **{name: {"type": "keyword"} for name in ("brand", "category", "color")},
             "price": {"type": "double"},
+            "typed": {"type": "completion"},
         }
     }
 }
@@ -68,7 +69,7 @@ def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (folder / "images" / f"{color}.jpg").write_bytes(web_services.jpeg(shade))
     (folder / "template.json").write_text(json.dumps(TEMPLATE))
     services = make_services(engine, depth=10)
-    rows = write_rows(folder / "rows.ndjson", web_services.products())
+    rows = write_rows(folder / "rows.ndjson", [{**row, "typed": row["name"]} for row in web_services.products()])
     index_file(
         services, rows, INDEX, folder, template=folder / "template.json", signals=["text", "image"], media_root=folder
     )
