@@ -35,6 +35,9 @@ OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
 #: Options of one suggester (`size`, `shard_size`): Elasticsearch makes room for as many at once.
 MAX_SUGGESTIONS = 1_000
 
+#: Names in a `filter_path`, with those that a dot parts.
+MAX_FILTER_NAMES = 256
+
 SEARCH_KEYS = frozenset(
     {
         "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
@@ -80,6 +83,16 @@ def check(index: str, body: Mapping[str, Any]) -> None:
     for key in ("aggs", "aggregations"):
         _aggregations(body.get(key), 1, [0])
     _suggestions(body.get("suggest"))
+
+
+def check_filter_path(filter_path: str) -> None:
+    """Every key of an answer is held against every name.
+
+    Raises:
+        RefusedError: there are too many.
+    """
+    if filter_path.count(".") + filter_path.count(",") >= MAX_FILTER_NAMES:
+        raise RefusedError(f"[filter_path] has at most [{MAX_FILTER_NAMES}] names")
 
 
 def _window(body: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import orjson
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import answer as shaping
-from hybrid.dropin.limits import MAX_SEARCHES, check
+from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
 from hybrid.errors import ClusterUnreachableError, HybridError, RefusedError
@@ -95,6 +95,7 @@ class DropIn:
             RefusedError: it must not reach the cluster, and did not.
             ClusterError: Elasticsearch cannot be asked at all.
         """
+        check_filter_path(params.get("filter_path", ""))
         plan = self._plan(self._taken(index, body, params))
         outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
         try:
@@ -123,6 +124,7 @@ class DropIn:
             raise RefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
         if len(searches) > MAX_SEARCHES:
             raise RefusedError(f"at most [{MAX_SEARCHES}] searches in one request, found [{len(searches)}]")
+        check_filter_path(params.get("filter_path", ""))
         started = time.perf_counter()
         plans = [self._plan(self._taken(*search)) for search in searches]
         upstream = _upstream(params)
