@@ -38,6 +38,8 @@ MAX_SUGGESTIONS = 1_000
 #: Names in a `filter_path`, with those that a dot parts.
 MAX_FILTER_NAMES = 256
 
+_MOST = 2**31 - 1
+
 SEARCH_KEYS = frozenset(
     {
         "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
@@ -105,7 +107,7 @@ def _window(body: Mapping[str, Any]) -> None:
 
 
 def whole(name: str, value: Any) -> int:
-    """A number from 0 up, which may come as text.
+    """A number from 0 to the largest that Elasticsearch reads as one, which may come as text.
 
     Raises:
         RefusedError: it is none.
@@ -116,8 +118,8 @@ def whole(name: str, value: Any) -> int:
             number = int(value)
         except ValueError:
             number = None
-    if number is None or number < 0:
-        raise RefusedError(f"[{name}] must be a whole number from 0 up, found [{value}]")
+    if number is None or not 0 <= number <= _MOST:
+        raise RefusedError(f"[{name}] must be a whole number from 0 to {_MOST}, found [{str(value)[:40]}]")
     return number
 
 
