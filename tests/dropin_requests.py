@@ -118,6 +118,8 @@ KINDS = [
     Kind("function_score that replaces", "passed; function_score with boost_mode replace", {
         "query": {"function_score": {"query": WORDS, "boost_mode": "replace", "functions": [
             {"field_value_factor": {"field": "price"}}]}}}),
+    Kind("function_score with min_score", "passed; function_score with min_score", {
+        "query": {"function_score": {"query": WORDS, "min_score": 1.0, "weight": 1}}}),
     Kind("query_string with operators", "passed; a query_string with operators", {
         "query": {"query_string": {"query": "name:lamp OR description:sh*"}}}),
     Kind("more_like_this", "passed; a more_like_this clause", {

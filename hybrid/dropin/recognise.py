@@ -251,6 +251,8 @@ def _multiplies(clause: Mapping[str, Any]) -> None:
     mode = clause.get("boost_mode", "multiply")
     if mode != "multiply":
         raise _Passes(f"function_score with boost_mode {mode}")
+    if clause.get("min_score") is not None:  # it would cut by the layer's scores, and so match something else
+        raise _Passes("function_score with min_score")
     functions = clause.get("functions", [clause])
     if not isinstance(functions, list) or any("random_score" in one for one in functions if isinstance(one, dict)):
         raise _Passes("function_score with random_score")
