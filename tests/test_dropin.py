@@ -167,6 +167,21 @@ def test_each_hit_is_the_shops_own(shop: Shop) -> None:
         assert {**hit, "_score": 0} == {**by_id[1][id], "_score": 0}
 
 
+def test_hits_behind_the_candidates_have_the_shops_names(shop: Shop) -> None:
+    """The names of clauses are the shop's own on every page, with or without what adds to the words."""
+    words = {"match": {"description": {"query": "a of with the and", "_name": "words"}}}
+    brand = {"term": {"brand": {"value": "Lumen", "_name": "brand"}}}
+    for query in ({"bool": {"must": [words]}}, {"bool": {"must": [words], "should": [brand]}}):
+        body = {"query": query, "size": 40, "_source": False}
+        named = []
+        for client in (shop.direct, shop.dropin):
+            answer, how = ask(client, Kind("", "", body))
+            named.append({hit["_id"]: hit["matched_queries"] for hit in answer["hits"]["hits"]})
+        assert how == "ranked"
+        assert named[0] == named[1]
+        assert len(named[0]) > 24
+
+
 def test_pages_have_no_holes_and_no_doubles(shop: Shop) -> None:
     """Past the candidates (ten of each signal here) the words' order goes on, with the same totals on every page."""
     body = {"query": {"match": {"description": "a of with the and"}}, "_source": False}

@@ -219,7 +219,11 @@ def tail(
     body: Mapping[str, Any], query: Mapping[str, Any], exclude: Sequence[str], start: int, size: int
 ) -> dict[str, Any]:
     """What the shop's search matches behind the candidates, in the order of the words."""
-    rest = {"bool": {"must": [_asked(body, query)], "must_not": [{"ids": {"values": list(exclude)}}]}}
+    rest: dict[str, Any] = {
+        "bool": {"must": [_asked(body, lean(query))], "must_not": [{"ids": {"values": list(exclude)}}]}
+    }
+    if lean(body["query"]) != body["query"]:  # as in `page`
+        rest["bool"]["filter"] = [body["query"]]
     filtered = {"post_filter": body["post_filter"]} if body.get("post_filter") else {}
     return {**_shown(body), **filtered, "query": rest, "from": start, "size": size}
 
