@@ -203,6 +203,17 @@ def test_a_search_ends(given: str | None, wanted: str) -> None:
                 "query": {"nested": {"inner_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}},
             },
         ),
+        (
+            {"_source": False, "aggs": {"top_hits": {"aggs": {"inner_hits": {"top_hits": {"size": 1}}}}}},
+            {
+                "_source": False,
+                "aggs": {
+                    "top_hits": {
+                        "aggs": {"inner_hits": {"top_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}}
+                    }
+                },
+            },
+        ),
     ],
 )
 def test_the_layers_field_is_left_out(given: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -41,7 +41,12 @@ def _inner_sources(value: Any) -> Any:
         return [_inner_sources(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {key: _inner_sources(inner) for key, inner in value.items()}
+    found = {}
+    for key, inner in value.items():
+        if key in ("aggs", "aggregations") and isinstance(inner, dict):  # below are names, and no kinds
+            found[key] = {name: _inner_sources(one) for name, one in inner.items()}
+        else:
+            found[key] = _inner_sources(inner)
     for key in ("top_hits", "inner_hits"):
         given = found.get(key)
         for one in given if isinstance(given, list) else [given]:
