@@ -487,6 +487,22 @@ def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.Mon
     assert requests_of(shop.direct) == before
 
 
+def test_an_alias_leads_to_no_other_index(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_INDICES_TTL_S", 0.0)
+    other, alias = f"{INDEX}-orders", f"{INDEX}-everything"
+    concrete = next(iter(shop.direct.indices.get(index=INDEX).body))
+    shop.direct.index(index=other, id="1", document={"name": "a secret lamp"}, refresh=True)
+    try:
+        shop.direct.indices.put_alias(index=concrete, name=alias)
+        assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 200
+        shop.direct.indices.put_alias(index=other, name=alias)
+        assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
+        assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
+    finally:
+        shop.direct.indices.delete(index=other)
+        shop.direct.indices.delete_alias(index=concrete, name=alias)
+
+
 def test_a_key_may_be_asked_for(shop: Shop) -> None:
     settings = shop.services.settings.model_copy(
         update={"dropin_key": SecretStr("open sesame"), "dropin_indices": INDEX}
