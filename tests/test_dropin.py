@@ -265,6 +265,36 @@ def test_a_change_is_shown_at_once(shop: Shop) -> None:
     assert requests_of(shop.direct)["/_msearch"] == asked + 1
 
 
+def test_a_swap_of_the_alias_is_shown_at_once(shop: Shop) -> None:
+    """Copied in the same order, documents have the same sequence numbers in the new index as in the old."""
+    alias, old, new = f"{INDEX}-swapped", f"{INDEX}-swapped-1", f"{INDEX}-swapped-2"
+    made = next(iter(shop.direct.indices.get(index=INDEX).body.values()))
+    settings = {"similarity": made["settings"]["index"]["similarity"]}
+    layers = {"id": "1", "terms": {"description": "light lamp"}}
+    for index, price in ((old, 1.0), (new, 2.0)):
+        shop.direct.indices.create(index=index, mappings=made["mappings"], settings=settings)
+        product = {"description": "light lamp", "price": price, "hybrid": layers}
+        shop.direct.index(index=index, id="1", document=product, refresh=True)
+    try:
+        shop.direct.indices.put_alias(index=old, name=alias)
+        shop.services.dropin._known = (float("-inf"), frozenset())
+        seen = []
+        for index in (old, new):
+            shop.direct.indices.update_aliases(
+                actions=[
+                    {"remove": {"index": f"{INDEX}-swapped-*", "alias": alias}},
+                    {"add": {"index": index, "alias": alias}},
+                ]
+            )
+            answer = shop.dropin.search(index=alias, body={"query": WORDS})
+            assert answer.meta.headers["x-hybrid"] == "ranked"
+            seen += [(hit["_index"], hit["_source"]["price"]) for hit in answer["hits"]["hits"]]
+        assert seen == [(old, 1.0), (new, 2.0)]
+    finally:
+        for index in (old, new):
+            shop.direct.indices.delete(index=index)
+
+
 def test_msearch(shop: Shop) -> None:
     kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
     searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]

@@ -243,8 +243,10 @@ class Relay:
         if dropin_bodies.TEXT in named:
             retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
         versions = {
-            id: (int(hit["_seq_no"]), int(hit["_primary_term"])) for id, hit in hits.items() if "_seq_no" in hit
-        }  # fmt: skip
+            id: (str(hit["_index"]), int(hit["_seq_no"]), int(hit["_primary_term"]))
+            for id, hit in hits.items()
+            if "_seq_no" in hit
+        }
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return Found(answer, retrieved.lists, retrieved.raw, named, scores, retrieved.failed, versions)
