@@ -25,6 +25,7 @@ from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.elastic.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
 from hybrid.wiring import Services
@@ -244,6 +245,36 @@ def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> No
     assert dropin.meta.headers["x-hybrid"] == "ranked"
     assert {hit["_id"] for hit in dropin["hits"]["hits"]} == {hit["_id"] for hit in direct["hits"]["hits"]}
     assert "zebra" in {hit["_id"] for hit in dropin["hits"]["hits"]}
+
+
+def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in for its vector is what products like it in words have; the match set stays the shop's."""
+    like = next(str(row["id"]) for row in web_services.products() if row["category"] == "Lighting")
+    body = {"query": {"match": {"description": "lamp steel"}}, "size": 40}
+
+    def asked() -> tuple[dict[str, float], int]:
+        shop.dropin.search(index=INDEX, body=body)  # from here on its hits are known
+        before = requests_of(shop.direct)["/_msearch"]
+        answer = shop.dropin.search(index=INDEX, body=body)
+        assert answer.meta.headers["x-hybrid"] == "ranked"
+        spent = requests_of(shop.direct)["/_msearch"] - before
+        return {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}, spent
+
+    whole, spent = asked()
+    assert spent == 1
+    document = shop.direct.get(index=INDEX, id=like).body["_source"]
+    bare = {**document, "hybrid": {"id": "twin", "terms": document["hybrid"]["terms"]}}
+    shop.direct.index(index=INDEX, id="twin", document=bare, refresh=True)
+    try:
+        scores, spent = asked()
+        assert spent == 2
+        monkeypatch.setattr(Gaps, "search", lambda self: None)
+        without, spent = asked()
+        assert spent == 1
+    finally:
+        shop.direct.delete(index=INDEX, id="twin", refresh=True)
+    assert scores.keys() == without.keys() == {*whole, "twin"}
+    assert abs(scores["twin"] - scores[like]) < abs(without["twin"] - without[like])
 
 
 def test_a_change_is_shown_at_once(shop: Shop) -> None:

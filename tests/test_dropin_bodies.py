@@ -208,9 +208,7 @@ def test_a_search_ends(given: str | None, wanted: str) -> None:
             {
                 "_source": False,
                 "aggs": {
-                    "top_hits": {
-                        "aggs": {"inner_hits": {"top_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}}
-                    }
+                    "top_hits": {"aggs": {"inner_hits": {"top_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}}}
                 },
             },
         ),

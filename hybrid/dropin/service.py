@@ -211,7 +211,8 @@ class DropIn:
                 plan.how = "passed; the layer's words find nothing of what matches"
                 continue
             if found.failed:
-                plan.how = f"{RANKED}; degraded: " + "; ".join(f"{part}: {why}" for part, why in found.failed.items())
+                lost = "; ".join(f"{part}: {why}" for part, why in found.failed.items())
+                plan.how += f"; degraded: {lost}" if plan.how == RANKED else f"; {lost}"
             answers[place] = found.answer
             page, fill = self._page(plan, found)
             pages.append((place, page, fill))
@@ -227,7 +228,7 @@ class DropIn:
         """What to fetch for a page, and what gives its hits their scores."""
         if plan.prepared is None:
             raise ValueError("a search that passes has no page")
-        scores = plan.prepared.fused(found.raw).scores
+        scores = plan.prepared.fused(found.raw, found.stand_ins).scores
         seen = plan.ask.seen
         if seen.adds or seen.inner is not None:
             inner, shop = (found.named.get(name, {}) for name in self._relay.score_names())
