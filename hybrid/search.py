@@ -64,9 +64,9 @@ class Prepared:
     degraded: list[Degradation]
     notes: list[str]
 
-    def fused(self, raw: fusion.RawScores) -> fusion.Ranking:
+    def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
         """The candidates by the weighted sum of what each signal gave them."""
-        return _fused(raw, self.asked, self.model)
+        return _fused(raw, self.asked, self.model, stand_ins)
 
 
 class Searcher:
@@ -401,9 +401,7 @@ def _check(request: SearchRequest) -> str:
     return system
 
 
-def _fused(
-    raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns | None = None
-) -> fusion.Ranking:
+def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns) -> fusion.Ranking:
     given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
     return fusion.weighted(raw, given, model.scaling, stand_ins)
 

@@ -104,7 +104,11 @@ KINDS = [
     Kind("an aggregation of the best hits", "passed; an aggregation of the best hits", {
         "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {"best": {"top_hits": {"size": 1}}}}}}),
     Kind("match_all", "passed; no words that score", {"query": {"match_all": {}}, "size": 5}),
+    Kind("completions", "passed; completions are shown as hits are", {
+        "query": WORDS, "_source": ["name"],
+        "suggest": {"typed": {"prefix": "stone", "completion": {"field": "typed"}}}}),
     Kind("no query", "passed; no query", {"size": 5}),
+    Kind("every field and nothing else", "passed; no query", {"fields": ["*"]}, {"filter_path": "hits.hits.fields"}),
     Kind("filters alone", "passed; no words that score", {
         "query": {"bool": {"filter": [{"term": {"brand": "Lumen"}}, {"match": {"name": "lamp"}}]}}}),
     Kind("counts alone", "passed; size 0 asks for no hits", {"query": WORDS, "size": 0, "aggs": FACETS}),
@@ -114,6 +118,8 @@ KINDS = [
     Kind("function_score that replaces", "passed; function_score with boost_mode replace", {
         "query": {"function_score": {"query": WORDS, "boost_mode": "replace", "functions": [
             {"field_value_factor": {"field": "price"}}]}}}),
+    Kind("function_score with min_score", "passed; function_score with min_score", {
+        "query": {"function_score": {"query": WORDS, "min_score": 1.0, "weight": 1}}}),
     Kind("query_string with operators", "passed; a query_string with operators", {
         "query": {"query_string": {"query": "name:lamp OR description:sh*"}}}),
     Kind("more_like_this", "passed; a more_like_this clause", {

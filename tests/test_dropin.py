@@ -25,6 +25,7 @@ from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.elastic.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
 from hybrid.wiring import Services
@@ -44,6 +45,7 @@ TEMPLATE = {
             "description": {"type": "text"},
             **{name: {"type": "keyword"} for name in ("brand", "category", "color")},
             "price": {"type": "double"},
+            "typed": {"type": "completion"},
         }
     }
 }
@@ -68,7 +70,7 @@ def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (folder / "images" / f"{color}.jpg").write_bytes(web_services.jpeg(shade))
     (folder / "template.json").write_text(json.dumps(TEMPLATE))
     services = make_services(engine, depth=10)
-    rows = write_rows(folder / "rows.ndjson", web_services.products())
+    rows = write_rows(folder / "rows.ndjson", [{**row, "typed": row["name"]} for row in web_services.products()])
     index_file(
         services, rows, INDEX, folder, template=folder / "template.json", signals=["text", "image"], media_root=folder
     )
@@ -166,6 +168,21 @@ def test_each_hit_is_the_shops_own(shop: Shop) -> None:
         assert {**hit, "_score": 0} == {**by_id[1][id], "_score": 0}
 
 
+def test_hits_behind_the_candidates_have_the_shops_names(shop: Shop) -> None:
+    """The names of clauses are the shop's own on every page, with or without what adds to the words."""
+    words = {"match": {"description": {"query": "a of with the and", "_name": "words"}}}
+    brand = {"term": {"brand": {"value": "Lumen", "_name": "brand"}}}
+    for query in ({"bool": {"must": [words]}}, {"bool": {"must": [words], "should": [brand]}}):
+        body = {"query": query, "size": 40, "_source": False}
+        named = []
+        for client in (shop.direct, shop.dropin):
+            answer, how = ask(client, Kind("", "", body))
+            named.append({hit["_id"]: hit["matched_queries"] for hit in answer["hits"]["hits"]})
+        assert how == "ranked"
+        assert named[0] == named[1]
+        assert len(named[0]) > 24
+
+
 def test_pages_have_no_holes_and_no_doubles(shop: Shop) -> None:
     """Past the candidates (ten of each signal here) the words' order goes on, with the same totals on every page."""
     body = {"query": {"match": {"description": "a of with the and"}}, "_source": False}
@@ -230,6 +247,36 @@ def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> No
     assert "zebra" in {hit["_id"] for hit in dropin["hits"]["hits"]}
 
 
+def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in for its vector is what products like it in words have; the match set stays the shop's."""
+    like = next(str(row["id"]) for row in web_services.products() if row["category"] == "Lighting")
+    body = {"query": {"match": {"description": "lamp steel"}}, "size": 40}
+
+    def asked() -> tuple[dict[str, float], int]:
+        shop.dropin.search(index=INDEX, body=body)  # from here on its hits are known
+        before = requests_of(shop.direct)["/_msearch"]
+        answer = shop.dropin.search(index=INDEX, body=body)
+        assert answer.meta.headers["x-hybrid"] == "ranked"
+        spent = requests_of(shop.direct)["/_msearch"] - before
+        return {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}, spent
+
+    whole, spent = asked()
+    assert spent == 1
+    document = shop.direct.get(index=INDEX, id=like).body["_source"]
+    bare = {**document, "hybrid": {"id": "twin", "terms": document["hybrid"]["terms"]}}
+    shop.direct.index(index=INDEX, id="twin", document=bare, refresh=True)
+    try:
+        scores, spent = asked()
+        assert spent == 2
+        monkeypatch.setattr(Gaps, "search", lambda self: None)
+        without, spent = asked()
+        assert spent == 1
+    finally:
+        shop.direct.delete(index=INDEX, id="twin", refresh=True)
+    assert scores.keys() == without.keys() == {*whole, "twin"}
+    assert abs(scores["twin"] - scores[like]) < abs(without["twin"] - without[like])
+
+
 def test_a_change_is_shown_at_once(shop: Shop) -> None:
     """A hit that was shown a moment ago is not shown again once its product has changed."""
     body = {"query": {"match": {"description": "steel dome"}}, "size": 40}
@@ -247,6 +294,36 @@ def test_a_change_is_shown_at_once(shop: Shop) -> None:
     asked = requests_of(shop.direct)["/_msearch"]
     assert prices() == before
     assert requests_of(shop.direct)["/_msearch"] == asked + 1
+
+
+def test_a_swap_of_the_alias_is_shown_at_once(shop: Shop) -> None:
+    """Copied in the same order, documents have the same sequence numbers in the new index as in the old."""
+    alias, old, new = f"{INDEX}-swapped", f"{INDEX}-swapped-1", f"{INDEX}-swapped-2"
+    made = next(iter(shop.direct.indices.get(index=INDEX).body.values()))
+    settings = {"similarity": made["settings"]["index"]["similarity"]}
+    layers = {"id": "1", "terms": {"description": "light lamp"}}
+    for index, price in ((old, 1.0), (new, 2.0)):
+        shop.direct.indices.create(index=index, mappings=made["mappings"], settings=settings)
+        product = {"description": "light lamp", "price": price, "hybrid": layers}
+        shop.direct.index(index=index, id="1", document=product, refresh=True)
+    try:
+        shop.direct.indices.put_alias(index=old, name=alias)
+        shop.services.dropin._known = (float("-inf"), frozenset())
+        seen = []
+        for index in (old, new):
+            shop.direct.indices.update_aliases(
+                actions=[
+                    {"remove": {"index": f"{INDEX}-swapped-*", "alias": alias}},
+                    {"add": {"index": index, "alias": alias}},
+                ]
+            )
+            answer = shop.dropin.search(index=alias, body={"query": WORDS})
+            assert answer.meta.headers["x-hybrid"] == "ranked"
+            seen += [(hit["_index"], hit["_source"]["price"]) for hit in answer["hits"]["hits"]]
+        assert seen == [(old, 1.0), (new, 2.0)]
+    finally:
+        for index in (old, new):
+            shop.direct.indices.delete(index=index)
 
 
 def test_msearch(shop: Shop) -> None:
@@ -425,6 +502,10 @@ HOSTILE: list[tuple[str, str, Any, int]] = [
     ("POST", f"/es/{INDEX}/_search?scroll=1d", {}, 400),
     ("GET", f"/es/{INDEX}/_search?source=%7B%7D&source_content_type=application/json", None, 400),
     ("POST", f"/es/{INDEX}/_search?magic=1", {}, 400),
+    ("POST", f"/es/{INDEX}/_search?filter_path={'**.' * 300}x", {"query": WORDS}, 400),
+    ("POST", f"/es/{INDEX}/_msearch?filter_path={'**.' * 300}x", LINES, 400),
+    ("GET", f"/es/{INDEX}/_search?track_total_hits={10**20}", None, 400),
+    ("GET", f"/es/{INDEX}/_search?terminate_after={10**20}", None, 400),
     ("POST", f"/es/{INDEX}/_search?size=1&size=2", {}, 400),
     ("POST", f"/es/{INDEX}/_search", b"{", 400),
     ("POST", f"/es/{INDEX}/_search", b"[]", 400),
@@ -465,6 +546,22 @@ def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.Mon
     assert (xml.status_code, xml.json["error"]["type"]) == (415, "media_type_header_exception")
     assert shop.app.get(f"/es/{INDEX}/_search", headers={"Accept": "application/yaml"}).status_code == 406
     assert requests_of(shop.direct) == before
+
+
+def test_an_alias_leads_to_no_other_index(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_INDICES_TTL_S", 0.0)
+    other, alias = f"{INDEX}-orders", f"{INDEX}-everything"
+    concrete = next(iter(shop.direct.indices.get(index=INDEX).body))
+    shop.direct.index(index=other, id="1", document={"name": "a secret lamp"}, refresh=True)
+    try:
+        shop.direct.indices.put_alias(index=concrete, name=alias)
+        assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 200
+        shop.direct.indices.put_alias(index=other, name=alias)
+        assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
+        assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
+    finally:
+        shop.direct.indices.delete(index=other)
+        shop.direct.indices.delete_alias(index=concrete, name=alias)
 
 
 def test_a_key_may_be_asked_for(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -112,6 +113,12 @@ REFUSED: list[tuple[str, dict[str, Any], int]] = [
     ("stored documents as queries", {"query": {"percolate": {"field": "q", "index": "other", "id": "1"}}}, 400),
     ("a lookup elsewhere", {"query": {"terms": {"a": {"index": "secret", "id": "1", "path": "x"}}}}, 403),
     ("more like another's", {"query": {"more_like_this": {"like": [{"_index": "secret", "_id": "1"}]}}}, 403),
+    ("a lookup in an index of digits", {"query": {"terms": {"a": {"index": 123, "id": "1", "path": "x"}}}}, 403),
+    ("a shape of the default index", {"query": {"geo_shape": {"a": {"indexed_shape": {"id": "1"}}}}}, 403),
+    ("a shape of another index", {"query": {"geo_shape": {"a": {"indexed_shape": {"id": 1, "index": "x"}}}}}, 403),
+    ("another index boosted", {"indices_boost": [{"secret": 2}]}, 403),
+    ("script of terms_set", {"query": {"terms_set": {"a": {"minimum_should_match_script": {"source": "1"}}}}}, 400),
+    ("template of a suggester", {"suggest": {"a": {"phrase": {"collate": {"query": {"source": "{}"}}}}}}, 400),
     ("point in time", {"pit": {"id": "abc"}}, 400),
     ("an unknown part", {"query": MATCH, "sub_search": {}}, 400),
     ("huge window", {"from": 9_995, "size": 6}, 400),
@@ -196,6 +203,15 @@ def test_a_search_ends(given: str | None, wanted: str) -> None:
                 "query": {"nested": {"inner_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}},
             },
         ),
+        (
+            {"_source": False, "aggs": {"top_hits": {"aggs": {"inner_hits": {"top_hits": {"size": 1}}}}}},
+            {
+                "_source": False,
+                "aggs": {
+                    "top_hits": {"aggs": {"inner_hits": {"top_hits": {"size": 1, "_source": {"excludes": ["hybrid"]}}}}}
+                },
+            },
+        ),
     ],
 )
 def test_the_layers_field_is_left_out(given: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -208,11 +224,13 @@ def test_the_layers_fields_are_taken_out_of_wildcards() -> None:
     assert dropin_bodies.may_show_layer({"aggs": {"a": {"top_hits": {"docvalue_fields": [{"field": "h*"}]}}}})
     assert not dropin_bodies.may_show_layer({"fields": ["name", "hybrid.*"], "_source": ["*"]})
     hit = {"_id": "1", "_source": {"fields": {"hybrid.x": 1}}, "fields": {"a": [1], "hybrid.id": [1]}}
-    answer = {"hits": {"hits": [hit, {"_id": "2", "highlight": {"hybrid.terms.title": ["x"]}}]}}
+    bare = {"fields": {"a": [1], "hybrid.id": [1]}}  # what `filter_path=hits.hits.fields` leaves
+    answer = {"hits": {"hits": [hit, {"_id": "2", "highlight": {"hybrid.terms.title": ["x"]}}, bare]}}
     dropin_bodies.hide_layer(answer)
     assert answer["hits"]["hits"] == [
         {"_id": "1", "_source": {"fields": {"hybrid.x": 1}}, "fields": {"a": [1]}},
         {"_id": "2"},
+        {"fields": {"a": [1]}},
     ]
 
 
@@ -270,6 +288,20 @@ def test_scores_behind_the_candidates_fall() -> None:
 def test_filter_path(path: str, wanted: dict[str, Any]) -> None:
     hits = [{"_id": "1", "_source": {"name": "a"}}, {"_id": "2"}]
     assert filtered({"took": 3, "hits": {"total": {"value": 2}, "hits": hits}}, path) == wanted
+
+
+def test_a_filter_path_takes_little_time() -> None:
+    """Every `**` doubled the work at every level: 24 of them would have taken minutes."""
+    answer: dict[str, Any] = {"x": 1}
+    for _ in range(30):
+        answer = {"a": answer}
+    started = time.perf_counter()
+    assert filtered(answer, "**." * 200 + "y") == {}
+    assert filtered({"a": {"b": {"x": 1, "y": 2}}}, "**." * 200 + "x") == {"a": {"b": {"x": 1}}}
+    assert time.perf_counter() - started < 10
+    limits.check_filter_path("**." * 200 + "x")
+    with pytest.raises(RefusedError, match="names"):
+        limits.check_filter_path("**." * 300 + "x")
 
 
 ODD: list[Any] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -52,8 +52,8 @@ def behind(scores: Sequence[float | None], last: float, lowest: float) -> list[f
 def filtered(answer: Any, filter_path: str) -> Any:
     """What `filter_path` leaves of an answer: dotted paths with `*` and `**`; those with a `-` before them go."""
     paths = [path.strip() for path in filter_path.split(",") if path.strip()]
-    kept = [path.split(".") for path in paths if not path.startswith("-")]
-    dropped = [path[1:].split(".") for path in paths if path.startswith("-")]
+    kept = [tuple(path.split(".")) for path in paths if not path.startswith("-")]
+    dropped = [tuple(path[1:].split(".")) for path in paths if path.startswith("-")]
     if kept:
         answer = _keep(answer, kept)
     if dropped:
@@ -62,23 +62,32 @@ def filtered(answer: Any, filter_path: str) -> Any:
 
 
 _NOTHING = object()
+#: What is left of a dotted path.
+Path = tuple[str, ...]
 
 
-def _below(key: str, paths: Sequence[list[str]]) -> tuple[bool, list[list[str]]]:
-    """(whether a path ends at this key, what is left of those that go on below it)."""
-    ends, deeper = False, []
-    for head, *rest in paths:
+def _below(key: str, paths: Iterable[Path]) -> tuple[bool, list[Path]]:
+    """(whether a path ends at this key, what is left of those that go on below it); each is followed once."""
+    ends, deeper, seen, waiting = False, set(), set(), list(paths)
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        head, rest = path[0], path[1:]
         if head == "**":
-            deeper.append([head, *rest])
-            inner_ends, inner = _below(key, [rest]) if rest else (True, [])
-            ends, deeper = ends or inner_ends, deeper + inner
-        elif fnmatchcase(key, head):
+            deeper.add(path)
+            if rest:
+                waiting.append(rest)
             ends = ends or not rest
-            deeper += [rest] if rest else []
-    return ends, deeper
+        elif fnmatchcase(key, head):
+            if rest:
+                deeper.add(rest)
+            ends = ends or not rest
+    return ends, list(deeper)
 
 
-def _keep(value: Any, paths: list[list[str]]) -> Any:
+def _keep(value: Any, paths: list[Path]) -> Any:
     if isinstance(value, list):
         kept = [inner for item in value if (inner := _keep(item, paths)) is not _NOTHING]
         return kept or _NOTHING
@@ -93,7 +102,7 @@ def _keep(value: Any, paths: list[list[str]]) -> Any:
     return found or _NOTHING
 
 
-def _drop(value: Any, paths: list[list[str]]) -> Any:
+def _drop(value: Any, paths: list[Path]) -> Any:
     if isinstance(value, list):
         return [left for item in value if (left := _drop(item, paths)) is not _NOTHING]
     if not isinstance(value, dict):

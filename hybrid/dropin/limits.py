@@ -35,6 +35,11 @@ OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
 #: Options of one suggester (`size`, `shard_size`): Elasticsearch makes room for as many at once.
 MAX_SUGGESTIONS = 1_000
 
+#: Names in a `filter_path`, with those that a dot parts.
+MAX_FILTER_NAMES = 256
+
+_MOST = 2**31 - 1
+
 SEARCH_KEYS = frozenset(
     {
         "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "ext", "fields", "from",
@@ -55,6 +60,7 @@ _SCRIPTED = frozenset(
     {
         "script", "scripts", "script_fields", "script_score", "runtime_mappings", "scripted_metric", "bucket_script",
         "bucket_selector", "moving_fn", "_script", "init_script", "map_script", "combine_script", "reduce_script",
+        "minimum_should_match_script", "collate",  # the query of a phrase suggester's collate is a template
     }
 )  # fmt: skip
 #: Queries whose inside cannot be seen here, or that come from elsewhere.
@@ -73,10 +79,22 @@ def check(index: str, body: Mapping[str, Any]) -> None:
         if key not in SEARCH_KEYS:
             raise RefusedError(f"unknown key [{key}] in a search body", "parsing_exception")
     _window(body)
-    _Walk(index).visit(body, 1)
+    walk = _Walk(index)
+    walk.visit(body, 1)
+    walk.boosts(body.get("indices_boost"))
     for key in ("aggs", "aggregations"):
         _aggregations(body.get(key), 1, [0])
     _suggestions(body.get("suggest"))
+
+
+def check_filter_path(filter_path: str) -> None:
+    """Every key of an answer is held against every name.
+
+    Raises:
+        RefusedError: there are too many.
+    """
+    if filter_path.count(".") + filter_path.count(",") >= MAX_FILTER_NAMES:
+        raise RefusedError(f"[filter_path] has at most [{MAX_FILTER_NAMES}] names")
 
 
 def _window(body: Mapping[str, Any]) -> None:
@@ -89,7 +107,7 @@ def _window(body: Mapping[str, Any]) -> None:
 
 
 def whole(name: str, value: Any) -> int:
-    """A number from 0 up, which may come as text.
+    """A number from 0 to the largest that Elasticsearch reads as one, which may come as text.
 
     Raises:
         RefusedError: it is none.
@@ -100,8 +118,8 @@ def whole(name: str, value: Any) -> int:
             number = int(value)
         except ValueError:
             number = None
-    if number is None or number < 0:
-        raise RefusedError(f"[{name}] must be a whole number from 0 up, found [{value}]")
+    if number is None or not 0 <= number <= _MOST:
+        raise RefusedError(f"[{name}] must be a whole number from 0 to {_MOST}, found [{str(value)[:40]}]")
     return number
 
 
@@ -150,11 +168,25 @@ class _Walk:
 
     def _elsewhere(self, value: Mapping[str, Any]) -> None:
         """A document of another index looked up by a clause (terms lookup, indexed shape, more like this, pinned)."""
-        named = value.get("_index")
-        if named is None and "id" in value:
-            named = value.get("index")
-        if isinstance(named, str) and named != self.index:
-            raise RefusedError(f"index [{named}] is not served by this search", "security_exception", 403)
+        named = [value.get("_index")]
+        if "id" in value:
+            named.append(value.get("index"))
+        shape = value.get("indexed_shape")
+        if isinstance(shape, dict):
+            named.append(shape.get("index", "shapes"))  # Elasticsearch's default
+        for name in named:
+            self._served(name)
+
+    def boosts(self, given: Any) -> None:
+        """Whether an index that is boosted is there can be told from the answer."""
+        for one in given if isinstance(given, list) else [given]:
+            for name in one if isinstance(one, dict) else ():
+                self._served(name)
+
+    def _served(self, name: Any) -> None:
+        # A bare number is a name to Elasticsearch as well.
+        if isinstance(name, str | int | float) and str(name) != self.index:
+            raise RefusedError(f"index [{name}] is not served by this search", "security_exception", 403)
 
 
 def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:

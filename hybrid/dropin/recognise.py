@@ -75,6 +75,8 @@ def recognise(body: Mapping[str, Any], not_text: Collection[str] = ()) -> Recogn
         return Recognised(passes="hits without ids")
     if any(_by_best(body.get(key)) for key in ("aggs", "aggregations")):
         return Recognised(passes="an aggregation of the best hits")
+    if _completes(body.get("suggest")):
+        return Recognised(passes="completions are shown as hits are")
     query = body.get("query")
     if not isinstance(query, dict):
         return Recognised(passes="no query")
@@ -93,6 +95,12 @@ def by_score(sort: Any) -> bool:
     if not isinstance(sort, list) or len(sort) != 1:
         return False
     return sort[0] in ("_score", {"_score": "desc"}, {"_score": {"order": "desc"}}, {"_score": {}})
+
+
+def _completes(suggest: Any) -> bool:
+    """Whether a suggester brings products: those must look as the shop's body says, not as candidates do."""
+    named = suggest.values() if isinstance(suggest, dict) else ()
+    return any(isinstance(one, dict) and "completion" in one for one in named)
 
 
 def _by_best(aggregations: Any) -> bool:
@@ -243,6 +251,8 @@ def _multiplies(clause: Mapping[str, Any]) -> None:
     mode = clause.get("boost_mode", "multiply")
     if mode != "multiply":
         raise _Passes(f"function_score with boost_mode {mode}")
+    if clause.get("min_score") is not None:  # it would cut by the layer's scores, and so match something else
+        raise _Passes("function_score with min_score")
     functions = clause.get("functions", [clause])
     if not isinstance(functions, list) or any("random_score" in one for one in functions if isinstance(one, dict)):
         raise _Passes("function_score with random_score")

@@ -13,7 +13,7 @@ import orjson
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import answer as shaping
-from hybrid.dropin.limits import MAX_SEARCHES, check
+from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
 from hybrid.errors import ClusterUnreachableError, HybridError, RefusedError
@@ -95,6 +95,7 @@ class DropIn:
             RefusedError: it must not reach the cluster, and did not.
             ClusterError: Elasticsearch cannot be asked at all.
         """
+        check_filter_path(params.get("filter_path", ""))
         plan = self._plan(self._taken(index, body, params))
         outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
         try:
@@ -123,6 +124,7 @@ class DropIn:
             raise RefusedError("Validation Failed: 1: no requests added;", "action_request_validation_exception")
         if len(searches) > MAX_SEARCHES:
             raise RefusedError(f"at most [{MAX_SEARCHES}] searches in one request, found [{len(searches)}]")
+        check_filter_path(params.get("filter_path", ""))
         started = time.perf_counter()
         plans = [self._plan(self._taken(*search)) for search in searches]
         upstream = _upstream(params)
@@ -209,7 +211,8 @@ class DropIn:
                 plan.how = "passed; the layer's words find nothing of what matches"
                 continue
             if found.failed:
-                plan.how = f"{RANKED}; degraded: " + "; ".join(f"{part}: {why}" for part, why in found.failed.items())
+                lost = "; ".join(f"{part}: {why}" for part, why in found.failed.items())
+                plan.how += f"; degraded: {lost}" if plan.how == RANKED else f"; {lost}"
             answers[place] = found.answer
             page, fill = self._page(plan, found)
             pages.append((place, page, fill))
@@ -225,7 +228,7 @@ class DropIn:
         """What to fetch for a page, and what gives its hits their scores."""
         if plan.prepared is None:
             raise ValueError("a search that passes has no page")
-        scores = plan.prepared.fused(found.raw).scores
+        scores = plan.prepared.fused(found.raw, found.stand_ins).scores
         seen = plan.ask.seen
         if seen.adds or seen.inner is not None:
             inner, shop = (found.named.get(name, {}) for name in self._relay.score_names())

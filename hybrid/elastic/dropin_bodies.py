@@ -41,7 +41,12 @@ def _inner_sources(value: Any) -> Any:
         return [_inner_sources(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {key: _inner_sources(inner) for key, inner in value.items()}
+    found = {}
+    for key, inner in value.items():
+        if key in ("aggs", "aggregations") and isinstance(inner, dict):  # below are names, and no kinds
+            found[key] = {name: _inner_sources(one) for name, one in inner.items()}
+        else:
+            found[key] = _inner_sources(inner)
     for key in ("top_hits", "inner_hits"):
         given = found.get(key)
         for one in given if isinstance(given, list) else [given]:
@@ -96,14 +101,17 @@ def _wild(name: Any) -> bool:
 
 
 def hide_layer(answer: Any) -> None:
-    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them."""
+    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them.
+
+    `filter_path` may have left a hit without its `_id`.
+    """
     if isinstance(answer, list):
         for item in answer:
             hide_layer(item)
     elif isinstance(answer, dict):
         for key in ("fields", "highlight"):
             shown = answer.get(key)
-            if "_id" in answer and isinstance(shown, dict) and any(_of_layer(name) for name in shown):
+            if isinstance(shown, dict) and any(_of_layer(name) for name in shown):
                 kept = {name: value for name, value in shown.items() if not _of_layer(name)}
                 answer.pop(key)
                 answer.update({key: kept} if kept else {})
@@ -216,7 +224,11 @@ def tail(
     body: Mapping[str, Any], query: Mapping[str, Any], exclude: Sequence[str], start: int, size: int
 ) -> dict[str, Any]:
     """What the shop's search matches behind the candidates, in the order of the words."""
-    rest = {"bool": {"must": [_asked(body, query)], "must_not": [{"ids": {"values": list(exclude)}}]}}
+    rest: dict[str, Any] = {
+        "bool": {"must": [_asked(body, lean(query))], "must_not": [{"ids": {"values": list(exclude)}}]}
+    }
+    if lean(body["query"]) != body["query"]:  # as in `page`
+        rest["bool"]["filter"] = [body["query"]]
     filtered = {"post_filter": body["post_filter"]} if body.get("post_filter") else {}
     return {**_shown(body), **filtered, "query": rest, "from": start, "size": size}
 

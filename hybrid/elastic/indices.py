@@ -169,15 +169,21 @@ def copy_without(
 
 
 def list_indices(client: Elasticsearch) -> list[str]:
-    """Names of the product indices that the layer made or is attached to, in order."""
+    """Names of the product indices that the layer made or is attached to, in order.
+
+    An alias is one where all that it names are: through another one, documents would be found that are none of ours.
+    """
     with translated():
         found = client.indices.get(
             index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"
         ).body
+    others = {
+        alias for described in found.values() if "mappings" not in described for alias in described.get("aliases", ())
+    }
     names: set[str] = set()
     for concrete, described in found.items():
         if "mappings" in described:
-            names.update(described.get("aliases") or {concrete: {}})
+            names.update(set(described.get("aliases", ())) - others or {concrete})
     return sorted(names)
 
 

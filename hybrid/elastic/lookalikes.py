@@ -1,13 +1,14 @@
 """Products without a vector: found, and given the scores of products most like them in words (hybrid.standins).
 
-Two more round trips, and only where products lack a vector of a signal that is searched.
+Two more round trips (one where none are to be found beside the candidates), and only where products lack a vector of
+a signal that is searched.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,38 @@ def find(
                 hit["_score"] = (hit.get("matched_queries") or {}).get("lexical", 0.0)
                 found.hits.setdefault(hit["_id"], hit)
     return found
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Candidates without a vector, by signal, and those whose scores can stand in."""
+
+    raw: Scores
+    donors: Mapping[str, list[str]]
+    missing: Mapping[str, list[str]]
+
+    @classmethod
+    def of(cls, raw: Scores, signals: Iterable[str]) -> Gaps:
+        missing = {name: [id for id, score in raw[name].items() if score is None] for name in signals if name in raw}
+        donors = {name: found for name, ids in missing.items() if ids and (found := standins.donors(raw[name]))}
+        return cls(raw, donors, missing)
+
+    def search(self) -> dict[str, Any] | None:
+        """The body that finds the words of all of them; None where there is nothing to stand in for."""
+        ids = sorted({id for name, donors in self.donors.items() for id in [*donors, *self.missing[name]]})
+        return bodies.words_search(ids) if ids else None
+
+    def filled(self, answer: dict[str, Any]) -> dict[str, dict[str, float]]:
+        """Signal -> product id -> what stands in.
+
+        Raises:
+            ClusterError: the cluster could not answer.
+        """
+        words = {hit["_id"]: _words(hit) for hit in _checked(answer)["hits"]["hits"]}
+        return {
+            name: standins.estimate(self.raw[name], donors, words, self.missing[name])
+            for name, donors in self.donors.items()
+        }
 
 
 def _words(hit: Mapping[str, Any]) -> frozenset[str]:

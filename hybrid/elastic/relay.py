@@ -16,9 +16,10 @@ from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
 from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.lookalikes import Gaps
 from hybrid.elastic.retrieval import Retrieved, identify, score
 from hybrid.elastic.shown import ShownHits, Version
-from hybrid.errors import ClusterError
+from hybrid.errors import ClusterError, ClusterUnreachableError
 
 if TYPE_CHECKING:
     from hybrid.dropin.request import ShopSearch
@@ -64,13 +65,14 @@ class Found:
     """Candidates of one search.
 
     answer: the cluster's answer to the shop's search, with no hits. raw: signal -> product id -> raw score.
-    lists: signal -> product ids. named: score name -> product id -> score (see dropin_bodies). scores: product id ->
-    `_score` of the shop's query with the layer's words.
+    stand_ins: the same, of what stands in for a missing vector. lists: signal -> product ids. named: score name ->
+    product id -> score (see dropin_bodies). scores: product id -> `_score` of the shop's query with the layer's words.
     """
 
     answer: dict[str, Any]
     lists: dict[str, list[str]] = field(default_factory=dict)
     raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
     named: dict[str, dict[str, float]] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -122,6 +124,8 @@ class Relay:
     ) -> tuple[list[Found], int]:
         """One `_msearch`: the candidates of every ask, and the milliseconds taken.
 
+        One more where candidates lack a vector, for the words of those that are like them.
+
         Raises:
             ClusterError: the cluster takes none of it, or cannot answer one of the asks.
         """
@@ -137,7 +141,29 @@ class Relay:
         rest = iter(answers)
         for ask, group in zip(asks, searches, strict=True):
             found.append(self._read(ask, [(name, next(rest)) for name, _ in group], depth))
-        return found, took
+        return found, took + self._stand_in(asks, found, params)
+
+    def _stand_in(self, asks: Sequence[Ask], founds: Sequence[Found], params: Mapping[str, Any]) -> int:
+        """Scores for candidates without a vector: they change their places, not what matches. Milliseconds taken."""
+        wanted = []
+        for ask, found in zip(asks, founds, strict=True):
+            gaps = Gaps.of(found.raw, ask.vectors)
+            body = gaps.search()
+            if body is not None:
+                wanted.append((found, gaps, (ask.header(), body)))
+        if not wanted:
+            return 0
+        try:
+            answers, took = self._many([line for _, _, line in wanted], params)
+            for (found, gaps, _), answer in zip(wanted, answers, strict=True):
+                found.stand_ins = gaps.filled(answer)
+        except ClusterUnreachableError:
+            raise
+        except ClusterError as error:
+            for found, _, _ in wanted:
+                found.failed["stand-ins"] = str(error)
+            return 0
+        return took
 
     def pages(self, wanted: Sequence[Page], params: Mapping[str, Any]) -> tuple[list[list[dict[str, Any]]], int]:
         """One `_msearch`: the hits of each page in its order, milliseconds taken. Products gone meanwhile are left out.
@@ -243,11 +269,15 @@ class Relay:
         if dropin_bodies.TEXT in named:
             retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
         versions = {
-            id: (int(hit["_seq_no"]), int(hit["_primary_term"])) for id, hit in hits.items() if "_seq_no" in hit
-        }  # fmt: skip
+            id: (str(hit["_index"]), int(hit["_seq_no"]), int(hit["_primary_term"]))
+            for id, hit in hits.items()
+            if "_seq_no" in hit
+        }
         answer.pop("status", None)
         answer["hits"]["hits"] = []
-        return Found(answer, retrieved.lists, retrieved.raw, named, scores, retrieved.failed, versions)
+        return Found(
+            answer, retrieved.lists, retrieved.raw, retrieved.stand_ins, named, scores, retrieved.failed, versions
+        )  # fmt: skip
 
     def _many(
         self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]

@@ -11,15 +11,16 @@ from typing import Any
 
 import orjson
 
-#: A sequence number and primary term name one version of a document for as long as its index lives.
-Version = tuple[int, int]
+#: An index (not its alias), a sequence number and a primary term name one version of a document while the index lives.
+Version = tuple[str, int, int]
 
 
 class ShownHits:
     """Hits by index, look and product. Thread-safe.
 
     A hit is given again only for the very version of the product that the candidates' search has just seen, so a
-    change is shown at once. ttl_s bounds what that cannot tell: an index that was deleted and made anew under its name.
+    change is shown at once, and so is an alias's change of index. ttl_s bounds what that cannot tell: an index that was
+    deleted and made anew under its name.
     """
 
     def __init__(self, ttl_s: float = 5.0, most: int = 2_000) -> None:
