@@ -226,6 +226,10 @@ _DEGRADED = {
     ),
     "facets": ("Filters cannot be counted at the moment.", "暂时无法统计筛选项。"),
     "lexical": ("Words are not matched at the moment.", "暂时无法匹配文字。"),
+    "stand-ins": (
+        "Products without a picture may be missing at the moment.",
+        "暂时可能缺少没有图片的商品。",
+    ),
 }
 
 _CURRENCY = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "¥", "KRW": "₩", "INR": "₹"}
