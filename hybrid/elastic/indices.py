@@ -149,7 +149,8 @@ def copy_without(
         for key, value in described["settings"].items()
         if key.startswith(("index.similarity", "index.analysis")) or key == "index.number_of_shards"
     }
-    settings["index.hidden"] = True  # of no concern to anybody who lists indices
+    # Of no concern to anybody who lists indices, and gone soon: no second copy.
+    settings |= {"index.hidden": True, "index.number_of_replicas": 0}
     with translated(name):
         client.indices.create(index=name, settings=settings, mappings=described["mappings"])
     rows = products.iterate_whole(client, profile.index, list(profile.signals))
