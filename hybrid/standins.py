@@ -73,7 +73,8 @@ def estimate(
     known = np.array([scores[id] for id in given], dtype=float)
     found = {}
     for id, row in zip(wanted, likeness, strict=True):
-        nearest = np.argsort(-row, kind="stable")[:_NEAREST]
+        # Of what is as like, the lower score first: a product that is like none must come out low.
+        nearest = np.lexsort((known, -row.round(6)))[:_NEAREST]
         share = np.exp((row[nearest] - row[nearest[0]]) / _STEP)
         found[id] = float(share @ known[nearest] / share.sum())
     return found

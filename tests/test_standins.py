@@ -33,6 +33,13 @@ def test_a_product_scores_as_those_most_like_it() -> None:
     assert 0.1 <= other["new"] < 0.2
 
 
+def test_a_product_like_no_other_comes_out_low() -> None:
+    scores = {**{f"p{n}": 0.9 - n / 100 for n in range(60)}, "odd": None}
+    words = {**{id: frozenset({"cup", id}) for id in scores}, "odd": frozenset({"saw"})}
+    found = standins.estimate(scores, standins.donors(scores), words, ["odd"])
+    assert found["odd"] < np.median([score for score in scores.values() if score is not None])
+
+
 def test_the_same_scores_stand_in_as_they_are() -> None:
     flat = {id: None if score is None else 0.4 for id, score in SCORES.items()}
     assert standins.estimate(flat, standins.donors(flat), WORDS, ["new"])["new"] == pytest.approx(0.4)

@@ -39,7 +39,7 @@ from hybrid.learning.validation import (
     skip_curve,
     words_alone,
 )  # fmt: skip
-from hybrid.weights import WeightsModel
+from hybrid.weights import PublishedWeights, WeightsModel
 from hybrid.wiring import Services
 
 #: Share of nDCG@10 that leaving out small signals may cost.
@@ -152,7 +152,8 @@ def train(
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
     material = prepare(collect(services, index, judgments, made_up, seed, progress), vocabulary)
-    in_force, _ = services.published.in_force(index)
+    # Read anew: what was promoted a second ago counts.
+    in_force, _ = PublishedWeights(services.weights_versions).in_force(index)
     if judgments is None:
         half = len(material.made_up) // 2
         rows, test = material.made_up[:half], material.made_up[half:]
