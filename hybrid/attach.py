@@ -116,21 +116,49 @@ def plan_attach(
         UsageError: the mapping, a signal, the language or a lexical field cannot be used.
     """
     check_options(language or "en", signals)
-    own_words = parse_lexical(lexical) if lexical is not None else None
     found = shop.describe(services.client, index)
-    before = found.profile if found.profile and found.profile.attached else None
     hopeless = shop.blockers(found, None, services.capabilities)
     if hopeless:
         raise IndexConflictError(hopeless[0])
+    notes: list[str] = []
+    profile, sample = decide_profile(services, found, mapping, signals, language, media_root, lexical, notes)
+    profile = dataclasses.replace(profile, attached=True)
+    _check_lexical(found, profile.lexical_fields)
+    if not found.own_similarity and not profile.lexical_fields:
+        notes.append(
+            "words are scored with Elasticsearch's own BM25 parameters: those of the layer are a setting that only a "
+            "new index takes (your own analysed fields: --lexical name^3,description)"
+        )
+    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.capabilities))
+
+
+def decide_profile(
+    services: Services,
+    found: ShopIndex,
+    mapping: str | None,
+    signals: Sequence[str] | None,
+    language: str | None,
+    media_root: Path | None,
+    lexical: str | None,
+    notes: list[str],
+) -> tuple[IndexProfile, list[dict[str, Any]]]:
+    """How the layer reads an index, and a sample of it: what it decided before, but for what is given here.
+
+    Raises:
+        IndexConflictError: documents have a field `hybrid` of their own.
+        UsageError: it is empty, or an option cannot be used.
+    """
+    check_options(language or "en", signals)
+    own_words = parse_lexical(lexical) if lexical is not None else None
+    before = found.profile
     raw = shop.sample(services.client, found, _SAMPLE)
     sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
     if not sample:
-        raise UsageError(f"index {index!r} is empty, so its fields cannot be told; attach it when it has documents")
+        raise UsageError(f"index {found.name!r} is empty, so its fields cannot be told; run this when it has documents")
     if before is None and any("hybrid" in row for _, row in raw):
         raise IndexConflictError(
-            f"documents of {index!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
+            f"documents of {found.name!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
         )
-    notes: list[str] = []
     if mapping is not None or before is None:
         fields = served_by(found.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
     else:
@@ -144,7 +172,7 @@ def plan_attach(
     if "image" in chosen and root is None:
         raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
     profile = IndexProfile(
-        index=index,
+        index=found.name,
         fields=fields,
         signals={**(before.signals if before else {}), **chosen},
         language=language or (before.language if before else "en"),
@@ -152,15 +180,9 @@ def plan_attach(
         media_root=root,
         lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
         shards=found.shards,
-        attached=True,
+        attached=before.attached if before else True,
     )
-    _check_lexical(found, profile.lexical_fields)
-    if not found.own_similarity and not profile.lexical_fields:
-        notes.append(
-            "words are scored with Elasticsearch's own BM25 parameters: those of the layer are a setting that only a "
-            "new index takes (your own analysed fields: --lexical name^3,description)"
-        )
-    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.capabilities))
+    return profile, sample
 
 
 def _check_lexical(found: ShopIndex, lexical: Sequence[str]) -> None:

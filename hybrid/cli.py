@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid import cli_evaluate, cli_shop, cli_weights
+from hybrid import cli_evaluate, cli_reindex, cli_shop, cli_weights
 from hybrid.errors import HybridError, UsageError
 from hybrid.settings import load_settings
 from hybrid.terminal import LiveProgress, console, print_json, say
@@ -243,6 +243,7 @@ def search(
 app.command()(cli_evaluate.evaluate)
 app.command()(cli_evaluate.judgments)
 app.command()(cli_shop.attach)
+app.command()(cli_reindex.reindex)
 app.command()(cli_shop.sync)
 app.command()(cli_shop.doctor)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hybrid.errors import IndexConflictError
 from hybrid.terminal import LiveProgress, console, print_json, say
+
+if TYPE_CHECKING:
+    from hybrid.contracts import IndexProfile
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 Workers = Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")]
@@ -43,7 +47,7 @@ def attach(
     chosen = [name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None
     plan = attaching.plan_attach(services, index, map, chosen, language, media, lexical)
     if not json:
-        _show_plan(plan)
+        show_fields(plan.shop.name, plan.profile, plan.sample, plan.notes)
     if dry_run:
         _dry_run(services, plan, json)
         return
@@ -55,7 +59,7 @@ def attach(
         print(report.summary())
         if not report.in_step:
             print("the shop changes texts faster than they are encoded here; try --workers, or workers elsewhere too")
-        _show_trouble(report)
+        show_trouble(report)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -75,7 +79,7 @@ def sync(
         print_json(report.to_json())
     else:
         print(report.summary())
-        _show_trouble(report)
+        show_trouble(report)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -107,17 +111,17 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _show_plan(plan: Any) -> None:
+def show_fields(name: str, profile: IndexProfile, sample: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+    """A table of how documents are read, and what else was decided."""
     from rich.table import Table
 
     from hybrid.fields import describe
 
-    title = f"How the documents of {plan.shop.name} are read (change it with --map)"
-    table = Table("role", "fields", "example", title=title)
-    for role, fields, example in describe(plan.profile.fields, plan.sample):
+    table = Table("role", "fields", "example", title=f"How the documents of {name} are read (change it with --map)")
+    for role, fields, example in describe(profile.fields, sample):
         table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
     console().print(table)
-    for note in plan.notes:
+    for note in notes:
         say(note)
 
 
@@ -130,13 +134,13 @@ def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
     else:
         shop = plan.shop
         rates = ", ".join(f"{rate:,.0f} {name}/s" for name, rate in found.rates.items()) or "nothing to encode"
-        print(f"index        {shop.name} ({shop.concrete}), {shop.documents:,} documents, {_size(shop.size_bytes)}")
+        print(f"index        {shop.name} ({shop.concrete}), {shop.documents:,} documents, {size(shop.size_bytes)}")
         print(f"adds         the object field `hybrid`: {plan.added_fields} fields in the mapping; yours stay")
         print(f"signals      {', '.join(['lexical', *plan.profile.signals])}")
         print(f"to enrich    {found.documents:,} documents")
-        print(f"takes        about {_duration(found.seconds)} on this machine ({rates})")
+        print(f"takes        about {duration(found.seconds)} on this machine ({rates})")
         print(
-            f"adds         about {_size(found.bytes)} in all copies; two to three times that until segments are merged"
+            f"adds         about {size(found.bytes)} in all copies; two to three times that until segments are merged"
         )
         for blocker in plan.blockers:
             print(f"BLOCKED      {blocker}")
@@ -144,10 +148,11 @@ def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
         raise IndexConflictError(f"it cannot be attached yet: {plan.blockers[0]}")
 
 
-def _show_trouble(report: Any) -> None:
+def show_trouble(report: Any) -> None:
+    """What a run could not do, and what to do about it."""
     from hybrid.jobs import summary_counts
 
-    if report.refused:
+    if getattr(report, "refused", None):
         print(f"{sum(report.refused.values()):,} documents refused: {summary_counts(report.refused)}")
     if report.failed:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")
@@ -155,9 +160,11 @@ def _show_trouble(report: Any) -> None:
         print(f"{report.waiting:,} documents still wait for vectors; run `hybrid sync {report.index}`")
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes for people."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds for people."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

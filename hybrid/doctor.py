@@ -8,9 +8,11 @@ from typing import Any
 
 from hybrid.analysis import ANALYSIS_VERSION
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import cluster, indices
+from hybrid.elastic import cluster, generations, indices
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.queue import TaskQueue
+from hybrid.reindex import control
+from hybrid.reindex.running import FINAL, KIND
 from hybrid.wiring import Services
 
 #: From good to bad. A note asks for nothing; the two last are worth an alarm.
@@ -166,6 +168,7 @@ def _index(services: Services, name: str) -> Iterator[Check]:
         yield Check(part, "words", "degraded", detail, again)
     yield from _coverage(services, profile)
     yield from _in_step(services, profile)
+    yield from _reindexed(services, name)
     model, problem = services.published.in_force(name)
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
     if problem:
@@ -230,6 +233,26 @@ def _coverage(services: Services, profile: IndexProfile) -> Iterator[Check]:
         yield Check(
             part, "failures", "degraded", listed, f"mend the cause (hybrid-dead-letters has each), then {again}"
         )
+
+
+def _reindexed(services: Services, name: str) -> Iterator[Check]:
+    """A reindex that nobody goes on with, and the index that one left."""
+    latest = services.jobs.latest(KIND, name)
+    if latest is None:
+        return
+    state = control.status(services, name)
+    where = f"{state['old']} -> {state['new']}, {state['status']} in phase {state['phase']!r}"
+    if state["running"]:
+        yield Check(f"index {name}", "reindex", "note", f"running: {where}")
+    elif state["phase"] in ("swap", "drained"):
+        mend = f"hybrid reindex {name} --resume"
+        yield Check(f"index {name}", "reindex", "blocked", f"{where}: writes wait, and fail after a minute", mend)
+    elif state["status"] not in FINAL:
+        mend = f"hybrid reindex {name} --resume, or --cancel"
+        yield Check(f"index {name}", "reindex", "degraded", where, mend)
+    elif state["status"] == "done" and generations.exists(services.client, state["old"]):
+        detail = f"{state['old']} is kept for a rollback, and takes disk"
+        yield Check(f"index {name}", "reindex", "note", detail, f"hybrid reindex {name} --drop-old")
 
 
 def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:

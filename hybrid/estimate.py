@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,9 +42,14 @@ class Estimate:
 
 
 def measure(
-    services: Services, profile: IndexProfile, sample: Sequence[dict[str, Any]], count: int, replicas: int
+    services: Services,
+    profile: IndexProfile,
+    sample: Sequence[dict[str, Any]],
+    count: int,
+    replicas: int,
+    kept: Collection[str] = (),
 ) -> Estimate:
-    """Encode a part of the sample, and multiply.
+    """Encode a part of the sample, and multiply. kept: signals whose vectors are there and move along.
 
     Raises:
         EncoderError: a model cannot be had.
@@ -67,7 +72,7 @@ def measure(
             except MediaError:
                 continue
         share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)
-        if contents:
+        if contents and name not in kept:
             rates[name] = round(_rate(encoder, name, contents), 1)
             seconds += count * share / rates[name]
         size += share * (signal.dims * (_VECTOR + in_source) + _GRAPH)

@@ -23,6 +23,7 @@ from hybrid.contracts import Encoder, IndexProfile, Product
 from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
+from hybrid.elastic.generations import is_building
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.inputs import Inputs
@@ -153,6 +154,7 @@ class Ingester:
         Raises:
             EncoderError: a model cannot be had.
             IndexConflictError: the model here is of another version than the vectors of the index.
+            IndexMissingError: it was being built, and is gone.
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
         enriched = Enriched()
@@ -190,7 +192,9 @@ class Ingester:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
         report = products.update_documents(
-            self._client, [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+            self._client,
+            [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()],
+            profile.index if is_building(profile.index) else None,
         )
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
@@ -285,4 +289,5 @@ class Ingester:
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
-            products.update_documents(self._client, updates)
+            alias = profile.index if is_building(profile.index) else None
+            products.update_documents(self._client, updates, alias)

@@ -64,6 +64,10 @@ class Run:
         return self._profile.index
 
     @property
+    def profile(self) -> IndexProfile:
+        return self._profile
+
+    @property
     def job(self) -> str:
         return self._job
 
@@ -82,7 +86,7 @@ class Run:
     def sweep_here(self) -> None:
         """Encode what an earlier, interrupted run or a conflict left waiting."""
         for _ in range(MAX_SWEEPS):
-            ids = self._pending_ids()
+            ids = self.pending_ids()
             if not ids:
                 return
             self.progress.to_encode = max(self.progress.to_encode, self.progress.done + len(ids))
@@ -123,14 +127,15 @@ class Run:
             time.sleep(_POLL_S)
 
     def _resend(self, queue: TaskQueue) -> None:
-        ids = self._pending_ids()
+        ids = self.pending_ids()
         logger.warning("no progress for %.0f s: sending %d products again", STALL_S, len(ids))
         self.resent += len(ids)
         size = self._services.settings.batch_size
         for start in range(0, len(ids), size):
             queue.enrich(self._profile.index, self._job, ids[start : start + size])
 
-    def _pending_ids(self) -> list[str]:
+    def pending_ids(self) -> list[str]:
+        """The products that wait for a vector."""
         indices.refresh(self._services.client, self._profile.index)
         return list(products.iterate_ids(self._services.client, self._profile.index, PENDING))
 

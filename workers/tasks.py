@@ -16,6 +16,7 @@ from hybrid.errors import (
     WriteBlockedError,
 )
 from hybrid.queue import ENRICH_TASK, SYNC_TASK
+from hybrid.reindex.control import recover_all
 from hybrid.sync import dispatch_sync
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,16 @@ def enrich(self: Any, index: str, job: str, ids: list[str], losses: int = 0) -> 
     A batch that came back because its worker was lost is split in halves, down to the one product that
     kills workers; that one is recorded after MAX_LOSSES tries and is not tried again.
     """
-    services = self.app.hybrid_services
     try:
-        profile = services.searcher.profile(index)
+        return _enrich(self, index, job, ids, losses)
     except IndexMissingError:
         logger.warning("index %s is gone; batch of %d dropped", index, len(ids))
         return {"dropped": len(ids)}
+
+
+def _enrich(self: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:
+    services = self.app.hybrid_services
+    profile = services.searcher.profile(index)
     if self.request.delivery_info.get("redelivered") and not self.request.retries:
         return _isolate(self, index, job, ids, losses + 1)
     try:
@@ -63,10 +68,16 @@ def enrich(self: Any, index: str, job: str, ids: list[str], losses: int = 0) -> 
 def sync(self: Any, index: str | None = None) -> dict[str, Any]:
     """Find what changed in an index (all of the layer's if none is named), and queue it for encoding.
 
+    Before that, end a swap of `hybrid reindex` that was left in the middle, where a shop's writes wait.
+
     One index that cannot be looked at does not keep the others back; the next run tries again.
     """
     services = self.app.hybrid_services
     done: dict[str, Any] = {}
+    try:
+        recover_all(services)
+    except HybridError as error:
+        logger.error("a swap that was left in the middle: %s", error)
     for name in [index] if index else services.searcher.indices():
         try:
             report = dispatch_sync(services, name)

@@ -425,3 +425,8 @@ def _put(properties: dict[str, Any], path: str, definition: dict[str, Any]) -> N
         _put(inner.setdefault("properties", {}), rest, definition)
     else:
         properties[head] = definition
+
+
+def own_settings() -> dict[str, Any]:
+    """The settings that the layer's words are best scored with, of an index that is made anew."""
+    return {"similarity": es_mappings.load("product")["settings"]["similarity"]}

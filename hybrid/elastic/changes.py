@@ -40,6 +40,15 @@ class Checkpoint:
     profile: str = ""
     index: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        shards: dict[str, Sequence[Any]] = {shard: list(pair) for shard, pair in self.shards.items()}
+        return {"uuid": self.uuid, "profile": self.profile, "shards": shards}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Checkpoint:
+        shards = {shard: (str(history), int(number)) for shard, (history, number) in data["shards"].items()}
+        return cls(data["uuid"], shards, data.get("profile", ""))
+
     def continues(self, earlier: Checkpoint | None) -> bool:
         """Whether what was looked at until `earlier` need not be looked at again."""
         return earlier is not None and (earlier.uuid, earlier.profile) == (self.uuid, self.profile)
@@ -66,10 +75,23 @@ def position(client: Elasticsearch, index: str) -> Checkpoint:
         IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
         ClusterError: a shard has no primary at the moment.
     """
+    concrete, uuid, shards = shard_positions(client, index)
+    profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
+    indices.refresh(client, concrete)
+    return Checkpoint(uuid, shards, digest(profile), concrete)
+
+
+def shard_positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
+    """(index behind the name, its uuid, shard -> (history, global checkpoint)); what is up to there may need a refresh.
+
+    Raises:
+        IndexConflictError: the name stands for several indices.
+        ClusterError: a shard has no primary at the moment.
+    """
     with translated(index):
         # One answer for the index behind an alias, so that number and identity are of the same one.
         answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
-    if len(answer) > 1:
+    if len(answer) != 1:
         raise IndexConflictError(f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one")
     concrete, found = next(iter(answer.items()))
     shards: dict[str, tuple[str, int]] = {}
@@ -77,11 +99,11 @@ def position(client: Elasticsearch, index: str) -> Checkpoint:
         for copy in copies:
             if copy["routing"]["primary"] and "seq_no" in copy:
                 shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
-    profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
-    if len(shards) < profile.shards:
+    with translated(concrete):
+        settings = client.indices.get_settings(index=concrete, name="index.number_of_shards", flat_settings=True).body
+    if len(shards) < int(settings[concrete]["settings"]["index.number_of_shards"]):
         raise ClusterError(f"a shard of {index!r} has no primary at the moment; try again when the cluster is whole")
-    indices.refresh(client, concrete)
-    return Checkpoint(found["uuid"], shards, digest(profile), concrete)
+    return concrete, found["uuid"], shards
 
 
 def digest(profile: IndexProfile) -> str:
@@ -128,17 +150,14 @@ class Checkpoints:
     def get(self, index: str) -> Checkpoint | None:
         """The checkpoint of that name; None before the first."""
         found = self._stored(index)
-        if found is None:
-            return None
-        shards = {shard: (str(history), int(number)) for shard, (history, number) in found["shards"].items()}
-        return Checkpoint(found["uuid"], shards, found.get("profile", ""))
+        return Checkpoint.from_json(found) if found is not None else None
 
     def save(self, index: str, checkpoint: Checkpoint) -> None:
         ensure_store(self._client, CHECKPOINTS, "checkpoints")
-        shards: dict[str, Sequence[Any]] = {shard: list(pair) for shard, pair in checkpoint.shards.items()}
-        body = {"index": index, "uuid": checkpoint.uuid, "profile": checkpoint.profile, "shards": shards}
         with translated(CHECKPOINTS):
-            self._client.index(index=CHECKPOINTS, id=index, document={**body, "at": now()})
+            self._client.index(
+                index=CHECKPOINTS, id=index, document={"index": index, **checkpoint.to_json(), "at": now()}
+            )
 
     def saved_at(self, index: str) -> str | None:
         """When the index was last looked at; None: never."""

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic import bodies
 from hybrid.elastic.client import error_reason, translated, write_blocked
-from hybrid.errors import ClusterError
+from hybrid.errors import ClusterError, IndexMissingError
 
 #: Per-item errors worth another try: the node is busy, or a shard is moving.
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
@@ -186,7 +186,7 @@ def iterate(
         "source": {"excludes": _UNREAD},
         "seq_no_primary_term": True,
     }
-    for hits in _pages(client, index, search, page, preference):
+    for hits in pages(client, index, search, page, preference):
         yield [_stored(hit, frozenset(hit.get("matched_queries", ()))) for hit in hits]
 
 
@@ -237,13 +237,19 @@ def _iterate(
     fields: Sequence[Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     body = {"query": query, "source": source if isinstance(source, bool) else {"includes": source}, "fields": fields}
-    for hits in _pages(client, index, body, page):
+    for hits in pages(client, index, body, page):
         yield from hits
 
 
-def _pages(
-    client: Elasticsearch, index: str, search: dict[str, Any], page: int, preference: str | None = None
+def pages(
+    client: Elasticsearch,
+    index: str,
+    search: dict[str, Any],
+    page: int,
+    preference: str | None = None,
+    sort: Sequence[str] = ("_shard_doc",),
 ) -> Iterator[list[dict[str, Any]]]:
+    """Hits of a search through a point in time, in batches, in the order of `sort`."""
     with translated(index):
         pit = client.open_point_in_time(index=index, keep_alive="5m", preference=preference)["id"]
     position: dict[str, Any] = {}
@@ -254,7 +260,7 @@ def _pages(
                     pit={"id": pit, "keep_alive": "5m"},
                     size=page,
                     track_total_hits=False,
-                    sort=["_shard_doc"],
+                    sort=list(sort),
                     **search,
                     **position,
                 )
@@ -271,22 +277,30 @@ def _pages(
 
 def index_documents(client: Elasticsearch, index: str, documents: Iterable[tuple[str, dict[str, Any]]]) -> BulkReport:
     """Write whole documents."""
-    return _bulk(client, index, [(doc_id, {"index": {"_id": doc_id}}, body) for doc_id, body in documents])
+    return bulk(client, index, [(doc_id, {"index": {"_id": doc_id}}, body) for doc_id, body in documents])
 
 
-def update_documents(client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]]) -> BulkReport:
+def update_documents(
+    client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], alias: str | None = None
+) -> BulkReport:
     """Partial updates that fail with status 409 where the document changed since it was read.
 
     They go to the index that it was read from: two indices that were filled alike have the same sequence numbers, so
-    where an alias moved in between, the numbers alone would let the write into the other one.
+    where an alias moved in between, the numbers alone would let the write into the other one. alias: one that never
+    moves, and is to be there still; Elasticsearch would make an index that is gone anew.
+
+    Raises as `bulk` does.
     """
-    items: dict[str, list[_Item]] = {}
+    items: dict[str, list[Item]] = {}
     for product, doc in updates:
         item = (product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc})
         items.setdefault(product.index, []).append(item)
     report = BulkReport()
     for index, chosen in items.items():
-        _bulk(client, index, chosen, report)
+        if alias is None:
+            bulk(client, index, chosen, report)
+        else:
+            bulk(client, alias, chosen, report, require_alias=True)
     return report
 
 
@@ -294,16 +308,16 @@ def replace_documents(
     client: Elasticsearch, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
 ) -> BulkReport:
     """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
-    items: list[_Item] = []
+    items: list[Item] = []
     for id, before, routing, body in documents:
         guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
         items.append((id, {"create" if before is None else "index": {"_id": id, **guard}}, body))
-    return _bulk(client, index, items)
+    return bulk(client, index, items)
 
 
 def delete_documents(client: Elasticsearch, index: str, routing: Mapping[str, str | None]) -> BulkReport:
     """Delete documents (id -> routing); one that is not there is no error."""
-    return _bulk(
+    return bulk(
         client,
         index,
         [(id, {"delete": {"_id": id, **({"routing": where} if where else {})}}, None) for id, where in routing.items()],
@@ -315,14 +329,19 @@ def _guard(product: StoredProduct) -> dict[str, Any]:
     return guard if product.routing is None else {**guard, "routing": product.routing}
 
 
-_Item = tuple[str, dict[str, Any], dict[str, Any] | None]
+Item = tuple[str, dict[str, Any], dict[str, Any] | None]
 
 
-def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item], into: BulkReport | None = None) -> BulkReport:
+def bulk(
+    client: Elasticsearch, index: str, items: Sequence[Item], into: BulkReport | None = None, **options: Any
+) -> BulkReport:
     """Send items; items that the cluster was too busy for are sent again with growing pauses.
+
+    options: of the request, e.g. require_alias=True.
 
     Raises:
         WriteBlockedError: the index takes no writes (disk watermark, read-only).
+        IndexMissingError: what must be an alias is none any more.
         ClusterError: items were still refused as transient after the last try.
     """
     report = BulkReport() if into is None else into
@@ -331,7 +350,7 @@ def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item], into: BulkR
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(min(0.25 * 2**attempt, 8.0))
-            waiting, reason = _send(client, index, waiting, report)
+            waiting, reason = _send(client, index, waiting, report, options)
             if not waiting:
                 break
         else:
@@ -339,7 +358,9 @@ def _bulk(client: Elasticsearch, index: str, items: Sequence[_Item], into: BulkR
     return report
 
 
-def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: BulkReport) -> tuple[list[_Item], str]:
+def _send(
+    client: Elasticsearch, index: str, items: Sequence[Item], report: BulkReport, options: Mapping[str, Any]
+) -> tuple[list[Item], str]:
     operations = [part for _, action, body in items for part in (action, body) if part is not None]
     retrying = Retrying(
         retry=retry_if_exception_type(ClusterError),
@@ -350,8 +371,8 @@ def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: Bul
     for attempt in retrying:
         with attempt, translated(index):
             # Longer than a search: a bulk of vectors may wait for a merge.
-            answer = client.options(request_timeout=60).bulk(index=index, operations=operations)
-    again: list[_Item] = []
+            answer = client.options(request_timeout=60).bulk(index=index, operations=operations, **options)
+    again: list[Item] = []
     reason = ""
     for item, result in zip(items, answer["items"], strict=True):
         outcome = next(iter(result.values()))
@@ -361,6 +382,8 @@ def _send(client: Elasticsearch, index: str, items: Sequence[_Item], report: Bul
         kind, message = error_reason(outcome)
         if kind == "cluster_block_exception":
             raise write_blocked(index, message)
+        if kind == "index_not_found_exception":
+            raise IndexMissingError(f"there is no index {index!r} any more")
         if outcome["status"] in _TRANSIENT_STATUS:
             again.append(item)
             reason = message
@@ -379,10 +402,10 @@ def _typed_reason(kind: str) -> str:
     }.get(kind, kind)
 
 
-def _chunks(items: Sequence[_Item]) -> Iterator[list[_Item]]:
+def _chunks(items: Sequence[Item]) -> Iterator[list[Item]]:
     import orjson
 
-    chunk: list[_Item] = []
+    chunk: list[Item] = []
     size = 0
     for item in items:
         length = len(orjson.dumps(item[2], option=orjson.OPT_SERIALIZE_NUMPY))

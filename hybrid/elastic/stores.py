@@ -1,22 +1,31 @@
-"""The layer's own small indices: jobs and dead letters."""
+"""The layer's own small indices: jobs, leases, weights, dead letters."""
 
 from __future__ import annotations
 
+import logging
+import socket
+import time
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
 from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoundError
 
 import es_mappings
 from hybrid.elastic.client import translated
-from hybrid.errors import ClusterError, IndexMissingError, WeightsError
+from hybrid.errors import ClusterError, IndexMissingError, JobError, WeightsError
+
+logger = logging.getLogger(__name__)
 
 JOBS = "hybrid-jobs"
 DEAD_LETTERS = "hybrid-dead-letters"
 WEIGHTS = "hybrid-weights"
+LEASES = "hybrid-leases"
+#: Seconds without a sign of life until the work of a process elsewhere may be taken over.
+LEASE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +49,20 @@ class Jobs:
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
 
-    def start(self, kind: str, index: str) -> str:
-        """A new running job; its id."""
+    def start(self, kind: str, index: str, **fields: Any) -> str:
+        """A new running job, with fields of its own kind; its id."""
         ensure_store(self._client, JOBS, "jobs")
         job = uuid.uuid4().hex[:12]
-        body = {"kind": kind, "index": index, "status": "running", "phase": "read", "started": now(), "updated": now()}
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        body = {
+            "kind": kind,
+            "index": index,
+            "status": "running",
+            "phase": "read",
+            "started": started,
+            "updated": now(),
+        }
+        body |= fields
         with translated(JOBS):
             self._client.index(index=JOBS, id=job, document=body, refresh=True)
         return job
@@ -57,6 +75,124 @@ class Jobs:
     def get(self, job: str) -> dict[str, Any]:
         with translated(JOBS):
             return dict(self._client.get(index=JOBS, id=job)["_source"])
+
+    def latest(self, kind: str, index: str) -> tuple[str, dict[str, Any]] | None:
+        """(id, state) of the newest job of a kind for an index; None before the first."""
+        query = {"bool": {"filter": [{"term": {"kind": kind}}, {"term": {"index": index}}]}}
+        with translated(JOBS):
+            self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
+            hits = self._client.search(
+                index=JOBS, query=query, sort=[{"started": "desc"}], size=1, ignore_unavailable=True
+            )["hits"]["hits"]
+        return (hits[0]["_id"], hits[0]["_source"]) if hits else None
+
+    def open(self, kind: str, final: Sequence[str]) -> list[dict[str, Any]]:
+        """States of all jobs of a kind whose status is none of `final`."""
+        query = {"bool": {"filter": [{"term": {"kind": kind}}], "must_not": [{"terms": {"status": list(final)}}]}}
+        with translated(JOBS):
+            self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
+            hits = self._client.search(index=JOBS, query=query, size=1_000, ignore_unavailable=True)["hits"]["hits"]
+        return [hit["_source"] for hit in hits]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that works on an index alone: its machine, its id there, and when it started (ids come again)."""
+
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def me(cls) -> Owner:
+        process = psutil.Process()
+        return cls(socket.gethostname(), process.pid, process.create_time())
+
+    def is_dead(self) -> bool:
+        """Whether it surely ended; of a process elsewhere that is not known."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            # One that was killed stays in the table until its parent asks for it.
+            gone = process.status() == psutil.STATUS_ZOMBIE
+            return bool(gone or abs(process.create_time() - self.started) > 1.0)
+        except psutil.NoSuchProcess:
+            return True
+
+
+class Lease:
+    """The right to change an index alone, renewed while it is used; from a dead owner, or after a while, it is free.
+
+    Raises from `take` and `keep`:
+        JobError: somebody else has it.
+    """
+
+    def __init__(self, client: Elasticsearch, index: str) -> None:
+        self._client = client
+        self._index = index
+        self._token = uuid.uuid4().hex
+        self._seen: dict[str, int] = {}
+        self._renewed = 0.0
+
+    def take(self) -> None:
+        ensure_store(self._client, LEASES, "leases")
+        found = self._found()
+        if found is None:
+            self._write({"op_type": "create"})
+            return
+        if owner := _living(found["_source"]):
+            raise JobError(
+                f"{self._index!r} is being worked on by process {owner.pid} on {owner.host}; wait for it, or stop it "
+                "with --pause"
+            )
+        self._write({"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]})
+
+    def holder(self) -> Owner | None:
+        """Who has it, as far as is known."""
+        found = self._found()
+        return _living(found["_source"]) if found is not None else None
+
+    def _found(self) -> Any:
+        try:
+            with translated(LEASES):
+                return self._client.get(index=LEASES, id=self._index).body
+        except IndexMissingError:
+            return None
+        except ClusterError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None
+            raise
+
+    def keep(self) -> None:
+        """Renew it, when that is due. To be called before every write."""
+        if time.monotonic() - self._renewed > LEASE_S / 6:
+            self._write(self._seen)
+
+    def release(self) -> None:
+        """Give it back; one that somebody else has by now is theirs."""
+        try:
+            self._write(self._seen, released=True)
+        except JobError as error:
+            logger.warning("%s", error)
+
+    def _write(self, guard: Mapping[str, Any], released: bool = False) -> None:
+        body = {"owner": asdict(Owner.me()), "token": self._token, "at": now(), "released": released}
+        try:
+            with translated(LEASES):
+                answer = self._client.index(index=LEASES, id=self._index, document=body, **guard)
+        except ClusterError as error:
+            if isinstance(error.__cause__, ConflictError):
+                raise JobError(f"another process took over the work on {self._index!r}") from error
+            raise
+        self._seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+        self._renewed = time.monotonic()
+
+
+def _living(held: Mapping[str, Any]) -> Owner | None:
+    owner = Owner(**held["owner"])
+    age = (datetime.now(UTC) - datetime.fromisoformat(held["at"])).total_seconds()
+    return None if held.get("released") or owner.is_dead() or age > LEASE_S else owner
 
 
 class WeightsVersions:
@@ -227,6 +363,26 @@ class DeadLetters:
         with translated(DEAD_LETTERS):
             answer = self._client.search(index=DEAD_LETTERS, size=size, query=anyhow, ignore_unavailable=True)
         return [hit["_source"] for hit in answer["hits"]["hits"]]
+
+    def move(self, index: str, to: str | None) -> None:
+        """Keep the letters of an index under another name; None: forget them."""
+        while True:
+            with translated(DEAD_LETTERS):
+                self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
+                hits = self._client.search(
+                    index=DEAD_LETTERS, size=1_000, query={"term": {"index": index}}, ignore_unavailable=True
+                )["hits"]["hits"]
+            if not hits:
+                return
+            operations: list[dict[str, Any]] = []
+            for hit in hits:
+                letter = hit["_source"]
+                if to is not None:
+                    operations.append({"index": {"_id": _letter_id(to, letter["product"], letter["signal"])}})
+                    operations.append({**letter, "index": to})
+                operations.append({"delete": {"_id": hit["_id"]}})
+            with translated(DEAD_LETTERS):
+                self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
 
 
 def _letter_id(index: str, product: str, signal: str) -> str:

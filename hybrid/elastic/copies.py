@@ -1,0 +1,204 @@
+"""Copies of documents in another index. Each knows its revision: shard and sequence number of what it was copied from.
+
+Whatever changed is found by sequence numbers. What was deleted is seen by no search, but its copy is: its revision is
+live no more. Revisions are compared in buckets of numbers, count and sum of each, so that only buckets that differ
+are read: a million documents take some tenths of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from hybrid.contracts import VECTOR_SIGNALS
+from hybrid.elastic import products
+from hybrid.elastic.client import translated
+from hybrid.elastic.products import BulkReport
+
+#: Where a copy keeps its revision, and how that is mapped.
+REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}
+_SHARD, _SEQ_NO = "hybrid.meta.revision.shard", "hybrid.meta.revision.seq_no"
+#: A bucket is read in one search, and Elasticsearch shows 10,000 hits.
+_MOST_IN_BUCKET = 10_000
+_LEAST_IN_BUCKET = 200
+_BUCKETS = 2_000
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A document as its index holds it. layer: the field `hybrid` without vectors, whose codes stay."""
+
+    id: str
+    routing: str | None
+    source: dict[str, Any]
+    layer: dict[str, Any]
+    shard: int
+    seq_no: int
+
+    @property
+    def revision(self) -> dict[str, int]:
+        return {"shard": self.shard, "seq_no": self.seq_no}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document by its id, routing and revision."""
+
+    id: str
+    routing: str | None
+    seq_no: int
+
+
+@dataclass
+class Differences:
+    """extra: copies whose revision is not live; missing: live documents without a copy of that revision."""
+
+    extra: list[Found] = field(default_factory=list)
+    missing: list[Found] = field(default_factory=list)
+
+
+def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) -> Iterator[list[Original]]:
+    """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
+    search = {
+        "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
+        "source": {"excludes": [f"hybrid.{name}" for name in VECTOR_SIGNALS]},
+        "seq_no_primary_term": True,
+    }
+    for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
+        yield [_original(hit, shard) for hit in hits]
+
+
+def _original(hit: dict[str, Any], shard: int) -> Original:
+    source = hit["_source"]
+    layer = source.pop("hybrid", None)
+    own = isinstance(layer, dict) and layer.get("id") == hit["_id"]
+    return Original(hit["_id"], hit.get("_routing"), source, layer if own else {}, shard, hit["_seq_no"])
+
+
+def write(
+    client: Elasticsearch, index: str, documents: Iterable[tuple[Original, dict[str, Any]]], building: bool
+) -> BulkReport:
+    """Write copies. They pass the fence of `generations`, and no ingest pipeline: the originals went through it.
+
+    building: `index` is an alias that is there as long as the index is being built.
+    """
+    items: list[products.Item] = []
+    for original, body in documents:
+        routing = {"routing": original.routing} if original.routing is not None else {}
+        items.append((original.id, {"index": {"_id": original.id, **routing}}, body))
+    return products.bulk(client, index, items, wait_for_active_shards="1", pipeline="_none", require_alias=building)
+
+
+def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkReport:
+    """Delete copies; they pass the fence too."""
+    items: list[products.Item] = []
+    for one in found:
+        routing = {"routing": one.routing} if one.routing is not None else {}
+        items.append((one.id, {"delete": {"_id": one.id, **routing}}, None))
+    return products.bulk(client, index, items, wait_for_active_shards="1")
+
+
+def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:
+    """Those that the index does not have at this moment."""
+    there: set[tuple[str, str | None]] = set()
+    for start in range(0, len(found), 1_000):
+        part = found[start : start + 1_000]
+        wanted = [{"_id": one.id, **({"routing": one.routing} if one.routing is not None else {})} for one in part]
+        with translated(index):
+            docs = client.mget(index=index, docs=wanted, source=False)["docs"]
+        there |= {(one.id, one.routing) for one, doc in zip(part, docs, strict=True) if doc.get("found")}
+    return [one for one in found if (one.id, one.routing) not in there]
+
+
+def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> Differences:
+    """Compare what is live in an index, up to a sequence number a shard, with the copies in another.
+
+    Both have to be refreshed before.
+    """
+    found = Differences()
+    for shard, last in until.items():
+        width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
+        ours = _Side(client, live, "_seq_no", [], f"_shards:{shard}")
+        theirs = _Side(client, copied, _SEQ_NO, [{"term": {_SHARD: shard}}], None)
+        here, there = ours.buckets(width, last), theirs.buckets(width, last)
+        for start in sorted(here.keys() | there.keys()):
+            if here.get(start) == there.get(start):
+                continue
+            end = min(start + width - 1, last)
+            mine, copies = ours.range(start, end), theirs.range(start, end)
+            numbers, held = {one.seq_no for one in mine}, {one.seq_no for one in copies}
+            found.extra += [one for one in copies if one.seq_no not in numbers]
+            found.missing += [one for one in mine if one.seq_no not in held]
+    return found
+
+
+def above(client: Elasticsearch, index: str, after: Mapping[int, int]) -> Iterator[Found]:
+    """Documents written after a sequence number a shard."""
+    for shard, last in after.items():
+        search = {"query": {"range": {"_seq_no": {"gt": last}}}, "source": False, "seq_no_primary_term": True}
+        for hits in products.pages(client, index, search, 5_000, f"_shards:{shard}", ("_seq_no",)):
+            yield from (Found(hit["_id"], hit.get("_routing"), hit["_seq_no"]) for hit in hits)
+
+
+def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[Found, dict[str, Any]]]:
+    """(copy with its revision, the shop's part of it) of copies drawn at random."""
+    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+    with translated(index):
+        hits = client.search(
+            index=index, query=query, size=count, source_excludes=["hybrid"], docvalue_fields=[{"field": _SEQ_NO}]
+        )["hits"]["hits"]
+    return [
+        (Found(hit["_id"], hit.get("_routing"), int(hit["fields"][_SEQ_NO][0])), hit["_source"])
+        for hit in hits
+        if _SEQ_NO in hit.get("fields", {})
+    ]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The sequence numbers of one index, its own or those that its copies keep."""
+
+    client: Elasticsearch
+    index: str
+    name: str
+    filters: list[dict[str, Any]]
+    preference: str | None
+
+    def buckets(self, width: int, last: int) -> dict[int, tuple[int, float]]:
+        """Start of a bucket -> (count, sum) of the numbers in it, up to `last`."""
+        numbers = {
+            "histogram": {"field": self.name, "interval": width, "min_doc_count": 1},
+            "aggs": {"sum": {"sum": {"field": self.name}}},
+        }
+        with translated(self.index):
+            answer = self.client.options(request_timeout=60).search(
+                index=self.index,
+                query=self._query(0, last),
+                size=0,
+                preference=self.preference,
+                request_cache=False,
+                aggs={"numbers": numbers},
+            )
+        return {
+            int(bucket["key"]): (bucket["doc_count"], bucket["sum"]["value"])
+            for bucket in answer["aggregations"]["numbers"]["buckets"]
+        }
+
+    def range(self, start: int, end: int) -> list[Found]:
+        with translated(self.index):
+            hits = self.client.search(
+                index=self.index,
+                query=self._query(start, end),
+                size=_MOST_IN_BUCKET,
+                source=False,
+                docvalue_fields=[{"field": self.name}],
+                preference=self.preference,
+            )["hits"]["hits"]
+        return [Found(hit["_id"], hit.get("_routing"), int(hit["fields"][self.name][0])) for hit in hits]
+
+    def _query(self, start: int, end: int) -> dict[str, Any]:
+        return {"bool": {"filter": [*self.filters, {"range": {self.name: {"gte": start, "lte": end}}}]}}

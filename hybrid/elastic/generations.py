@@ -1,0 +1,288 @@
+"""Generations of an index behind an alias: the next one is made beside, fenced, and swapped in.
+
+The fence makes a shop's writes wait, and refuses none: an index that wants one more copy than can be allocated has
+too few active ones, and Elasticsearch holds a write back until there are enough (a minute at most, by default), while
+searches go on. Our own writes say that they do not wait. Behind it the last changes are copied, and the alias moves.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from elasticsearch import BadRequestError, Elasticsearch
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import bodies
+from hybrid.elastic.client import translated
+from hybrid.elastic.copies import REVISION
+from hybrid.elastic.shop import ShopIndex
+from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError
+from hybrid.template import Template
+
+#: The alias of an index that is being built. Writes to it demand an alias, so that a late one does not make the index
+#: anew, as Elasticsearch does, when the run was cancelled meanwhile.
+BUILDING = ".building"
+#: Settings that belong to one index, or that must not hold while it is built.
+_OWN_SETTINGS = re.compile(
+    r"index\.(uuid|creation_date|provided_name|version|resize|blocks|hidden|history|frozen|verified_before_close|"
+    r"routing\.allocation\.initial_recovery|store\.snapshot|lifecycle\.indexing_complete|default_pipeline|"
+    r"final_pipeline|number_of_shards|number_of_routing_shards|shard\.|transform)"
+)
+#: Pipelines would change what was already through them, so they are set when the shop's own writes arrive.
+_LATE_SETTINGS = ("index.default_pipeline", "index.final_pipeline")
+_FENCE_SETTINGS = (
+    "index.number_of_replicas",
+    "index.auto_expand_replicas",
+    "index.routing.allocation.enable",
+    "index.write.wait_for_active_shards",
+)
+_NUMBERED = re.compile(r"-(\d{3,})$")
+
+Fence = Mapping[str, str | None]
+
+
+def is_building(index: str) -> bool:
+    """Whether a name is that of an index that is being built."""
+    return index.endswith(BUILDING)
+
+
+def next_name(client: Elasticsearch, alias: str, concrete: str) -> str:
+    """The name of the next generation: shop-000001 -> shop-000002; any other name counts from the alias."""
+    stem = _NUMBERED.sub("", concrete) if _NUMBERED.search(concrete) else alias
+    with translated(stem):
+        taken = client.indices.get(index=f"{stem}-*", expand_wildcards="all", filter_path="*.settings.index.uuid").body
+    numbers = [int(found.group(1)) for name in [concrete, *taken] if (found := _NUMBERED.search(name))]
+    return f"{stem}-{max(numbers, default=0) + 1:06d}"
+
+
+def create(
+    client: Elasticsearch,
+    found: ShopIndex,
+    profile: IndexProfile,
+    name: str,
+    template: Template | None = None,
+) -> None:
+    """Make the next generation, empty and hidden: the shop's settings and mapping, the template's over them.
+
+    Raises:
+        IndexConflictError: the cluster refuses the mapping or the settings.
+    """
+    template = template or Template()
+    settings: dict[str, Any] = {key: value for key, value in found.settings.items() if not _OWN_SETTINGS.match(key)}
+    for key, value in template.settings.items():
+        settings |= _flat(f"index.{key}", value)
+    similarity = bodies.own_settings()
+    settings |= _flat("index", similarity)
+    settings |= {"index.number_of_shards": profile.shards, "index.hidden": True}
+    mappings = {key: value for key, value in found.mappings.items() if key not in ("properties", "_meta")}
+    layer = bodies.layer_property(profile, own_similarity=True)
+    layer["properties"]["meta"]["properties"]["revision"] = REVISION
+    mappings |= template.mappings
+    mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}
+    mappings["_meta"] = {**found.mappings.get("_meta", {}), "hybrid": profile.to_json()}
+    try:
+        with translated(name):
+            client.options(request_timeout=60).indices.create(
+                index=name,
+                settings=settings,
+                mappings=mappings,
+                aliases={f"{name}{BUILDING}": {"is_hidden": True}},
+                wait_for_active_shards="1",
+            )
+    except HybridError as error:
+        if isinstance(error.__cause__, BadRequestError):
+            raise IndexConflictError(
+                f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
+            ) from error
+        raise
+
+
+def _flat(prefix: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {key: inner for name, part in value.items() for key, inner in _flat(f"{prefix}.{name}", part).items()}
+
+
+def exists(client: Elasticsearch, name: str) -> bool:
+    """Whether there is an index, or an alias, of that name."""
+    with translated(name):
+        return bool(client.indices.exists(index=name, expand_wildcards="all"))
+
+
+def delete(client: Elasticsearch, index: str) -> None:
+    """Delete an index, if it is there. Its alias goes first, so that no late write makes it anew."""
+    with translated(index):
+        client.options(ignore_status=404).indices.delete_alias(index=index, name=f"{index}{BUILDING}")
+        client.options(request_timeout=60).indices.delete(index=index, ignore_unavailable=True)
+
+
+def behind(client: Elasticsearch, alias: str) -> str:
+    """The index behind an alias.
+
+    Raises:
+        IndexMissingError: there is no such alias.
+        IndexConflictError: it stands for several.
+    """
+    with translated(alias):
+        names = sorted(client.indices.get(index=alias, filter_path="*.settings.index.uuid").body)
+    if not names:
+        raise IndexMissingError(f"there is no index {alias!r}")
+    if len(names) > 1:
+        raise IndexConflictError(f"{alias!r} stands for {len(names)} indices ({', '.join(names)}), not one")
+    return str(names[0])
+
+
+def swap(client: Elasticsearch, old: str, new: str) -> None:
+    """Move every alias of one index to another, with its properties, in one step of the cluster.
+
+    Raises:
+        ClusterError: the cluster did not do it.
+    """
+    with translated(old):
+        aliases = client.indices.get_alias(index=old).body[old]["aliases"]
+        building = client.indices.get_alias(index=new).body[new]["aliases"]
+    actions: list[dict[str, Any]] = []
+    for alias, properties in aliases.items():
+        if alias == f"{old}{BUILDING}":
+            continue
+        actions.append({"remove": {"index": old, "alias": alias, "must_exist": True}})
+        actions.append({"add": {"index": new, "alias": alias, **properties}})
+    if f"{new}{BUILDING}" in building:
+        actions.append({"remove": {"index": new, "alias": f"{new}{BUILDING}"}})
+    with translated(old):
+        answer = client.options(request_timeout=60).indices.update_aliases(actions=actions)
+    if not answer.get("acknowledged"):
+        raise ClusterError(f"not every node took the move of the aliases of {old!r} in time")
+
+
+def fence_of(client: Elasticsearch, index: str) -> Fence:
+    """The settings that a fence changes, as they are."""
+    settings = settings_of(client, index)
+    return {key: settings.get(key) for key in _FENCE_SETTINGS}
+
+
+def raise_fences(client: Elasticsearch, before: Mapping[str, Fence]) -> None:
+    """Make writes to these indices wait. before: as `fence_of` said, and kept where a crash does not lose it."""
+    alike: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for index, settings in before.items():
+        wanted: dict[str, Any] = {
+            "index.number_of_replicas": int(settings["index.number_of_replicas"] or 0) + 1,
+            "index.routing.allocation.enable": "primaries",
+            "index.write.wait_for_active_shards": "all",
+        }
+        if settings.get("index.auto_expand_replicas") not in (None, "false"):
+            wanted["index.auto_expand_replicas"] = "false"
+        alike.setdefault(tuple(wanted.items()), []).append(index)
+    for settings_of_all, names in alike.items():
+        _put(client, ",".join(names), dict(settings_of_all))  # one change of the cluster's state where they agree
+
+
+def lower_fence(client: Elasticsearch, index: str, before: Fence) -> None:
+    """Let waiting writes go on, and put the settings back; an index that is gone needs none."""
+    restored = {key: value for key, value in before.items() if key != "index.auto_expand_replicas" or value}
+    try:
+        _put(client, index, restored)
+    except IndexMissingError:
+        return
+
+
+def settings_of(client: Elasticsearch, index: str) -> dict[str, str]:
+    """The settings of an index, flat."""
+    with translated(index):
+        return dict(client.indices.get_settings(index=index, flat_settings=True).body[index]["settings"])
+
+
+def take_pipelines(client: Elasticsearch, index: str, other: str) -> None:
+    """Give an index the ingest pipelines of another. Copies must not go through them, and the shop's writes must."""
+    settings = settings_of(client, other)
+    late = {key: settings[key] for key in _LATE_SETTINGS if key in settings}
+    if late:
+        _put(client, index, late)
+
+
+def show_instead(client: Elasticsearch, index: str, other: str) -> None:
+    """Let patterns such as `shop-*` find an index, and not the other one, whose products are the same."""
+    _put(client, index, {"index.hidden": None})
+    _put(client, other, {"index.hidden": True})
+
+
+def block_writes(client: Elasticsearch, index: str) -> None:
+    """No write reaches an index from here on; those under way have ended."""
+    if settings_of(client, index).get("index.blocks.write") == "true":
+        unblock_writes(client, index)  # set by somebody who did not live to hear that it holds; it is not told twice
+    with translated(index):
+        answer = client.options(request_timeout=60).indices.add_block(index=index, block="write")
+    if not answer.get("shards_acknowledged"):
+        raise ClusterError(f"not every shard of {index!r} took the write block in time")
+
+
+def unblock_writes(client: Elasticsearch, index: str) -> None:
+    _put(client, index, {"index.blocks.write": None})
+
+
+def settle_writes(client: Elasticsearch, index: str, earlier: Collection[str] = (), patience_s: float = 5.0) -> None:
+    """Wait until no write to an index is under way, those included that waited for its fence.
+
+    earlier: writes that were under way before the aliases moved. They are waited for as well, for a second: one that
+    looked the alias up late waits at the other index's fence, and ends when that is lowered.
+    """
+    started = time.monotonic()
+    quiet = 0
+    while quiet < 2 and time.monotonic() - started < patience_s:
+        tasks = _write_tasks(client)
+        here = any(f"[{index}]" in task.get("description", "") for task in tasks.values())
+        left = bool(tasks.keys() & set(earlier)) and time.monotonic() - started < 1.0
+        quiet = 0 if here or left else quiet + 1
+        time.sleep(0.01)
+
+
+def writes_under_way(client: Elasticsearch) -> set[str]:
+    """Names of the tasks that write, to whatever index."""
+    return set(_write_tasks(client))
+
+
+def long_writers(client: Elasticsearch, names: Collection[str]) -> str | None:
+    """An update or delete by query that goes on over one of these names; None: there is none."""
+    for name, task in _write_tasks(client).items():
+        words = task.get("description", "")
+        if task["action"].endswith(("/byquery", "write/reindex")) and any(f"[{index}]" in words for index in names):
+            return f"{words.split(' ', 1)[0]} ({name})"
+    return None
+
+
+def _write_tasks(client: Elasticsearch) -> dict[str, dict[str, Any]]:
+    # Not by the client's own method, which warns that this API may change.
+    with translated():
+        nodes = client.perform_request(
+            "GET",
+            "/_tasks",
+            params={"actions": "indices:data/write/*", "detailed": "true"},
+            headers={"accept": "application/json"},
+        ).body.get("nodes", {})
+    return {name: task for node in nodes.values() for name, task in node["tasks"].items()}
+
+
+def primaries_ready(client: Elasticsearch, index: str, patience_s: float = 60.0) -> None:
+    """Wait until an index has its primaries, and those copies that the cluster can give it.
+
+    Raises:
+        ClusterError: no primary in time.
+    """
+    with translated(index):
+        client.options(request_timeout=patience_s + 10).cluster.health(
+            index=index, wait_for_status="yellow", wait_for_no_initializing_shards=True, timeout=f"{patience_s:.0f}s"
+        )
+
+
+def _put(client: Elasticsearch, index: str, settings: Mapping[str, Any]) -> None:
+    with translated(index):
+        client.options(request_timeout=60).indices.put_settings(index=index, settings=dict(settings))
+
+
+def aliases_of(client: Elasticsearch, index: str) -> list[str]:
+    """The aliases of an index."""
+    with translated(index):
+        return sorted(client.indices.get_alias(index=index).body[index]["aliases"])

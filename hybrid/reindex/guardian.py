@@ -1,0 +1,74 @@
+"""Ends a swap whose process dies in the middle of it; that process starts it with `python -m hybrid.reindex.guardian`.
+
+It waits at a pipe. "done" means that all is well; a pipe that closes without it means that its other end is dead,
+while the shop's writes wait at a fence. Then the swap is ended here, forwards or backwards.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+# Only what is always loaded: the guardian of a swap that goes well reads one line and is gone.
+if TYPE_CHECKING:
+    from hybrid.wiring import Services
+
+_DONE = b"done\n"
+#: Seconds to go on trying: the cluster may be what is in trouble.
+_PATIENCE_S = 300.0
+
+
+class Guardian:
+    """Starts a guardian, and tells it when it is needed no more: at the end of a `with` block without an error."""
+
+    def __init__(self, services: Services, index: str) -> None:
+        log = services.settings.data_dir / "logs" / "guardian.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hybrid.reindex.guardian", index],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=out,
+                env={**os.environ, "HYBRID_ES_URL": services.es_url},
+                start_new_session=True,  # Ctrl-C is for the run, not for what ends it in order
+            )
+
+    def __enter__(self) -> Guardian:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._process.communicate(_DONE)
+        elif self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def watch(index: str) -> None:
+    """Wait for the end of the pipe, and end the swap if it was not ended."""
+    if sys.stdin.buffer.readline() == _DONE:
+        return
+    import logging
+
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    from hybrid.errors import HybridError
+    from hybrid.reindex.control import recover
+    from hybrid.wiring import build_services
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
+    services = build_services()
+    retrying = Retrying(
+        retry=retry_if_exception_type(HybridError), stop=stop_after_delay(_PATIENCE_S), wait=wait_fixed(0.5),
+        reraise=True,
+    )  # fmt: skip
+    said = retrying(recover, services, index)
+    logging.getLogger(__name__).warning("the swap of %s was left in the middle: %s", index, said)
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1])

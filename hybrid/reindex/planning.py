@@ -1,0 +1,166 @@
+"""What a reindex would do: the next generation of an index, decided and estimated. Writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid.attach import decide_profile
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import generations, shop
+from hybrid.elastic.generations import BUILDING
+from hybrid.elastic.shop import ShopIndex
+from hybrid.errors import IndexConflictError, UsageError
+from hybrid.estimate import Estimate, measure
+from hybrid.fields import guess_fields
+from hybrid.template import Template, served_by, text_fields
+from hybrid.wiring import Services
+
+
+@dataclass(frozen=True)
+class ReindexPlan:
+    """What a reindex would do. new: the name of the next generation. blockers: why it cannot; none: it can."""
+
+    shop: ShopIndex
+    new: str
+    profile: IndexProfile
+    template: Template
+    sample: list[dict[str, Any]]
+    changes: list[str]
+    notes: list[str]
+    blockers: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "index": self.shop.name,
+            "old": self.shop.concrete,
+            "new": self.new,
+            "documents": self.shop.documents,
+            "size_bytes": self.shop.size_bytes,
+            "shards": self.profile.shards,
+            "fields": self.profile.fields.to_json(),
+            "signals": {name: asdict(signal) for name, signal in self.profile.signals.items()},
+            "changes": self.changes,
+            "notes": self.notes,
+            "blockers": self.blockers,
+        }
+
+
+def plan_reindex(
+    services: Services,
+    index: str,
+    *,
+    shards: int | None = None,
+    template: Template | None = None,
+    mapping: str | None = None,
+    signals: Sequence[str] | None = None,
+    language: str | None = None,
+    media_root: Path | None = None,
+    lexical: str | None = None,
+) -> ReindexPlan:
+    """Look at the index behind an alias, and decide what the next one is like. Writes nothing.
+
+    What the layer decided of the old index holds, but for what is given here; the encoders are those of the settings.
+
+    Raises:
+        IndexMissingError, IndexConflictError: no such index, or one that cannot be swapped; says how it can.
+        UsageError: an option cannot be used.
+    """
+    template = template or Template()
+    found = shop.describe(services.client, index)
+    hopeless = list(_blockers(services, found))
+    if hopeless:
+        raise IndexConflictError(hopeless[0])
+    new = generations.next_name(services.client, index, found.concrete)
+    count = _shards(shards, template, found)
+    properties = {**found.properties, **template.properties}
+    shown = dataclasses.replace(found, mappings={**found.mappings, "properties": properties})
+    notes: list[str] = []
+    profile, sample = decide_profile(services, shown, mapping, signals, language, media_root, lexical, notes)
+    profile = dataclasses.replace(profile, shards=count)
+    if signals is not None:
+        profile = dataclasses.replace(profile, signals={name: profile.signals[name] for name in signals})
+    if template.properties and mapping is None:
+        # What the new mapping can filter and count on; what each field is for stays.
+        able = served_by(properties, guess_fields(sample, "id=_id"))
+        profile = dataclasses.replace(profile, fields=dataclasses.replace(able, roles=profile.fields.roles))
+    known = text_fields({name: value for name, value in properties.items() if name != "hybrid"})
+    for name in profile.lexical_fields:
+        if name.partition("^")[0] not in known:
+            raise UsageError(f"--lexical: {name!r} is no text field; text fields: {', '.join(sorted(known)) or 'none'}")
+    return ReindexPlan(found, new, profile, template, sample, _changes(found, profile, template), notes, [])
+
+
+def _shards(shards: int | None, template: Template, found: ShopIndex) -> int:
+    try:
+        return shards or int(template.settings.get("number_of_shards", found.shards))
+    except (TypeError, ValueError) as error:
+        raise UsageError("the template's number_of_shards is no number") from error
+
+
+def _blockers(services: Services, found: ShopIndex) -> Iterator[str]:
+    """What stands in the way; where the way round is known, it is said."""
+    name = found.name
+    if generations.is_building(name):
+        yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
+    elif name == found.concrete:
+        aliases = [alias for alias in generations.aliases_of(services.client, name) if not alias.endswith(BUILDING)]
+        if aliases:
+            yield f"{name!r} is the index itself, and it is behind the alias {aliases[0]!r}: reindex {aliases[0]!r}"
+        yield (
+            f"{name!r} is an index and no alias, so no other can take its place. Give it one (POST _aliases "
+            f'{{"actions": [{{"add": {{"index": "{name}", "alias": "{name}-live"}}}}]}}), let all that reads and '
+            f"writes it use {name}-live, and then run `hybrid reindex {name}-live`"
+        )
+    if found.closed:
+        yield f"index {name!r} is closed; open it with POST {found.concrete}/_open"
+    for key in ("index_routing", "search_routing", "filter"):
+        if found.alias.get(key):
+            yield f"the alias {name!r} shows a part of its index ({key}); reindex an alias that shows all of it"
+    if found.settings.get("index.mode") == "time_series":
+        yield f"index {name!r} is a time series, which ends and is not rebuilt"
+    source = found.mappings.get("_source", {})
+    if source.get("enabled") in (False, "false") or source.get("includes") or source.get("excludes"):
+        yield f"index {name!r} does not keep whole documents in _source, so they cannot be copied; index them anew"
+    if found.profile is None and "hybrid" in found.properties:
+        yield f"index {name!r} has a field `hybrid` of its own, the name that the layer needs; rename that field"
+
+
+def _changes(found: ShopIndex, profile: IndexProfile, template: Template) -> list[str]:
+    """What will be another than before, for people."""
+    before = found.profile
+    said = [] if profile.shards == found.shards else [f"shards: {found.shards} -> {profile.shards}"]
+    if before is None:
+        said.append("the layer's field `hybrid` is added")
+    for name, signal in profile.signals.items():
+        held = before.signals.get(name) if before is not None else None
+        if held is None:
+            said.append(f"{name} vectors by {signal.encoder}")
+        elif held.version != signal.version:
+            said.append(f"{name} vectors: {held.encoder} {held.version} -> {signal.encoder} {signal.version}")
+    if before is not None and before.analysis != profile.analysis:
+        said.append(f"words: {before.analysis} -> {profile.analysis}")
+    said += [
+        f"mapping of {name}" for name in template.properties if found.properties.get(name) != template.properties[name]
+    ]
+    said += [f"setting {name}" for name in template.settings]
+    return said or ["nothing but the index itself: segments, and the layer's part made whole"]
+
+
+def estimate(services: Services, plan: ReindexPlan) -> Estimate:
+    """How long it takes and how much it adds, by encoding a small sample here. Writes nothing.
+
+    Raises:
+        EncoderError: a model cannot be had.
+    """
+    before = plan.shop.profile
+    kept = {
+        name
+        for name, signal in plan.profile.signals.items()
+        if before is not None and name in before.signals and before.signals[name].version == signal.version
+    }
+    found = measure(services, plan.profile, plan.sample, plan.shop.documents, plan.shop.replicas, kept)
+    return dataclasses.replace(found, bytes=found.bytes + plan.shop.size_bytes * (1 + plan.shop.replicas))

@@ -1,0 +1,337 @@
+"""One run, from an empty index to the swap. Its state is a job in Elasticsearch, and only the owner of the index's
+lease works on it: a run that was paused, interrupted or killed goes on where it was, from this machine or another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hybrid.elastic import generations, indices
+from hybrid.elastic.generations import BUILDING
+from hybrid.elastic.stores import Lease
+from hybrid.errors import HybridError, IndexConflictError, JobError
+from hybrid.judgments import Judgments
+from hybrid.pool import WorkerPool
+from hybrid.queue import TaskQueue
+from hybrid.reindex.guardian import Guardian
+from hybrid.reindex.planning import ReindexPlan
+from hybrid.reindex.transfer import Stopped, Transfer
+from hybrid.reindex.verification import MAX_LOSS, verify
+from hybrid.runs import Report, Run
+from hybrid.wiring import Services
+
+KIND = "reindex"
+#: States of a job that nobody goes on with.
+FINAL = ("done", "cancelled", "rolled back")
+#: Rounds of catching up; each has what changed during the one before.
+_MAX_ROUNDS = 20
+#: A round this short means being that many seconds behind the shop; what is left is copied behind the fence.
+_IN_STEP_S = 5.0
+
+
+@dataclass
+class ReindexReport:
+    """What a reindex did. status: "done", "verified" (not swapped, as asked), "paused" or "cancelled".
+
+    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector.
+    """
+
+    job: str
+    index: str
+    old: str
+    new: str
+    status: str = "done"
+    documents: int = 0
+    copied: int = 0
+    deleted: int = 0
+    encoded: int = 0
+    rounds: int = 0
+    swapped: bool = False
+    waited_s: float = 0.0
+    waiting: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    verified: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it did what was asked for. A picture that failed is in the failures list, and no reason to wait."""
+        return self.status in ("done", "verified") and not self.waiting
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "complete": self.complete}
+
+    def summary(self) -> str:
+        """The run in one line."""
+        if self.status in ("paused", "cancelled"):
+            return f"{self.index}: {self.status} after {self.copied:,} copies in {self.seconds:,.1f} s"
+        end = f"swapped in, writes waited {self.waited_s:.1f} s" if self.swapped else "verified, not swapped in"
+        return (
+            f"{self.index}: {self.old} -> {self.new}, {self.documents:,} documents, {self.copied:,} copied, "
+            f"{self.encoded:,} encoded, {self.deleted:,} deleted, {self.rounds} rounds of catching up; {end}; "
+            f"{self.seconds:,.1f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes on. workers: as for `jobs.run_index`; swap: whether it ends with the swap."""
+
+    workers: int = 0
+    swap: bool = True
+    judgments: Judgments | None = None
+    max_loss: float = MAX_LOSS
+
+
+def run_reindex(
+    services: Services, plan: ReindexPlan, options: Options = Options(), report: Report | None = None
+) -> ReindexReport:
+    """Build the next generation, and swap it in. `resume` goes on with it after an interruption.
+
+    Raises:
+        IndexConflictError: something stands in the way; nothing was changed.
+        JobError: another run has the index, or the new index is not as it should be; then nothing was swapped.
+        ClusterError, WriteBlockedError: the run ended early; the old index is in use as before.
+    """
+    if plan.blockers:
+        raise IndexConflictError(plan.blockers[0])
+    index = plan.shop.name
+    lease = Lease(services.client, index)
+    lease.take()
+    try:
+        for state in services.jobs.open(KIND, FINAL):
+            # By another alias of the same index, too.
+            if index == state["index"] or plan.shop.concrete == state["old"]:
+                raise JobError(
+                    f"a reindex of {state['index']!r} is unfinished ({state['status']}, {state['phase']}); go on with "
+                    f"`hybrid reindex {state['index']} --resume`, or end it with `--cancel`"
+                )
+        checkpoint = services.checkpoints.get(index)
+        state = {
+            "old": plan.shop.concrete, "new": plan.new, "uuid": plan.shop.uuid, "notes": plan.notes,
+            "checkpoint": checkpoint.to_json() if checkpoint is not None else None,
+        }  # fmt: skip
+        job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
+        try:
+            generations.create(services.client, plan.shop, plan.profile, plan.new, plan.template)
+            generations.primaries_ready(services.client, plan.new)
+        except BaseException as error:
+            services.jobs.update(job, status="cancelled", error=str(error) or type(error).__name__)
+            generations.delete(services.client, plan.new)
+            raise
+        return _go_on(services, lease, job, options, report)
+    finally:
+        lease.release()
+
+
+def resume(services: Services, index: str, options: Options = Options(), report: Report | None = None) -> ReindexReport:
+    """Go on with a run that was paused, interrupted or killed, or that verified and did not swap.
+
+    Raises:
+        JobError: there is none, or it is running; and as `run_reindex` does.
+    """
+    with leased(services, index) as lease:
+        job, state = unfinished(services, index)
+        if state["phase"] == "create" and not generations.exists(services.client, f"{state['new']}{BUILDING}"):
+            services.jobs.update(job, status="cancelled", phase="done")
+            raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
+        if state.get("back"):
+            raise JobError(f"a rollback of {index!r} was interrupted; run `hybrid reindex {index} --rollback` again")
+        return _go_on(services, lease, job, options, report)
+
+
+def _go_on(services: Services, lease: Lease, job: str, options: Options, report: Report | None) -> ReindexReport:
+    started = time.monotonic()
+    services.jobs.update(job, status="running", control=None, error=None)
+    state = services.jobs.get(job)
+    run = ReindexRun(services, job, state, lease, report)
+    found = ReindexReport(job, run.alias, run.source, run.target, notes=list(state.get("notes") or ()))
+    try:
+        if run.moved:
+            run.finish()
+        else:
+            if state.get("fences"):
+                run.abort()
+            _build(services, run, options, found)
+        found.swapped = run.moved
+        if run.moved:
+            _tidy(services, run, options, found)
+    except Stopped as stop:
+        found.status = "paused"
+        if stop.how == "cancel":
+            discard(services, run)
+            found.status = "cancelled"
+        services.jobs.update(job, status=found.status, control=None)
+    except BaseException as error:
+        paused = isinstance(error, KeyboardInterrupt)
+        with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
+            services.jobs.update(
+                job, status="paused" if paused else "failed", error=str(error) or type(error).__name__, control=None
+            )
+        raise
+    else:
+        found.status = "done" if run.moved else "verified"
+        services.jobs.update(job, status=found.status, verified=found.verified)
+    found.copied, found.deleted, found.rounds = run.copied, run.deleted, run.rounds
+    found.encoded = max(0, run.progress.to_encode - run.failed_products(found.failed) - found.waiting)
+    found.waited_s = run.fenced_s
+    found.seconds = round(time.monotonic() - started, 2)
+    return found
+
+
+def _build(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
+    """Copy, encode, catch up, verify, swap."""
+    run.begin()
+    with _encoding(services, run, run.profile.index, options.workers) as (dispatch, encode):
+        run.copy(dispatch, encode)
+        run.catch_up_until_in_step(dispatch, encode)
+        run.enter("verify")
+        verification = verify(services, run, options.judgments, options.max_loss)
+        found.verified = verification.to_json()
+        found.documents = indices.count(services.client, run.target)
+        found.failed = services.dead_letters.counts(run.profile.index, run.job)
+        run.update(verified=found.verified)
+        if not verification.ok:
+            raise JobError(
+                f"{run.target!r} is not fit to take the place of {run.source!r}: {verification.problem}. The old index "
+                f"stays in use; mend it and run `hybrid reindex {run.alias} --resume`, or `--cancel`"
+            )
+        if options.swap:
+            _swap(services, run)
+
+
+def _swap(services: Services, run: Transfer) -> None:
+    run.heed()
+    if busy := generations.long_writers(services.client, (run.alias, run.source)):
+        raise JobError(
+            f"{busy} writes to {run.alias!r}, and would go on in the old index after the swap; run `hybrid reindex "
+            f"{run.alias} --resume` when it has ended"
+        )
+    run.catch_up()  # so that little is left to do behind the fence
+    with Guardian(services, run.alias):
+        try:
+            run.swap()
+        except BaseException:
+            if not run.moved:
+                run.abort()
+            raise
+
+
+def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
+    """Encode what came with the last changes, under the name that the index has now."""
+    profile = indices.read_profile(services.client, run.alias, one=True)
+    rest = Run(services, profile, run.job, None)
+    if rest.pending():
+        with _encoding(services, rest, run.alias, options.workers) as (dispatch, encode):
+            ids = rest.pending_ids()
+            size = services.settings.batch_size
+            for start in range(0, len(ids) if dispatch else 0, size):
+                dispatch(ids[start : start + size])  # type: ignore[misc]
+            encode()
+    found.documents = indices.count(services.client, run.alias)
+    found.waiting = rest.pending()
+    found.failed = services.dead_letters.counts(run.alias, run.job)
+    before, after = run.models()
+    if before and before != after:
+        found.notes.append(
+            f"the weights in force were learned with other vectors; train them again: hybrid train weights --index "
+            f"{run.alias} --judgments FILE"
+        )
+
+
+@contextlib.contextmanager
+def _encoding(
+    services: Services, run: Run, index: str, workers: int
+) -> Iterator[tuple[Callable[[list[str]], None] | None, Callable[[], None]]]:
+    """(what takes ids that wait for a vector, what waits until none does): here, or on workers of the run."""
+    if not workers:
+        yield None, run.sweep_here
+        return
+    with (
+        contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
+        WorkerPool(services, workers) as pool,
+    ):
+        yield lambda ids: queue.enrich(index, run.job, ids), lambda: run.wait(queue, pool)
+
+
+class ReindexRun(Transfer):
+    """The phases of a run before the swap."""
+
+    rounds = 0
+
+    def begin(self) -> None:
+        self.progress.size = indices.count(self._client, self.source)
+        self.progress.to_encode = self.pending()
+
+    def enter(self, phase: str) -> None:
+        self.progress.phase = phase
+        self._tick(force=True)
+
+    def copy(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
+        """All of it, and the vectors that do not move along."""
+        self.enter("copy")
+        self.advance(dispatch)
+        self.progress.position = self.progress.size
+        self.enter("encode")
+        if dispatch is not None:
+            self._send_forgotten(dispatch)
+        encode()
+
+    def _send_forgotten(self, dispatch: Callable[[list[str]], None]) -> None:
+        """What an earlier process copied, and what its broker lost, waits as well."""
+        forgotten = self.pending_ids() if self.resumed else []
+        size = self._services.settings.batch_size
+        for start in range(0, len(forgotten), size):
+            dispatch(forgotten[start : start + size])
+
+    def catch_up_until_in_step(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
+        """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
+        self.enter("catch up")
+        before, losing = float("inf"), 0
+        for self.rounds in range(1, _MAX_ROUNDS + 1):
+            started = time.monotonic()
+            self.advance(dispatch)
+            self.remove_gone()
+            encode()
+            self._tick(force=True)
+            took = time.monotonic() - started
+            losing = losing + 1 if took > before else 0
+            if took < _IN_STEP_S or losing == 2:
+                return
+            before = took
+
+    def models(self) -> tuple[dict[str, str], dict[str, str]]:
+        """signal -> encoder version, of the old index and of the new one."""
+        before = self.before.signals if self.before is not None else {}
+        return (
+            {name: signal.version for name, signal in before.items()},
+            {name: signal.version for name, signal in self.profile.signals.items()},
+        )
+
+
+@contextlib.contextmanager
+def leased(services: Services, index: str) -> Iterator[Lease]:
+    lease = Lease(services.client, index)
+    lease.take()
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def unfinished(services: Services, index: str) -> tuple[str, dict[str, Any]]:
+    latest = services.jobs.latest(KIND, index)
+    if latest is None or latest[1]["status"] in FINAL:
+        raise JobError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
+    return latest
+
+
+def discard(services: Services, run: Transfer) -> None:
+    """Delete what was built, and what was noted of it."""
+    generations.delete(services.client, run.target)
+    services.dead_letters.move(f"{run.target}{BUILDING}", None)

@@ -1,0 +1,296 @@
+"""Brings one index in step with another, and moves the aliases over without losing a write.
+
+Copying is catching up from the beginning: what a shard wrote after a sequence number is copied, and the number goes
+up. So a run can end anywhere, by a kill too, and go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from hybrid.contracts import FieldMap, IndexProfile
+from hybrid.elastic import changes, copies, generations, indices
+from hybrid.elastic.changes import Checkpoint
+from hybrid.elastic.copies import Differences, Found
+from hybrid.elastic.generations import BUILDING
+from hybrid.elastic.stores import Lease
+from hybrid.errors import IndexConflictError, JobError
+from hybrid.inputs import Inputs
+from hybrid.reindex.copying import Copyist
+from hybrid.runs import Report, Run
+from hybrid.wiring import Services
+
+#: Seconds that the last changes may take behind the fence, where the shop's writes wait, until it is given up.
+_FENCED_S = 20.0
+#: Documents that the new mapping refuses are kept by name, up to so many.
+_NAMED = 200
+
+Dispatch = Callable[[list[str]], None] | None
+
+
+class Stopped(Exception):
+    """Somebody asked the run to pause or to end. `how` is "pause" or "cancel"."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Transfer(Run):
+    """Copies `source` to `target`, and swaps them. Its state is a job's, so that another process can go on.
+
+    back: of a rollback, where the source has the copies and the target the originals.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        job: str,
+        state: Mapping[str, Any],
+        lease: Lease,
+        report: Report | None = None,
+    ) -> None:
+        self.alias, self.source, self.target = str(state["index"]), str(state["old"]), str(state["new"])
+        self.back = bool(state.get("back"))
+        self._client = services.client
+        self._lease = lease
+        self.moved = generations.behind(self._client, self.alias) == self.target
+        self.before = before = profile_of(services, self.source)
+        after = profile_of(services, self.target if self.back or self.moved else f"{self.target}{BUILDING}")
+        # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
+        super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
+        inputs = Inputs(services.encoder, services.settings.media_root)
+        self._copyist = Copyist(inputs, services.capabilities, before, after)
+        self.positions: dict[str, tuple[str, int]] = {
+            shard: (str(history), int(number)) for shard, (history, number) in (state.get("positions") or {}).items()
+        }
+        self.resumed = bool(self.positions)
+        self._uuid = state.get("uuid")
+        self._fences: dict[str, generations.Fence] = dict(state.get("fences") or {})
+        self._before_swap = {int(shard): int(number) for shard, number in (state.get("originals") or {}).items()}
+        self.refused: dict[str, str] = dict(state.get("refused") or {})
+        self.copied = int(state.get("copied") or 0)
+        self.deleted = int(state.get("deleted") or 0)
+        self.fenced_s = self.swapped_s = 0.0
+
+    # -- copying ---------------------------------------------------------------------------------------------
+
+    def advance(self, dispatch: Dispatch = None) -> int:
+        """Copy what was written since last time; how many documents.
+
+        Raises:
+            JobError: the source is another index now, or was restored.
+            Stopped: somebody asked for it.
+        """
+        _, uuid, shards = changes.shard_positions(self._client, self.source)
+        if uuid != (self._uuid or uuid):
+            raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
+        self._uuid = uuid
+        indices.refresh(self._client, self.source)
+        before = self.copied
+        size = self._services.settings.batch_size
+        waiting: list[str] = []
+        for shard, (history, last) in shards.items():
+            known, after = self.positions.get(shard, (history, -1))
+            if known != history:
+                raise JobError(f"{self.source!r} was restored meanwhile; `hybrid reindex {self.alias} --cancel`")
+            if after >= last:
+                continue
+            for batch in copies.read(self._client, self.source, int(shard), after, last):
+                waiting += self._copy(batch)
+                self.positions[shard] = (history, batch[-1].seq_no)
+                while dispatch and len(waiting) >= size:
+                    dispatch(waiting[:size])
+                    del waiting[:size]
+                self._tick()
+            self.positions[shard] = (history, last)
+        if dispatch and waiting:
+            dispatch(waiting)
+        return self.copied - before
+
+    def _copy(self, batch: list[copies.Original]) -> list[str]:
+        """Write a batch; the ids of those that wait for a vector."""
+        self._lease.keep()
+        made = [(original, *self._copyist.body(original)) for original in batch]
+        building = not self.back and not self.moved
+        target = f"{self.target}{BUILDING}" if building else self.target
+        report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
+        for id in report.ok:
+            self.refused.pop(id, None)
+        for error in report.errors:
+            if len(self.refused) < _NAMED:
+                self.refused[error.id] = f"{error.reason}: {error.message[:300]}"
+        self.copied += len(report.ok)
+        written = set(report.ok)
+        pending = [original.id for original, _, waits in made if waits and original.id in written]
+        self.progress.read += len(batch)
+        self.progress.position += len(batch)
+        self.progress.written += len(report.ok)
+        self.progress.rejected = len(self.refused)
+        self.progress.to_encode += len(pending)
+        return pending
+
+    def remove_gone(self) -> int:
+        """Delete the copies of what was deleted; how many. To be called after `advance`."""
+        indices.refresh(self._client, self.target)
+        suspects = self._suspects()
+        gone = copies.absent(self._client, self.source, suspects) if suspects else []
+        if gone:
+            self._lease.keep()
+            copies.delete(self._client, self.target, gone)
+            self.deleted += len(gone)
+            for one in gone:
+                self.refused.pop(one.id, None)
+        return len(gone)
+
+    def _suspects(self) -> list[Found]:
+        if not self.back:
+            return self.differences().extra
+        # What the source copied of the target once, and what came to the target since, by this run.
+        indices.refresh(self._client, self.source)
+        lacking = copies.compare(self._client, self.target, self.source, self._before_swap).missing
+        return [*lacking, *copies.above(self._client, self.target, self._before_swap)]
+
+    def differences(self) -> Differences:
+        """What of the source has no copy of its present revision, and the other way round, as far as was copied."""
+        until = {int(shard): number for shard, (_, number) in self.positions.items()}
+        return copies.compare(self._client, self.source, self.target, until)
+
+    def catch_up(self) -> None:
+        """One round without encoding: what changed, and what was deleted."""
+        self.advance()
+        self.remove_gone()
+
+    # -- swapping --------------------------------------------------------------------------------------------
+
+    def swap(self) -> None:
+        """Hold the shop's writes back, copy the last of them, move the aliases, let the writes go on.
+
+        Raises:
+            JobError: the target lacks something; nothing was moved.
+        """
+        started = time.monotonic()
+        self.progress.phase = "swap"
+        self._fences = {index: generations.fence_of(self._client, index) for index in (self.target, self.source)}
+        self.update(phase="swap", fences=self._fences)
+        generations.raise_fences(self._client, self._fences)
+        self._copy_the_last(started + _FENCED_S)
+        self._require_equal()
+        self._lease.keep()
+        earlier = generations.writes_under_way(self._client)
+        generations.swap(self._client, self.source, self.target)
+        self.moved = True
+        self.swapped_s = time.monotonic() - started
+        self.finish(started, earlier)
+
+    def finish(self, started: float | None = None, earlier: Collection[str] = ()) -> None:
+        """After the aliases moved: take over the writes that were on their way to the source, and end.
+
+        May be called again after a crash at any point of it.
+        """
+        started = time.monotonic() if started is None else started
+        self.progress.phase = "swap"
+        if self._services.jobs.get(self.job)["phase"] == "swap":
+            generations.lower_fence(self._client, self.source, self._fences[self.source])
+            generations.settle_writes(self._client, self.source, earlier)
+            generations.block_writes(self._client, self.source)
+            # The source is still from here on, and the target takes no write but ours: this is the last of it.
+            self.catch_up()
+            self._note_positions()
+            generations.take_pipelines(self._client, self.target, self.source)
+            self.update(phase="drained", refused=self.refused)
+        generations.lower_fence(self._client, self.target, self._fences[self.target])
+        self.fenced_s = round(time.monotonic() - started, 3)
+        generations.show_instead(self._client, self.target, self.source)
+        self._services.dead_letters.move(f"{self.target}{BUILDING}", self.alias)
+        self.progress.phase = "done"
+        self.update(phase="done", fenced_s=self.fenced_s)
+
+    def _note_positions(self) -> None:
+        """Where both indices stand at the swap: what a sync, or a rollback, looks at from here on."""
+        originals = {shard: number for shard, (_, number) in self.positions.items()}
+        if self.back:
+            earlier = self._services.jobs.get(self.job).get("checkpoint")
+            if earlier is not None:
+                self._services.checkpoints.save(self.alias, Checkpoint.from_json(earlier))
+            here = changes.shard_positions(self._client, self.target)[2]
+        else:
+            checkpoint = changes.position(self._client, self.alias)
+            self._services.checkpoints.save(self.alias, checkpoint)
+            here = dict(checkpoint.shards)
+        self.update(target_positions=here, originals=originals)
+
+    def abort(self) -> None:
+        """Before the aliases moved: let the writes go on where they were."""
+        for index, before in self._fences.items():
+            generations.lower_fence(self._client, index, before)
+        if self.back:
+            generations.block_writes(self._client, self.target)
+        self.progress.phase = "catch up"
+        self.update(phase="catch up")
+
+    def _copy_the_last(self, deadline: float) -> None:
+        """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
+        the aliases have moved."""
+        while self.advance() + self.remove_gone():
+            if time.monotonic() > deadline:
+                raise JobError(
+                    f"the last changes of {self.source!r} took too long; the writes go on where they were: run "
+                    f"`hybrid reindex {self.alias} --resume` in a calmer hour"
+                )
+
+    def _require_equal(self) -> None:
+        if self.back:
+            here, there = (indices.count(self._client, index) for index in (self.source, self.target))
+            if here != there:
+                raise JobError(
+                    f"{self.target!r} has {there:,} documents and {self.source!r} {here:,}; nothing was moved"
+                )
+            return
+        found = self.differences()
+        if found.missing or found.extra:
+            raise JobError(f"{self.target!r} {described(found, self.refused)}; nothing was moved")
+
+    # -- state -----------------------------------------------------------------------------------------------
+
+    def update(self, **fields: Any) -> None:
+        """Write the job's state."""
+        self._services.jobs.update(self._job, positions=self.positions, uuid=self._uuid, copied=self.copied,
+                                   deleted=self.deleted, counts=self.counts(), **fields)  # fmt: skip
+
+    def heed(self) -> None:
+        """Whether somebody asked to stop.
+
+        Raises:
+            Stopped: they did.
+        """
+        wanted = self._services.jobs.get(self.job).get("control")
+        if wanted in ("pause", "cancel"):
+            raise Stopped(wanted)
+
+    def _save(self) -> None:
+        self._lease.keep()
+        self.update(phase=self.progress.phase, refused=self.refused)
+        if self.progress.phase != "swap":  # which is not left half done
+            self.heed()
+
+
+def described(found: Differences, refused: Mapping[str, str]) -> str:
+    """What two indices differ in, in words."""
+    lacking = [one.id for one in found.missing]
+    reasons = [f"{id}: {refused[id]}" for id in lacking if id in refused]
+    named = "; ".join(reasons[:3]) or ", ".join(lacking[:3])
+    parts = [f"lacks {len(lacking):,} documents ({named})"] if lacking else []
+    if found.extra:
+        parts.append(f"has {len(found.extra):,} that are gone ({', '.join(one.id for one in found.extra[:3])})")
+    return " and ".join(parts)
+
+
+def profile_of(services: Services, index: str) -> IndexProfile | None:
+    """The layer's profile of an index; None where it has no part in it."""
+    try:
+        return indices.read_profile(services.client, index)
+    except IndexConflictError:
+        return None

@@ -1,0 +1,166 @@
+"""Whether a new generation of an index may take the old one's place: what is compared, and what was found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hybrid import evaluation
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import cluster, copies, indices, products
+from hybrid.elastic.copies import Differences
+from hybrid.judgments import Judgments
+from hybrid.reindex.transfer import Transfer, described, profile_of
+from hybrid.search import Searcher
+from hybrid.weights import WeightsModel
+from hybrid.wiring import Services
+
+_SAMPLE = 200
+#: Of all documents, so many more may lack a vector than before: those that changed during the last seconds.
+_LACKING = 0.01
+#: Mean nDCG@10 that may be lost: less than that is the noise of ties.
+MAX_LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was compared."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+@dataclass
+class Verification:
+    """All of them."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+    @property
+    def problem(self) -> str:
+        return "; ".join(f"{finding.what}: {finding.detail}" for finding in self.findings if not finding.ok)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
+
+
+def verify(services: Services, run: Transfer, judgments: Judgments | None, max_loss: float) -> Verification:
+    """Compare the new index with the old one, both as they are now; the shop may go on writing.
+
+    Raises:
+        ClusterError: one of them cannot be read.
+    """
+    found = Verification()
+    before, after = profile_of(services, run.source), run.profile
+    found.findings.append(_documents(services, run))
+    found.findings.append(_sample(services, run))
+    found.findings += _coverage(services, before, after)
+    if judgments is not None:
+        found.findings.append(_judged(services, run, before, after, judgments, max_loss))
+    return found
+
+
+def _documents(services: Services, run: Transfer) -> Finding:
+    """Every document by its revision. What the shop deleted since the last round is there still, and no fault."""
+    differences = run.differences()
+    if differences.missing:
+        return Finding(
+            "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
+        )
+    count = indices.count(services.client, run.target)
+    return Finding("documents", True, f"{count:,}, each copied from its present revision")
+
+
+def _sample(services: Services, run: Transfer) -> Finding:
+    """Documents drawn from the new index, field by field, but for those that changed since they were copied."""
+    drawn = copies.sample(services.client, run.target, _SAMPLE, time.time_ns() % 2**31)
+    routing = {one.id: one.routing for one, _ in drawn if one.routing is not None}
+    current = products.read(services.client, run.source, [one.id for one, _ in drawn], routing)
+    differing, compared = [], 0
+    for copy, source in drawn:
+        original = current.get(copy.id)
+        if original is None or original.seq_no != copy.seq_no:
+            continue
+        compared += 1
+        if original.source != source:
+            names = original.source.keys() | source.keys()
+            fields = sorted(name for name in names if original.source.get(name) != source.get(name))
+            differing.append(f"{copy.id} in {', '.join(fields[:3])}")
+    if differing:
+        return Finding("fields", False, f"{len(differing)} of {compared} sampled documents differ: {differing[0]}")
+    return Finding("fields", True, f"{compared} sampled documents are alike in every field of the shop's")
+
+
+def _coverage(services: Services, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
+    earlier = cluster.coverage(services.client, before) if before is not None else None
+    now = cluster.coverage(services.client, after)
+    total = max(1, now["documents"])
+    findings = []
+    for name, signal in after.signals.items():
+        share = now["signals"][name]["with"] / total
+        waiting = indices.count(services.client, after.index, {"term": {"hybrid.meta.pending": name}}) / total
+        detail = f"{now['signals'][name]['with']:,} of {now['documents']:,} have a vector ({share:.1%})"
+        if waiting:
+            detail += f", {waiting:.1%} wait for one"
+        ok = waiting <= _LACKING
+        if earlier is not None and before is not None and name in before.signals:
+            was = earlier["signals"][name]["with"] / max(1, earlier["documents"])
+            detail += f"; {was:.1%} in the old index"
+            # What changes faster than it is encoded waits in the old index too.
+            kept = share >= was - _LACKING
+            ok = kept if before.signals[name].version == signal.version else ok or kept
+        findings.append(Finding(f"{name} vectors", ok, detail))
+    return findings
+
+
+def _judged(
+    services: Services,
+    run: Transfer,
+    before: IndexProfile | None,
+    after: IndexProfile,
+    judgments: Judgments,
+    max_loss: float,
+) -> Finding:
+    if before is None:
+        return Finding("judged", True, "the old index had no search of the layer to compare with")
+    searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, _Borrowed(services, run.alias))
+    was = _ndcg(services.searcher, run.alias, judgments)
+    now = _ndcg(searcher, after.index, judgments)
+    lost = float(np.mean(was) - np.mean(now))
+    detail = f"nDCG@10 {np.mean(was):.3f} in the old index, {np.mean(now):.3f} in the new, over {len(was)} queries"
+    return Finding("judged", lost <= max_loss, detail)
+
+
+def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
+    judged = judgments.relevant
+    found = {}
+    for query in judged:
+        answer = searcher.search(judgments.request(query, index=index, size=evaluation.CUT, facets=()))
+        found[query] = [hit.id for hit in answer.hits]
+    measured = evaluation.per_query_measures(found, judged)[f"ndcg@{evaluation.CUT}"]
+    return np.array([measured[query] for query in judged])
+
+
+class _Borrowed:
+    """The weights in force for an index, for the one that is to take its place."""
+
+    def __init__(self, services: Services, lender: str) -> None:
+        self._published = services.published
+        self._lender = lender
+
+    def in_force(self, index: str) -> tuple[WeightsModel, str]:
+        return self._published.in_force(self._lender)
+
+    def named(self, index: str, version: str) -> WeightsModel:
+        return self._published.named(self._lender, version)
+
+    def of_kind(self, index: str, kind: str) -> WeightsModel:
+        return self._published.of_kind(self._lender, kind)

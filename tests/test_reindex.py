@@ -1,0 +1,687 @@
+"""Reindexing beside an index in use, on real Elasticsearch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid.attach import plan_attach, run_attach
+from hybrid.contracts import SearchRequest
+from hybrid.elastic import copies, generations, indices, products
+from hybrid.elastic.stores import Lease, Owner
+from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
+from hybrid.judgments import Judgments
+from hybrid.reindex import control, planning, running, transfer, verification
+from hybrid.runs import Progress
+from hybrid.sync import run_sync
+from hybrid.template import Template
+from hybrid.wiring import Services
+from tests.conftest import make_services
+from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop
+
+pytestmark = pytest.mark.es
+
+
+def rows(count: int = 40) -> list[dict[str, Any]]:
+    things = ["mug", "lamp", "chair"]
+    return [
+        {"id": f"p{n}", "title": f"{things[n % 3]} number {n}", "short_description": f"words of {n}", "price": n + 0.5,
+         "supplier": ["Aurora", "Brightly"][n % 2]}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:
+    """An index of the shop's behind the alias `name`, attached."""
+    data = rows(count)
+    make_shop(services.client, f"{name}-000001", data, shards, alias=name)
+    if attach:
+        assert run_attach(services, plan_attach(services, name, signals=["text"])).complete
+    return data
+
+
+def reindex(services: Services, name: str, report: Any = None, **options: Any) -> running.ReindexReport:
+    how = {key: options.pop(key) for key in ("workers", "swap", "judgments", "max_loss") if key in options}
+    plan = planning.plan_reindex(services, name, signals=options.pop("signals", ["text"]), **options)
+    return running.run_reindex(services, plan, running.Options(**how), report)
+
+
+def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(row["id"]): row for row in data}
+
+
+def shop_documents(services: Services, index: str) -> dict[str, dict[str, Any]]:
+    services.client.indices.refresh(index=index)
+    hits = services.client.search(index=index, size=10_000, source_excludes=["hybrid"])["hits"]["hits"]
+    return {hit["_id"]: hit["_source"] for hit in hits}
+
+
+def clean(services: Services, name: str, data: dict[str, dict[str, Any]]) -> None:
+    """The alias shows what the shop wrote, each with its vector, and nothing is left of a run."""
+    verdict = compare(services, indices.read_profile(services.client, name), data)
+    assert verdict.clean, verdict.counts()
+    no_leftovers(services, name)
+
+
+def no_leftovers(services: Services, name: str) -> None:
+    for concrete, settings in settings_of(services, name).items():
+        assert "index.write.wait_for_active_shards" not in settings, concrete
+        assert "index.routing.allocation.enable" not in settings, concrete
+        assert settings["index.number_of_replicas"] == "0", concrete
+    aliases = services.client.indices.get_alias(index=f"{name}*", expand_wildcards="all").body
+    assert [alias for held in aliases.values() for alias in held["aliases"] if alias.endswith(".building")] == []
+    assert Lease(services.client, name).holder() is None
+
+
+def settings_of(services: Services, name: str) -> dict[str, dict[str, str]]:
+    found = services.client.indices.get_settings(index=f"{name}*", expand_wildcards="all", flat_settings=True).body
+    return {concrete: one["settings"] for concrete, one in found.items()}
+
+
+def behind(services: Services, name: str) -> str:
+    return generations.behind(services.client, name)
+
+
+# -- what it makes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attach", [True, False])
+def test_another_number_of_shards(services: Services, name: str, attach: bool) -> None:
+    data = make(services, name, attach=attach)
+    report = reindex(services, name, shards=3)
+    assert (report.swapped, report.status, report.complete) == (True, "done", True)
+    assert (report.documents, report.copied, report.encoded) == (40, 40, 0 if attach else 40)
+    assert behind(services, name) == report.new == f"{name}-000002"
+    clean(services, name, record(data))
+    settings = settings_of(services, name)
+    assert settings[report.new]["index.number_of_shards"] == "3"
+    assert "index.hidden" not in settings[report.new]
+    assert settings[report.old]["index.hidden"] == "true"
+    assert settings[report.old]["index.blocks.write"] == "true"
+    mapping = services.client.indices.get_mapping(index=name).body[report.new]["mappings"]
+    assert mapping["_meta"]["owner"] == "shop"
+    assert {key: value for key, value in mapping["properties"].items() if key != "hybrid"} == MAPPINGS["properties"]
+    answer = services.searcher.search(SearchRequest(index=name, q="lamp", filters={"supplier": "Aurora"}))
+    assert answer.hits[0].source["title"].startswith("lamp")
+    assert services.searcher.indices().count(name) == 1
+    again = run_sync(services, name)
+    assert (again.looked, again.written, again.whole) == (0, 0, False)
+    assert reindex(services, name).new == f"{name}-000003"
+
+
+def test_another_model(services: Services, name: str, engine: Any) -> None:
+    data = make(services, name)
+    other = make_services(engine, text_encoder="toy:64")
+    report = reindex(other, name)
+    assert (report.encoded, report.complete) == (40, True)
+    profile = indices.read_profile(other.client, name)
+    assert profile.signals["text"].dims == 64
+    clean(other, name, record(data))
+    answer = other.searcher.search(SearchRequest(index=name, q="lamp number 4"))
+    assert answer.hits
+    assert not answer.degraded
+
+
+def test_another_mapping_and_every_alias_moves(services: Services, name: str) -> None:
+    data = make(services, name)
+    client = services.client
+    old = f"{name}-000001"
+    client.indices.put_alias(index=old, name=f"{name}-read")
+    client.indices.put_alias(index=old, name=f"{name}-cheap", filter={"range": {"price": {"lt": 10}}})
+    client.indices.put_alias(index=old, name=f"{name}-write", is_write_index=True)
+    template = Template(
+        settings={"analysis": {"analyzer": {"plain": {"type": "standard"}}}, "refresh_interval": "2s"},
+        properties={"short_description": {"type": "text", "analyzer": "plain"}, "supplier": {"type": "text"}},
+    )
+    report = reindex(services, name, template=template)
+    assert report.complete
+    aliases = client.indices.get_alias(index=report.new).body[report.new]["aliases"]
+    assert set(aliases) == {name, f"{name}-read", f"{name}-cheap", f"{name}-write"}
+    assert aliases[f"{name}-cheap"]["filter"] == {"range": {"price": {"lt": 10}}}
+    assert aliases[f"{name}-write"]["is_write_index"]
+    assert client.indices.get_alias(index=old).body[old]["aliases"] == {}
+    properties = client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]
+    assert properties["short_description"]["analyzer"] == "plain"
+    assert "supplier" not in indices.read_profile(client, name).fields.types  # a text field cannot be filtered on
+    clean(services, name, record(data))
+
+
+def test_documents_of_every_kind(services: Services, name: str) -> None:
+    """Routing, odd ids, documents with nothing to encode, an empty one; as they were, in the shard they belong to."""
+    old = f"{name}-live7"
+    services.client.indices.create(
+        index=old,
+        settings={"number_of_shards": 3, "number_of_replicas": 0},
+        mappings={**MAPPINGS, "_routing": {"required": True}},
+        aliases={name: {}},
+    )
+    ids = ["ü/ä b", "商品 一", "a?b=c&d", "#1", "%41", "x" * 400, *(f"p{n}" for n in range(20))]
+    data = {id: {**row, "id": id} for id, row in zip(ids, rows(len(ids)), strict=True)}
+    data["p0"] = {}
+    data["p1"] = {"price": 3, "nested": {"a": [1, {"b": None}]}, "a.dotted": "value"}
+    operations = [
+        part
+        for n, (id, row) in enumerate(data.items())
+        for part in ({"index": {"_id": id, "routing": f"c{n % 5}"}}, row)
+    ]
+    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    report = reindex(services, name, shards=2)
+    assert report.complete
+    assert report.new == f"{name}-000001"
+    assert shop_documents(services, name) == data
+    for n, (id, row) in enumerate(data.items()):
+        assert services.client.get(index=name, id=id, routing=f"c{n % 5}", source_excludes=["hybrid"])["_source"] == row
+    services.client.delete(index=name, id="#1", routing="c3")
+    services.client.index(index=name, id="p9", routing=f"c{ids.index('p9') % 5}", document={"title": "since"})
+    control.rollback(services, name)
+    data.pop("#1")
+    data["p9"] = {"title": "since"}
+    assert shop_documents(services, name) == data
+
+
+def test_pipelines_run_once(services: Services, name: str) -> None:
+    make(services, name)
+    try:
+        services.client.ingest.put_pipeline(id=name, processors=[])
+        services.client.indices.put_settings(index=name, settings={"index.default_pipeline": name})
+        report = reindex(services, name)
+        settings = settings_of(services, name)[report.new]
+        assert settings["index.default_pipeline"] == name
+    finally:
+        services.client.indices.put_settings(index=f"{name}*", settings={"index.default_pipeline": None},
+                                             expand_wildcards="all")  # fmt: skip
+        services.client.ingest.delete_pipeline(id=name)
+
+
+# -- a shop that writes all the while ------------------------------------------------------------------------
+
+
+def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
+    data = make(services, name, 400)
+    writer = ShopWriter(services.client, name, data, 150)
+    writer.start()
+    report = reindex(services, name, shards=1)
+    time.sleep(0.5)
+    writer.stop()
+    assert report.swapped
+    assert writer.kinds["delete"] > 5
+    run_sync(services, name)
+    clean(services, name, writer.record)
+    # And back, while it writes.
+    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2)
+    writer._next = 10_000  # its new products are others
+    writer.start()
+    time.sleep(1)
+    back = control.rollback(services, name)
+    time.sleep(0.5)
+    writer.stop()
+    assert back["copied"] > 50
+    assert behind(services, name) == f"{name}-000001"
+    run_sync(services, name)
+    clean(services, name, writer.record)
+
+
+def test_a_rollback_to_an_index_without_the_layer(services: Services, name: str) -> None:
+    data = record(make(services, name, attach=False))
+    report = reindex(services, name)
+    services.client.update(index=name, id="p3", doc={"title": "since the swap"})
+    services.client.delete(index=name, id="p4")
+    services.client.index(index=name, id="new", document={"title": "new"})
+    back = control.rollback(services, name)
+    assert (back["copied"], back["deleted"]) == (2, 1)
+    data["p3"]["title"] = "since the swap"
+    del data["p4"]
+    data["new"] = {"title": "new"}
+    assert shop_documents(services, name) == data
+    found = services.client.search(index=name, size=100)["hits"]["hits"]
+    assert all("hybrid" not in hit["_source"] for hit in found)
+    services.client.index(index=name, id="after", document={"title": "written as ever"})
+    no_leftovers(services, name)
+    with pytest.raises(JobError, match="nothing to roll back"):
+        control.rollback(services, name)
+    assert report.old == behind(services, name)
+
+
+# -- ends in the middle --------------------------------------------------------------------------------------
+
+
+class Crash(Exception):
+    """Stands for whatever ends a process."""
+
+
+#: (what is called when it ends, whether it is done first, which call of it)
+ENDS = [
+    (copies, "write", True, 1),
+    (copies, "delete", True, 1),
+    (verification, "_coverage", False, 1),
+    (generations, "raise_fences", True, 1),
+    (generations, "swap", False, 1),
+    (generations, "swap", True, 1),
+    (generations, "lower_fence", False, 1),
+    (generations, "block_writes", False, 1),
+    (generations, "block_writes", True, 1),
+    (generations, "lower_fence", False, 2),
+    (generations, "lower_fence", True, 2),
+    (generations, "show_instead", True, 1),
+]
+
+
+@pytest.mark.parametrize(("module", "function", "after", "call"), ENDS)
+def test_it_goes_on_wherever_it_ended(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch, module: Any, function: str, after: bool, call: int
+) -> None:
+    data = record(make(services, name, 60))
+    real = getattr(module, function)
+    calls = 0
+
+    def ends(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            raise Crash
+        answer = real(*args, **options)
+        if calls == call:
+            raise Crash
+        return answer
+
+    def shop(progress: Progress) -> None:
+        if progress.phase == "catch up" and "p5" in data:
+            services.client.delete(index=name, id="p5")
+            services.client.update(index=name, id="p6", doc={"title": "changed meanwhile"})
+            del data["p5"]
+            data["p6"]["title"] = "changed meanwhile"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, function, ends)
+        with pytest.raises(Crash):
+            reindex(services, name, shop, shards=1)
+    ended(services, name)
+    if control.status(services, name)["status"] != "done":
+        report = running.resume(services, name)
+        assert report.swapped
+    assert behind(services, name) == f"{name}-000002"
+    clean(services, name, data)
+    services.client.index(index=name, id="later", document={"title": "written as ever"}, timeout="2s")
+
+
+def ended(services: Services, name: str) -> None:
+    """Wait for the guardian, who ends what was left."""
+    ending = time.monotonic() + 60
+    while True:
+        state = control.status(services, name)
+        if state["phase"] not in ("swap", "drained") and not state["running"] and state["status"] != "running":
+            return
+        assert time.monotonic() < ending, state
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, moved: bool) -> None:
+    """kill -9 of the process while writes wait: they go on within seconds, where they belong, and none is lost."""
+    data = record(make(services, name, 60))
+    code = f"""
+        import os, signal
+        from hybrid.elastic import generations
+        from hybrid.reindex import planning, running
+        from hybrid.wiring import build_services
+        real = generations.swap
+        def swap(*args):
+            if {moved}:
+                real(*args)
+            print("now", flush=True)
+            import time; time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        generations.swap = swap
+        services = build_services()
+        running.run_reindex(services, planning.plan_reindex(services, {name!r}, shards=1, signals=["text"]))
+    """
+    environment = {**os.environ, "HYBRID_ES_URL": services.es_url, "HYBRID_TEXT_ENCODER": "toy:32"}
+    run = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "now\n"
+    started = time.monotonic()
+    # Waits at the fence of the old index, or of the new one.
+    services.client.options(request_timeout=60).update(index=name, id="p7", doc={"title": "waited"})
+    assert time.monotonic() - started > 0.3
+    data["p7"]["title"] = "waited"
+    assert run.wait() == -signal.SIGKILL
+    ended(services, name)
+    assert control.status(services, name)["status"] == ("done" if moved else "failed")
+    if not moved:
+        assert running.resume(services, name).swapped
+    run_sync(services, name)
+    clean(services, name, data)
+
+
+def test_the_schedule_ends_what_no_guardian_does(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = record(make(services, name))
+    real = generations.block_writes
+
+    class Absent:
+        def __init__(self, *_: Any) -> None: ...
+        def __enter__(self) -> None: ...
+        def __exit__(self, *_: Any) -> None: ...
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "Guardian", Absent)
+        patched.setattr(generations, "block_writes", crash)
+        with pytest.raises(Crash):
+            reindex(services, name)
+    assert control.status(services, name)["phase"] == "swap"
+    assert real is generations.block_writes
+    control.recover_all(services)
+    assert control.status(services, name)["status"] == "done"
+    clean(services, name, data)
+
+
+# -- paused, cancelled, alone --------------------------------------------------------------------------------
+
+
+def in_background(services: Services, name: str, until: str) -> tuple[threading.Thread, list[Any], threading.Event]:
+    """A run that is held in a phase until the event is set."""
+    there, going = threading.Event(), threading.Event()
+    outcome: list[Any] = []
+
+    def hold(progress: Progress) -> None:
+        if progress.phase == until and not going.is_set():
+            there.set()
+            going.wait(20)
+
+    def work() -> None:
+        try:
+            outcome.append(reindex(services, name, hold, shards=1))
+        except HybridError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert there.wait(30)
+    return thread, outcome, going
+
+
+def test_paused_and_resumed(services: Services, name: str) -> None:
+    data = record(make(services, name))
+    thread, outcome, going = in_background(services, name, "copy")
+    with pytest.raises(JobError, match="is being worked on by process"):
+        reindex(services, name)
+    with pytest.raises(JobError, match="is being worked on by process"):
+        running.resume(services, name)
+    threading.Timer(0.5, going.set).start()
+    assert control.pause(services, name)["status"] == "paused"
+    thread.join()
+    assert (outcome[0].status, outcome[0].complete) == ("paused", False)
+    services.client.indices.put_alias(index=f"{name}-000001", name=f"{name}-too")
+    for alias in (name, f"{name}-too"):
+        with pytest.raises(JobError, match=f"a reindex of '{name}' is unfinished"):
+            reindex(services, alias)
+    with pytest.raises(JobError, match="is not running"):
+        control.pause(services, name)
+    services.client.delete(index=name, id="p1")
+    del data["p1"]
+    report = running.resume(services, name)
+    assert report.swapped
+    clean(services, name, data)
+    with pytest.raises(JobError, match="no reindex of .* is unfinished"):
+        running.resume(services, name)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_cancelled_without_leftovers(services: Services, name: str, alive: bool) -> None:
+    data = record(make(services, name))
+    thread, outcome, going = in_background(services, name, "encode")
+    new = control.status(services, name)["new"]
+    building = f"{new}.building"
+    late = products.read(services.client, building, ["p1"])["p1"]
+    threading.Timer(0.5, going.set).start()
+    if not alive:
+        control.pause(services, name)
+        thread.join()
+    assert control.cancel(services, name)["status"] == "cancelled"
+    thread.join()
+    assert outcome[0].status == ("cancelled" if alive else "paused")
+    # A worker that had read its products before writes them now: the index must not come back.
+    with pytest.raises(IndexMissingError):
+        products.update_documents(services.client, [(late, {"hybrid": {"meta": {"pending": []}}})], building)
+    assert list(settings_of(services, name)) == [f"{name}-000001"]
+    assert services.dead_letters.counts(building) == {}
+    clean(services, name, data)
+    with pytest.raises(JobError, match="no reindex of .* is unfinished"):
+        control.cancel(services, name)
+    assert reindex(services, name).swapped
+
+
+def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minimal distribution has none, so its task is made up as a full cluster describes it."""
+    data = record(make(services, name))
+    task = {"action": "indices:data/write/update/byquery", "description": f"update-by-query [{name}]"}
+    with monkeypatch.context() as patched:
+        patched.setattr(generations, "_write_tasks", lambda client: {"node:1": task})
+        with pytest.raises(JobError, match=r"update-by-query \(node:1\) writes to .* when it has ended"):
+            reindex(services, name)
+    assert behind(services, name) == f"{name}-000001"
+    assert running.resume(services, name).swapped
+    clean(services, name, data)
+
+
+def test_a_lease_ends_with_its_owner(services: Services, name: str) -> None:
+    first, second = Lease(services.client, name), Lease(services.client, name)
+    first.take()
+    with pytest.raises(JobError, match="is being worked on"):
+        second.take()
+    assert first.holder() == Owner.me()
+    first.release()
+    second.take()
+    first._renewed = 0.0
+    with pytest.raises(JobError, match="took over"):
+        first.keep()
+    dead = subprocess.Popen(["sleep", "0"])
+    dead.wait()
+    assert Owner(Owner.me().host, dead.pid, time.time()).is_dead()
+    assert Owner(Owner.me().host, os.getpid(), 1.0).is_dead()  # another process with that id
+    assert not Owner("elsewhere", dead.pid, 1.0).is_dead()
+    second.release()
+
+
+def test_verified_and_swapped_later(services: Services, name: str) -> None:
+    data = record(make(services, name))
+    report = reindex(services, name, swap=False, shards=1)
+    assert (report.status, report.swapped, report.complete) == ("verified", False, True)
+    assert behind(services, name) == report.old
+    services.client.update(index=name, id="p2", doc={"title": "changed before the swap"})
+    data["p2"]["title"] = "changed before the swap"
+    later = running.resume(services, name)
+    assert later.swapped
+    clean(services, name, data)
+    assert control.drop(services, name) == report.old
+    assert list(settings_of(services, name)) == [report.new]
+    with pytest.raises(JobError, match="was deleted"):
+        control.rollback(services, name)
+    with pytest.raises(JobError, match="no index is kept"):
+        control.drop(services, name)
+
+
+# -- what it refuses -----------------------------------------------------------------------------------------
+
+
+def test_an_index_without_an_alias_is_explained(services: Services, name: str) -> None:
+    make_shop(services.client, name, rows(5))
+    with pytest.raises(IndexConflictError, match=f'no alias.*"alias": "{name}-live".*hybrid reindex {name}-live'):
+        planning.plan_reindex(services, name)
+    services.client.indices.put_alias(index=name, name=f"{name}-live")
+    with pytest.raises(IndexConflictError, match=f"reindex '{name}-live'"):
+        planning.plan_reindex(services, name)
+    report = reindex(services, f"{name}-live")
+    assert report.new == f"{name}-live-000001"
+    assert report.complete
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [({"filter": {"term": {"supplier": "Aurora"}}}, "shows a part"), ({"routing": "1"}, "shows a part")],
+)
+def test_an_alias_that_shows_a_part(services: Services, name: str, alias: dict[str, Any], message: str) -> None:
+    make_shop(services.client, f"{name}-1", rows(5))
+    services.client.indices.put_alias(index=f"{name}-1", name=name, **alias)
+    with pytest.raises(IndexConflictError, match=message):
+        planning.plan_reindex(services, name)
+
+
+def test_options_that_cannot_be_used(services: Services, name: str) -> None:
+    make(services, name, 5)
+    for options, message in [
+        ({"lexical": "nothing"}, "no text field"),
+        ({"language": "klingon"}, "no language"),
+        ({"signals": ["smell"]}, "no signal"),
+        ({"template": Template(settings={"number_of_shards": "many"})}, "no number"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            planning.plan_reindex(services, name, **options)
+    bad = Template(properties={"title": {"type": "text", "analyzer": "nobody"}})
+    with pytest.raises(IndexConflictError, match="refuses the new index.*nothing was changed"):
+        reindex(services, name, template=bad)
+    assert list(settings_of(services, name)) == [f"{name}-000001"]
+    assert reindex(services, name).swapped  # the failed one left nothing to resume
+    with pytest.raises(IndexMissingError):
+        planning.plan_reindex(services, f"{name}-none")
+
+
+def test_documents_that_the_new_mapping_refuses(services: Services, name: str) -> None:
+    data = make(services, name)
+    services.client.index(index=name, id="odd", document={"title": "odd", "size": "large"}, refresh=True)
+    template = Template(properties={"size": {"type": "integer"}})
+    with pytest.raises(JobError, match=r"lacks 1 documents \(odd: mapping_conflict.*old index stays in use"):
+        reindex(services, name, template=template)
+    assert behind(services, name) == f"{name}-000001"
+    assert "odd" in control.status(services, name)["refused"]
+    # Mended by the shop, the same run goes on.
+    services.client.index(index=name, id="odd", document={"title": "odd", "size": 7}, refresh=True)
+    report = running.resume(services, name)
+    assert report.swapped
+    clean(services, name, {**record(data), "odd": {"title": "odd", "size": 7}})
+
+
+def test_answers_that_get_worse(services: Services, name: str) -> None:
+    make(services, name)
+    judgments = Judgments({"lamp": {f"p{n}": 3.0 for n in range(1, 40, 3)}})
+    with pytest.raises(JobError, match=r"judged: nDCG@10 1.000 in the old index, 0\.\d+ in the new"):
+        reindex(services, name, mapping="title=supplier,description=supplier", judgments=judgments)
+    assert behind(services, name) == f"{name}-000001"
+    report = running.resume(services, name, running.Options(judgments=judgments, max_loss=1.0))
+    assert report.swapped
+
+
+def test_a_copy_that_differs_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(services, name)
+    real = copies.write
+
+    def careless(client: Any, index: str, documents: Any, building: bool) -> Any:
+        return real(client, index, [(one, {**body, "price": 0}) for one, body in documents], building)
+
+    monkeypatch.setattr(copies, "write", careless)
+    with pytest.raises(JobError, match="fields: 40 of 40 sampled documents differ: p.* in price"):
+        reindex(services, name)
+
+
+def test_a_vector_that_is_missing_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(services, name, attach=False)
+    monkeypatch.setattr(running.Run, "sweep_here", lambda self: None)
+    with pytest.raises(JobError, match="text vectors: 0 of 40 have a vector.*100.0% wait"):
+        reindex(services, name)
+    monkeypatch.undo()
+    assert running.resume(services, name).swapped
+
+
+# -- revisions -----------------------------------------------------------------------------------------------
+
+
+def test_what_was_deleted_is_told_by_revisions(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With buckets so small that many differ, and some are empty on one side."""
+    monkeypatch.setattr(copies, "_LEAST_IN_BUCKET", 4)
+    make(services, name, 60)
+    gone = [f"p{n}" for n in (0, 1, 2, 3, 17, 31, 59)]
+
+    def shop(progress: Progress) -> None:
+        if progress.phase == "encode" and gone[0] is not None:
+            services.client.bulk(index=name, operations=[{"delete": {"_id": id}} for id in gone])
+            gone[0] = None  # type: ignore[call-overload]
+
+    report = reindex(services, name, shop, shards=1)
+    assert report.deleted == 7
+    assert indices.count(services.client, name) == 53
+
+
+def test_the_transfer_refuses_another_index_of_the_name(services: Services, name: str) -> None:
+    data = make(services, name)
+    thread, outcome, going = in_background(services, name, "copy")
+    threading.Timer(0.3, going.set).start()
+    control.pause(services, name)
+    thread.join()
+    assert outcome[0].status == "paused"
+    services.client.indices.delete(index=f"{name}-000001")
+    make_shop(services.client, f"{name}-000001", data, 2, alias=name)
+    with pytest.raises(JobError, match="was made anew meanwhile"):
+        running.resume(services, name)
+    assert control.cancel(services, name)["status"] == "cancelled"
+    assert isinstance(transfer.Stopped("pause"), Exception)
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hybrid(services: Services) -> Any:
+    environment = {**os.environ, "HYBRID_ES_URL": services.es_url, "HYBRID_TEXT_ENCODER": "toy:32",
+                   "HYBRID_REDIS_URL": services.redis_url}  # fmt: skip
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hybrid.cli", *arguments], env=environment, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_the_command(services: Services, name: str, hybrid: Any, tmp_path: Path) -> None:
+    data = record(make(services, name))
+    dry = hybrid("reindex", name, "--shards", "1", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "shards: 2 -> 1" in dry.stdout
+    assert list(settings_of(services, name)) == [f"{name}-000001"]
+    assert hybrid("reindex", name, "--status").returncode == 1
+    assert "was ever started" in hybrid("reindex", name, "--status").stderr
+    wrong = hybrid("reindex", name, "--resume", "--shards", "3")
+    assert (wrong.returncode, "does not go with --resume" in wrong.stderr) == (2, True)
+    assert hybrid("reindex", name, "--resume", "--cancel").returncode == 2
+    judged = tmp_path / "judgments.csv"
+    judged.write_text("query,docid,rating\nlamp,p1,3\nmug,p0,3\n")
+    done = hybrid("reindex", name, "--shards", "1", "--workers", "1", "--judgments", str(judged), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["swapped"], report["complete"], report["copied"]) == (True, True, 40)
+    assert [finding["what"] for finding in report["verified"]["findings"]][-1] == "judged"
+    state = json.loads(hybrid("reindex", name, "--status", "--json").stdout)
+    assert (state["status"], state["running"]) == ("done", False)
+    clean(services, name, data)
+    back = hybrid("reindex", name, "--rollback")
+    assert back.returncode == 0, back.stderr
+    again = hybrid("reindex", name, "--rollback")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "Traceback" not in again.stderr
