@@ -19,9 +19,11 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import indices
+from hybrid.dropin import service
+from hybrid.elastic import indices, retrieval
 from hybrid.errors import HybridError, IndexMissingError, UsageError
 from hybrid.node import NodeStatus
+from hybrid.weights import PublishedWeights
 from hybrid.wiring import Services
 from tests import web_services
 from tests.conftest import index_file, make_services, write_rows
@@ -396,8 +398,11 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
 
 
 def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
+    for owner, name in ((retrieval, "_PROFILE_TTL_S"), (service, "_INDICES_TTL_S")):
+        monkeypatch.setattr(owner, name, 600.0)
     two.services.searcher.search(REQUESTS["words"])
-    two.services.published.in_force(NAME)
+    dropped_in(two, BODIES["words"])
     paths: list[str] = []
     for client in (two.services.client, two.services.dropin._relay._client):
         original = client.transport.perform_request
