@@ -120,6 +120,8 @@ class IndexProfile:
     index is the name that people use (an alias); media_root the folder of the product pictures.
     lexical_fields: the shop's own analysed fields that the words are searched in, with boosts ("name^3"); empty
     for the layer's `hybrid.terms`. attached: the index is the shop's own, and the layer only adds its field.
+    concrete: the one index behind the name that this was read from, "" where several are; the same layer behind
+    another index is the same profile, so it is neither stored nor compared.
     """
 
     index: str
@@ -131,6 +133,7 @@ class IndexProfile:
     lexical_fields: tuple[str, ...] = ()
     shards: int = 1
     attached: bool = False
+    concrete: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,7 +147,7 @@ class IndexProfile:
         }
 
     @classmethod
-    def from_json(cls, index: str, data: Mapping[str, Any], shards: int = 1) -> IndexProfile:
+    def from_json(cls, index: str, data: Mapping[str, Any], shards: int = 1, concrete: str = "") -> IndexProfile:
         return cls(
             index=index,
             fields=FieldMap.from_json(data["fields"]),
@@ -156,6 +159,7 @@ class IndexProfile:
             lexical_fields=tuple(data.get("lexical_fields", ())),
             shards=shards,
             attached=bool(data.get("attached", False)),
+            concrete=concrete,
         )
 
 

@@ -8,6 +8,7 @@ HybridError                  exit code 1, HTTP 500
 ├── EncoderError             a model cannot be had or fails
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
+├── IndexMovedError          the alias was moved to another index meanwhile, again and again (HTTP 503)
 ├── WriteBlockedError        the cluster refuses writes (disk watermark, read-only index)
 ├── ClusterError             the cluster answered with an error
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
@@ -75,6 +76,12 @@ class IndexConflictError(HybridError):
 
 class IndexMissingError(HybridError):
     http_status = 404
+
+
+class IndexMovedError(HybridError):
+    """What was asked of a name came from another index than the one it stood for. See hybrid.coherence."""
+
+    http_status = 503
 
 
 class WriteBlockedError(HybridError):

@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybrid import analysis, fusion, weights
+from hybrid.coherence import Made, moved_error, whole
 from hybrid.contracts import (
     SYSTEMS,
     Degradation,
@@ -22,9 +23,17 @@ from hybrid.contracts import (
     SearchAnswer,
     SearchRequest,
     SignalScore,
-    values_at,
 )
-from hybrid.errors import ClusterUnreachableError, EncoderError, HybridError, MediaError, UsageError, WeightsError
+from hybrid.errors import (
+    ClusterUnreachableError,
+    EncoderError,
+    HybridError,
+    IndexMovedError,
+    MediaError,
+    UsageError,
+    WeightsError,
+)
+from hybrid.highlights import highlights
 from hybrid.seams import PublishedLike, RetrievalLike, RetrievedLike
 from hybrid.weights import Prediction, WeightsModel
 
@@ -34,7 +43,6 @@ logger = logging.getLogger(__name__)
 MAX_WINDOW = 10_000
 
 _CACHED_VECTORS = 2_000
-_HIGHLIGHTED = ("title", "description")
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,21 @@ class Searcher:
         """What the layer knows of an index; see hybrid.elastic.indices.read_profile for errors."""
         return self._retrieval.profile(index)
 
+    def moved(self, profile: IndexProfile) -> bool:
+        """Whether the name stands for another index than the profile's now; asks the cluster."""
+        return self._retrieval.moved(profile)
+
+    def whole(self, index: str, make: Callable[[IndexProfile], Made]) -> Made:
+        """What is made from the profile of an index and from searches of it, all of one index behind an alias."""
+        return whole(self._retrieval, index, make)
+
     def indices(self) -> list[str]:
         """Names of the indices that can be searched."""
         return self._retrieval.indices()
 
     def product(self, index: str, id: str) -> dict[str, Any] | None:
         """The shop's own document, or None."""
-        return self._retrieval.sources(index, [id]).get(id)
+        return self.whole(index, lambda profile: self._retrieval.sources(profile, [id])).get(id)
 
     def suggest(self, index: str, prefix: str, size: int = 8) -> list[dict[str, Any]]:
         """Completions of what was typed so far: {"text", "id", "kind"} each, best first."""
@@ -112,10 +128,16 @@ class Searcher:
             UsageError: the request itself is wrong.
             IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
             ClusterError: Elasticsearch cannot answer even the plain keyword search.
+            IndexMovedError: the alias does not stand still.
         """
         started = time.perf_counter()
-        ready = self.prepare(request)
-        profile, system, model, asked = ready.profile, ready.system, ready.model, ready.asked
+        answer = self.whole(request.index, lambda profile: self._search(request, profile))
+        answer.took_ms = round((time.perf_counter() - started) * 1000, 2)
+        return answer
+
+    def _search(self, request: SearchRequest, profile: IndexProfile) -> SearchAnswer:
+        ready = self.prepare(request, profile)
+        system, model, asked = ready.system, ready.model, ready.asked
         terms, vectors, degraded, notes = ready.terms, ready.vectors, ready.degraded, ready.notes
         everything = ready.every_vector, ready.every_term
         facets = profile.fields.facets if request.facets is None else request.facets
@@ -131,9 +153,11 @@ class Searcher:
         ranking = self._rank(system, retrieved, terms, asked, model)
         lexical_tail = terms is not None and system not in ("text", "image")
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
+        hits = self._hits(page_hits, profile, request)
+        self._stay(profile, hits)
         return SearchAnswer(
             total=retrieved.total,
-            hits=self._hits(page_hits, profile, request),
+            hits=hits,
             facets={facet: retrieved.facets.get(facet, []) for facet in facets},
             page=request.page,
             size=request.size,
@@ -144,18 +168,20 @@ class Searcher:
             degraded=degraded,
             notes=[*notes, *ranking.notes],
             reasons=asked.reasons,
-            took_ms=round((time.perf_counter() - started) * 1000, 2),
         )
 
-    def prepare(self, request: SearchRequest) -> Prepared:
+    def _stay(self, profile: IndexProfile, found: Sized) -> None:
+        """Where nothing was found, no hit tells the index that was searched: see that it is the profile's still."""
+        if not found and self.moved(profile):
+            raise moved_error(profile.index)
+
+    def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared:
         """Encode the query and weigh its signals; what fails is left out, and named in `degraded`.
 
         Raises:
             UsageError: the request itself is wrong.
-            IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
         """
         system = _check(request)
-        profile = self.profile(request.index)
         degraded: list[Degradation] = []
         notes: list[str] = []
         every_vector = self._query_vectors(request, system, profile, degraded, notes)
@@ -171,12 +197,15 @@ class Searcher:
 
         None where the query has no signal at all. Raises as `search` does.
         """
-        profile = self.profile(request.index)
+        return self.whole(request.index, lambda profile: self._candidates(request, profile))
+
+    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> Candidates | None:
         vectors = self._query_vectors(request, "fixed", profile, [], [])
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
             return None
         retrieved = self._retrieve(profile, terms, vectors, request, (), [])
+        self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
         return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
     def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
@@ -321,7 +350,7 @@ class Searcher:
 
         try:
             retrieved = ask(terms, vectors)
-        except (ClusterUnreachableError, UsageError):
+        except (ClusterUnreachableError, IndexMovedError, UsageError):
             raise
         except HybridError as error:
             if not vectors:
@@ -368,7 +397,7 @@ class Searcher:
     def _hits(
         self, page: Sequence[tuple[str, dict[str, SignalScore]]], profile: IndexProfile, request: SearchRequest
     ) -> list[Hit]:
-        sources = self._retrieval.sources(profile.index, [id for id, _ in page])
+        sources = self._retrieval.sources(profile, [id for id, _ in page])
         wanted = frozenset(analysis.query_terms(request.q, profile.language).split())
         return [
             Hit(
@@ -376,7 +405,7 @@ class Searcher:
                 score=fusion.total(signals),
                 signals=signals,
                 source=sources[id],
-                highlight=_highlights(sources[id], profile, wanted) if wanted else {},
+                highlight=highlights(sources[id], profile, wanted) if wanted else {},
             )
             for id, signals in page
             if id in sources  # else deleted between the two requests
@@ -421,14 +450,3 @@ def _total_counts(terms: str | None, vectors: Mapping[str, Any], depth: int) -> 
         return nearest
     words = "products with one of the words" if terms else "all products"
     return f"{words}, and {nearest}" if nearest else words
-
-
-def _highlights(source: Mapping[str, Any], profile: IndexProfile, wanted: frozenset[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for role in _HIGHLIGHTED:
-        for path in profile.fields.roles.get(role, ()):
-            for value in values_at(source, path):
-                marked = analysis.highlight(analysis.plain_text(str(value)), wanted, profile.language)
-                if marked and role not in found:
-                    found[role] = marked
-    return found

@@ -64,8 +64,8 @@ def media(index: str, product_id: str) -> Response:
     from hybrid.media import resolve_image
 
     searcher = services().searcher
-    profile = searcher.profile(index)
-    source = searcher.product(index, product_id)
+    # Both of one index: another one may keep its pictures in other fields.
+    profile, source = searcher.whole(index, lambda profile: (profile, searcher.product(index, product_id)))
     root = services().settings.media_root or profile.media_root
     if source is None or root is None:
         raise NotFound("no picture")

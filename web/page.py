@@ -45,22 +45,26 @@ def index() -> Response:
     names = searcher.indices()
     name = state.index if state.index_named else default_index(names)
     state = replace(state, index=name)
-    profile = searcher.profile(name)
-    params = validate(
-        SearchParams,
-        {
-            "index": name,
-            "q": state.q,
-            "image": photo,
-            "filters": filters_of(state),
-            "facets": list(view.facet_fields(profile.fields, state.lang)),
-            "page": state.page,
-            "size": PAGE_SIZE,
-            # Browsing has nothing to match by; a system left from the last search must not refuse it.
-            "system": (state.q or photo) and state.system or None,
-        },
-    )
-    answer = searcher.search(params.to_request(name))
+
+    def search(profile: IndexProfile) -> tuple[IndexProfile, SearchAnswer]:
+        params = validate(
+            SearchParams,
+            {
+                "index": name,
+                "q": state.q,
+                "image": photo,
+                "filters": filters_of(state),
+                "facets": list(view.facet_fields(profile.fields, state.lang)),
+                "page": state.page,
+                "size": PAGE_SIZE,
+                # Browsing has nothing to match by; a system left from the last search must not refuse it.
+                "system": (state.q or photo) and state.system or None,
+            },
+        )
+        return profile, searcher.search(params.to_request(name))
+
+    # The facets are asked for by the profile, so both are to be of one index.
+    profile, answer = searcher.whole(name, search)
     return _render(state, names, photo, **_results(state, profile, answer, photo is not None))
 
 

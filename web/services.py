@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from flask import current_app
 from pydantic import SecretStr
@@ -13,6 +13,8 @@ from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
 from hybrid.dropin import Outcome
 from hybrid.errors import IndexMissingError
 from hybrid.push import Operation, PushReport
+
+Made = TypeVar("Made")
 
 
 class SecretLike(Protocol):
@@ -38,6 +40,7 @@ class SearcherLike(Protocol):
     def search(self, request: SearchRequest) -> SearchAnswer: ...
     def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
     def profile(self, index: str) -> IndexProfile: ...
+    def whole(self, index: str, make: Callable[[IndexProfile], Made]) -> Made: ...
     def indices(self) -> list[str]: ...
     def product(self, index: str, id: str) -> dict[str, Any] | None: ...
 

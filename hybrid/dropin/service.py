@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
-from hybrid.contracts import SearchRequest
+from hybrid.coherence import moved_error, tries
+from hybrid.contracts import IndexProfile, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
-from hybrid.errors import ClusterUnreachableError, HybridError, RefusedError
+from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
 from hybrid.search import Prepared
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,9 @@ class SearcherLike(Protocol):
     """See hybrid.search.Searcher."""
 
     def indices(self) -> list[str]: ...
-    def profile(self, index: str) -> Any: ...
-    def prepare(self, request: SearchRequest) -> Prepared: ...
+    def profile(self, index: str) -> IndexProfile: ...
+    def moved(self, profile: IndexProfile) -> bool: ...
+    def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared: ...
 
 
 class RelayLike(Protocol):
@@ -96,15 +98,8 @@ class DropIn:
             ClusterError: Elasticsearch cannot be asked at all.
         """
         check_filter_path(params.get("filter_path", ""))
-        plan = self._plan(self._taken(index, body, params))
         outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
-        try:
-            answers = self._rank([plan], _upstream(outer)) if plan.ask is not None else {}
-        except ClusterUnreachableError:
-            raise
-        except Exception as error:  # the one place where the layer's own failure must not become the shop's
-            plan.how = _failed(error)
-            answers = {}
+        (plan,), answers = self._answers([self._taken(index, body, params)], _upstream(outer))
         if 0 in answers:
             return Outcome(200, _shaped(answers[0], outer), (plan.how,))
         wanted = plan.search
@@ -126,18 +121,8 @@ class DropIn:
             raise RefusedError(f"at most [{MAX_SEARCHES}] searches in one request, found [{len(searches)}]")
         check_filter_path(params.get("filter_path", ""))
         started = time.perf_counter()
-        plans = [self._plan(self._taken(*search)) for search in searches]
         upstream = _upstream(params)
-        ranking = {place: plan for place, plan in enumerate(plans) if plan.ask is not None}
-        answers: dict[int, dict[str, Any]] = {}
-        try:
-            ranked = self._rank(list(ranking.values()), upstream) if ranking else {}
-            answers = {place: ranked[at] for at, place in enumerate(ranking) if at in ranked}
-        except ClusterUnreachableError:
-            raise
-        except Exception as error:  # as above
-            for plan in ranking.values():
-                plan.how = _failed(error)
+        plans, answers = self._answers([self._taken(*search) for search in searches], upstream)
         passing = [place for place in range(len(plans)) if place not in answers]
         warning = None
         if passing:
@@ -177,6 +162,45 @@ class DropIn:
 
     # -- what is made of it ----------------------------------------------------------------------------------
 
+    def _answers(
+        self, searches: Sequence[ShopSearch], params: Mapping[str, Any]
+    ) -> tuple[list[_Plan], dict[int, dict[str, Any]]]:
+        """A plan for each search, and the answers, by place, of those that are ranked.
+
+        Each is of one index, also while an alias is moved to another; see hybrid.coherence.
+        """
+        for left in tries():
+            plans = [self._plan(search) for search in searches]
+            ranking = {place: plan for place, plan in enumerate(plans) if plan.ask is not None}
+            try:
+                ranked = self._rank(list(ranking.values()), params) if ranking else {}
+                return plans, {place: ranked[at] for at, place in enumerate(ranking) if at in ranked}
+            except ClusterUnreachableError:
+                raise
+            except Exception as error:  # the one place where the layer's own failure must not become the shop's
+                if left and self._again(error, ranking.values()):
+                    continue
+                for plan in ranking.values():
+                    plan.how = _failed(error)
+                break
+        return plans, {}
+
+    def _again(self, error: Exception, plans: Iterable[_Plan]) -> bool:
+        """Whether a failure comes of a move, so that a new plan may do better."""
+        try:
+            # Asked in any case: it is what makes the searcher forget the profile.
+            moved = self._moved(plans)
+        except HybridError as other:  # the search passes, and hears from the cluster itself what is wrong
+            logger.warning("drop-in: not told whether an alias moved, %s", other)
+            moved = False
+        return moved or isinstance(error, IndexMovedError)
+
+    def _moved(self, plans: Iterable[_Plan]) -> bool:
+        """Whether a name stands for another index than when its search was planned."""
+        profiles = {plan.search.index: plan.prepared.profile for plan in plans if plan.prepared is not None}
+        # All are asked: each that moved is forgotten.
+        return any([self._searcher.moved(profile) for profile in profiles.values()])
+
     def _plan(self, search: ShopSearch) -> _Plan:
         """Decide whether a search is ranked, and encode its words; whatever fails, it passes."""
         if search.plain:
@@ -188,7 +212,7 @@ class DropIn:
                 return _Plan(search, f"passed; {seen.passes}")
             if not profile.signals:
                 return _Plan(search, "passed; the index has no vectors")
-            prepared = self._searcher.prepare(SearchRequest(search.index, seen.words))
+            prepared = self._searcher.prepare(SearchRequest(search.index, seen.words), profile)
             lost = "; ".join(f"{one.part}: {one.reason}" for one in prepared.degraded)
             if lost and not prepared.every_vector:
                 return _Plan(search, f"passed; degraded: {lost}")
@@ -202,10 +226,16 @@ class DropIn:
             return _Plan(search, _failed(error))
 
     def _rank(self, plans: Sequence[_Plan], params: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        """Answers by place; a plan whose words find nothing is left out, and says so."""
+        """Answers by place; a plan whose words find nothing is left out, and says so.
+
+        Raises:
+            IndexMovedError: a part of an answer is of another index than the rest.
+        """
         founds, took = self._relay.candidates([plan.ask for plan in plans], params, self._depth)
         pages: list[tuple[int, Any, Callable[[list[dict[str, Any]]], None]]] = []
         answers: dict[int, dict[str, Any]] = {}
+        # Where nothing is found, or not all that is sought, no hit tells the index: then the cluster is asked.
+        doubtful = [plan for plan, found in zip(plans, founds, strict=True) if found.doubtful or found.failed]
         for place, (plan, found) in enumerate(zip(plans, founds, strict=True)):
             if found.scores and not shaping.has_words(found.raw, _FLOOR):
                 plan.how = "passed; the layer's words find nothing of what matches"
@@ -217,6 +247,11 @@ class DropIn:
             page, fill = self._page(plan, found)
             pages.append((place, page, fill))
         shown, again = self._relay.pages([page for _, page, _ in pages], params)
+        doubtful += [
+            plans[place] for (place, page, _), hits in zip(pages, shown, strict=True) if len(hits) < len(page.ids)
+        ]
+        if self._moved(doubtful):
+            raise moved_error(doubtful[0].search.index)
         for (place, _, fill), hits in zip(pages, shown, strict=True):
             fill(hits)
             answers[place]["hits"]["hits"] = hits

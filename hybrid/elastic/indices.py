@@ -30,23 +30,34 @@ def read_profile(client: Elasticsearch, index: str, one: bool = False) -> IndexP
 def _read(client: Elasticsearch, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
     """(profile, properties of the mapping)."""
     with translated(index):
-        mappings = client.indices.get_mapping(index=index).body
-        settings = client.indices.get_settings(index=index, flat_settings=True).body
-    if not mappings:
+        # One answer for mapping and settings, so that both are of the same index behind an alias.
+        described = client.indices.get(index=index, flat_settings=True).body
+    if not described:
         raise IndexMissingError(f"there is no index {index!r}; `hybrid index FILE --index NAME` makes one")
-    if one and len(mappings) > 1:
+    if one and len(described) > 1:
         raise IndexConflictError(
-            f"{index!r} stands for {len(mappings)} indices ({', '.join(sorted(mappings))}), not one"
+            f"{index!r} stands for {len(described)} indices ({', '.join(sorted(described))}), not one"
         )
-    concrete, mapping = next(iter(mappings.items()))
-    meta = mapping["mappings"].get("_meta", {}).get("hybrid")
+    concrete, found = next(iter(described.items()))
+    meta = found["mappings"].get("_meta", {}).get("hybrid")
     if meta is None:
         raise IndexConflictError(
             f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
             f"name with --index, or add the layer to it with `hybrid attach {index}`"
         )
-    shards = int(settings[concrete]["settings"]["index.number_of_shards"])
-    return IndexProfile.from_json(index, meta, shards), mapping["mappings"]["properties"]
+    shards = int(found["settings"]["index.number_of_shards"])
+    alone = concrete if len(described) == 1 else ""
+    return IndexProfile.from_json(index, meta, shards, alone), found["mappings"]["properties"]
+
+
+def behind(client: Elasticsearch, index: str) -> set[str]:
+    """The indices that a name stands for at the moment; itself, where it is no alias.
+
+    Raises:
+        IndexMissingError: there is none of that name.
+    """
+    with translated(index):
+        return set(client.indices.get_alias(index=index).body)
 
 
 def ensure_index(

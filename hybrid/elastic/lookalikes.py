@@ -41,20 +41,22 @@ class Coverage:
     """The share of products that lack a vector, by signal, at most ten seconds old. Thread-safe."""
 
     def __init__(self) -> None:
-        self._shares: dict[str, tuple[float, dict[str, float]]] = {}
+        self._shares: dict[tuple[str, str], tuple[float, dict[str, float]]] = {}
         self._lock = threading.Lock()
 
     def lacking(self, profile: IndexProfile, ask: Ask) -> dict[str, float]:
+        key = profile.index, profile.concrete
         with self._lock:
-            kept = self._shares.get(profile.index)
+            kept = self._shares.get(key)
         if kept and time.monotonic() - kept[0] < _TTL_S:
             return kept[1]
-        everything = {"query": {"match_all": {}}, "size": 0, "track_total_hits": True}
+        # One hit, which tells the index that was counted.
+        everything = {"query": {"match_all": {}}, "size": 1, "_source": False, "track_total_hits": True}
         answers = [_checked(answer) for answer in ask([everything, *map(bodies.lacking_search, profile.signals)])]
         total, *without = (int(answer["hits"]["total"]["value"]) for answer in answers)
         shares = {name: count / max(1, total) for name, count in zip(profile.signals, without, strict=True)}
         with self._lock:
-            self._shares[profile.index] = time.monotonic(), shares
+            self._shares[key] = time.monotonic(), shares
         return shares
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import orjson
 from elasticsearch import ApiError, Elasticsearch
 
+from hybrid.coherence import moved_error
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
 from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.lookalikes import Gaps
+from hybrid.elastic.origins import broken, strays
 from hybrid.elastic.retrieval import Retrieved, identify, score
 from hybrid.elastic.shown import ShownHits, Version
 from hybrid.errors import ClusterError, ClusterUnreachableError
@@ -67,6 +69,7 @@ class Found:
     answer: the cluster's answer to the shop's search, with no hits. raw: signal -> product id -> raw score.
     stand_ins: the same, of what stands in for a missing vector. lists: signal -> product ids. named: score name ->
     product id -> score (see dropin_bodies). scores: product id -> `_score` of the shop's query with the layer's words.
+    doubtful: a search failed or found nothing, so that not every answer tells the index that it is of.
     """
 
     answer: dict[str, Any]
@@ -77,6 +80,7 @@ class Found:
     scores: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,11 @@ class Page:
 
 
 class Relay:
-    """Talks to the cluster with bytes. Thread-safe."""
+    """Talks to the cluster with bytes. Thread-safe.
+
+    Candidates and pages are of the index that the ask's profile is of, as far as their hits tell; else they raise
+    IndexMovedError. See hybrid.coherence.
+    """
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -132,10 +140,10 @@ class Relay:
         searches = [self._searches(ask, depth) for ask in asks]
         if any(ask.seen.adds or ask.seen.inner is not None for ask in asks):
             params = {**params, "include_named_queries_score": "true"}
-        lines = [(ask.header(), body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
+        lines = [(ask, body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
         answers, took = self._many(lines, params)
         if not all([identify(answer) for answer in answers]):  # products that the layer has not written yet
-            answers, again = self._many([(head, bodies.with_ids(body)) for head, body in lines], params)
+            answers, again = self._many([(ask, bodies.with_ids(body)) for ask, body in lines], params)
             took += again
         found = []
         rest = iter(answers)
@@ -150,7 +158,7 @@ class Relay:
             gaps = Gaps.of(found.raw, ask.vectors)
             body = gaps.search()
             if body is not None:
-                wanted.append((found, gaps, (ask.header(), body)))
+                wanted.append((found, gaps, (ask, body)))
         if not wanted:
             return 0
         try:
@@ -171,16 +179,16 @@ class Relay:
         Raises:
             ClusterError: the cluster cannot answer one of them.
         """
-        lines: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        lines: list[tuple[Ask, Mapping[str, Any]]] = []
         known = [self._known(page) for page in wanted]
         for page, (_, shown) in zip(wanted, known, strict=True):
             missing = [id for id in page.ids if id not in shown]
             if missing:
-                lines.append((page.ask.header(), dropin_bodies.page(page.ask.body, missing)))
+                lines.append((page.ask, dropin_bodies.page(page.ask.body, missing)))
             if page.rest:
                 query = page.ask.query()
                 body = dropin_bodies.tail(page.ask.body, query, page.ranked, page.start, page.rest)
-                lines.append((page.ask.header(), body))
+                lines.append((page.ask, body))
         answers, took = self._many(lines, params) if lines else ([], 0)
         rest = iter(answers)
         pages = []
@@ -273,19 +281,25 @@ class Relay:
             for id, hit in hits.items()
             if "_seq_no" in hit
         }
+        doubtful = not hits or any(broken(one) for _, one in answers)
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return Found(
-            answer, retrieved.lists, retrieved.raw, retrieved.stand_ins, named, scores, retrieved.failed, versions
+            answer, retrieved.lists, retrieved.raw, retrieved.stand_ins, named, scores, retrieved.failed, versions,
+            doubtful,
         )  # fmt: skip
 
     def _many(
-        self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
+        self, searches: Sequence[tuple[Ask, Mapping[str, Any]]], params: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], int]:
-        reply = self.msearch(searches, params)
+        """Answers in order, and the milliseconds taken."""
+        reply = self.msearch([(ask.header(), body) for ask, body in searches], params)
         answer = orjson.loads(reply.body)
         if reply.status != 200:
             raise ClusterError(f"Elasticsearch answered {reply.status}: {error_reason(answer)[1]}")
+        for (ask, _), one in zip(searches, answer["responses"], strict=True):
+            if strays([one], ask.profile.concrete):
+                raise moved_error(ask.profile.index)
         return answer["responses"], int(answer["took"])
 
     def _send(self, path: str, body: bytes, params: Mapping[str, Any], kind: str) -> Reply:

@@ -13,10 +13,12 @@ import numpy as np
 from elasticsearch import Elasticsearch
 
 from hybrid import standins
+from hybrid.coherence import moved_error
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies, indices
 from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.origins import broken, strays
 from hybrid.errors import ClusterError
 
 _PROFILE_TTL_S = 5.0
@@ -69,7 +71,11 @@ class _Asked:
 
 
 class Retrieval:
-    """Reads product indices. Thread-safe; profiles are kept for five seconds."""
+    """Reads product indices. Thread-safe; profiles are kept for five seconds.
+
+    What is asked with a profile is answered from the index that the profile is of, or raises IndexMovedError; then the
+    profile is forgotten. See hybrid.coherence.
+    """
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -87,6 +93,39 @@ class Retrieval:
         with self._lock:
             self._profiles[index] = (time.monotonic(), profile)
         return profile
+
+    def moved(self, profile: IndexProfile) -> bool:
+        """Ask the cluster whether the name stands for another index now; then the profile is forgotten.
+
+        Where it stood for several, no index can be told to be another one.
+
+        Raises:
+            IndexMissingError: it stands for none.
+        """
+        if not profile.concrete or indices.behind(self._client, profile.index) == {profile.concrete}:
+            return False
+        self._forget(profile)
+        return True
+
+    def superseded(self, profile: IndexProfile) -> bool:
+        """Whether the name is known to stand for another index. Asks nobody."""
+        with self._lock:
+            kept = self._profiles.get(profile.index)
+        return kept is None or kept[1].concrete != profile.concrete
+
+    def _forget(self, profile: IndexProfile) -> None:
+        with self._lock:
+            kept = self._profiles.get(profile.index)
+            if kept and kept[1].concrete == profile.concrete:  # else another search has read a newer one
+                del self._profiles[profile.index]
+
+    def _hold(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
+        """See to it that the answers are of the profile's index, as far as they tell."""
+        if strays(answers, profile.concrete):
+            self._forget(profile)
+            raise moved_error(profile.index)
+        if any(map(broken, answers)) and self.moved(profile):
+            raise moved_error(profile.index)
 
     def indices(self) -> list[str]:
         return indices.list_indices(self._client)
@@ -110,6 +149,7 @@ class Retrieval:
 
         Raises:
             UsageError: a filter or a facet that the index does not have.
+            IndexMovedError: an answer is of another index than the profile.
             ClusterError: no part could be answered.
         """
         filtered = [facet for facet in facets if facet in filters]
@@ -120,9 +160,9 @@ class Retrieval:
             groups.append(_Asked(profile, terms, vectors, others, [facet], depth))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
-        answers = self._msearch(profile.index, everything, terms)
+        answers = self._msearch(profile, everything, terms)
         if not all(identify(answer) for answer in answers):
-            answers = self._msearch(profile.index, [(name, bodies.with_ids(body)) for name, body in everything], terms)
+            answers = self._msearch(profile, [(name, bodies.with_ids(body)) for name, body in everything], terms)
         retrieved, *counted = [
             self._read(group, [(name, answers.pop(0)) for name, _ in asked], lookalikes)
             for group, asked in zip(groups, searches, strict=True)
@@ -171,15 +211,22 @@ class Retrieval:
         return retrieved
 
     def _msearch(
-        self, index: str, searches: Sequence[tuple[str, dict[str, Any]]], terms: str | None, named: bool = False
+        self,
+        profile: IndexProfile,
+        searches: Sequence[tuple[str, dict[str, Any]]],
+        terms: str | None,
+        named: bool = False,
     ) -> list[dict[str, Any]]:
         # The same copy of every shard for the same words, so that pages of one search agree.
         preference = hashlib.blake2b((terms or "").encode(), digest_size=6).hexdigest()
-        operations = [part for _, body in searches for part in ({"index": index, "preference": preference}, body)]
-        with translated(index):
+        head = {"index": profile.index, "preference": preference}
+        operations = [part for _, body in searches for part in (head, body)]
+        with translated(profile.index):
             # Named scores cost a search of their own for each hit, so they are asked for where they are read.
             answer = self._client.msearch(searches=operations, include_named_queries_score=named or None)
-        return list(answer["responses"])
+        responses = list(answer["responses"])
+        self._hold(profile, responses)
+        return responses
 
     def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], asked: _Asked) -> None:
         """Add products that no vector can find, and the scores that stand in for missing ones."""
@@ -189,7 +236,7 @@ class Retrieval:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            return self._msearch(profile.index, [("", body) for body in searches], asked.terms, named=True)
+            return self._msearch(profile, [("", body) for body in searches], asked.terms, named=True)
 
         shown = _with_format(asked.facets, profile)
         try:
@@ -251,18 +298,20 @@ class Retrieval:
         """(id, BM25) of the lexical matches behind the fused list."""
         query = bodies.lexical_query(terms, profile.lexical_fields)
         body = bodies.tail_search(query, bodies.filters_body(filters, profile.fields), exclude, start, size)
-        answer = self._msearch(profile.index, [("lexical", body)], terms)[0]
+        answer = self._msearch(profile, [("lexical", body)], terms)[0]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]
 
-    def sources(self, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The shop's own documents, without the layer's field."""
         if not ids:
             return {}
-        with translated(index):
-            answer = self._client.mget(index=index, ids=list(ids), source_excludes=["hybrid"])
-        return {doc["_id"]: doc["_source"] for doc in answer["docs"] if doc.get("found")}
+        with translated(profile.index):
+            docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=["hybrid"])["docs"]
+        # One that is not found tells its index too; one that failed is a broken answer.
+        self._hold(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
+        return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}
 
     def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]:
         """Completions of a prefix: {"text", "id"} each."""
