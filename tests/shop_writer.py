@@ -68,6 +68,7 @@ class ShopWriter(threading.Thread):
         self._client, self._index, self._rate, self._lenient = client, index, rate, lenient
         self._random = random.Random(seed)
         self.record: dict[str, dict[str, Any]] = {str(row["id"]): dict(row) for row in rows}
+        self._ids = list(self.record)  # to choose from; a deleted one may stand in it until it is chosen
         self.kinds: Counter[str] = Counter()
         self.deleted: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
@@ -105,13 +106,25 @@ class ShopWriter(threading.Thread):
         return len(ids)
 
     def _write(self, count: int) -> None:
-        ids = self._random.sample(sorted(self.record), count)
+        ids = self._choose(count)
         makers = (
             (self._plain, 2), (self._edit, 2), (self._retitle, 3), (self._reprice, 3), (self._remove, 1),
             (self._create, 1),
         )  # fmt: skip
         chosen = self._random.choices([maker for maker, _ in makers], [weight for _, weight in makers], k=count)
         self._send([maker(id) for maker, id in zip(chosen, ids, strict=True)])
+
+    def _choose(self, count: int) -> list[str]:
+        """Different ids of documents that are there."""
+        chosen: dict[str, None] = {}
+        while len(chosen) < min(count, len(self.record)):
+            place = self._random.randrange(len(self._ids))
+            if self._ids[place] in self.record:
+                chosen[self._ids[place]] = None
+            else:
+                self._ids[place] = self._ids[-1]
+                self._ids.pop()
+        return list(chosen)
 
     def _send(self, writes: list[tuple[str, str, dict[str, Any] | None, list[dict[str, Any]]]]) -> None:
         operations = [part for _, _, _, parts in writes for part in parts]
@@ -131,6 +144,8 @@ class ShopWriter(threading.Thread):
                 self.record.pop(id)
                 self.deleted[id] = ended
             else:
+                if id not in self.record:
+                    self._ids.append(id)
                 self.record[id] = wanted
 
     def _plain(self, id: str) -> Any:

@@ -96,7 +96,11 @@ class Shop:
         counts = Counter(
             word
             for row in self.rows
-            for word in set(re.findall(r"[a-z]{4,}", f"{row.get('title')} {row.get('short_description')}".lower()))
+            for word in set(
+                re.findall(
+                    r"(?<![\w.])[a-z]{4,}(?![\w.])", f"{row.get('title')} {row.get('short_description')}".lower()
+                )
+            )
         )
         return [word for word, _ in counts.most_common(8)]
 
