@@ -224,7 +224,7 @@ class OwnWrites(threading.Thread):
         self._client, self._alias = client, alias
         self._ending = threading.Event()
         self.writes = self.stale = self.failed = 0
-        self.longest_wait_s = 0.0
+        self.longest_wait_s = self.longest_stale_s = 0.0
         self.why: Counter[str] = Counter()
         #: What the index must hold of it; None: nothing.
         self.row: dict[str, Any] | None = None
@@ -252,7 +252,7 @@ class OwnWrites(threading.Thread):
     def to_json(self) -> dict[str, Any]:
         return {
             "writes": self.writes, "stale": self.stale, "failed": self.failed,
-            "longest_wait_s": round(self.longest_wait_s, 3),
+            "longest_wait_s": round(self.longest_wait_s, 3), "longest_stale_s": round(self.longest_stale_s, 3),
             **({"why": dict(self.why.most_common(5))} if self.why else {}),
         }  # fmt: skip
 
@@ -268,11 +268,19 @@ class OwnWrites(threading.Thread):
             row = {"id": self.ID, "title": f"Own writes {self.writes}", "supplier": "Own", "price": self.writes}
             client.index(index=self._alias, id=self.ID, document=row)
             self.row = row
-        try:
-            source = self._client.get(index=self._alias, id=self.ID)["_source"]
-        except NotFoundError:
-            source = None
-        found = None if source is None else {name: value for name, value in source.items() if name != "hybrid"}
+        found = self._read()
         if found != self.row:
             self.stale += 1
             self.why[f"stale: {found} for {self.row}"[:200]] += 1
+            since = time.monotonic()
+            while found != self.row and time.monotonic() - since < 10:
+                time.sleep(0.01)
+                found = self._read()
+            self.longest_stale_s = max(self.longest_stale_s, time.monotonic() - since)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            source = self._client.get(index=self._alias, id=self.ID)["_source"]
+        except NotFoundError:
+            return None
+        return {name: value for name, value in source.items() if name != "hybrid"}

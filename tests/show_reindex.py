@@ -616,8 +616,9 @@ def overhead(services: Services, rows: list[dict[str, Any]], options: argparse.N
             say("overhead", f"{how} the writer", {
                 "code": ended.code, "wall_s": ended.seconds, "error": ended.error, **ended.report
             })  # fmt: skip
+            moved = swapped(shop)
             shop.delete()
-            if ended.code != 0:
+            if ended.code != 0 or not moved:
                 return False
             times[how].append(float(ended.report["seconds"]))
             walls[how].append(ended.seconds)
