@@ -480,7 +480,9 @@ def blows(seed: int, duration: float) -> list[Blow]:
     """What befalls the run of a seed: command, worker and Redis each once, the command often once more, and in half
     of the seeds while it switches."""
     chance = random.Random(seed)
-    planned = [Blow(what, chance.uniform(0.02, 1) * duration) for what in ("command", "worker", "redis")]
+    # Workers live until what is to be encoded is encoded; the command and the broker, to the end.
+    until = {"command": 1.0, "worker": 0.6, "redis": 1.0}
+    planned = [Blow(what, chance.uniform(0.02, end) * duration) for what, end in until.items()]
     if chance.random() < 0.5:
         planned.append(Blow("command", chance.uniform(0.1, 1.5) * duration))
     if chance.random() < 0.5:
