@@ -12,7 +12,6 @@ import typer
 
 from hybrid import cli_evaluate, cli_reindex, cli_shop, cli_weights
 from hybrid.errors import HybridError, UsageError
-from hybrid.settings import load_settings
 from hybrid.terminal import LiveProgress, console, print_json, say
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def up(
 ) -> None:
     """Start the embedded Elasticsearch and Redis. Example: hybrid up --version 8"""
     from hybrid import node as engine
+    from hybrid.settings import load_settings
 
     _show_node(engine.up(load_settings(), name=node, version=version, on_step=say), json)
 
@@ -75,6 +75,7 @@ def down(
 ) -> None:
     """Stop the embedded engine. Example: hybrid down --wipe"""
     from hybrid import node as engine
+    from hybrid.settings import load_settings
 
     _show_node(engine.down(load_settings(), name=node, wipe=wipe), json)
 
@@ -83,6 +84,7 @@ def down(
 def status(node: Node = None, json: Json = False) -> None:
     """Addresses, process ids and logs of the embedded engine. Example: hybrid status --json"""
     from hybrid import node as engine
+    from hybrid.settings import load_settings
 
     _show_node(engine.status(load_settings(), name=node), json)
 
@@ -304,6 +306,7 @@ def demo(
     Example: hybrid demo --once
     """
     from hybrid import demo as show
+    from hybrid.settings import load_settings
 
     show.run(load_settings(), once=once, port=port, say=say, progress=LiveProgress)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from elasticsearch import NotFoundError
 
 from hybrid import documents
 from hybrid.contracts import IndexProfile
@@ -50,14 +51,28 @@ class ShopWriter(threading.Thread):
     """Changes and deletes `rate` documents a second, of every kind that shops write, and records what it wrote.
 
     record: id -> the shop's own document as last acknowledged. kinds: how many writes of each kind were made.
+    deleted: id -> when its delete was acknowledged (time.monotonic). longest_wait_s: of a request of ten a second.
+    refused: what was not taken, by reason; such a write ends it, unless it is `lenient`, and then it goes on.
     """
 
-    def __init__(self, client: Any, index: str, rows: list[dict[str, Any]], rate: int = 200, seed: int = 1) -> None:
+    def __init__(
+        self,
+        client: Any,
+        index: str,
+        rows: list[dict[str, Any]],
+        rate: int = 200,
+        seed: int = 1,
+        lenient: bool = False,
+    ) -> None:
         super().__init__(name="shop-writer", daemon=True)
-        self._client, self._index, self._rate = client, index, rate
+        self._client, self._index, self._rate, self._lenient = client, index, rate, lenient
         self._random = random.Random(seed)
         self.record: dict[str, dict[str, Any]] = {str(row["id"]): dict(row) for row in rows}
+        self._ids = list(self.record)  # to choose from; a deleted one may stand in it until it is chosen
         self.kinds: Counter[str] = Counter()
+        self.deleted: dict[str, float] = {}
+        self.refused: Counter[str] = Counter()
+        self.longest_wait_s = 0.0
         self.seconds = 0.0
         self.failure: BaseException | None = None
         self._ending = threading.Event()
@@ -91,7 +106,7 @@ class ShopWriter(threading.Thread):
         return len(ids)
 
     def _write(self, count: int) -> None:
-        ids = self._random.sample(sorted(self.record), count)
+        ids = self._choose(count)
         makers = (
             (self._plain, 2), (self._edit, 2), (self._retitle, 3), (self._reprice, 3), (self._remove, 1),
             (self._create, 1),
@@ -99,16 +114,38 @@ class ShopWriter(threading.Thread):
         chosen = self._random.choices([maker for maker, _ in makers], [weight for _, weight in makers], k=count)
         self._send([maker(id) for maker, id in zip(chosen, ids, strict=True)])
 
+    def _choose(self, count: int) -> list[str]:
+        """Different ids of documents that are there."""
+        chosen: dict[str, None] = {}
+        while len(chosen) < min(count, len(self.record)):
+            place = self._random.randrange(len(self._ids))
+            if self._ids[place] in self.record:
+                chosen[self._ids[place]] = None
+            else:
+                self._ids[place] = self._ids[-1]
+                self._ids.pop()
+        return list(chosen)
+
     def _send(self, writes: list[tuple[str, str, dict[str, Any] | None, list[dict[str, Any]]]]) -> None:
         operations = [part for _, _, _, parts in writes for part in parts]
-        answer = self._client.options(request_timeout=60).bulk(index=self._index, operations=operations)
+        started = time.monotonic()
+        # Longer than the minute that Elasticsearch itself lets a write wait, so that it is the one to give up.
+        answer = self._client.options(request_timeout=90).bulk(index=self._index, operations=operations)
+        ended = time.monotonic()
+        self.longest_wait_s = max(self.longest_wait_s, ended - started)
         for (kind, id, wanted, _), item in zip(writes, answer["items"], strict=True):
             outcome = next(iter(item.values()))
-            assert outcome["status"] in (200, 201), outcome
+            if outcome["status"] not in (200, 201):
+                assert self._lenient, outcome
+                self.refused[f"{kind}: {outcome['status']} {outcome.get('error', {}).get('type', '')}".strip()] += 1
+                continue
             self.kinds[kind] += 1
             if wanted is None:
                 self.record.pop(id)
+                self.deleted[id] = ended
             else:
+                if id not in self.record:
+                    self._ids.append(id)
                 self.record[id] = wanted
 
     def _plain(self, id: str) -> Any:
@@ -117,7 +154,13 @@ class ShopWriter(threading.Thread):
 
     def _edit(self, id: str) -> Any:
         """GET, change the price, PUT the whole: from 9.2 on the vectors are lost, and the rest of `hybrid` is not."""
-        source = self._client.get(index=self._index, id=id)["_source"]
+        try:
+            source = self._client.get(index=self._index, id=id)["_source"]
+        except NotFoundError:
+            # The shop has it, so its index should.
+            assert self._lenient, id
+            self.refused["edit: 404 of a document that is there"] += 1
+            return self._plain(id)
         price = self._random.randrange(10**5)
         return "edit", id, {**self.record[id], "price": price}, [{"index": {"_id": id}}, {**source, "price": price}]
 
