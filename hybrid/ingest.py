@@ -168,6 +168,8 @@ class Ingester:
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
         found = products.read(self._client, profile.index, ids).values()
+        if profile.concrete and any(product.index != profile.concrete for product in found):
+            raise IndexConflictError(f"another index came behind {profile.index!r} since its profile was read")
         waiting = [product for product in found if product.meta.get("pending")]
         # Changed by the shop since it was marked: its words, and what it waits for, are those of an older text.
         stale = {

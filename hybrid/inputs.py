@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid import documents
-from hybrid.contracts import Encoder, IndexProfile
-from hybrid.errors import MediaError
+from hybrid.contracts import Encoder, IndexProfile, VectorSignal
+from hybrid.errors import IndexConflictError, MediaError
 
 
 class Inputs:
@@ -17,6 +17,20 @@ class Inputs:
     def __init__(self, get_encoder: Callable[[str], Encoder], media_root: Path | None = None) -> None:
         self._get_encoder = get_encoder
         self._media_root = media_root
+
+    def encoder(self, signal: VectorSignal) -> Encoder:
+        """The encoder of a signal, if it gives the vectors that the index is to have.
+
+        Raises:
+            IndexConflictError: it gives others.
+        """
+        encoder = self._get_encoder(signal.encoder)
+        if encoder.version != signal.version:
+            raise IndexConflictError(
+                f"the vectors are to be of {signal.encoder} {signal.version}, and this machine has {encoder.version}; "
+                "give it the same models and settings"
+            )
+        return encoder
 
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""

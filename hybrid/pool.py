@@ -59,6 +59,7 @@ class WorkerPool:
         environment = worker_environment(self._services.settings, self._count)
         environment["HYBRID_ES_URL"] = self._services.es_url
         environment["HYBRID_REDIS_URL"] = self._services.redis_url
+        environment["HYBRID_OWNER_PID"] = str(os.getpid())
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 worker_command(self._count), env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL

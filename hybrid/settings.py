@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, description="inference threads of a process; 0: all cores")
     visibility_timeout_s: int = Field(default=300, ge=30, description="seconds until an unacknowledged task returns")
     sync_interval_s: int = Field(default=60, ge=5, description="seconds between the syncs of `hybrid worker --beat`")
+    owner_pid: int | None = Field(
+        default=None, description="process that a worker ends with; set by the one that starts it"
+    )
     push_token: SecretStr | None = Field(default=None, description="token of POST /api/documents; empty: it is off")
 
     @classmethod

@@ -169,6 +169,9 @@ class LayerShopper(_Shopper):
         ask = client.transport.perform_request
 
         def watched(*args: Any, **options: Any) -> Any:
+            if args[0] == "GET" and args[1].partition("?")[0] == f"/{self._alias}":
+                # It reads the profile: the answer is made from the start, and what was read before is thrown away.
+                self._indices, self._absent = set(), set()
             answer = ask(*args, **options)
             self._read(answer.body)
             return answer
@@ -247,7 +250,8 @@ class OwnWrites(threading.Thread):
 
     @property
     def clean(self) -> bool:
-        return self.writes > 0 and not self.stale and not self.failed
+        """A write that was on its way when the alias moved is shown a moment later; each later one at once."""
+        return self.writes > 0 and self.stale <= 1 and not self.failed
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from hybrid import weights
 from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import SearchRequest
 from hybrid.elastic import copies, generations, indices, products
 from hybrid.elastic.stores import Lease, Owner
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.judgments import Judgments
-from hybrid.reindex import control, planning, running, transfer, verification
+from hybrid.reindex import control, copying, planning, running, transfer, verification
 from hybrid.runs import Progress
 from hybrid.sync import run_sync
 from hybrid.template import Template
@@ -201,6 +202,46 @@ def test_pipelines_run_once(services: Services, name: str) -> None:
         services.client.indices.put_settings(index=f"{name}*", settings={"index.default_pipeline": None},
                                              expand_wildcards="all")  # fmt: skip
         services.client.ingest.delete_pipeline(id=name)
+
+
+def test_weights_of_other_vectors_are_laid_aside(services: Services, name: str, engine: Any) -> None:
+    make(services, name)
+    model = {**weights.fixed().to_json(), "version": "mine", "kind": "global"}
+    services.weights_versions.add(name, "mine", "global", model, {})
+    services.weights_versions.promote(name, "mine")
+    assert reindex(services, name, shards=1).notes == []
+    assert services.weights_versions.in_force(name) == "mine"
+    other = make_services(engine, text_encoder="toy:64")
+    report = reindex(other, name)
+    assert "train anew" in report.notes[-1]
+    assert services.weights_versions.in_force(name) == weights.FIXED_VERSION
+    assert not other.searcher.search(SearchRequest(index=name, q="lamp number 4")).degraded
+    control.rollback(services, name)
+    assert services.weights_versions.in_force(name) == "mine"
+
+
+def test_a_late_write_survives_a_client_that_read_before_it(services: Services, name: str) -> None:
+    """The client reads the new index before a write that waited at the old one is there, and writes that back."""
+    data = record(make(services, name, 10))
+    read: dict[str, Any] = {}
+    real = generations.lower_fence
+
+    def lower(client: Any, index: str, before: Any) -> None:
+        if index.endswith("-000001"):
+            read.update(client.get(index=name, id="p3")["_source"])  # behind the alias: the new index
+            real(client, index, before)
+            client.update(index=index, id="p3", doc={"title": "late", "added": 1})
+        else:
+            real(client, index, before)
+            client.index(index=name, id="p3", document={**read, "price": 77})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(generations, "lower_fence", lower)
+        report = reindex(services, name, shards=1)
+    assert report.mended == 1
+    data["p3"] |= {"title": "late", "added": 1, "price": 77}
+    run_sync(services, name)
+    clean(services, name, data)
 
 
 # -- a shop that writes all the while ------------------------------------------------------------------------
@@ -602,6 +643,7 @@ def test_a_copy_that_differs_is_found(services: Services, name: str, monkeypatch
 def test_a_vector_that_is_missing_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(services, name, attach=False)
     monkeypatch.setattr(running.Run, "sweep_here", lambda self: None)
+    monkeypatch.setattr(copying.Copyist, "encode", lambda self, made, at_once: 0)
     with pytest.raises(JobError, match="text vectors: 0 of 40 have a vector.*100.0% wait"):
         reindex(services, name)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import pytest
 
 from hybrid import standins
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import indices
+from hybrid.elastic import indices, lookalikes
 from hybrid.judgments import read_judgments
 from hybrid.wiring import Services
 from tests.conftest import Sample, index_file, write_rows
@@ -93,6 +93,13 @@ def test_a_product_without_a_picture_is_found_by_photo(services: Services, name:
 
 
 @pytest.mark.es
+def test_words_that_were_taken_away_are_none() -> None:
+    """A partial update leaves null where a text was; it made searches fail while a shop changed its products."""
+    hit = {"_source": {"hybrid": {"terms": {"title": None, "brand": "acme", "description": None}}}}
+    assert lookalikes._words(hit) == {"acme"}
+    assert lookalikes._words({"_source": {"hybrid": {"terms": {"title": None, "description": None}}}}) == frozenset()
+
+
 def test_one_vector_signal_alone_has_true_cosines(sample: Sample) -> None:
     services, name = sample.services, sample.name
     vector = services.encoder("minilm").encode_texts(["red striped dress"])[0]

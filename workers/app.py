@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+
+import psutil
 from celery import Celery
+from celery.signals import worker_ready
 
 from hybrid.queue import celery_config
 from hybrid.wiring import Services, build_services
@@ -19,6 +26,21 @@ def create_app(services: Services | None = None) -> Celery:
     celery.conf.update(celery_config(services.settings))
     celery.hybrid_services = services
     return celery
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def end_with_owner(**_: object) -> None:
+    """A worker that a run started ends with it, also where the run was killed and could not tell."""
+    owner = app.hybrid_services.settings.owner_pid
+    if owner is not None:
+        threading.Thread(target=_watch, args=(owner,), name="owner", daemon=True).start()
+
+
+def _watch(owner: int) -> None:
+    # Its parent, as long as that lives: the system gives orphans another one.
+    while os.getppid() == owner or (os.name == "nt" and psutil.pid_exists(owner)):
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 app = create_app()

@@ -135,7 +135,8 @@ class Gaps:
 
 def _words(hit: Mapping[str, Any]) -> frozenset[str]:
     """What names the product; a description only where there is nothing else, for most of its words are chance."""
-    terms = hit.get("_source", {}).get("hybrid", {}).get("terms", {})
+    # A partial update that takes words away leaves null in their place.
+    terms = {name: text for name, text in hit["_source"].get("hybrid", {}).get("terms", {}).items() if text}
     naming = {word for name in ("title", "brand", "category", "attributes") for word in terms.get(name, "").split()}
     return frozenset(naming or terms.get("description", "").split())
 

@@ -11,7 +11,7 @@ from hybrid.elastic import generations, indices
 from hybrid.elastic.stores import Lease
 from hybrid.errors import HybridError, JobError
 from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.running import FINAL, KIND, ReindexRun, discard, leased, unfinished
+from hybrid.reindex.running import FINAL, KIND, ReindexRun, discard, leased, mend, restore_weights, unfinished
 from hybrid.reindex.transfer import Transfer
 from hybrid.wiring import Services
 
@@ -66,19 +66,25 @@ def cancel(services: Services, index: str) -> dict[str, Any]:
             return status(services, index)
     with leased(services, index) as lease:
         state = services.jobs.get(job)
-        if generations.exists(services.client, state["new"]):
+        if not generations.exists(services.client, state["old"]):
+            if not state.get("back"):
+                discard(services, state["new"])
+        elif generations.exists(services.client, state["new"]):
             run = ReindexRun(services, job, state, lease)
             if run.moved:
                 raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --rollback` goes back")
-            if state.get("fences"):
+            if run.back or state.get("fences"):
                 run.abort()
-            discard(services, run)
+            if not run.back:  # where the target is what the shop had before
+                discard(services, run.target)
         services.jobs.update(job, status="cancelled", phase="done", control=None)
     return status(services, index)
 
 
 def rollback(services: Services, index: str) -> dict[str, Any]:
     """Put the old index back in use, with all that was written since.
+
+    seconds: until its name stands for the old index; waited_s: for how long writes waited.
 
     Raises:
         JobError: there is nothing to go back to.
@@ -94,7 +100,7 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
         run = Transfer(services, swapped_back, services.jobs.get(swapped_back), lease)
         try:
             generations.unblock_writes(services.client, run.target)
-            run.catch_up()
+            run.advance()  # the most of it, before writes wait
             with Guardian(services, index):
                 try:
                     run.swap()
@@ -108,9 +114,11 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
             raise
         services.jobs.update(swapped_back, status="done")
         services.jobs.update(job, status="rolled back")
+        restore_weights(services, index, job)
+        mended = mend(run)
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
-        "swapped_s": round(run.swapped_s, 3), "waited_s": run.fenced_s, "seconds": round(time.monotonic() - started, 3),
+        "waited_s": run.fenced_s, "mended": mended, "seconds": round(run.swapped - started, 3),
     }  # fmt: skip
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hybrid import documents
-from hybrid.contracts import VECTOR_SIGNALS, IndexProfile
+from hybrid.contracts import VECTOR_SIGNALS, IndexProfile, VectorSignal
 from hybrid.elastic import bodies
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.copies import Original
 from hybrid.elastic.stores import now
+from hybrid.errors import MediaError
 from hybrid.inputs import Inputs
 
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
@@ -19,7 +22,8 @@ _MADE = frozenset({"id", "terms", "suggest", "codes", "meta", *VECTOR_SIGNALS})
 
 class Copyist:
     """Makes the body of a copy. before, profile: of the index that is read and of the one that is written; None where
-    the layer has no part in it."""
+    the layer has no part in it. in_haste: words are taken over though they may be those of an older text, and what has
+    none is left without; a sync is to follow."""
 
     def __init__(
         self,
@@ -27,30 +31,84 @@ class Copyist:
         capabilities: Capabilities,
         before: IndexProfile | None,
         profile: IndexProfile | None,
+        in_haste: bool = False,
     ) -> None:
+        self._in_haste = in_haste
         self._inputs = inputs
         self._base64 = capabilities.base64_vectors
         self._before = before
         self._profile = profile
         self._same_words = before is not None and profile is not None and _reads_alike(before, profile)
+        self._same_digest = (
+            self._same_words
+            and before is not None
+            and profile is not None
+            and before.attached
+            and profile.attached
+            and before.fields == profile.fields
+        )
 
     def body(self, original: Original) -> tuple[dict[str, Any], list[str]]:
         """(the whole document, the signals that it waits for)."""
-        if self._profile is None:
+        if self._profile is None or (self._in_haste and not original.layer):
             return original.source, []
         layer = self._layer(original, self._profile)
         return {**original.source, documents.RESERVED: layer}, layer["meta"]["pending"]
+
+    def encode(self, copies: Sequence[tuple[Original, dict[str, Any]]], at_once: int) -> int:
+        """Give copies the vectors that they wait for, before they are written; how many copies wait for nothing then.
+
+        What cannot be read or encoded goes on waiting: the sweep that follows says why.
+
+        Raises:
+            EncoderError: a model cannot be had.
+            IndexConflictError: the model here is of another version than that of the new index.
+        """
+        if self._profile is None:
+            return 0
+        waiting = [(original, body[documents.RESERVED]) for original, body in copies if documents.RESERVED in body]
+        waiting = [(original, layer) for original, layer in waiting if layer["meta"]["pending"]]
+        for name, signal in self._profile.signals.items():
+            todo = [(original, layer) for original, layer in waiting if name in layer["meta"]["pending"]]
+            for start in range(0, len(todo), at_once):
+                self._encode(name, signal, todo[start : start + at_once], self._profile)
+        return sum(not layer["meta"]["pending"] for _, layer in waiting)
+
+    def _encode(
+        self, name: str, signal: VectorSignal, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile
+    ) -> None:
+        encoder = self._inputs.encoder(signal)
+        read = []
+        for original, layer in todo:
+            try:
+                read.append((layer, *self._inputs.read(name, original.source, profile, encoder)))
+            except MediaError:
+                continue
+        if not read:
+            return
+        contents = [content for _, content, _ in read]
+        vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
+        for (layer, _, digest), vector in zip(read, vectors, strict=True):
+            if not np.isfinite(vector).all() or not vector.any():
+                continue
+            layer[name] = bodies.encode_vector(vector, self._base64)
+            layer["codes"][name] = bodies.encode_code(vector)
+            layer["meta"][name] = {"hash": digest, "encoder": signal.version}
+            layer["meta"]["pending"].remove(name)
 
     def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:
         held = original.layer
         meta: Mapping[str, Any] = held.get("meta") or {}
         digest = documents.fingerprint(original.source, profile)
+        before = digest if self._same_digest else self._digest_before(original.source)
         # In step with its own document: what the layer noted of it, and made of it, holds.
-        known = self._before is not None and meta.get("source") == documents.fingerprint(original.source, self._before)
+        known = before is not None and meta.get("source") == before
         layer: dict[str, Any] = {name: value for name, value in held.items() if name not in _MADE}
         layer |= {"id": original.id, "codes": {}}
-        if known and self._same_words and meta.get("analysis") == profile.analysis:
+        if (known or self._in_haste) and self._same_words and meta.get("analysis") == profile.analysis:
             words, suggestions = held.get("terms") or {}, held.get("suggest")
+            if not known:
+                digest = str(meta.get("source"))  # so that a sync finds it
         else:
             words = documents.terms_of(original.source, profile)
             suggestions = documents.suggestions_of(original.source, profile)
@@ -75,6 +133,9 @@ class Copyist:
             "revision": original.revision, **noted,
         }  # fmt: skip
         return layer
+
+    def _digest_before(self, source: Mapping[str, Any]) -> str | None:
+        return documents.fingerprint(source, self._before) if self._before is not None else None
 
     def _holds(
         self, name: str, original: Original, meta: Mapping[str, Any], code: str, known: bool, profile: IndexProfile

@@ -6,9 +6,11 @@ while the shop's writes wait at a fence. Then the swap is ended here, forwards o
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,10 @@ class Guardian:
 
 def watch(index: str) -> None:
     """Wait for the end of the pipe, and end the swap if it was not ended."""
+    # Writes would wait for the imports too; nobody waits for them here.
+    threading.Thread(target=importlib.import_module, args=("hybrid.reindex.control",), daemon=True).start()
     if sys.stdin.buffer.readline() == _DONE:
-        return
+        os._exit(0)  # not when the imports have come to their end
     import logging
 
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed

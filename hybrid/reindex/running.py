@@ -22,6 +22,7 @@ from hybrid.reindex.planning import ReindexPlan
 from hybrid.reindex.transfer import Stopped, Transfer
 from hybrid.reindex.verification import MAX_LOSS, verify
 from hybrid.runs import Report, Run
+from hybrid.weights import FIXED_VERSION
 from hybrid.wiring import Services
 
 KIND = "reindex"
@@ -31,13 +32,16 @@ FINAL = ("done", "cancelled", "rolled back")
 _MAX_ROUNDS = 20
 #: A round this short means being that many seconds behind the shop; what is left is copied behind the fence.
 _IN_STEP_S = 5.0
+#: Pauses between looks for late writes that a client overwrote with what it had read before.
+MENDING_S = (0.1, 0.5)
 
 
 @dataclass
 class ReindexReport:
     """What a reindex did. status: "done", "verified" (not swapped, as asked), "paused" or "cancelled".
 
-    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector.
+    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector. mended:
+    see `Transfer.mend_overwritten`.
     """
 
     job: str
@@ -53,6 +57,7 @@ class ReindexReport:
     swapped: bool = False
     waited_s: float = 0.0
     waiting: int = 0
+    mended: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     verified: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -164,7 +169,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     except Stopped as stop:
         found.status = "paused"
         if stop.how == "cancel":
-            discard(services, run)
+            discard(services, run.target)
             found.status = "cancelled"
         services.jobs.update(job, status=found.status, control=None)
     except BaseException as error:
@@ -187,6 +192,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
 def _build(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
     """Copy, encode, catch up, verify, swap."""
     run.begin()
+    run.encodes = not options.workers
     with _encoding(services, run, run.profile.index, options.workers) as (dispatch, encode):
         run.copy(dispatch, encode)
         run.catch_up_until_in_step(dispatch, encode)
@@ -205,25 +211,46 @@ def _build(services: Services, run: ReindexRun, options: Options, found: Reindex
             _swap(services, run)
 
 
-def _swap(services: Services, run: Transfer) -> None:
+def _swap(services: Services, run: ReindexRun) -> None:
     run.heed()
     if busy := generations.long_writers(services.client, (run.alias, run.source)):
         raise JobError(
             f"{busy} writes to {run.alias!r}, and would go on in the old index after the swap; run `hybrid reindex "
             f"{run.alias} --resume` when it has ended"
         )
-    run.catch_up()  # so that little is left to do behind the fence
+    _lay_weights_aside(services, run)
+    run.advance()  # so that little is left to do behind the fence
     with Guardian(services, run.alias):
         try:
             run.swap()
         except BaseException:
             if not run.moved:
                 run.abort()
+                restore_weights(services, run.alias, run.job)
             raise
+
+
+def _lay_weights_aside(services: Services, run: ReindexRun) -> None:
+    """Weights that were learned with other vectors would make every answer of the new index a degraded one."""
+    before, after = run.models()
+    version = services.weights_versions.in_force(run.alias)
+    if version in (None, FIXED_VERSION) or all(after.get(name) == model for name, model in before.items()):
+        return
+    run.update(weights=version)
+    services.weights_versions.promote(run.alias, FIXED_VERSION)
+    time.sleep(services.published.TTL_S)  # until every process knows
+
+
+def restore_weights(services: Services, alias: str, job: str) -> None:
+    """Put the weights that a run laid aside back in force."""
+    version = services.jobs.get(job).get("weights")
+    if version and services.weights_versions.in_force(alias) == FIXED_VERSION:
+        services.weights_versions.promote(alias, version)
 
 
 def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
     """Encode what came with the last changes, under the name that the index has now."""
+    found.mended = mend(run)
     profile = indices.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
     if rest.pending():
@@ -236,12 +263,22 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
     found.documents = indices.count(services.client, run.alias)
     found.waiting = rest.pending()
     found.failed = services.dead_letters.counts(run.alias, run.job)
-    before, after = run.models()
-    if before and before != after:
+    if services.jobs.get(run.job).get("weights"):
         found.notes.append(
-            f"the weights in force were learned with other vectors; train them again: hybrid train weights --index "
-            f"{run.alias} --judgments FILE"
+            f"the weights in force were learned with other vectors, and the fixed ones are in force now; train "
+            f"anew: hybrid train weights --index {run.alias} --judgments FILE"
         )
+
+
+def mend(run: Transfer) -> int:
+    """Look for some seconds, for as long as what was read before the swap may be on its way back."""
+    mended = run.mend_overwritten()
+    for pause in MENDING_S:
+        if not run.has_late:
+            break
+        time.sleep(pause)
+        mended += run.mend_overwritten()
+    return mended
 
 
 @contextlib.contextmanager
@@ -331,7 +368,7 @@ def unfinished(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     return latest
 
 
-def discard(services: Services, run: Transfer) -> None:
+def discard(services: Services, target: str) -> None:
     """Delete what was built, and what was noted of it."""
-    generations.delete(services.client, run.target)
-    services.dead_letters.move(f"{run.target}{BUILDING}", None)
+    generations.delete(services.client, target)
+    services.dead_letters.move(f"{target}{BUILDING}", None)

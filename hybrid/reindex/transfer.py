@@ -7,11 +7,12 @@ up. So a run can end anywhere, by a kill too, and go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
-from hybrid.elastic import changes, copies, generations, indices
+from hybrid.elastic import changes, copies, generations, indices, products
 from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.copies import Differences, Found
 from hybrid.elastic.generations import BUILDING
@@ -24,6 +25,8 @@ from hybrid.wiring import Services
 
 #: Seconds that the last changes may take behind the fence, where the shop's writes wait, until it is given up.
 _FENCED_S = 20.0
+#: Documents that are encoded while writes wait: a tenth of a second of texts. More get their vectors afterwards.
+_FENCED_TEXTS = 40
 #: Documents that the new mapping refuses are kept by name, up to so many.
 _NAMED = 200
 
@@ -62,18 +65,23 @@ class Transfer(Run):
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
         super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
         inputs = Inputs(services.encoder, services.settings.media_root)
-        self._copyist = Copyist(inputs, services.capabilities, before, after)
+        # A rollback is urgent, and writes wait for it.
+        self._copyist = Copyist(inputs, services.capabilities, before, after, in_haste=self.back)
         self.positions: dict[str, tuple[str, int]] = {
             shard: (str(history), int(number)) for shard, (history, number) in (state.get("positions") or {}).items()
         }
         self.resumed = bool(self.positions)
+        #: Whether this process makes vectors while it copies.
+        self.encodes = False
         self._uuid = state.get("uuid")
         self._fences: dict[str, generations.Fence] = dict(state.get("fences") or {})
         self._before_swap = {int(shard): int(number) for shard, number in (state.get("originals") or {}).items()}
         self.refused: dict[str, str] = dict(state.get("refused") or {})
         self.copied = int(state.get("copied") or 0)
         self.deleted = int(state.get("deleted") or 0)
-        self.fenced_s = self.swapped_s = 0.0
+        self.fenced_s = self.swapped = 0.0
+        #: Writes that were on their way during the swap, each with what the target showed until they were copied.
+        self._late: list[tuple[dict[str, Any], copies.Original]] = []
 
     # -- copying ---------------------------------------------------------------------------------------------
 
@@ -96,10 +104,9 @@ class Transfer(Run):
             known, after = self.positions.get(shard, (history, -1))
             if known != history:
                 raise JobError(f"{self.source!r} was restored meanwhile; `hybrid reindex {self.alias} --cancel`")
-            if after >= last:
-                continue
-            for batch in copies.read(self._client, self.source, int(shard), after, last):
-                waiting += self._copy(batch)
+            for batch in copies.read(self._client, self.source, int(shard), after, last) if after < last else ():
+                # Here, if nobody else does: a document is written once then.
+                waiting += self._copy(batch, encode=dispatch is None and self.encodes)
                 self.positions[shard] = (history, batch[-1].seq_no)
                 while dispatch and len(waiting) >= size:
                     dispatch(waiting[:size])
@@ -110,10 +117,17 @@ class Transfer(Run):
             dispatch(waiting)
         return self.copied - before
 
-    def _copy(self, batch: list[copies.Original]) -> list[str]:
+    def _copy(self, batch: list[copies.Original], encode: bool) -> list[str]:
         """Write a batch; the ids of those that wait for a vector."""
-        self._lease.keep()
         made = [(original, *self._copyist.body(original)) for original in batch]
+        wanting = sum(bool(waits) for _, _, waits in made)
+        self.progress.to_encode += wanting
+        if encode and (self.progress.phase != "swap" or wanting <= _FENCED_TEXTS):
+            at_once = self._services.settings.batch_size
+            self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+        self._lease.keep()
+        if self.moved:
+            self._note_late(batch)
         building = not self.back and not self.moved
         target = f"{self.target}{BUILDING}" if building else self.target
         report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
@@ -129,12 +143,41 @@ class Transfer(Run):
         self.progress.position += len(batch)
         self.progress.written += len(report.ok)
         self.progress.rejected = len(self.refused)
-        self.progress.to_encode += len(pending)
         return pending
+
+    def _note_late(self, batch: Sequence[copies.Original]) -> None:
+        """Keep what the target showed instead of these writes, for some hundredths of a second, after the swap."""
+        routing = {original.id: original.routing for original in batch if original.routing is not None}
+        shown = products.read(self._client, self.target, [original.id for original in batch], routing)
+        self._late += [(shown[original.id].source, original) for original in batch if original.id in shown]
+
+    @property
+    def has_late(self) -> bool:
+        """Whether writes were on their way during the swap."""
+        return bool(self._late)
+
+    def mend_overwritten(self) -> int:
+        """Put back late writes that a client took away again: it read the document before they were in the target,
+        edited it and wrote it whole. Such a document has the revision of what was read. How many were mended.
+        """
+        routing = {late.id: late.routing for _, late in self._late if late.routing is not None}
+        shown = products.read(self._client, self.target, [late.id for _, late in self._late], routing)
+        mended = []
+        for before, late in self._late:
+            found = shown.get(late.id)
+            revision = found.meta.get("revision") if found is not None else None
+            if found is None or not revision or revision["shard"] != late.shard or revision["seq_no"] >= late.seq_no:
+                continue
+            merged = _merged(before, late.source, found.source)
+            body = {**merged, "hybrid": {"id": late.id, "meta": {"revision": late.revision}}}
+            mended.append((late.id, found, late.routing, body))
+        return len(products.replace_documents(self._client, self.target, mended).ok) if mended else 0
 
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
         indices.refresh(self._client, self.target)
+        if not self.refused and self._same_count():
+            return 0  # the target has all that the source has, so it has no more
         suspects = self._suspects()
         gone = copies.absent(self._client, self.source, suspects) if suspects else []
         if gone:
@@ -144,6 +187,9 @@ class Transfer(Run):
             for one in gone:
                 self.refused.pop(one.id, None)
         return len(gone)
+
+    def _same_count(self) -> bool:
+        return indices.count(self._client, self.source) == indices.count(self._client, self.target)
 
     def _suspects(self) -> list[Found]:
         if not self.back:
@@ -158,10 +204,9 @@ class Transfer(Run):
         until = {int(shard): number for shard, (_, number) in self.positions.items()}
         return copies.compare(self._client, self.source, self.target, until)
 
-    def catch_up(self) -> None:
-        """One round without encoding: what changed, and what was deleted."""
-        self.advance()
-        self.remove_gone()
+    def catch_up(self) -> int:
+        """One round without encoding: what changed, and what was deleted; how many documents."""
+        return self.advance() + self.remove_gone()
 
     # -- swapping --------------------------------------------------------------------------------------------
 
@@ -182,7 +227,7 @@ class Transfer(Run):
         earlier = generations.writes_under_way(self._client)
         generations.swap(self._client, self.source, self.target)
         self.moved = True
-        self.swapped_s = time.monotonic() - started
+        self.swapped = time.monotonic()
         self.finish(started, earlier)
 
     def finish(self, started: float | None = None, earlier: Collection[str] = ()) -> None:
@@ -195,9 +240,14 @@ class Transfer(Run):
         if self._services.jobs.get(self.job)["phase"] == "swap":
             generations.lower_fence(self._client, self.source, self._fences[self.source])
             generations.settle_writes(self._client, self.source, earlier)
-            generations.block_writes(self._client, self.source)
+            with ThreadPoolExecutor(1) as beside:
+                blocked = beside.submit(generations.block_writes, self._client, self.source)
+                # At once, for whoever wrote reads it from the target now.
+                self.catch_up()
+                blocked.result()
             # The source is still from here on, and the target takes no write but ours: this is the last of it.
-            self.catch_up()
+            if not self.is_level:
+                self.catch_up()
             self._note_positions()
             generations.take_pipelines(self._client, self.target, self.source)
             self.update(phase="drained", refused=self.refused)
@@ -234,14 +284,23 @@ class Transfer(Run):
     def _copy_the_last(self, deadline: float) -> None:
         """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
         the aliases have moved."""
-        while self.advance() + self.remove_gone():
+        while True:
+            self.catch_up()
+            if self.is_level:
+                return
             if time.monotonic() > deadline:
                 raise JobError(
                     f"the last changes of {self.source!r} took too long; the writes go on where they were: run "
                     f"`hybrid reindex {self.alias} --resume` in a calmer hour"
                 )
 
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing was written to the source since the last round."""
+        return changes.shard_positions(self._client, self.source)[2] == self.positions
+
     def _require_equal(self) -> None:
+        indices.refresh(self._client, self.target)
         if self.back:
             here, there = (indices.count(self._client, index) for index in (self.source, self.target))
             if here != there:
@@ -275,6 +334,18 @@ class Transfer(Run):
         self.update(phase=self.progress.phase, refused=self.refused)
         if self.progress.phase != "swap":  # which is not left half done
             self.heed()
+
+
+def _merged(before: dict[str, Any], late: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """`now`, made of `before`, with what `late` changed in `before`, but for what `now` changed itself."""
+    merged = dict(now)
+    for name in before.keys() | late.keys():
+        if late.get(name) != before.get(name) and now.get(name) == before.get(name):
+            if name in late:
+                merged[name] = late[name]
+            else:
+                merged.pop(name, None)
+    return merged
 
 
 def described(found: Differences, refused: Mapping[str, str]) -> str:
