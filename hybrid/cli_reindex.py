@@ -84,8 +84,7 @@ def reindex(
                "--rollback": control.rollback}[asked[0]]  # fmt: skip
         _show_state(act(services, index), json)
     elif drop_old:
-        name = control.drop(services, index)
-        _show_state({"index": index, "dropped": name}, json)
+        _show_state({"index": index, "dropped": control.drop(services, index)}, json)
     elif resume:
         with LiveProgress() as show:
             report = running.resume(services, index, options, show)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hybrid.analysis import ANALYSIS_VERSION
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import cluster, generations, indices
+from hybrid.elastic import cluster, indices
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.queue import TaskQueue
 from hybrid.reindex import control
@@ -250,8 +250,8 @@ def _reindexed(services: Services, name: str) -> Iterator[Check]:
     elif state["status"] not in FINAL:
         mend = f"hybrid reindex {name} --resume, or --cancel"
         yield Check(f"index {name}", "reindex", "degraded", where, mend)
-    elif state["status"] == "done" and generations.exists(services.client, state["old"]):
-        detail = f"{state['old']} is kept for a rollback, and takes disk"
+    elif left := control.kept(services, name):
+        detail = f"{', '.join(left)} kept, for a rollback or by one, taking disk"
         yield Check(f"index {name}", "reindex", "note", detail, f"hybrid reindex {name} --drop-old")
 
 

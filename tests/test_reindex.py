@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -550,7 +551,7 @@ def test_verified_and_swapped_later(services: Services, name: str) -> None:
     later = running.resume(services, name)
     assert later.swapped
     clean(services, name, data)
-    assert control.drop(services, name) == report.old
+    assert control.drop(services, name) == [report.old]
     assert list(settings_of(services, name)) == [report.new]
     with pytest.raises(JobError, match="was deleted"):
         control.rollback(services, name)
@@ -648,6 +649,188 @@ def test_a_vector_that_is_missing_is_found(services: Services, name: str, monkey
         reindex(services, name)
     monkeypatch.undo()
     assert running.resume(services, name).swapped
+
+
+# -- what a reviewer found -----------------------------------------------------------------------------------
+
+
+def test_a_plan_that_is_out_of_date_destroys_nothing(services: Services, name: str) -> None:
+    data = record(make(services, name))
+    stale = planning.plan_reindex(services, name, signals=["text"])
+    report = reindex(services, name)
+    with pytest.raises(JobError, match="stands for .* since this was planned"):
+        running.run_reindex(services, stale)
+    assert behind(services, name) == report.new
+    clean(services, name, data)
+
+
+def test_a_template_that_takes_the_alias_is_refused(services: Services, name: str) -> None:
+    make(services, name)
+    services.client.indices.put_index_template(
+        name=name, index_patterns=[f"{name}-*"], priority=500, template={"aliases": {name: {}}}
+    )
+    try:
+        with pytest.raises(IndexConflictError, match="would put .* behind the alias"):
+            reindex(services, name)
+        assert list(settings_of(services, name)) == [f"{name}-000001"]
+        services.client.index(index=name, id="x", document={"title": "still written"})
+    finally:
+        services.client.indices.delete_index_template(name=name)
+    assert reindex(services, name).swapped
+
+
+def test_cancel_does_not_delete_what_is_in_use(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(services, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "_tidy", throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            reindex(services, name)
+    assert control.status(services, name)["status"] == "done"
+    services.client.indices.delete(index=f"{name}-000001")
+    with pytest.raises(JobError, match="no reindex of .* is unfinished"):
+        control.cancel(services, name)
+    with pytest.raises(JobError, match="is behind the alias"):
+        running.discard(services, f"{name}-000002")
+    assert behind(services, name) == f"{name}-000002"
+
+
+def throw(error: BaseException) -> Any:
+    def thrown(*_: Any, **__: Any) -> None:
+        raise error
+
+    return thrown
+
+
+def test_a_rollback_that_would_lose_an_update_is_refused(services: Services, name: str) -> None:
+    data = record(make(services, name))
+    reindex(services, name, template=Template(properties={"price": {"type": "keyword"}}))
+    services.client.update(index=name, id="p1", doc={"title": "since", "price": "on request"})
+    for _ in range(2):
+        with pytest.raises(JobError, match=r"refuses 1 documents .*\(p1: .*nothing was moved"):
+            control.rollback(services, name)
+        assert behind(services, name) == f"{name}-000002"
+        no_leftovers(services, name)
+    services.client.update(index=name, id="p1", doc={"price": 3})
+    control.rollback(services, name)
+    data["p1"] |= {"title": "since", "price": 3}
+    assert shop_documents(services, name) == data
+    no_leftovers(services, name)
+    assert reindex(services, name).swapped  # nothing is open any more
+
+
+@pytest.mark.parametrize("how", ["again", "cancel"])
+def test_a_rollback_that_ended_behind_the_fence(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    data = record(make(services, name))
+    reindex(services, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(control, "Guardian", lambda *_: contextlib.nullcontext())
+        patched.setattr(control, "let_go", lambda *_: None)
+        patched.setattr(transfer, "let_go", lambda *_: None)
+        patched.setattr(generations, "swap", throw(Crash()))
+        with pytest.raises(Crash):
+            control.rollback(services, name)
+    if how == "cancel":
+        assert control.cancel(services, name)["status"] == "cancelled"
+        no_leftovers(services, name)
+        services.client.update(index=name, id="p1", doc={"title": "since"})
+        data["p1"]["title"] = "since"
+    control.rollback(services, name)
+    no_leftovers(services, name)
+    run_sync(services, name)
+    clean(services, name, data)
+    assert control.drop(services, name) == [f"{name}-000002"]
+    assert reindex(services, name).new == f"{name}-000002"
+
+
+def test_an_alias_that_moved_meanwhile(services: Services, name: str) -> None:
+    data = make(services, name)
+    reindex(services, name, swap=False)
+    make_shop(services.client, f"{name}-nightly", data, 1)
+    services.client.indices.update_aliases(
+        actions=[
+            {"remove": {"index": f"{name}-000001", "alias": name}},
+            {"add": {"index": f"{name}-nightly", "alias": name}},
+        ]
+    )
+    with pytest.raises(JobError, match="was moved to another index meanwhile"):
+        running.resume(services, name)
+    assert control.cancel(services, name)["status"] == "cancelled"
+    assert sorted(settings_of(services, name)) == [f"{name}-000001", f"{name}-nightly"]
+    no_leftovers(services, name)
+
+
+@pytest.mark.parametrize("gone", ["alias", "target"])
+def test_the_fence_comes_down_whatever_else_is_gone(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    make(services, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "Guardian", lambda *_: contextlib.nullcontext())
+        patched.setattr(transfer, "let_go", lambda *_: None)
+        patched.setattr(generations, "swap", throw(Crash()))
+        with pytest.raises(Crash):
+            reindex(services, name)
+    services.jobs.update(running.unfinished(services, name)[0], phase="swap", status="running")
+    if gone == "alias":
+        services.client.indices.delete_alias(index=f"{name}-000001", name=name)
+    else:
+        services.client.indices.delete(index=f"{name}-000002")
+    control.recover_all(services)
+    assert control.cancel(services, name)["status"] == "cancelled"
+    assert list(settings_of(services, name)) == [f"{name}-000001"]
+    no_leftovers(services, name)
+    services.client.index(index=f"{name}-000001", id="x", document={"title": "written"}, timeout="2s")
+
+
+def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name: str) -> None:
+    data = record(make(services, name))
+    services.client.indices.put_settings(
+        index=name, settings={"translog.durability": "async", "translog.sync_interval": "30s"}
+    )
+
+    def shop(progress: Progress) -> None:
+        if progress.phase == "swap":
+            return  # it would wait for us, who wait for it
+        for n in range(3):
+            title = f"changed {time.monotonic()}"
+            services.client.update(index=name, id=f"p{n}", doc={"title": title})
+            data[f"p{n}"]["title"] = title
+
+    assert reindex(services, name, shop, shards=1).swapped
+    run_sync(services, name)
+    clean(services, name, data)
+
+
+def test_a_document_that_moved_to_another_routing(services: Services, name: str) -> None:
+    """The same id under another routing is another document, and the first one's copy must go."""
+    make_shop(services.client, f"{name}-000001", rows(5), 1, alias=name)
+    services.client.index(index=name, id="r", routing="a", document={"title": "here"}, refresh=True)
+
+    def shop(progress: Progress) -> None:
+        if progress.phase == "encode" and services.client.exists(index=name, id="r", routing="a"):
+            services.client.delete(index=name, id="r", routing="a")
+            services.client.index(index=name, id="r", routing="b", document={"title": "there"})
+
+    assert reindex(services, name, shop, shards=4).swapped
+    hits = services.client.search(index=name, query={"ids": {"values": ["r"]}})["hits"]["hits"]
+    assert [(hit["_routing"], hit["_source"]["title"]) for hit in hits] == [("b", "there")]
+
+
+def test_late_writes_that_are_refused_are_told(services: Services, name: str) -> None:
+    make(services, name)
+    real = generations.lower_fence
+
+    def lower(client: Any, index: str, before: Any) -> None:
+        real(client, index, before)
+        if index.endswith("-000001"):
+            client.update(index=index, id="p3", doc={"size": "large"})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(generations, "lower_fence", lower)
+        report = reindex(services, name, template=Template(properties={"size": {"type": "integer"}}))
+    assert (report.swapped, report.complete, report.refused) == (True, False, {"mapping_conflict": 1})
 
 
 # -- revisions -----------------------------------------------------------------------------------------------

@@ -110,8 +110,13 @@ def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Fo
         part = found[start : start + 1_000]
         wanted = [{"_id": one.id, **({"routing": one.routing} if one.routing is not None else {})} for one in part]
         with translated(index):
-            docs = client.mget(index=index, docs=wanted, source=False)["docs"]
-        there |= {(one.id, one.routing) for one, doc in zip(part, docs, strict=True) if doc.get("found")}
+            docs = client.mget(index=index, docs=wanted, source=False, stored_fields="_routing")["docs"]
+        # One that is in the same shard under another routing is another document.
+        there |= {
+            (one.id, one.routing)
+            for one, doc in zip(part, docs, strict=True)
+            if doc.get("found") and doc.get("_routing") == one.routing
+        }
     return [one for one in found if (one.id, one.routing) not in there]
 
 

@@ -19,7 +19,7 @@ from hybrid.elastic import bodies
 from hybrid.elastic.client import translated
 from hybrid.elastic.copies import REVISION
 from hybrid.elastic.shop import ShopIndex
-from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError
+from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.template import Template
 
 #: The alias of an index that is being built. Writes to it demand an alias, so that a late one does not make the index
@@ -32,15 +32,14 @@ _OWN_SETTINGS = re.compile(
     r"final_pipeline|number_of_shards|number_of_routing_shards|shard\.|transform)"
 )
 #: Pipelines would change what was already through them, so they are set when the shop's own writes arrive.
-_LATE_SETTINGS = ("index.default_pipeline", "index.final_pipeline")
+PIPELINES = ("index.default_pipeline", "index.final_pipeline")
 _FENCE_SETTINGS = (
     "index.number_of_replicas",
     "index.auto_expand_replicas",
     "index.routing.allocation.enable",
     "index.write.wait_for_active_shards",
 )
-_NUMBERED = re.compile(r"-(\d{3,})$")
-
+_WAIT = "index.write.wait_for_active_shards"
 Fence = Mapping[str, str | None]
 
 
@@ -50,12 +49,13 @@ def is_building(index: str) -> bool:
 
 
 def next_name(client: Elasticsearch, alias: str, concrete: str) -> str:
-    """The name of the next generation: shop-000001 -> shop-000002; any other name counts from the alias."""
-    stem = _NUMBERED.sub("", concrete) if _NUMBERED.search(concrete) else alias
-    with translated(stem):
-        taken = client.indices.get(index=f"{stem}-*", expand_wildcards="all", filter_path="*.settings.index.uuid").body
-    numbers = [int(found.group(1)) for name in [concrete, *taken] if (found := _NUMBERED.search(name))]
-    return f"{stem}-{max(numbers, default=0) + 1:06d}"
+    """The name of the next generation: that of shop-000001 is shop-000002. Any other name counts from the alias."""
+    with translated(alias):
+        taken = client.indices.get(index=f"{alias}-*", expand_wildcards="all", filter_path="*.settings.index.uuid").body
+    # Exactly so: a shop's own numbers may be dates, and the next one its next index.
+    own = re.compile(rf"{re.escape(alias)}-(\d{{6}})")
+    numbers = [int(found.group(1)) for name in [concrete, *taken] if (found := own.fullmatch(name))]
+    return f"{alias}-{max(numbers, default=0) + 1:06d}"
 
 
 def create(
@@ -77,6 +77,13 @@ def create(
     similarity = bodies.own_settings()
     settings |= _flat("index", similarity)
     settings |= {"index.number_of_shards": profile.shards, "index.hidden": True}
+    # Copies went through them once; by name, for a template of the cluster may have some too.
+    settings |= dict.fromkeys(PIPELINES, "_none")
+    for alias in _template_aliases(client, name):
+        raise IndexConflictError(
+            f"an index template of the cluster would put {name!r} behind the alias {alias!r} at once, empty as it is; "
+            "take `aliases` out of the template, then run this again"
+        )
     mappings = {key: value for key, value in found.mappings.items() if key not in ("properties", "_meta")}
     layer = bodies.layer_property(profile, own_similarity=True)
     layer["properties"]["meta"]["properties"]["revision"] = REVISION
@@ -98,6 +105,20 @@ def create(
                 f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
             ) from error
         raise
+    # A legacy template does the same, and is not seen before.
+    if others := [alias for alias in aliases_of(client, name) if not is_building(alias)]:
+        delete(client, name)
+        raise IndexConflictError(f"an index template of the cluster puts {name!r} behind {others[0]!r}; take that out")
+
+
+def _template_aliases(client: Elasticsearch, name: str) -> list[str]:
+    """The aliases that an index of that name would get from a template; none where one may not ask."""
+    try:
+        with translated(name):
+            answer = client.indices.simulate_index_template(name=name).body
+    except ClusterError:
+        return []
+    return sorted(answer.get("template", {}).get("aliases", {}))
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:
@@ -119,6 +140,17 @@ def delete(client: Elasticsearch, index: str) -> None:
         client.options(request_timeout=60).indices.delete(index=index, ignore_unavailable=True)
 
 
+def has_moved(client: Elasticsearch, alias: str, new: str) -> bool:
+    """Whether an alias stands for the new index."""
+    return exists(client, new) and alias in aliases_of(client, new)
+
+
+def lower_fences(client: Elasticsearch, fences: Mapping[str, Fence]) -> None:
+    """See `lower_fence`."""
+    for index, before in fences.items():
+        lower_fence(client, index, before)
+
+
 def behind(client: Elasticsearch, alias: str) -> str:
     """The index behind an alias.
 
@@ -135,21 +167,24 @@ def behind(client: Elasticsearch, alias: str) -> str:
     return str(names[0])
 
 
-def swap(client: Elasticsearch, old: str, new: str) -> None:
+def swap(client: Elasticsearch, alias: str, old: str, new: str) -> None:
     """Move every alias of one index to another, with its properties, in one step of the cluster.
 
     Raises:
+        JobError: the alias that all this is for is elsewhere.
         ClusterError: the cluster did not do it.
     """
     with translated(old):
         aliases = client.indices.get_alias(index=old).body[old]["aliases"]
         building = client.indices.get_alias(index=new).body[new]["aliases"]
+    if alias not in aliases:
+        raise JobError(
+            f"{alias!r} was moved to another index meanwhile; end this with `hybrid reindex {alias} --cancel`"
+        )
     actions: list[dict[str, Any]] = []
-    for alias, properties in aliases.items():
-        if alias == f"{old}{BUILDING}":
-            continue
-        actions.append({"remove": {"index": old, "alias": alias, "must_exist": True}})
-        actions.append({"add": {"index": new, "alias": alias, **properties}})
+    for name, properties in aliases.items():
+        actions.append({"remove": {"index": old, "alias": name, "must_exist": True}})
+        actions.append({"add": {"index": new, "alias": name, **properties}})
     if f"{new}{BUILDING}" in building:
         actions.append({"remove": {"index": new, "alias": f"{new}{BUILDING}"}})
     with translated(old):
@@ -161,6 +196,10 @@ def swap(client: Elasticsearch, old: str, new: str) -> None:
 def fence_of(client: Elasticsearch, index: str) -> Fence:
     """The settings that a fence changes, as they are."""
     settings = settings_of(client, index)
+    if settings.get("index.routing.allocation.enable") == "primaries" and settings.get(_WAIT) == "all":
+        raise JobError(
+            f"writes to {index!r} are held up already, by a swap that was not ended; `hybrid doctor` says how"
+        )
     return {key: settings.get(key) for key in _FENCE_SETTINGS}
 
 
@@ -195,18 +234,23 @@ def settings_of(client: Elasticsearch, index: str) -> dict[str, str]:
         return dict(client.indices.get_settings(index=index, flat_settings=True).body[index]["settings"])
 
 
-def take_pipelines(client: Elasticsearch, index: str, other: str) -> None:
-    """Give an index the ingest pipelines of another. Copies must not go through them, and the shop's writes must."""
-    settings = settings_of(client, other)
-    late = {key: settings[key] for key in _LATE_SETTINGS if key in settings}
-    if late:
-        _put(client, index, late)
+def set_pipelines(client: Elasticsearch, index: str, pipelines: Mapping[str, str | None]) -> None:
+    """Let the writes of an index go through these ingest pipelines; None: none."""
+    if any(settings_of(client, index).get(key) != pipelines.get(key) for key in PIPELINES):
+        _put(client, index, {key: pipelines.get(key) for key in PIPELINES})
 
 
-def show_instead(client: Elasticsearch, index: str, other: str) -> None:
-    """Let patterns such as `shop-*` find an index, and not the other one, whose products are the same."""
-    _put(client, index, {"index.hidden": None})
-    _put(client, other, {"index.hidden": True})
+def without_pipelines(client: Elasticsearch, index: str) -> None:
+    """Let copies be written to an index in use: what they are of went through its pipelines once."""
+    set_pipelines(client, index, dict.fromkeys(PIPELINES, "_none"))
+
+
+def show_instead(client: Elasticsearch, index: str, other: str, hidden: str | None) -> None:
+    """Let patterns such as `shop-*` find an index, if it is not to be hidden, and not the other one, whose products are
+    the same."""
+    _put(client, index, {"index.hidden": hidden})
+    if exists(client, other):
+        _put(client, other, {"index.hidden": True})
 
 
 def block_writes(client: Elasticsearch, index: str) -> None:

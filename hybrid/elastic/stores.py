@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +20,7 @@ from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoun
 
 import es_mappings
 from hybrid.elastic.client import translated
-from hybrid.errors import ClusterError, IndexMissingError, JobError, WeightsError
+from hybrid.errors import ClusterError, HybridError, IndexMissingError, JobError, WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -76,15 +80,19 @@ class Jobs:
         with translated(JOBS):
             return dict(self._client.get(index=JOBS, id=job)["_source"])
 
-    def latest(self, kind: str, index: str) -> tuple[str, dict[str, Any]] | None:
-        """(id, state) of the newest job of a kind for an index; None before the first."""
+    def of(self, kind: str, index: str) -> list[tuple[str, dict[str, Any]]]:
+        """(id, state) of the jobs of a kind for an index, newest first; the last thousand."""
         query = {"bool": {"filter": [{"term": {"kind": kind}}, {"term": {"index": index}}]}}
         with translated(JOBS):
             self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
             hits = self._client.search(
-                index=JOBS, query=query, sort=[{"started": "desc"}], size=1, ignore_unavailable=True
+                index=JOBS, query=query, sort=[{"started": "desc"}], size=1_000, ignore_unavailable=True
             )["hits"]["hits"]
-        return (hits[0]["_id"], hits[0]["_source"]) if hits else None
+        return [(hit["_id"], hit["_source"]) for hit in hits]
+
+    def latest(self, kind: str, index: str) -> tuple[str, dict[str, Any]] | None:
+        """(id, state) of the newest job of a kind for an index; None before the first."""
+        return next(iter(self.of(kind, index)), None)
 
     def open(self, kind: str, final: Sequence[str]) -> list[dict[str, Any]]:
         """States of all jobs of a kind whose status is none of `final`."""
@@ -106,11 +114,11 @@ class Owner:
     @classmethod
     def me(cls) -> Owner:
         process = psutil.Process()
-        return cls(socket.gethostname(), process.pid, process.create_time())
+        return cls(_machine(), process.pid, process.create_time())
 
     def is_dead(self) -> bool:
         """Whether it surely ended; of a process elsewhere that is not known."""
-        if self.host != socket.gethostname():
+        if self.host != _machine():
             return False
         try:
             process = psutil.Process(self.pid)
@@ -121,8 +129,21 @@ class Owner:
             return True
 
 
+def _machine() -> str:
+    """Where process ids mean the same: containers may share a name."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # not Linux
+        parts.append(os.readlink("/proc/self/ns/pid"))
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    return " ".join(parts)
+
+
+class LeaseLostError(JobError):
+    """Another process took over: what this one knew of the job holds no more."""
+
+
 class Lease:
-    """The right to change an index alone, renewed while it is used; from a dead owner, or after a while, it is free.
+    """The right to change an index alone. It renews itself; that of a dead owner, or one unseen for a while, is free.
 
     Raises from `take` and `keep`:
         JobError: somebody else has it.
@@ -134,8 +155,15 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._seen: dict[str, int] = {}
         self._renewed = 0.0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._lost = False
 
     def take(self) -> None:
+        self._take()
+        threading.Thread(target=self._renew, name="lease", daemon=True).start()
+
+    def _take(self) -> None:
         ensure_store(self._client, LEASES, "leases")
         found = self._found()
         if found is None:
@@ -143,8 +171,8 @@ class Lease:
             return
         if owner := _living(found["_source"]):
             raise JobError(
-                f"{self._index!r} is being worked on by process {owner.pid} on {owner.host}; wait for it, or stop it "
-                "with --pause"
+                f"{self._index!r} is being worked on by process {owner.pid} on {owner.host.split()[0]}; wait, or "
+                "stop it with --pause"
             )
         self._write({"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]})
 
@@ -165,16 +193,32 @@ class Lease:
             raise
 
     def keep(self) -> None:
-        """Renew it, when that is due. To be called before every write."""
-        if time.monotonic() - self._renewed > LEASE_S / 6:
-            self._write(self._seen)
+        """Make sure of it, to be called before every write: this process may have been held up for long."""
+        with self._lock:
+            if self._lost:
+                raise LeaseLostError(f"another process took over the work on {self._index!r}")
+            if time.monotonic() - self._renewed > LEASE_S / 3:
+                self._write(self._seen)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(LEASE_S / 6):
+            try:
+                with self._lock:
+                    if not self._ended.is_set():
+                        self._write(self._seen)
+            except LeaseLostError:
+                return
+            except HybridError as error:
+                logger.warning("the lease of %s could not be renewed: %s", self._index, error)
 
     def release(self) -> None:
         """Give it back; one that somebody else has by now is theirs."""
-        try:
-            self._write(self._seen, released=True)
-        except JobError as error:
-            logger.warning("%s", error)
+        self._ended.set()
+        with self._lock:
+            try:
+                self._write(self._seen, released=True)
+            except LeaseLostError as error:
+                logger.warning("%s", error)
 
     def _write(self, guard: Mapping[str, Any], released: bool = False) -> None:
         body = {"owner": asdict(Owner.me()), "token": self._token, "at": now(), "released": released}
@@ -183,7 +227,8 @@ class Lease:
                 answer = self._client.index(index=LEASES, id=self._index, document=body, **guard)
         except ClusterError as error:
             if isinstance(error.__cause__, ConflictError):
-                raise JobError(f"another process took over the work on {self._index!r}") from error
+                self._lost = True
+                raise LeaseLostError(f"another process took over the work on {self._index!r}") from error
             raise
         self._seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
         self._renewed = time.monotonic()

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid.elastic import generations, indices
-from hybrid.elastic.stores import Lease
+from hybrid.elastic.stores import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
 from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.running import FINAL, KIND, ReindexRun, discard, leased, mend, restore_weights, unfinished
-from hybrid.reindex.transfer import Transfer
+from hybrid.reindex.running import (
+    FINAL,
+    KIND,
+    discard,
+    leased,
+    mend,
+    require_idle,
+    restore_weights,
+    unfinished,
+)
+from hybrid.reindex.transfer import Transfer, let_go
 from hybrid.wiring import Services
+
+logger = logging.getLogger(__name__)
 
 _NOTHING = "nothing was left to do"
 _POLL_S = 0.3
@@ -52,74 +64,95 @@ def pause(services: Services, index: str) -> dict[str, Any]:
 
 
 def cancel(services: Services, index: str) -> dict[str, Any]:
-    """End a run, whoever runs it, and take away what it made.
+    """End a run, whoever runs it, and take away what it made; a rollback that did not get there, too.
 
     Raises:
         JobError: there is none, or the new index is in use already.
     """
+    client = services.client
     job, state = unfinished(services, index)
-    lease = Lease(services.client, index)
-    if lease.holder() is not None:
+    if Lease(client, index).holder() is not None:
         services.jobs.update(job, control="cancel")
         _await(services, index, job, ("paused", "failed", "verified", *FINAL))
-        if services.jobs.get(job)["status"] in FINAL:
+        ended = services.jobs.get(job)["status"]
+        if ended == "done":
+            raise JobError(f"{state['new']!r} was swapped in before; `hybrid reindex {index} --rollback` goes back")
+        if ended in FINAL:
             return status(services, index)
-    with leased(services, index) as lease:
+    with leased(services, index):
         state = services.jobs.get(job)
-        if not generations.exists(services.client, state["old"]):
-            if not state.get("back"):
-                discard(services, state["new"])
-        elif generations.exists(services.client, state["new"]):
-            run = ReindexRun(services, job, state, lease)
-            if run.moved:
-                raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --rollback` goes back")
-            if run.back or state.get("fences"):
-                run.abort()
-            if not run.back:  # where the target is what the shop had before
-                discard(services, run.target)
+        if generations.has_moved(client, index, state["new"]):
+            raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
+        let_go(services, job, state)
+        restore_weights(services, index, job)
+        if not state.get("back"):  # where the target is what the shop had before
+            discard(services, state["new"])
         services.jobs.update(job, status="cancelled", phase="done", control=None)
     return status(services, index)
 
 
 def rollback(services: Services, index: str) -> dict[str, Any]:
-    """Put the old index back in use, with all that was written since.
+    """Put the old index back in use, with all that was written since. One that was interrupted goes on.
 
     seconds: until its name stands for the old index; waited_s: for how long writes waited.
 
     Raises:
-        JobError: there is nothing to go back to.
+        JobError: there is nothing to go back to, or the old index refuses what was written since.
     """
     started = time.monotonic()
     with leased(services, index) as lease:
-        job, state = _last_swapped(services, index)
-        swapped_back = services.jobs.start(
-            KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
-            positions=state["target_positions"], originals=state["originals"],
-            checkpoint=state.get("checkpoint"),
-        )  # fmt: skip
-        run = Transfer(services, swapped_back, services.jobs.get(swapped_back), lease)
+        job, undone = _rollback_job(services, index)
+        run = Transfer(services, job, services.jobs.get(job), lease)
         try:
-            generations.unblock_writes(services.client, run.target)
-            run.advance()  # the most of it, before writes wait
-            with Guardian(services, index):
-                try:
-                    run.swap()
-                except BaseException:
-                    if not run.moved:
+            if run.moved:
+                run.finish()
+            else:
+                if services.jobs.get(job).get("fences"):
+                    run.abort()
+                generations.without_pipelines(services.client, run.target)
+                generations.unblock_writes(services.client, run.target)
+                run.advance()  # the most of it, before writes wait
+                with Guardian(services, index):
+                    try:
+                        run.swap()
+                    except BaseException:
                         run.abort()
-                    raise
-        except BaseException as error:
-            with contextlib.suppress(HybridError):
-                services.jobs.update(swapped_back, status="failed", error=str(error) or type(error).__name__)
+                        raise
+        except LeaseLostError:
             raise
-        services.jobs.update(swapped_back, status="done")
-        services.jobs.update(job, status="rolled back")
-        restore_weights(services, index, job)
+        except BaseException as error:
+            with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
+                services.jobs.update(
+                    job, status="failed", error=str(error) or type(error).__name__, refused=run.refused
+                )
+                if not run.moved:
+                    let_go(services, job, services.jobs.get(job))
+            raise
+        restore_weights(services, index, undone)
         mended = mend(run)
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
-        "waited_s": run.fenced_s, "mended": mended, "seconds": round(run.swapped - started, 3),
+        "waited_s": run.fenced_s, "mended": mended, "refused": run.refused,
+        "seconds": round(max(run.swapped, started) - started, 3),
     }  # fmt: skip
+
+
+def _rollback_job(services: Services, index: str) -> tuple[str, str]:
+    """(the job of a rollback, one that was interrupted or a new one; the job that it undoes)."""
+    for job, state in services.jobs.of(KIND, index):
+        if state.get("back") and state["status"] not in FINAL:
+            return job, state["undoes"]
+        if state["status"] != "cancelled":
+            break
+    job, state = _last_swapped(services, index)
+    require_idle(services, index, {state["old"], state["new"]})
+    settings = generations.settings_of(services.client, state["old"])
+    back = services.jobs.start(
+        KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
+        positions=state["target_positions"], originals=state["originals"], checkpoint=state.get("checkpoint"),
+        hidden=state.get("hidden"), pipelines={key: settings.get(key) for key in generations.PIPELINES},
+    )  # fmt: skip
+    return back, job
 
 
 def recover(services: Services, index: str) -> str:
@@ -128,65 +161,77 @@ def recover(services: Services, index: str) -> str:
     Raises:
         JobError: its process lives.
     """
-    latest = services.jobs.latest(KIND, index)
-    if latest is None or latest[1]["phase"] not in ("swap", "drained"):
+    if not any(_is_left(state) for _, state in services.jobs.of(KIND, index)):
         return _NOTHING
     with leased(services, index) as lease:
-        job, _ = latest
-        state = services.jobs.get(job)
-        if state["phase"] not in ("swap", "drained"):
-            return _NOTHING
-        run = Transfer(services, job, state, lease)
-        if not run.moved:
-            run.abort()
-            services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
-            return f"{run.source} stays in use"
-        run.finish()
-        services.jobs.update(job, status="done")
-        if state.get("undoes"):
-            services.jobs.update(state["undoes"], status="rolled back")
-        return f"{run.target} is in use"
+        said = _NOTHING
+        for job, state in services.jobs.of(KIND, index):
+            if not _is_left(state):
+                continue
+            if generations.has_moved(services.client, index, state["new"]):
+                Transfer(services, job, state, lease).finish()
+                said = f"{state['new']} is in use"
+            else:
+                let_go(services, job, state)
+                restore_weights(services, index, job)
+                services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
+                said = f"{state['old']} stays in use"
+        return said
+
+
+def _is_left(state: Mapping[str, Any]) -> bool:
+    return state["phase"] in ("swap", "drained") and state["status"] not in FINAL
 
 
 def recover_all(services: Services) -> None:
     """`recover` for every index; for the schedule of `hybrid worker --beat`, where no guardian was left."""
-    for state in services.jobs.open(KIND, FINAL):
-        if state["phase"] in ("swap", "drained") and Lease(services.client, state["index"]).holder() is None:
-            recover(services, state["index"])
+    for index in sorted({state["index"] for state in services.jobs.open(KIND, FINAL) if _is_left(state)}):
+        try:
+            if Lease(services.client, index).holder() is None:
+                logger.warning("the swap of %s was left in the middle: %s", index, recover(services, index))
+        except HybridError as error:  # of one index; the others are not to wait for it
+            logger.error("cannot end the swap of %s: %s", index, error)
 
 
-def drop(services: Services, index: str) -> str:
-    """Delete the index that is kept for a rollback, or that a rollback left; its name.
+def drop(services: Services, index: str) -> list[str]:
+    """Delete the indices that were kept for a rollback, or that a rollback left; their names.
 
     Raises:
         JobError: there is none.
     """
     with leased(services, index):
-        latest = services.jobs.latest(KIND, index)
-        if latest is None or latest[1]["status"] != "done" or not generations.exists(services.client, latest[1]["old"]):
+        require_idle(services, index, set())
+        found = kept(services, index)
+        if not found:
             raise JobError(f"no index is kept beside {index!r}")
-        job, state = latest
-        if generations.behind(services.client, index) != state["new"]:
-            raise JobError(
-                f"another index came behind {index!r} since; delete {state['old']!r} yourself, if it is idle"
-            )
-        if aliases := generations.aliases_of(services.client, state["old"]):
-            raise JobError(f"{state['old']!r} is behind {aliases[0]!r}, so it is not deleted")
-        indices.delete(services.client, state["old"])
-        services.jobs.update(job, dropped=True)
-        return str(state["old"])
+        for name in found:
+            indices.delete(services.client, name)
+    return found
+
+
+def kept(services: Services, index: str) -> list[str]:
+    """Indices that runs left behind, and that nobody uses."""
+    left = {}
+    for _, state in services.jobs.of(KIND, index):
+        name = state["old"]
+        if state["status"] == "done" and name not in left and generations.exists(services.client, name):
+            settings = generations.settings_of(services.client, name)
+            # Another index may have been made under that name since, or an alias have been put on it.
+            ours = settings["index.uuid"] == state.get("uuid") and settings.get("index.blocks.write") == "true"
+            left[name] = ours and not generations.aliases_of(services.client, name)
+    return sorted(name for name, ours in left.items() if ours)
 
 
 def _last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
-    latest = services.jobs.latest(KIND, index)
-    if latest is not None and latest[1].get("back") and latest[1]["status"] != "done":
-        latest = (latest[1]["undoes"], services.jobs.get(latest[1]["undoes"]))  # a rollback that was interrupted
+    latest = next((found for found in services.jobs.of(KIND, index) if found[1]["status"] != "cancelled"), None)
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
-    if generations.behind(services.client, index) != latest[1]["new"]:
-        raise JobError(f"another index came behind {index!r} since {latest[1]['new']!r} was swapped in")
-    if not generations.exists(services.client, latest[1]["old"]):
-        raise JobError(f"{latest[1]['old']!r} was deleted, so there is no way back to it")
+    state = latest[1]
+    if generations.behind(services.client, index) != state["new"]:
+        raise JobError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
+    exists = generations.exists(services.client, state["old"])
+    if not exists or generations.settings_of(services.client, state["old"])["index.uuid"] != state["uuid"]:
+        raise JobError(f"{state['old']!r} was deleted, so there is no way back to it")
     return latest
 
 

@@ -123,6 +123,8 @@ def _blockers(services: Services, found: ShopIndex) -> Iterator[str]:
     if found.settings.get("index.mode") == "time_series":
         yield f"index {name!r} is a time series, which ends and is not rebuilt"
     source = found.mappings.get("_source", {})
+    if found.settings.get("index.mapping.source.mode", source.get("mode")) == "disabled":
+        source = {"enabled": False}
     if source.get("enabled") in (False, "false") or source.get("includes") or source.get("excludes"):
         yield f"index {name!r} does not keep whole documents in _source, so they cannot be copied; index them anew"
     if found.profile is None and "hybrid" in found.properties:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.elastic import generations, indices
+from hybrid.elastic import generations, indices, shop
 from hybrid.elastic.generations import BUILDING
-from hybrid.elastic.stores import Lease
+from hybrid.elastic.stores import Lease, LeaseLostError
 from hybrid.errors import HybridError, IndexConflictError, JobError
 from hybrid.judgments import Judgments
 from hybrid.pool import WorkerPool
@@ -58,6 +59,7 @@ class ReindexReport:
     waited_s: float = 0.0
     waiting: int = 0
     mended: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     verified: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -66,7 +68,7 @@ class ReindexReport:
     @property
     def complete(self) -> bool:
         """Whether it did what was asked for. A picture that failed is in the failures list, and no reason to wait."""
-        return self.status in ("done", "verified") and not self.waiting
+        return self.status in ("done", "verified") and not self.waiting and not self.refused
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "complete": self.complete}
@@ -109,25 +111,29 @@ def run_reindex(
     lease = Lease(services.client, index)
     lease.take()
     try:
-        for state in services.jobs.open(KIND, FINAL):
-            # By another alias of the same index, too.
-            if index == state["index"] or plan.shop.concrete == state["old"]:
-                raise JobError(
-                    f"a reindex of {state['index']!r} is unfinished ({state['status']}, {state['phase']}); go on with "
-                    f"`hybrid reindex {state['index']} --resume`, or end it with `--cancel`"
-                )
+        found = shop.describe(services.client, index)
+        if (found.concrete, found.uuid) != (plan.shop.concrete, plan.shop.uuid):
+            raise JobError(f"{index!r} stands for {found.concrete!r} since this was planned; run it again")
+        require_idle(services, index, {plan.shop.concrete})
         checkpoint = services.checkpoints.get(index)
+        settings = plan.shop.settings
+        wanted = {f"index.{key}": value for key, value in plan.template.settings.items()}
         state = {
             "old": plan.shop.concrete, "new": plan.new, "uuid": plan.shop.uuid, "notes": plan.notes,
             "checkpoint": checkpoint.to_json() if checkpoint is not None else None,
+            "hidden": settings.get("index.hidden"),
+            "pipelines": {key: wanted.get(key, settings.get(key)) for key in generations.PIPELINES},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
+        made = False
         try:
             generations.create(services.client, plan.shop, plan.profile, plan.new, plan.template)
+            made = True
             generations.primaries_ready(services.client, plan.new)
         except BaseException as error:
             services.jobs.update(job, status="cancelled", error=str(error) or type(error).__name__)
-            generations.delete(services.client, plan.new)
+            if made:
+                generations.delete(services.client, plan.new)
             raise
         return _go_on(services, lease, job, options, report)
     finally:
@@ -146,7 +152,7 @@ def resume(services: Services, index: str, options: Options = Options(), report:
             services.jobs.update(job, status="cancelled", phase="done")
             raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
         if state.get("back"):
-            raise JobError(f"a rollback of {index!r} was interrupted; run `hybrid reindex {index} --rollback` again")
+            raise JobError(f"a rollback of {index!r} was interrupted; run it again with --rollback, or --cancel it")
         return _go_on(services, lease, job, options, report)
 
 
@@ -162,6 +168,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
         else:
             if state.get("fences"):
                 run.abort()
+            restore_weights(services, run.alias, job)
             _build(services, run, options, found)
         found.swapped = run.moved
         if run.moved:
@@ -172,8 +179,12 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
             discard(services, run.target)
             found.status = "cancelled"
         services.jobs.update(job, status=found.status, control=None)
+    except LeaseLostError:
+        raise  # the job is another's now
     except BaseException as error:
         paused = isinstance(error, KeyboardInterrupt)
+        if run.moved and services.jobs.get(job)["status"] == "done":
+            raise  # all but the tidying up; a sync does that as well
         with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
             services.jobs.update(
                 job, status="paused" if paused else "failed", error=str(error) or type(error).__name__, control=None
@@ -183,6 +194,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
         found.status = "done" if run.moved else "verified"
         services.jobs.update(job, status=found.status, verified=found.verified)
     found.copied, found.deleted, found.rounds = run.copied, run.deleted, run.rounds
+    found.refused = dict(Counter(reason.partition(":")[0] for reason in run.refused.values()))
     found.encoded = max(0, run.progress.to_encode - run.failed_products(found.failed) - found.waiting)
     found.waited_s = run.fenced_s
     found.seconds = round(time.monotonic() - started, 2)
@@ -219,15 +231,24 @@ def _swap(services: Services, run: ReindexRun) -> None:
             f"{run.alias} --resume` when it has ended"
         )
     _lay_weights_aside(services, run)
+    _load_models(services, run)
     run.advance()  # so that little is left to do behind the fence
     with Guardian(services, run.alias):
         try:
             run.swap()
         except BaseException:
+            run.abort()
             if not run.moved:
-                run.abort()
                 restore_weights(services, run.alias, run.job)
             raise
+
+
+def _load_models(services: Services, run: ReindexRun) -> None:
+    """So that no write waits for a model; a run that encoded something has them."""
+    if run.encodes:
+        for name, signal in run.profile.signals.items():
+            if name == "text":
+                services.encoder(signal.encoder).encode_texts(["ready"])
 
 
 def _lay_weights_aside(services: Services, run: ReindexRun) -> None:
@@ -361,14 +382,43 @@ def leased(services: Services, index: str) -> Iterator[Lease]:
         lease.release()
 
 
+def require_idle(services: Services, index: str, concerned: set[str]) -> None:
+    """Whether no job is open that has to do with an index, by whatever alias.
+
+    Raises:
+        JobError: one is.
+    """
+    for state in services.jobs.open(KIND, FINAL):
+        if index == state["index"] or concerned & {state["old"], state["new"]}:
+            raise JobError(
+                f"a reindex of {state['index']!r} is unfinished ({state['status']}, {state['phase']}); go on with "
+                f"`hybrid reindex {state['index']} --resume`, or end it with `--cancel`"
+            )
+
+
 def unfinished(services: Services, index: str) -> tuple[str, dict[str, Any]]:
-    latest = services.jobs.latest(KIND, index)
-    if latest is None or latest[1]["status"] in FINAL:
-        raise JobError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
-    return latest
+    """The job of an index that is not at its end.
+
+    Raises:
+        JobError: there is none.
+    """
+    for job, state in services.jobs.of(KIND, index):
+        if state["status"] not in FINAL:
+            return job, state
+    raise JobError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
 
 
 def discard(services: Services, target: str) -> None:
-    """Delete what was built, and what was noted of it."""
-    generations.delete(services.client, target)
+    """Delete what was built, and what was noted of it.
+
+    Raises:
+        JobError: it is in use.
+    """
+    if generations.exists(services.client, target):
+        used = [
+            alias for alias in generations.aliases_of(services.client, target) if not generations.is_building(alias)
+        ]
+        if used:
+            raise JobError(f"{target!r} is behind the alias {used[0]!r}, so it is not deleted")
+        generations.delete(services.client, target)
     services.dead_letters.move(f"{target}{BUILDING}", None)

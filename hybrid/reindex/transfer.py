@@ -6,6 +6,7 @@ up. So a run can end anywhere, by a kill too, and go on.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,13 @@ from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.copies import Differences, Found
 from hybrid.elastic.generations import BUILDING
 from hybrid.elastic.stores import Lease
-from hybrid.errors import IndexConflictError, JobError
+from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.inputs import Inputs
 from hybrid.reindex.copying import Copyist
 from hybrid.runs import Report, Run
 from hybrid.wiring import Services
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that the last changes may take behind the fence, where the shop's writes wait, until it is given up.
 _FENCED_S = 20.0
@@ -59,7 +62,7 @@ class Transfer(Run):
         self.back = bool(state.get("back"))
         self._client = services.client
         self._lease = lease
-        self.moved = generations.behind(self._client, self.alias) == self.target
+        self.moved = generations.has_moved(self._client, self.alias, self.target)
         self.before = before = profile_of(services, self.source)
         after = profile_of(services, self.target if self.back or self.moved else f"{self.target}{BUILDING}")
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
@@ -71,9 +74,14 @@ class Transfer(Run):
             shard: (str(history), int(number)) for shard, (history, number) in (state.get("positions") or {}).items()
         }
         self.resumed = bool(self.positions)
+        there = generations.exists(self._client, self.source)
+        settings = generations.settings_of(self._client, self.source) if there else {}
+        self._is_async = settings.get("index.translog.durability") == "async"
         #: Whether this process makes vectors while it copies.
         self.encodes = False
         self._uuid = state.get("uuid")
+        self._undoes, self._hidden = state.get("undoes"), state.get("hidden")
+        self._pipelines: dict[str, str | None] = dict(state.get("pipelines") or {})
         self._fences: dict[str, generations.Fence] = dict(state.get("fences") or {})
         self._before_swap = {int(shard): int(number) for shard, number in (state.get("originals") or {}).items()}
         self.refused: dict[str, str] = dict(state.get("refused") or {})
@@ -92,6 +100,9 @@ class Transfer(Run):
             JobError: the source is another index now, or was restored.
             Stopped: somebody asked for it.
         """
+        if self._is_async:
+            # Its positions are those of what is on disk, which lags some seconds behind.
+            self._client.indices.flush(index=self.source)
         _, uuid, shards = changes.shard_positions(self._client, self.source)
         if uuid != (self._uuid or uuid):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
@@ -122,9 +133,15 @@ class Transfer(Run):
         made = [(original, *self._copyist.body(original)) for original in batch]
         wanting = sum(bool(waits) for _, _, waits in made)
         self.progress.to_encode += wanting
-        if encode and (self.progress.phase != "swap" or wanting <= _FENCED_TEXTS):
+        fenced = self.progress.phase == "swap"
+        if encode and (not fenced or wanting <= _FENCED_TEXTS):
             at_once = self._services.settings.batch_size
-            self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+            try:
+                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+            except HybridError as problem:
+                if not fenced:
+                    raise
+                logger.warning("vectors have to wait until the swap is over: %s", problem)
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
@@ -225,7 +242,7 @@ class Transfer(Run):
         self._require_equal()
         self._lease.keep()
         earlier = generations.writes_under_way(self._client)
-        generations.swap(self._client, self.source, self.target)
+        generations.swap(self._client, self.alias, self.source, self.target)
         self.moved = True
         self.swapped = time.monotonic()
         self.finish(started, earlier)
@@ -238,25 +255,32 @@ class Transfer(Run):
         started = time.monotonic() if started is None else started
         self.progress.phase = "swap"
         if self._services.jobs.get(self.job)["phase"] == "swap":
-            generations.lower_fence(self._client, self.source, self._fences[self.source])
-            generations.settle_writes(self._client, self.source, earlier)
-            with ThreadPoolExecutor(1) as beside:
-                blocked = beside.submit(generations.block_writes, self._client, self.source)
-                # At once, for whoever wrote reads it from the target now.
-                self.catch_up()
-                blocked.result()
-            # The source is still from here on, and the target takes no write but ours: this is the last of it.
-            if not self.is_level:
-                self.catch_up()
-            self._note_positions()
-            generations.take_pipelines(self._client, self.target, self.source)
+            if generations.exists(self._client, self.source):
+                self._drain(earlier)
+            generations.set_pipelines(self._client, self.target, self._pipelines)
             self.update(phase="drained", refused=self.refused)
         generations.lower_fence(self._client, self.target, self._fences[self.target])
         self.fenced_s = round(time.monotonic() - started, 3)
-        generations.show_instead(self._client, self.target, self.source)
+        generations.show_instead(self._client, self.target, self.source, self._hidden)
         self._services.dead_letters.move(f"{self.target}{BUILDING}", self.alias)
         self.progress.phase = "done"
-        self.update(phase="done", fenced_s=self.fenced_s)
+        if self._undoes:
+            self._services.jobs.update(self._undoes, status="rolled back")
+        self.update(phase="done", status="done", fenced_s=self.fenced_s, control=None)
+
+    def _drain(self, earlier: Collection[str]) -> None:
+        """Take over what still reaches the source, and let nothing more reach it."""
+        generations.lower_fence(self._client, self.source, self._fences[self.source])
+        generations.settle_writes(self._client, self.source, earlier)
+        with ThreadPoolExecutor(1) as beside:
+            blocked = beside.submit(generations.block_writes, self._client, self.source)
+            # At once, for whoever wrote reads it from the target now.
+            self.catch_up()
+            blocked.result()
+        # The source is still from here on, and the target takes no write but ours: this is the last of it.
+        if not self.is_level:
+            self.catch_up()
+        self._note_positions()
 
     def _note_positions(self) -> None:
         """Where both indices stand at the swap: what a sync, or a rollback, looks at from here on."""
@@ -273,13 +297,13 @@ class Transfer(Run):
         self.update(target_positions=here, originals=originals)
 
     def abort(self) -> None:
-        """Before the aliases moved: let the writes go on where they were."""
-        for index, before in self._fences.items():
-            generations.lower_fence(self._client, index, before)
-        if self.back:
-            generations.block_writes(self._client, self.target)
+        """Before the aliases moved: let the writes go on where they were. After it there is only the way forwards."""
+        self.moved = generations.has_moved(self._client, self.alias, self.target)
+        if self.moved:
+            return
+        let_go(self._services, self.job, self._services.jobs.get(self.job))
+        self._fences = {}
         self.progress.phase = "catch up"
-        self.update(phase="catch up")
 
     def _copy_the_last(self, deadline: float) -> None:
         """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
@@ -302,6 +326,12 @@ class Transfer(Run):
     def _require_equal(self) -> None:
         indices.refresh(self._client, self.target)
         if self.back:
+            if self.refused:
+                id, reason = next(iter(self.refused.items()))
+                raise JobError(
+                    f"{self.target!r} refuses {len(self.refused):,} documents written since ({id}: {reason}); "
+                    "nothing was moved: change or delete them, and roll back again"
+                )
             here, there = (indices.count(self._client, index) for index in (self.source, self.target))
             if here != there:
                 raise JobError(
@@ -336,6 +366,15 @@ class Transfer(Run):
             self.heed()
 
 
+def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
+    """Let a shop's writes go on where they were, before the aliases moved, whatever else is as it should be."""
+    generations.lower_fences(services.client, state.get("fences") or {})
+    if state.get("back") and generations.exists(services.client, state["new"]):
+        generations.set_pipelines(services.client, state["new"], state.get("pipelines") or {})
+        generations.block_writes(services.client, state["new"])
+    services.jobs.update(job, phase="catch up", fences=None)
+
+
 def _merged(before: dict[str, Any], late: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """`now`, made of `before`, with what `late` changed in `before`, but for what `now` changed itself."""
     merged = dict(now)
@@ -360,8 +399,8 @@ def described(found: Differences, refused: Mapping[str, str]) -> str:
 
 
 def profile_of(services: Services, index: str) -> IndexProfile | None:
-    """The layer's profile of an index; None where it has no part in it."""
+    """The layer's profile of an index; None where it has no part in it, or it is gone."""
     try:
         return indices.read_profile(services.client, index)
-    except IndexConflictError:
+    except (IndexConflictError, IndexMissingError):
         return None
