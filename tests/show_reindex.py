@@ -29,6 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Redis is started by a fork, and OpenBLAS hangs where one comes while another thread multiplies on its pool.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import psutil
 from elasticsearch import NotFoundError
 

@@ -20,7 +20,7 @@ from hybrid import weights
 from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import SearchRequest
 from hybrid.elastic import copies, generations, indices, products
-from hybrid.elastic.stores import Lease, Owner
+from hybrid.elastic.leases import Lease, Owner
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.judgments import Judgments
 from hybrid.reindex import control, copying, planning, running, transfer, verification

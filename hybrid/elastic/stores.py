@@ -1,35 +1,22 @@
-"""The layer's own small indices: jobs, leases, weights, dead letters."""
+"""The layer's own small indices: jobs, weights, dead letters."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import socket
-import threading
-import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import psutil
 from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoundError
 
 import es_mappings
 from hybrid.elastic.client import translated
-from hybrid.errors import ClusterError, HybridError, IndexMissingError, JobError, WeightsError
-
-logger = logging.getLogger(__name__)
+from hybrid.errors import ClusterError, IndexMissingError, WeightsError
 
 JOBS = "hybrid-jobs"
 DEAD_LETTERS = "hybrid-dead-letters"
 WEIGHTS = "hybrid-weights"
-LEASES = "hybrid-leases"
-#: Seconds without a sign of life until the work of a process elsewhere may be taken over.
-LEASE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,143 +88,6 @@ class Jobs:
             self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
             hits = self._client.search(index=JOBS, query=query, size=1_000, ignore_unavailable=True)["hits"]["hits"]
         return [hit["_source"] for hit in hits]
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A process that works on an index alone: its machine, its id there, and when it started (ids come again)."""
-
-    host: str
-    pid: int
-    started: float
-
-    @classmethod
-    def me(cls) -> Owner:
-        process = psutil.Process()
-        return cls(_machine(), process.pid, process.create_time())
-
-    def is_dead(self) -> bool:
-        """Whether it surely ended; of a process elsewhere that is not known."""
-        if self.host != _machine():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            # One that was killed stays in the table until its parent asks for it.
-            gone = process.status() == psutil.STATUS_ZOMBIE
-            return bool(gone or abs(process.create_time() - self.started) > 1.0)
-        except psutil.NoSuchProcess:
-            return True
-
-
-def _machine() -> str:
-    """Where process ids mean the same: containers may share a name."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):  # not Linux
-        parts.append(os.readlink("/proc/self/ns/pid"))
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    return " ".join(parts)
-
-
-class LeaseLostError(JobError):
-    """Another process took over: what this one knew of the job holds no more."""
-
-
-class Lease:
-    """The right to change an index alone. It renews itself; that of a dead owner, or one unseen for a while, is free.
-
-    Raises from `take` and `keep`:
-        JobError: somebody else has it.
-    """
-
-    def __init__(self, client: Elasticsearch, index: str) -> None:
-        self._client = client
-        self._index = index
-        self._token = uuid.uuid4().hex
-        self._seen: dict[str, int] = {}
-        self._renewed = 0.0
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._lost = False
-
-    def take(self) -> None:
-        self._take()
-        threading.Thread(target=self._renew, name="lease", daemon=True).start()
-
-    def _take(self) -> None:
-        ensure_store(self._client, LEASES, "leases")
-        found = self._found()
-        if found is None:
-            self._write({"op_type": "create"})
-            return
-        if owner := _living(found["_source"]):
-            raise JobError(
-                f"{self._index!r} is being worked on by process {owner.pid} on {owner.host.split()[0]}; wait, or "
-                "stop it with --pause"
-            )
-        self._write({"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]})
-
-    def holder(self) -> Owner | None:
-        """Who has it, as far as is known."""
-        found = self._found()
-        return _living(found["_source"]) if found is not None else None
-
-    def _found(self) -> Any:
-        try:
-            with translated(LEASES):
-                return self._client.get(index=LEASES, id=self._index).body
-        except IndexMissingError:
-            return None
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
-
-    def keep(self) -> None:
-        """Make sure of it, to be called before every write: this process may have been held up for long."""
-        with self._lock:
-            if self._lost:
-                raise LeaseLostError(f"another process took over the work on {self._index!r}")
-            if time.monotonic() - self._renewed > LEASE_S / 3:
-                self._write(self._seen)
-
-    def _renew(self) -> None:
-        while not self._ended.wait(LEASE_S / 6):
-            try:
-                with self._lock:
-                    if not self._ended.is_set():
-                        self._write(self._seen)
-            except LeaseLostError:
-                return
-            except HybridError as error:
-                logger.warning("the lease of %s could not be renewed: %s", self._index, error)
-
-    def release(self) -> None:
-        """Give it back; one that somebody else has by now is theirs."""
-        self._ended.set()
-        with self._lock:
-            try:
-                self._write(self._seen, released=True)
-            except LeaseLostError as error:
-                logger.warning("%s", error)
-
-    def _write(self, guard: Mapping[str, Any], released: bool = False) -> None:
-        body = {"owner": asdict(Owner.me()), "token": self._token, "at": now(), "released": released}
-        try:
-            with translated(LEASES):
-                answer = self._client.index(index=LEASES, id=self._index, document=body, **guard)
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                self._lost = True
-                raise LeaseLostError(f"another process took over the work on {self._index!r}") from error
-            raise
-        self._seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
-        self._renewed = time.monotonic()
-
-
-def _living(held: Mapping[str, Any]) -> Owner | None:
-    owner = Owner(**held["owner"])
-    age = (datetime.now(UTC) - datetime.fromisoformat(held["at"])).total_seconds()
-    return None if held.get("released") or owner.is_dead() or age > LEASE_S else owner
 
 
 class WeightsVersions:

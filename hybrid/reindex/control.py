@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid.elastic import generations, indices
-from hybrid.elastic.stores import Lease, LeaseLostError
+from hybrid.elastic.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
 from hybrid.reindex.guardian import Guardian
 from hybrid.reindex.running import (

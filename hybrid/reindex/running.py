@@ -13,7 +13,7 @@ from typing import Any
 
 from hybrid.elastic import generations, indices, shop
 from hybrid.elastic.generations import BUILDING
-from hybrid.elastic.stores import Lease, LeaseLostError
+from hybrid.elastic.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, IndexConflictError, JobError
 from hybrid.judgments import Judgments
 from hybrid.pool import WorkerPool

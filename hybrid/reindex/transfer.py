@@ -17,7 +17,7 @@ from hybrid.elastic import changes, copies, generations, indices, products
 from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.copies import Differences, Found
 from hybrid.elastic.generations import BUILDING
-from hybrid.elastic.stores import Lease
+from hybrid.elastic.leases import Lease
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.inputs import Inputs
 from hybrid.reindex.copying import Copyist
