@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid import cli_evaluate, cli_reindex, cli_shop, cli_weights
+from hybrid import cli_admin, cli_evaluate, cli_reindex, cli_shop, cli_weights
 from hybrid.errors import HybridError, UsageError
 from hybrid.terminal import LiveProgress, console, print_json, say
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_weights.train, name="train")
 app.add_typer(cli_weights.weights, name="weights")
+app.add_typer(cli_admin.admin, name="admin")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
 Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]

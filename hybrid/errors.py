@@ -5,6 +5,7 @@ HybridError                  exit code 1, HTTP 500
 │   ├── CatalogueError       the file cannot be read as a catalogue at all
 │   ├── MediaError           a picture cannot be opened as one
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
+├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
 ├── EncoderError             a model cannot be had or fails
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
@@ -64,6 +65,10 @@ class RefusedError(UsageError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class AccountError(HybridError):
+    http_status = 400
 
 
 class EncoderError(HybridError):

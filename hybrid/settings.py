@@ -56,6 +56,14 @@ class Settings(BaseSettings):
         default=None, description="process that a worker ends with; set by the one that starts it"
     )
     push_token: SecretStr | None = Field(default=None, description="token of POST /api/documents; empty: it is off")
+    trusted_proxies: int = Field(
+        default=0, ge=0, le=5, description="reverse proxies before the web server, whose X-Forwarded-* headers hold"
+    )
+    admin_secret: SecretStr | None = Field(
+        default=None, description="key that signs the admin page's cookies; empty: one that the cluster keeps"
+    )
+    admin_idle_min: int = Field(default=60, ge=1, description="minutes without a request until an admin is signed out")
+    admin_session_h: int = Field(default=12, ge=1, description="hours until an admin must sign in again")
 
     @classmethod
     def settings_customise_sources(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
+from hybrid.elastic.admin import AdminStore, AuditTrail
 from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.indices import read_profile
 from hybrid.elastic.relay import Relay
@@ -25,6 +26,9 @@ from hybrid.queue import TaskQueue
 from hybrid.search import Searcher
 from hybrid.settings import Settings, load_settings
 from hybrid.weights import PublishedWeights
+
+if TYPE_CHECKING:
+    from hybrid.accounts import Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +90,16 @@ class Services:
     @cached_property
     def weights_versions(self) -> WeightsVersions:
         return WeightsVersions(self.client)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        from hybrid.accounts import Accounts  # argon2 is of use to the admin page alone
+
+        return Accounts(AdminStore(self.client), self.settings)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        return AuditTrail(self.client)
 
     @cached_property
     def published(self) -> PublishedWeights:

@@ -44,6 +44,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["hybrid"] = services if services is not None else _build_services()
 
+    from web import admin
     from web.api import api
     from web.compat import compat
     from web.documents import documents
@@ -53,6 +54,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.register_blueprint(compat)
     app.register_blueprint(documents)
     app.register_blueprint(page)
+    admin.install(app)
     app.register_error_handler(Exception, _on_error)
     app.before_request(_name_request)
     app.after_request(_finish)
@@ -83,10 +85,13 @@ def _finish(response: Response) -> Response:
 
 def _on_error(error: Exception) -> Any:
     """The one place where errors become answers: JSON everywhere, the page itself on the page, the cluster's at /es."""
+    from web import admin
     from web.compat import error_answer, is_here
     from web.page import error_page
 
     status, kind, reason = _describe(error)
+    if admin.is_here():
+        return admin.error_answer(status, kind, reason), status
     if is_here():
         return error_answer(error, status, kind, reason)
     if request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):

@@ -1,0 +1,185 @@
+"""What the admin page keeps in the cluster: accounts, sessions, the key of its cookies, and the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from elasticsearch import ConflictError, Elasticsearch, NotFoundError
+
+from hybrid.elastic.client import translated
+from hybrid.elastic.stores import ensure_store, now
+from hybrid.errors import AccountError, ClusterError
+
+ADMIN = "hybrid-admin"
+AUDIT = "hybrid-audit"
+
+
+class AdminStore:
+    """Accounts and sessions, one document each, read by id so that a change holds from the next request on."""
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def user(self, name: str) -> dict[str, Any] | None:
+        """{"user", "role", "hash", "created"}; None where there is no such account."""
+        return self._get(f"user:{name}")[0]
+
+    def users(self) -> list[dict[str, Any]]:
+        """All accounts, by name; without their hashes."""
+        return self._all("user")
+
+    def add_user(self, name: str, role: str, hash: str) -> None:
+        """Keep a new account.
+
+        Raises:
+            AccountError: there is one of that name.
+        """
+        body = {"kind": "user", "user": name, "role": role, "hash": hash, "created": now()}
+        if not self._create(f"user:{name}", body):
+            raise AccountError(f"there is a user {name!r} already; `hybrid admin user password {name}` changes it")
+
+    def change_user(self, name: str, **fields: Any) -> None:
+        """Change an account, and end its sessions.
+
+        Raises:
+            AccountError: there is none of that name.
+        """
+        if self.user(name) is None:
+            raise AccountError(f"no user {name!r}; `hybrid admin user list` names those there are")
+        with translated(ADMIN):
+            self._client.update(index=ADMIN, id=f"user:{name}", doc=fields, refresh=True, retry_on_conflict=3)
+        self.end_sessions(name)
+
+    def remove_user(self, name: str) -> None:
+        """Delete an account and its sessions.
+
+        Raises:
+            AccountError: there is none of that name.
+        """
+        if not self._delete(f"user:{name}"):
+            raise AccountError(f"no user {name!r}; `hybrid admin user list` names those there are")
+        self.end_sessions(name)
+
+    def open_session(self, key: str, name: str) -> None:
+        """Keep a session. key: the hash of its token, so that a reader of the store cannot use it."""
+        at = now()
+        self._create(f"session:{key}", {"kind": "session", "user": name, "created": at, "seen": at})
+
+    def session(self, key: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """(the session, the account) in one round trip; None for what is not there."""
+        try:
+            with translated(ADMIN):
+                found = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
+        except ClusterError as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None, None
+            raise
+        session, user = (doc.get("_source") for doc in found)
+        return session, user
+
+    def touch_session(self, key: str) -> None:
+        """Note that a session is in use; one that was ended meanwhile stays ended."""
+        try:
+            with translated(ADMIN):
+                self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
+        except ClusterError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                raise
+
+    def end_session(self, key: str) -> None:
+        self._delete(f"session:{key}")
+
+    def end_sessions(self, name: str) -> None:
+        """End all sessions of a user."""
+        for session in self._hits("session", {"term": {"user": name}}):
+            self._delete(session["_id"])
+
+    def end_sessions_before(self, seen: str, created: str) -> None:
+        """Delete sessions that were last seen, or made, before a time."""
+        old = {"bool": {"should": [{"range": {"seen": {"lt": seen}}}, {"range": {"created": {"lt": created}}}]}}
+        for session in self._hits("session", old):
+            self._delete(session["_id"])
+
+    def secret(self, made: str) -> str:
+        """The key that signs cookies: the one kept, else `made`, which is then kept for every web process."""
+        found = self._get("secret")[0]
+        if found is None and not self._create("secret", {"kind": "secret", "value": made}):
+            found = self._get("secret")[0]  # another process was faster
+        return str(found["value"]) if found else made
+
+    def _get(self, id: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        try:
+            with translated(ADMIN):
+                answer = self._client.get(index=ADMIN, id=id)
+        except Exception as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return None, {}
+            raise
+        return dict(answer["_source"]), {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+
+    def _create(self, id: str, body: dict[str, Any]) -> bool:
+        ensure_store(self._client, ADMIN, "admin")
+        try:
+            with translated(ADMIN):
+                self._client.index(index=ADMIN, id=id, document=body, op_type="create", refresh=True)
+        except ClusterError as error:
+            if isinstance(error.__cause__, ConflictError):
+                return False
+            raise
+        return True
+
+    def _delete(self, id: str) -> bool:
+        try:
+            with translated(ADMIN):
+                self._client.delete(index=ADMIN, id=id, refresh=True)
+        except Exception as error:
+            if isinstance(error.__cause__, NotFoundError):
+                return False
+            raise
+        return True
+
+    def _hits(self, kind: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+        with translated(ADMIN):
+            self._client.indices.refresh(index=ADMIN, ignore_unavailable=True)
+            answer = self._client.search(
+                index=ADMIN,
+                query={"bool": {"filter": [{"term": {"kind": kind}}, query]}},
+                size=1_000,
+                source_excludes=["hash"],
+                ignore_unavailable=True,
+            )
+        return list(answer["hits"]["hits"])
+
+    def _all(self, kind: str) -> list[dict[str, Any]]:
+        return sorted((hit["_source"] for hit in self._hits(kind, {"match_all": {}})), key=lambda one: one["user"])
+
+
+class AuditTrail:
+    """Who did what and when. Entries are only ever added."""
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def add(self, user: str, action: str, status: int, index: str | None, detail: Mapping[str, Any]) -> None:
+        """Keep an entry. status: that of the answer, so what was refused is told from what was done."""
+        ensure_store(self._client, AUDIT, "audit")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")  # in the order in which it was done
+        entry = {"at": at, "user": user, "action": action, "status": status, "index": index, "detail": dict(detail)}
+        with translated(AUDIT):
+            self._client.index(index=AUDIT, document=entry)
+
+    def list(self, size: int = 50, before: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """(entries, newest first, after the first `before`; how many there are)."""
+        with translated(AUDIT):
+            self._client.indices.refresh(index=AUDIT, ignore_unavailable=True)
+            hits = self._client.search(
+                index=AUDIT,
+                sort=[{"at": {"order": "desc", "unmapped_type": "date"}}],
+                size=size,
+                from_=before,
+                track_total_hits=True,
+                ignore_unavailable=True,
+            )["hits"]
+        return [hit["_source"] for hit in hits["hits"]], int(hits["total"]["value"])

@@ -1,0 +1,25 @@
+"""The admin page at /admin/: one blueprint, a module for each of its pages, and access kept in one place."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+
+from web.admin import access, audit, overview
+from web.admin.access import admin
+from web.admin.frame import error_answer
+
+__all__ = ["admin", "error_answer", "install", "is_here"]
+
+#: Importing them puts their views on the blueprint.
+PAGES = (overview, audit)
+
+
+def install(app: Flask) -> None:
+    """Put the admin page into an app, behind its sign-in."""
+    access.install(app)
+    app.register_blueprint(admin)
+
+
+def is_here() -> bool:
+    """Whether the request is for the admin page."""
+    return request.path == "/admin" or request.path.startswith("/admin/")

@@ -1,0 +1,82 @@
+"""What every page of the admin shares: language, navigation, rendering, messages, and how numbers are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Response, current_app, flash, g, jsonify, make_response, render_template, request, session
+
+from web import strings
+from web.admin import charts
+from web.admin.words import WORDS
+from web.page import asset
+
+if TYPE_CHECKING:
+    from hybrid.wiring import Services
+
+#: (endpoint, word) of the pages, in the order of the navigation.
+NAVIGATION = [("admin.index", "overview"), ("admin.audit", "audit")]
+
+
+def core() -> Services:
+    """The services of the current app: the admin page runs and watches all of them."""
+    return cast("Services", current_app.extensions["hybrid"])
+
+
+def choose_language() -> str:
+    """The language chosen here before, else the browser's."""
+    chosen = session.get("lang") or request.accept_languages.best_match(strings.LANGUAGES, "en")
+    return chosen if chosen in strings.LANGUAGES else "en"
+
+
+class Words:
+    """The words of one language: `t.overview`, `t("found", n=3)`."""
+
+    def __init__(self, lang: str) -> None:
+        self._position = strings.LANGUAGES.index(lang)
+
+    def __getattr__(self, key: str) -> str:
+        try:
+            return WORDS[key][self._position]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __call__(self, key: str, **values: Any) -> str:
+        """A word with values put in; a typed name without a word of its own is shown as it is."""
+        found = WORDS.get(key)
+        return found[self._position].format(**values) if found else key
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of the admin."""
+    lang = g.get("lang") or "en"
+    return render_template(
+        template, t=Words(lang), lang=lang, html_lang=strings.HTML_LANG[lang], user=g.get("user"), asset=asset,
+        navigation=NAVIGATION, number=strings.number, ago=lambda at: ago(at, lang), charts=charts, **values,
+    )  # fmt: skip
+
+
+def say(key: str, kind: str = "done", **values: Any) -> None:
+    """A message on the next page. kind: done, warning or error."""
+    flash(Words(g.lang)(key, **values), kind)
+
+
+def error_answer(status: int, kind: str, reason: str) -> Response:
+    """An error as a page, or as JSON where a program asked."""
+    if request.path.startswith("/admin/api/"):
+        return jsonify({"error": {"type": kind, "reason": reason}})
+    g.lang = g.get("lang") or "en"
+    return make_response(render("admin/error.html", status=status, reason=reason))
+
+
+def ago(at: str | None, lang: str) -> str:
+    """How long ago a stored time was, in words."""
+    if not at:
+        return ""
+    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+    words = Words(lang)
+    for key, size in (("days_ago", 86_400), ("hours_ago", 3_600), ("minutes_ago", 60)):
+        if seconds >= size:
+            return words(key, n=seconds // size)
+    return words("seconds_ago", n=seconds)

@@ -1,0 +1,38 @@
+// Every page works without this; it only saves waiting.
+const root = document.documentElement;
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("hybrid-theme", root.dataset.theme); } catch (error) { /* it holds for this page */ }
+});
+
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  if (form.method === "post") {
+    form.dataset.sent = "1";
+    setTimeout(() => { for (const button of form.querySelectorAll("button")) button.disabled = true; });
+  }
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+  }
+});
+
+/** POST JSON to the admin's interface; throws the reason of a refusal. */
+export async function send(url, body) {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRFToken": document.querySelector('meta[name="csrf-token"]').content },
+    body: JSON.stringify(body),
+  });
+  const data = await answer.json();
+  if (!answer.ok) throw new Error(data.error.reason);
+  return data;
+}
