@@ -1,0 +1,59 @@
+"""A signed-in person at the admin page, without a browser."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+from hybrid.elastic.admin import ADMIN, AUDIT
+from hybrid.wiring import Services
+from web import create_app
+
+PASSWORD = "correct horse battery"
+
+
+class AdminClient:
+    """Flask's test client, which takes the token of the page it last saw along, as a form does."""
+
+    def __init__(self, services: Services) -> None:
+        self.app = create_app(services)
+        self.client = self.app.test_client()
+        self.token = ""
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        answer = self.client.get(path, **options)
+        found = re.search(r'name="csrf-token" content="([^"]+)"', answer.text)
+        self.token = html.unescape(found[1]) if found else self.token
+        return answer
+
+    def post(self, path: str, **form: Any) -> TestResponse:
+        """Post a form."""
+        return self.client.post(path, data={"csrf_token": self.token, **form})
+
+    def send(self, path: str, body: Any) -> TestResponse:
+        """Post JSON, as the pages' scripts do."""
+        return self.client.post(path, json=body, headers={"X-CSRFToken": self.token})
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> TestResponse:
+        self.get("/admin/sign-in")
+        answer = self.post("/admin/sign-in", name=name, password=password)
+        if answer.status_code == 302:
+            self.get("/admin/audit")  # the session has another token now
+        return answer
+
+
+def signed_in(services: Services, name: str = "ed", role: str = "editor") -> AdminClient:
+    """A client with an account of its own; made if it is not there."""
+    if name not in {user["name"] for user in services.accounts.list()}:
+        services.accounts.add(name, PASSWORD, role)
+    client = AdminClient(services)
+    assert client.sign_in(name).status_code == 302
+    return client
+
+
+def forget(services: Services) -> None:
+    """Delete accounts, sessions and audit trail."""
+    services.client.indices.delete(index=[ADMIN, AUDIT], ignore_unavailable=True)
