@@ -18,17 +18,12 @@ from hybrid.errors import IndexConflictError, UsageError
 from hybrid.estimate import Estimate, measure
 from hybrid.fields import guess_fields
 from hybrid.planning import check_options, guess_signals, vector_signal
-from hybrid.pool import WorkerPool
-from hybrid.queue import TaskQueue
-from hybrid.runs import Report
+from hybrid.runs import Dispatch, Report, encoding
 from hybrid.sync import SyncRun
 from hybrid.template import parse_lexical, served_by, text_fields
 from hybrid.wiring import Services
 
 _SAMPLE = 500
-#: Rounds of catching up with a shop that writes all the while. Each has the changes made during the one before, so
-#: a shop that writes slower than we encode is caught up with in a few.
-_MAX_ROUNDS = 20
 #: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
 _IN_STEP_S = 15.0
 
@@ -221,18 +216,10 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
     run = AttachRun(services, profile, job, report)
     run.progress.size = plan.shop.documents
     try:
-        if workers:
-            with (
-                contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
-                WorkerPool(services, workers) as pool,
-            ):
-                run.scan(lambda ids: queue.enrich(profile.index, job, ids))
-                run.wait(queue, pool)
-                run.catch_up(lambda ids: queue.enrich(profile.index, job, ids), lambda: run.wait(queue, pool))
-        else:
-            run.scan()
-            run.sweep_here()
-            run.catch_up(None, run.sweep_here)
+        with encoding(services, run, workers) as (dispatch, encode):
+            run.scan(dispatch)
+            encode()
+            run.catch_up(dispatch, encode)
         indices.refresh(services.client, profile.index)
         run.drop_settled()
         waiting = run.pending()
@@ -267,10 +254,10 @@ class AttachRun(SyncRun):
 
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
         super().__init__(services, profile, job, report)
-        self.scanned = self.had_all = self.rounds = 0
+        self.scanned = self.had_all = 0
         self.in_step = False
 
-    def scan(self, dispatch: Callable[[list[str]], None] | None = None) -> None:
+    def scan(self, dispatch: Dispatch | None = None) -> None:
         """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
         client, index = self._services.client, self._profile.index
         here = self.position()
@@ -282,21 +269,15 @@ class AttachRun(SyncRun):
         self.progress.phase = "encode"
         self._tick(force=True)
 
-    def catch_up(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
+    def catch_up(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
+        """Look for what changed meanwhile until the run is in step, or there is no gaining on the shop."""
         self.progress.phase = "catch up"
-        before, losing = float("inf"), 0
-        for self.rounds in range(1, _MAX_ROUNDS + 1):
-            started = time.monotonic()
+
+        def look() -> None:
             self.look(dispatch)
             encode()
-            self._tick(force=True)
-            took = time.monotonic() - started
-            self.in_step = took < _IN_STEP_S
-            losing = losing + 1 if took > before else 0
-            if self.in_step or losing == 2:
-                return
-            before = took
+
+        self.in_step = self.repeat_until_short(look, _IN_STEP_S)
 
     def _save(self) -> None:
         self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybrid import cli_admin, cli_evaluate, cli_reindex, cli_shop, cli_weights
+from hybrid.cli_options import Index, Json, Lexical, Map, Workers, names, show_fields
 from hybrid.errors import HybridError, UsageError
-from hybrid.terminal import LiveProgress, console, print_json, say
+from hybrid.terminal import LiveProgress, print_json, say
 
 if TYPE_CHECKING:
     from hybrid.wiring import Services
@@ -29,8 +30,6 @@ app = typer.Typer(
 app.add_typer(cli_weights.train, name="train")
 app.add_typer(cli_weights.weights, name="weights")
 app.add_typer(cli_admin.admin, name="admin")
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
-Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
 Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]
 
 
@@ -106,13 +105,11 @@ def _show_node(found: Any, as_json: bool) -> None:
 def index(
     file: Annotated[Path, typer.Argument(help="NDJSON, JSON array, CSV or TSV; plain or .gz.")],
     index: Index,
-    map: Annotated[
-        str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")
-    ] = None,
+    map: Map = None,
     signals: Annotated[
         str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")] = 0,
+    workers: Workers = 0,
     language: Annotated[
         str, typer.Option(help="Language of the words; Chinese is always understood beside it.")
     ] = "en",
@@ -123,10 +120,7 @@ def index(
     template: Annotated[
         Path | None, typer.Option(help="JSON of your own settings and mappings: analyzers, field types.")
     ] = None,
-    lexical: Annotated[
-        str | None,
-        typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
-    ] = None,
+    lexical: Lexical = None,
     json: Json = False,
 ) -> None:
     """Index a catalogue, with vectors; only what changed is written and encoded.
@@ -136,10 +130,10 @@ def index(
     from hybrid import jobs
 
     services = _services()
-    chosen = [name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None
+    chosen = names(signals) if signals is not None else None
     plan = jobs.plan_index(services, file, index, map, chosen, language, media, template, lexical)
     if not json:
-        _show_plan(plan)
+        show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, plan.notes)
     with LiveProgress() as show:
         report = jobs.run_index(services, plan, workers, show, rejects)
     if json:
@@ -148,19 +142,6 @@ def index(
         _show_report(report)
     if not report.complete:
         raise typer.Exit(1)
-
-
-def _show_plan(plan: Any) -> None:
-    from rich.table import Table
-
-    from hybrid.fields import describe
-
-    table = Table("role", "fields", "example", title=f"How {plan.path.name} is read (change it with --map)")
-    for role, fields, example in describe(plan.profile.fields, plan.sample):
-        table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
-    console().print(table)
-    for note in plan.notes:
-        say(note)
 
 
 def _show_report(report: Any) -> None:

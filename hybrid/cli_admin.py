@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hybrid.cli_options import Json
 from hybrid.errors import AccountError
 from hybrid.terminal import console, print_json
 
@@ -16,7 +17,6 @@ admin.add_typer(user, name="user")
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 Role = Annotated[str, typer.Option(help="editor: may change things; viewer: may look.")]
 Stdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin instead of asking.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 
 
 @user.command("add")

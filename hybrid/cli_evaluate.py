@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hybrid.cli_options import Index, Json, names
 from hybrid.errors import UsageError
 from hybrid.terminal import console, counted, print_json, say
 
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 Queries = Annotated[
     Path | None, typer.Option(help="Texts of queries that qrels name by number: id, tab, text. Else queries.tsv.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 
 
 def evaluate(
-    index: Annotated[str, typer.Option("--index", help="Name of the index.")],
+    index: Index,
     judgments: Annotated[
         Path, typer.Option(help="CSV (query, image or both, docid, rating), TREC, RRE, RankLib, BEIR or SRW.")
     ],
@@ -47,7 +47,7 @@ def evaluate(
     from hybrid.judgments import read_judgments
     from hybrid.wiring import build_services
 
-    chosen = list(dict.fromkeys(name.strip() for name in systems.split(",") if name.strip()))
+    chosen = list(dict.fromkeys(names(systems)))
     for name in chosen:
         if name not in SYSTEMS:
             raise UsageError(f"no system {name!r}; known: {', '.join(SYSTEMS)}")

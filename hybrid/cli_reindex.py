@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli_shop import Json, Workers, duration, show_fields, show_trouble, size
+from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli_shop import duration, show_trouble, size
 from hybrid.errors import UsageError
 from hybrid.terminal import LiveProgress, print_json, say
 
@@ -25,16 +26,11 @@ def reindex(
     template: Annotated[
         Path | None, typer.Option(help='Your own fields and settings anew: {"settings": …, "mappings": …}.')
     ] = None,
-    map: Annotated[
-        str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")
-    ] = None,
+    map: Map = None,
     signals: Annotated[str | None, typer.Option(help="Vector signals, e.g. text,image; as now if not given.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the words; as now if not given.")] = None,
-    media: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
-    lexical: Annotated[
-        str | None,
-        typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
-    ] = None,
+    media: Media = None,
+    lexical: Lexical = None,
     judgments: Annotated[
         Path | None, typer.Option(help="Judged queries: the new index must not answer them worse than the old.")
     ] = None,
@@ -98,13 +94,13 @@ def reindex(
             shards=shards,
             template=read_template(template) if template is not None else None,
             mapping=map,
-            signals=[name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None,
+            signals=names(signals) if signals is not None else None,
             language=language,
             media_root=media,
             lexical=lexical,
         )
         if not json:
-            show_fields(plan.shop.name, plan.profile, plan.sample, plan.notes)
+            show_fields(f"the documents of {plan.shop.name} are read", plan.profile, plan.sample, plan.notes)
         if dry_run:
             _dry_run(services, plan, json)
             return

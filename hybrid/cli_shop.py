@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
 from hybrid.errors import IndexConflictError
-from hybrid.terminal import LiveProgress, console, print_json, say
-
-if TYPE_CHECKING:
-    from hybrid.contracts import IndexProfile
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
-Workers = Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")]
+from hybrid.terminal import LiveProgress, console, print_json
 
 
 def attach(
     index: Annotated[str, typer.Argument(help="Your index, or the alias in front of it.")],
-    map: Annotated[
-        str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")
-    ] = None,
+    map: Map = None,
     signals: Annotated[
         str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
     ] = None,
     workers: Workers = 0,
     language: Annotated[str | None, typer.Option(help="Language of the words; en if not given.")] = None,
-    media: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
-    lexical: Annotated[
-        str | None,
-        typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
-    ] = None,
+    media: Media = None,
+    lexical: Lexical = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
@@ -44,10 +32,10 @@ def attach(
     from hybrid.wiring import build_services
 
     services = build_services()
-    chosen = [name.strip() for name in signals.split(",") if name.strip()] if signals is not None else None
+    chosen = names(signals) if signals is not None else None
     plan = attaching.plan_attach(services, index, map, chosen, language, media, lexical)
     if not json:
-        show_fields(plan.shop.name, plan.profile, plan.sample, plan.notes)
+        show_fields(f"the documents of {plan.shop.name} are read", plan.profile, plan.sample, plan.notes)
     if dry_run:
         _dry_run(services, plan, json)
         return
@@ -111,20 +99,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-def show_fields(name: str, profile: IndexProfile, sample: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
-    """A table of how documents are read, and what else was decided."""
-    from rich.table import Table
-
-    from hybrid.fields import describe
-
-    table = Table("role", "fields", "example", title=f"How the documents of {name} are read (change it with --map)")
-    for role, fields, example in describe(profile.fields, sample):
-        table.add_row(role, fields if len(fields) <= 60 else fields[:57] + "...", example[:60])
-    console().print(table)
-    for note in notes:
-        say(note)
-
-
 def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
     from hybrid.attach import estimate
 
@@ -152,7 +126,7 @@ def show_trouble(report: Any) -> None:
     """What a run could not do, and what to do about it."""
     from hybrid.jobs import summary_counts
 
-    if getattr(report, "refused", None):
+    if report.refused:
         print(f"{sum(report.refused.values()):,} documents refused: {summary_counts(report.refused)}")
     if report.failed:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from hybrid.cli_options import Index, Json
 from hybrid.errors import UsageError
 from hybrid.terminal import console, counted, print_json
 
 train = typer.Typer(help="Learn from judgments.", no_args_is_help=True, rich_markup_mode=None)
 weights = typer.Typer(help="Versions of learned weights.", no_args_is_help=True, rich_markup_mode=None)
-Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 
 
 @train.callback()

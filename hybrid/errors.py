@@ -15,6 +15,7 @@ HybridError                  exit code 1, HTTP 500
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
+├── OrderTakenError          work on that index is under way already (HTTP 409)
 └── WeightsError             learned weights cannot be used, or were changed by somebody else (HTTP 409)
 
 Messages are one line: what is wrong, then what to do next.
@@ -65,6 +66,10 @@ class RefusedError(UsageError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class OrderTakenError(HybridError):
+    http_status = 409
 
 
 class AccountError(HybridError):

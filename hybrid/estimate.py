@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 from hybrid import documents
 from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import MediaError
-from hybrid.inputs import Inputs
+from hybrid.inputs import Inputs, encode
 from hybrid.wiring import Services
 
 #: Enough for a rate within a few percent, and a second or two of waiting.
@@ -80,8 +80,7 @@ def measure(
 
 
 def _rate(encoder: Encoder, name: str, contents: Sequence[Any]) -> float:
-    encode: Callable[[Any], Any] = encoder.encode_images if name == "image" else encoder.encode_texts
-    encode(contents[:4])  # loads the model
+    encode(encoder, name, contents[:4])  # loads the model
     started = time.perf_counter()
-    encode(contents)
+    encode(encoder, name, contents)
     return len(contents) / max(time.perf_counter() - started, 1e-6)

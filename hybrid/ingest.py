@@ -23,10 +23,9 @@ from hybrid.contracts import Encoder, IndexProfile, Product
 from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.generations import is_building
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import IndexConflictError, MediaError
-from hybrid.inputs import Inputs
+from hybrid.inputs import Inputs, encode
 from hybrid.marking import Marker
 
 logger = logging.getLogger(__name__)
@@ -193,11 +192,8 @@ class Ingester:
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
-        report = products.update_documents(
-            self._client,
-            [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()],
-            profile.index if is_building(profile.index) else None,
-        )
+        updates = [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+        report = products.update_documents(self._client, updates, profile.index)
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
         self._give_up(profile, [(by_id[error.id], error.reason, error.message) for error in refused], letters)
@@ -230,12 +226,7 @@ class Ingester:
         if not waiting:
             return set()
         signal = profile.signals[name]
-        encoder = self._get_encoder(signal.encoder)
-        if encoder.version != signal.version:
-            raise IndexConflictError(
-                f"the {name} vectors of {profile.index!r} are of {signal.encoder} {signal.version}, and this machine "
-                f"has {encoder.version}; give it the same models and settings as the machine that attached or indexed"
-            )
+        encoder = self._inputs.encoder(name, profile)
         todo: list[tuple[products.StoredProduct, Any, str]] = []
         for product in waiting:
             try:
@@ -247,16 +238,13 @@ class Ingester:
                 todo.append((product, content, digest))
         if not todo:
             return set()
-        contents = [content for _, content, _ in todo]
-        vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
+        vectors = encode(encoder, name, [content for _, content, _ in todo])
         for (product, _, digest), vector in zip(todo, vectors, strict=True):
-            if not np.isfinite(vector).all() or not vector.any():
+            if vector is None:
                 letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
                 continue
-            partial = partials[product.id]
-            partial[name] = bodies.encode_vector(vector, self._capabilities.base64_vectors)
-            partial["codes"][name] = bodies.encode_code(vector)
-            partial["meta"][name] = {"hash": digest, "encoder": signal.version}
+            made = {"hash": digest, "encoder": signal.version}
+            bodies.put_vector(partials[product.id], name, vector, made, self._capabilities.base64_vectors)
         return {product.id for product, _, _ in todo}
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
@@ -291,5 +279,4 @@ class Ingester:
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
-            alias = profile.index if is_building(profile.index) else None
-            products.update_documents(self._client, updates, alias)
+            products.update_documents(self._client, updates, profile.index)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hybrid import documents
-from hybrid.contracts import Encoder, IndexProfile, VectorSignal
+from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import IndexConflictError, MediaError
+
+
+def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[np.ndarray | None]:
+    """The vectors of what `Inputs.read` gave for a signal; None where the encoder gave none that can be used."""
+    vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
+    return [vector if np.isfinite(vector).all() and vector.any() else None for vector in vectors]
 
 
 class Inputs:
@@ -18,17 +26,18 @@ class Inputs:
         self._get_encoder = get_encoder
         self._media_root = media_root
 
-    def encoder(self, signal: VectorSignal) -> Encoder:
-        """The encoder of a signal, if it gives the vectors that the index is to have.
+    def encoder(self, name: str, profile: IndexProfile) -> Encoder:
+        """The encoder of a signal, if it gives the vectors that the index has, or is to have.
 
         Raises:
             IndexConflictError: it gives others.
         """
+        signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
         if encoder.version != signal.version:
             raise IndexConflictError(
-                f"the vectors are to be of {signal.encoder} {signal.version}, and this machine has {encoder.version}; "
-                "give it the same models and settings"
+                f"the {name} vectors of {profile.index!r} are of {signal.encoder} {signal.version}, and this machine "
+                f"has {encoder.version}; give it the same models and settings as the machine that attached or indexed"
             )
         return encoder
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,7 @@ from hybrid.elastic import indices
 from hybrid.errors import UsageError
 from hybrid.fields import guess_fields
 from hybrid.planning import check_options, guess_signals, vector_signal
-from hybrid.pool import WorkerPool
-from hybrid.queue import TaskQueue
-from hybrid.runs import Report, Run
+from hybrid.runs import Dispatch, Report, Run, encoding
 from hybrid.template import Template, parse_lexical, read_template
 from hybrid.wiring import Services
 
@@ -140,16 +138,9 @@ def run_index(
     started = time.monotonic()
     try:
         with RejectsFile(rejects_path or Path.cwd() / f"{plan.path.name}.rejects.ndjson") as rejects:
-            if workers:
-                with (
-                    contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
-                    WorkerPool(services, workers) as pool,
-                ):
-                    run.load(rejects, lambda ids: queue.enrich(profile.index, job, ids))
-                    run.wait(queue, pool)
-            else:
-                run.load(rejects, run.enrich_here)
-                run.sweep_here()
+            with encoding(services, run, workers) as (dispatch, encode):
+                run.load(rejects, dispatch or run.enrich_here)
+                encode()
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
         indices.refresh(services.client, profile.index)
@@ -185,7 +176,7 @@ class _Run(Run):
         super().__init__(services, profile, job, report)
         self._plan = plan
 
-    def load(self, rejects: RejectsFile, dispatch: Callable[[list[str]], None]) -> None:
+    def load(self, rejects: RejectsFile, dispatch: Dispatch) -> None:
         """Write changed rows in batches, and hand on the ids that wait for vectors."""
         size = self._services.settings.batch_size
         waiting: list[str] = []

@@ -15,7 +15,6 @@ from hybrid import documents
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.generations import is_building
 from hybrid.elastic.products import ItemError, StoredProduct
 from hybrid.elastic.stores import now
 from hybrid.inputs import Inputs
@@ -87,7 +86,7 @@ class Marker:
             updates.append((product, {"hybrid": self._layer(product, digest, need, kept, profile)}))
             if need.pending:
                 waiting.add(product.id)
-        report = products.update_documents(self._client, updates, profile.index if is_building(profile.index) else None)
+        report = products.update_documents(self._client, updates, profile.index)
         marked.written = len(report.ok)
         marked.waiting += [id for id in report.ok if id in waiting]
         marked.changed = [error.id for error in report.errors if error.reason in ("conflict", "deleted")]

@@ -10,6 +10,7 @@ from hybrid.settings import Settings
 
 ENRICH_TASK = "hybrid.enrich"
 SYNC_TASK = "hybrid.sync"
+ORDER_TASK = "hybrid.order"
 QUEUE = "hybrid"
 
 
@@ -73,6 +74,19 @@ class TaskQueue:
             raise ClusterUnreachableError(
                 f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
             ) from error
+
+    def order(self, slot: str) -> None:
+        """Have a worker begin with an order.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer; the order stands, and the schedule finds it.
+        """
+        from kombu.exceptions import OperationalError
+
+        try:
+            self._app.send_task(ORDER_TASK, args=[slot], retry=False)
+        except (OperationalError, OSError) as error:
+            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
 
     def ping(self) -> None:
         """Whether the broker answers.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hybrid.contracts import IndexProfile
@@ -22,6 +23,9 @@ STALL_S = 30.0
 #: How many times that is done before the run gives up.
 MAX_SWEEPS = 20
 _POLL_S = 0.5
+#: Rounds of catching up with a shop that writes all the while. Each has the changes made during the one before, so
+#: a shop that writes slower than we work is caught up with in a few.
+_MAX_ROUNDS = 20
 #: Polls that may fail in a row before the run gives up: Elasticsearch is busy, or restarts.
 _PATIENCE = 15
 _SAVE_S = 2.0
@@ -46,6 +50,8 @@ class Progress:
 
 #: Called with the run's progress now and then.
 Report = Callable[[Progress], None]
+#: Takes the ids of a batch of products that wait for a vector.
+Dispatch = Callable[[list[str]], None]
 
 
 class Run:
@@ -56,7 +62,7 @@ class Run:
         self._report = report or (lambda progress: None)
         self._saved = 0.0
         self.progress = Progress()
-        self.resent = 0
+        self.resent = self.rounds = 0
         self.encoded: Counter[str] = Counter()  # vectors made in this process, by signal
 
     @property
@@ -94,7 +100,7 @@ class Run:
                 self.enrich_here(ids[start : start + self._services.settings.batch_size])
         raise JobError(f"{len(ids)} products still wait for vectors: they change faster than they are encoded")
 
-    def wait(self, queue: TaskQueue, pool: WorkerPool) -> None:
+    def wait(self, dispatch: Dispatch, pool: WorkerPool) -> None:
         """Until no product waits for a vector; tasks that got lost are sent again.
 
         Raises:
@@ -122,17 +128,36 @@ class Run:
                         f"no progress for {STALL_S * MAX_SWEEPS / 60:.0f} minutes with {pending} products waiting; "
                         f"see the worker's log ({pool.log}), then run the same command again"
                     )
-                self._resend(queue)
+                count = self.send_pending(dispatch)
+                logger.warning("no progress for %.0f s: sent %d products again", STALL_S, count)
+                self.resent += count
                 moved = time.monotonic()
             time.sleep(_POLL_S)
 
-    def _resend(self, queue: TaskQueue) -> None:
+    def send_pending(self, dispatch: Dispatch) -> int:
+        """Hand on all that waits for a vector; how many products."""
         ids = self.pending_ids()
-        logger.warning("no progress for %.0f s: sending %d products again", STALL_S, len(ids))
-        self.resent += len(ids)
         size = self._services.settings.batch_size
         for start in range(0, len(ids), size):
-            queue.enrich(self._profile.index, self._job, ids[start : start + size])
+            dispatch(ids[start : start + size])
+        return len(ids)
+
+    def repeat_until_short(self, work: Callable[[], None], short_s: float) -> bool:
+        """Work in rounds, each on what changed during the one before, until one is short, or there is no gaining on the
+        shop; whether the last one was short."""
+        before, losing = float("inf"), 0
+        for self.rounds in range(1, _MAX_ROUNDS + 1):
+            started = time.monotonic()
+            work()
+            self._tick(force=True)
+            took = time.monotonic() - started
+            losing = losing + 1 if took > before else 0
+            if took < short_s:
+                return True
+            if losing == 2:
+                break
+            before = took
+        return False
 
     def pending_ids(self) -> list[str]:
         """The products that wait for a vector."""
@@ -170,3 +195,21 @@ class Run:
 
     def _save(self) -> None:
         self._services.jobs.update(self._job, phase=self.progress.phase, counts=self.counts())
+
+
+@contextlib.contextmanager
+def encoding(services: Services, run: Run, workers: int) -> Iterator[tuple[Dispatch | None, Callable[[], None]]]:
+    """(what takes ids that wait for a vector, what waits until none does): on workers of the run, that many, or here,
+    where the ids need not be taken."""
+    if not workers:
+        yield None, run.sweep_here
+        return
+    with (
+        contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
+        WorkerPool(services, workers) as pool,
+    ):
+
+        def dispatch(ids: list[str]) -> None:
+            queue.enrich(run.index, run.job, ids)
+
+        yield dispatch, lambda: run.wait(dispatch, pool)

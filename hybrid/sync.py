@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,9 +21,8 @@ from hybrid.elastic import changes, indices, products
 from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.products import StoredProduct
 from hybrid.errors import IndexConflictError
-from hybrid.pool import WorkerPool
 from hybrid.queue import TaskQueue
-from hybrid.runs import Report, Run
+from hybrid.runs import Dispatch, Report, Run, encoding
 from hybrid.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class SyncRun(Run):
         self.whole = False
         self._refused_ids: set[str] = set()
 
-    def look(self, dispatch: Callable[[list[str]], None] | None = None) -> int:
+    def look(self, dispatch: Dispatch | None = None) -> int:
         """Mark what changed since last time and what lacks something; how many documents were marked.
 
         dispatch: takes the ids that wait for a vector, batch by batch.
@@ -120,7 +119,7 @@ class SyncRun(Run):
     def mark(
         self,
         batches: Iterable[list[StoredProduct]],
-        dispatch: Callable[[list[str]], None] | None = None,
+        dispatch: Dispatch | None = None,
         retry: bool = False,
     ) -> int:
         """Mark these documents; how many were."""
@@ -164,16 +163,9 @@ def run_sync(services: Services, index: str, workers: int = 0, report: Report | 
     started = time.monotonic()
     profile = checked_profile(services, index)
     run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}", report)
-    if workers:
-        with (
-            contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
-            WorkerPool(services, workers) as pool,
-        ):
-            run.look(lambda ids: queue.enrich(index, run.job, ids))
-            run.wait(queue, pool)
-    else:
-        run.look()
-        run.sweep_here()
+    with encoding(services, run, workers) as (dispatch, encode):
+        run.look(dispatch)
+        encode()
     return _report(services, run, started)
 
 

@@ -14,6 +14,7 @@ from hybrid.elastic import client as es
 from hybrid.elastic.admin import AdminStore, AuditTrail
 from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.indices import read_profile
+from hybrid.elastic.orders import Orders
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
@@ -100,6 +101,10 @@ class Services:
     @cached_property
     def audit(self) -> AuditTrail:
         return AuditTrail(self.client)
+
+    @cached_property
+    def orders(self) -> Orders:
+        return Orders(self.client)
 
     @cached_property
     def published(self) -> PublishedWeights:

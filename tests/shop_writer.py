@@ -30,6 +30,21 @@ MAPPINGS = {
 }
 
 
+def rows(count: int = 30) -> list[dict[str, Any]]:
+    """A small catalogue."""
+    things = ["mug", "lamp", "chair"]
+    return [
+        {"id": f"p{n}", "title": f"{things[n % 3]} number {n}", "short_description": f"words of {n}", "price": n + 0.5,
+         "supplier": ["Aurora", "Brightly"][n % 2]}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Rows as a shop's record has them: by id."""
+    return {str(row["id"]): row for row in data}
+
+
 def make_shop(client: Any, name: str, rows: list[dict[str, Any]], shards: int = 1, alias: str | None = None) -> None:
     """An index as a shop has it, with its documents."""
     client.indices.create(

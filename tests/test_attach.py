@@ -23,26 +23,13 @@ from hybrid.errors import HybridError, IndexConflictError, UsageError
 from hybrid.sync import run_sync
 from hybrid.wiring import Services
 from tests.conftest import make_services, write_rows
-from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop
+from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
 pytestmark = pytest.mark.es
 
 
-def rows(count: int = 30) -> list[dict[str, Any]]:
-    things = ["mug", "lamp", "chair"]
-    return [
-        {"id": f"p{n}", "title": f"{things[n % 3]} number {n}", "short_description": f"words of {n}", "price": n + 0.5,
-         "supplier": ["Aurora", "Brightly"][n % 2]}
-        for n in range(count)
-    ]  # fmt: skip
-
-
 def attach(services: Services, name: str, workers: int = 0, **options: Any) -> AttachReport:
     return run_attach(services, plan_attach(services, name, **options), workers)
-
-
-def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {str(row["id"]): row for row in data}
 
 
 @pytest.mark.parametrize("shards", [1, 3])

@@ -29,18 +29,9 @@ from hybrid.sync import run_sync
 from hybrid.template import Template
 from hybrid.wiring import Services
 from tests.conftest import make_services
-from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop
+from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
 pytestmark = pytest.mark.es
-
-
-def rows(count: int = 40) -> list[dict[str, Any]]:
-    things = ["mug", "lamp", "chair"]
-    return [
-        {"id": f"p{n}", "title": f"{things[n % 3]} number {n}", "short_description": f"words of {n}", "price": n + 0.5,
-         "supplier": ["Aurora", "Brightly"][n % 2]}
-        for n in range(count)
-    ]  # fmt: skip
 
 
 def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:
@@ -56,10 +47,6 @@ def reindex(services: Services, name: str, report: Any = None, **options: Any) -
     how = {key: options.pop(key) for key in ("workers", "swap", "judgments", "max_loss") if key in options}
     plan = planning.plan_reindex(services, name, signals=options.pop("signals", ["text"]), **options)
     return running.run_reindex(services, plan, running.Options(**how), report)
-
-
-def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {str(row["id"]): row for row in data}
 
 
 def shop_documents(services: Services, index: str) -> dict[str, dict[str, Any]]:
@@ -91,7 +78,8 @@ def settings_of(services: Services, name: str) -> dict[str, dict[str, str]]:
 
 
 def behind(services: Services, name: str) -> str:
-    return generations.behind(services.client, name)
+    (concrete,) = indices.behind(services.client, name)
+    return concrete
 
 
 # -- what it makes -------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from hybrid.errors import (
     IndexMissingError,
     WriteBlockedError,
 )
-from hybrid.queue import ENRICH_TASK, SYNC_TASK
+from hybrid.orders import call_abandoned, start
+from hybrid.queue import ENRICH_TASK, ORDER_TASK, SYNC_TASK
 from hybrid.reindex.control import recover_all
 from hybrid.sync import dispatch_sync
 
@@ -64,11 +65,18 @@ def _enrich(self: Any, index: str, job: str, ids: list[str], losses: int) -> dic
     return {"encoded": dict(report.encoded), "failed": dict(report.failed)}
 
 
+@shared_task(bind=True, name=ORDER_TASK)  # type: ignore[untyped-decorator]
+def order(self: Any, slot: str) -> None:
+    """Begin with work that was ordered on the admin page, in a process of its own that outlives this worker."""
+    start(self.app.hybrid_services, slot)
+
+
 @shared_task(bind=True, name=SYNC_TASK)  # type: ignore[untyped-decorator]
 def sync(self: Any, index: str | None = None) -> dict[str, Any]:
     """Find what changed in an index (all of the layer's if none is named), and queue it for encoding.
 
-    Before that, end a swap of `hybrid reindex` that was left in the middle, where a shop's writes wait.
+    Before that, end a swap of `hybrid reindex` that was left in the middle, where a shop's writes wait, and go on with
+    orders of the admin page whose process died.
 
     One index that cannot be looked at does not keep the others back; the next run tries again.
     """
@@ -78,6 +86,10 @@ def sync(self: Any, index: str | None = None) -> dict[str, Any]:
         recover_all(services)
     except HybridError as error:
         logger.error("a swap that was left in the middle: %s", error)
+    try:
+        call_abandoned(services)
+    except HybridError as error:
+        logger.error("orders that nobody works on: %s", error)
     for name in [index] if index else services.searcher.indices():
         try:
             report = dispatch_sync(services, name)

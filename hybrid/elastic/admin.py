@@ -9,7 +9,7 @@ from typing import Any
 from elasticsearch import ConflictError, Elasticsearch, NotFoundError
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now
+from hybrid.elastic.stores import ensure_store, now, stored
 from hybrid.errors import AccountError, ClusterError
 
 ADMIN = "hybrid-admin"
@@ -24,7 +24,7 @@ class AdminStore:
 
     def user(self, name: str) -> dict[str, Any] | None:
         """{"user", "role", "hash", "created"}; None where there is no such account."""
-        return self._get(f"user:{name}")[0]
+        return self._source(f"user:{name}")
 
     def users(self) -> list[dict[str, Any]]:
         """All accounts, by name; without their hashes."""
@@ -104,20 +104,14 @@ class AdminStore:
 
     def secret(self, made: str) -> str:
         """The key that signs cookies: the one kept, else `made`, which is then kept for every web process."""
-        found = self._get("secret")[0]
+        found = self._source("secret")
         if found is None and not self._create("secret", {"kind": "secret", "value": made}):
-            found = self._get("secret")[0]  # another process was faster
+            found = self._source("secret")  # another process was faster
         return str(found["value"]) if found else made
 
-    def _get(self, id: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        try:
-            with translated(ADMIN):
-                answer = self._client.get(index=ADMIN, id=id)
-        except Exception as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None, {}
-            raise
-        return dict(answer["_source"]), {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+    def _source(self, id: str) -> dict[str, Any] | None:
+        found = stored(self._client, ADMIN, id)
+        return dict(found["_source"]) if found else None
 
     def _create(self, id: str, body: dict[str, Any]) -> bool:
         ensure_store(self._client, ADMIN, "admin")

@@ -380,6 +380,13 @@ def encode_code(vector: np.ndarray) -> str:
     return pybase64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
 
 
+def put_vector(layer: dict[str, Any], name: str, vector: np.ndarray, made: Mapping[str, Any], base64: bool) -> None:
+    """Write a signal's vector into the layer's field: the vector, its code, and what it was made of and by."""
+    layer[name] = encode_vector(vector, base64)
+    layer["codes"][name] = encode_code(vector)
+    layer["meta"][name] = dict(made)
+
+
 def code_fits(code: str | None, dims: int) -> bool:
     """Whether it is the code of a vector of that many dimensions."""
     if not isinstance(code, str):

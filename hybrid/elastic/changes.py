@@ -9,20 +9,20 @@ as well, and is then looked at twice.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import orjson
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import indices, products
 from hybrid.elastic.client import translated
 from hybrid.elastic.products import StoredProduct
-from hybrid.elastic.stores import ensure_store, now
-from hybrid.errors import ClusterError, IndexConflictError, IndexMissingError
+from hybrid.elastic.stores import ensure_store, now, stored
+from hybrid.errors import ClusterError, IndexConflictError
 
 CHECKPOINTS = "hybrid-checkpoints"
 
@@ -75,19 +75,29 @@ def position(client: Elasticsearch, index: str) -> Checkpoint:
         IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
         ClusterError: a shard has no primary at the moment.
     """
-    concrete, uuid, shards = shard_positions(client, index)
+    concrete, uuid, shards = _positions(client, index)
     profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
+    _require_all(index, shards, profile.shards)
     indices.refresh(client, concrete)
     return Checkpoint(uuid, shards, digest(profile), concrete)
 
 
-def shard_positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
-    """(index behind the name, its uuid, shard -> (history, global checkpoint)); what is up to there may need a refresh.
+def shard_positions(client: Elasticsearch, index: str, count: int) -> tuple[str, dict[str, tuple[str, int]]]:
+    """(uuid of an index, shard -> (history, global checkpoint)); what is up to there may need a refresh.
+
+    count: of its shards, which never changes.
 
     Raises:
         IndexConflictError: the name stands for several indices.
         ClusterError: a shard has no primary at the moment.
     """
+    _, uuid, shards = _positions(client, index)
+    _require_all(index, shards, count)
+    return uuid, shards
+
+
+def _positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
+    """(index behind the name, its uuid, shard -> (history, global checkpoint)) of the shards that have a primary."""
     with translated(index):
         # One answer for the index behind an alias, so that number and identity are of the same one.
         answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
@@ -99,11 +109,12 @@ def shard_positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[s
         for copy in copies:
             if copy["routing"]["primary"] and "seq_no" in copy:
                 shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
-    with translated(concrete):
-        settings = client.indices.get_settings(index=concrete, name="index.number_of_shards", flat_settings=True).body
-    if len(shards) < int(settings[concrete]["settings"]["index.number_of_shards"]):
-        raise ClusterError(f"a shard of {index!r} has no primary at the moment; try again when the cluster is whole")
     return concrete, found["uuid"], shards
+
+
+def _require_all(index: str, shards: Collection[str], count: int) -> None:
+    if len(shards) < count:
+        raise ClusterError(f"a shard of {index!r} has no primary at the moment; try again when the cluster is whole")
 
 
 def digest(profile: IndexProfile) -> str:
@@ -149,8 +160,8 @@ class Checkpoints:
 
     def get(self, index: str) -> Checkpoint | None:
         """The checkpoint of that name; None before the first."""
-        found = self._stored(index)
-        return Checkpoint.from_json(found) if found is not None else None
+        found = stored(self._client, CHECKPOINTS, index)
+        return Checkpoint.from_json(found["_source"]) if found is not None else None
 
     def save(self, index: str, checkpoint: Checkpoint) -> None:
         ensure_store(self._client, CHECKPOINTS, "checkpoints")
@@ -161,16 +172,5 @@ class Checkpoints:
 
     def saved_at(self, index: str) -> str | None:
         """When the index was last looked at; None: never."""
-        found = self._stored(index)
-        return str(found["at"]) if found else None
-
-    def _stored(self, index: str) -> dict[str, Any] | None:
-        try:
-            with translated(CHECKPOINTS):
-                return dict(self._client.get(index=CHECKPOINTS, id=index)["_source"])
-        except IndexMissingError:
-            return None
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
+        found = stored(self._client, CHECKPOINTS, index)
+        return str(found["_source"]["at"]) if found is not None else None

@@ -80,6 +80,11 @@ def _original(hit: dict[str, Any], shard: int) -> Original:
     return Original(hit["_id"], hit.get("_routing"), source, layer if own else {}, shard, hit["_seq_no"])
 
 
+def _place(one: Original | Found) -> dict[str, str]:
+    """What Elasticsearch calls a document by in a bulk and in a multi-get."""
+    return {"_id": one.id, **({"routing": one.routing} if one.routing is not None else {})}
+
+
 def write(
     client: Elasticsearch, index: str, documents: Iterable[tuple[Original, dict[str, Any]]], building: bool
 ) -> BulkReport:
@@ -89,17 +94,13 @@ def write(
     """
     items: list[products.Item] = []
     for original, body in documents:
-        routing = {"routing": original.routing} if original.routing is not None else {}
-        items.append((original.id, {"index": {"_id": original.id, **routing}}, body))
+        items.append((original.id, {"index": _place(original)}, body))
     return products.bulk(client, index, items, wait_for_active_shards="1", pipeline="_none", require_alias=building)
 
 
 def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkReport:
     """Delete copies; they pass the fence too."""
-    items: list[products.Item] = []
-    for one in found:
-        routing = {"routing": one.routing} if one.routing is not None else {}
-        items.append((one.id, {"delete": {"_id": one.id, **routing}}, None))
+    items: list[products.Item] = [(one.id, {"delete": _place(one)}, None) for one in found]
     return products.bulk(client, index, items, wait_for_active_shards="1")
 
 
@@ -108,7 +109,7 @@ def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Fo
     there: set[tuple[str, str | None]] = set()
     for start in range(0, len(found), 1_000):
         part = found[start : start + 1_000]
-        wanted = [{"_id": one.id, **({"routing": one.routing} if one.routing is not None else {})} for one in part]
+        wanted = [_place(one) for one in part]
         with translated(index):
             docs = client.mget(index=index, docs=wanted, source=False, stored_fields="_routing")["docs"]
         # One that is in the same shard under another routing is another document.

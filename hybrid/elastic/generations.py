@@ -18,13 +18,11 @@ from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies
 from hybrid.elastic.client import translated
 from hybrid.elastic.copies import REVISION
+from hybrid.elastic.products import BUILDING, is_building
 from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.template import Template
 
-#: The alias of an index that is being built. Writes to it demand an alias, so that a late one does not make the index
-#: anew, as Elasticsearch does, when the run was cancelled meanwhile.
-BUILDING = ".building"
 #: Settings that belong to one index, or that must not hold while it is built.
 _OWN_SETTINGS = re.compile(
     r"index\.(uuid|creation_date|provided_name|version|resize|blocks|hidden|history|frozen|verified_before_close|"
@@ -33,19 +31,10 @@ _OWN_SETTINGS = re.compile(
 )
 #: Pipelines would change what was already through them, so they are set when the shop's own writes arrive.
 PIPELINES = ("index.default_pipeline", "index.final_pipeline")
-_FENCE_SETTINGS = (
-    "index.number_of_replicas",
-    "index.auto_expand_replicas",
-    "index.routing.allocation.enable",
-    "index.write.wait_for_active_shards",
-)
 _WAIT = "index.write.wait_for_active_shards"
+_ALLOCATION = "index.routing.allocation.enable"
+_FENCE_SETTINGS = ("index.number_of_replicas", "index.auto_expand_replicas", _ALLOCATION, _WAIT)
 Fence = Mapping[str, str | None]
-
-
-def is_building(index: str) -> bool:
-    """Whether a name is that of an index that is being built."""
-    return index.endswith(BUILDING)
 
 
 def next_name(client: Elasticsearch, alias: str, concrete: str) -> str:
@@ -145,28 +134,6 @@ def has_moved(client: Elasticsearch, alias: str, new: str) -> bool:
     return exists(client, new) and alias in aliases_of(client, new)
 
 
-def lower_fences(client: Elasticsearch, fences: Mapping[str, Fence]) -> None:
-    """See `lower_fence`."""
-    for index, before in fences.items():
-        lower_fence(client, index, before)
-
-
-def behind(client: Elasticsearch, alias: str) -> str:
-    """The index behind an alias.
-
-    Raises:
-        IndexMissingError: there is no such alias.
-        IndexConflictError: it stands for several.
-    """
-    with translated(alias):
-        names = sorted(client.indices.get(index=alias, filter_path="*.settings.index.uuid").body)
-    if not names:
-        raise IndexMissingError(f"there is no index {alias!r}")
-    if len(names) > 1:
-        raise IndexConflictError(f"{alias!r} stands for {len(names)} indices ({', '.join(names)}), not one")
-    return str(names[0])
-
-
 def swap(client: Elasticsearch, alias: str, old: str, new: str) -> None:
     """Move every alias of one index to another, with its properties, in one step of the cluster.
 
@@ -196,7 +163,7 @@ def swap(client: Elasticsearch, alias: str, old: str, new: str) -> None:
 def fence_of(client: Elasticsearch, index: str) -> Fence:
     """The settings that a fence changes, as they are."""
     settings = settings_of(client, index)
-    if settings.get("index.routing.allocation.enable") == "primaries" and settings.get(_WAIT) == "all":
+    if settings.get(_ALLOCATION) == "primaries" and settings.get(_WAIT) == "all":
         raise JobError(
             f"writes to {index!r} are held up already, by a swap that was not ended; `hybrid doctor` says how"
         )
@@ -209,8 +176,8 @@ def raise_fences(client: Elasticsearch, before: Mapping[str, Fence]) -> None:
     for index, settings in before.items():
         wanted: dict[str, Any] = {
             "index.number_of_replicas": int(settings["index.number_of_replicas"] or 0) + 1,
-            "index.routing.allocation.enable": "primaries",
-            "index.write.wait_for_active_shards": "all",
+            _ALLOCATION: "primaries",
+            _WAIT: "all",
         }
         if settings.get("index.auto_expand_replicas") not in (None, "false"):
             wanted["index.auto_expand_replicas"] = "false"

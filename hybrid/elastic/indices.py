@@ -211,6 +211,12 @@ def refresh(client: Elasticsearch, index: str) -> None:
         client.indices.refresh(index=index)
 
 
+def flush(client: Elasticsearch, index: str) -> None:
+    """Put everything written on disk."""
+    with translated(index):
+        client.indices.flush(index=index)
+
+
 def count(client: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:
     """How many products match (all without a query), as far as search sees them."""
     with translated(index):

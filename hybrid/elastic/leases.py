@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from elasticsearch import ConflictError, Elasticsearch, NotFoundError
+from elasticsearch import ConflictError, Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now
-from hybrid.errors import ClusterError, HybridError, IndexMissingError, JobError
+from hybrid.elastic.stores import ensure_store, now, stored
+from hybrid.errors import ClusterError, HybridError, JobError
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Lease:
 
     def _take(self) -> None:
         ensure_store(self._client, LEASES, "leases")
-        found = self._found()
+        found = stored(self._client, LEASES, self._index)
         if found is None:
             self._write({"op_type": "create"})
             return
@@ -104,19 +104,8 @@ class Lease:
 
     def holder(self) -> Owner | None:
         """Who has it, as far as is known."""
-        found = self._found()
+        found = stored(self._client, LEASES, self._index)
         return _living(found["_source"]) if found is not None else None
-
-    def _found(self) -> Any:
-        try:
-            with translated(LEASES):
-                return self._client.get(index=LEASES, id=self._index).body
-        except IndexMissingError:
-            return None
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
 
     def keep(self) -> None:
         """Make sure of it, to be called before every write: this process may have been held up for long."""

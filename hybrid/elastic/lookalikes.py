@@ -76,7 +76,7 @@ def find(
     Raises:
         ClusterError: the cluster could not answer.
     """
-    missing = {name: [id for id, score in raw[name].items() if score is None] for name in signals}
+    missing = _missing(raw, signals)
     shares = coverage.lacking(profile, ask)
     wanted = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
     found = Lookalikes(donors={name: donors for name in wanted if (donors := standins.donors(raw[name]))})
@@ -111,7 +111,7 @@ class Gaps:
 
     @classmethod
     def of(cls, raw: Scores, signals: Iterable[str]) -> Gaps:
-        missing = {name: [id for id, score in raw[name].items() if score is None] for name in signals if name in raw}
+        missing = _missing(raw, [name for name in signals if name in raw])
         donors = {name: found for name, ids in missing.items() if ids and (found := standins.donors(raw[name]))}
         return cls(raw, donors, missing)
 
@@ -131,6 +131,11 @@ class Gaps:
             name: standins.estimate(self.raw[name], donors, words, self.missing[name])
             for name, donors in self.donors.items()
         }
+
+
+def _missing(raw: Scores, signals: Iterable[str]) -> dict[str, list[str]]:
+    """Signal -> the candidates that have no score of it."""
+    return {name: [id for id, score in raw[name].items() if score is None] for name in signals}
 
 
 def _words(hit: Mapping[str, Any]) -> frozenset[str]:

@@ -19,6 +19,14 @@ from hybrid.errors import ClusterError, IndexMissingError
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 _ATTEMPTS = 6
 _MAX_BULK_BYTES = 16 * 1024 * 1024
+#: The alias of an index that is being built. Writes to it demand an alias, so that a late one does not make the index
+#: anew, as Elasticsearch does, when the run was cancelled meanwhile.
+BUILDING = ".building"
+
+
+def is_building(index: str) -> bool:
+    """Whether a name is that of an index that is being built."""
+    return index.endswith(BUILDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +289,13 @@ def index_documents(client: Elasticsearch, index: str, documents: Iterable[tuple
 
 
 def update_documents(
-    client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], alias: str | None = None
+    client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], name: str
 ) -> BulkReport:
     """Partial updates that fail with status 409 where the document changed since it was read.
 
     They go to the index that it was read from: two indices that were filled alike have the same sequence numbers, so
-    where an alias moved in between, the numbers alone would let the write into the other one. alias: one that never
-    moves, and is to be there still; Elasticsearch would make an index that is gone anew.
+    where an alias moved in between, the numbers alone would let the write into the other one. name: what whoever
+    writes calls the index; the alias of one that is being built never moves, and has to be there still.
 
     Raises as `bulk` does.
     """
@@ -297,10 +305,10 @@ def update_documents(
         items.setdefault(product.index, []).append(item)
     report = BulkReport()
     for index, chosen in items.items():
-        if alias is None:
-            bulk(client, index, chosen, report)
+        if is_building(name):
+            bulk(client, name, chosen, report, require_alias=True)
         else:
-            bulk(client, alias, chosen, report, require_alias=True)
+            bulk(client, index, chosen, report)
     return report
 
 

@@ -67,19 +67,19 @@ class Jobs:
         with translated(JOBS):
             return dict(self._client.get(index=JOBS, id=job)["_source"])
 
-    def of(self, kind: str, index: str) -> list[tuple[str, dict[str, Any]]]:
-        """(id, state) of the jobs of a kind for an index, newest first; the last thousand."""
+    def of(self, kind: str, index: str, size: int = 1_000) -> list[tuple[str, dict[str, Any]]]:
+        """(id, state) of the jobs of a kind for an index, newest first; the last `size`."""
         query = {"bool": {"filter": [{"term": {"kind": kind}}, {"term": {"index": index}}]}}
         with translated(JOBS):
             self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
             hits = self._client.search(
-                index=JOBS, query=query, sort=[{"started": "desc"}], size=1_000, ignore_unavailable=True
+                index=JOBS, query=query, sort=[{"started": "desc"}], size=size, ignore_unavailable=True
             )["hits"]["hits"]
         return [(hit["_id"], hit["_source"]) for hit in hits]
 
     def latest(self, kind: str, index: str) -> tuple[str, dict[str, Any]] | None:
         """(id, state) of the newest job of a kind for an index; None before the first."""
-        return next(iter(self.of(kind, index)), None)
+        return next(iter(self.of(kind, index, size=1)), None)
 
     def open(self, kind: str, final: Sequence[str]) -> list[dict[str, Any]]:
         """States of all jobs of a kind whose status is none of `final`."""
@@ -192,16 +192,8 @@ class WeightsVersions:
                 ) from error
             raise
 
-    def _get(self, id: str) -> Any:
-        try:
-            with translated(WEIGHTS):
-                return self._client.get(index=WEIGHTS, id=id).body
-        except IndexMissingError:
-            return None
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None
-            raise
+    def _get(self, id: str) -> dict[str, Any] | None:
+        return stored(self._client, WEIGHTS, id)
 
 
 class DeadLetters:
@@ -283,6 +275,19 @@ class DeadLetters:
 def _letter_id(index: str, product: str, signal: str) -> str:
     # Elasticsearch ids end at 512 bytes, and a product's own id may be that long.
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{index}\0{product}\0{signal}").hex
+
+
+def stored(client: Elasticsearch, index: str, id: str) -> dict[str, Any] | None:
+    """A document as the cluster gives it, with its sequence number; None where it, or the index, is not there."""
+    try:
+        with translated(index):
+            return dict(client.get(index=index, id=id).body)
+    except IndexMissingError:
+        return None
+    except ClusterError as error:
+        if isinstance(error.__cause__, NotFoundError):
+            return None
+        raise
 
 
 def ensure_store(client: Elasticsearch, index: str, template: str) -> None:

@@ -101,13 +101,14 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
     """
     started = time.monotonic()
     with leased(services, index) as lease:
-        job, undone = _rollback_job(services, index)
-        run = Transfer(services, job, services.jobs.get(job), lease)
+        job = _rollback_job(services, index)
+        state = services.jobs.get(job)
+        run = Transfer(services, job, state, lease)
         try:
             if run.moved:
                 run.finish()
             else:
-                if services.jobs.get(job).get("fences"):
+                if state.get("fences"):
                     run.abort()
                 generations.without_pipelines(services.client, run.target)
                 generations.unblock_writes(services.client, run.target)
@@ -128,7 +129,7 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
                 if not run.moved:
                     let_go(services, job, services.jobs.get(job))
             raise
-        restore_weights(services, index, undone)
+        restore_weights(services, index, state["undoes"])
         mended = mend(run)
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
@@ -137,22 +138,21 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rollback_job(services: Services, index: str) -> tuple[str, str]:
-    """(the job of a rollback, one that was interrupted or a new one; the job that it undoes)."""
+def _rollback_job(services: Services, index: str) -> str:
+    """The job of a rollback, one that was interrupted or a new one."""
     for job, state in services.jobs.of(KIND, index):
         if state.get("back") and state["status"] not in FINAL:
-            return job, state["undoes"]
+            return job
         if state["status"] != "cancelled":
             break
     job, state = _last_swapped(services, index)
     require_idle(services, index, {state["old"], state["new"]})
     settings = generations.settings_of(services.client, state["old"])
-    back = services.jobs.start(
+    return services.jobs.start(
         KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
         positions=state["target_positions"], originals=state["originals"], checkpoint=state.get("checkpoint"),
         hidden=state.get("hidden"), pipelines={key: settings.get(key) for key in generations.PIPELINES},
     )  # fmt: skip
-    return back, job
 
 
 def recover(services: Services, index: str) -> str:
@@ -227,7 +227,7 @@ def _last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]
-    if generations.behind(services.client, index) != state["new"]:
+    if indices.behind(services.client, index) != {state["new"]}:
         raise JobError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
     exists = generations.exists(services.client, state["old"])
     if not exists or generations.settings_of(services.client, state["old"])["index.uuid"] != state["uuid"]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from hybrid import documents
-from hybrid.contracts import VECTOR_SIGNALS, IndexProfile, VectorSignal
+from hybrid.contracts import VECTOR_SIGNALS, IndexProfile
 from hybrid.elastic import bodies
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.copies import Original
 from hybrid.elastic.stores import now
 from hybrid.errors import MediaError
-from hybrid.inputs import Inputs
+from hybrid.inputs import Inputs, encode
 
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
 _MADE = frozenset({"id", "terms", "suggest", "codes", "meta", *VECTOR_SIGNALS})
@@ -68,16 +66,14 @@ class Copyist:
             return 0
         waiting = [(original, body[documents.RESERVED]) for original, body in copies if documents.RESERVED in body]
         waiting = [(original, layer) for original, layer in waiting if layer["meta"]["pending"]]
-        for name, signal in self._profile.signals.items():
+        for name in self._profile.signals:
             todo = [(original, layer) for original, layer in waiting if name in layer["meta"]["pending"]]
             for start in range(0, len(todo), at_once):
-                self._encode(name, signal, todo[start : start + at_once], self._profile)
+                self._encode(name, todo[start : start + at_once], self._profile)
         return sum(not layer["meta"]["pending"] for _, layer in waiting)
 
-    def _encode(
-        self, name: str, signal: VectorSignal, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile
-    ) -> None:
-        encoder = self._inputs.encoder(signal)
+    def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
+        encoder = self._inputs.encoder(name, profile)
         read = []
         for original, layer in todo:
             try:
@@ -86,14 +82,12 @@ class Copyist:
                 continue
         if not read:
             return
-        contents = [content for _, content, _ in read]
-        vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
+        vectors = encode(encoder, name, [content for _, content, _ in read])
         for (layer, _, digest), vector in zip(read, vectors, strict=True):
-            if not np.isfinite(vector).all() or not vector.any():
+            if vector is None:
                 continue
-            layer[name] = bodies.encode_vector(vector, self._base64)
-            layer["codes"][name] = bodies.encode_code(vector)
-            layer["meta"][name] = {"hash": digest, "encoder": signal.version}
+            made = {"hash": digest, "encoder": encoder.version}
+            bodies.put_vector(layer, name, vector, made, self._base64)
             layer["meta"]["pending"].remove(name)
 
     def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:

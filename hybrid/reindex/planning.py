@@ -11,7 +11,7 @@ from typing import Any
 from hybrid.attach import decide_profile
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import generations, shop
-from hybrid.elastic.generations import BUILDING
+from hybrid.elastic.products import BUILDING, is_building
 from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.estimate import Estimate, measure
@@ -22,7 +22,7 @@ from hybrid.wiring import Services
 
 @dataclass(frozen=True)
 class ReindexPlan:
-    """What a reindex would do. new: the name of the next generation. blockers: why it cannot; none: it can."""
+    """What a reindex would do. new: the name of the next generation."""
 
     shop: ShopIndex
     new: str
@@ -31,7 +31,6 @@ class ReindexPlan:
     sample: list[dict[str, Any]]
     changes: list[str]
     notes: list[str]
-    blockers: list[str]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,7 +44,6 @@ class ReindexPlan:
             "signals": {name: asdict(signal) for name, signal in self.profile.signals.items()},
             "changes": self.changes,
             "notes": self.notes,
-            "blockers": self.blockers,
         }
 
 
@@ -91,7 +89,7 @@ def plan_reindex(
     for name in profile.lexical_fields:
         if name.partition("^")[0] not in known:
             raise UsageError(f"--lexical: {name!r} is no text field; text fields: {', '.join(sorted(known)) or 'none'}")
-    return ReindexPlan(found, new, profile, template, sample, _changes(found, profile, template), notes, [])
+    return ReindexPlan(found, new, profile, template, sample, _changes(found, profile, template), notes)
 
 
 def _shards(shards: int | None, template: Template, found: ShopIndex) -> int:
@@ -104,10 +102,10 @@ def _shards(shards: int | None, template: Template, found: ShopIndex) -> int:
 def _blockers(services: Services, found: ShopIndex) -> Iterator[str]:
     """What stands in the way; where the way round is known, it is said."""
     name = found.name
-    if generations.is_building(name):
+    if is_building(name):
         yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
     elif name == found.concrete:
-        aliases = [alias for alias in generations.aliases_of(services.client, name) if not alias.endswith(BUILDING)]
+        aliases = [alias for alias in generations.aliases_of(services.client, name) if not is_building(alias)]
         if aliases:
             yield f"{name!r} is the index itself, and it is behind the alias {aliases[0]!r}: reindex {aliases[0]!r}"
         yield (

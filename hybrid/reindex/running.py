@@ -12,25 +12,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybrid.elastic import generations, indices, shop
-from hybrid.elastic.generations import BUILDING
 from hybrid.elastic.leases import Lease, LeaseLostError
-from hybrid.errors import HybridError, IndexConflictError, JobError
+from hybrid.elastic.products import BUILDING, is_building
+from hybrid.errors import HybridError, JobError
 from hybrid.judgments import Judgments
-from hybrid.pool import WorkerPool
-from hybrid.queue import TaskQueue
 from hybrid.reindex.guardian import Guardian
 from hybrid.reindex.planning import ReindexPlan
 from hybrid.reindex.transfer import Stopped, Transfer
 from hybrid.reindex.verification import MAX_LOSS, verify
-from hybrid.runs import Report, Run
+from hybrid.runs import Dispatch, Report, Run, encoding
 from hybrid.weights import FIXED_VERSION
 from hybrid.wiring import Services
 
 KIND = "reindex"
 #: States of a job that nobody goes on with.
 FINAL = ("done", "cancelled", "rolled back")
-#: Rounds of catching up; each has what changed during the one before.
-_MAX_ROUNDS = 20
 #: A round this short means being that many seconds behind the shop; what is left is copied behind the fence.
 _IN_STEP_S = 5.0
 #: Pauses between looks for late writes that a client overwrote with what it had read before.
@@ -105,12 +101,8 @@ def run_reindex(
         JobError: another run has the index, or the new index is not as it should be; then nothing was swapped.
         ClusterError, WriteBlockedError: the run ended early; the old index is in use as before.
     """
-    if plan.blockers:
-        raise IndexConflictError(plan.blockers[0])
     index = plan.shop.name
-    lease = Lease(services.client, index)
-    lease.take()
-    try:
+    with leased(services, index) as lease:
         found = shop.describe(services.client, index)
         if (found.concrete, found.uuid) != (plan.shop.concrete, plan.shop.uuid):
             raise JobError(f"{index!r} stands for {found.concrete!r} since this was planned; run it again")
@@ -136,8 +128,6 @@ def run_reindex(
                 generations.delete(services.client, plan.new)
             raise
         return _go_on(services, lease, job, options, report)
-    finally:
-        lease.release()
 
 
 def resume(services: Services, index: str, options: Options = Options(), report: Report | None = None) -> ReindexReport:
@@ -205,7 +195,7 @@ def _build(services: Services, run: ReindexRun, options: Options, found: Reindex
     """Copy, encode, catch up, verify, swap."""
     run.begin()
     run.encodes = not options.workers
-    with _encoding(services, run, run.profile.index, options.workers) as (dispatch, encode):
+    with encoding(services, run, options.workers) as (dispatch, encode):
         run.copy(dispatch, encode)
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
@@ -231,7 +221,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
             f"{run.alias} --resume` when it has ended"
         )
     _lay_weights_aside(services, run)
-    _load_models(services, run)
+    _load_text_model(services, run)
     run.advance()  # so that little is left to do behind the fence
     with Guardian(services, run.alias):
         try:
@@ -243,12 +233,11 @@ def _swap(services: Services, run: ReindexRun) -> None:
             raise
 
 
-def _load_models(services: Services, run: ReindexRun) -> None:
+def _load_text_model(services: Services, run: ReindexRun) -> None:
     """So that no write waits for a model; a run that encoded something has them."""
-    if run.encodes:
-        for name, signal in run.profile.signals.items():
-            if name == "text":
-                services.encoder(signal.encoder).encode_texts(["ready"])
+    signal = run.profile.signals.get("text")
+    if run.encodes and signal is not None:
+        services.encoder(signal.encoder).encode_texts(["ready"])
 
 
 def _lay_weights_aside(services: Services, run: ReindexRun) -> None:
@@ -275,11 +264,9 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
     profile = indices.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
     if rest.pending():
-        with _encoding(services, rest, run.alias, options.workers) as (dispatch, encode):
-            ids = rest.pending_ids()
-            size = services.settings.batch_size
-            for start in range(0, len(ids) if dispatch else 0, size):
-                dispatch(ids[start : start + size])  # type: ignore[misc]
+        with encoding(services, rest, options.workers) as (dispatch, encode):
+            if dispatch is not None:
+                rest.send_pending(dispatch)
             encode()
     found.documents = indices.count(services.client, run.alias)
     found.waiting = rest.pending()
@@ -302,25 +289,8 @@ def mend(run: Transfer) -> int:
     return mended
 
 
-@contextlib.contextmanager
-def _encoding(
-    services: Services, run: Run, index: str, workers: int
-) -> Iterator[tuple[Callable[[list[str]], None] | None, Callable[[], None]]]:
-    """(what takes ids that wait for a vector, what waits until none does): here, or on workers of the run."""
-    if not workers:
-        yield None, run.sweep_here
-        return
-    with (
-        contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue,
-        WorkerPool(services, workers) as pool,
-    ):
-        yield lambda ids: queue.enrich(index, run.job, ids), lambda: run.wait(queue, pool)
-
-
 class ReindexRun(Transfer):
     """The phases of a run before the swap."""
-
-    rounds = 0
 
     def begin(self) -> None:
         self.progress.size = indices.count(self._client, self.source)
@@ -330,38 +300,26 @@ class ReindexRun(Transfer):
         self.progress.phase = phase
         self._tick(force=True)
 
-    def copy(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
+    def copy(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
         """All of it, and the vectors that do not move along."""
         self.enter("copy")
         self.advance(dispatch)
         self.progress.position = self.progress.size
         self.enter("encode")
-        if dispatch is not None:
-            self._send_forgotten(dispatch)
+        if dispatch is not None and self.resumed:
+            self.send_pending(dispatch)  # what an earlier process copied, and what its broker lost, waits as well
         encode()
 
-    def _send_forgotten(self, dispatch: Callable[[list[str]], None]) -> None:
-        """What an earlier process copied, and what its broker lost, waits as well."""
-        forgotten = self.pending_ids() if self.resumed else []
-        size = self._services.settings.batch_size
-        for start in range(0, len(forgotten), size):
-            dispatch(forgotten[start : start + size])
-
-    def catch_up_until_in_step(self, dispatch: Callable[[list[str]], None] | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until a round is short, or there is no gaining on the shop."""
+    def catch_up_until_in_step(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
+        """Look for what changed meanwhile until the run is in step, or there is no gaining on the shop."""
         self.enter("catch up")
-        before, losing = float("inf"), 0
-        for self.rounds in range(1, _MAX_ROUNDS + 1):
-            started = time.monotonic()
+
+        def catch_up() -> None:
             self.advance(dispatch)
             self.remove_gone()
             encode()
-            self._tick(force=True)
-            took = time.monotonic() - started
-            losing = losing + 1 if took > before else 0
-            if took < _IN_STEP_S or losing == 2:
-                return
-            before = took
+
+        self.repeat_until_short(catch_up, _IN_STEP_S)
 
     def models(self) -> tuple[dict[str, str], dict[str, str]]:
         """signal -> encoder version, of the old index and of the new one."""
@@ -415,9 +373,7 @@ def discard(services: Services, target: str) -> None:
         JobError: it is in use.
     """
     if generations.exists(services.client, target):
-        used = [
-            alias for alias in generations.aliases_of(services.client, target) if not generations.is_building(alias)
-        ]
+        used = [alias for alias in generations.aliases_of(services.client, target) if not is_building(alias)]
         if used:
             raise JobError(f"{target!r} is behind the alias {used[0]!r}, so it is not deleted")
         generations.delete(services.client, target)

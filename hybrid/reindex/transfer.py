@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,12 +16,12 @@ from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.elastic import changes, copies, generations, indices, products
 from hybrid.elastic.changes import Checkpoint
 from hybrid.elastic.copies import Differences, Found
-from hybrid.elastic.generations import BUILDING
 from hybrid.elastic.leases import Lease
+from hybrid.elastic.products import BUILDING
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.inputs import Inputs
 from hybrid.reindex.copying import Copyist
-from hybrid.runs import Report, Run
+from hybrid.runs import Dispatch, Report, Run
 from hybrid.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ _FENCED_S = 20.0
 _FENCED_TEXTS = 40
 #: Documents that the new mapping refuses are kept by name, up to so many.
 _NAMED = 200
-
-Dispatch = Callable[[list[str]], None] | None
 
 
 class Stopped(Exception):
@@ -76,6 +74,7 @@ class Transfer(Run):
         self.resumed = bool(self.positions)
         there = generations.exists(self._client, self.source)
         settings = generations.settings_of(self._client, self.source) if there else {}
+        self._shards = int(settings.get("index.number_of_shards", 0))
         self._is_async = settings.get("index.translog.durability") == "async"
         #: Whether this process makes vectors while it copies.
         self.encodes = False
@@ -93,7 +92,7 @@ class Transfer(Run):
 
     # -- copying ---------------------------------------------------------------------------------------------
 
-    def advance(self, dispatch: Dispatch = None) -> int:
+    def advance(self, dispatch: Dispatch | None = None) -> int:
         """Copy what was written since last time; how many documents.
 
         Raises:
@@ -102,8 +101,8 @@ class Transfer(Run):
         """
         if self._is_async:
             # Its positions are those of what is on disk, which lags some seconds behind.
-            self._client.indices.flush(index=self.source)
-        _, uuid, shards = changes.shard_positions(self._client, self.source)
+            indices.flush(self._client, self.source)
+        uuid, shards = changes.shard_positions(self._client, self.source, self._shards)
         if uuid != (self._uuid or uuid):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
         self._uuid = uuid
@@ -289,7 +288,8 @@ class Transfer(Run):
             earlier = self._services.jobs.get(self.job).get("checkpoint")
             if earlier is not None:
                 self._services.checkpoints.save(self.alias, Checkpoint.from_json(earlier))
-            here = changes.shard_positions(self._client, self.target)[2]
+            count = int(generations.settings_of(self._client, self.target)["index.number_of_shards"])
+            here = changes.shard_positions(self._client, self.target, count)[1]
         else:
             checkpoint = changes.position(self._client, self.alias)
             self._services.checkpoints.save(self.alias, checkpoint)
@@ -321,7 +321,7 @@ class Transfer(Run):
     @property
     def is_level(self) -> bool:
         """Whether nothing was written to the source since the last round."""
-        return changes.shard_positions(self._client, self.source)[2] == self.positions
+        return changes.shard_positions(self._client, self.source, self._shards)[1] == self.positions
 
     def _require_equal(self) -> None:
         indices.refresh(self._client, self.target)
@@ -368,7 +368,8 @@ class Transfer(Run):
 
 def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
     """Let a shop's writes go on where they were, before the aliases moved, whatever else is as it should be."""
-    generations.lower_fences(services.client, state.get("fences") or {})
+    for index, before in (state.get("fences") or {}).items():
+        generations.lower_fence(services.client, index, before)
     if state.get("back") and generations.exists(services.client, state["new"]):
         generations.set_pipelines(services.client, state["new"], state.get("pipelines") or {})
         generations.block_writes(services.client, state["new"])

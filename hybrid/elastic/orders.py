@@ -1,0 +1,114 @@
+"""Work that was ordered on the admin page: one place for each index and line of work, so that nothing starts twice."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from elasticsearch import ConflictError, Elasticsearch
+
+from hybrid.elastic.client import translated
+from hybrid.elastic.stores import ensure_store, stored
+from hybrid.errors import ClusterError, OrderTakenError
+
+ORDERS = "hybrid-orders"
+#: Seconds without a sign of life until the process of an order counts as dead.
+DEAD_AFTER_S = 20.0
+#: Seconds until an order that nobody took is sent to the workers again.
+UNTAKEN_S = 30.0
+_OPEN = ("queued", "running")
+
+
+class Orders:
+    """The newest order of each slot: {"kind", "index", "options", "by", "status", "placed", "beat", "attempts",
+    "progress", "samples", "result", "error"}. Every change is made on what was read, or not at all.
+    """
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def place(self, slot: str, kind: str, index: str, options: Mapping[str, Any], by: str) -> None:
+        """Ask for work.
+
+        Raises:
+            OrderTakenError: the slot is taken by work that waits or runs.
+        """
+        ensure_store(self._client, ORDERS, "orders")
+        before, guard = self._read(slot)
+        if before and before["status"] in _OPEN and not (before["status"] == "running" and _is_dead(before)):
+            raise OrderTakenError(f"{before['kind']} of {index!r} is under way, ordered by {before['by']}")
+        body = {
+            "slot": slot, "kind": kind, "index": index, "options": dict(options), "by": by, "status": "queued",
+            "placed": _now(), "attempts": 0,
+        }  # fmt: skip
+        if not self._write(slot, body, guard):
+            raise OrderTakenError(f"somebody else ordered work on {index!r} at the same moment; look at it first")
+
+    def get(self, slot: str) -> dict[str, Any] | None:
+        """The newest order of a slot, or None; `dead` says whether its process ended without a word."""
+        found = self._read(slot)[0]
+        return {**found, "dead": found["status"] == "running" and _is_dead(found)} if found else None
+
+    def take(self, slot: str) -> dict[str, Any] | None:
+        """Begin to work on an order; None where there is none, or another process has it."""
+        order, guard = self._read(slot)
+        if not order or order["status"] not in _OPEN or (order["status"] == "running" and not _is_dead(order)):
+            return None
+        taken = {
+            **order, "status": "running", "beat": _now(), "attempts": order["attempts"] + 1, "worker": uuid.uuid4().hex,
+        }  # fmt: skip
+        return taken if self._write(slot, taken, guard) else None
+
+    def keep(self, order: Mapping[str, Any], **fields: Any) -> bool:
+        """Give a sign of life, with fields such as progress; False where the order is another process's now."""
+        found, guard = self._read(order["slot"])
+        if not found or found.get("worker") != order["worker"]:
+            return False
+        return self._write(order["slot"], {**found, **fields, "beat": _now()}, guard)
+
+    def abandoned(self) -> list[str]:
+        """Slots whose order nobody took, or whose process is dead."""
+        at = datetime.now(UTC)
+        untaken, dead = (
+            (at - timedelta(seconds=age)).isoformat(timespec="milliseconds") for age in (UNTAKEN_S, DEAD_AFTER_S)
+        )
+        query = {
+            "bool": {
+                "minimum_should_match": 1,
+                "should": [
+                    {"bool": {"filter": [{"term": {"status": "queued"}}, {"range": {"placed": {"lt": untaken}}}]}},
+                    {"bool": {"filter": [{"term": {"status": "running"}}, {"range": {"beat": {"lt": dead}}}]}},
+                ],
+            }
+        }
+        with translated(ORDERS):
+            self._client.indices.refresh(index=ORDERS, ignore_unavailable=True)
+            hits = self._client.search(index=ORDERS, query=query, size=1_000, source=False, ignore_unavailable=True)
+        return [hit["_id"] for hit in hits["hits"]["hits"]]
+
+    def _read(self, slot: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        found = stored(self._client, ORDERS, slot)
+        if found is None:
+            return None, {"op_type": "create"}
+        return dict(found["_source"]), {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+
+    def _write(self, slot: str, body: Mapping[str, Any], guard: Mapping[str, Any]) -> bool:
+        try:
+            with translated(ORDERS):
+                self._client.index(index=ORDERS, id=slot, document=body, refresh=True, **guard)
+        except ClusterError as error:
+            if isinstance(error.__cause__, ConflictError):
+                return False
+            raise
+        return True
+
+
+def _is_dead(order: Mapping[str, Any]) -> bool:
+    age = datetime.now(UTC) - datetime.fromisoformat(order["beat"])
+    return age.total_seconds() > DEAD_AFTER_S
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

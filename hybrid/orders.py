@@ -1,0 +1,179 @@
+"""Long work that the admin page orders: a process of its own, started by a worker, which tells how far it is.
+
+The order stands in Elasticsearch before any worker hears of it, so it outlives browser, web server, broker and
+worker. A process that dies is noticed by its missing signs of life, and another goes on with the order: every kind of
+work goes on where it was when it is begun again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hybrid.errors import ClusterError, ClusterUnreachableError, HybridError, NodeError
+from hybrid.runs import Progress
+from hybrid.wiring import Services, build_services
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two signs of life, each with the progress.
+_BEAT_S = 2.0
+#: Points kept of the curve of progress; when there are more, every second one goes.
+_SAMPLES = 240
+
+
+def place(services: Services, slot: str, kind: str, index: str, options: Mapping[str, Any], by: str) -> bool:
+    """Order work; whether a worker was told. Where no broker answers, the schedule (`hybrid worker --beat`) finds it.
+
+    Raises:
+        OrderTakenError: work is under way in that slot.
+    """
+    services.orders.place(slot, kind, index, options, by)
+    try:
+        services.queue.order(slot)
+    except (NodeError, ClusterUnreachableError) as error:
+        logger.warning("ordered %s of %s, and no worker was told: %s", kind, index, error)
+        return False
+    return True
+
+
+def start(services: Services, slot: str) -> None:
+    """Start the process of an order, which outlives this one."""
+    log = services.settings.data_dir / "logs" / "orders.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
+    environment.pop("HYBRID_OWNER_PID", None)
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hybrid.orders", slot],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # or it stays as a zombie when it has ended
+
+
+def call_abandoned(services: Services) -> None:
+    """Start orders that nobody took or whose process died; for the schedule."""
+    for slot in services.orders.abandoned():
+        logger.warning("nobody works on the order %s; starting it", slot)
+        start(services, slot)
+
+
+@dataclass
+class Work:
+    """An order in the hands of its process. `progress` is what is told: {"phase", "done", "total", …}."""
+
+    services: Services
+    order: dict[str, Any]
+    progress: dict[str, Any] = field(default_factory=dict)
+    samples: list[list[float]] = field(default_factory=list)
+
+    @property
+    def index(self) -> str:
+        return str(self.order["index"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.order["options"])
+
+    @property
+    def again(self) -> bool:
+        """Whether a process before this one died with the order."""
+        return int(self.order["attempts"]) > 1
+
+    def show(self, progress: Progress) -> None:
+        """Take the progress of a run."""
+        done = progress.done if progress.to_encode else progress.read
+        total = progress.to_encode if progress.to_encode else progress.size
+        self._told({**asdict(progress), "done": done, "total": total})
+
+    def counted(self, what: str, done: int, total: int) -> None:
+        """Take the progress of a step, as `hybrid.terminal.counted` does."""
+        self._told({"phase": what, "done": done, "total": total})
+
+    def _told(self, progress: dict[str, Any]) -> None:
+        self.progress = progress
+
+    def sample(self) -> None:
+        """Note how far the work is now, for the curve."""
+        if "done" in self.progress:
+            self.samples.append([round(time.time(), 1), self.progress["done"]])
+            if len(self.samples) > _SAMPLES:
+                del self.samples[1:-1:2]
+
+
+Perform = Callable[[Work], Mapping[str, Any]]
+
+
+def performer(kind: str) -> Perform:
+    """What is done for a kind of order."""
+    from hybrid import performing
+
+    return performing.KINDS[kind]
+
+
+def work(services: Services, slot: str) -> bool:
+    """Do an order in this process; whether there was one to do."""
+    order = services.orders.take(slot)
+    if order is None:
+        return False
+    logger.warning("%s of %s: begun, attempt %s", order["kind"], order["index"], order["attempts"])
+    doing = Work(services, order, samples=order.get("samples", []))
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(doing, ended), daemon=True)
+    beating.start()
+    end: dict[str, Any]
+    try:
+        end = {"status": "done", "result": dict(performer(order["kind"])(doing)), "error": None}
+    except HybridError as error:
+        end = {"status": "failed", "error": str(error)}
+    except Exception as error:
+        logger.exception("%s of %s ended unexpectedly", order["kind"], order["index"])
+        end = {"status": "failed", "error": f"{type(error).__name__}: {error}; the log orders.log has more"}
+    finally:
+        ended.set()
+        beating.join()
+    _keep(doing, **end)
+    logger.warning("%s of %s: %s %s", order["kind"], order["index"], end["status"], end.get("error") or "")
+    return True
+
+
+def _beat(doing: Work, ended: threading.Event) -> None:
+    while not ended.wait(_BEAT_S):
+        doing.sample()
+        try:
+            kept = doing.services.orders.keep(doing.order, progress=doing.progress, samples=doing.samples)
+        except ClusterError as error:
+            logger.warning("no sign of life given: %s", error)
+            continue
+        if not kept:
+            logger.error("another process has the order %s now; ending", doing.order["slot"])
+            os._exit(1)
+
+
+def _keep(doing: Work, **fields: Any) -> None:
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(ClusterError), stop=stop_after_delay(300), wait=wait_fixed(1), reraise=True
+    )
+    doing.sample()
+    retrying(doing.services.orders.keep, doing.order, progress=doing.progress, samples=doing.samples, **fields)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
+    from hybrid import orders  # as others import it: this module's own name is __main__ here
+
+    sys.exit(0 if orders.work(build_services(), sys.argv[1]) else 3)
