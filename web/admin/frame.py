@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Response, current_app, flash, g, jsonify, make_response, render_template, request, session
+from flask_wtf.csrf import generate_csrf
 
 from web import strings
 from web.admin import charts
@@ -51,6 +52,8 @@ class Words:
 def render(template: str, **values: Any) -> str:
     """A page of the admin."""
     lang = g.get("lang") or "en"
+    # Without the cluster there is no key to sign one with, and nobody to post it.
+    values.setdefault("csrf_token", generate_csrf if current_app.secret_key else lambda: "")
     return render_template(
         template, t=Words(lang), lang=lang, html_lang=strings.HTML_LANG[lang], user=g.get("user"), asset=asset,
         navigation=NAVIGATION, number=strings.number, ago=lambda at: ago(at, lang), charts=charts, **values,

@@ -1,0 +1,305 @@
+"""Who may use the admin page: nothing answers without a password, and a password is not to be guessed or got around."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from werkzeug.routing import Rule
+
+from hybrid.elastic.admin import ADMIN
+from hybrid.errors import AccountError
+from hybrid.wiring import Services
+from tests.admin_client import PASSWORD, AdminClient, forget, signed_in
+from tests.conftest import make_services
+
+pytestmark = pytest.mark.es
+OPEN = {"admin.sign_in", "admin.api_sign_in", "admin.language"}
+
+
+@pytest.fixture
+def services(engine: Any) -> Iterator[Services]:
+    services = make_services(engine)
+    forget(services)
+    yield services
+    forget(services)
+
+
+def admin_rules(client: AdminClient) -> list[Rule]:
+    rules = [rule for rule in client.app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
+    assert len(rules) > 4
+    return rules
+
+
+def address(rule: Rule) -> str:
+    """An address of a view, whatever its parts are called."""
+    return re.sub(r"<(int:)?[^>]*>", lambda part: "1" if part[1] else "x", rule.rule)
+
+
+# -- accounts ----------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_kept_hashed_and_is_there_once(services: Services) -> None:
+    services.accounts.add("mei", PASSWORD, "viewer")
+    with pytest.raises(AccountError, match="there is a user 'mei' already"):
+        services.accounts.add("mei", PASSWORD)
+    kept = services.client.get(index=ADMIN, id="user:mei")["_source"]
+    assert kept["hash"].startswith("$argon2id$") and PASSWORD not in str(kept)
+    assert [(user["name"], user["role"]) for user in services.accounts.list()] == [("mei", "viewer")]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "role", "message"),
+    [
+        ("", PASSWORD, "editor", "a user's name"),
+        ("a/b", PASSWORD, "editor", "a user's name"),
+        ("x" * 65, PASSWORD, "editor", "a user's name"),
+        ("mei", "short", "editor", "10 to 200 characters"),
+        ("mei", "x" * 201, "editor", "10 to 200 characters"),
+        ("mei", PASSWORD, "owner", "no role 'owner'"),
+    ],
+)
+def test_what_cannot_be_an_account_is_said(
+    services: Services, name: str, password: str, role: str, message: str
+) -> None:
+    with pytest.raises(AccountError, match=message):
+        services.accounts.add(name, password, role)
+    assert services.accounts.list() == []
+
+
+def test_a_change_of_password_or_role_or_the_end_of_an_account_ends_its_sessions(services: Services) -> None:
+    for change in (
+        lambda: services.accounts.change_password("ed", PASSWORD),
+        lambda: services.accounts.change_role("ed", "viewer"),
+        lambda: services.accounts.remove("ed"),
+    ):
+        client = signed_in(services)
+        assert client.get("/admin/").status_code == 200
+        change()
+        assert client.get("/admin/").status_code == 302
+    with pytest.raises(AccountError, match="no user 'ed'"):
+        services.accounts.remove("ed")
+
+
+# -- without a password ------------------------------------------------------------------------------------------
+
+
+def test_nothing_under_admin_answers_without_a_session(services: Services) -> None:
+    client = AdminClient(services)
+    for rule in admin_rules(client):
+        if rule.endpoint in OPEN:
+            continue
+        for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
+            answer = client.client.open(address(rule), method=method)
+            if method == "GET" and not rule.rule.startswith("/admin/api/"):
+                assert (answer.status_code, answer.location.split("?")[0]) == (302, "/admin/sign-in"), rule
+            else:
+                assert answer.status_code in (400, 401), (rule, method, answer.status_code)
+
+
+def test_nothing_that_writes_answers_without_a_key(services: Services) -> None:
+    client = AdminClient(services).client
+    assert client.post("/api/documents/x", json={"documents": []}).status_code in (401, 403, 404)
+    for method in ("PUT", "DELETE", "PATCH"):
+        for path in ("/admin/", "/api/search", "/es/x/_search", "/es/x/_doc/1", "/"):
+            assert client.open(path, method=method).status_code >= 400, (method, path)
+
+
+def test_a_viewer_looks_and_does_not_change(services: Services) -> None:
+    client = signed_in(services, "vi", "viewer")
+    assert client.get("/admin/").status_code == 200
+    changing = [
+        rule
+        for rule in admin_rules(client)
+        if "POST" in (rule.methods or ())
+        and not getattr(client.app.view_functions[rule.endpoint], "open_to_viewers", False)
+        and rule.endpoint not in OPEN
+    ]
+    for rule in changing:
+        assert client.send(address(rule), {}).status_code == 403, rule
+    assert client.post("/admin/sign-out").status_code == 302
+
+
+# -- signing in --------------------------------------------------------------------------------------------------
+
+
+def test_signing_in_leads_to_where_one_was_going_and_never_elsewhere(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services)
+    assert client.get("/admin/audit?page=1").location == "/admin/sign-in?next=/admin/audit?page%3D1"
+    for wanted, found in {
+        "/admin/audit?page=1": "/admin/audit?page=1",
+        "https://evil.example/": "/admin/",
+        "//evil.example/admin/": "/admin/",
+        "/admin/\\evil.example": "/admin/",
+        "/other": "/admin/",
+        "javascript:alert(1)": "/admin/",
+    }.items():
+        client = AdminClient(services)
+        client.get("/admin/sign-in")
+        answer = client.post("/admin/sign-in", name="ed", password=PASSWORD, next=wanted)
+        assert (answer.status_code, answer.location) == (302, found)
+
+
+def test_a_wrong_name_is_not_told_from_a_wrong_password(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    answers = []
+    for name in ("ed", "nobody"):
+        client = AdminClient(services)
+        answer = client.sign_in(name, "not the password")
+        answers.append((answer.status_code, re.sub(r'(content|value)="[^"]*"', "", answer.text)))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 401 and "The name or the password is wrong." in answers[0][1]
+
+
+def test_guessing_is_throttled_for_the_right_password_too(services: Services) -> None:
+    services.accounts.add("guessed", PASSWORD)
+    statuses = [AdminClient(services).sign_in("guessed", f"guess number {i}").status_code for i in range(8)]
+    assert statuses == [401] * 5 + [429] * 3
+    assert AdminClient(services).sign_in("guessed").status_code == 429
+    client = AdminClient(services).client
+    assert client.post("/admin/api/sign-in", json={"name": "guessed", "password": PASSWORD}).status_code == 429
+
+
+def test_a_password_is_not_taken_over_plain_http_from_another_machine(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services)
+    for base, status in {"http://shop.example": 400, "https://shop.example": 302, "http://localhost": 302}.items():
+        client.client = client.app.test_client()
+        client.get("/admin/sign-in", base_url=base)
+        headers = {"Referer": f"{base}/admin/sign-in"}
+        form = {"csrf_token": client.token, "name": "ed", "password": PASSWORD}
+        answer = client.client.post("/admin/sign-in", data=form, base_url=base, headers=headers)
+        assert answer.status_code == status, base
+        if status == 302:
+            cookie = answer.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/admin" in cookie
+            assert ("Secure" in cookie) is base.startswith("https")
+
+
+def test_a_program_signs_in_for_a_token(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services).client
+    assert client.post("/admin/api/sign-in", json={"name": "ed"}).status_code == 400
+    assert client.post("/admin/api/sign-in", json=["ed"]).status_code == 400
+    assert client.post("/admin/api/sign-in", json={"name": "ed", "password": "wrong password"}).status_code == 401
+    token = client.post("/admin/api/sign-in", json={"name": "ed", "password": PASSWORD}).get_json()["token"]
+    other = AdminClient(services).client
+    assert other.get("/admin/audit", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    for wrong in (token[:-1], "ed:", "mei:" + token.partition(":")[2], ""):
+        assert other.get("/admin/audit", headers={"Authorization": f"Bearer {wrong}"}).status_code == 302
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------
+
+
+def stolen(client: AdminClient) -> str:
+    """The client's cookie, as somebody else might have copied it."""
+    cookie = client.client.get_cookie("hybrid_admin", path="/admin")
+    assert cookie is not None
+    return cookie.value
+
+
+def test_a_stolen_cookie_is_of_no_use_after_signing_out(services: Services) -> None:
+    client = signed_in(services)
+    thief = AdminClient(services)
+    thief.client.set_cookie("hybrid_admin", stolen(client), path="/admin")
+    assert thief.get("/admin/").status_code == 200
+    client.get("/admin/audit")
+    assert client.post("/admin/sign-out").status_code == 302
+    assert thief.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize(("field", "age"), [("seen", {"minutes": 61}), ("created", {"hours": 13})])
+def test_a_session_ends_by_itself(services: Services, field: str, age: dict[str, int]) -> None:
+    client = signed_in(services)
+    cookie = stolen(client)
+    [session] = services.client.search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
+    old = (datetime.now(UTC) - timedelta(**age)).isoformat(timespec="seconds")
+    services.client.update(index=ADMIN, id=session["_id"], doc={field: old}, refresh=True)
+    assert client.get("/admin/").status_code == 302
+    thief = AdminClient(services)
+    thief.client.set_cookie("hybrid_admin", cookie, path="/admin")
+    assert thief.get("/admin/").status_code == 302
+    assert not services.client.exists(index=ADMIN, id=session["_id"])
+
+
+def test_a_cookie_signed_by_somebody_else_is_none(services: Services) -> None:
+    client = signed_in(services)
+    value = stolen(client)
+    for forged in (value[:-1] + ("A" if value[-1] != "A" else "B"), "x" + value, value.split(".")[0], ""):
+        other = AdminClient(services)
+        other.client.set_cookie("hybrid_admin", forged, path="/admin")
+        assert other.get("/admin/").status_code == 302
+
+
+def test_the_store_holds_no_token(services: Services) -> None:
+    signed_in(services)
+    with AdminClient(services).app.test_request_context("/admin/"):
+        pass
+    docs = services.client.search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
+    token = services.accounts.sign_in("ed", PASSWORD)
+    assert docs and token and all(token not in str(doc) for doc in docs)
+
+
+# -- forged posts and markup -------------------------------------------------------------------------------------
+
+
+def test_a_post_forged_by_another_site_does_nothing(services: Services) -> None:
+    client = signed_in(services)
+    for form in ({}, {"csrf_token": ""}, {"csrf_token": "guess"}, {"csrf_token": client.token[:-2]}):
+        assert client.client.post("/admin/sign-out", data=form).status_code == 400
+    assert client.client.post("/admin/sign-out", json={}).status_code == 400
+    other = signed_in(services, "other")
+    assert client.client.post("/admin/sign-out", data={"csrf_token": other.token}).status_code == 400
+    assert client.get("/admin/").status_code == 200
+
+
+def test_markup_in_what_is_recorded_is_shown_as_text(services: Services) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    AdminClient(services).sign_in(evil[:64], "some password")
+    page = signed_in(services).get("/admin/audit")
+    assert "&lt;script&gt;alert(1)" in page.text and "<script>alert" not in page.text and "<img" not in page.text
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_the_audit_trail_says_who_did_what_and_keeps_no_password(services: Services) -> None:
+    client = signed_in(services)
+    AdminClient(services).sign_in("ed", "a wrong password")
+    client.post("/admin/sign-out")
+    entries, total = services.audit.list()
+    assert [(entry["user"], entry["action"], entry["status"]) for entry in entries] == [
+        ("ed", "sign_out", 302), ("ed", "sign_in", 401), ("ed", "sign_in", 302),
+    ]  # fmt: skip
+    assert total == 3 and "password" not in str(entries)
+
+
+# -- failures ----------------------------------------------------------------------------------------------------
+
+
+def test_without_the_cluster_the_page_says_so_and_lets_nobody_in() -> None:
+    services = Services(make_settings_of_nowhere())
+    client = AdminClient(services)
+    for path in ("/admin/", "/admin/sign-in"):
+        answer = client.get(path)
+        assert answer.status_code == 503 and "does not answer" in answer.text
+
+
+def test_without_redis_guessing_is_still_throttled(engine: Any) -> None:
+    services = make_services(engine, redis_url="redis://127.0.0.1:1/0")
+    forget(services)
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services)
+    statuses = [client.sign_in("ed", f"guess number {i}").status_code for i in range(6)]
+    assert statuses == [401] * 5 + [429]
+    forget(services)
+
+
+def make_settings_of_nowhere() -> Any:
+    from hybrid.settings import Settings
+
+    return Settings(es_url="http://127.0.0.1:1", redis_url="redis://127.0.0.1:1/0")
