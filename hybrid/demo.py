@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,13 +14,17 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.contracts import SearchRequest
 from hybrid.errors import JobError, NodeError
 from hybrid.settings import Settings
 
+if TYPE_CHECKING:
+    from hybrid.wiring import Services
+
 INDEX = "sample"
+ADMIN = "demo"
 _QUERIES = ("something to keep me dry in a downpour", "red striped dress", "无线耳机")
 
 
@@ -57,7 +62,9 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             report = jobs.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
         say(report.summary())
         logs = settings.data_dir / "logs"
-        worker = _spawn(pool.worker_command(1), environment, logs / "demo-worker.log", stack)
+        schedule = services.settings.data_dir / "beat" / "demo"
+        schedule.parent.mkdir(parents=True, exist_ok=True)
+        worker = _spawn(pool.worker_command(1, schedule), environment, logs / "demo-worker.log", stack)
         port = _free(port)
         url = f"http://127.0.0.1:{port}/"
         web = _spawn(serve_command("127.0.0.1", port, 1, 8), environment, logs / "demo-web.log", stack)
@@ -67,6 +74,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             if answer.hits:
                 say(f"  {query}  ->  {answer.hits[0].source['name']} ({answer.hits[0].source['name_zh']})")
         print(f"search page: {url}", flush=True)
+        print(f"admin page:  {url}admin/  name {ADMIN}, password {_admin(services)}", flush=True)
         if once:
             return
         say(f"logs: {started.es_log.parent} and {logs}; Ctrl-C stops everything")
@@ -75,6 +83,16 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
                 raise JobError(f"the worker ended; see {logs / 'demo-worker.log'}")
             time.sleep(1)
         raise NodeError(f"the page's server ended; see {logs / 'demo-web.log'}")
+
+
+def _admin(services: Services) -> str:
+    """A new password for the demo's own account: nothing is open that somebody could have left open."""
+    password = secrets.token_urlsafe(9)
+    if ADMIN in {user["name"] for user in services.accounts.list()}:
+        services.accounts.change_password(ADMIN, password)
+    else:
+        services.accounts.add(ADMIN, password)
+    return password
 
 
 def _spawn(command: list[str], environment: dict[str, str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
