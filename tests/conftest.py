@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,21 @@ def web_shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> We
         index_file(services, path, name, folder.parent, signals=["text", "image"], media_root=folder)
     web_services.age_models(services, shop.odd)
     return shop
+
+
+def npm_package(folder: Path, package: str) -> Path:
+    """`folder` with a package of npm installed; without Node.js the test skips, but not in CI."""
+    (folder / "package.json").write_text('{"private": true}')
+    problem = "Node.js and npm are absent" if not (shutil.which("node") and shutil.which("npm")) else ""
+    if not problem:
+        wanted = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", package]
+        done = subprocess.run(wanted, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        problem = "" if done.returncode == 0 else f"npm could not install {package}: {done.stderr[-300:]}"
+    if problem:
+        if os.environ.get("CI"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return folder
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:

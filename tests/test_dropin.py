@@ -6,8 +6,6 @@ import copy
 import gzip
 import json
 import logging
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -30,7 +28,7 @@ from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
 from hybrid.wiring import Services
 from tests import web_services
-from tests.conftest import index_file, make_services, write_rows
+from tests.conftest import index_file, make_services, npm_package, write_rows
 from tests.dropin_requests import FACETS, KINDS, WORDS, Kind
 from web import create_app
 
@@ -401,18 +399,7 @@ def test_the_javascript_client_gets_the_same(shop: Shop, engine: NodeStatus, jav
 @pytest.fixture(scope="session")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the official JavaScript client; without Node.js the test skips, but not in CI."""
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text('{"private": true}')
-    problem = "Node.js and npm are absent" if not (shutil.which("node") and shutil.which("npm")) else ""
-    if not problem:
-        wanted = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "@elastic/elasticsearch@8"]
-        done = subprocess.run(wanted, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-        problem = "" if done.returncode == 0 else f"npm could not install the client: {done.stderr[-300:]}"
-    if problem:
-        if os.environ.get("CI"):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    return folder
+    return npm_package(tmp_path_factory.mktemp("node"), "@elastic/elasticsearch@8")
 
 
 # ---- what fails -------------------------------------------------------------------------------------

@@ -1,0 +1,157 @@
+"""The admin pages in a real browser: accessible in both themes, no console error, no failed request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from hybrid.wiring import Services
+from tests.admin_client import PASSWORD, forget
+from tests.conftest import npm_package
+from tests.web_services import WebShop
+from web import create_app
+
+from .admin_screenshots import pages, sign_in
+from .screenshots import CHROMIUM_ARGS, chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.es]
+WAIT_MS = 30_000
+
+
+@pytest.fixture
+def services(web_shop: WebShop) -> Iterator[Services]:
+    services = web_shop.services()
+    forget(services)
+    services.accounts.add("ed", PASSWORD)
+    services.accounts.add("vi", PASSWORD, "viewer")
+    yield services
+    forget(services)
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    expect.set_options(timeout=WAIT_MS)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, wrong: list[str], **options: Any) -> tuple[BrowserContext, Page]:
+    """A page whose console errors, script errors and failed requests are written down."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.on("console", lambda m: wrong.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    # A stream of events, or a part that is still on its way, ends when the page is left.
+    page.on(
+        "requestfailed",
+        lambda r: wrong.append(f"{r.failure} {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None,
+    )
+    return context, page
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, as npm has it."""
+    folder = npm_package(tmp_path_factory.mktemp("axe"), "axe-core@4")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe-core finds on the page that is shown."""
+    # Evaluated, not added as a tag: the page's own policy lets no such script in.
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+        for one in found["violations"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_violates_axe(browser: Browser, url: str, axe: str, scheme: str, width: int) -> None:
+    wrong: list[str] = []
+    context, page = open_page(
+        browser, wrong, color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+    )
+    page.goto(f"{url}/admin/sign-in")
+    wrong += violations(page, axe)
+    sign_in(page, url, "ed", PASSWORD)
+    addresses = pages(page)
+    assert len(addresses) > 1
+    for address in addresses:
+        page.goto(f"{url}{address}", wait_until="load")
+        page.wait_for_timeout(1_500)  # parts that come later
+        wrong += violations(page, axe)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{address} is {wide} pixels wider than the screen"
+    context.close()
+    assert wrong == []
+
+
+def test_a_person_signs_in_looks_and_signs_out_by_keyboard(browser: Browser, url: str) -> None:
+    wrong: list[str] = []
+    context, page = open_page(browser, wrong)
+    page.goto(f"{url}/admin/audit")
+    page.keyboard.type("ed")  # the name has the focus
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    for _ in range(40):
+        page.keyboard.press("Shift+Tab")
+        if page.evaluate("document.activeElement.textContent") == "Sign out":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    context.close()
+    assert wrong == []
+
+
+def test_the_pages_work_without_script_and_in_chinese(browser: Browser, url: str) -> None:
+    wrong: list[str] = []
+    context, page = open_page(browser, wrong, java_script_enabled=False)
+    page.goto(f"{url}/admin/sign-in")
+    page.get_by_role("button", name="中文").click()
+    page.get_by_label("用户名").fill("vi")
+    page.get_by_label("密码").fill(PASSWORD)
+    page.get_by_role("button", name="登录").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    for link in page.locator(".admin-nav a").all_inner_texts():
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in link), link
+    context.close()
+    assert wrong == []
+
+
+def test_the_screens_of_the_readme_can_be_made(browser: Browser, url: str, tmp_path: Path) -> None:
+    from .admin_screenshots import take
+
+    taken = take(browser, url, tmp_path, "ed", PASSWORD)
+    assert len(taken) >= 10 and all(path.stat().st_size > 5_000 for path in taken)
