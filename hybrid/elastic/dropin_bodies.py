@@ -7,9 +7,12 @@ shop's own search, and vectors reach no further than it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.dropin.recognise import Recognised, part, put
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Names of the scores that are read beside `_score`, where the shop adds to them or multiplies them.
 TEXT, INNER, SHOP = "hybrid:text", "hybrid:inner", "hybrid:shop"
@@ -173,7 +176,7 @@ def nearest(
     body: Mapping[str, Any],
     query: Mapping[str, Any],
     signal: str,
-    vector: Sequence[float],
+    vector: np.ndarray | Sequence[float],
     codes: Sequence[str],
     depth: int,
     shards: int,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ class Relay:
         self, searches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], params: Mapping[str, Any]
     ) -> Reply:
         """(header, body) of each search; raises as `search` does."""
-        lines = b"".join(orjson.dumps(part) + b"\n" for search in searches for part in search)
+        # A vector goes as the shortest numbers that mean its float32, half the bytes of those of a list.
+        lines = b"".join(orjson.dumps(part, option=_LINE) for search in searches for part in search)
         return self._send("/_msearch", lines, params, _NDJSON)
 
     def candidates(
@@ -249,8 +251,8 @@ class Relay:
         codes = list(ask.vectors)
         searches = [("lexical", dropin_bodies.counted(ask.body, query, codes, depth))]
         for name, vector in ask.vectors.items():
-            as_list = vector.astype(np.float32).tolist()
-            body = dropin_bodies.nearest(ask.body, query, name, as_list, codes, depth, ask.profile.shards)
+            numbers = np.ascontiguousarray(vector, dtype=np.float32)
+            body = dropin_bodies.nearest(ask.body, query, name, numbers, codes, depth, ask.profile.shards)
             searches.append((name, body))
         return searches
 
