@@ -54,8 +54,11 @@ class Ask:
 
     def query(self) -> dict[str, Any]:
         """The shop's query, scored by the layer's words."""
-        words = bodies.lexical_query(self.terms, self.profile.lexical_fields)
-        return dropin_bodies.scored(self.body["query"], self.seen, words)
+        return dropin_bodies.scored(self.body["query"], self.seen, self.words())
+
+    def words(self) -> dict[str, Any]:
+        """The layer's lexical query."""
+        return bodies.lexical_query(self.terms, self.profile.lexical_fields)
 
     def header(self) -> dict[str, Any]:
         # The same copy of every shard for the same words, so that pages of one search agree.
@@ -248,11 +251,12 @@ class Relay:
 
     def _searches(self, ask: Ask, depth: int) -> list[tuple[str, dict[str, Any]]]:
         query = ask.query()
+        scoring = dropin_bodies.beside(query, ask.seen, ask.words())
         codes = list(ask.vectors)
         searches = [("lexical", dropin_bodies.counted(ask.body, query, codes, depth))]
         for name, vector in ask.vectors.items():
             numbers = np.ascontiguousarray(vector, dtype=np.float32)
-            body = dropin_bodies.nearest(ask.body, query, name, numbers, codes, depth, ask.profile.shards)
+            body = dropin_bodies.nearest(ask.body, scoring, name, numbers, codes, depth, ask.profile.shards)
             searches.append((name, body))
         return searches
 
