@@ -123,7 +123,7 @@ def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, tuple[float, s
     """
     found: dict[str, tuple[float, str]] = {}
     for name, scores in raw.items():
-        scaled = scaling.array(name, np.array([_number(value) for value in scores.values() if value is not None]))
+        scaled = scaling.array(name, np.array([value for value in scores.values() if value is not None], dtype=float))
         best = float(scaled.max()) if len(scaled) else 0.0
         weak = WEAK.get(name.partition(".")[0], 0.0)
         if best <= 0:
@@ -183,13 +183,10 @@ def scaled_table(
     counted = np.ones((len(raw), len(candidates)), dtype=bool)
     for row, (name, scores) in enumerate(raw.items()):
         others = stand_ins.get(name, {})
-        values = np.array(
-            [
-                _number(others.get(product) if (score := _finite(scores.get(product))) is None else score)
-                for product in candidates
-            ],
-            dtype=float,
-        )
+        values = np.array([scores.get(product) for product in candidates], dtype=float)  # None becomes NaN
+        if others:
+            estimates = np.array([others.get(product) for product in candidates], dtype=float)
+            values = np.where(np.isnan(values), estimates, values)
         scaled[row] = scaling.array(name, values)
         counted[row] = ~np.isnan(values)
     return scaled, counted
@@ -216,10 +213,6 @@ def total(parts: Mapping[str, SignalScore]) -> float:
     for part in parts.values():
         score += part.contribution
     return score
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> Ranking:

@@ -346,5 +346,23 @@ def test_no_body_breaks_the_layer(kind: Kind) -> None:
             if not seen.passes:
                 query = dropin_bodies.scored(shown["query"], seen, {"match": {"hybrid.terms.title": "x"}})
                 dropin_bodies.counted(shown, query, ["text"], 10)
-                dropin_bodies.nearest(shown, query, "text", [1.0], ["text"], 10, 1)
+                scoring = dropin_bodies.beside(query, seen, {"match": {"hybrid.terms.title": "x"}})
+                dropin_bodies.nearest(shown, scoring, "text", [1.0], ["text"], 10, 1)
                 dropin_bodies.page(shown, ["1"])
+
+
+@pytest.mark.parametrize(
+    ("query", "again"),
+    [
+        ({"match": {"title": "lamp"}}, False),
+        ({"bool": {"must": {"match": {"title": "lamp"}}, "filter": {"term": {"brand": "x"}}}}, False),
+        ({"bool": {"must": {"match": {"title": "lamp"}}, "should": {"term": {"brand": "x"}}}}, True),
+        ({"function_score": {"query": {"match": {"title": "lamp"}}, "weight": 2}}, True),
+    ],
+)
+def test_words_alone_are_scored_without_the_query_again(query: dict[str, Any], again: bool) -> None:
+    words = {"match": {"hybrid.terms.title": "lamp"}}
+    seen = recognise({"query": query}, NOT_TEXT)
+    assert not seen.passes
+    scored = dropin_bodies.scored(query, seen, words)
+    assert dropin_bodies.beside(scored, seen, words) == ({"must": [scored]} if again else {"should": [words]})

@@ -399,7 +399,10 @@ def code_fits(code: str | None, dims: int) -> bool:
 
 def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
     """(len(codes), dims) float32 from base64 float16."""
-    raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
+    if dims % 3 == 0 and all(len(code) * 3 == dims * 8 for code in codes):
+        raw = pybase64.b64decode("".join(codes), validate=True)  # no code ends in padding: all of them are one text
+    else:
+        raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
     # By table: numpy converts float16 one number at a time, which took longer than all the rest.
     return np.asarray(_HALVES[np.frombuffer(raw, dtype="<u2")].reshape(len(codes), dims))
 

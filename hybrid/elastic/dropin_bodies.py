@@ -7,9 +7,12 @@ shop's own search, and vectors reach no further than it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.dropin.recognise import Recognised, part, put
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Names of the scores that are read beside `_score`, where the shop adds to them or multiplies them.
 TEXT, INNER, SHOP = "hybrid:text", "hybrid:inner", "hybrid:shop"
@@ -163,6 +166,13 @@ def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any])
     return dict(found)
 
 
+def beside(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
+    """How a `bool` that filters by the shop's query already scores as `scored` does: the query is not run again."""
+    if seen.adds or seen.inner is not None or seen.text:
+        return {"must": [dict(query)]}
+    return {"should": [dict(words)]}
+
+
 def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
     """The shop's search itself, for its totals, aggregations and suggestions, with candidates in place of its page."""
     kept = {key: value for key, value in body.items() if key not in (*_SHOWING, "sort", "min_score")}
@@ -171,14 +181,17 @@ def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[s
 
 def nearest(
     body: Mapping[str, Any],
-    query: Mapping[str, Any],
+    scoring: Mapping[str, Any],
     signal: str,
-    vector: Sequence[float],
+    vector: np.ndarray | Sequence[float],
     codes: Sequence[str],
     depth: int,
     shards: int,
 ) -> dict[str, Any]:
-    """The nearest by one vector of what the shop's search matches; `_score` is that of the words."""
+    """The nearest by one vector of what the shop's search matches; `_score` is that of the words.
+
+    scoring: see `beside`.
+    """
     within = [matching(body)]
     if body.get("post_filter"):
         within.append(lean(body["post_filter"]))
@@ -190,7 +203,7 @@ def nearest(
         "filter": within,
     }
     return {
-        "query": {"bool": {"filter": [{"knn": knn}], "must": [dict(query)]}},
+        "query": {"bool": {"filter": [{"knn": knn}], **scoring}},
         "size": depth * shards,
         "track_total_hits": False,
         "timeout": body["timeout"],
