@@ -254,6 +254,33 @@ class Ingester:
         self._give_up(profile, [(product, reason, message) for product in stored], letters)
         self._dead_letters.add(profile.index, job, letters)
 
+    def retry(self, profile: IndexProfile, letters: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Let the products of these letters wait for their vectors again; those that do, to be queued.
+
+        A letter goes when its product has the vector, and is renewed when that fails again. One whose product is gone,
+        or was mended by other means, goes now.
+
+        Raises:
+            ClusterError, WriteBlockedError: the cluster takes no writes.
+        """
+        stored = products.read(self._client, profile.index, sorted({letter["product"] for letter in letters}))
+        asked: dict[str, set[str]] = {}
+        settled = []
+        for letter in letters:
+            product, name = stored.get(letter["product"]), letter["signal"]
+            if product is None or name not in (product.meta.get("failed") or ()):
+                settled.append((letter["product"], name))
+            elif name in profile.signals:
+                asked.setdefault(product.id, set()).add(name)
+        updates = [
+            (stored[id], {RESERVED: {"meta": {"pending": sorted({*(stored[id].meta.get("pending") or ()), *names})}}})
+            for id, names in asked.items()
+        ]
+        report = products.update_documents(self._client, updates, profile.index)
+        self._dead_letters.remove(profile.index, settled)
+        # One in conflict was changed by the shop just now; its next sync looks at it anyway.
+        return list(report.ok)
+
     def drop_settled(self, profile: IndexProfile) -> None:
         """Remove the letters of products that are gone, or that have no such failure any more.
 

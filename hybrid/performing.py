@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybrid import failures
 from hybrid.orders import Perform, Work
 from hybrid.sync import run_sync
 
@@ -14,4 +15,4 @@ def sync(work: Work) -> Mapping[str, Any]:
     return run_sync(work.services, work.index, report=work.show).to_json()
 
 
-KINDS: dict[str, Perform] = {"sync": sync}
+KINDS: dict[str, Perform] = {"sync": sync, failures.KIND: failures.retry_all}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,8 @@ from hybrid.errors import ClusterError, IndexMissingError, WeightsError
 JOBS = "hybrid-jobs"
 DEAD_LETTERS = "hybrid-dead-letters"
 WEIGHTS = "hybrid-weights"
+#: As stored; a class with a method `list` cannot name the type in its own body.
+Letters = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,68 @@ class DeadLetters:
             answer = self._client.search(index=DEAD_LETTERS, size=size, query=anyhow, ignore_unavailable=True)
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
+    def groups(self) -> Letters:
+        """[{"index", "reason", "count", "newest"}] of all letters, most frequent first."""
+        fields = [{"index": {"terms": {"field": "index"}}}, {"reason": {"terms": {"field": "reason"}}}]
+        with translated(DEAD_LETTERS):
+            answer = self._client.search(
+                index=DEAD_LETTERS,
+                size=0,
+                aggs={
+                    "groups": {
+                        "composite": {"size": 1_000, "sources": fields},
+                        "aggs": {"newest": {"max": {"field": "at"}}},
+                    }
+                },
+                ignore_unavailable=True,
+            )
+        buckets = answer.get("aggregations", {}).get("groups", {}).get("buckets", [])
+        found = [
+            {**bucket["key"], "count": bucket["doc_count"], "newest": bucket["newest"].get("value_as_string")}
+            for bucket in buckets
+        ]
+        return sorted(found, key=lambda group: (-group["count"], group["index"], group["reason"]))
+
+    def page(self, index: str, reason: str, size: int, start: int = 0) -> Letters:
+        """Letters of a reason with their "id", newest first, always in the same order; start + size up to 10,000."""
+        with translated(DEAD_LETTERS):
+            self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
+            answer = self._client.search(
+                index=DEAD_LETTERS, query=_of(index, reason), size=size, from_=start, sort=_NEWEST,
+                ignore_unavailable=True,
+            )  # fmt: skip
+        return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]
+
+    def chosen(self, index: str, ids: Sequence[str]) -> Letters:
+        """Those letters of an index, with their "id"; what is not there, or another index's, is left out."""
+        query = {"bool": {"filter": [{"term": {"index": index}}, {"ids": {"values": list(ids)}}]}}
+        with translated(DEAD_LETTERS):
+            answer = self._client.search(index=DEAD_LETTERS, query=query, size=len(ids) or 1, ignore_unavailable=True)
+        return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]
+
+    def batches(self, index: str, reason: str, size: int) -> Iterator[Letters]:
+        """All letters of a reason, as they are now, in batches with their "id"."""
+        after: Any = None
+        with translated(DEAD_LETTERS):
+            self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
+        while True:
+            with translated(DEAD_LETTERS):
+                hits = self._client.search(
+                    index=DEAD_LETTERS, query=_of(index, reason), size=size, search_after=after,
+                    sort=[{"product": "asc"}, {"signal": "asc"}], ignore_unavailable=True,
+                )["hits"]["hits"]  # fmt: skip
+            if not hits:
+                return
+            after = hits[-1]["sort"]
+            yield [{"id": hit["_id"], **hit["_source"]} for hit in hits]
+
+    def dismiss(self, ids: Sequence[str]) -> None:
+        """Forget letters by their "id"."""
+        if ids:
+            with translated(DEAD_LETTERS):
+                operations = [{"delete": {"_id": id}} for id in ids]
+                self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
+
     def move(self, index: str, to: str | None) -> None:
         """Keep the letters of an index under another name; None: forget them."""
         while True:
@@ -270,6 +334,13 @@ class DeadLetters:
                 operations.append({"delete": {"_id": hit["_id"]}})
             with translated(DEAD_LETTERS):
                 self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
+
+
+_NEWEST = [{"at": "desc"}, {"product": "asc"}, {"signal": "asc"}]
+
+
+def _of(index: str, reason: str) -> dict[str, Any]:
+    return {"bool": {"filter": [{"term": {"index": index}}, {"term": {"reason": reason}}]}}
 
 
 def _letter_id(index: str, product: str, signal: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hybrid.wiring import Services
 
 #: (endpoint, word) of the pages, in the order of the navigation.
-NAVIGATION = [("admin.index", "overview"), ("admin.audit", "audit")]
+NAVIGATION = [("admin.index", "overview"), ("admin.failures", "failures"), ("admin.audit", "audit")]
 
 
 def core() -> Services:

@@ -36,3 +36,15 @@ export async function send(url, body) {
   if (!answer.ok) throw new Error(data.error.reason);
   return data;
 }
+
+for (const all of document.querySelectorAll("[data-choose-all]")) {
+  all.addEventListener("change", () => {
+    for (const box of document.querySelectorAll(`input[name="${all.dataset.chooseAll}"]`)) box.checked = all.checked;
+  });
+}
+
+// A picture that the shop has lost leaves no broken frame.
+for (const picture of document.querySelectorAll("img[data-optional]")) {
+  picture.addEventListener("error", () => picture.remove());
+  if (picture.complete && !picture.naturalWidth) picture.remove();
+}

@@ -1,0 +1,161 @@
+"""Dead letters: what failed for good, why, and trying it again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flask import Response, abort, g, jsonify, redirect, request, url_for
+from pydantic import Field
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import failures as core_failures
+from hybrid.contracts import Hit
+from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError, UsageError
+from hybrid.orders import place
+from web.admin.access import admin
+from web.admin.frame import core, render, say
+from web.schemas import IndexName, Params, validate
+from web.view import Cards
+
+PAGE_SIZE = 50
+MAX_PAGE = 10_000 // PAGE_SIZE
+
+
+class Chosen(Params):
+    """Letters by their ids."""
+
+    letters: list[str] = Field(max_length=1_000, description="ids of letters")
+
+
+@admin.get("/failures")
+def failures() -> str:
+    return render("admin/failures.html", here="failures", groups=core().dead_letters.groups())
+
+
+@admin.get("/failures/<index>/<reason>")
+def failures_of(index: str, reason: str) -> str:
+    page = _page()
+    letters = core().dead_letters.page(index, reason, PAGE_SIZE, (page - 1) * PAGE_SIZE)
+    total = core().dead_letters.counts(index).get(reason, 0)
+    return render(
+        "admin/failures_of.html", here="failures", index=index, reason=reason, total=total, page=page,
+        letters=_with_products(index, letters), order=core().orders.get(core_failures.slot(index)),
+        more=page < MAX_PAGE and total > page * PAGE_SIZE,
+    )  # fmt: skip
+
+
+def _page() -> int:
+    number = request.args.get("page", "1")
+    if not number.isdecimal() or not 1 <= int(number) <= MAX_PAGE:
+        raise UsageError(f"page: must be a number from 1 to {MAX_PAGE}")
+    return int(number)
+
+
+def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The letters, each with the card of its product and its fields as the shop has them."""
+    try:
+        profile = core().searcher.profile(index)
+    except IndexMissingError:
+        return [{**letter, "card": None, "fields": {}} for letter in letters]
+    cards = Cards(index, profile.fields, g.lang)
+    found = core().retrieval.sources(profile, [letter["product"] for letter in letters])
+
+    def card(id: str) -> dict[str, Any] | None:
+        if id not in found:
+            return None
+        hit = Hit(id, 0.0, {}, found[id])
+        return {"title": cards.text(hit.source, "title") or id, "picture": cards.picture(hit)}
+
+    return [
+        {**letter, "card": card(letter["product"]), "fields": found.get(letter["product"], {})} for letter in letters
+    ]
+
+
+@admin.post("/failures/<index>/<reason>")
+def change_failures(index: str, reason: str) -> AnyResponse:
+    """What the buttons do. `do`: retry, dismiss, retry_all or dismiss_all."""
+    do = request.form.get("do", "")
+    if do in ("retry", "dismiss"):
+        ids = validate(Chosen, {"letters": request.form.getlist("letter")}).letters
+        if not ids:
+            say("failures_none_chosen", "warning")
+        else:
+            _act(do, index, ids)
+    elif do == "retry_all":
+        told = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
+        say("failures_retrying" if told else "ordered_untold", "done" if told else "warning")
+    elif do == "dismiss_all":
+        if request.form.get("sure") != "yes":
+            say("failures_not_sure", "warning")
+        else:
+            say("failures_dismissed", n=core_failures.dismiss_all(core(), index, reason))
+    else:
+        abort(400, "do: must be retry, dismiss, retry_all or dismiss_all")
+    left = core().dead_letters.counts(index).get(reason, 0)
+    return redirect(url_for("admin.failures_of", index=index, reason=reason) if left else url_for("admin.failures"))
+
+
+def _act(do: str, index: str, ids: Sequence[str]) -> int:
+    letters = core().dead_letters.chosen(index, ids)
+    if do == "dismiss":
+        core().dead_letters.dismiss([letter["id"] for letter in letters])
+        say("failures_dismissed", n=len(letters))
+        return len(letters)
+    try:
+        count = core_failures.retry(core(), index, letters)
+    except (NodeError, ClusterUnreachableError) as error:
+        say("failures_unqueued", "warning", why=error)
+        return 0
+    say("failures_queued", n=count)
+    return count
+
+
+@admin.get("/failures/<index>/<reason>/csv")
+def failures_csv(index: str, reason: str) -> Response:
+    rows = core_failures.csv_rows(core(), index, reason)
+    first = next(rows)  # an error of the cluster is to be an answer of its own, not the end of a file
+
+    def lines() -> Iterator[str]:
+        yield "\ufeff" + _line(first)  # without the mark, spreadsheets take UTF-8 for something else
+        yield from map(_line, rows)
+
+    name = f"failures-{index}-{reason}.csv".encode("ascii", "replace").decode().replace('"', "")
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(lines(), mimetype="text/csv", headers=headers)
+
+
+def _line(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
+
+
+class Reason(Params):
+    """One page of the letters of a reason."""
+
+    index: IndexName
+    reason: str = Field(max_length=100)
+    page: int = Field(1, ge=1, le=MAX_PAGE)
+
+
+@admin.get("/api/failures")
+def api_failures() -> Response:
+    """Groups; with index and reason, a page of letters."""
+    if not request.args:
+        return jsonify({"groups": core().dead_letters.groups()})
+    asked = validate(Reason, request.args.to_dict())
+    letters = core().dead_letters.page(asked.index, asked.reason, PAGE_SIZE, (asked.page - 1) * PAGE_SIZE)
+    return jsonify({"letters": letters, "total": core().dead_letters.counts(asked.index).get(asked.reason, 0)})
+
+
+@admin.post("/api/failures/<index>/<any(retry, dismiss):do>")
+def api_change_failures(index: str, do: str) -> Response:
+    ids = validate(Chosen, request.get_json(silent=True) or {}).letters
+    letters = core().dead_letters.chosen(index, ids)
+    if do == "dismiss":
+        core().dead_letters.dismiss([letter["id"] for letter in letters])
+        return jsonify({"dismissed": len(letters)})
+    return jsonify({"queued": core_failures.retry(core(), index, letters)})
