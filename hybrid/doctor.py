@@ -79,6 +79,12 @@ def examine(services: Services, index: str | None = None) -> Diagnosis:
     return diagnosis
 
 
+def coverage(services: Services) -> list[dict[str, Any]]:
+    """For each index of the layer: its "name", and what `hybrid.elastic.cluster.coverage` counts."""
+    searcher = services.searcher
+    return [{"name": name, **cluster.coverage(services.client, searcher.profile(name))} for name in searcher.indices()]
+
+
 def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
     client, shown = services.client, services.capabilities.version_text
     if version < (8, 12):

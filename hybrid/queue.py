@@ -116,5 +116,18 @@ class TaskQueue:
                 return 0
             raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
 
+    def workers(self, timeout_s: float = 1.0) -> dict[str, int]:
+        """How many tasks each worker that answers in time is busy with.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer.
+        """
+        self.ping()
+        try:
+            found = self._app.control.inspect(timeout=timeout_s).active()
+        except Exception as error:  # each transport has errors of its own
+            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
+        return {name: len(tasks) for name, tasks in (found or {}).items()}
+
     def close(self) -> None:
         self._app.close()

@@ -12,6 +12,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from hybrid.errors import HybridError, UsageError
+from web import latency
 from web.services import ServicesLike
 
 log = logging.getLogger("hybrid.web")
@@ -56,6 +57,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.register_blueprint(page)
     admin.install(app)
     app.register_error_handler(Exception, _on_error)
+    latency.install(app)
     app.before_request(_name_request)
     app.after_request(_finish)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request, send_file
+from flask import Blueprint, Response, g, jsonify, request, send_file
 from werkzeug.exceptions import NotFound
 
 from hybrid.contracts import values_at
@@ -24,6 +24,7 @@ PICTURE_SECONDS = 3600  # a changed picture shows within the hour; its ETag make
 def search() -> Response:
     params = validate(SearchParams, fields_of(request))
     answer = services().searcher.search(params.to_request(params.index or default_index()))
+    g.degraded = bool(answer.degraded)
     return jsonify(answer.to_json())
 
 

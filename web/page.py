@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, g, make_response, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -65,6 +65,7 @@ def index() -> Response:
 
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)
+    g.degraded = bool(answer.degraded)
     return _render(state, names, photo, **_results(state, profile, answer, photo is not None))
 
 

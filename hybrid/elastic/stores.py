@@ -83,6 +83,15 @@ class Jobs:
         """(id, state) of the newest job of a kind for an index; None before the first."""
         return next(iter(self.of(kind, index, size=1)), None)
 
+    def failed(self, size: int) -> list[dict[str, Any]]:
+        """The newest jobs that failed, of all kinds and indices."""
+        with translated(JOBS):
+            hits = self._client.search(
+                index=JOBS, query={"term": {"status": "failed"}}, sort=[{"started": "desc"}], size=size,
+                ignore_unavailable=True,
+            )["hits"]["hits"]  # fmt: skip
+        return [hit["_source"] for hit in hits]
+
     def open(self, kind: str, final: Sequence[str]) -> list[dict[str, Any]]:
         """States of all jobs of a kind whose status is none of `final`."""
         query = {"bool": {"filter": [{"term": {"kind": kind}}], "must_not": [{"terms": {"status": list(final)}}]}}
@@ -274,6 +283,12 @@ class DeadLetters:
             for bucket in buckets
         ]
         return sorted(found, key=lambda group: (-group["count"], group["index"], group["reason"]))
+
+    def newest(self, size: int) -> Letters:
+        """The newest letters of all indices."""
+        with translated(DEAD_LETTERS):
+            answer = self._client.search(index=DEAD_LETTERS, size=size, sort=_NEWEST, ignore_unavailable=True)
+        return [hit["_source"] for hit in answer["hits"]["hits"]]
 
     def page(self, index: str, reason: str, size: int, start: int = 0) -> Letters:
         """Letters of a reason with their "id", newest first, always in the same order; start + size up to 10,000."""

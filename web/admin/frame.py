@@ -56,7 +56,8 @@ def render(template: str, **values: Any) -> str:
     values.setdefault("csrf_token", generate_csrf if current_app.secret_key else lambda: "")
     return render_template(
         template, t=Words(lang), lang=lang, html_lang=strings.HTML_LANG[lang], user=g.get("user"), asset=asset,
-        navigation=NAVIGATION, number=strings.number, ago=lambda at: ago(at, lang), charts=charts, **values,
+        navigation=NAVIGATION, number=strings.number, words=WORDS, ago=lambda at: ago(at, lang), charts=charts,
+        **values,
     )  # fmt: skip
 
 

@@ -1,11 +1,83 @@
-"""How the layer is: cluster, coverage, queue, errors, and what to do."""
+"""How the layer is: cluster, coverage, queue, errors, searches, and what to do about it.
+
+The page is there at once; its parts, some of which take a second to find out, come after it, each by itself, so that
+one that fails leaves the others.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from flask import abort, g, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import doctor
+from hybrid.errors import HybridError
+from hybrid.orders import place
+from web import latency
 from web.admin.access import admin
-from web.admin.frame import render
+from web.admin.frame import core, render, say
+
+NEWEST = 5
+
+
+def _advice() -> dict[str, Any]:
+    diagnosis = doctor.examine(core())
+    order = {status: -position for position, status in enumerate(doctor.STATUSES)}
+    checks = sorted(diagnosis.checks, key=lambda check: order[check.status])
+    return {"status": diagnosis.status, "checks": [(check, _safe(check)) for check in checks]}
+
+
+def _safe(check: doctor.Check) -> str:
+    """The index that a sync mends; empty where a person has to decide."""
+    kind, _, name = check.part.partition(" ")
+    return name if kind == "index" and check.mend.startswith(f"hybrid sync {name}") else ""
+
+
+def _coverage() -> dict[str, Any]:
+    return {"indices": doctor.coverage(core())}
+
+
+def _workers() -> dict[str, Any]:
+    return {"depth": core().queue.depth(), "workers": core().queue.workers()}
+
+
+def _errors() -> dict[str, Any]:
+    return {"jobs": core().jobs.failed(NEWEST), "letters": core().dead_letters.newest(NEWEST)}
+
+
+def _searches() -> dict[str, Any]:
+    return {"searches": latency.of_this_process()}
+
+
+PARTS = {"advice": _advice, "coverage": _coverage, "workers": _workers, "searches": _searches, "errors": _errors}
+
+
+def _part(name: str) -> dict[str, Any]:
+    try:
+        return {"name": name, "error": None, **PARTS[name]()}
+    except HybridError as error:
+        return {"name": name, "error": str(error)}
 
 
 @admin.get("/")
 def index() -> str:
-    return render("admin/overview.html", here="overview")
+    """With ?full=1 all parts are found out before it answers, for who runs no script."""
+    full = bool(request.args.get("full"))
+    parts = [_part(name) if full else {"name": name} for name in PARTS]
+    return render("admin/overview.html", here="overview", parts=parts, full=full)
+
+
+@admin.get("/overview/<name>")
+def overview_part(name: str) -> str:
+    if name not in PARTS:
+        abort(404)
+    return render("admin/_overview_part.html", part=_part(name))
+
+
+@admin.post("/sync/<index>")
+def sync_now(index: str) -> AnyResponse:
+    """Order a sync of an index."""
+    told = place(core(), f"run:{index}", "sync", index, {}, g.user.name)
+    say("sync_ordered" if told else "ordered_untold", "done" if told else "warning", index=index)
+    return redirect(url_for("admin.index"))

@@ -48,3 +48,12 @@ for (const picture of document.querySelectorAll("img[data-optional]")) {
   picture.addEventListener("error", () => picture.remove());
   if (picture.complete && !picture.naturalWidth) picture.remove();
 }
+
+// Parts of the overview come after the page, each by itself.
+for (const part of document.querySelectorAll("[data-part]")) {
+  const inside = part.querySelector(".part");
+  fetch(part.dataset.part).then(async (answer) => {
+    if (!answer.ok || answer.redirected) throw new Error(answer.status);
+    inside.innerHTML = await answer.text();
+  }).catch(() => { inside.textContent = part.dataset.failed; }).finally(() => part.removeAttribute("aria-busy"));
+}
