@@ -28,6 +28,14 @@ def pages(page: Page) -> list[str]:
     return [address for address in found if address.startswith("/admin/")]
 
 
+def deeper(page: Page, address: str) -> list[str]:
+    """The first page that the one shown leads to and that is not in the navigation."""
+    links = page.locator("main a").evaluate_all("links => links.map(link => link.getAttribute('href') || '')")
+    under = f"{address.rstrip('/')}/"
+    inside = [link for link in links if address != "/admin/" and link.startswith(under) and not link.endswith("/csv")]
+    return inside[:1]
+
+
 def take(browser: Browser, url: str, out: Path, name: str, password: str) -> list[Path]:
     taken = []
     for screen, (width, height) in SCREENS.items():
@@ -49,11 +57,16 @@ def take(browser: Browser, url: str, out: Path, name: str, password: str) -> lis
                 if language == "zh":
                     page.get_by_role("button", name="中文").click()
                 for address in addresses:
-                    page.goto(f"{url}{address}", wait_until="load")
-                    page.wait_for_timeout(1_000)  # parts that come later; a stream of events never rests
-                    path = out / f"{address.strip('/').replace('/', '-')}-{screen}-{scheme}-{language}.png"
-                    page.screenshot(path=path, full_page=True)
-                    taken.append(path)
+                    shown = [address]
+                    for here in shown:
+                        page.goto(f"{url}{here}", wait_until="load")
+                        page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
+                        what = address.strip("/").replace("/", "-") + ("-one" if here != address else "")
+                        path = out / f"{what}-{screen}-{scheme}-{language}.png"
+                        page.screenshot(path=path, full_page=True)
+                        taken.append(path)
+                        if here == address:
+                            shown += deeper(page, address)
             context.close()
     return taken
 
