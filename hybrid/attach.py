@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from hybrid.sync import SyncRun
 from hybrid.template import parse_lexical, served_by, text_fields
 from hybrid.wiring import Services
 
+KIND = "attach"
 _SAMPLE = 500
 #: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
 _IN_STEP_S = 15.0
@@ -200,8 +201,16 @@ def estimate(services: Services, plan: AttachPlan) -> Estimate:
     return measure(services, plan.profile, plan.sample, todo, plan.shop.replicas)
 
 
-def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: Report | None = None) -> AttachReport:
+def run_attach(
+    services: Services,
+    plan: AttachPlan,
+    workers: int = 0,
+    report: Report | None = None,
+    ordered: Mapping[str, str] | None = None,
+) -> AttachReport:
     """Add the layer to an index and enrich its documents. Run it again after an interruption: it goes on.
+
+    ordered: by whom and when, for its job.
 
     Raises:
         IndexConflictError: something stands in the way; nothing was changed.
@@ -212,7 +221,7 @@ def run_attach(services: Services, plan: AttachPlan, workers: int = 0, report: R
     started = time.monotonic()
     shop.add_layer(services.client, plan.shop, plan.profile)
     profile = dataclasses.replace(plan.profile, index=plan.shop.name)
-    job = services.jobs.start("attach", profile.index)
+    job = services.jobs.start(KIND, profile.index, ordered=ordered)
     run = AttachRun(services, profile, job, report)
     run.progress.size = plan.shop.documents
     try:

@@ -36,12 +36,7 @@ def place(services: Services, slot: str, kind: str, index: str, options: Mapping
         OrderTakenError: work is under way in that slot.
     """
     services.orders.place(slot, kind, index, options, by)
-    try:
-        services.queue.order(slot)
-    except (NodeError, ClusterUnreachableError) as error:
-        logger.warning("ordered %s of %s, and no worker was told: %s", kind, index, error)
-        return False
-    return True
+    return go_on(services, slot)
 
 
 def start(services: Services, slot: str) -> None:
@@ -62,11 +57,25 @@ def start(services: Services, slot: str) -> None:
     threading.Thread(target=process.wait, daemon=True).start()  # or it stays as a zombie when it has ended
 
 
+def go_on(services: Services, slot: str) -> bool:
+    """Tell the workers of an order again, whose process died or that nobody took; whether a worker was told."""
+    try:
+        services.queue.order(slot)
+    except (NodeError, ClusterUnreachableError) as error:
+        logger.warning("no worker was told of %s: %s", slot, error)
+        return False
+    return True
+
+
 def call_abandoned(services: Services) -> None:
     """Start orders that nobody took or whose process died; for the schedule."""
     for slot in services.orders.abandoned():
         logger.warning("nobody works on the order %s; starting it", slot)
         start(services, slot)
+
+
+class StopWork(Exception):
+    """Somebody asked for the end of the work. What was done of it stays."""
 
 
 @dataclass
@@ -91,10 +100,23 @@ class Work:
         """Whether a process before this one died with the order."""
         return int(self.order["attempts"]) > 1
 
+    @property
+    def ordered(self) -> dict[str, str]:
+        """Who ordered it, and when: what a job notes, and is known again by."""
+        return {"by": str(self.order["by"]), "at": str(self.order["placed"])}
+
     def show(self, progress: Progress) -> None:
-        """Take the progress of a run."""
-        done = progress.done if progress.to_encode else progress.read
-        total = progress.to_encode if progress.to_encode else progress.size
+        """Take the progress of a run.
+
+        Raises:
+            StopWork: somebody asked for it.
+        """
+        # While an index is read, how many of its documents will want a vector is not known.
+        reading = progress.phase in ("read", "copy") and progress.size
+        if not reading and progress.to_encode:
+            done, total = progress.done, progress.to_encode
+        else:
+            done, total = progress.position, progress.size
         self._told({**asdict(progress), "done": done, "total": total})
 
     def counted(self, what: str, done: int, total: int) -> None:
@@ -103,6 +125,8 @@ class Work:
 
     def _told(self, progress: dict[str, Any]) -> None:
         self.progress = progress
+        if self.order.get("stop"):
+            raise StopWork("stopped, as was asked for")
 
     def sample(self) -> None:
         """Note how far the work is now, for the curve."""
@@ -135,6 +159,8 @@ def work(services: Services, slot: str) -> bool:
     end: dict[str, Any]
     try:
         end = {"status": "done", "result": dict(performer(order["kind"])(doing)), "error": None}
+    except StopWork as stop:
+        end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:
         end = {"status": "failed", "error": str(error)}
     except Exception as error:
@@ -159,6 +185,7 @@ def _beat(doing: Work, ended: threading.Event) -> None:
         if not kept:
             logger.error("another process has the order %s now; ending", doing.order["slot"])
             os._exit(1)
+        doing.order["stop"] = kept.get("stop", False)
 
 
 def _keep(doing: Work, **fields: Any) -> None:

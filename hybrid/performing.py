@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybrid import attach as attaching
 from hybrid import failures
+from hybrid.errors import JobError
 from hybrid.orders import Perform, Work
+from hybrid.reindex import control, planning, running
 from hybrid.sync import run_sync
+
+#: What decides how an index is made: None means as it is, or as guessed.
+_DECIDED = ("signals", "language")
 
 
 def sync(work: Work) -> Mapping[str, Any]:
@@ -15,4 +21,70 @@ def sync(work: Work) -> Mapping[str, Any]:
     return run_sync(work.services, work.index, report=work.show).to_json()
 
 
-KINDS: dict[str, Perform] = {"sync": sync, failures.KIND: failures.retry_all}
+def attach(work: Work) -> Mapping[str, Any]:
+    """Options: signals, language."""
+    plan = attaching.plan_attach(work.services, work.index, **_decided(work))
+    return attaching.run_attach(work.services, plan, report=work.show, ordered=work.ordered).to_json()
+
+
+def reindex(work: Work) -> Mapping[str, Any]:
+    """Options: shards, signals, language, swap."""
+    if work.again:
+        for job, state in work.services.jobs.of(running.KIND, work.index):
+            if state.get("ordered") != work.ordered:
+                continue
+            if state["status"] in running.FINAL:  # its process died between its end and saying so
+                return {"job": job, "index": work.index, "status": state["status"]}
+            return resume(work)
+    plan = planning.plan_reindex(work.services, work.index, shards=work.options.get("shards"), **_decided(work))
+    options = running.Options(swap=work.options.get("swap", True), ordered=work.ordered)
+    return running.run_reindex(work.services, plan, options, work.show).to_json()
+
+
+def resume(work: Work) -> Mapping[str, Any]:
+    """Options: swap."""
+    options = running.Options(swap=work.options.get("swap", True))
+    return running.resume(work.services, work.index, options, work.show).to_json()
+
+
+def rollback(work: Work) -> Mapping[str, Any]:
+    """Options: none."""
+    return control.rollback(work.services, work.index, work.show, work.ordered)
+
+
+def drop(work: Work) -> Mapping[str, Any]:
+    """Options: none. Deletes what was kept for a rollback."""
+    try:
+        return {"dropped": control.drop(work.services, work.index)}
+    except JobError:
+        if work.again:
+            return {"dropped": []}
+        raise
+
+
+def plan(work: Work) -> Mapping[str, Any]:
+    """What an attach or a reindex would do. Options: what, and those of it. Writes nothing of the shop's."""
+    services, index = work.services, work.index
+    if work.options["what"] == "attach":
+        attached = attaching.plan_attach(services, index, **_decided(work))
+        found, estimate = attached.to_json(), attaching.estimate(services, attached)
+    else:
+        planned = planning.plan_reindex(services, index, shards=work.options.get("shards"), **_decided(work))
+        found, estimate = {"blockers": [], **planned.to_json()}, planning.estimate(services, planned)
+    return {**found, "estimate": estimate.to_json()}
+
+
+def _decided(work: Work) -> dict[str, Any]:
+    return {name: work.options.get(name) for name in _DECIDED}
+
+
+KINDS: dict[str, Perform] = {
+    "sync": sync,
+    "attach": attach,
+    "reindex": reindex,
+    "resume": resume,
+    "rollback": rollback,
+    "drop": drop,
+    "plan": plan,
+    failures.KIND: failures.retry_all,
+}

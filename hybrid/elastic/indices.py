@@ -180,6 +180,22 @@ def copy_without(
     refresh(client, name)
 
 
+def list_others(client: Elasticsearch) -> list[str]:
+    """Names by which the shop may know indices that the layer has no part in: aliases, else the indices themselves.
+
+    Hidden ones, and the layer's own stores, are left out.
+    """
+    known = set(list_indices(client))
+    with translated():
+        found = client.indices.get_alias(index="*", expand_wildcards="open").body
+    names: set[str] = set()
+    for concrete, entry in found.items():
+        mine = {concrete, *entry["aliases"]}
+        if not mine & known and not concrete.startswith(("hybrid-", ".")):
+            names |= set(entry["aliases"]) or {concrete}
+    return sorted(names)
+
+
 def list_indices(client: Elasticsearch) -> list[str]:
     """Names of the product indices that the layer made or is attached to, in order.
 

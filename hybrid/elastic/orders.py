@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,7 +49,7 @@ class Orders:
     def get(self, slot: str) -> dict[str, Any] | None:
         """The newest order of a slot, or None; `dead` says whether its process ended without a word."""
         found = self._read(slot)[0]
-        return {**found, "dead": found["status"] == "running" and _is_dead(found)} if found else None
+        return _with_dead(found) if found else None
 
     def take(self, slot: str) -> dict[str, Any] | None:
         """Begin to work on an order; None where there is none, or another process has it."""
@@ -61,12 +61,40 @@ class Orders:
         }  # fmt: skip
         return taken if self._write(slot, taken, guard) else None
 
-    def keep(self, order: Mapping[str, Any], **fields: Any) -> bool:
-        """Give a sign of life, with fields such as progress; False where the order is another process's now."""
-        found, guard = self._read(order["slot"])
-        if not found or found.get("worker") != order["worker"]:
-            return False
-        return self._write(order["slot"], {**found, **fields, "beat": _now()}, guard)
+    def keep(self, order: Mapping[str, Any], **fields: Any) -> dict[str, Any] | None:
+        """Give a sign of life, with fields such as progress; the order as it stands then, None where it is another
+        process's now."""
+        while True:
+            found, guard = self._read(order["slot"])
+            if not found or found.get("worker") != order["worker"]:
+                return None
+            kept = {**found, **fields, "beat": _now()}
+            if self._write(order["slot"], kept, guard):
+                return kept  # else somebody asked for something at the same moment
+
+    def ask_to_stop(self, slot: str) -> bool:
+        """Ask the process of an order to end, or end an order that no process has; False where there is none."""
+        while True:
+            found, guard = self._read(slot)
+            if not found or found["status"] not in _OPEN:
+                return False
+            held = found["status"] == "running" and not _is_dead(found)
+            if self._write(slot, {**found, "stop": True} if held else {**found, "status": "cancelled"}, guard):
+                return True
+
+    def recent(self, kinds: Sequence[str], size: int = 100) -> list[dict[str, Any]]:
+        """The newest orders of some kinds, newest first, without their samples."""
+        with translated(ORDERS):
+            self._client.indices.refresh(index=ORDERS, ignore_unavailable=True)
+            hits = self._client.search(
+                index=ORDERS,
+                query={"bool": {"filter": [{"terms": {"kind": list(kinds)}}]}},
+                sort=[{"placed": {"order": "desc", "unmapped_type": "date"}}],
+                size=size,
+                source_excludes=["samples"],
+                ignore_unavailable=True,
+            )["hits"]["hits"]
+        return [_with_dead(hit["_source"]) for hit in hits]
 
     def abandoned(self) -> list[str]:
         """Slots whose order nobody took, or whose process is dead."""
@@ -103,6 +131,10 @@ class Orders:
                 return False
             raise
         return True
+
+
+def _with_dead(order: Mapping[str, Any]) -> dict[str, Any]:
+    return {**order, "dead": order["status"] == "running" and _is_dead(order)}
 
 
 def _is_dead(order: Mapping[str, Any]) -> bool:

@@ -36,6 +36,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+#: What the history shows of a job; a reindex keeps much more in its own.
+_HISTORY = [
+    "kind", "index", "status", "phase", "started", "updated", "counts", "error", "back", "old", "new", "ordered",
+]  # fmt: skip
+
+
 class Jobs:
     """Job state lives in Elasticsearch, so that it outlives brokers, workers and browsers."""
 
@@ -82,6 +88,16 @@ class Jobs:
     def latest(self, kind: str, index: str) -> tuple[str, dict[str, Any]] | None:
         """(id, state) of the newest job of a kind for an index; None before the first."""
         return next(iter(self.of(kind, index, size=1)), None)
+
+    def history(self, size: int, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """(runs of every kind and index, newest first, after the first `start`; how many there are)."""
+        with translated(JOBS):
+            self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
+            hits = self._client.search(
+                index=JOBS, sort=[{"started": {"order": "desc", "unmapped_type": "date"}}], size=size, from_=start,
+                source_includes=_HISTORY, track_total_hits=True, ignore_unavailable=True,
+            )["hits"]  # fmt: skip
+        return [{"id": hit["_id"], **hit["_source"]} for hit in hits["hits"]], int(hits["total"]["value"])
 
     def failed(self, size: int) -> list[dict[str, Any]]:
         """The newest jobs that failed, of all kinds and indices."""

@@ -23,6 +23,7 @@ from hybrid.reindex.running import (
     unfinished,
 )
 from hybrid.reindex.transfer import Transfer, let_go
+from hybrid.runs import Report
 from hybrid.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -45,13 +46,13 @@ def status(services: Services, index: str) -> dict[str, Any]:
     running = Lease(services.client, index).holder() is not None
     shown = (
         "status", "phase", "old", "new", "started", "updated", "counts", "copied", "deleted", "refused", "verified",
-        "error", "notes", "back",
+        "error", "notes", "back", "control", "ordered",
     )  # fmt: skip
     return {"job": job, "index": index, "running": running, **{key: state[key] for key in shown if key in state}}
 
 
-def pause(services: Services, index: str) -> dict[str, Any]:
-    """Ask the run to pause, and wait until it has; `resume` goes on with it.
+def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
+    """Ask the run to pause, and wait until it has; `resume` goes on with it. Not `wait`: only ask.
 
     Raises:
         JobError: nothing runs, or it does not heed.
@@ -60,11 +61,12 @@ def pause(services: Services, index: str) -> dict[str, Any]:
     if Lease(services.client, index).holder() is None:
         raise JobError(f"the reindex of {index!r} is not running; `hybrid reindex {index} --resume` goes on with it")
     services.jobs.update(job, control="pause")
-    return _await(services, index, job, ("paused", *FINAL))
+    return _await(services, index, job, ("paused", *FINAL)) if wait else status(services, index)
 
 
-def cancel(services: Services, index: str) -> dict[str, Any]:
-    """End a run, whoever runs it, and take away what it made; a rollback that did not get there, too.
+def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
+    """End a run, whoever runs it, and take away what it made; a rollback that did not get there, too. Not `wait`: only
+    ask the process that runs it.
 
     Raises:
         JobError: there is none, or the new index is in use already.
@@ -73,6 +75,8 @@ def cancel(services: Services, index: str) -> dict[str, Any]:
     job, state = unfinished(services, index)
     if Lease(client, index).holder() is not None:
         services.jobs.update(job, control="cancel")
+        if not wait:
+            return status(services, index)
         _await(services, index, job, ("paused", "failed", "verified", *FINAL))
         ended = services.jobs.get(job)["status"]
         if ended == "done":
@@ -91,19 +95,22 @@ def cancel(services: Services, index: str) -> dict[str, Any]:
     return status(services, index)
 
 
-def rollback(services: Services, index: str) -> dict[str, Any]:
+def rollback(
+    services: Services, index: str, report: Report | None = None, ordered: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Put the old index back in use, with all that was written since. One that was interrupted goes on.
 
-    seconds: until its name stands for the old index; waited_s: for how long writes waited.
+    seconds: until its name stands for the old index; waited_s: for how long writes waited. ordered: by whom and when,
+    for its job.
 
     Raises:
         JobError: there is nothing to go back to, or the old index refuses what was written since.
     """
     started = time.monotonic()
     with leased(services, index) as lease:
-        job = _rollback_job(services, index)
+        job = _rollback_job(services, index, ordered)
         state = services.jobs.get(job)
-        run = Transfer(services, job, state, lease)
+        run = Transfer(services, job, state, lease, report)
         try:
             if run.moved:
                 run.finish()
@@ -138,20 +145,21 @@ def rollback(services: Services, index: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rollback_job(services: Services, index: str) -> str:
+def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | None) -> str:
     """The job of a rollback, one that was interrupted or a new one."""
     for job, state in services.jobs.of(KIND, index):
         if state.get("back") and state["status"] not in FINAL:
             return job
         if state["status"] != "cancelled":
             break
-    job, state = _last_swapped(services, index)
+    job, state = last_swapped(services, index)
     require_idle(services, index, {state["old"], state["new"]})
     settings = generations.settings_of(services.client, state["old"])
     return services.jobs.start(
         KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
         positions=state["target_positions"], originals=state["originals"], checkpoint=state.get("checkpoint"),
-        hidden=state.get("hidden"), pipelines={key: settings.get(key) for key in generations.PIPELINES},
+        hidden=state.get("hidden"), ordered=ordered,
+        pipelines={key: settings.get(key) for key in generations.PIPELINES},
     )  # fmt: skip
 
 
@@ -222,7 +230,12 @@ def kept(services: Services, index: str) -> list[str]:
     return sorted(name for name, ours in left.items() if ours)
 
 
-def _last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
+def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
+    """The run that a rollback would undo: (job, state).
+
+    Raises:
+        JobError: there is nothing to go back to.
+    """
     latest = next((found for found in services.jobs.of(KIND, index) if found[1]["status"] != "cancelled"), None)
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -83,12 +83,14 @@ class ReindexReport:
 
 @dataclass(frozen=True)
 class Options:
-    """How a run goes on. workers: as for `jobs.run_index`; swap: whether it ends with the swap."""
+    """How a run goes on. workers: as for `jobs.run_index`; swap: whether it ends with the swap; ordered: by whom and
+    when, for a new run's job."""
 
     workers: int = 0
     swap: bool = True
     judgments: Judgments | None = None
     max_loss: float = MAX_LOSS
+    ordered: Mapping[str, str] | None = None
 
 
 def run_reindex(
@@ -113,7 +115,7 @@ def run_reindex(
         state = {
             "old": plan.shop.concrete, "new": plan.new, "uuid": plan.shop.uuid, "notes": plan.notes,
             "checkpoint": checkpoint.to_json() if checkpoint is not None else None,
-            "hidden": settings.get("index.hidden"),
+            "hidden": settings.get("index.hidden"), "ordered": options.ordered,
             "pipelines": {key: wanted.get(key, settings.get(key)) for key in generations.PIPELINES},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})

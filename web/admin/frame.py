@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from hybrid.wiring import Services
 
 #: (endpoint, word) of the pages, in the order of the navigation.
-NAVIGATION = [("admin.index", "overview"), ("admin.failures", "failures"), ("admin.audit", "audit")]
+NAVIGATION = [
+    ("admin.index", "overview"),
+    ("admin.reindex", "reindex"),
+    ("admin.failures", "failures"),
+    ("admin.audit", "audit"),
+]
 
 
 def core() -> Services:
@@ -57,7 +62,8 @@ def render(template: str, **values: Any) -> str:
     return render_template(
         template, t=Words(lang), lang=lang, html_lang=strings.HTML_LANG[lang], user=g.get("user"), asset=asset,
         navigation=NAVIGATION, number=strings.number, words=WORDS, ago=lambda at: ago(at, lang), charts=charts,
-        **values,
+        lasting=lambda seconds: lasting(seconds, lang), between=lambda start, end: between(start, end, lang),
+        size=size, **values,
     )  # fmt: skip
 
 
@@ -72,6 +78,30 @@ def error_answer(status: int, kind: str, reason: str) -> Response:
         return jsonify({"error": {"type": kind, "reason": reason}})
     g.lang = g.get("lang") or "en"
     return make_response(render("admin/error.html", status=status, reason=reason))
+
+
+def lasting(seconds: float | None, lang: str) -> str:
+    """A length of time in words."""
+    words = Words(lang)
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return words("seconds", n=max(1, round(seconds)))
+    return words("minutes", n=round(seconds / 60)) if seconds < 5_400 else words("hours", n=f"{seconds / 3_600:.1f}")
+
+
+def between(start: str, end: str, lang: str) -> str:
+    """The time between two stored times, in words."""
+    return lasting((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), lang)
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1_000
+    return f"{count:.1f} TB"
 
 
 def ago(at: str | None, lang: str) -> str:

@@ -1,0 +1,237 @@
+"""The reindex page: estimated, started once, watched, paused, ended, swapped in, rolled back."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hybrid import orders
+from hybrid.attach import plan_attach, run_attach
+from hybrid.elastic.orders import ORDERS
+from hybrid.reindex import running
+from hybrid.wiring import Services
+from tests.admin_client import AdminClient, forget, signed_in
+from tests.shop_writer import make_shop, rows
+from web.admin.reindex import plan_slot, slot
+
+pytestmark = pytest.mark.es
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def shop(services: Services, name: str) -> Iterator[str]:
+    """A shop's own index behind an alias, without the layer."""
+    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    make_shop(services.client, f"{name}-000001", rows(60), alias=name)
+    yield name
+    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    forget(services)
+
+
+@pytest.fixture
+def attached(services: Services, shop: str) -> str:
+    assert run_attach(services, plan_attach(services, shop, signals=["text"])).complete
+    return shop
+
+
+@pytest.fixture
+def client(services: Services, shop: str) -> AdminClient:
+    return signed_in(services)
+
+
+def until(wanted: Callable[[], Any]) -> None:
+    ending = time.monotonic() + WAIT_S
+    while not wanted():
+        assert time.monotonic() < ending, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def act(client: AdminClient, index: str, do: str, **form: Any) -> str:
+    """Press a button; the page that it leads to."""
+    answer = client.post(f"/admin/reindex/{index}", do=do, **form)
+    assert answer.status_code == 302, answer.text
+    return client.get(answer.location).text
+
+
+def planned(services: Services, client: AdminClient, index: str, **form: Any) -> str:
+    act(client, index, "plan", **form)
+    assert orders.work(services, plan_slot(index))
+    return client.get(f"/admin/reindex/{index}").text
+
+
+class Beside:
+    """The process of an order, here a thread; it can be held at its next progress."""
+
+    def __init__(self, services: Services, slot: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+        show = orders.Work.show
+
+        def held(work: orders.Work, progress: Any) -> None:
+            show(work, progress)
+            self.reached.set()
+            assert self.go.wait(WAIT_S)
+
+        monkeypatch.setattr(orders.Work, "show", held)
+        self.thread = threading.Thread(target=orders.work, args=(services, slot))
+        self.thread.start()
+        assert self.reached.wait(WAIT_S)
+
+    def end(self) -> None:
+        self.go.set()
+        self.thread.join(WAIT_S)
+        assert not self.thread.is_alive()
+
+
+def test_an_index_without_the_layer_is_attached(services: Services, client: AdminClient, shop: str) -> None:
+    assert f'href="/admin/reindex/{shop}"' in client.get("/admin/reindex").text
+    page = planned(services, client, shop, what="attach", signals="text")
+    assert "60" in page and "Takes about" in page
+    refused = client.post(f"/admin/reindex/{shop}", do="start", what="attach", signals=["text", "image"])
+    assert refused.status_code == 400 and "make the estimate of just this first" in refused.text
+    act(client, shop, "start", what="attach", signals="text")
+    again = client.post(f"/admin/reindex/{shop}", do="start", what="attach", signals="text")
+    assert again.status_code == 409 and "under way, ordered by ed" in again.text
+    assert orders.work(services, slot(shop))
+    order = services.orders.get(slot(shop))
+    assert order is not None and order["status"] == "done" and order["result"]["encoded"] == 60
+    [run] = [run for run in services.jobs.history(10)[0] if run["index"] == shop]
+    assert (run["kind"], run["status"], run["ordered"]["by"]) == ("attach", "done", "ed")
+    assert "attach" in client.get("/admin/reindex").text
+
+
+def test_a_reindex_is_watched_paused_continued_swapped_in_and_rolled_back(
+    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = planned(services, client, attached, what="reindex", shards="2")
+    assert f"{attached}-000002" in page and "shards: 1 -&gt; 2" in page
+    act(client, attached, "start", what="reindex", shards="2", swap="no")
+    beside = Beside(services, slot(attached), monkeypatch)
+    state = client.get(f"/admin/reindex/{attached}/state").text
+    assert 'data-live="1"' in state and 'value="pause"' in state and 'value="start"' not in state
+    assert "It is asked to pause" in act(client, attached, "pause")
+    beside.end()
+    found = client.get(f"/admin/api/runs?index={attached}").get_json()
+    assert (found["job"]["status"], found["can"]["resume"], found["can"]["start"]) == ("paused", True, False)
+
+    act(client, attached, "resume", swap="no")
+    assert orders.work(services, slot(attached))
+    found = client.get(f"/admin/api/runs?index={attached}").get_json()
+    assert (found["job"]["status"], found["can"]["swap"]) == ("verified", True)
+    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
+    act(client, attached, "swap")
+    assert orders.work(services, slot(attached))
+    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
+
+    assert "Tick the box" in act(client, attached, "rollback")
+    act(client, attached, "rollback", sure="yes")
+    assert orders.work(services, slot(attached))
+    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
+    act(client, attached, "drop", sure="yes")
+    assert orders.work(services, slot(attached))
+    assert not services.client.indices.exists(index=f"{attached}-000002")
+    actions = [entry["detail"].get("do") for entry in services.audit.list()[0] if entry["action"] == "change_index"]
+    assert actions == ["drop", "rollback", "rollback", "swap", "resume", "pause", "start", "plan"]
+
+
+def test_a_reindex_that_is_cancelled_leaves_nothing(
+    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(services, client, attached, what="reindex")
+    act(client, attached, "start", what="reindex")
+    beside = Beside(services, slot(attached), monkeypatch)
+    act(client, attached, "cancel", sure="yes")
+    beside.end()
+    assert set(services.client.indices.get(index=f"{attached}*", expand_wildcards="all")) == {f"{attached}-000001"}
+    found = client.get(f"/admin/api/runs?index={attached}").get_json()
+    assert (found["job"]["status"], found["can"]["start"]) == ("cancelled", True)
+
+
+def test_an_order_begun_again_goes_on_with_its_own_run(
+    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(services, client, attached, what="reindex")
+    act(client, attached, "start", what="reindex")
+
+    class Killed(BaseException):
+        pass
+
+    def dies(work: orders.Work, progress: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders.Work, "show", dies)
+        patch.setattr(orders, "_keep", lambda doing, **fields: None)  # the dead say nothing
+        with pytest.raises(Killed):
+            orders.work(services, slot(attached))
+    old = "2020-01-01T00:00:00.000+00:00"
+    services.client.update(index=ORDERS, id=slot(attached), doc={"beat": old}, refresh=True)
+    page = client.get(f"/admin/reindex/{attached}").text
+    assert "Its process has died" in page and 'value="go_on"' in page
+    assert services.orders.abandoned() == [slot(attached)]
+    assert orders.work(services, slot(attached))
+    order = services.orders.get(slot(attached))
+    assert order is not None and (order["status"], order["attempts"]) == ("done", 2)
+    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
+    assert len([job for job, _ in services.jobs.of(running.KIND, attached)]) == 1
+
+
+def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
+    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.admin.reindex._LOOK_S", 0.05)
+    path = f"/admin/reindex/{attached}/events"
+    streams = [client.client.get(path, buffered=False) for _ in range(3)]
+    assert client.client.get(path).status_code == 503
+    events = streams[0].response
+    first = [next(iter(events)).decode() for _ in range(2)]
+    assert first[0].startswith("retry:")
+    assert "Nothing is under way" in json.loads(first[1].removeprefix("data: "))
+    act(client, attached, "sync")
+    until(lambda: "waits for a worker" in next(iter(events)).decode())
+    for stream in streams:
+        stream.close()
+    last = client.client.get(path, buffered=False)
+    assert last.status_code == 200
+    last.close()
+
+
+def test_a_viewer_watches_and_presses_nothing(services: Services, client: AdminClient, attached: str) -> None:
+    viewer = signed_in(services, "vi", "viewer")
+    page = viewer.get(f"/admin/reindex/{attached}").text
+    assert 'name="do"' not in page
+    assert viewer.post(f"/admin/reindex/{attached}", do="sync").status_code == 403
+    assert viewer.send(f"/admin/api/runs/{attached}", {"do": "sync"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"do": "explode"}, {"do": "plan", "shards": "0"}, {"do": "plan", "shards": "x"}, {"do": "plan", "what": "x"}, {}],
+)
+def test_what_cannot_be_asked_for_is_refused(client: AdminClient, shop: str, form: dict[str, str]) -> None:
+    assert client.post(f"/admin/reindex/{shop}", **form).status_code == 400
+    assert client.send(f"/admin/api/runs/{shop}", form).status_code == 400
+
+
+def test_with_500_runs_the_page_is_quick(services: Services, client: AdminClient, attached: str) -> None:
+    template = services.jobs.get(services.jobs.start("attach", attached))
+    operations: list[dict[str, Any]] = []
+    for number in range(500):
+        operations += [{"index": {"_id": f"many-{number}"}}, {**template, "status": "done"}]
+    services.client.bulk(index="hybrid-jobs", operations=operations, refresh=True)
+    for path in ("/admin/reindex", "/admin/reindex?page=20", f"/admin/reindex/{attached}"):
+        client.get(path)
+        took = []
+        for _ in range(5):
+            started = time.perf_counter()
+            assert client.get(path).status_code == 200
+            took.append(time.perf_counter() - started)
+        print(f"{path}: {min(took) * 1000:.0f} ms")
+        assert min(took) < 0.3
+    services.client.bulk(
+        index="hybrid-jobs", operations=[{"delete": {"_id": f"many-{number}"}} for number in range(500)], refresh=True
+    )

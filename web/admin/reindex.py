@@ -1,0 +1,247 @@
+"""Attach, reindex and sync: estimated first, watched while they run, paused, ended, swapped in and rolled back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from flask import Response, copy_current_request_context, g, jsonify, redirect, request, url_for
+from pydantic import Field, field_validator
+from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import orders
+from hybrid.elastic.indices import list_others
+from hybrid.errors import JobError, UsageError
+from hybrid.reindex import control
+from hybrid.reindex.running import FINAL
+from web.admin.access import admin
+from web.admin.frame import core, render, say
+from web.schemas import Params, validate
+
+PAGE_SIZE = 25
+#: Each stream of events holds a thread of the server: so many at once, and each so many seconds, then the browser asks
+#: again.
+_STREAMS = threading.BoundedSemaphore(3)
+_STREAM_S, _LOOK_S = 55.0, 1.0
+
+
+class Asked(Params):
+    """What is to be done with an index."""
+
+    do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
+    what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
+    shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
+    signals: list[Literal["text", "image"]] | None = Field(None, description="vectors; as now, or guessed, if none")
+    language: Literal["en", "zh"] | None = None
+    swap: bool = Field(True, description="start, resume: end with the swap; else when verified")
+    sure: bool = Field(False, description="cancel, rollback, drop: has to be true")
+
+    @field_validator("shards", "language", mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+
+def slot(index: str) -> str:
+    """Where orders that change an index stand."""
+    return f"run:{index}"
+
+
+def plan_slot(index: str) -> str:
+    return f"plan:{index}"
+
+
+@admin.get("/reindex")
+def reindex() -> str:
+    number = request.args.get("page", "1")
+    if not number.isdecimal() or not 1 <= int(number) <= 10_000 // PAGE_SIZE:
+        raise UsageError("page: must be a number from 1")
+    runs, total = core().jobs.history(PAGE_SIZE, (int(number) - 1) * PAGE_SIZE)
+    return render(
+        "admin/reindex.html", here="reindex", indices=core().searcher.indices(), others=list_others(core().client),
+        runs=runs, page=int(number), more=total > int(number) * PAGE_SIZE, total=total,
+    )  # fmt: skip
+
+
+@admin.get("/reindex/<index>")
+def reindex_of(index: str) -> str:
+    return render("admin/reindex_of.html", here="reindex", **_state(index))
+
+
+@admin.get("/reindex/<index>/state")
+def reindex_state(index: str) -> str:
+    """The part of the page that changes by itself."""
+    return render("admin/_reindex_state.html", **_state(index))
+
+
+@admin.get("/reindex/<index>/events")
+def reindex_events(index: str) -> Response:
+    """That part as server-sent events, whenever it has changed."""
+    if not _STREAMS.acquire(blocking=False):
+        raise ServiceUnavailable("too many watch at once; ask for the state instead")
+
+    user, lang = g.user, g.lang
+
+    @copy_current_request_context
+    def look() -> str:
+        g.user, g.lang = user, lang
+        return render("admin/_reindex_state.html", **_state(index))
+
+    def events() -> Iterator[str]:
+        before, ending = "", time.monotonic() + _STREAM_S
+        yield "retry: 1000\n\n"
+        while time.monotonic() < ending:
+            part = look()
+            digest = hashlib.sha256(part.encode()).hexdigest()
+            yield ": still here\n\n" if digest == before else f"data: {json.dumps(part)}\n\n"
+            before = digest
+            time.sleep(_LOOK_S)
+
+    # The server closes it whether it came to its end or its browser went away.
+    response = Response(events(), mimetype="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(_STREAMS.release)
+    return response
+
+
+@admin.post("/reindex/<index>")
+def change_index(index: str) -> AnyResponse:
+    form = request.form
+    given: dict[str, Any] = {key: form[key] for key in ("do", "what", "shards", "language") if key in form}
+    given |= {"sure": form.get("sure") == "yes", "swap": form.get("swap", "yes") == "yes"}
+    if form.getlist("signals"):
+        given["signals"] = form.getlist("signals")
+    asked = validate(Asked, given)
+    if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
+        say("not_sure", "warning")
+    else:
+        told = _do(index, asked)
+        say("ordered_untold" if told is False else f"did_{asked.do}", "warning" if told is False else "done")
+    return redirect(url_for("admin.reindex_of", index=index))
+
+
+@admin.get("/api/runs")
+def api_runs() -> Response:
+    """The newest runs; with ?index=NAME the state of that index."""
+    index = request.args.get("index")
+    if index is None:
+        runs, total = core().jobs.history(100)
+        return jsonify({"runs": runs, "total": total})
+    found = _state(index)
+    return jsonify({key: found[key] for key in ("index", "order", "plan", "job", "can")})
+
+
+@admin.post("/api/runs/<index>")
+def api_change_index(index: str) -> Response:
+    asked = validate(Asked, request.get_json(silent=True) or {})
+    if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
+        raise UsageError("sure: must be true, for this cannot be taken back")
+    return jsonify({"told_a_worker": _do(index, asked), **{"can": _state(index)["can"]}})
+
+
+def _do(index: str, asked: Asked) -> bool | None:
+    """Do it, or order it: then whether a worker was told."""
+    services, by = core(), g.user.name
+    options = asked.model_dump(include={"shards", "signals", "language"}, exclude_none=True)
+
+    def order(kind: str, options: dict[str, Any]) -> bool:
+        return orders.place(services, slot(index), kind, index, options, by)
+
+    match asked.do:
+        case "plan":
+            return orders.place(services, plan_slot(index), "plan", index, {**options, "what": asked.what}, by)
+        case "start":
+            _planned(index, asked, options)
+            return order(asked.what, options if asked.what == "attach" else {**options, "swap": asked.swap})
+        case "sync" | "rollback" | "drop":
+            return order(asked.do, {})
+        case "resume":
+            return order("resume", {"swap": asked.swap})
+        case "swap":
+            return order("resume", {"swap": True})
+        case "go_on":
+            return orders.go_on(services, slot(index))
+        case "pause":
+            control.pause(services, index, wait=False)
+        case "cancel":
+            running = services.orders.get(slot(index))
+            if running and running["kind"] == "attach":
+                services.orders.ask_to_stop(slot(index))
+            else:
+                control.cancel(services, index, wait=False)
+    return None
+
+
+def _planned(index: str, asked: Asked, options: dict[str, Any]) -> None:
+    """What is started is what was shown.
+
+    Raises:
+        UsageError: nothing was shown, or something else.
+    """
+    shown = core().orders.get(plan_slot(index))
+    if not shown or shown["status"] != "done" or shown["options"] != {**options, "what": asked.what}:
+        raise UsageError("make the estimate of just this first, so that you see what it will do")
+    if shown["result"]["blockers"]:
+        raise UsageError(shown["result"]["blockers"][0])
+
+
+def _state(index: str) -> dict[str, Any]:
+    services = core()
+    order = services.orders.get(slot(index))
+    try:
+        job = control.status(services, index)
+    except JobError:
+        job = None
+    busy = bool(order and order["status"] in ("queued", "running") and not order["dead"])
+    open_job = bool(job and job["status"] not in FINAL)
+    known = index in services.searcher.indices()
+    held = bool(job and job["running"])  # perhaps by a command, not by an order
+    back = False
+    if known and not busy and not open_job and job and job["status"] == "done" and not job.get("back"):
+        try:
+            control.last_swapped(services, index)
+            back = True
+        except JobError:
+            back = False
+    stoppable = busy and bool(order and order["kind"] in ("reindex", "resume", "rollback"))
+    can = {
+        "start": not busy and not open_job,
+        "pause": held and open_job and not (job or {}).get("back") and (job or {}).get("control") is None,
+        "resume": open_job and not busy and not held and (job or {}).get("status") != "verified",
+        "swap": open_job and not busy and not held and (job or {}).get("status") == "verified",
+        "cancel": (open_job and (stoppable or not busy)) or (busy and bool(order and order["kind"] == "attach")),
+        "rollback": back,
+        "drop": known and not busy and not open_job and bool(job) and bool(control.kept(services, index)),
+        "sync": known and not busy and not open_job,
+        "go_on": bool(order and order["dead"]),
+    }
+    return {
+        "index": index, "order": order, "job": job, "busy": busy, "open_job": open_job, "known": known, "can": can,
+        "plan": services.orders.get(plan_slot(index)), "live": busy or held or _planning(index), "rate": _rate(order),
+    }  # fmt: skip
+
+
+def _planning(index: str) -> bool:
+    plan = core().orders.get(plan_slot(index))
+    return bool(plan and plan["status"] in ("queued", "running") and not plan["dead"])
+
+
+def _rate(order: dict[str, Any] | None) -> dict[str, Any] | None:
+    """{"per_s", "left_s", "points"} of the work, from its last samples: of one phase, for counts begin anew."""
+    samples = (order or {}).get("samples") or []
+    points = [(at, done) for at, done in samples]
+    rates = [
+        (late[0] - points[0][0], max(0.0, (late[1] - early[1]) / max(0.1, late[0] - early[0])))
+        for early, late in zip(points, points[1:], strict=False)
+    ]
+    if not rates or not order:
+        return None
+    newest = points[-6:]
+    per_s = max(0.0, (newest[-1][1] - newest[0][1]) / max(0.1, newest[-1][0] - newest[0][0]))
+    left = (order.get("progress") or {}).get("total", 0) - newest[-1][1]
+    return {"per_s": per_s, "left_s": left / per_s if per_s > 0 and left > 0 else None, "points": rates}
