@@ -46,10 +46,16 @@ class Loaded:
 
 @dataclass
 class Enriched:
-    """What enriching a batch did: vectors made by signal, and failures by typed reason."""
+    """What enriching a batch did: vectors made by signal, and failures by typed reason.
+
+    left: products that still wait, since somebody writes them faster than they are encoded. unseen: how many were not
+    to be found; they are deleted, or a shard did not answer.
+    """
 
     encoded: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    left: list[str] = field(default_factory=list)
+    unseen: int = 0
 
 
 class Ingester:
@@ -156,17 +162,16 @@ class Ingester:
             IndexMissingError: it was being built, and is gone.
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
-        enriched = Enriched()
-        remaining = list(ids)
+        enriched = Enriched(left=list(ids))
         for _ in range(_CONFLICT_ROUNDS):
-            remaining = self._enrich_once(profile, job, remaining, enriched)
-            if not remaining:
+            enriched.left = self._enrich_once(profile, job, enriched.left, enriched)
+            if not enriched.left:
                 break
-        # Still in conflict: somebody writes these faster than we encode. They stay pending; the sweep returns.
         return enriched
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
         found = products.read(self._client, profile.index, ids).values()
+        enriched.unseen += len(ids) - len(found)
         if profile.concrete and any(product.index != profile.concrete for product in found):
             raise IndexConflictError(f"another index came behind {profile.index!r} since its profile was read")
         waiting = [product for product in found if product.meta.get("pending")]

@@ -51,7 +51,7 @@ class Progress:
 #: Called with the run's progress now and then.
 Report = Callable[[Progress], None]
 #: Takes the ids of a batch of products that wait for a vector.
-Dispatch = Callable[[list[str]], None]
+Dispatch = Callable[[list[str]], object]
 
 
 class Run:
@@ -81,13 +81,14 @@ class Run:
         """How many products wait for a vector."""
         return self._pending_count()
 
-    def enrich_here(self, ids: list[str]) -> None:
-        """Encode a batch in this process."""
+    def enrich_here(self, ids: list[str]) -> bool:
+        """Encode a batch in this process; whether surely none of it waits any more."""
         enriched = self._services.ingester.enrich(self._profile, self._job, ids)
         self.progress.done += len(ids)
         self.encoded += enriched.encoded
         self.progress.failed += sum(enriched.failed.values())
         self._tick()
+        return not enriched.left and not enriched.unseen
 
     def sweep_here(self) -> None:
         """Encode what an earlier, interrupted run or a conflict left waiting."""
@@ -96,8 +97,10 @@ class Run:
             if not ids:
                 return
             self.progress.to_encode = max(self.progress.to_encode, self.progress.done + len(ids))
-            for start in range(0, len(ids), self._services.settings.batch_size):
-                self.enrich_here(ids[start : start + self._services.settings.batch_size])
+            size = self._services.settings.batch_size
+            # Looking again needs a refresh, which is slow while the shop writes.
+            if all([self.enrich_here(ids[start : start + size]) for start in range(0, len(ids), size)]):
+                return
         raise JobError(f"{len(ids)} products still wait for vectors: they change faster than they are encoded")
 
     def wait(self, dispatch: Dispatch, pool: WorkerPool) -> None:

@@ -302,7 +302,7 @@ ENDS = [
     (generations, "block_writes", True, 1),
     (generations, "lower_fence", False, 2),
     (generations, "lower_fence", True, 2),
-    (generations, "show_instead", True, 1),
+    (generations, "hide", True, 1),
 ]
 
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode
 import hybrid
 from hybrid.contracts import SearchAnswer
 from web.documents import MAX_DOCUMENTS, PushAnswer
-from web.schemas import SearchParams, SuggestParams
+from web.schemas import ChosenFailures, FailuresPage, RunAction, SearchParams, SignIn, SuggestParams
 
 
 class ErrorDetail(BaseModel):
@@ -73,9 +73,11 @@ _REF = "#/components/schemas/{model}"
 _ERRORS = {
     400: "a field is wrong; the reason names it",
     401: "no token, or a wrong one",
+    403: "the account may look, but not change anything",
     404: "no such index, product or address",
     405: "the method is not allowed here",
-    409: "the index is not one that the layer made or is attached to",
+    409: "the index is not one of the layer's, or work on it is under way",
+    429: "too many attempts to sign in",
     413: "the body or the picture is too large",
     415: "the body is of a type that is not taken",
     500: "an unexpected error; the log has it under the X-Request-Id",
@@ -88,7 +90,7 @@ _ERRORS = {
 def document() -> dict[str, Any]:
     """The whole description; it does not change while the process lives."""
     # Requests are described as they are sent, answers as they are received.
-    inputs: list[type] = [SearchParams, SuggestParams]
+    inputs: list[type] = [SearchParams, SuggestParams, SignIn, ChosenFailures, FailuresPage, RunAction]
     outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error, ClusterInfo, ClusterError]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         *((model.__name__, "validation", TypeAdapter(model)) for model in inputs),
@@ -107,7 +109,10 @@ def document() -> dict[str, Any]:
         "paths": _paths(schema["$defs"]["SearchParams"], schema["$defs"]["SuggestParams"]),
         "components": {
             "schemas": schema["$defs"],
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "HYBRID_PUSH_TOKEN"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "HYBRID_PUSH_TOKEN"},
+                "admin": {"type": "http", "scheme": "bearer", "description": "what POST /admin/api/sign-in gives"},
+            },
         },
     }
 
@@ -171,6 +176,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
             }
         },
         **_dropin(),
+        **_admin(),
         "/healthz": {"get": _plain("alive", "Is the process alive?", {"200": _answer("it is", "Alive")})},
         "/readyz": {
             "get": _plain(
@@ -194,6 +200,45 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
         "/": {
             "get": _plain("page", "The search page", html),
             "post": _plain("pageByPhoto", "The search page, for a form with a photo", html),
+        },
+    }
+
+
+def _admin() -> dict[str, Any]:
+    """What the admin page does, for programs. Its pages themselves are for people."""
+
+    def called(operation: str, summary: str, takes: str = "", parameters: tuple[str, ...] = ()) -> dict[str, Any]:
+        said: dict[str, Any] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+        described = {
+            "operationId": operation,
+            "summary": summary,
+            "security": [] if operation == "adminSignIn" else [{"admin": []}],
+            "parameters": [
+                {"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in parameters
+            ],
+            "responses": {
+                "200": {"description": "done, or found", "headers": _HEADERS, **said},
+                **_errors(400, 401, 403, 404, 405, 409, 429, 500, 502, 503),
+            },
+        }
+        if takes:
+            schema = {"$ref": _REF.format(model=takes)}
+            described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        return described
+
+    index = {"name": "index", "in": "query", "schema": {"type": "string"}, "description": "its state, not all runs"}
+    runs = called("adminRuns", "The newest runs, or the state of an index: its order, run, and what can be done now")
+    page = called("adminFailures", "Failures grouped by reason, or with index and reason a page of them")
+    letters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("index", "reason", "page")]
+    return {
+        "/admin/api/sign-in": {"post": called("adminSignIn", "A token for an account's name and password", "SignIn")},
+        "/admin/api/runs": {"get": {**runs, "parameters": [index]}},
+        "/admin/api/runs/{index}": {
+            "post": called("adminRun", "Estimate, start, pause, end, swap in or roll back", "RunAction", ("index",))
+        },
+        "/admin/api/failures": {"get": {**page, "parameters": letters}},
+        "/admin/api/failures/{index}/{do}": {
+            "post": called("adminChangeFailures", "Retry or dismiss failures", "ChosenFailures", ("index", "do"))
         },
     }
 

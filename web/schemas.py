@@ -221,7 +221,45 @@ def _check_filter(name: str, wanted: Any) -> None:
         raise ValueError(f"{name} must be a value, a list of values, or {{gte, lte}}")
 
 
-def validate(model: type[P], data: dict[str, Any]) -> P:
+class ChosenFailures(Params):
+    """Letters by their ids."""
+
+    letters: list[str] = Field(max_length=1_000, description="ids of letters")
+
+
+class FailuresPage(Params):
+    """A page of the failures of one reason."""
+
+    index: IndexName
+    reason: str = Field(max_length=100)
+    page: int = Field(1, ge=1, le=200)
+
+
+class SignIn(Params):
+    """An account of the admin page."""
+
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=200)
+
+
+class RunAction(Params):
+    """What is to be done with an index."""
+
+    do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
+    what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
+    shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
+    signals: list[Literal["text", "image"]] | None = Field(None, description="vectors; as now, or guessed, if none")
+    language: Literal["en", "zh"] | None = None
+    swap: bool = Field(True, description="start, resume: end with the swap; else when verified")
+    sure: bool = Field(False, description="cancel, rollback, drop: has to be true")
+
+    @field_validator("shards", "language", mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+
+def validate(model: type[P], data: Any) -> P:
     """The checked parameters.
 
     Raises:

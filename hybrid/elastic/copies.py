@@ -127,6 +127,22 @@ def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, i
     Both have to be refreshed before.
     """
     found = Differences()
+    for ours, theirs, mine, copied_ones in _differing(client, live, copied, until):
+        found.extra += theirs.named(copied_ones - mine)
+        found.missing += ours.named(mine - copied_ones)
+    return found
+
+
+def uncopied(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> list[Found]:
+    """`compare(...).missing` alone."""
+    sides = _differing(client, live, copied, until)
+    return [one for ours, _, mine, copied_ones in sides for one in ours.named(mine - copied_ones)]
+
+
+def _differing(
+    client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]
+) -> Iterator[tuple[_Side, _Side, set[int], set[int]]]:
+    """(originals, copies, numbers of the originals, numbers of the copies), of each range in which they differ."""
     for shard, last in until.items():
         width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
         ours = _Side(client, live, "_seq_no", [], f"_shards:{shard}")
@@ -134,10 +150,7 @@ def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, i
         here, there = ours.buckets(width, last), theirs.buckets(width, last)
         differing = [start for start in sorted(here.keys() | there.keys()) if here.get(start) != there.get(start)]
         for start, end in _ranges(differing, width, last):
-            mine, copied_ones = ours.numbers(start, end), theirs.numbers(start, end)
-            found.extra += theirs.named(copied_ones - mine)
-            found.missing += ours.named(mine - copied_ones)
-    return found
+            yield ours, theirs, ours.numbers(start, end), theirs.numbers(start, end)
 
 
 def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int, int]]:

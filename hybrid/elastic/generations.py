@@ -207,17 +207,15 @@ def set_pipelines(client: Elasticsearch, index: str, pipelines: Mapping[str, str
         _put(client, index, {key: pipelines.get(key) for key in PIPELINES})
 
 
-def without_pipelines(client: Elasticsearch, index: str) -> None:
-    """Let copies be written to an index in use: what they are of went through its pipelines once."""
-    set_pipelines(client, index, dict.fromkeys(PIPELINES, "_none"))
+def open_for_copies(client: Elasticsearch, index: str) -> None:
+    """Let copies be written to an index that was in use once: what they are of went through its pipelines then."""
+    _put(client, index, {**dict.fromkeys(PIPELINES, "_none"), "index.blocks.write": None})
 
 
-def show_instead(client: Elasticsearch, index: str, other: str, hidden: str | None) -> None:
-    """Let patterns such as `shop-*` find an index, if it is not to be hidden, and not the other one, whose products are
-    the same."""
-    _put(client, index, {"index.hidden": hidden})
-    if exists(client, other):
-        _put(client, other, {"index.hidden": True})
+def hide(client: Elasticsearch, index: str) -> None:
+    """Let patterns such as `shop-*` not find an index, if it is there: another one has the same products."""
+    if exists(client, index):
+        _put(client, index, {"index.hidden": True})
 
 
 def block_writes(client: Elasticsearch, index: str) -> None:

@@ -117,9 +117,8 @@ def rollback(
             else:
                 if state.get("fences"):
                     run.abort()
-                generations.without_pipelines(services.client, run.target)
-                generations.unblock_writes(services.client, run.target)
-                run.advance()  # the most of it, before writes wait
+                generations.open_for_copies(services.client, run.target)
+                run.approach()
                 with Guardian(services, index):
                     try:
                         run.swap()

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -224,7 +225,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
         )
     _lay_weights_aside(services, run)
     _load_text_model(services, run)
-    run.advance()  # so that little is left to do behind the fence
+    run.approach()
     with Guardian(services, run.alias):
         try:
             run.swap()
@@ -262,14 +263,16 @@ def restore_weights(services: Services, alias: str, job: str) -> None:
 
 def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
     """Encode what came with the last changes, under the name that the index has now."""
-    found.mended = mend(run)
     profile = indices.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
-    if rest.pending():
-        with encoding(services, rest, options.workers) as (dispatch, encode):
-            if dispatch is not None:
-                rest.send_pending(dispatch)
-            encode()
+    with ThreadPoolExecutor(1) as beside:
+        mended = beside.submit(mend, run)  # which waits most of the time
+        if not options.workers or rest.pending():  # workers take a while to start
+            with encoding(services, rest, options.workers) as (dispatch, encode):
+                if dispatch is not None:
+                    rest.send_pending(dispatch)
+                encode()
+        found.mended = mended.result()
     found.documents = indices.count(services.client, run.alias)
     found.waiting = rest.pending()
     found.failed = services.dead_letters.counts(run.alias, run.job)

@@ -30,6 +30,12 @@ logger = logging.getLogger(__name__)
 _FENCED_S = 20.0
 #: Documents that are encoded while writes wait: a tenth of a second of texts. More get their vectors afterwards.
 _FENCED_TEXTS = 40
+#: Rounds before the fence, until one is so short; each costs a refresh, which it has to save behind the fence.
+_APPROACHES, _NEAR_S = 3, 1.0
+#: Writes that are copied in about a second. Where nobody else writes it is faster, and it is one refresh less.
+_FEW = 2_000
+#: How often to mend what is written by somebody else at the same moment.
+_MENDING_TRIES = 4
 #: Documents that the new mapping refuses are kept by name, up to so many.
 _NAMED = 200
 
@@ -177,17 +183,23 @@ class Transfer(Run):
         edited it and wrote it whole. Such a document has the revision of what was read. How many were mended.
         """
         routing = {late.id: late.routing for _, late in self._late if late.routing is not None}
-        shown = products.read(self._client, self.target, [late.id for _, late in self._late], routing)
-        mended = []
-        for before, late in self._late:
-            found = shown.get(late.id)
-            revision = found.meta.get("revision") if found is not None else None
-            if found is None or not revision or revision["shard"] != late.shard or revision["seq_no"] >= late.seq_no:
-                continue
-            merged = _merged(before, late.source, found.source)
-            body = {**merged, "hybrid": {"id": late.id, "meta": {"revision": late.revision}}}
-            mended.append((late.id, found, late.routing, body))
-        return len(products.replace_documents(self._client, self.target, mended).ok) if mended else 0
+        count = 0
+        for _ in range(_MENDING_TRIES):
+            shown = products.read(self._client, self.target, [late.id for _, late in self._late], routing)
+            mended = []
+            for before, late in self._late:
+                found = shown.get(late.id)
+                revision = found.meta.get("revision") if found is not None else None
+                if not found or not revision or revision["shard"] != late.shard or revision["seq_no"] >= late.seq_no:
+                    continue
+                merged = _merged(before, late.source, found.source)
+                body = {**merged, "hybrid": {"id": late.id, "meta": {"revision": late.revision}}}
+                mended.append((late.id, found, late.routing, body))
+            report = products.replace_documents(self._client, self.target, mended)
+            count += len(report.ok)
+            if not report.errors:
+                break
+        return count
 
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
@@ -212,13 +224,31 @@ class Transfer(Run):
             return self.differences().extra
         # What the source copied of the target once, and what came to the target since, by this run.
         indices.refresh(self._client, self.source)
-        lacking = copies.compare(self._client, self.target, self.source, self._before_swap).missing
-        return [*lacking, *copies.above(self._client, self.target, self._before_swap)]
+        uncopied = copies.uncopied(self._client, self.target, self.source, self._before_swap)
+        return [*uncopied, *copies.above(self._client, self.target, self._before_swap)]
 
     def differences(self) -> Differences:
         """What of the source has no copy of its present revision, and the other way round, as far as was copied."""
         until = {int(shard): number for shard, (_, number) in self.positions.items()}
         return copies.compare(self._client, self.source, self.target, until)
+
+    def approach(self) -> None:
+        """Copy in rounds, each what was written during the one before: little is left to do behind the fence then.
+
+        On the way back, when somebody waits for it, only where that is much.
+        """
+        for _ in range(_APPROACHES):
+            if self.back and self._behind() < _FEW:
+                return
+            started = time.monotonic()
+            self.advance()
+            if time.monotonic() - started < _NEAR_S:
+                return
+
+    def _behind(self) -> int:
+        """How many writes the source has seen since last time."""
+        _, shards = changes.shard_positions(self._client, self.source, self._shards)
+        return sum(last - self.positions.get(shard, ("", -1))[1] for shard, (_, last) in shards.items())
 
     def catch_up(self) -> int:
         """One round without encoding: what changed, and what was deleted; how many documents."""
@@ -256,11 +286,14 @@ class Transfer(Run):
         if self._services.jobs.get(self.job)["phase"] == "swap":
             if generations.exists(self._client, self.source):
                 self._drain(earlier)
-            generations.set_pipelines(self._client, self.target, self._pipelines)
             self.update(phase="drained", refused=self.refused)
-        generations.lower_fence(self._client, self.target, self._fences[self.target])
+        # With the fence goes what held as long as only copies were written; each change of settings costs some
+        # hundredths of a second, and writes wait.
+        pipelines = {key: self._pipelines.get(key) for key in generations.PIPELINES}
+        as_ever = {**self._fences[self.target], **pipelines, "index.hidden": self._hidden}
+        generations.lower_fence(self._client, self.target, as_ever)
         self.fenced_s = round(time.monotonic() - started, 3)
-        generations.show_instead(self._client, self.target, self.source, self._hidden)
+        generations.hide(self._client, self.source)
         self._services.dead_letters.move(f"{self.target}{BUILDING}", self.alias)
         self.progress.phase = "done"
         if self._undoes:

@@ -21,6 +21,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.errors import HybridError, UsageError
 from web.admin.frame import choose_language, core, render
+from web.schemas import SignIn, validate
 
 log = logging.getLogger("hybrid.web.admin")
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -225,10 +226,8 @@ def sign_in() -> Any:
 @open_to_all
 def api_sign_in() -> Response:
     """A token for programs: send it as `Authorization: Bearer TOKEN`."""
-    given = request.get_json(silent=True)
-    if not isinstance(given, dict) or not all(isinstance(given.get(key), str) for key in ("name", "password")):
-        raise UsageError('send JSON: {"name": …, "password": …}')
-    token, name = _sign_in(given["name"], given["password"])
+    given = validate(SignIn, request.get_json(silent=True) or {})
+    token, name = _sign_in(given.name, given.password)
     return jsonify({"token": f"{name}:{token}"})
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Response, abort, g, jsonify, redirect, request, url_for
-from pydantic import Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import failures as core_failures
@@ -17,17 +16,11 @@ from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError,
 from hybrid.orders import place
 from web.admin.access import admin
 from web.admin.frame import core, render, say
-from web.schemas import IndexName, Params, validate
+from web.schemas import MAX_WINDOW, ChosenFailures, FailuresPage, validate
 from web.view import Cards
 
 PAGE_SIZE = 50
-MAX_PAGE = 10_000 // PAGE_SIZE
-
-
-class Chosen(Params):
-    """Letters by their ids."""
-
-    letters: list[str] = Field(max_length=1_000, description="ids of letters")
+MAX_PAGE = MAX_WINDOW // PAGE_SIZE
 
 
 @admin.get("/failures")
@@ -79,7 +72,7 @@ def change_failures(index: str, reason: str) -> AnyResponse:
     """What the buttons do. `do`: retry, dismiss, retry_all or dismiss_all."""
     do = request.form.get("do", "")
     if do in ("retry", "dismiss"):
-        ids = validate(Chosen, {"letters": request.form.getlist("letter")}).letters
+        ids = validate(ChosenFailures, {"letters": request.form.getlist("letter")}).letters
         if not ids:
             say("failures_none_chosen", "warning")
         else:
@@ -133,27 +126,21 @@ def _line(cells: Sequence[str]) -> str:
     return out.getvalue()
 
 
-class Reason(Params):
-    """One page of the letters of a reason."""
-
-    index: IndexName
-    reason: str = Field(max_length=100)
-    page: int = Field(1, ge=1, le=MAX_PAGE)
-
-
 @admin.get("/api/failures")
 def api_failures() -> Response:
     """Groups; with index and reason, a page of letters."""
     if not request.args:
         return jsonify({"groups": core().dead_letters.groups()})
-    asked = validate(Reason, request.args.to_dict())
+    asked = validate(FailuresPage, request.args.to_dict())
     letters = core().dead_letters.page(asked.index, asked.reason, PAGE_SIZE, (asked.page - 1) * PAGE_SIZE)
     return jsonify({"letters": letters, "total": core().dead_letters.counts(asked.index).get(asked.reason, 0)})
 
 
-@admin.post("/api/failures/<index>/<any(retry, dismiss):do>")
+@admin.post("/api/failures/<index>/<do>")
 def api_change_failures(index: str, do: str) -> Response:
-    ids = validate(Chosen, request.get_json(silent=True) or {}).letters
+    if do not in ("retry", "dismiss"):
+        abort(404)
+    ids = validate(ChosenFailures, request.get_json(silent=True) or {}).letters
     letters = core().dead_letters.chosen(index, ids)
     if do == "dismiss":
         core().dead_letters.dismiss([letter["id"] for letter in letters])

@@ -7,10 +7,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from flask import Response, copy_current_request_context, g, jsonify, redirect, request, url_for
-from pydantic import Field, field_validator
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -21,30 +20,13 @@ from hybrid.reindex import control
 from hybrid.reindex.running import FINAL
 from web.admin.access import admin
 from web.admin.frame import core, render, say
-from web.schemas import Params, validate
+from web.schemas import RunAction, validate
 
 PAGE_SIZE = 25
 #: Each stream of events holds a thread of the server: so many at once, and each so many seconds, then the browser asks
 #: again.
 _STREAMS = threading.BoundedSemaphore(3)
 _STREAM_S, _LOOK_S = 55.0, 1.0
-
-
-class Asked(Params):
-    """What is to be done with an index."""
-
-    do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
-    what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
-    shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
-    signals: list[Literal["text", "image"]] | None = Field(None, description="vectors; as now, or guessed, if none")
-    language: Literal["en", "zh"] | None = None
-    swap: bool = Field(True, description="start, resume: end with the swap; else when verified")
-    sure: bool = Field(False, description="cancel, rollback, drop: has to be true")
-
-    @field_validator("shards", "language", mode="before")
-    @classmethod
-    def _empty(cls, value: Any) -> Any:
-        return None if value == "" else value
 
 
 def slot(index: str) -> str:
@@ -116,7 +98,7 @@ def change_index(index: str) -> AnyResponse:
     given |= {"sure": form.get("sure") == "yes", "swap": form.get("swap", "yes") == "yes"}
     if form.getlist("signals"):
         given["signals"] = form.getlist("signals")
-    asked = validate(Asked, given)
+    asked = validate(RunAction, given)
     if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
         say("not_sure", "warning")
     else:
@@ -138,13 +120,13 @@ def api_runs() -> Response:
 
 @admin.post("/api/runs/<index>")
 def api_change_index(index: str) -> Response:
-    asked = validate(Asked, request.get_json(silent=True) or {})
+    asked = validate(RunAction, request.get_json(silent=True) or {})
     if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
         raise UsageError("sure: must be true, for this cannot be taken back")
     return jsonify({"told_a_worker": _do(index, asked), **{"can": _state(index)["can"]}})
 
 
-def _do(index: str, asked: Asked) -> bool | None:
+def _do(index: str, asked: RunAction) -> bool | None:
     """Do it, or order it: then whether a worker was told."""
     services, by = core(), g.user.name
     options = asked.model_dump(include={"shards", "signals", "language"}, exclude_none=True)
@@ -177,7 +159,7 @@ def _do(index: str, asked: Asked) -> bool | None:
     return None
 
 
-def _planned(index: str, asked: Asked, options: dict[str, Any]) -> None:
+def _planned(index: str, asked: RunAction, options: dict[str, Any]) -> None:
     """What is started is what was shown.
 
     Raises:
