@@ -56,14 +56,17 @@ def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[s
     cards = Cards(index, profile.fields, g.lang)
     found = core().retrieval.sources(profile, [letter["product"] for letter in letters])
 
-    def card(id: str) -> dict[str, Any] | None:
+    def card(id: str, signal: str) -> dict[str, Any] | None:
         if id not in found:
             return None
         hit = Hit(id, 0.0, {}, found[id])
-        return {"title": cards.text(hit.source, "title") or id, "picture": cards.picture(hit)}
+        # A picture that could not be read would be a broken one here, too.
+        picture = "" if signal == "image" else cards.picture(hit)
+        return {"title": cards.text(hit.source, "title") or id, "picture": picture}
 
     return [
-        {**letter, "card": card(letter["product"]), "fields": found.get(letter["product"], {})} for letter in letters
+        {**letter, "card": card(letter["product"], letter["signal"]), "fields": found.get(letter["product"], {})}
+        for letter in letters
     ]
 
 
