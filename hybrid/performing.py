@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from hybrid import attach as attaching
 from hybrid import failures
+from hybrid.elastic.leases import Lease
 from hybrid.errors import JobError
 from hybrid.orders import Perform, Work
 from hybrid.reindex import control, planning, running
@@ -14,6 +16,7 @@ from hybrid.sync import run_sync
 
 #: What decides how an index is made: None means as it is, or as guessed.
 _DECIDED = ("signals", "language")
+_LEASE_S = 150.0
 
 
 def sync(work: Work) -> Mapping[str, Any]:
@@ -29,6 +32,7 @@ def attach(work: Work) -> Mapping[str, Any]:
 
 def reindex(work: Work) -> Mapping[str, Any]:
     """Options: shards, signals, language, swap."""
+    _wait_for_lease(work)
     if work.again:
         for job, state in work.services.jobs.of(running.KIND, work.index):
             if state.get("ordered") != work.ordered:
@@ -43,12 +47,14 @@ def reindex(work: Work) -> Mapping[str, Any]:
 
 def resume(work: Work) -> Mapping[str, Any]:
     """Options: swap."""
+    _wait_for_lease(work)
     options = running.Options(swap=work.options.get("swap", True))
     return running.resume(work.services, work.index, options, work.show).to_json()
 
 
 def rollback(work: Work) -> Mapping[str, Any]:
     """Options: none."""
+    _wait_for_lease(work)
     return control.rollback(work.services, work.index, work.show, work.ordered)
 
 
@@ -72,6 +78,13 @@ def plan(work: Work) -> Mapping[str, Any]:
         planned = planning.plan_reindex(services, index, shards=work.options.get("shards"), **_decided(work))
         found, estimate = {"blockers": [], **planned.to_json()}, planning.estimate(services, planned)
     return {**found, "estimate": estimate.to_json()}
+
+
+def _wait_for_lease(work: Work) -> None:
+    """Until the lease of the process that died with this order has run out, which another machine cannot see dead."""
+    ending = time.monotonic() + _LEASE_S
+    while work.again and Lease(work.services.client, work.index).holder() and time.monotonic() < ending:
+        time.sleep(1)
 
 
 def _decided(work: Work) -> dict[str, Any]:

@@ -32,6 +32,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _LIMITS = (parse("5 per minute"), parse("30 per 15 minutes"), parse("60 per hour"))
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_NAME_CHARS = 64
 #: Form fields that the audit trail leaves out, and how much of the others it keeps.
 _UNSAID = {"csrf_token", "password"}
 _SAID_CHARS = 200
@@ -60,8 +61,7 @@ class _Sessions(SecureCookieSessionInterface):
 class Throttle:
     """Counts attempts to sign in, in Redis where there is one, for several web processes."""
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._here = strategies.MovingWindowRateLimiter(storage.MemoryStorage())
         self._shared: strategies.MovingWindowRateLimiter | None = None
         self._asked = False
@@ -97,7 +97,7 @@ class Throttle:
 
 
 def _keys(name: str) -> tuple[str, str, str]:
-    address = request.remote_addr or "-"
+    address, name = request.remote_addr or "-", name[:_NAME_CHARS]  # a key is kept for an hour
     return f"hybrid-sign-in:{address}:{name}", f"hybrid-sign-in:{address}", f"hybrid-sign-in-name:{name}"
 
 
@@ -113,7 +113,7 @@ def install(app: Flask) -> None:
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session
     }
     csrf.init_app(app)
-    app.extensions["hybrid_throttle"] = Throttle(app)
+    app.extensions["hybrid_throttle"] = Throttle()
     proxies = app.extensions["hybrid"].settings.trusted_proxies
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
@@ -182,7 +182,7 @@ def _keep(response: Response) -> Response:
     given = given if isinstance(given, dict) else {}
     detail = {**(request.view_args or {}), **given, **g.get("audit", {})}
     said = {key: str(value)[:_SAID_CHARS] for key, value in detail.items() if key not in _UNSAID}
-    name = g.user.name if g.get("user") else str(given.get("name", "-"))[:64]
+    name = g.user.name if g.get("user") else str(given.get("name", "-"))[:_NAME_CHARS]
     index = (request.view_args or {}).get("index")
     try:
         core().audit.add(name, action, response.status_code, index, said)

@@ -161,6 +161,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "do_drop": ("Delete the kept index", "删除保留的索引"),
     "do_sync": ("Sync now", "立即同步"),
     "sure_cancel": ("Yes, end it and take away what it made", "确定结束并清除已创建的内容"),
+    "sure_stop": ("Yes, end it; what it wrote stays", "确定结束；已写入的内容保留"),
     "sure_rollback": (
         "Yes, go back to {old}; what was written since comes along",
         "确定回到 {old}；之后的写入会一并带回",
