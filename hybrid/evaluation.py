@@ -137,7 +137,7 @@ def evaluate(
         {
             system: SystemResult(
                 measures=_means(found[system]),
-                latency=_latency([answer.took_ms for answer in given.values()]),
+                latency=latency([answer.took_ms for answer in given.values()]),
                 degraded=sum(bool(answer.degraded) for answer in given.values()),
                 per_query={query: round(value, 4) for query, value in found[system][f"ndcg@{CUT}"].items()},
                 comparison=compared[system],
@@ -199,7 +199,8 @@ def _f1(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _latency(times: Sequence[float]) -> dict[str, float]:
+def latency(times: Sequence[float]) -> dict[str, float]:
+    """p50_ms and p95_ms of times in milliseconds; at least one."""
     if len(times) == 1:
         return {"p50_ms": round(times[0], 2), "p95_ms": round(times[0], 2)}
     cuts = quantiles(times, n=100, method="inclusive")

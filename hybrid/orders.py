@@ -139,15 +139,10 @@ class Work:
 Perform = Callable[[Work], Mapping[str, Any]]
 
 
-def performer(kind: str) -> Perform:
-    """What is done for a kind of order."""
-    from hybrid import performing
-
-    return performing.KINDS[kind]
-
-
 def work(services: Services, slot: str) -> bool:
     """Do an order in this process; whether there was one to do."""
+    from hybrid import performing  # which needs this module's Work
+
     order = services.orders.take(slot)
     if order is None:
         return False
@@ -158,7 +153,7 @@ def work(services: Services, slot: str) -> bool:
     beating.start()
     end: dict[str, Any]
     try:
-        end = {"status": "done", "result": dict(performer(order["kind"])(doing)), "error": None}
+        end = {"status": "done", "result": dict(performing.KINDS[order["kind"]](doing)), "error": None}
     except StopWork as stop:
         end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:

@@ -15,7 +15,7 @@ from hybrid.elastic import products
 from hybrid.elastic.orders import ORDERS
 from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
+from tests.admin_client import AdminClient, fastest_s, forget, signed_in
 from tests.conftest import index_file, write_rows
 from tests.web_services import EVIL, jpeg
 
@@ -137,14 +137,7 @@ def test_with_20_000_letters_every_page_is_quick(services: Services, client: Adm
     for start in range(0, len(many), 5_000):
         services.dead_letters.add(letters, "job", many[start : start + 5_000])
     for path in ("/admin/failures", f"/admin/failures/{letters}/image_missing?page=200"):
-        client.get(path)
-        took = []
-        for _ in range(5):
-            started = time.perf_counter()
-            assert client.get(path).status_code == 200
-            took.append(time.perf_counter() - started)
-        print(f"{path}: {min(took) * 1000:.0f} ms")
-        assert min(took) < 0.3
+        assert fastest_s(client, path) < 0.3
     started = time.monotonic()
     assert failures.dismiss_all(services, letters, "image_missing") == 20_002
     assert time.monotonic() - started < 30

@@ -15,7 +15,7 @@ from hybrid.attach import plan_attach, run_attach
 from hybrid.elastic.orders import ORDERS
 from hybrid.reindex import running
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
+from tests.admin_client import AdminClient, fastest_s, forget, signed_in
 from tests.shop_writer import make_shop, rows
 from web.admin.reindex import plan_slot, slot
 
@@ -224,14 +224,7 @@ def test_with_500_runs_the_page_is_quick(services: Services, client: AdminClient
         operations += [{"index": {"_id": f"many-{number}"}}, {**template, "status": "done"}]
     services.client.bulk(index="hybrid-jobs", operations=operations, refresh=True)
     for path in ("/admin/reindex", "/admin/reindex?page=20", f"/admin/reindex/{attached}"):
-        client.get(path)
-        took = []
-        for _ in range(5):
-            started = time.perf_counter()
-            assert client.get(path).status_code == 200
-            took.append(time.perf_counter() - started)
-        print(f"{path}: {min(took) * 1000:.0f} ms")
-        assert min(took) < 0.3
+        assert fastest_s(client, path) < 0.3
     services.client.bulk(
         index="hybrid-jobs", operations=[{"delete": {"_id": f"many-{number}"}} for number in range(500)], refresh=True
     )

@@ -7,8 +7,9 @@ import time
 from collections import deque
 from typing import Any
 
-import numpy as np
 from flask import Flask, Response, g, request
+
+from hybrid.evaluation import latency
 
 #: Searches are kept so many seconds, and no more of them than that.
 WINDOW_S = 15 * 60
@@ -36,11 +37,9 @@ class Latency:
         ways = {}
         for way in sorted({one[1] for one in kept}):
             mine = [one for one in kept if one[1] == way]
-            took = np.array([one[2] for one in mine])
             ways[way] = {
                 "count": len(mine),
-                "p50_ms": float(np.percentile(took, 50)),
-                "p95_ms": float(np.percentile(took, 95)),
+                **latency([one[2] for one in mine]),
                 "degraded": sum(one[3] for one in mine) / len(mine),
                 "failed": sum(one[4] for one in mine) / len(mine),
             }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import ConflictError, Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch, NotFoundError
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, stored
+from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
 from hybrid.errors import AccountError, ClusterError
 
 ADMIN = "hybrid-admin"
@@ -69,13 +68,8 @@ class AdminStore:
 
     def session(self, key: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """(the session, the account) in one round trip; None for what is not there."""
-        try:
-            with translated(ADMIN):
-                found = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
-        except ClusterError as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return None, None
-            raise
+        with translated(ADMIN):
+            found = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
         session, user = (doc.get("_source") for doc in found)
         return session, user
 
@@ -115,14 +109,7 @@ class AdminStore:
 
     def _create(self, id: str, body: dict[str, Any]) -> bool:
         ensure_store(self._client, ADMIN, "admin")
-        try:
-            with translated(ADMIN):
-                self._client.index(index=ADMIN, id=id, document=body, op_type="create", refresh=True)
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                return False
-            raise
-        return True
+        return store_unchanged(self._client, ADMIN, id, body, None) is not None
 
     def _delete(self, id: str) -> bool:
         try:
@@ -159,7 +146,7 @@ class AuditTrail:
     def add(self, user: str, action: str, status: int, index: str | None, detail: Mapping[str, Any]) -> None:
         """Keep an entry. status: that of the answer, so what was refused is told from what was done."""
         ensure_store(self._client, AUDIT, "audit")
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")  # in the order in which it was done
+        at = now("milliseconds")  # in the order in which it was done
         entry = {"at": at, "user": user, "action": action, "status": status, "index": index, "detail": dict(detail)}
         with translated(AUDIT):
             self._client.index(index=AUDIT, document=entry)

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from elasticsearch import ConflictError, Elasticsearch
+from elasticsearch import Elasticsearch
 
-from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, stored
-from hybrid.errors import ClusterError, HybridError, JobError
+from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.errors import HybridError, JobError
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class Lease:
         self._client = client
         self._index = index
         self._token = uuid.uuid4().hex
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, Any] | None = None
         self._renewed = 0.0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -92,15 +91,12 @@ class Lease:
     def _take(self) -> None:
         ensure_store(self._client, LEASES, "leases")
         found = stored(self._client, LEASES, self._index)
-        if found is None:
-            self._write({"op_type": "create"})
-            return
-        if owner := _living(found["_source"]):
+        if found is not None and (owner := _living(found["_source"])):
             raise JobError(
                 f"{self._index!r} is being worked on by process {owner.pid} on {owner.host.split()[0]}; wait, or "
                 "stop it with --pause"
             )
-        self._write({"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]})
+        self._write(found)
 
     def holder(self) -> Owner | None:
         """Who has it, as far as is known."""
@@ -135,17 +131,13 @@ class Lease:
             except LeaseLostError as error:
                 logger.warning("%s", error)
 
-    def _write(self, guard: Mapping[str, Any], released: bool = False) -> None:
+    def _write(self, before: Mapping[str, Any] | None, released: bool = False) -> None:
         body = {"owner": asdict(Owner.me()), "token": self._token, "at": now(), "released": released}
-        try:
-            with translated(LEASES):
-                answer = self._client.index(index=LEASES, id=self._index, document=body, **guard)
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                self._lost = True
-                raise LeaseLostError(f"another process took over the work on {self._index!r}") from error
-            raise
-        self._seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+        seen = store_unchanged(self._client, LEASES, self._index, body, before, refresh=False)
+        if seen is None:
+            self._lost = True
+            raise LeaseLostError(f"another process took over the work on {self._index!r}")
+        self._seen = seen
         self._renewed = time.monotonic()
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from elasticsearch import ConflictError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, stored
-from hybrid.errors import ClusterError, OrderTakenError
+from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.errors import OrderTakenError
 
 ORDERS = "hybrid-orders"
 #: Seconds without a sign of life until the process of an order counts as dead.
@@ -36,65 +36,52 @@ class Orders:
             OrderTakenError: the slot is taken by work that waits or runs.
         """
         ensure_store(self._client, ORDERS, "orders")
-        before, guard = self._read(slot)
-        if before and before["status"] in _OPEN and not (before["status"] == "running" and _is_dead(before)):
-            raise OrderTakenError(f"{before['kind']} of {index!r} is under way, ordered by {before['by']}")
+        order, before = self._read(slot)
+        if order and order["status"] in _OPEN and not (order["status"] == "running" and _is_dead(order)):
+            raise OrderTakenError(f"{order['kind']} of {index!r} is under way, ordered by {order['by']}")
         body = {
             "slot": slot, "kind": kind, "index": index, "options": dict(options), "by": by, "status": "queued",
-            "placed": _now(), "attempts": 0,
+            "placed": now("milliseconds"), "attempts": 0,
         }  # fmt: skip
-        if not self._write(slot, body, guard):
+        if not self._write(slot, body, before):
             raise OrderTakenError(f"somebody else ordered work on {index!r} at the same moment; look at it first")
 
     def get(self, slot: str) -> dict[str, Any] | None:
         """The newest order of a slot, or None; `dead` says whether its process ended without a word."""
         found = self._read(slot)[0]
-        return _with_dead(found) if found else None
+        return {**found, "dead": found["status"] == "running" and _is_dead(found)} if found else None
 
     def take(self, slot: str) -> dict[str, Any] | None:
         """Begin to work on an order; None where there is none, or another process has it."""
-        order, guard = self._read(slot)
+        order, before = self._read(slot)
         if not order or order["status"] not in _OPEN or (order["status"] == "running" and not _is_dead(order)):
             return None
         taken = {
-            **order, "status": "running", "beat": _now(), "attempts": order["attempts"] + 1, "worker": uuid.uuid4().hex,
+            **order, "status": "running", "beat": now("milliseconds"), "attempts": order["attempts"] + 1,
+            "worker": uuid.uuid4().hex,
         }  # fmt: skip
-        return taken if self._write(slot, taken, guard) else None
+        return taken if self._write(slot, taken, before) else None
 
     def keep(self, order: Mapping[str, Any], **fields: Any) -> dict[str, Any] | None:
         """Give a sign of life, with fields such as progress; the order as it stands then, None where it is another
         process's now."""
         while True:
-            found, guard = self._read(order["slot"])
+            found, before = self._read(order["slot"])
             if not found or found.get("worker") != order["worker"]:
                 return None
-            kept = {**found, **fields, "beat": _now()}
-            if self._write(order["slot"], kept, guard):
+            kept = {**found, **fields, "beat": now("milliseconds")}
+            if self._write(order["slot"], kept, before):
                 return kept  # else somebody asked for something at the same moment
 
     def ask_to_stop(self, slot: str) -> bool:
         """Ask the process of an order to end, or end an order that no process has; False where there is none."""
         while True:
-            found, guard = self._read(slot)
+            found, before = self._read(slot)
             if not found or found["status"] not in _OPEN:
                 return False
             held = found["status"] == "running" and not _is_dead(found)
-            if self._write(slot, {**found, "stop": True} if held else {**found, "status": "cancelled"}, guard):
+            if self._write(slot, {**found, "stop": True} if held else {**found, "status": "cancelled"}, before):
                 return True
-
-    def recent(self, kinds: Sequence[str], size: int = 100) -> list[dict[str, Any]]:
-        """The newest orders of some kinds, newest first, without their samples."""
-        with translated(ORDERS):
-            self._client.indices.refresh(index=ORDERS, ignore_unavailable=True)
-            hits = self._client.search(
-                index=ORDERS,
-                query={"bool": {"filter": [{"terms": {"kind": list(kinds)}}]}},
-                sort=[{"placed": {"order": "desc", "unmapped_type": "date"}}],
-                size=size,
-                source_excludes=["samples"],
-                ignore_unavailable=True,
-            )["hits"]["hits"]
-        return [_with_dead(hit["_source"]) for hit in hits]
 
     def abandoned(self) -> list[str]:
         """Slots whose order nobody took, or whose process is dead."""
@@ -116,31 +103,15 @@ class Orders:
             hits = self._client.search(index=ORDERS, query=query, size=1_000, source=False, ignore_unavailable=True)
         return [hit["_id"] for hit in hits["hits"]["hits"]]
 
-    def _read(self, slot: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    def _read(self, slot: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """(the order, what `store_unchanged` takes for it)."""
         found = stored(self._client, ORDERS, slot)
-        if found is None:
-            return None, {"op_type": "create"}
-        return dict(found["_source"]), {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
+        return (dict(found["_source"]), found) if found else (None, None)
 
-    def _write(self, slot: str, body: Mapping[str, Any], guard: Mapping[str, Any]) -> bool:
-        try:
-            with translated(ORDERS):
-                self._client.index(index=ORDERS, id=slot, document=body, refresh=True, **guard)
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                return False
-            raise
-        return True
-
-
-def _with_dead(order: Mapping[str, Any]) -> dict[str, Any]:
-    return {**order, "dead": order["status"] == "running" and _is_dead(order)}
+    def _write(self, slot: str, body: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+        return store_unchanged(self._client, ORDERS, slot, body, before) is not None
 
 
 def _is_dead(order: Mapping[str, Any]) -> bool:
     age = datetime.now(UTC) - datetime.fromisoformat(order["beat"])
     return age.total_seconds() > DEAD_AFTER_S
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,9 +31,9 @@ class DeadLetter:
     message: str
 
 
-def now() -> str:
-    """The time as stored: ISO 8601, UTC, seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(precision: str = "seconds") -> str:
+    """The time as stored: ISO 8601, UTC. precision: "milliseconds" for what is told apart by when it was done."""
+    return datetime.now(UTC).isoformat(timespec=precision)
 
 
 #: What the history shows of a job; a reindex keeps much more in its own.
@@ -52,7 +52,7 @@ class Jobs:
         """A new running job, with fields of its own kind; its id."""
         ensure_store(self._client, JOBS, "jobs")
         job = uuid.uuid4().hex[:12]
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        started = now("milliseconds")
         body = {
             "kind": kind,
             "index": index,
@@ -166,15 +166,8 @@ class WeightsVersions:
             "role": "version", "index": index, "version": version, "kind": kind, "created": now(),
             "report": report, "model": model,
         }  # fmt: skip
-        try:
-            with translated(WEIGHTS):
-                self._client.index(
-                    index=WEIGHTS, id=_version_id(index, version), document=body, op_type="create", refresh=True
-                )
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                raise WeightsError(f"weights {version!r} exist already; choose another name") from error
-            raise
+        if store_unchanged(self._client, WEIGHTS, _version_id(index, version), body, None) is None:
+            raise WeightsError(f"weights {version!r} exist already; choose another name")
 
     def promote(self, index: str, version: str) -> None:
         """Put a version in force. What was in force before is remembered for `rollback`.
@@ -203,21 +196,9 @@ class WeightsVersions:
 
     def _point(self, index: str, version: str | None, history: Sequence[str], before: Any) -> None:
         ensure_store(self._client, WEIGHTS, "weights")
-        unchanged = (
-            {"if_seq_no": before["_seq_no"], "if_primary_term": before["_primary_term"]}
-            if before
-            else {"op_type": "create"}
-        )
         body = {"role": "in_force", "index": index, "version": version, "history": history, "promoted": now()}
-        try:
-            with translated(WEIGHTS):
-                self._client.index(index=WEIGHTS, id=_pointer_id(index), document=body, refresh=True, **unchanged)
-        except ClusterError as error:
-            if isinstance(error.__cause__, ConflictError):
-                raise WeightsError(
-                    "somebody else changed the weights in force just now; look, and try again"
-                ) from error
-            raise
+        if store_unchanged(self._client, WEIGHTS, _pointer_id(index), body, before) is None:
+            raise WeightsError("somebody else changed the weights in force just now; look, and try again")
 
     def _get(self, id: str) -> dict[str, Any] | None:
         return stored(self._client, WEIGHTS, id)
@@ -388,6 +369,30 @@ def stored(client: Elasticsearch, index: str, id: str) -> dict[str, Any] | None:
         return None
     except ClusterError as error:
         if isinstance(error.__cause__, NotFoundError):
+            return None
+        raise
+
+
+def store_unchanged(
+    client: Elasticsearch,
+    index: str,
+    id: str,
+    document: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    refresh: bool = True,
+) -> dict[str, Any] | None:
+    """Write a document if it is still as it was `before` (as `stored` or this gave it; None: if there is none).
+
+    The cluster's answer, with the new sequence number; None where somebody else wrote it meanwhile.
+    """
+    guard: dict[str, Any] = {"op_type": "create"}
+    if before:
+        guard = {"if_seq_no": before["_seq_no"], "if_primary_term": before["_primary_term"]}
+    try:
+        with translated(index):
+            return dict(client.index(index=index, id=id, document=document, refresh=refresh, **guard).body)
+    except ClusterError as error:
+        if isinstance(error.__cause__, ConflictError):
             return None
         raise
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from .screenshots import CHROMIUM_ARGS, SCREENS, chromium
+from .screenshots import CHROMIUM_ARGS, chromium, screens
 
 
 def sign_in(page: Page, url: str, name: str, password: str) -> None:
@@ -38,36 +38,26 @@ def deeper(page: Page, address: str) -> list[str]:
 
 def take(browser: Browser, url: str, out: Path, name: str, password: str) -> list[Path]:
     taken = []
-    for screen, (width, height) in SCREENS.items():
-        for scheme in ("light", "dark"):
-            context = browser.new_context(
-                viewport={"width": width, "height": height},
-                color_scheme=scheme,  # type: ignore[arg-type]
-                has_touch=screen == "phone",
-                is_mobile=screen == "phone",
-                locale="en-GB",
-            )
-            page = context.new_page()
-            page.goto(f"{url}/admin/sign-in")
-            page.screenshot(path=out / f"sign-in-{screen}-{scheme}.png")
-            sign_in(page, url, name, password)
-            addresses = pages(page)
-            languages = ("en", "zh") if (screen, scheme) == ("desktop", "light") else ("en",)
-            for language in languages:
-                if language == "zh":
-                    page.get_by_role("button", name="中文").click()
-                for address in addresses:
-                    shown = [address]
-                    for here in shown:
-                        page.goto(f"{url}{here}", wait_until="load")
-                        page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
-                        what = address.strip("/").replace("/", "-") + ("-one" if here != address else "")
-                        path = out / f"{what}-{screen}-{scheme}-{language}.png"
-                        page.screenshot(path=path, full_page=True)
-                        taken.append(path)
-                        if here == address:
-                            shown += deeper(page, address)
-            context.close()
+    for kind, page in screens(browser):
+        page.goto(f"{url}/admin/sign-in")
+        page.screenshot(path=out / f"sign-in-{kind}.png")
+        sign_in(page, url, name, password)
+        addresses = pages(page)
+        languages = ("en", "zh") if kind == "desktop-light" else ("en",)
+        for language in languages:
+            if language == "zh":
+                page.get_by_role("button", name="中文").click()
+            for address in addresses:
+                shown = [address]
+                for here in shown:
+                    page.goto(f"{url}{here}", wait_until="load")
+                    page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
+                    what = address.strip("/").replace("/", "-") + ("-one" if here != address else "")
+                    path = out / f"{what}-{kind}-{language}.png"
+                    page.screenshot(path=path, full_page=True)
+                    taken.append(path)
+                    if here == address:
+                        shown += deeper(page, address)
     return taken
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 CHROMIUM_ARGS = (
@@ -25,8 +26,8 @@ def chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
-    taken = []
+def screens(browser: Browser) -> Iterator[tuple[str, Page]]:
+    """(its name, a page) for a desktop and a phone, light and dark."""
     for screen, (width, height) in SCREENS.items():
         for scheme in ("light", "dark"):
             context = browser.new_context(
@@ -36,26 +37,31 @@ def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
                 is_mobile=screen == "phone",
                 locale="en-GB",
             )
-            page = context.new_page()
-
-            def shot(name: str, page=page, kind=f"{screen}-{scheme}") -> None:
-                page.wait_for_load_state("networkidle")
-                path = out / f"{name}-{kind}.png"
-                page.screenshot(path=path)
-                taken.append(path)
-
-            page.goto(f"{url}/")
-            shot("start")
-            page.goto(f"{url}/?q={query}")
-            shot("results")
-            summary = page.locator(".why summary").first
-            summary.click()
-            summary.scroll_into_view_if_needed()
-            page.locator(".why-body").first.scroll_into_view_if_needed()
-            shot("why")
-            page.goto(f"{url}/?lang=zh&q={query}")
-            shot("chinese")
+            yield f"{screen}-{scheme}", context.new_page()
             context.close()
+
+
+def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
+    taken = []
+    for kind, page in screens(browser):
+
+        def shot(name: str, page=page, kind=kind) -> None:
+            page.wait_for_load_state("networkidle")
+            path = out / f"{name}-{kind}.png"
+            page.screenshot(path=path)
+            taken.append(path)
+
+        page.goto(f"{url}/")
+        shot("start")
+        page.goto(f"{url}/?q={query}")
+        shot("results")
+        summary = page.locator(".why summary").first
+        summary.click()
+        summary.scroll_into_view_if_needed()
+        page.locator(".why-body").first.scroll_into_view_if_needed()
+        shot("why")
+        page.goto(f"{url}/?lang=zh&q={query}")
+        shot("chinese")
     return taken
 
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect
 
 from hybrid.elastic.stores import DeadLetter
 from hybrid.wiring import Services
 from tests.admin_client import PASSWORD, forget
 from tests.conftest import npm_package
 from tests.web_services import WebShop
-from web import create_app
 
 from .admin_screenshots import deeper, pages, sign_in
-from .screenshots import CHROMIUM_ARGS, chromium
+from .conftest import open_page, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.es]
-WAIT_MS = 30_000
 
 
 @pytest.fixture
@@ -40,40 +35,8 @@ def services(web_shop: WebShop) -> Iterator[Services]:
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
-        yield browser
-        browser.close()
-
-
-def open_page(browser: Browser, wrong: list[str], **options: Any) -> tuple[BrowserContext, Page]:
-    """A page whose console errors, script errors and failed requests are written down."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.on("console", lambda m: wrong.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-    # A stream of events, or a part that is still on its way, ends when the page is left.
-    page.on(
-        "requestfailed",
-        lambda r: wrong.append(f"{r.failure} {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None,
-    )
-    return context, page
+    with served(services) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

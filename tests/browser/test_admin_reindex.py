@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
 
 from hybrid import pool
 from hybrid.elastic.orders import ORDERS
 from hybrid.wiring import Services
 from tests.admin_client import PASSWORD, forget
 from tests.shop_writer import make_shop, rows
-from web import create_app
 
 from .admin_screenshots import sign_in
-from .test_admin import browser, open_page  # noqa: F401 a fixture
+from .conftest import open_page, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.es]
 
@@ -38,12 +35,8 @@ def shop(services: Services, name: str) -> Iterator[str]:
 
 @pytest.fixture
 def url(services: Services, shop: str) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with served(services) as url:
+        yield url
 
 
 class Worker:
@@ -80,7 +73,7 @@ def press(page: Page, name: str, tick: str = "") -> None:
 
 
 def test_the_whole_way_from_a_shops_index_to_a_rollback(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     services: Services,
     url: str,
     shop: str,

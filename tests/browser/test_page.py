@@ -5,27 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect
 
 from hybrid.contracts import SearchAnswer, SearchRequest
 from tests.conftest import Sample
 from tests.web_services import Watched
-from web import create_app
 from web.page import PAGE_SIZE
 
-from .screenshots import CHROMIUM_ARGS, chromium
+from .conftest import WAIT_MS, open_page, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
-
-WAIT_MS = 30_000  # patience for a busy machine; what is there is seen at once
 
 
 @pytest.fixture
@@ -35,42 +30,14 @@ def services(sample: Sample) -> Watched:
 
 @pytest.fixture
 def url(services: Watched) -> Iterator[str]:
-    """The address of a real server in a thread."""
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
-        yield browser
-        browser.close()
+    with served(services) as url:
+        yield url
 
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:  # after `url`, so closed before its server stops
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", locale="en-GB")
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
     wrong: list[str] = []
-    page.on("console", lambda m: wrong.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-    # Requests that the page itself drops (older suggestions, an overtaken search) are no failures.
-    page.on(
-        "requestfailed",
-        lambda r: wrong.append(f"{r.failure} {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None,
-    )
+    context, page = open_page(browser, wrong, color_scheme="light")
     yield page
     context.close()
     assert wrong == []

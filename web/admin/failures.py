@@ -12,10 +12,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import failures as core_failures
 from hybrid.contracts import Hit
-from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError, UsageError
+from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError
 from hybrid.orders import place
 from web.admin.access import admin
-from web.admin.frame import core, render, say
+from web.admin.frame import core, page_number, render, say
 from web.schemas import MAX_WINDOW, ChosenFailures, FailuresPage, validate
 from web.view import Cards
 
@@ -30,7 +30,7 @@ def failures() -> str:
 
 @admin.get("/failures/<index>/<reason>")
 def failures_of(index: str, reason: str) -> str:
-    page = _page()
+    page = page_number(PAGE_SIZE)
     letters = core().dead_letters.page(index, reason, PAGE_SIZE, (page - 1) * PAGE_SIZE)
     total = core().dead_letters.counts(index).get(reason, 0)
     return render(
@@ -38,13 +38,6 @@ def failures_of(index: str, reason: str) -> str:
         letters=_with_products(index, letters), order=core().orders.get(core_failures.slot(index)),
         more=page < MAX_PAGE and total > page * PAGE_SIZE,
     )  # fmt: skip
-
-
-def _page() -> int:
-    number = request.args.get("page", "1")
-    if not number.isdecimal() or not 1 <= int(number) <= MAX_PAGE:
-        raise UsageError(f"page: must be a number from 1 to {MAX_PAGE}")
-    return int(number)
 
 
 def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,10 +69,15 @@ def change_failures(index: str, reason: str) -> AnyResponse:
     do = request.form.get("do", "")
     if do in ("retry", "dismiss"):
         ids = validate(ChosenFailures, {"letters": request.form.getlist("letter")}).letters
-        if not ids:
-            say("failures_none_chosen", "warning")
-        else:
-            _act(do, index, ids)
+        try:
+            if not ids:
+                say("failures_none_chosen", "warning")
+            else:
+                say("failures_queued" if do == "retry" else "failures_dismissed", n=_act(do, index, ids))
+        except (NodeError, ClusterUnreachableError) as error:
+            if do != "retry":
+                raise
+            say("failures_unqueued", "warning", why=error)
     elif do == "retry_all":
         told = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
         say("failures_retrying" if told else "ordered_untold", "done" if told else "warning")
@@ -95,18 +93,12 @@ def change_failures(index: str, reason: str) -> AnyResponse:
 
 
 def _act(do: str, index: str, ids: Sequence[str]) -> int:
+    """Retry or dismiss these letters; how many, or how many products were queued. Raises as `retry` does."""
     letters = core().dead_letters.chosen(index, ids)
-    if do == "dismiss":
-        core().dead_letters.dismiss([letter["id"] for letter in letters])
-        say("failures_dismissed", n=len(letters))
-        return len(letters)
-    try:
-        count = core_failures.retry(core(), index, letters)
-    except (NodeError, ClusterUnreachableError) as error:
-        say("failures_unqueued", "warning", why=error)
-        return 0
-    say("failures_queued", n=count)
-    return count
+    if do == "retry":
+        return core_failures.retry(core(), index, letters)
+    core().dead_letters.dismiss([letter["id"] for letter in letters])
+    return len(letters)
 
 
 @admin.get("/failures/<index>/<reason>/csv")
@@ -144,8 +136,4 @@ def api_change_failures(index: str, do: str) -> Response:
     if do not in ("retry", "dismiss"):
         abort(404)
     ids = validate(ChosenFailures, request.get_json(silent=True) or {}).letters
-    letters = core().dead_letters.chosen(index, ids)
-    if do == "dismiss":
-        core().dead_letters.dismiss([letter["id"] for letter in letters])
-        return jsonify({"dismissed": len(letters)})
-    return jsonify({"queued": core_failures.retry(core(), index, letters)})
+    return jsonify({"queued" if do == "retry" else "dismissed": _act(do, index, ids)})

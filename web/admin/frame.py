@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Response, current_app, flash, g, jsonify, make_response, render_template, request, session
 from flask_wtf.csrf import generate_csrf
 
+from hybrid.errors import UsageError
 from web import strings
 from web.admin import charts
 from web.admin.words import WORDS
 from web.page import asset
+from web.schemas import MAX_WINDOW
 
 if TYPE_CHECKING:
     from hybrid.wiring import Services
@@ -52,6 +54,18 @@ class Words:
         """A word with values put in; a typed name without a word of its own is shown as it is."""
         found = WORDS.get(key)
         return found[self._position].format(**values) if found else key
+
+
+def page_number(size: int) -> int:
+    """Which page of `size` was asked for, from 1.
+
+    Raises:
+        UsageError: none that there can be; Elasticsearch pages no further than `MAX_WINDOW`.
+    """
+    number, most = request.args.get("page", "1"), MAX_WINDOW // size
+    if not number.isdecimal() or not 1 <= int(number) <= most:
+        raise UsageError(f"page: must be a number from 1 to {most}")
+    return int(number)
 
 
 def render(template: str, **values: Any) -> str:

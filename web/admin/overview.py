@@ -17,6 +17,7 @@ from hybrid.orders import place
 from web import latency
 from web.admin.access import admin
 from web.admin.frame import core, render, say
+from web.admin.reindex import slot
 
 NEWEST = 5
 
@@ -78,6 +79,6 @@ def overview_part(name: str) -> str:
 @admin.post("/sync/<index>")
 def sync_now(index: str) -> AnyResponse:
     """Order a sync of an index."""
-    told = place(core(), f"run:{index}", "sync", index, {}, g.user.name)
+    told = place(core(), slot(index), "sync", index, {}, g.user.name)
     say("sync_ordered" if told else "ordered_untold", "done" if told else "warning", index=index)
     return redirect(url_for("admin.index"))

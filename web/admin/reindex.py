@@ -19,7 +19,7 @@ from hybrid.errors import JobError, UsageError
 from hybrid.reindex import control
 from hybrid.reindex.running import FINAL
 from web.admin.access import admin
-from web.admin.frame import core, render, say
+from web.admin.frame import core, page_number, render, say
 from web.schemas import RunAction, validate
 
 PAGE_SIZE = 25
@@ -27,6 +27,8 @@ PAGE_SIZE = 25
 #: again.
 _STREAMS = threading.BoundedSemaphore(3)
 _STREAM_S, _LOOK_S = 55.0, 1.0
+#: What cannot be taken back, and so has to be confirmed.
+_FINAL_ACTS = ("cancel", "rollback", "drop")
 
 
 def slot(index: str) -> str:
@@ -40,13 +42,11 @@ def plan_slot(index: str) -> str:
 
 @admin.get("/reindex")
 def reindex() -> str:
-    number = request.args.get("page", "1")
-    if not number.isdecimal() or not 1 <= int(number) <= 10_000 // PAGE_SIZE:
-        raise UsageError("page: must be a number from 1")
-    runs, total = core().jobs.history(PAGE_SIZE, (int(number) - 1) * PAGE_SIZE)
+    page = page_number(PAGE_SIZE)
+    runs, total = core().jobs.history(PAGE_SIZE, (page - 1) * PAGE_SIZE)
     return render(
         "admin/reindex.html", here="reindex", indices=core().searcher.indices(), others=list_others(core().client),
-        runs=runs, page=int(number), more=total > int(number) * PAGE_SIZE, total=total,
+        runs=runs, page=page, more=total > page * PAGE_SIZE, total=total,
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def change_index(index: str) -> AnyResponse:
     if form.getlist("signals"):
         given["signals"] = form.getlist("signals")
     asked = validate(RunAction, given)
-    if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
+    if asked.do in _FINAL_ACTS and not asked.sure:
         say("not_sure", "warning")
     else:
         told = _do(index, asked)
@@ -121,7 +121,7 @@ def api_runs() -> Response:
 @admin.post("/api/runs/<index>")
 def api_change_index(index: str) -> Response:
     asked = validate(RunAction, request.get_json(silent=True) or {})
-    if asked.do in ("cancel", "rollback", "drop") and not asked.sure:
+    if asked.do in _FINAL_ACTS and not asked.sure:
         raise UsageError("sure: must be true, for this cannot be taken back")
     return jsonify({"told_a_worker": _do(index, asked), **{"can": _state(index)["can"]}})
 
@@ -142,10 +142,8 @@ def _do(index: str, asked: RunAction) -> bool | None:
             return order(asked.what, options if asked.what == "attach" else {**options, "swap": asked.swap})
         case "sync" | "rollback" | "drop":
             return order(asked.do, {})
-        case "resume":
-            return order("resume", {"swap": asked.swap})
-        case "swap":
-            return order("resume", {"swap": True})
+        case "resume" | "swap":
+            return order("resume", {"swap": asked.swap or asked.do == "swap"})
         case "go_on":
             return orders.go_on(services, slot(index))
         case "pause":
@@ -174,12 +172,12 @@ def _planned(index: str, asked: RunAction, options: dict[str, Any]) -> None:
 
 def _state(index: str) -> dict[str, Any]:
     services = core()
-    order = services.orders.get(slot(index))
+    order, plan = services.orders.get(slot(index)), services.orders.get(plan_slot(index))
     try:
         job = control.status(services, index)
     except JobError:
         job = None
-    busy = bool(order and order["status"] in ("queued", "running") and not order["dead"])
+    busy = _is_open(order)
     open_job = bool(job and job["status"] not in FINAL)
     known = index in services.searcher.indices()
     held = bool(job and job["running"])  # perhaps by a command, not by an order
@@ -204,13 +202,12 @@ def _state(index: str) -> dict[str, Any]:
     }
     return {
         "index": index, "order": order, "job": job, "busy": busy, "open_job": open_job, "known": known, "can": can,
-        "plan": services.orders.get(plan_slot(index)), "live": busy or held or _planning(index), "rate": _rate(order),
+        "plan": plan, "live": busy or held or _is_open(plan), "rate": _rate(order),
     }  # fmt: skip
 
 
-def _planning(index: str) -> bool:
-    plan = core().orders.get(plan_slot(index))
-    return bool(plan and plan["status"] in ("queued", "running") and not plan["dead"])
+def _is_open(order: dict[str, Any] | None) -> bool:
+    return bool(order and order["status"] in ("queued", "running") and not order["dead"])
 
 
 def _rate(order: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,14 +1,4 @@
 // Every page works without this; it only saves waiting.
-const root = document.documentElement;
-
-document.getElementById("theme")?.addEventListener("click", () => {
-  const dark = root.dataset.theme
-    ? root.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  try { localStorage.setItem("hybrid-theme", root.dataset.theme); } catch (error) { /* it holds for this page */ }
-});
-
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -24,18 +14,6 @@ addEventListener("pageshow", () => {
     for (const button of form.querySelectorAll("button")) button.disabled = false;
   }
 });
-
-/** POST JSON to the admin's interface; throws the reason of a refusal. */
-export async function send(url, body) {
-  const answer = await fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": document.querySelector('meta[name="csrf-token"]').content },
-    body: JSON.stringify(body),
-  });
-  const data = await answer.json();
-  if (!answer.ok) throw new Error(data.error.reason);
-  return data;
-}
 
 for (const all of document.querySelectorAll("[data-choose-all]")) {
   all.addEventListener("change", () => {

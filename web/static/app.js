@@ -343,14 +343,7 @@ list.addEventListener("click", (event) => {
   if (option) choose(option);
 });
 
-// ---- theme and start -------------------------------------------------------------------------------
-
-$("theme").addEventListener("click", () => {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  try { localStorage.setItem("hybrid-theme", root.dataset.theme); } catch { /* lasts until the page is left */ }
-});
+// ---- start ---------------------------------------------------------------------------------------
 
 if (history.state?.photo) {
   usePhoto(history.state.photo).then(() => { if (photo) load(location.pathname + location.search, { push: false }); });
