@@ -24,7 +24,8 @@ def _train() -> None:
 def train_weights(
     index: Index,
     judgments: Annotated[
-        Path | None, typer.Option(help="Judged queries; without them, queries made up from the catalogue decide.")
+        Path | None,
+        typer.Option(help="Judged queries, a file or list:NAME; without them, queries made up from the catalogue."),
     ] = None,
     kind: Annotated[str, typer.Option(help="global, gate or attention.")] = "gate",
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
@@ -42,12 +43,11 @@ def train_weights(
     Reads the index and the judgments; writes a version of weights for the index.
     Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
     """
-    from hybrid.judgments import read_judgments
     from hybrid.learning import training
     from hybrid.wiring import build_services
 
-    judged = read_judgments(judgments) if judgments else None
     services = build_services()
+    judged = services.judged(index, judgments) if judgments else None
     with counted() as show:
         result = training.train(
             services, index, judged, kind, folds, repeats, made_up, seed, progress=show, keep_kind=force

@@ -11,6 +11,9 @@ import csv
 import io
 import math
 import os
+import re
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +34,11 @@ _COLUMNS = {
     "docid": ("docid", "doc_id", "doc id", "document_id", "product_id", "id"),
     "rating": ("rating", "grade", "judgment", "judgement", "relevance"),
 }
+#: Stands before the name of a list in the cluster, where a file of judgments may be named as well.
+LIST = "list:"
+_LIST_NAME = re.compile(r"\w[\w .-]{0,63}")
+#: What an archive of judgments may come to.
+_MAX_FILES, _MAX_BYTES = 20, 100 * 1024 * 1024
 _QUERY_FILES = ("queries.tsv", "topics.tsv", "queries.jsonl")
 
 
@@ -103,7 +111,8 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path.name}: not UTF-8 ({error.reason})") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path.name}, line {line}: not UTF-8 ({error.reason})") from error
     format, rows = _parse(text, path, queries)
     ratings: dict[str, dict[str, float]] = {}
     judged: dict[str, JudgedQuery] = {}
@@ -116,6 +125,55 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     if not ratings:
         raise UsageError(f"{path.name}: no judgments in it")
     return _graded(ratings, judged, path.parent, format)
+
+
+def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgments:
+    """Judgments of a file that was handed over, or of an archive (zip) as `archived` makes it.
+
+    Raises:
+        UsageError: as read_judgments does; an archive that cannot be opened or holds too much.
+    """
+    # Only the end of a name from elsewhere is used, and only for messages and for telling formats apart.
+    plain = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).lstrip(". ")[-100:] or "judgments"
+    with tempfile.TemporaryDirectory(prefix="hybrid-judgments-") as folder:
+        path = Path(folder) / plain
+        texts = None
+        if data[:4] == b"PK\x03\x04":
+            path = _unpacked(plain, data, Path(folder))
+        else:
+            path.write_bytes(data)
+        if queries:
+            texts = Path(folder) / "texts of the queries"
+            texts.write_bytes(queries)
+        found = read_judgments(path, texts)
+    return Judgments(found.ratings, Path(), found.queries, found.format, found.original, found.notes)
+
+
+def _unpacked(name: str, data: bytes, folder: Path) -> Path:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            files = [entry for entry in packed.infolist() if not entry.is_dir()]
+            if len(files) > _MAX_FILES or sum(entry.file_size for entry in files) > _MAX_BYTES:
+                raise UsageError(f"{name}: more than {_MAX_FILES} files or {_MAX_BYTES // 1024**2} MB in the archive")
+            paths = [Path(packed.extract(entry, folder / "archive")) for entry in files]
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise UsageError(f"{name}: an archive that cannot be opened ({error})") from error
+    beir = next((path.parent.parent for path in paths if path.parent.name == "qrels"), None)
+    judged = [path for path in paths if not path.name.endswith(_QUERY_FILES)]
+    if beir is None and len(judged) != 1:
+        raise UsageError(f"{name}: an archive with one file of judgments wanted, or with the folder qrels of BEIR")
+    return beir or judged[0]
+
+
+def checked_list(name: str) -> str:
+    """The name of a list in the cluster.
+
+    Raises:
+        UsageError: no list may have that name.
+    """
+    if not _LIST_NAME.fullmatch(name):
+        raise UsageError("list: a name of up to 64 letters, digits, spaces, dots, - and _ is wanted")
+    return name
 
 
 def _graded(
@@ -180,8 +238,11 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
         if value in ("", None) and len(columns) > 3:
             continue  # Quepid exports what nobody has rated yet as well
         query, image = ((row[column] or "").strip() if (column := named[role]) else "" for role in ("query", "image"))
-        rating = _rating(value, f"{path.name}, line {reader.line_num}")
-        yield JudgedQuery(query, image), (row[named["docid"]] or "").strip(), rating
+        where = f"{path.name}, line {reader.line_num}"
+        id = (row[named["docid"]] or "").strip()
+        if not id or not (query or image):
+            raise UsageError(f"{where}: a judgment without a query or without a product")
+        yield JudgedQuery(query, image), id, _rating(value, where)
 
 
 def _cells(
@@ -350,6 +411,24 @@ def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]
         return [_write(path / "qrels" / "test.tsv", whole), _write(path / "queries.jsonl", texts)]
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def archived(judgments: Judgments, name: str, format: str) -> tuple[str, bytes]:
+    """(file name, content) of judgments in a format; a zip where the format takes several files.
+
+    Raises:
+        UsageError: as write_judgments does.
+    """
+    suffix = {"quepid": ".csv", "trec": ".qrels", "rre": ".json", "ranklib": ".txt", "beir": "", "srw": ".json"}
+    with tempfile.TemporaryDirectory(prefix="hybrid-judgments-") as folder:
+        written = write_judgments(judgments, Path(folder) / f"{name}{suffix.get(format, '')}", format)
+        if len(written) == 1:
+            return written[0].name, written[0].read_bytes()
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
+            for path in written:
+                out.write(path, path.relative_to(folder))
+    return f"{name}-{format}.zip", packed.getvalue()
 
 
 def write_queries(path: Path, numbers: Mapping[str, str]) -> Path:
