@@ -53,7 +53,8 @@ def train_weights(
             services, index, judged, kind, folds, repeats, made_up, seed, progress=show, keep_kind=force
         )
     publish = result.better or force
-    version = training.publish(services, result, promote) if publish else None
+    about = {"list": judgments.name} if judgments else {}
+    version = training.publish(services, result, promote, about) if publish else None
     if json:
         print_json({**result.to_json(), "version": version, "promoted": bool(version and promote)})
     else:
@@ -145,14 +146,10 @@ def promote(version: Annotated[str, typer.Argument(help="The version to put in f
 
     Example: hybrid weights promote gate-2 --index shop
     """
-    from hybrid.weights import WeightsModel
+    from hybrid import versions
+    from hybrid.wiring import build_services
 
-    versions = _versions()
-    model = versions.model(index, version)
-    if model is None:
-        raise UsageError(f"no weights {version!r} for index {index!r}; see `hybrid weights list --index {index}`")
-    WeightsModel.from_json(model)  # a version that cannot be used is not promoted
-    versions.promote(index, version)
+    versions.promote(build_services(), index, version)
     print(f"{version} is in force for {index}")
 
 

@@ -14,12 +14,14 @@ from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.admin import AdminStore, AuditTrail
 from hybrid.elastic.changes import Checkpoints
+from hybrid.elastic.evaluations import Evaluations
 from hybrid.elastic.indices import read_profile
 from hybrid.elastic.judgment_lists import JudgmentLists
 from hybrid.elastic.orders import Orders
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
-from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
+from hybrid.elastic.stores import DeadLetters, Jobs
+from hybrid.elastic.weights_versions import WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.inputs import Inputs
@@ -109,6 +111,10 @@ class Services:
         if named.startswith(LIST):
             return self.judgment_lists.judgments(index, named.removeprefix(LIST))
         return read_judgments(Path(source), queries)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        return Evaluations(self.client)
 
     @cached_property
     def accounts(self) -> Accounts:
