@@ -21,6 +21,8 @@ NAVIGATION = [
     ("admin.index", "overview"),
     ("admin.reindex", "reindex"),
     ("admin.failures", "failures"),
+    ("admin.weights", "weights"),
+    ("admin.evaluations", "evaluations"),
     ("admin.audit", "audit"),
 ]
 
