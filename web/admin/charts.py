@@ -67,6 +67,11 @@ def scale_of(rows: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return low - room, high + room
 
 
+def scale_of_points(series: Iterable[Sequence[tuple[float, float]]]) -> tuple[float, float]:
+    """A scale that y of all points of these lines lies on."""
+    return scale_of((y, y) for points in series for _, y in points)
+
+
 def gains(values: Sequence[float], label: str, reach: float, limit: float) -> Markup:
     """A bar for each value in [-reach, reach], in their order; dotted lines at `limit` to both sides."""
     if not values:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import g, redirect, request, url_for
-from pydantic import Field, field_validator
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import evaluations as kept
@@ -18,30 +17,12 @@ from web.admin.access import admin
 from web.admin.frame import core, render, say
 from web.admin.weights import checked_index, chosen_index, page_number
 from web.parse import fields_of
-from web.schemas import IndexName, Params, validate
+from web.schemas import EvaluationParams, validate
 
 PAGE_SIZE = 20
-#: Runs that the lines over time are drawn through, and hurt queries that are shown.
-SERIES, SHOWN = 60, 30
+#: Runs that the lines over time are drawn through; hurt queries shown at once, and queries in a table of all.
+SERIES, SHOWN, LISTED = 60, 10, 500
 _FOLDS = 5
-
-
-class EvaluationParams(Params):
-    """What is to be measured."""
-
-    index: IndexName
-    judgments: str = Field(min_length=1, max_length=64, description="a judgment list of the index")
-    systems: list[str] = Field(
-        min_length=1, max_length=20, description="systems, or versions of the weights, e.g. bm25,gate,gate-2"
-    )
-    folds: int = Field(
-        0, ge=0, le=20, description="2 or more: learned kinds answer queries that they have not seen, in so many folds"
-    )
-
-    @field_validator("systems", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 @admin.get("/evaluations")
@@ -115,7 +96,7 @@ def evaluations_run(run: str) -> str:
     reach = max([2 * HURT, *(1.05 * abs(gain) for values in gains.values() for gain in values)])
     return render(
         "admin/evaluations_run.html", here="evaluations", run=found, changes=changes, gains=gains, reach=reach,
-        limit=HURT, shown=SHOWN, learned=LEARNED_SYSTEMS, known=SYSTEMS,
+        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=SYSTEMS,
     )  # fmt: skip
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from flask import g, redirect, request, url_for
-from pydantic import Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import evaluations, versions
@@ -13,39 +12,15 @@ from hybrid.errors import UsageError, WeightsError
 from web.admin.access import admin
 from web.admin.frame import core, render, say
 from web.parse import fields_of
-from web.schemas import IndexName, Params, validate
+from web.schemas import IndexName, Params, PointParams, PromoteParams, TrainParams, validate
 
 PAGE_SIZE = 20
 #: Queries shown of those that change.
 SHOWN = 20
 
-VersionName = Field(min_length=1, max_length=100, description="a version of the weights, e.g. gate-2")
-
 
 class Named(Params):
     index: IndexName
-
-
-class PointParams(Params):
-    """A change of what is in force."""
-
-    instead_of: str = Field(
-        min_length=1, max_length=100, description="the version in force when it was decided; another by now: refused"
-    )
-
-
-class PromoteParams(PointParams):
-    version: str = VersionName
-
-
-class TrainParams(Params):
-    """What is to be learned, and from what."""
-
-    kind: Literal["global", "gate", "attention"] = "gate"
-    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: made-up queries decide")
-    made_up: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
-    folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
-    repeats: int = Field(4, ge=1, le=50, description="times that it is done, shuffled anew")
 
 
 def checked_index(index: str) -> str:

@@ -124,6 +124,13 @@ LEARNING: dict[str, tuple[str, str]] = {
         "A signal with little weight is not searched. This is what that costs and saves.",
         "权重很小的信号不会被搜索。下表为代价与节省。",
     ),
+    "weights_saved_share": ("{n} % saved", "节省 {n} %"),
+    "weights_fewer": ("With fewer judgments", "标注更少时"),
+    "weights_fewer_hint": (
+        "Held-out nDCG@10 by how many judged queries it learned from. Still rising: more judgments help.",
+        "按训练所用标注查询数的留出集 nDCG@10。若仍在上升，增加标注会有帮助。",
+    ),
+    "weights_fewer_judged": ("Judged queries", "标注查询数"),
     "weights_saved": ("Searches saved", "节省的搜索"),
     "weights_chosen": ("chosen", "已选"),
     "weights_promote": ("Put in force", "启用"),
@@ -216,6 +223,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "evaluations_hurt": ("Queries hurt", "变差的查询"),
     "evaluations_try": ("Try it", "试一试"),
     "evaluations_by_query": ("All queries", "全部查询"),
+    "evaluations_cut": ("The first {n}; the JSON of the run has all.", "仅列前 {n} 个，运行的 JSON 含全部。"),
     "evaluations_over_time": ("Over time", "随时间变化"),
     "evaluations_over_time_hint": (
         "nDCG@10 of the last runs of this index on this list, oldest on the left.",
