@@ -24,7 +24,8 @@ Queries = Annotated[
 def evaluate(
     index: Index,
     judgments: Annotated[
-        Path, typer.Option(help="CSV (query, image or both, docid, rating), TREC, RRE, RankLib, BEIR or SRW.")
+        Path,
+        typer.Option(help="CSV (query, image or both, docid, rating), TREC, RRE, RankLib, BEIR, SRW, or list:NAME."),
     ],
     systems: Annotated[str, typer.Option(help="Systems to compare.")] = "bm25,text,rrf,fixed",
     folds: Annotated[
@@ -44,7 +45,6 @@ def evaluate(
     """
     from hybrid import evaluation
     from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
-    from hybrid.judgments import read_judgments
     from hybrid.wiring import build_services
 
     chosen = list(dict.fromkeys(names(systems)))
@@ -61,8 +61,8 @@ def evaluate(
     for path in (run_out, report):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"no folder {path.absolute().parent} to write {path.name} to")
-    judged = read_judgments(judgments, queries)
     services = build_services()
+    judged = services.judged(index, judgments, queries)
     profile = services.searcher.profile(index)
     with counted() as show:
         search: Search = services.searcher.search

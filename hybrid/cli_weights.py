@@ -24,7 +24,8 @@ def _train() -> None:
 def train_weights(
     index: Index,
     judgments: Annotated[
-        Path | None, typer.Option(help="Judged queries; without them, queries made up from the catalogue decide.")
+        Path | None,
+        typer.Option(help="Judged queries, a file or list:NAME; without them, queries made up from the catalogue."),
     ] = None,
     kind: Annotated[str, typer.Option(help="global, gate or attention.")] = "gate",
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
@@ -42,18 +43,18 @@ def train_weights(
     Reads the index and the judgments; writes a version of weights for the index.
     Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
     """
-    from hybrid.judgments import read_judgments
     from hybrid.learning import training
     from hybrid.wiring import build_services
 
-    judged = read_judgments(judgments) if judgments else None
     services = build_services()
+    judged = services.judged(index, judgments) if judgments else None
     with counted() as show:
         result = training.train(
             services, index, judged, kind, folds, repeats, made_up, seed, progress=show, keep_kind=force
         )
     publish = result.better or force
-    version = training.publish(services, result, promote) if publish else None
+    about = {"list": judgments.name} if judgments else {}
+    version = training.publish(services, result, promote, about) if publish else None
     if json:
         print_json({**result.to_json(), "version": version, "promoted": bool(version and promote)})
     else:
@@ -145,14 +146,10 @@ def promote(version: Annotated[str, typer.Argument(help="The version to put in f
 
     Example: hybrid weights promote gate-2 --index shop
     """
-    from hybrid.weights import WeightsModel
+    from hybrid import versions
+    from hybrid.wiring import build_services
 
-    versions = _versions()
-    model = versions.model(index, version)
-    if model is None:
-        raise UsageError(f"no weights {version!r} for index {index!r}; see `hybrid weights list --index {index}`")
-    WeightsModel.from_json(model)  # a version that cannot be used is not promoted
-    versions.promote(index, version)
+    versions.promote(build_services(), index, version)
     print(f"{version} is in force for {index}")
 
 

@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,11 @@ _COLUMNS = {
     "docid": ("docid", "doc_id", "doc id", "document_id", "product_id", "id"),
     "rating": ("rating", "grade", "judgment", "judgement", "relevance"),
 }
-_QUERY_FILES = ("queries.tsv", "topics.tsv", "queries.jsonl")
+#: Stands before the name of a list in the cluster, where a file of judgments may be named as well.
+LIST = "list:"
+_LIST_NAME = re.compile(r"\w[\w .-]{0,63}")
+#: Files of the texts of queries that are named by number.
+QUERY_FILES = ("queries.tsv", "topics.tsv", "queries.jsonl")
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path.name}: not UTF-8 ({error.reason})") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path.name}, line {line}: not UTF-8 ({error.reason})") from error
     format, rows = _parse(text, path, queries)
     ratings: dict[str, dict[str, float]] = {}
     judged: dict[str, JudgedQuery] = {}
@@ -116,6 +122,17 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     if not ratings:
         raise UsageError(f"{path.name}: no judgments in it")
     return _graded(ratings, judged, path.parent, format)
+
+
+def checked_list(name: str) -> str:
+    """The name of a list in the cluster.
+
+    Raises:
+        UsageError: no list may have that name.
+    """
+    if not _LIST_NAME.fullmatch(name):
+        raise UsageError("list: a name of up to 64 letters, digits, spaces, dots, - and _ is wanted")
+    return name
 
 
 def _graded(
@@ -180,8 +197,11 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
         if value in ("", None) and len(columns) > 3:
             continue  # Quepid exports what nobody has rated yet as well
         query, image = ((row[column] or "").strip() if (column := named[role]) else "" for role in ("query", "image"))
-        rating = _rating(value, f"{path.name}, line {reader.line_num}")
-        yield JudgedQuery(query, image), (row[named["docid"]] or "").strip(), rating
+        where = f"{path.name}, line {reader.line_num}"
+        id = (row[named["docid"]] or "").strip()
+        if not id or not (query or image):
+            raise UsageError(f"{where}: a judgment without a query or without a product")
+        yield JudgedQuery(query, image), id, _rating(value, where)
 
 
 def _cells(
@@ -205,8 +225,8 @@ def _numbered(rows: Iterable[tuple[int, str, str, str]], path: Path, queries: Pa
 
 def _query_texts(path: Path, queries: Path | None) -> dict[str, str]:
     """Query id -> text."""
-    beside = [path.with_name(f"{path.stem}.{name}") for name in _QUERY_FILES]
-    beside += [folder / name for folder in (path.parent, path.parent.parent) for name in _QUERY_FILES]
+    beside = [path.with_name(f"{path.stem}.{name}") for name in QUERY_FILES]
+    beside += [folder / name for folder in (path.parent, path.parent.parent) for name in QUERY_FILES]
     found = queries or next((file for file in beside if file.is_file()), None)
     if found is None or not found.is_file():
         raise UsageError(

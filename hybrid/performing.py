@@ -91,6 +91,17 @@ def _decided(work: Work) -> dict[str, Any]:
     return {name: work.options.get(name) for name in _DECIDED}
 
 
+def _of_learning(kind: str) -> Perform:
+    """Options: see hybrid.learning.ordered, which is loaded only where it is used: scipy and torch are large."""
+
+    def perform(work: Work) -> Mapping[str, Any]:
+        from hybrid.learning import ordered
+
+        return ordered.KINDS[kind](work)
+
+    return perform
+
+
 KINDS: dict[str, Perform] = {
     "sync": sync,
     "attach": attach,
@@ -100,4 +111,6 @@ KINDS: dict[str, Perform] = {
     "drop": drop,
     "plan": plan,
     failures.KIND: failures.retry_all,
+    "train": _of_learning("train"),
+    "evaluate": _of_learning("evaluate"),
 }

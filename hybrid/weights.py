@@ -220,7 +220,7 @@ class WeightsModel:
 
 
 class StoreLike(Protocol):
-    """Where versions are kept; see hybrid.elastic.stores.WeightsVersions."""
+    """Where versions are kept; see hybrid.elastic.weights_versions."""
 
     def in_force(self, index: str) -> str | None: ...
     def model(self, index: str, version: str) -> dict[str, Any] | None: ...

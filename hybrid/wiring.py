@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid import analysis
@@ -13,14 +14,18 @@ from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.admin import AdminStore, AuditTrail
 from hybrid.elastic.changes import Checkpoints
+from hybrid.elastic.evaluations import Evaluations
 from hybrid.elastic.indices import read_profile
+from hybrid.elastic.judgment_lists import JudgmentLists
 from hybrid.elastic.orders import Orders
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
-from hybrid.elastic.stores import DeadLetters, Jobs, WeightsVersions
+from hybrid.elastic.stores import DeadLetters, Jobs
+from hybrid.elastic.weights_versions import WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.inputs import Inputs
+from hybrid.judgments import LIST, Judgments, read_judgments
 from hybrid.marking import Marker
 from hybrid.push import Operation, Pusher, PushReport
 from hybrid.queue import TaskQueue
@@ -91,6 +96,25 @@ class Services:
     @cached_property
     def weights_versions(self) -> WeightsVersions:
         return WeightsVersions(self.client)
+
+    @cached_property
+    def judgment_lists(self) -> JudgmentLists:
+        return JudgmentLists(self.client)
+
+    def judged(self, index: str, source: str | Path, queries: Path | None = None) -> Judgments:
+        """Judgments of a file, or of a list in the cluster: "list:NAME".
+
+        Raises:
+            UsageError: no such file or list, or none that can be read.
+        """
+        named = str(source)
+        if named.startswith(LIST):
+            return self.judgment_lists.judgments(index, named.removeprefix(LIST))
+        return read_judgments(Path(source), queries)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        return Evaluations(self.client)
 
     @cached_property
     def accounts(self) -> Accounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,18 @@ from pydantic.json_schema import JsonSchemaMode
 import hybrid
 from hybrid.contracts import SearchAnswer
 from web.documents import MAX_DOCUMENTS, PushAnswer
-from web.schemas import ChosenFailures, FailuresPage, RunAction, SearchParams, SignIn, SuggestParams
+from web.schemas import (
+    ChosenFailures,
+    EvaluationParams,
+    FailuresPage,
+    PointParams,
+    PromoteParams,
+    RunAction,
+    SearchParams,
+    SignIn,
+    SuggestParams,
+    TrainParams,
+)
 
 
 class ErrorDetail(BaseModel):
@@ -90,7 +102,18 @@ _ERRORS = {
 def document() -> dict[str, Any]:
     """The whole description; it does not change while the process lives."""
     # Requests are described as they are sent, answers as they are received.
-    inputs: list[type] = [SearchParams, SuggestParams, SignIn, ChosenFailures, FailuresPage, RunAction]
+    inputs: list[type] = [
+        SearchParams,
+        SuggestParams,
+        SignIn,
+        ChosenFailures,
+        FailuresPage,
+        RunAction,
+        TrainParams,
+        PointParams,
+        PromoteParams,
+        EvaluationParams,
+    ]
     outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error, ClusterInfo, ClusterError]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         *((model.__name__, "validation", TypeAdapter(model)) for model in inputs),
@@ -240,6 +263,34 @@ def _admin() -> dict[str, Any]:
         "/admin/api/failures/{index}/{do}": {
             "post": called("adminChangeFailures", "Retry or dismiss failures", "ChosenFailures", ("index", "do"))
         },
+        **_learning(called),
+    }
+
+
+def _learning(called: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    def asked(described: dict[str, Any], *names: str) -> dict[str, Any]:
+        queries = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+        return {"get": {**described, "parameters": [*described["parameters"], *queries]}}
+
+    at, weights, runs = ("index",), "/admin/api/weights/{index}", "/admin/api/evaluations"
+    compared = called("adminCompareWeights", "What version b changes on the held-out queries of a and b", "", at)
+    changed = called("adminCompareEvaluations", "What run b changes against run a, by system")
+    return {
+        weights: asked(called("adminWeights", "Versions of an index, and which is in force", "", at), "page"),
+        f"{weights}/order": {"get": called("adminLearning", "The newest training or evaluation of an index", "", at)},
+        f"{weights}/compare": asked(compared, "a", "b"),
+        f"{weights}/{{version}}": {
+            "get": called("adminVersion", "A version, its report, and its expected gain", "", ("index", "version"))
+        },
+        f"{weights}/train": {"post": called("adminTrain", "Order a training", "TrainParams", at)},
+        f"{weights}/promote": {"post": called("adminPromote", "Put a version in force", "PromoteParams", at)},
+        f"{weights}/rollback": {"post": called("adminRollback", "Put the version before in force", "PointParams", at)},
+        runs: {
+            **asked(called("adminEvaluations", "Kept evaluations, newest first"), "index", "list", "page"),
+            "post": called("adminEvaluate", "Order an evaluation", "EvaluationParams"),
+        },
+        f"{runs}/compare": asked(changed, "a", "b"),
+        f"{runs}/{{run}}": {"get": called("adminEvaluation", "An evaluation with its queries", "", ("run",))},
     }
 
 

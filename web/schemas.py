@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from typing_extensions import TypedDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import SYSTEMS, SearchRequest
+from hybrid.contracts import SearchRequest
 from hybrid.errors import UsageError
 
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
@@ -259,6 +259,46 @@ class RunAction(Params):
         return None if value == "" else value
 
 
+class PointParams(Params):
+    """A change of what is in force."""
+
+    instead_of: str = Field(
+        min_length=1, max_length=100, description="the version in force when it was decided; another by now: refused"
+    )
+
+
+class PromoteParams(PointParams):
+    version: str = Field(min_length=1, max_length=100, description="a version of the weights, e.g. gate-2")
+
+
+class TrainParams(Params):
+    """What is to be learned, and from what."""
+
+    kind: Literal["global", "gate", "attention"] = "gate"
+    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: made-up queries decide")
+    made_up: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
+    folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
+    repeats: int = Field(4, ge=1, le=50, description="times that it is done, shuffled anew")
+
+
+class EvaluationParams(Params):
+    """What is to be measured."""
+
+    index: IndexName
+    judgments: str = Field(min_length=1, max_length=64, description="a judgment list of the index")
+    systems: list[str] = Field(
+        min_length=1, max_length=20, description="systems, or versions of the weights, e.g. bm25,gate,gate-2"
+    )
+    folds: int = Field(
+        0, ge=0, le=20, description="2 or more: learned kinds answer queries that they have not seen, in so many folds"
+    )
+
+    @field_validator("systems", mode="before")
+    @classmethod
+    def _split_systems(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 def validate(model: type[P], data: Any) -> P:
     """The checked parameters.
 
@@ -276,7 +316,8 @@ def _one_line(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown field; known are {', '.join(model.model_fields)}"
     if detail["type"] == "literal_error":
-        return f"{where}: must be one of {', '.join(SYSTEMS)}"
+        known = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{where}: must be one of {known}"
     if detail["type"] == "string_pattern_mismatch":
         return f"{where}: not the name of one index (lower case letters, digits, - _ .)"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")

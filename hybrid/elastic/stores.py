@@ -1,4 +1,4 @@
-"""The layer's own small indices: jobs, weights, dead letters."""
+"""The layer's own small indices: jobs and dead letters; and what such stores share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoun
 
 import es_mappings
 from hybrid.elastic.client import translated
-from hybrid.errors import ClusterError, IndexMissingError, WeightsError
+from hybrid.errors import ClusterError, IndexMissingError
 
 JOBS = "hybrid-jobs"
 DEAD_LETTERS = "hybrid-dead-letters"
-WEIGHTS = "hybrid-weights"
 #: As stored; a class with a method `list` cannot name the type in its own body.
 Letters = list[dict[str, Any]]
 
@@ -115,93 +114,6 @@ class Jobs:
             self._client.indices.refresh(index=JOBS, ignore_unavailable=True)
             hits = self._client.search(index=JOBS, query=query, size=1_000, ignore_unavailable=True)["hits"]["hits"]
         return [hit["_source"] for hit in hits]
-
-
-class WeightsVersions:
-    """Published weights: one document a version, and one an index that says which is in force."""
-
-    def __init__(self, client: Elasticsearch) -> None:
-        self._client = client
-
-    def in_force(self, index: str) -> str | None:
-        """The version in force; None before the first promotion."""
-        pointer = self._get(_pointer_id(index))
-        return pointer["_source"].get("version") if pointer else None
-
-    def model(self, index: str, version: str) -> dict[str, Any] | None:
-        """The stored model, or None."""
-        found = self.get(index, version)
-        return found["model"] if found else None
-
-    def get(self, index: str, version: str) -> dict[str, Any] | None:
-        """All of one version: kind, created, report, model."""
-        found = self._get(_version_id(index, version))
-        return dict(found["_source"]) if found else None
-
-    def latest(self, index: str, kind: str) -> str | None:
-        """The newest version of a kind."""
-        return next((entry["version"] for entry in self.list(index) if entry["kind"] == kind), None)
-
-    def list(self, index: str) -> list[dict[str, Any]]:
-        """Versions without their models, newest first."""
-        with translated(WEIGHTS):
-            answer = self._client.search(
-                index=WEIGHTS,
-                query={"bool": {"filter": [{"term": {"index": index}}, {"term": {"role": "version"}}]}},
-                sort=[{"created": "desc"}, {"version": "desc"}],
-                size=1000,
-                source_excludes=["model"],
-                ignore_unavailable=True,
-            )
-        return [hit["_source"] for hit in answer["hits"]["hits"]]
-
-    def add(self, index: str, version: str, kind: str, model: dict[str, Any], report: dict[str, Any]) -> None:
-        """Keep a version.
-
-        Raises:
-            WeightsError: there is one of that name.
-        """
-        ensure_store(self._client, WEIGHTS, "weights")
-        body = {
-            "role": "version", "index": index, "version": version, "kind": kind, "created": now(),
-            "report": report, "model": model,
-        }  # fmt: skip
-        if store_unchanged(self._client, WEIGHTS, _version_id(index, version), body, None) is None:
-            raise WeightsError(f"weights {version!r} exist already; choose another name")
-
-    def promote(self, index: str, version: str) -> None:
-        """Put a version in force. What was in force before is remembered for `rollback`.
-
-        Raises:
-            WeightsError: somebody else changed it at the same moment.
-        """
-        pointer = self._get(_pointer_id(index))
-        before = pointer["_source"] if pointer else {"history": []}
-        history = before["history"] + ([before["version"]] if before.get("version") else [])
-        self._point(index, version, history[-50:], pointer)
-
-    def rollback(self, index: str) -> str | None:
-        """Put the version before in force, and return it; None where that is the fixed weights.
-
-        Raises:
-            WeightsError: nothing was promoted.
-        """
-        pointer = self._get(_pointer_id(index))
-        if not pointer or not pointer["_source"].get("version"):
-            raise WeightsError(f"no weights were promoted for index {index!r}; nothing to roll back")
-        history = list(pointer["_source"]["history"])
-        version = history.pop() if history else None
-        self._point(index, version, history, pointer)
-        return version
-
-    def _point(self, index: str, version: str | None, history: Sequence[str], before: Any) -> None:
-        ensure_store(self._client, WEIGHTS, "weights")
-        body = {"role": "in_force", "index": index, "version": version, "history": history, "promoted": now()}
-        if store_unchanged(self._client, WEIGHTS, _pointer_id(index), body, before) is None:
-            raise WeightsError("somebody else changed the weights in force just now; look, and try again")
-
-    def _get(self, id: str) -> dict[str, Any] | None:
-        return stored(self._client, WEIGHTS, id)
 
 
 class DeadLetters:
@@ -410,11 +322,3 @@ def ensure_store(client: Elasticsearch, index: str, template: str) -> None:
         cause = error.__cause__
         if not (isinstance(cause, BadRequestError) and "resource_already_exists" in str(error)):
             raise  # not merely another process that was faster
-
-
-def _version_id(index: str, version: str) -> str:
-    return f"version:{index}:{version}"
-
-
-def _pointer_id(index: str) -> str:
-    return f"in-force:{index}"

@@ -37,6 +37,7 @@ from hybrid.learning.validation import (
     prepare,
     score,
     skip_curve,
+    spread,
     words_alone,
 )  # fmt: skip
 from hybrid.weights import PublishedWeights, WeightsModel
@@ -66,7 +67,8 @@ class Training:
     """What came of a training run. chosen: the kind that earned its place; better: than the weights in force.
 
     skip: quality against the searches saved by leaving out small signals. fewer: quality against the number of judged
-    queries learned from.
+    queries learned from. spread: signal -> how its weights spread over the held-out queries. per_query: system ->
+    query -> nDCG@10, held out.
     """
 
     index: str
@@ -83,6 +85,7 @@ class Training:
     reason: str
     skip: list[dict[str, float]]
     fewer: list[dict[str, float]]
+    spread: dict[str, dict[str, Any]]
     carried_by: dict[str, float]
     in_force: str
     per_query: dict[str, dict[str, float]]
@@ -206,6 +209,7 @@ def train(
         reason=_reason(kind, chosen, means, in_force.version),
         skip=curve,
         fewer=fewer,
+        spread=spread(held_out[chosen], material, test),
         carried_by=carried_by(model, material),
         in_force=in_force.version,
         per_query={
@@ -250,20 +254,26 @@ def _in_force(services: Services, index: str, model: WeightsModel, material: Mat
     return np.array(found)
 
 
-def publish(services: Services, training: Training, promote: bool = True) -> str:
+def publish(
+    services: Services, training: Training, promote: bool = True, about: Mapping[str, Any] | None = None
+) -> str:
     """Keep the trained model as a version of its index, and put it in force. Its name.
+
+    about: more for its report: the "list" that it was trained on, "by" whom, the "order" that it came of.
 
     Raises:
         WeightsError: somebody else published or promoted at the same moment.
     """
     versions = services.weights_versions
-    kept = versions.list(training.index)
-    numbers = [int(entry["version"].rpartition("-")[2]) for entry in kept]
+    # A version that was named by hand may have no number.
+    numbers = [
+        int(number) for name in versions.names(training.index) if (number := name.rpartition("-")[2]).isdecimal()
+    ]
     version = f"{training.model.kind}-{max(numbers, default=0) + 1}"
     model = replace(training.model, version=version)
     # Read back as a web process would: what cannot be loaded must not be promoted.
     WeightsModel.from_json(model.to_json())
-    versions.add(training.index, version, model.kind, model.to_json(), training.to_json())
+    versions.add(training.index, version, model.kind, model.to_json(), {**training.to_json(), **(about or {})})
     if promote:
         versions.promote(training.index, version)
     return version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -242,6 +243,22 @@ def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> l
             }
         )
     return curve
+
+
+def spread(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Signal -> how its weights spread over these examples: {"counts": in 20 equal parts from 0 to 1, "median"}."""
+    found: dict[str, list[float]] = {}
+    for turn in mixed:
+        for weights, row in zip(turn, rows, strict=True):
+            for name, weight in zip(material.surfaces.examples[row].signals, weights, strict=True):
+                found.setdefault(name, []).append(float(weight))
+    return {
+        name: {
+            "counts": np.histogram(weights, bins=20, range=(0, 1))[0].tolist(),
+            "median": round(float(np.median(weights)), 4),
+        }
+        for name, weights in found.items()
+    }
 
 
 def has_words(material: Material, rows: np.ndarray) -> np.ndarray:

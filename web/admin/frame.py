@@ -13,7 +13,8 @@ from web import strings
 from web.admin import charts
 from web.admin.words import WORDS
 from web.page import asset
-from web.schemas import MAX_WINDOW
+from web.schemas import MAX_WINDOW, IndexName, Params, validate
+from web.services import default_index
 
 if TYPE_CHECKING:
     from hybrid.wiring import Services
@@ -23,6 +24,8 @@ NAVIGATION = [
     ("admin.index", "overview"),
     ("admin.reindex", "reindex"),
     ("admin.failures", "failures"),
+    ("admin.weights", "weights"),
+    ("admin.evaluations", "evaluations"),
     ("admin.audit", "audit"),
 ]
 
@@ -54,6 +57,29 @@ class Words:
         """A word with values put in; a typed name without a word of its own is shown as it is."""
         found = WORDS.get(key)
         return found[self._position].format(**values) if found else key
+
+
+class _Named(Params):
+    index: IndexName
+
+
+def checked_index(index: str) -> str:
+    """Raises UsageError: it is no name of an index."""
+    return validate(_Named, {"index": index}).index
+
+
+def chosen_index() -> str:
+    """The index asked for, else the configured or the first one; "" where there is none.
+
+    Raises:
+        UsageError: no name of an index.
+        IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+    """
+    if asked := request.args.get("index"):
+        core().searcher.profile(checked_index(asked))
+        return asked
+    indices = core().searcher.indices()
+    return default_index(indices) if indices else ""
 
 
 def page_number(size: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from web.admin.words_learning import LEARNING
+
 WORDS: dict[str, tuple[str, str]] = {
     # frame
     "admin": ("Hybrid admin", "Hybrid 管理"),
@@ -246,6 +248,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "bad_vector": ("The model gave no usable vector", "模型未给出可用的向量"),
     "encoder_failed": ("The model failed", "模型出错"),
     "worker_lost": ("The worker died of this product", "处理此商品时工作进程崩溃"),
+    **LEARNING,
     # audit
     "audit": ("Audit", "操作记录"),
     "audit_lead": (

@@ -1,0 +1,116 @@
+"""Evaluations that are kept: ordered, listed, and compared from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid import orders
+from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+from hybrid.errors import UsageError
+from hybrid.evaluation import Paired, paired
+from hybrid.judgments import Judgments
+from hybrid.weights import FIXED_VERSION
+from hybrid.wiring import Services
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed for a system from one run to another; change: None where no query is in both."""
+
+    system: str
+    change: Paired | None
+
+
+def judgments_of(services: Services, index: str, name: str) -> Judgments:
+    """A judgment list that is kept in the cluster.
+
+    Raises:
+        UsageError: there is no such list.
+    """
+    return services.judgment_lists.judgments(index, name)
+
+
+def lists_of(services: Services, index: str) -> list[dict[str, Any]]:
+    """{"list", "queries", "judgments"} of the judgment lists of an index."""
+    return services.judgment_lists.lists(index)
+
+
+def expect_list(services: Services, index: str, name: str) -> None:
+    """Raises UsageError: an index has no judgment list of that name."""
+    known = [entry["list"] for entry in lists_of(services, index)]
+    if name not in known:
+        raise UsageError(f"no judgment list {name!r} for index {index!r}; lists: {', '.join(known) or 'none yet'}")
+
+
+def order(
+    services: Services, index: str, judgments: str, systems: Sequence[str], folds: int, by: str, **options: int
+) -> bool:
+    """Order an evaluation; whether a worker was told.
+
+    systems: of hybrid.contracts.SYSTEMS, or versions of the index's weights. folds: 0, or in how many parts the
+    judgments are cut so that learned kinds answer queries that they have not seen.
+
+    Raises:
+        UsageError: no such system, version or list; nothing to compare; one fold.
+        IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+        OrderTakenError: the index is learned from or measured already.
+    """
+    from hybrid.versions import learning_slot  # which orders trainings on these lists
+
+    services.searcher.profile(index)
+    chosen = list(dict.fromkeys(systems))
+    if not chosen:
+        raise UsageError(f"systems: choose at least one of {', '.join(SYSTEMS)}, or a version of the weights")
+    if folds == 1:
+        raise UsageError("folds: one fold leaves nothing to learn from; give 2 or more, or 0")
+    named = [name for name in chosen if name not in (*SYSTEMS, FIXED_VERSION)]
+    known = services.weights_versions.names(index) if named else ()
+    if unknown := [name for name in named if name not in known]:
+        raise UsageError(f"systems: {unknown[0]!r} is no system, and no version of the weights of {index!r}")
+    kinds = set(chosen) & set(LEARNED_SYSTEMS)
+    for kind in sorted(kinds) if not folds else ():
+        if services.weights_versions.latest(index, kind) is None:
+            raise UsageError(f"systems: no {kind} weights for {index!r} yet; train them first, or ask held out")
+    expect_list(services, index, judgments)
+    asked = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
+    return orders.place(services, learning_slot(index), "evaluate", index, asked, by)
+
+
+def run(services: Services, key: str) -> dict[str, Any]:
+    """One kept evaluation.
+
+    Raises:
+        UsageError: there is none of that id.
+    """
+    found = services.evaluations.get(key)
+    if found is None:
+        raise UsageError(f"no evaluation {key!r}; the list of evaluations names those there are")
+    return found
+
+
+def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
+    """query -> nDCG@10 of a system in a kept run."""
+    per_query = run["per_query"]
+    return dict(zip(per_query["queries"], per_query["scores"].get(system, ()), strict=False))
+
+
+def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
+    """system -> what it changes by query against the baseline of its run."""
+    before = scores(run, run["baseline"])
+    found = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
+    return {name: change for name, change in found.items() if change}
+
+
+def compared(services: Services, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:
+    """Two runs, and for each system of both what the second run changes on the queries of both.
+
+    Raises:
+        UsageError: there is no run of that id; they are of different indices.
+    """
+    first, second = run(services, a), run(services, b)
+    if first["index"] != second["index"]:
+        raise UsageError(f"the runs are of different indices, {first['index']!r} and {second['index']!r}")
+    both = [name for name in first["systems"] if name in second["systems"]]
+    return first, second, [Difference(name, paired(scores(first, name), scores(second, name))) for name in both]

@@ -1,0 +1,71 @@
+"""Judgments as a browser hands them over and takes them away: one file, or an archive of several."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+from hybrid.errors import UsageError
+from hybrid.judgments import QUERY_FILES, Judgments, read_judgments, write_judgments
+
+#: What an archive of judgments may come to.
+_MAX_FILES, _MAX_BYTES = 20, 100 * 1024 * 1024
+
+
+def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgments:
+    """Judgments of a file that was handed over, or of an archive (zip) as `archived` makes it.
+
+    Raises:
+        UsageError: as read_judgments does; an archive that cannot be opened or holds too much.
+    """
+    # Only the end of a name from elsewhere is used, and only for messages and for telling formats apart.
+    plain = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).lstrip(". ")[-100:] or "judgments"
+    with tempfile.TemporaryDirectory(prefix="hybrid-judgments-") as folder:
+        path = Path(folder) / plain
+        texts = None
+        if data[:4] == b"PK\x03\x04":
+            path = _unpacked(plain, data, Path(folder))
+        else:
+            path.write_bytes(data)
+        if queries:
+            texts = Path(folder) / "texts of the queries"
+            texts.write_bytes(queries)
+        found = read_judgments(path, texts)
+    return Judgments(found.ratings, Path(), found.queries, found.format, found.original, found.notes)
+
+
+def _unpacked(name: str, data: bytes, folder: Path) -> Path:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            files = [entry for entry in packed.infolist() if not entry.is_dir()]
+            if len(files) > _MAX_FILES or sum(entry.file_size for entry in files) > _MAX_BYTES:
+                raise UsageError(f"{name}: more than {_MAX_FILES} files or {_MAX_BYTES // 1024**2} MB in the archive")
+            paths = [Path(packed.extract(entry, folder / "archive")) for entry in files]
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise UsageError(f"{name}: an archive that cannot be opened ({error})") from error
+    beir = next((path.parent.parent for path in paths if path.parent.name == "qrels"), None)
+    judged = [path for path in paths if not path.name.endswith(QUERY_FILES)]
+    if beir is None and len(judged) != 1:
+        raise UsageError(f"{name}: an archive with one file of judgments wanted, or with the folder qrels of BEIR")
+    return beir or judged[0]
+
+
+def archived(judgments: Judgments, name: str, format: str) -> tuple[str, bytes]:
+    """(file name, content) of judgments in a format; a zip where the format takes several files.
+
+    Raises:
+        UsageError: as write_judgments does.
+    """
+    suffix = {"quepid": ".csv", "trec": ".qrels", "rre": ".json", "ranklib": ".txt", "beir": "", "srw": ".json"}
+    with tempfile.TemporaryDirectory(prefix="hybrid-judgments-") as folder:
+        written = write_judgments(judgments, Path(folder) / f"{name}{suffix.get(format, '')}", format)
+        if len(written) == 1:
+            return written[0].name, written[0].read_bytes()
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
+            for path in written:
+                out.write(path, path.relative_to(folder))
+    return f"{name}-{format}.zip", packed.getvalue()

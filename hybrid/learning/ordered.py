@@ -1,0 +1,124 @@
+"""Training and evaluation as orders. Begun again after their process died, they do it anew, and keep one result."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hybrid import evaluation
+from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS, SearchAnswer, SearchRequest
+from hybrid.elastic.stores import now
+from hybrid.evaluations import judgments_of
+from hybrid.judgments import Judgments
+from hybrid.learning import training, validation
+from hybrid.orders import Perform, Work
+from hybrid.weights import FIXED_VERSION
+
+_RECENT = 20
+
+
+def train(work: Work) -> Mapping[str, Any]:
+    """Train weights, and publish them if they are better; they are not put in force.
+
+    Options: kind, judgments (a list, or None), and any of folds, repeats, made_up, seed.
+    """
+    services, index, options = work.services, work.index, work.options
+    order = _identity(work)
+    if work.again and (done := _published(work, order)):
+        return done
+    kind, name = options.pop("kind"), options.pop("judgments")
+    judgments = judgments_of(services, index, name) if name else None
+    result = training.train(services, index, judgments, kind, progress=work.counted, **options)
+    row = next(row for row in result.rows if row.system == result.chosen)
+    version = None
+    if result.better:
+        about = {"list": name, "by": work.order["by"], "order": order}
+        version = training.publish(services, result, promote=False, about=about)
+    return {"version": version, "reason": result.reason, "ndcg": row.ndcg, "low": row.low, "high": row.high}
+
+
+def _published(work: Work, order: str) -> dict[str, Any] | None:
+    """The result of an order whose process died after it had published."""
+    recent, _ = work.services.weights_versions.page(work.index, _RECENT)
+    entry = next((entry for entry in recent if entry.get("report", {}).get("order") == order), None)
+    if entry is None:
+        return None
+    row = next(row for row in entry["report"]["rows"] if row["system"] == entry["report"]["chosen"])
+    return {"version": entry["version"], "reason": "", **{name: row[name] for name in ("ndcg", "low", "high")}}
+
+
+def evaluate(work: Work) -> Mapping[str, Any]:
+    """Measure systems on judged queries, and keep the result.
+
+    Options: judgments (a list), systems (names of systems or of versions of weights), folds (0: learned weights as
+    they are; else systems that are kinds learn anew, and answer queries that they have not seen).
+    """
+    services, index, options = work.services, work.index, work.options
+    judgments = judgments_of(services, index, options["judgments"])
+    systems, folds = options["systems"], options.get("folds", 0)
+    search: evaluation.Search = services.searcher.search
+    learned = [name for name in systems if name in LEARNED_SYSTEMS]
+    if folds and learned:
+        made_up = options.get("made_up", 600)
+        search = validation.held_out_search(services, index, judgments, learned, folds, made_up, progress=work.counted)
+    done, total = 0, len(judgments.relevant) * len(systems)
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        work.counted("evaluating", done, total)
+
+    in_force = services.weights_versions.in_force(index) or FIXED_VERSION
+    result = evaluation.evaluate(_by_version(search), index, judgments, systems, count)
+    key = uuid.uuid5(uuid.NAMESPACE_OID, _identity(work)).hex[:12]
+    services.evaluations.keep(key, _kept(work, judgments, result, in_force, folds if learned else 0))
+    return {"run": key}
+
+
+def _by_version(search: evaluation.Search) -> evaluation.Search:
+    """A search that takes the name of a version of weights for a system, too."""
+
+    def asked(request: SearchRequest) -> SearchAnswer:
+        if request.system in SYSTEMS:
+            return search(request)
+        return search(replace(request, system=None, weights_version=request.system))
+
+    return asked
+
+
+def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_force: str, folds: int) -> dict[str, Any]:
+    """What is kept of an evaluation: its figures, and scores by query; not the answers."""
+    data = result.to_json()
+    scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
+    for name, system in data["systems"].items():
+        used = {answer.weights_version for answer in result.systems[name].answers.values()}
+        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in _UNWEIGHTED else None
+    return {
+        "at": now(),
+        "by": work.order["by"],
+        "index": work.index,
+        "list": work.options["judgments"],
+        "systems": list(result.systems),
+        "weights_version": in_force,
+        "folds": folds,
+        "queries": data["queries"],
+        "baseline": data["baseline"],
+        "judged_at_10": data["judged_at_10"],
+        "measures": list(next(iter(result.systems.values())).measures),
+        "results": data["systems"],
+        "notes": list(judgments.notes),
+        "per_query": {"queries": list(judgments.relevant), "scores": scores},
+    }
+
+
+_UNWEIGHTED = ("bm25", "text", "image", "rrf")
+
+
+def _identity(work: Work) -> str:
+    """The same for every attempt at an order, and no other order's."""
+    return f"{work.order['slot']}@{work.order['placed']}"
+
+
+KINDS: dict[str, Perform] = {"train": train, "evaluate": evaluate}

@@ -1,0 +1,206 @@
+"""The evaluations page: ordered, measured, kept, looked at, and compared from run to run."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from hybrid import evaluations, orders
+from hybrid.elastic.evaluations import EVALUATIONS
+from hybrid.elastic.judgment_lists import JUDGMENTS
+from hybrid.elastic.orders import ORDERS
+from hybrid.elastic.weights_versions import WEIGHTS
+from hybrid.errors import UsageError
+from hybrid.judgments import Judgments
+from hybrid.learning import ordered
+from hybrid.versions import learning_slot
+from hybrid.weights import fixed
+from hybrid.wiring import Services
+from tests.admin_client import signed_in
+from tests.web_services import EVIL, WebShop
+
+pytestmark = pytest.mark.es
+
+#: Of the catalogue of tests/web_services.py: six kinds in six colours, p00 to p35.
+RATINGS = {
+    "mug": {f"p{n:02}": 3.0 for n in range(6)},
+    "table lamp": {f"p{n:02}": 2.0 for n in range(6, 12)},
+    "bag for the beach": {f"p{n:02}": 2.0 for n in range(12, 18)},
+    EVIL: {"p00": 1.0},
+}
+
+
+@pytest.fixture
+def shop(web_shop: WebShop) -> Iterator[tuple[Services, str]]:
+    """The small catalogue with a judgment list; runs, orders and lists go afterwards."""
+    services = Services(web_shop.settings)
+    _forget(services)
+    services.judgment_lists.take_in(web_shop.name, "basics", Judgments(RATINGS), "ed")
+    yield services, web_shop.name
+    _forget(services)
+
+
+def _forget(services: Services) -> None:
+    services.client.indices.delete(index=[EVALUATIONS, JUDGMENTS, ORDERS], ignore_unavailable=True)
+
+
+def measure(services: Services, index: str, *systems: str, folds: int = 0, **options: int) -> dict[str, Any]:
+    """A run, ordered and done here."""
+    evaluations.order(services, index, "basics", systems, folds, "ed", **options)
+    assert orders.work(services, learning_slot(index))
+    order = services.orders.get(learning_slot(index))
+    assert order is not None
+    assert (order["status"], order["error"]) == ("done", None)
+    return evaluations.run(services, order["result"]["run"])
+
+
+def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    admin = signed_in(services)
+    page = admin.get(f"/admin/evaluations?index={index}").text
+    assert "basics (4 queries)" in page and "Nothing was measured yet" in page
+    form = {"index": index, "judgments": "basics", "systems": ["bm25", "text"], "version": ""}
+    assert admin.post("/admin/evaluations", **form).status_code == 302
+    assert admin.post("/admin/evaluations", **form).status_code == 409
+    assert "waits for a worker" in admin.get(f"/admin/evaluations?index={index}").text
+    assert orders.work(services, learning_slot(index))
+    key = services.orders.get(learning_slot(index))["result"]["run"]  # type: ignore[index]
+    assert f"/admin/evaluations/{key}" in admin.get(f"/admin/evaluations?index={index}").text
+    run = evaluations.run(services, key)
+    assert (run["by"], run["list"], run["systems"], run["baseline"]) == ("ed", "basics", ["bm25", "text"], "bm25")
+    assert (run["weights_version"], run["queries"]) == ("fixed-1", 4)
+    assert set(evaluations.scores(run, "text")) == set(RATINGS)
+    assert run["results"]["bm25"]["p50_ms"] > 0
+    assert "answers" not in str(run)
+    page = admin.get(f"/admin/evaluations/{key}").text
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
+    assert 'class="gains"' in page and 'class="interval"' in page and "recall@10" in page
+    assert admin.get("/admin/evaluations/nothing").status_code == 400
+    body = admin.get(f"/admin/api/evaluations/{key}").json
+    assert body["per_query"]["scores"]["bm25"] == run["per_query"]["scores"]["bm25"]
+
+
+def test_hurt_queries_can_be_tried(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    run = measure(services, index, "bm25", "text")
+    run["per_query"]["scores"]["text"] = [0.0, *run["per_query"]["scores"]["text"][1:]]
+    run["per_query"]["scores"]["bm25"] = [1.0, *run["per_query"]["scores"]["bm25"][1:]]
+    services.evaluations.keep("hurt", run)
+    first = quote_plus(run["per_query"]["queries"][0])
+    page = signed_in(services).get("/admin/evaluations/hurt").text
+    assert f"/admin/try?index={index}&amp;q={first}&amp;a=bm25&amp;b=text" in page
+
+
+def test_a_version_of_the_weights_is_a_system(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    version = "global-1"
+    words = fixed({"lexical": 1.0, "text": 1e-9, "image": 1e-9}, version).to_json()
+    services.weights_versions.add(index, version, "global", {**words, "kind": "global"}, {})
+    run = measure(services, index, "bm25", version)
+    assert run["results"][version]["weights_version"] == version
+    assert run["results"]["bm25"]["weights_version"] is None
+    assert run["results"][version]["ndcg@10"] == pytest.approx(run["results"]["bm25"]["ndcg@10"], abs=0.2)
+    assert "may have seen these queries" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text
+    services.client.delete(index=WEIGHTS, id=f"version:{index}:{version}", refresh=True)
+
+
+def test_an_evaluation_begun_again_keeps_one_run(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
+    taken = services.orders.take(learning_slot(index))
+    assert taken is not None
+    first = ordered.evaluate(orders.Work(services, taken))  # kept, and then the process dies
+    again = ordered.evaluate(orders.Work(services, {**taken, "attempts": 2}))
+    assert first == again
+    assert services.evaluations.page(10)[1] == 1
+
+
+def test_runs_over_time(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    first, second = (measure(services, index, "bm25", system) for system in ("text", "rrf"))
+    second["per_query"]["scores"]["bm25"] = [max(0.0, score - 0.2) for score in second["per_query"]["scores"]["bm25"]]
+    services.evaluations.keep(second["id"], second)
+    admin = signed_in(services)
+    page = admin.get(f"/admin/evaluations?index={index}&list=basics").text
+    assert 'class="lines"' in page and page.count('class="series-0"') == 2  # the line, and its key
+    page = admin.get(f"/admin/evaluations/compare?run={second['id']}&run={first['id']}").text
+    assert "bm25" in page and "rrf" not in page
+    data = admin.get(f"/admin/api/evaluations/compare?a={first['id']}&b={second['id']}").json["systems"]
+    change = data["bm25"]
+    assert list(data) == ["bm25"]
+    assert change["difference"] < 0 and change["low"] <= change["difference"] <= change["high"]
+    assert len(change["lost"]) == sum(score > 0.05 for score in first["per_query"]["scores"]["bm25"])
+    assert admin.get(f"/admin/evaluations/compare?run={first['id']}").status_code == 400
+
+
+def test_a_file_is_kept_as_a_list(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    admin = signed_in(services)
+    file = (io.BytesIO(b"query,docid,rating\nmug,p00,3\nmug,p01,2\n"), "../judged.csv")
+    form = {"index": index, "judgments": "basics", "systems": "bm25", "keep_as": "from a file", "file": file}
+    assert admin.post("/admin/evaluations", **form).status_code == 302
+    assert services.orders.get(learning_slot(index))["options"]["judgments"] == "from a file"  # type: ignore[index]
+    assert orders.work(services, learning_slot(index))
+    assert services.evaluations.page(5, 0, index, "from a file")[1] == 1
+    broken = (io.BytesIO(b"query,docid,rating\nmug,p00,many\n"), "judged.csv")
+    answer = admin.post("/admin/evaluations", **{**form, "file": broken})
+    assert answer.status_code == 400 and "line 2" in answer.text
+
+
+def test_what_cannot_be_measured_is_refused(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    for given, reason in (
+        (("basics", ["magic"], 0), "no system"),
+        (("nothing", ["bm25"], 0), "no judgment list"),
+        (("basics", [], 0), "choose at least one"),
+        (("basics", ["gate"], 0), "no gate weights"),
+        (("basics", ["gate"], 1), "one fold"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            evaluations.order(services, index, *given, by="ed")
+    viewer = signed_in(services, "vi", "viewer")
+    body = {"index": index, "judgments": "basics", "systems": "bm25,text"}
+    assert viewer.send("/admin/api/evaluations", body).status_code == 403
+    admin = signed_in(services)
+    assert admin.send("/admin/api/evaluations", {**body, "extra": 1}).status_code == 400
+    assert admin.send("/admin/api/evaluations", body).status_code == 202
+
+
+def test_learned_kinds_held_out(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    ratings = {f"{color} {kind}": {f"p{6 * k + c:02}": 3.0}
+               for k, kind in enumerate(("mug", "lamp", "tote")) for c, color in enumerate(("forest", "clay", "navy", "sand"))}  # fmt: skip  # noqa: E501
+    services.judgment_lists.take_in(index, "basics", Judgments(ratings), "ed")
+    run = measure(services, index, "bm25", "global", folds=3, made_up=20)
+    assert run["folds"] == 3
+    assert "not seen" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text
+
+
+def test_five_hundred_runs_are_turned_over_quickly(shop: tuple[Services, str]) -> None:
+    services, index = shop
+    run = measure(services, index, "bm25", "text")
+    queries = [f"query number {n}" for n in range(500)]
+    many = {**run, "per_query": {"queries": queries, "scores": {name: [0.5] * 500 for name in run["systems"]}}}
+    operations: list[Any] = []
+    for number in range(500):
+        key = f"run{number:03}"
+        at = f"2026-01-{1 + number // 24:02}T{number % 24:02}:00:00+00:00"
+        operations += [{"index": {"_id": key}}, {**many, "id": key, "at": at}]
+    services.client.bulk(index=EVALUATIONS, operations=operations, refresh=True)
+    admin = signed_in(services)
+    for path in (
+        f"/admin/evaluations?index={index}&list=basics", f"/admin/evaluations?index={index}&page=25",
+        "/admin/evaluations/run001", "/admin/evaluations/compare?run=run001&run=run002",
+    ):  # fmt: skip
+        taken = []
+        for _ in range(3):
+            started = time.perf_counter()
+            assert admin.get(path).status_code == 200
+            taken.append(time.perf_counter() - started)
+        print(path, [round(one, 3) for one in taken])
+        assert min(taken) < 0.6

@@ -1,0 +1,247 @@
+"""The weights page: versions listed, compared, put in force, rolled back, trained."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid import jobs, orders, versions
+from hybrid.elastic.orders import ORDERS
+from hybrid.errors import OrderTakenError, UsageError, WeightsError
+from hybrid.judgments import Judgments
+from hybrid.learning import ordered
+from hybrid.weights import FIXED_VERSION, fixed
+from hybrid.wiring import Services
+from tests.admin_client import AdminClient, signed_in
+from tests.conftest import write_rows
+from tests.web_services import EVIL
+
+pytestmark = pytest.mark.es
+
+ROWS = [
+    {"id": f"p{n}", "name": f"{['red', 'blue', 'green'][n % 3]} {['lamp', 'mug', 'chair'][n // 3 % 3]} {n}",
+     "description": f"thing number {n} to put in a room", "brand": ["Aa", "Bb"][n % 2]}
+    for n in range(60)
+]  # fmt: skip
+QUERIES = [f"{color} {kind}" for color in ("red", "blue", "green") for kind in ("lamp", "mug", "chair")]
+RATINGS = {query: {row["id"]: 3.0 for row in ROWS if row["name"].startswith(query)} for query in QUERIES} | {
+    word: {row["id"]: 2.0 for row in ROWS if word in row["name"].split()} for word in ("red", "lamp", "mug")
+}
+
+
+@pytest.fixture
+def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
+    """Sixty products, and a judgment list of twelve queries."""
+    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
+    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    services.judgment_lists.take_in(name, "lamps", Judgments(RATINGS), "ed")
+    return services, name
+
+
+def report(scores: dict[str, float], before: dict[str, float], in_force: str = FIXED_VERSION) -> dict[str, Any]:
+    """What training would say of a version, as far as its pages read it."""
+    rows = [
+        {
+            "system": name, "ndcg": sum(found.values()) / len(found), "low": 0.2, "high": 0.9, "against_bm25": 0.01,
+            "p_bm25": 0.4, "against_in_force": 0.02, "p_in_force": 0.03, "hurt": 0.1,
+        }
+        for name, found in (("in force", before), ("gate", scores))
+    ]  # fmt: skip
+    return {
+        "kind": "gate", "chosen": "gate", "judged": len(scores), "made_up": 30, "in_force": in_force, "list": "lamps",
+        "rows": rows, "per_query": {"in force": before, "gate": scores}, "reason": "because", "oracle": 0.9,
+        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "carried_by": {"Chinese": 0.01},
+        "skip": [{"threshold": 0.0, "ndcg": 0.5, "saved": 0.0}],
+    }  # fmt: skip
+
+
+def add(services: Services, index: str, version: str, **given: Any) -> None:
+    services.weights_versions.add(index, version, "gate", fixed(version=version).to_json(), report(**given))
+
+
+BEFORE = {"red lamp": 0.5, "blue mug": 0.5, EVIL: 0.5, "mug": 0.5}
+AFTER = {"red lamp": 0.9, "blue mug": 0.8, EVIL: 0.1, "mug": 0.5}
+
+
+def test_promote_with_what_is_expected_and_roll_back(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    add(services, name, "gate-1", scores=AFTER, before=BEFORE)
+    admin = signed_in(services)
+    page = admin.get(f"/admin/weights?index={name}").text
+    assert "fixed-1" in page and "gate-1" in page and "lamps" in page
+    version = admin.get(f"/admin/weights/{name}/gate-1").text
+    assert 'class="histogram lexical"' in version and "because" in version
+    asked = admin.get(f"/admin/weights/{name}/gate-1/promote").text
+    assert "+0.0750" in asked  # (0.4 + 0.3 - 0.4 + 0) / 4
+    assert "&lt;script&gt;alert(1)" in asked and "<script>alert" not in asked  # the query that would lose
+    assert services.weights_versions.in_force(name) is None  # nothing happens before it is confirmed
+    answer = admin.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION)
+    assert answer.status_code == 302
+    assert services.weights_versions.in_force(name) == "gate-1"
+    page = admin.get(f"/admin/weights?index={name}").text
+    assert "Go back to fixed-1" in page
+    assert admin.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 302
+    assert services.weights_versions.in_force(name) is None
+    entry = services.audit.list(1)[0][0]
+    assert (entry["action"], entry["index"], entry["status"]) == ("weights_rollback", name, 302)
+
+
+def test_two_people_at_once(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    for number in (1, 2):
+        add(services, name, f"gate-{number}", scores=AFTER, before=BEFORE)
+    mei, ed = signed_in(services, "mei"), signed_in(services)
+    for person in (mei, ed):
+        assert 'name="instead_of" value="fixed-1"' in person.get(f"/admin/weights/{name}/gate-2/promote").text
+    assert mei.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION).status_code == 302
+    late = ed.post(f"/admin/weights/{name}/gate-2/promote", instead_of=FIXED_VERSION)
+    assert late.status_code == 409
+    assert "somebody else put gate-1 in force meanwhile" in late.text
+    assert 'name="instead_of" value="gate-1"' in late.text  # to decide again
+    assert services.weights_versions.in_force(name) == "gate-1"
+    # A second click on rollback must not go back two steps.
+    assert mei.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 302
+    assert mei.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 409
+    answer = ed.send(f"/admin/api/weights/{name}/promote", {"version": "gate-2", "instead_of": "gate-1"})
+    assert (answer.status_code, answer.json["error"]["type"]) == (409, "WeightsError")
+    answer = ed.send(f"/admin/api/weights/{name}/promote", {"version": "gate-2", "instead_of": "fixed-1"})
+    assert (answer.status_code, answer.json["in_force"]) == (200, "gate-2")
+    answer = ed.send(f"/admin/api/weights/{name}/rollback", {"instead_of": "gate-2"})
+    assert answer.json["in_force"] == FIXED_VERSION
+    with pytest.raises(UsageError, match="no weights 'gate-9'"):
+        versions.promote(services, name, "gate-9")
+
+
+def test_fixed_weights_by_name_count_as_fixed(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    add(services, name, "gate-1", scores=AFTER, before=BEFORE)
+    services.weights_versions.promote(name, FIXED_VERSION)  # as a reindex does
+    assert versions.standing(services, name).before == FIXED_VERSION
+    versions.promote(services, name, "gate-1", instead_of=FIXED_VERSION)
+    with pytest.raises(WeightsError, match="somebody else"):
+        versions.promote(services, name, "gate-1", instead_of=FIXED_VERSION)
+
+
+def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    add(services, name, "gate-1", scores=BEFORE, before=BEFORE)
+    add(services, name, "gate-2", scores=AFTER, before=BEFORE, in_force="gate-7")
+    admin = signed_in(services)
+    page = admin.get(f"/admin/weights/{name}/compare?v=gate-2&v=gate-1").text
+    assert "gate-1 against gate-2" in page and "+0.0750" in page
+    assert admin.get(f"/admin/weights/{name}/compare?v=gate-2").status_code == 400
+    change = admin.get(f"/admin/api/weights/{name}/compare?a=gate-1&b=gate-2").json["change"]
+    assert (change["queries"], change["difference"]) == (4, 0.075)
+    assert [one["query"] for one in change["lost"]] == [EVIL]
+    # Not measured beside what is in force: by the held-out scores of each, where there are any.
+    assert versions.expected(services, name, "gate-2").change is None
+    services.weights_versions.promote(name, "gate-1")
+    found = versions.expected(services, name, "gate-2").change
+    assert found is not None and found.difference == 0.075
+    services.weights_versions.add(name, "gate-3", "gate", fixed(version="gate-3").to_json(), {})  # no report at all
+    assert admin.get(f"/admin/weights/{name}/gate-3").status_code == 200
+    assert admin.get(f"/admin/weights/{name}/gate-3/promote").status_code == 200
+    assert admin.get(f"/admin/weights/{name}/compare?v=gate-3&v=gate-1").status_code == 200
+
+
+def test_a_viewer_looks_and_changes_nothing(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    add(services, name, "gate-1", scores=AFTER, before=BEFORE)
+    viewer = signed_in(services, "vi", "viewer")
+    page = viewer.get(f"/admin/weights?index={name}").text
+    assert "gate-1" in page and f"/admin/weights/{name}/train" not in page
+    assert viewer.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION).status_code == 403
+    assert viewer.post(f"/admin/weights/{name}/train", kind="gate").status_code == 403
+    assert services.weights_versions.in_force(name) is None
+
+
+def test_training_as_an_order(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    admin = signed_in(services)
+    given = {"kind": "gate", "judgments": "lamps", "made_up": 30, "folds": 3, "repeats": 1}
+    answer = admin.send(f"/admin/api/weights/{name}/train", given)
+    assert (answer.status_code, answer.json["order"]["status"]) == (202, "queued")
+    again = admin.post(f"/admin/weights/{name}/train", kind="gate", made_up=30)
+    assert again.status_code == 409  # one at a time
+    slot = versions.learning_slot(name)
+    assert orders.work(services, slot)
+    order = services.orders.get(slot)
+    assert order is not None
+    assert (order["status"], order["error"]) == ("done", None)
+    assert order["progress"]["total"] > 0
+    page = admin.get(f"/admin/weights?index={name}").text
+    assert services.weights_versions.in_force(name) is None  # never by itself
+    found, total = versions.listed(services, name, 20)
+    if order["result"]["version"] is None:
+        assert total == 0 and "Nothing better was found" in page
+    else:
+        assert [entry["version"] for entry in found] == [order["result"]["version"]]
+        assert (found[0]["list"], found[0]["by"]) == ("lamps", "ed")
+        spread = versions.version(services, name, found[0]["version"])["report"]["spread"]
+        assert set(spread) == {"lexical", "text"} and sum(spread["text"]["counts"]) == 12
+    with pytest.raises(UsageError, match="no judgment list 'chairs'"):
+        versions.order_training(services, name, "gate", "ed", "chairs")
+    with pytest.raises(UsageError, match="no kind 'magic'"):
+        versions.order_training(services, name, "magic", "ed", None)
+
+
+def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    services, name = shop
+    # Weights in force that are as bad as can be, so that the training publishes.
+    bad = fixed({"text": 1.0, "lexical": 1e-9}, "bad-1").to_json()
+    services.weights_versions.add(name, "bad-1", "global", {**bad, "kind": "global"}, {})
+    services.weights_versions.promote(name, "bad-1")
+    versions.order_training(services, name, "global", "ed", "lamps", made_up=30, folds=3, repeats=1)
+    slot = versions.learning_slot(name)
+    taken = services.orders.take(slot)
+    assert taken is not None
+    first = ordered.train(orders.Work(services, taken))  # published, and then the process dies
+    assert first["version"] is not None
+    again = {**taken, "attempts": taken["attempts"] + 1}
+    monkeypatch.setattr(ordered.training, "train", lambda *args, **options: pytest.fail("trained again"))
+    assert ordered.train(orders.Work(services, again))["version"] == first["version"]
+    assert len(services.weights_versions.names(name)) == 2
+    with pytest.raises(OrderTakenError):
+        versions.order_training(services, name, "gate", "ed", None)
+    services.client.delete(index=ORDERS, id=slot, refresh=True)
+
+
+def test_two_hundred_versions_are_turned_over_quickly(services: Services, name: str, tmp_path: Path) -> None:
+    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
+    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    scores = {f"query number {n}": 0.5 for n in range(1_000)}
+    for number in range(200):
+        add(services, name, f"gate-{number}", scores=scores, before=scores)
+    admin = signed_in(services)
+    for path in (f"/admin/weights?index={name}", f"/admin/weights?index={name}&page=10"):
+        assert _quickest(admin, path) < 0.6
+    page = admin.get(f"/admin/weights?index={name}&page=10")
+    assert page.text.count('name="v"') == 20
+    assert "200" in page.text
+    assert admin.get(f"/admin/weights?index={name}&page=0").status_code == 400
+    assert admin.get("/admin/weights?index=no-such-index").status_code == 404
+    body = admin.get(f"/admin/api/weights/{name}").json
+    assert (body["total"], len(body["versions"]), body["in_force"]) == (200, 20, FIXED_VERSION)
+    assert services.weights_versions.latest(name, "gate") == body["versions"][0]["version"]
+
+
+def _quickest(admin: AdminClient, path: str) -> float:
+    """Of three, for the machine may be busy."""
+    taken = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert admin.get(path).status_code == 200
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def test_in_chinese(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    add(services, name, "gate-1", scores=AFTER, before=BEFORE)
+    admin = signed_in(services)
+    admin.post("/admin/language", lang="zh", next="/admin/")
+    assert "权重" in admin.get(f"/admin/weights?index={name}").text
+    assert "预期提升" in admin.get(f"/admin/weights/{name}/gate-1/promote").text

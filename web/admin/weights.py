@@ -1,0 +1,171 @@
+"""Learned weights: their versions, what each is worth, training, promotion and rollback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import evaluations, versions
+from hybrid.errors import UsageError, WeightsError
+from web.admin.access import admin
+from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
+from web.parse import fields_of
+from web.schemas import PointParams, PromoteParams, TrainParams, validate
+
+PAGE_SIZE = 20
+#: Queries shown of those that change.
+SHOWN = 20
+
+
+def form_of() -> dict[str, str]:
+    """The fields of a posted form that were filled in."""
+    return {key: value for key, value in request.form.items() if key != "csrf_token" and value}
+
+
+@admin.get("/weights")
+def weights() -> str:
+    services, index, number = core(), chosen_index(), page_number(PAGE_SIZE)
+    entries, total = versions.listed(services, index, PAGE_SIZE, (number - 1) * PAGE_SIZE) if index else ([], 0)
+    return render(
+        "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
+        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(services, index),
+        lists=evaluations.lists_of(services, index), order=services.orders.get(versions.learning_slot(index)),
+    )  # fmt: skip
+
+
+@admin.get("/weights/<index>/order")
+def weights_order(index: str) -> str:
+    """The part of the page that changes while an order runs, for its script."""
+    index = checked_index(index)
+    return render("admin/_learning.html", index=index, order=core().orders.get(versions.learning_slot(index)))
+
+
+@admin.post("/weights/<index>/train")
+def weights_train(index: str) -> AnyResponse:
+    index = checked_index(index)
+    told = _train(index, validate(TrainParams, form_of()))
+    say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
+    return redirect(url_for("admin.weights", index=index) + "#order")
+
+
+def _train(index: str, given: TrainParams) -> bool:
+    return versions.order_training(
+        core(), index, given.kind, g.user.name, given.judgments, made_up=given.made_up, folds=given.folds,
+        repeats=given.repeats,
+    )  # fmt: skip
+
+
+@admin.get("/weights/<index>/compare")
+def weights_compare(index: str) -> str:
+    index = checked_index(index)
+    chosen = request.args.getlist("v") or [request.args.get("a", ""), request.args.get("b", "")]
+    if len(chosen) != 2 or not all(chosen):
+        raise UsageError("choose two versions to compare")
+    b, a = chosen  # the list shows the newer one first
+    first, second, change = versions.compared(core(), index, a, b)
+    return render(
+        "admin/weights_compare.html", here="weights", index=index, a=first, b=second, change=change, shown=SHOWN,
+        standing=versions.standing(core(), index),
+    )  # fmt: skip
+
+
+@admin.get("/weights/<index>/<version>")
+def weights_version(index: str, version: str) -> str:
+    index = checked_index(index)
+    return render(
+        "admin/weights_version.html", here="weights", index=index, version=versions.version(core(), index, version),
+        standing=versions.standing(core(), index),
+    )  # fmt: skip
+
+
+@admin.get("/weights/<index>/<version>/promote")
+def weights_confirm(index: str, version: str) -> str:
+    """What promoting is expected to do, before it is done."""
+    index = checked_index(index)
+    found = versions.version(core(), index, version)
+    return render(
+        "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
+        expected=versions.expected(core(), index, version), refused=None,
+    )  # fmt: skip
+
+
+@admin.post("/weights/<index>/<version>/promote")
+def weights_promote(index: str, version: str) -> Any:
+    index, given = checked_index(index), validate(PointParams, form_of())
+    try:
+        versions.promote(core(), index, version, given.instead_of)
+    except WeightsError as error:
+        # The figures of what is in force now, so that it can be decided again.
+        found = versions.version(core(), index, version)
+        return render(
+            "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
+            expected=versions.expected(core(), index, version), refused=str(error),
+        ), error.http_status  # fmt: skip
+    say("weights_promoted", version=version, index=index)
+    return redirect(url_for("admin.weights", index=index))
+
+
+@admin.post("/weights/<index>/rollback")
+def weights_rollback(index: str) -> AnyResponse:
+    index, given = checked_index(index), validate(PointParams, form_of())
+    say("weights_rolled_back", version=versions.rollback(core(), index, given.instead_of), index=index)
+    return redirect(url_for("admin.weights", index=index))
+
+
+# -- for programs ----------------------------------------------------------------------------------------------------
+
+
+@admin.get("/api/weights/<index>")
+def api_weights(index: str) -> dict[str, Any]:
+    """Versions of an index, newest first, and which is in force."""
+    index, number = checked_index(index), page_number(PAGE_SIZE)
+    entries, total = versions.listed(core(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    standing = versions.standing(core(), index)
+    return {**standing.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
+
+
+@admin.get("/api/weights/<index>/order")
+def api_weights_order(index: str) -> dict[str, Any]:
+    """The newest training or evaluation of an index: its state and progress, or null."""
+    return {"order": core().orders.get(versions.learning_slot(checked_index(index)))}
+
+
+@admin.get("/api/weights/<index>/compare")
+def api_weights_compare(index: str) -> dict[str, Any]:
+    """Two versions a and b, and what b changes on the held-out queries of both."""
+    index = checked_index(index)
+    a, b, change = versions.compared(core(), index, request.args.get("a", ""), request.args.get("b", ""))
+    return {"a": a, "b": b, "change": change and change.to_json()}
+
+
+@admin.get("/api/weights/<index>/<version>")
+def api_weights_version(index: str, version: str) -> dict[str, Any]:
+    """One version with its report, and what promoting it is expected to change."""
+    index = checked_index(index)
+    found, expected = versions.version(core(), index, version), versions.expected(core(), index, version)
+    change = expected.change and expected.change.to_json()
+    return {**found, "expected": {"in_force": expected.in_force, "change": change}}
+
+
+@admin.post("/api/weights/<index>/train")
+def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
+    """Order a training. told: whether a worker heard of it at once."""
+    index = checked_index(index)
+    told = _train(index, validate(TrainParams, fields_of(request)))
+    return {**api_weights_order(index), "told": told}, 202
+
+
+@admin.post("/api/weights/<index>/promote")
+def api_weights_promote(index: str) -> dict[str, Any]:
+    index, given = checked_index(index), validate(PromoteParams, fields_of(request))
+    versions.promote(core(), index, given.version, given.instead_of)
+    return versions.standing(core(), index).__dict__
+
+
+@admin.post("/api/weights/<index>/rollback")
+def api_weights_rollback(index: str) -> dict[str, Any]:
+    index, given = checked_index(index), validate(PointParams, fields_of(request))
+    versions.rollback(core(), index, given.instead_of)
+    return versions.standing(core(), index).__dict__
