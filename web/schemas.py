@@ -242,6 +242,16 @@ class SignIn(Params):
     password: str = Field(max_length=200)
 
 
+class Rating(Params):
+    """How well a product answers a query, in a judgment list; rating again replaces."""
+
+    index: IndexName
+    list: str = Field(max_length=64, description="name of the list; a new name makes one")
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
+    product: str = Field(min_length=1, max_length=512)
+    rating: Literal[0, 1, 2, 3] | None = Field(description="0: no answer, to 3: exactly that; null takes it back")
+
+
 class RunAction(Params):
     """What is to be done with an index."""
 
@@ -276,7 +286,8 @@ def _one_line(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown field; known are {', '.join(model.model_fields)}"
     if detail["type"] == "literal_error":
-        return f"{where}: must be one of {', '.join(SYSTEMS)}"
+        known = SYSTEMS if where == "system" else (detail["ctx"]["expected"].replace("'", ""),)
+        return f"{where}: must be one of {', '.join(known)}"
     if detail["type"] == "string_pattern_mismatch":
         return f"{where}: not the name of one index (lower case letters, digits, - _ .)"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")

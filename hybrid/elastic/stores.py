@@ -155,6 +155,19 @@ class WeightsVersions:
             )
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
+    def newest(self, index: str, size: int = 50) -> Sequence[tuple[str, str]]:
+        """(name, kind) of the newest versions, newest first."""
+        with translated(WEIGHTS):
+            answer = self._client.search(
+                index=WEIGHTS,
+                query={"bool": {"filter": [{"term": {"index": index}}, {"term": {"role": "version"}}]}},
+                sort=[{"created": "desc"}, {"version": "desc"}],
+                size=size,
+                source_includes=["version", "kind"],
+                ignore_unavailable=True,
+            )
+        return [(hit["_source"]["version"], hit["_source"]["kind"]) for hit in answer["hits"]["hits"]]
+
     def add(self, index: str, version: str, kind: str, model: dict[str, Any], report: dict[str, Any]) -> None:
         """Keep a version.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: (endpoint, word) of the pages, in the order of the navigation.
 NAVIGATION = [
     ("admin.index", "overview"),
+    ("admin.tryit", "tryit"),
+    ("admin.judgments", "judgments"),
     ("admin.reindex", "reindex"),
     ("admin.failures", "failures"),
     ("admin.audit", "audit"),

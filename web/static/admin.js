@@ -25,18 +25,6 @@ addEventListener("pageshow", () => {
   }
 });
 
-/** POST JSON to the admin's interface; throws the reason of a refusal. */
-export async function send(url, body) {
-  const answer = await fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": document.querySelector('meta[name="csrf-token"]').content },
-    body: JSON.stringify(body),
-  });
-  const data = await answer.json();
-  if (!answer.ok) throw new Error(data.error.reason);
-  return data;
-}
-
 for (const all of document.querySelectorAll("[data-choose-all]")) {
   all.addEventListener("change", () => {
     for (const box of document.querySelectorAll(`input[name="${all.dataset.chooseAll}"]`)) box.checked = all.checked;
@@ -56,4 +44,24 @@ for (const part of document.querySelectorAll("[data-part]")) {
     if (!answer.ok || answer.redirected) throw new Error(answer.status);
     inside.innerHTML = await answer.text();
   }).catch(() => { inside.textContent = part.dataset.failed; }).finally(() => part.removeAttribute("aria-busy"));
+}
+
+// A form that asks for something slow: its answer comes into the page.
+for (const form of document.querySelectorAll("form[data-into]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const into = document.getElementById(form.dataset.into);
+    const button = form.querySelector("button");
+    button.disabled = true;
+    into.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.dataset.from);
+      if (!answer.ok || answer.redirected) throw new Error(answer.status);
+      into.innerHTML = await answer.text();
+    } catch (error) {
+      into.textContent = into.dataset.failed;
+    }
+    into.removeAttribute("aria-busy");
+    button.disabled = false;
+  });
 }
