@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -223,6 +223,12 @@ class SearchRequest:
     weights_version: str | None = None
     system: str | None = None
     explain: bool = False
+
+    def under(self, name: str) -> SearchRequest:
+        """The same search under a system, or under a published version of weights, whichever has that name."""
+        if name in SYSTEMS:
+            return replace(self, system=name)
+        return replace(self, system=None, weights_version=name)
 
 
 @dataclass

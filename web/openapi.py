@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
 from hybrid.contracts import SearchAnswer
+from web import openapi_admin
 from web.documents import MAX_DOCUMENTS, PushAnswer
 from web.schemas import (
     ChosenFailures,
@@ -18,11 +18,13 @@ from web.schemas import (
     FailuresPage,
     PointParams,
     PromoteParams,
+    Rating,
     RunAction,
     SearchParams,
     SignIn,
     SuggestParams,
     TrainParams,
+    TryParams,
 )
 
 
@@ -113,6 +115,8 @@ def document() -> dict[str, Any]:
         PointParams,
         PromoteParams,
         EvaluationParams,
+        Rating,
+        TryParams,
     ]
     outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error, ClusterInfo, ClusterError]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -249,49 +253,7 @@ def _admin() -> dict[str, Any]:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
         return described
 
-    index = {"name": "index", "in": "query", "schema": {"type": "string"}, "description": "its state, not all runs"}
-    runs = called("adminRuns", "The newest runs, or the state of an index: its order, run, and what can be done now")
-    page = called("adminFailures", "Failures grouped by reason, or with index and reason a page of them")
-    letters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("index", "reason", "page")]
-    return {
-        "/admin/api/sign-in": {"post": called("adminSignIn", "A token for an account's name and password", "SignIn")},
-        "/admin/api/runs": {"get": {**runs, "parameters": [index]}},
-        "/admin/api/runs/{index}": {
-            "post": called("adminRun", "Estimate, start, pause, end, swap in or roll back", "RunAction", ("index",))
-        },
-        "/admin/api/failures": {"get": {**page, "parameters": letters}},
-        "/admin/api/failures/{index}/{do}": {
-            "post": called("adminChangeFailures", "Retry or dismiss failures", "ChosenFailures", ("index", "do"))
-        },
-        **_learning(called),
-    }
-
-
-def _learning(called: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    def asked(described: dict[str, Any], *names: str) -> dict[str, Any]:
-        queries = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
-        return {"get": {**described, "parameters": [*described["parameters"], *queries]}}
-
-    at, weights, runs = ("index",), "/admin/api/weights/{index}", "/admin/api/evaluations"
-    compared = called("adminCompareWeights", "What version b changes on the held-out queries of a and b", "", at)
-    changed = called("adminCompareEvaluations", "What run b changes against run a, by system")
-    return {
-        weights: asked(called("adminWeights", "Versions of an index, and which is in force", "", at), "page"),
-        f"{weights}/order": {"get": called("adminLearning", "The newest training or evaluation of an index", "", at)},
-        f"{weights}/compare": asked(compared, "a", "b"),
-        f"{weights}/{{version}}": {
-            "get": called("adminVersion", "A version, its report, and its expected gain", "", ("index", "version"))
-        },
-        f"{weights}/train": {"post": called("adminTrain", "Order a training", "TrainParams", at)},
-        f"{weights}/promote": {"post": called("adminPromote", "Put a version in force", "PromoteParams", at)},
-        f"{weights}/rollback": {"post": called("adminRollback", "Put the version before in force", "PointParams", at)},
-        runs: {
-            **asked(called("adminEvaluations", "Kept evaluations, newest first"), "index", "list", "page"),
-            "post": called("adminEvaluate", "Order an evaluation", "EvaluationParams"),
-        },
-        f"{runs}/compare": asked(changed, "a", "b"),
-        f"{runs}/{{run}}": {"get": called("adminEvaluation", "An evaluation with its queries", "", ("run",))},
-    }
+    return openapi_admin.paths(called)
 
 
 def _dropin() -> dict[str, Any]:

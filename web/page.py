@@ -207,7 +207,7 @@ def _render(state: PageState, names: list[str], photo: bytes | None, **more: Any
         systems=strings.system_choices(_CHOICES, state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
         photo=photo is not None,
-        kept=None if photo is None or enhanced else _data_url(photo),
+        kept=None if photo is None or enhanced else kept_photo(photo),
         asset=asset,
         number=strings.number,
         **more,
@@ -238,7 +238,8 @@ def error_page(status: int, kind: str, reason: str) -> Response:
     return _render(state, names, None, error=error)
 
 
-def _data_url(photo: bytes) -> str | None:
+def kept_photo(photo: bytes) -> str | None:
+    """A data URL that carries the photo through a page without script; None where it is too large for that."""
     mimetype = picture_type_of(photo[:16])
     if mimetype is None or len(photo) > MAX_KEPT_PHOTO:
         return None

@@ -28,6 +28,7 @@ MAX_VALUES = 200
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scalar = str | int | float | bool
 P = TypeVar("P", bound="Params")
 
@@ -240,6 +241,28 @@ class SignIn(Params):
 
     name: str = Field(max_length=64)
     password: str = Field(max_length=200)
+
+
+class Rating(Params):
+    """How well a product answers a query, in a judgment list; rating again replaces."""
+
+    index: IndexName
+    list: str = Field(max_length=64, description="name of the list; a new name makes one")
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
+    product: str = Field(min_length=1, max_length=512)
+    rating: Literal[0, 1, 2, 3] | None = Field(description="0: no answer, to 3: exactly that; null takes it back")
+
+
+class TryParams(Params):
+    """One search under two systems: "" for the weights in force, "own", a system, or a version of the weights."""
+
+    index: IndexName | None = Field(None, description="default: the configured or only one")
+    q: str = Field("", max_length=MAX_QUERY_CHARS)
+    image: str | bytes | None = Field(None, description="a photo: an uploaded file, or a data URL")
+    left: str = Field("bm25", max_length=100)
+    right: str = Field("", max_length=100)
+    left_weights: dict[str, Weight] = Field(default_factory=dict, description='of "own"')
+    right_weights: dict[str, Weight] = Field(default_factory=dict, description='of "own"')
 
 
 class RunAction(Params):

@@ -55,13 +55,19 @@ class JudgmentLists:
 
     def lists(self, index: str) -> list[dict[str, Any]]:
         """{"list", "queries", "judgments", "at"} of each list of an index, by name; the first thousand."""
+        return self._lists({"term": {"index": index}})
+
+    def one(self, index: str, name: str) -> dict[str, Any] | None:
+        """The same of one list; None where nothing is in it."""
+        return next(iter(self._lists(_of(index, name))), None)
+
+    def _lists(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         aggs = {
             "queries": {"cardinality": {"field": "query", "precision_threshold": 40_000}},
             "at": {"max": {"field": "at"}},
         }
         found = self._buckets(
-            {"term": {"index": index}},
-            {"terms": {"field": "list", "size": 1_000, "order": {"_key": "asc"}}, "aggs": aggs},
+            query, {"terms": {"field": "list", "size": 1_000, "order": {"_key": "asc"}}, "aggs": aggs}
         )
         return [
             {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from hybrid import evaluation
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS, SearchAnswer, SearchRequest
+from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest
 from hybrid.elastic.stores import now
 from hybrid.evaluations import judgments_of
 from hybrid.judgments import Judgments
@@ -81,9 +80,7 @@ def _by_version(search: evaluation.Search) -> evaluation.Search:
     """A search that takes the name of a version of weights for a system, too."""
 
     def asked(request: SearchRequest) -> SearchAnswer:
-        if request.system in SYSTEMS:
-            return search(request)
-        return search(replace(request, system=None, weights_version=request.system))
+        return search(request.under(request.system) if request.system else request)
 
     return asked
 

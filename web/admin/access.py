@@ -181,6 +181,7 @@ def _keep(response: Response) -> Response:
     given = request.get_json(silent=True) if request.is_json else _flat(request.form.to_dict(flat=False))
     given = given if isinstance(given, dict) else {}
     detail = {**(request.view_args or {}), **given}
+    detail |= g.get("counted", {})
     said = {key: str(value)[:_SAID_CHARS] for key, value in detail.items() if key not in _UNSAID}
     name = g.user.name if g.get("user") else str(given.get("name", "-"))[:_NAME_CHARS]
     index = (request.view_args or {}).get("index")

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 #: (endpoint, word) of the pages, in the order of the navigation.
 NAVIGATION = [
     ("admin.index", "overview"),
+    ("admin.tryit", "tryit"),
+    ("admin.judgments", "judgments"),
+    ("admin.evaluations", "evaluations"),
+    ("admin.weights", "weights"),
     ("admin.reindex", "reindex"),
     ("admin.failures", "failures"),
-    ("admin.weights", "weights"),
-    ("admin.evaluations", "evaluations"),
     ("admin.audit", "audit"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from web.admin.words_learning import LEARNING
+from web.admin.words_trying import TRYING
 
 WORDS: dict[str, tuple[str, str]] = {
     # frame
@@ -249,6 +250,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "encoder_failed": ("The model failed", "模型出错"),
     "worker_lost": ("The worker died of this product", "处理此商品时工作进程崩溃"),
     **LEARNING,
+    **TRYING,
     # audit
     "audit": ("Audit", "操作记录"),
     "audit_lead": (

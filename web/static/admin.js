@@ -35,3 +35,23 @@ for (const part of document.querySelectorAll("[data-part]")) {
     inside.innerHTML = await answer.text();
   }).catch(() => { inside.textContent = part.dataset.failed; }).finally(() => part.removeAttribute("aria-busy"));
 }
+
+// A form that asks for something slow: its answer comes into the page.
+for (const form of document.querySelectorAll("form[data-into]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const into = document.getElementById(form.dataset.into);
+    const button = form.querySelector("button");
+    button.disabled = true;
+    into.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.dataset.from);
+      if (!answer.ok || answer.redirected) throw new Error(answer.status);
+      into.innerHTML = await answer.text();
+    } catch (error) {
+      into.textContent = into.dataset.failed;
+    }
+    into.removeAttribute("aria-busy");
+    button.disabled = false;
+  });
+}

@@ -1,0 +1,122 @@
+"""One query under two systems side by side, with all that it takes to weigh the candidates anew without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybrid import fusion
+from hybrid.contracts import SearchAnswer, SearchRequest
+from hybrid.errors import UsageError, WeightsError
+from hybrid.judgments import Judgments
+from hybrid.seams import PublishedLike
+from hybrid.search import Searcher
+
+CUT = 10
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Every candidate of a query on every signal that understands it, scaled as the weights in force scale.
+
+    ids: ascending, as ties are broken. scaled: signal -> number for each id; None where the product has nothing for
+    that signal and nothing stands in. heard: signal -> how much of its weight counts for this query, from 0 to 1.
+    """
+
+    ids: list[str]
+    scaled: dict[str, list[float | None]]
+    heard: dict[str, float]
+
+    def asked(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """Weights that come to these once signals with little to say are lowered: what a search would be given."""
+        raised = {
+            name: weights.get(name, 0.0) / heard if heard > 0 else 0.0
+            for name, heard in self.heard.items()
+        }  # fmt: skip
+        return fusion.normalised(raised) if sum(raised.values()) > 0 else dict(weights)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ids": self.ids, "scaled": self.scaled, "heard": self.heard}
+
+
+@dataclass(frozen=True)
+class Side:
+    """An answer, or why there is none."""
+
+    answer: SearchAnswer | None
+    problem: str = ""
+
+
+def side_by_side(searcher: Searcher, requests: Sequence[SearchRequest]) -> list[Side]:
+    """Answer each request; one that asks for what cannot be had leaves the others.
+
+    Raises:
+        IndexMissingError, IndexConflictError, IndexMovedError, ClusterError: as Searcher.search does.
+    """
+    sides = []
+    for request in requests:
+        try:
+            sides.append(Side(searcher.search(request)))
+        except (UsageError, WeightsError) as error:
+            sides.append(Side(None, str(error)))
+    return sides
+
+
+def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -> Pool:
+    """The candidates of a request, for weighing them by hand.
+
+    Raises as Searcher.search does.
+    """
+    found = searcher.candidates(request)
+    if found is None:
+        return Pool([], {}, {})
+    scaling = published.in_force(request.index)[0].scaling
+    ids = sorted({id for scores in found.raw.values() for id in scores})
+    scaled, counted = fusion.scaled_table(found.raw, ids, scaling, found.stand_ins)
+    heard = fusion.voices(found.raw, scaling)
+    table = {
+        name: [value if counts else None for value, counts in zip(row.tolist(), counted[at].tolist(), strict=True)]
+        for at, (name, row) in enumerate(zip(found.raw, scaled, strict=True))
+    }
+    return Pool(ids, table, {name: share for name, (share, _) in heard.items()})
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the first ten hits of today's ranking is judged. asked: of how many of the list's queries."""
+
+    queries: int
+    asked: int
+    judged: float
+    least: list[tuple[str, float]]
+
+
+def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int = 50) -> Coverage:
+    """Ask queries of a list of the weights in force; where it has more than `at_most`, evenly spread ones.
+
+    Raises as Searcher.search does.
+    """
+    names = list(judgments.ratings)
+    step = max(1.0, len(names) / at_most)
+    chosen = list(dict.fromkeys(names[int(at * step)] for at in range(min(at_most, len(names)))))
+    shares = {}
+    for name in chosen:
+        answer = searcher.search(judgments.request(name, index=index, size=CUT, facets=()))
+        hits = [hit.id in judgments.ratings[name] for hit in answer.hits]
+        shares[name] = sum(hits) / len(hits) if hits else 1.0
+    least = sorted(shares.items(), key=lambda item: item[1])
+    return Coverage(len(names), len(chosen), sum(shares.values()) / len(shares) if shares else 0.0, least[:10])
+
+
+def side_request(base: SearchRequest, system: str, weights: Mapping[str, float] | None) -> SearchRequest:
+    """The request of a side. system: "" for the weights in force, "own", one of SYSTEMS, or a version of weights.
+
+    Raises:
+        UsageError: own weights without a weight above 0.
+    """
+    if system == "own":
+        if not weights or not any(weights.values()):
+            raise UsageError("own weights: give at least one signal a weight above 0")
+        return replace(base, weights=dict(weights))
+    return base.under(system) if system else base

@@ -1,0 +1,179 @@
+"""Try it in a real browser: weights moved by hand order as the server does; hits are rated by a key."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from hybrid.contracts import SearchRequest
+from hybrid.wiring import Services
+from tests.admin_client import PASSWORD, forget
+from tests.conftest import Sample
+from web import create_app
+
+from .admin_screenshots import sign_in
+from .screenshots import CHROMIUM_ARGS, chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
+WAIT_MS = 30_000
+QUERY = "red running shoes"
+
+
+@pytest.fixture
+def services(sample: Sample) -> Iterator[Services]:
+    services = Services(sample.services.settings)
+    forget(services)
+    services.accounts.add("ed", PASSWORD)
+    yield services
+    services.judgment_lists.delete(sample.name, "team")
+    forget(services)
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    expect.set_options(timeout=WAIT_MS)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str, sample: Sample) -> Iterator[Page]:
+    """The page with a search on it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and "503" not in m.text else None)
+    sign_in(page, url, "ed", PASSWORD)
+    page.goto(f"{url}/admin/try?q={QUERY.replace(' ', '+')}&index={sample.name}&list=team&left=bm25&right=fixed")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def shown(page: Page, side: str) -> list[str]:
+    hits = page.locator(f'[data-side="{side}"] .try-hits > li')
+    return hits.evaluate_all("hits => hits.map(hit => hit.dataset.id)")
+
+
+def move(page: Page, side: str, signal: str, weight: float) -> None:
+    page.locator(f'[data-weight="{side}_{signal}"]').evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true})); }",
+        str(weight),
+    )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.8, 1.0])
+def test_the_order_by_hand_is_the_servers(page: Page, services: Services, sample: Sample, share: float) -> None:
+    move(page, "right", "lexical", round(1 - share, 2))
+    move(page, "right", "text", share)
+    given = {"lexical": round(1 - share, 2), "text": share}
+    answer = services.searcher.search(SearchRequest(sample.name, QUERY, size=20, facets=(), weights=given))
+    assert shown(page, "right") == [hit.id for hit in answer.hits]
+    scores = page.locator('[data-side="right"] .score').all_inner_texts()
+    assert scores == [f"{hit.score:.3f}" for hit in answer.hits]
+    # Hits that the page did not hold come with their names.
+    titles = page.locator('[data-side="right"] h3')
+    expect(titles.first).to_have_text(re.compile(r"\w+ \w+"))
+    for title, hit in zip(titles.all(), answer.hits, strict=True):
+        expect(title).not_to_have_text(hit.id)
+
+
+def test_what_the_script_says_moved_is_what_the_server_says(page: Page) -> None:
+    said = page.locator('[data-side="right"] .move').all_inner_texts()
+    assert any("▲" in one or "▼" in one or one == "new" for one in said)
+    move(page, "right", "lexical", 0.87)
+    move(page, "right", "lexical", 0.88)
+    assert page.locator('[data-side="right"] .move').all_inner_texts() == said
+    assert page.locator('select[name="right"]').input_value() == "own"
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url(re.compile("right=own"))
+    assert page.locator('[data-side="right"] .move').all_inner_texts() == said
+
+
+def test_a_key_rates_both_sides_and_is_saved(page: Page, services: Services, sample: Sample) -> None:
+    page.locator("#right-1").focus()
+    page.keyboard.press("j")
+    expect(page.locator("#right-2")).to_be_focused()
+    product = shown(page, "right")[1]
+    page.keyboard.press("1")
+    with page.expect_response(lambda answer: answer.request.post_data_json["rating"] == 3):  # type: ignore[index]
+        page.keyboard.press("3")
+    for hit in page.locator(f'li[data-id="{product}"]').all():
+        expect(hit.get_by_role("button", name="Rate 3")).to_have_attribute("aria-pressed", "true")
+    assert services.judgment_lists.ratings(sample.name, "team", QUERY) == {product: 3}
+    page.reload()
+    rated = page.locator(f'[data-side="right"] li[data-id="{product}"]').get_by_role("button", name="Rate 3")
+    expect(rated).to_have_attribute("aria-pressed", "true")
+    with page.expect_response("**/admin/api/judgments"):
+        rated.click()  # again: taken back
+    expect(rated).to_have_attribute("aria-pressed", "false")
+    assert services.judgment_lists.ratings(sample.name, "team", QUERY) == {}
+    page.locator("#right-2").focus()
+    page.keyboard.press("k")
+    expect(page.locator("#right-1")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#left-1")).to_be_focused()
+
+
+def test_a_refused_rating_is_undone_and_said(page: Page) -> None:
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, json={"error": {"type": "WriteBlockedError", "reason": "the disk is full"}})
+
+    page.route("**/admin/api/judgments", refuse)
+    page.locator("#left-1").focus()
+    page.keyboard.press("2")
+    expect(page.get_by_role("alert")).to_have_text("Not saved: the disk is full")
+    first = page.locator("#left-1").get_by_role("button", name="Rate 2")
+    expect(first).to_have_attribute("aria-pressed", "false")
+    page.unroute("**/admin/api/judgments")
+    page.keyboard.press("2")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#try-error")).to_be_hidden()
+
+
+def test_it_works_without_script(browser: Browser, url: str, services: Services, sample: Sample) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en-GB", viewport={"width": 390, "height": 844})
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    sign_in(page, url, "ed", PASSWORD)
+    page.goto(f"{url}/admin/try?index={sample.name}&list=team")
+    page.get_by_label("Words", exact=True).first.fill(QUERY)
+    page.locator('select[name="left"]').select_option("own")
+    page.locator("#left_lexical").fill("0.4")
+    page.locator("#left_text").fill("0.6")
+    page.get_by_role("button", name="Compare").click()
+    given = {"lexical": 0.4, "text": 0.6}
+    answer = services.searcher.search(SearchRequest(sample.name, QUERY, size=20, facets=(), weights=given))
+    assert shown_plain(page) == [hit.id for hit in answer.hits]
+    page.locator("#left-2").get_by_role("button", name="Rate 2").click()
+    page.wait_for_url(re.compile("#left-2$"))
+    assert services.judgment_lists.ratings(sample.name, "team", QUERY) == {answer.hits[1].id: 2}
+    expect(page.locator("#left-2").get_by_role("button", name="Rate 2")).to_have_attribute("aria-pressed", "true")
+    context.close()
+
+
+def shown_plain(page: Page) -> list[str]:
+    hits = page.locator('[data-side="left"] .try-hits > li').all()
+    return [hit.get_attribute("data-id") or "" for hit in hits]

@@ -1,0 +1,150 @@
+"""Judgment lists: what is in them, how much of today's ranking they cover, in from a file and out in every format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, jsonify, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import tryout
+from hybrid.errors import UsageError
+from hybrid.judgment_archives import archived, read_upload
+from hybrid.judgments import FORMATS, checked_list
+from web.admin.access import admin
+from web.admin.frame import checked_index, chosen_index, core, render, say
+from web.services import default_index
+
+PAGE_SIZE = 50
+#: What the formats are called by those who use them.
+FORMAT_NAMES = {
+    "quepid": "CSV (Quepid)", "trec": "TREC qrels", "rre": "Rated Ranking Evaluator", "ranklib": "RankLib (LTR)",
+    "beir": "BEIR", "srw": "OpenSearch SRW",
+}  # fmt: skip
+
+
+@admin.get("/judgments")
+def judgments() -> str:
+    names, index = core().searcher.indices(), chosen_index()
+    lists = core().judgment_lists.lists(index) if index else []
+    return render("admin/judgments.html", here="judgments", indices=names, index=index, lists=lists, failed=None)
+
+
+@admin.get("/judgments/<index>/<name>")
+def judgments_of(index: str, name: str) -> str:
+    rows, after = core().judgment_lists.queries(index, name, PAGE_SIZE, request.args.get("after"))
+    entry = core().judgment_lists.one(index, name)
+    covered = None
+    if request.args.get("coverage") and entry:
+        covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+    return render(
+        "admin/judgments_of.html", here="judgments", index=index, name=name, entry=entry, rows=rows, after=after,
+        first="after" not in request.args, covered=covered, formats=[(one, FORMAT_NAMES[one]) for one in FORMATS],
+    )  # fmt: skip
+
+
+@admin.get("/judgments/<index>/<name>/coverage")
+def judgments_coverage(index: str, name: str) -> str:
+    """The part of the page that takes its time."""
+    covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+    return render("admin/_coverage.html", index=index, name=name, covered=covered)
+
+
+@admin.post("/judgments")
+def import_judgments() -> AnyResponse | tuple[str, int]:
+    index, name = request.form.get("index", ""), request.form.get("list", "").strip()
+    try:
+        taken, notes = _take_in(index, name)
+    except UsageError as error:
+        lists = core().judgment_lists.lists(index) if index else []
+        page = render(
+            "admin/judgments.html", here="judgments", indices=core().searcher.indices(), index=index, lists=lists,
+            failed=str(error), named=name,
+        )  # fmt: skip
+        return page, error.http_status
+    say("judgments_taken", n=f"{taken:,}", list=name)
+    for note in notes:
+        say("judgments_note", "warning", note=note)
+    return redirect(url_for("admin.judgments_of", index=index, name=name))
+
+
+def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
+    checked_list(name)
+    core().searcher.profile(checked_index(index))
+    file, queries = request.files.get("file"), request.files.get("queries")
+    if file is None or not file.filename:
+        raise UsageError("choose a file of judgments")
+    texts = queries.read() if queries is not None and queries.filename else None
+    read = read_upload(file.filename, file.read(), texts)
+    taken = core().judgment_lists.take_in(index, name, read, g.user.name)
+    g.counted = {"judgments": taken}
+    return taken, read.notes
+
+
+@admin.get("/judgments/<index>/<name>/export")
+def export_judgments(index: str, name: str) -> Response:
+    kept = core().judgment_lists.judgments(index, name)
+    file, content = archived(kept, name, request.args.get("format", "quepid"))
+    plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "")
+    return Response(
+        content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{plain}"'}
+    )
+
+
+@admin.post("/judgments/<index>/<name>/delete")
+def delete_judgments(index: str, name: str) -> AnyResponse:
+    if request.form.get("sure") != "yes":
+        say("judgments_not_sure", "warning")
+        return redirect(url_for("admin.judgments_of", index=index, name=name))
+    count = _delete(index, name)
+    say("judgments_deleted", n=f"{count:,}", list=name)
+    return redirect(url_for("admin.judgments", index=index))
+
+
+def _delete(index: str, name: str) -> int:
+    count = core().judgment_lists.delete(index, name)
+    g.counted = {"judgments": count}
+    return count
+
+
+# -- for programs ----------------------------------------------------------------------------------------------------
+
+
+@admin.post("/api/judgments/<index>/<name>/import")
+def api_import(index: str, name: str) -> dict[str, Any]:
+    """Take in the uploaded `file`, with the texts of numbered queries in `queries` where its format needs them."""
+    taken, notes = _take_in(index, name)
+    return {"judgments": taken, "notes": notes}
+
+
+@admin.get("/api/judgments/<index>/<name>/export")
+def api_export(index: str, name: str) -> Response:
+    return export_judgments(index, name)
+
+
+@admin.delete("/api/judgments/<index>/<name>")
+def api_delete(index: str, name: str) -> dict[str, Any]:
+    return {"judgments": _delete(index, name)}
+
+
+@admin.get("/api/judgments")
+def api_judgments() -> Response:
+    """Lists of an index; with list, a page of its queries; with q too, the ratings of that query."""
+    args = request.args
+    index, name = args.get("index") or default_index(), args.get("list")
+    lists = core().judgment_lists
+    if not name:
+        return jsonify({"index": index, "lists": lists.lists(index)})
+    found: dict[str, Any] = {"index": index, "list": name}
+    if "q" in args:
+        return jsonify({**found, "ratings": lists.ratings(index, name, args["q"])})
+    rows, after = lists.queries(index, name, PAGE_SIZE, args.get("after"))
+    return jsonify({**found, "queries": rows, "after": after})
+
+
+@admin.get("/api/judgments/coverage")
+def api_coverage() -> Response:
+    """How much of the first ten hits of today's ranking a list judges."""
+    index, name = request.args.get("index") or default_index(), request.args.get("list", "")
+    covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+    return jsonify({"queries": covered.queries, "asked": covered.asked, "judged_at_10": covered.judged})

@@ -1,0 +1,313 @@
+"""Try it: one query under two systems side by side, weighed by hand, and its hits rated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, g, jsonify, redirect, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid import fusion, tryout
+from hybrid.contracts import SYSTEMS, Hit, SearchRequest
+from hybrid.errors import UsageError
+from web import strings
+from web.admin.access import admin, open_to_viewers, unrecorded
+from web.admin.frame import core, render, say
+from web.page import kept_photo, read_photo
+from web.parse import fields_of
+from web.schemas import Rating, SearchParams, TryParams, validate
+from web.services import default_index
+from web.view import Cards
+
+SIDES = ("left", "right")
+#: Hits that are shown, and those whose places are known for telling what moved.
+SHOWN, KNOWN = 20, 50
+VERSIONS = 50
+DEFAULT_LIST = "judgments"
+RATINGS = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address of the page says. systems: side -> what tryout.side_request takes."""
+
+    q: str
+    index: str
+    list: str
+    systems: Mapping[str, str]
+    own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def query_string(self) -> str:
+        pairs = [("q", self.q), ("index", self.index), ("list", self.list), *self.systems.items()]
+        for side, weights in self.own.items():
+            if self.systems[side] == "own":
+                pairs += [(f"{side}_{name}", f"{weight:g}") for name, weight in weights.items()]
+        return urlencode([(key, value) for key, value in pairs if value])
+
+
+def _asked(given: MultiDict[str, str]) -> Asked:
+    """Raises UsageError: a weight that is no number."""
+    own: dict[str, dict[str, float]] = {side: {} for side in SIDES}
+    for key, value in given.items():
+        side, _, signal = key.partition("_")
+        if side in own and signal and value.strip():
+            own[side][signal] = _weight(key, value)
+    systems = {"left": given.get("left", "bm25"), "right": given.get("right", "")}
+    return Asked(
+        " ".join(given.get("q", "").split()), given.get("index", ""), given.get("list", "").strip(), systems, own
+    )  # fmt: skip
+
+
+def _weight(key: str, value: str) -> float:
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight) or weight < 0:
+        raise UsageError(f"{key}: must be a number of at least 0")
+    return weight
+
+
+@admin.route("/try", methods=["GET", "POST"])
+@open_to_viewers
+@unrecorded
+def tryit() -> str | AnyResponse:
+    asked = _asked(request.values)
+    photo = read_photo()
+    if request.method == "POST" and photo is None:
+        return redirect(f"{url_for('admin.tryit')}?{asked.query_string()}")  # an address to keep and to share
+    names = core().searcher.indices()
+    if not names and not asked.index:
+        return render("admin/tryit.html", here="tryit", asked=asked, indices=[], sides=[], searched=False)
+    index = asked.index or default_index(names)
+    lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
+    name = asked.list or next(iter(lists), DEFAULT_LIST)
+    tried = _tried(asked, index, photo)
+    rated = core().judgment_lists.ratings(index, name, asked.q) if asked.q and photo is None else {}
+    return render(
+        "admin/tryit.html", here="tryit", asked=asked, index=index, indices=names, lists=lists, list=name,
+        choices=_choices(index), photo=photo is not None, kept=kept_photo(photo) if photo else None, ratings=RATINGS,
+        rated=rated, may_rate=g.user.may_edit and bool(asked.q) and photo is None, signal_label=_label,
+        searched=bool(asked.q or photo), back=asked.query_string(), **tried,
+    )  # fmt: skip
+
+
+def _tried(asked: Asked, index: str, photo: bytes | None) -> dict[str, Any]:
+    """The sides as the template draws them, and the pool that the script weighs anew."""
+    searcher = core().searcher
+    profile = searcher.profile(index)
+    signals = ["lexical", *profile.signals]
+    if not (asked.q or photo):
+        sides = [_side(side, asked, tryout.Side(None), None, signals) for side in SIDES]
+        return {"sides": sides, "pool": None}
+    base = _base(index, asked.q, photo)
+    found = _search(asked, base)
+    pool = None
+    if any(side.answer for side in found):
+        pool = tryout.pool(searcher, core().published, base)
+        signals = list(pool.scaled) or signals
+    sides = [_side(name, asked, side, pool, signals) for name, side in zip(SIDES, found, strict=True)]
+    cards = Cards(index, profile.fields, g.lang)
+    orders = [[hit.id for hit in side.answer.hits] if side.answer else [] for side in found]
+    for at, (side, answer) in enumerate(zip(sides, (side.answer for side in found), strict=True)):
+        moves = _left_moves(*orders) if at == 0 else _right_moves(*orders)
+        side["order"] = orders[at]
+        side["hits"] = (
+            [
+                {**_card(cards, hit, _parts(hit, answer.system == "rrf", signals)), "rank": rank, "move": move}
+                for rank, (hit, move) in enumerate(zip(answer.hits[:SHOWN], moves, strict=False), 1)
+            ]
+            if answer
+            else []
+        )
+    return {"sides": sides, "pool": pool}
+
+
+def _base(index: str, words: str, photo: str | bytes | None) -> SearchRequest:
+    """Raises UsageError: an index, words or a photo that no search takes."""
+    given: dict[str, Any] = {"index": index, "q": words, "image": photo, "size": KNOWN, "facets": []}
+    return validate(SearchParams, given).to_request(index)
+
+
+def _search(asked: Asked, base: SearchRequest) -> list[tryout.Side]:
+    requests: list[SearchRequest | str] = []
+    for side in SIDES:
+        try:
+            requests.append(tryout.side_request(base, asked.systems[side], asked.own.get(side)))
+        except UsageError as error:
+            requests.append(str(error))
+    answers = iter(tryout.side_by_side(core().searcher, [one for one in requests if not isinstance(one, str)]))
+    return [tryout.Side(None, one) if isinstance(one, str) else next(answers) for one in requests]
+
+
+def _side(
+    name: str, asked: Asked, found: tryout.Side, pool: tryout.Pool | None, signals: Sequence[str]
+) -> dict[str, Any]:
+    answer, system = found.answer, asked.systems[name]
+    start: Mapping[str, float] = asked.own.get(name, {}) if system == "own" else {}
+    if answer and system != "own":
+        # Equal ranks are not equal weights: nothing to begin with but the same for each.
+        start = pool.asked(answer.weights) if pool and system != "rrf" else answer.weights
+    return {
+        "name": name,
+        "system": system,
+        "problem": found.problem,
+        "answer": answer,
+        "hits": [],
+        "order": [],
+        "weights": {signal: f"{start.get(signal, 0.0):.3g}" if start else "" for signal in signals},
+        "shares": sorted(answer.weights.items(), key=lambda item: (-item[1], item[0])) if answer else [],
+        "reasons": [strings.reason(text, g.lang) for text in answer.reasons] if answer else [],
+        "degraded": [(strings.degraded_text(item.part, g.lang), item.reason) for item in answer.degraded]
+        if answer
+        else [],
+    }
+
+
+def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
+    """(value, label) of what a side can be: systems, then published weights."""
+    labels = {one["name"]: one["label"] for one in strings.system_choices(SYSTEMS, g.lang)}
+    return {
+        "systems": [(name, labels[name]) for name in SYSTEMS],
+        "versions": [
+            (entry["version"], f"{entry['version']} ({entry['kind']})")
+            for entry in core().weights_versions.page(index, VERSIONS)[0]
+        ],
+    }
+
+
+def _label(name: str) -> str:
+    return strings.signal_label(name, g.lang)
+
+
+def _card(cards: Cards, hit: Hit, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": hit.id,
+        "title": cards.text(hit.source, "title") or hit.id,
+        "picture": cards.picture(hit),
+        "parts": parts,
+        "score": f"{hit.score:.3f}",
+    }
+
+
+def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
+    """What each signal gave: width of a bar of 100, and the sum in figures."""
+    # A place in a list gives 1 / (60 + rank), which is a full bar at the first.
+    full, digits = (1 / (fusion.RRF_K + 1), 4) if rrf else (1.0, 3)
+    rows = []
+    for name in signals:
+        part = hit.signals.get(name)
+        given = part is not None and (part.weight > 0 or part.raw is not None)
+        rows.append(
+            {
+                "name": name,
+                "kind": name.partition(".")[0],
+                "label": _label(name),
+                "counts": part is not None,
+                "width": round(100 * min(1.0, part.contribution / full), 2) if part else 0,
+                "sum": f"{part.weight:.2f} × {part.scaled:.{digits}f} = {part.contribution:.{digits}f}"
+                if part and given
+                else "",
+            }
+        )
+    return rows
+
+
+def _right_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[str, int]]:
+    """("up" | "down" | "same" | "new", places) of each hit of the right against the left."""
+    before = {id: rank for rank, id in enumerate(left)}
+    for rank, id in enumerate(right):
+        if not left:
+            yield "", 0
+        elif id not in before:
+            yield "new", 0
+        else:
+            by = before[id] - rank
+            yield ("up" if by > 0 else "down" if by < 0 else "same"), abs(by)
+
+
+def _left_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[str, int]]:
+    """("gone" | "", 0) of each hit of the left: gone where the right does not show it."""
+    shown = set(right[:SHOWN])
+    return (("gone" if right and id not in shown else "", 0) for id in left)
+
+
+@admin.get("/try/cards")
+def tryit_cards() -> str:
+    """Hits that a weighing by hand brings up and that the page does not hold yet."""
+    index, ids = request.args.get("index", ""), request.args.getlist("id")[:KNOWN]
+    profile = core().searcher.profile(index)
+    cards = Cards(index, profile.fields, g.lang)
+    found = core().retrieval.sources(profile, ids)
+    hits = []
+    for id in ids:
+        if id in found:
+            hit = Hit(id, 0.0, {}, found[id])
+            parts = _parts(hit, False, ["lexical", *profile.signals])
+            hits.append({**_card(cards, hit, parts), "rank": 0, "move": ("", 0)})
+    name, query = request.args.get("list", ""), request.args.get("q", "")
+    rated = core().judgment_lists.ratings(index, name, query) if name and query else {}
+    return render(
+        "admin/_try_hits.html", hits=hits, side="left", ratings=RATINGS, rated=rated,
+        may_rate=g.user.may_edit and bool(query),
+    )  # fmt: skip
+
+
+@admin.post("/try/rate")
+def rate_hit() -> AnyResponse:
+    """What the rating buttons do where no script runs: `rate` is "3|left-4|product", or "-" in place of the 3."""
+    rating, _, rest = request.form.get("rate", "").partition("|")
+    place, _, product = rest.partition("|")
+    given = {key: request.form.get(key, "") for key in ("index", "list", "query")}
+    asked = _rating({**given, "product": product, "rating": None if rating == "-" else _whole(rating)})
+    _rate(asked)
+    say("try_unrated" if asked.rating is None else "try_rated", product=asked.product, n=asked.rating, list=asked.list)
+    anchor = place if place.replace("-", "").isalnum() else ""
+    return redirect(f"{url_for('admin.tryit')}?{request.form.get('back', '').lstrip('?')}#{anchor}")
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _rating(given: Any) -> Rating:
+    return validate(Rating, given)
+
+
+def _rate(asked: Rating) -> None:
+    lists = core().judgment_lists
+    if asked.rating is None:
+        lists.unrate(asked.index, asked.list, asked.query, asked.product)
+    else:
+        lists.rate(asked.index, asked.list, asked.query, asked.product, asked.rating, g.user.name)
+
+
+@admin.post("/api/judgments")
+def api_rate() -> Response:
+    asked = _rating(request.get_json(silent=True))
+    _rate(asked)
+    return jsonify({"rating": asked.rating})
+
+
+@admin.post("/api/try")
+@open_to_viewers
+@unrecorded
+def api_try() -> Response:
+    """Both answers, and every candidate for weighing them anew."""
+    given = validate(TryParams, fields_of(request))
+    index = given.index or default_index()
+    base = _base(index, given.q, given.image)
+    own = {"left": given.left_weights, "right": given.right_weights}
+    asked = Asked(given.q, index, "", {"left": given.left, "right": given.right}, own)
+    found = _search(asked, base)
+    pool = tryout.pool(core().searcher, core().published, base)
+    sides = {
+        name: side.answer.to_json() if side.answer else {"problem": side.problem}
+        for name, side in zip(SIDES, found, strict=True)
+    }
+    return jsonify({"index": index, **sides, "pool": pool.to_json()})

@@ -1,0 +1,285 @@
+// Try it: weighs the candidates anew while a weight is moved, and rates hits by a key.
+import { send } from "./admin-send.js";
+
+const sides = document.getElementById("try-sides");
+const form = document.getElementById("try-form");
+const words = sides?.dataset ?? {};
+const pool = words.pool ? JSON.parse(words.pool) : null;
+const shown = Number(words.shown);
+const failure = document.getElementById("try-error");
+const live = document.getElementById("try-live");
+const text = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+
+// -- weighing: the arithmetic of hybrid/fusion.py, in the same order of additions -----------------------------------
+
+function normalised(weights) {
+  const names = Object.keys(weights);
+  let total = 0;
+  for (const name of names) total += weights[name];
+  return Object.fromEntries(names.map((name) => [name, total > 0 ? weights[name] / total : 1 / names.length]));
+}
+
+/** [{id, score, parts: {signal: {weight, scaled}}}] of all candidates, best first, ties by id. */
+export function weighed(candidates, given) {
+  const names = Object.keys(candidates.scaled).filter((name) => given[name] > 0);
+  const asked = normalised(Object.fromEntries(names.map((name) => [name, given[name]])));
+  const lowered = Object.fromEntries(names.map((name) => [name, asked[name] * candidates.heard[name]]));
+  const speaks = names.some((name) => lowered[name] > 0);
+  const inForce = normalised(speaks ? lowered : asked);
+  const ranked = candidates.ids.map((id, at) => {
+    let heard = 0;
+    for (const name of names) if (candidates.scaled[name][at] !== null) heard += inForce[name];
+    let score = 0;
+    const parts = {};
+    for (const name of names) {
+      const scaled = candidates.scaled[name][at];
+      if (scaled === null || heard <= 0) continue;
+      const weight = inForce[name] / heard;
+      score += weight * scaled;
+      parts[name] = { weight, scaled };
+    }
+    return { id, score, parts, counted: inForce };
+  });
+  return ranked.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+}
+
+// -- what is on the page --------------------------------------------------------------------------------------------
+
+const section = (name) => sides.querySelector(`[data-side="${name}"]`);
+const orders = {};
+const models = new Map(); // product -> a hit to copy
+const ratings = new Map(); // product -> rating, "" for none
+for (const one of sides?.querySelectorAll("[data-side]") ?? []) {
+  orders[one.dataset.side] = JSON.parse(one.dataset.order);
+  learn(one);
+}
+
+function learn(root) {
+  for (const hit of root.querySelectorAll("li[data-id]")) {
+    if (!models.has(hit.dataset.id)) models.set(hit.dataset.id, hit.cloneNode(true));
+    if (!ratings.has(hit.dataset.id)) ratings.set(hit.dataset.id, hit.querySelector(".try-rating").dataset.rating);
+  }
+}
+
+function weightsOf(name) {
+  const fields = section(name).querySelectorAll("input[data-signal]");
+  return Object.fromEntries([...fields].map((field) => [field.dataset.signal, Math.max(0, Number(field.value) || 0)]));
+}
+
+function copy(id) {
+  const known = models.get(id);
+  if (known) return known.cloneNode(true);
+  const hit = models.values().next().value.cloneNode(true); // its words come in a moment
+  hit.dataset.id = id;
+  hit.querySelector("h3").textContent = id;
+  hit.querySelector("article").setAttribute("aria-label", id);
+  hit.querySelector(".try-picture").replaceChildren();
+  return hit;
+}
+
+/** Order a side anew by the weights in its fields. */
+function weigh(name) {
+  const given = weightsOf(name);
+  if (!pool?.ids.length || !models.size || !Object.keys(pool.scaled).some((signal) => given[signal] > 0)) return;
+  const one = section(name);
+  const list = one.querySelector(".try-hits");
+  if (!list) return;
+  const ranked = weighed(pool, given);
+  orders[name] = ranked.map((hit) => hit.id);
+  const focused = document.activeElement.closest?.("li[data-id]");
+  const focus = focused && list.contains(focused) ? focused.dataset.id : null;
+  list.replaceChildren(...ranked.slice(0, shown).map((hit) => drawn(hit)));
+  one.querySelector("[data-facts]")?.setAttribute("hidden", "");
+  one.querySelector("[data-by-hand]")?.removeAttribute("hidden");
+  one.querySelector("select").value = "own";
+  number(list, name);
+  if (focus) [...list.children].find((hit) => hit.dataset.id === focus)?.querySelector("article").focus();
+  say(name);
+  fetchMissing();
+}
+
+function drawn(hit) {
+  const item = copy(hit.id);
+  for (const row of item.querySelectorAll("[data-signal]")) {
+    const part = hit.parts[row.dataset.signal];
+    const product = part ? part.weight * part.scaled : 0;
+    row.querySelector(".fill").setAttribute("width", (100 * Math.min(1, product)).toFixed(2));
+    row.querySelector(".sum").textContent = part
+      ? `${part.weight.toFixed(2)} × ${part.scaled.toFixed(3)} = ${product.toFixed(3)}` : row.dataset.signal in hit.counted ? words.missing : words.uncounted;
+  }
+  item.querySelector(".score").textContent = hit.score.toFixed(3);
+  showRating(item);
+  return item;
+}
+
+function number(list, name) {
+  [...list.children].forEach((hit, at) => {
+    const article = hit.querySelector("article");
+    article.id = `${name}-${at + 1}`;
+    article.tabIndex = at ? -1 : 0;
+    hit.querySelector(".rank").textContent = at + 1;
+  });
+  moves();
+}
+
+function moves() {
+  const before = new Map(orders.left.map((id, rank) => [id, rank]));
+  const kept = new Set(orders.right.slice(0, shown));
+  for (const [name, kindOf] of [
+    ["left", (id) => (orders.right.length && !kept.has(id) ? ["gone", 0] : ["", 0])],
+    ["right", (id, rank) => {
+      if (!orders.left.length) return ["", 0];
+      if (!before.has(id)) return ["new", 0];
+      const by = before.get(id) - rank;
+      return [by > 0 ? "up" : by < 0 ? "down" : "same", Math.abs(by)];
+    }],
+  ]) {
+    section(name).querySelectorAll(".try-hits > li").forEach((hit, rank) => {
+      const [kind, by] = kindOf(hit.dataset.id, rank);
+      const place = hit.querySelector(".move");
+      place.className = `move ${kind}`;
+      const sign = { up: `▲ ${by}`, down: `▼ ${by}`, same: "=" }[kind];
+      const said = kind ? text(words[kind], { n: by }) : "";
+      place.replaceChildren(...(sign ? [span(sign, null), span(said, "sr-only")] : [said]));
+    });
+  }
+}
+
+function span(content, className) {
+  const made = document.createElement("span");
+  made.textContent = content;
+  if (className) made.className = className; else made.setAttribute("aria-hidden", "true");
+  return made;
+}
+
+let saying;
+function say(name) {
+  clearTimeout(saying);
+  saying = setTimeout(() => {
+    const first = section(name).querySelector(".try-hits h3");
+    live.textContent = first ? text(words.reordered, { title: first.textContent }) : "";
+  }, 600);
+}
+
+let fetching;
+function fetchMissing() {
+  clearTimeout(fetching);
+  fetching = setTimeout(async () => {
+    const missing = [...new Set([...sides.querySelectorAll(".try-hits > li")].map((hit) => hit.dataset.id))]
+      .filter((id) => !models.has(id)).slice(0, 50);
+    if (!missing.length) return;
+    const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
+    for (const id of missing) query.append("id", id);
+    const answer = await fetch(`/admin/try/cards?${query}`);
+    if (!answer.ok || answer.redirected) return; // their ids stay
+    const found = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html");
+    learn(found);
+    for (const hit of sides.querySelectorAll(".try-hits > li")) if (missing.includes(hit.dataset.id)) complete(hit);
+  }, 120);
+}
+
+function complete(hit) {
+  const known = models.get(hit.dataset.id);
+  if (!known) return;
+  for (const what of ["h3", ".try-picture"]) hit.querySelector(what).replaceWith(known.querySelector(what).cloneNode(true));
+  hit.querySelector("article").setAttribute("aria-label", known.querySelector("article").getAttribute("aria-label"));
+  showRating(hit);
+}
+
+sides?.addEventListener("input", (event) => {
+  const field = event.target;
+  const name = field.closest("[data-side]")?.dataset.side;
+  if (field.dataset.weight) {
+    const own = document.getElementById(field.dataset.weight);
+    own.value = field.value;
+    for (const other of field.closest(".try-own").querySelectorAll("input[data-signal]")) other.value ||= "0";
+  } else if (field.dataset.signal) {
+    const slider = section(name).querySelector(`[data-weight="${CSS.escape(field.id)}"]`);
+    slider.value = field.value;
+  } else return;
+  weigh(name);
+});
+
+// -- rating ---------------------------------------------------------------------------------------------------------
+
+const rateForm = (name) => document.querySelector(`#try-rate [name="${name}"]`).value;
+const listName = () => form.elements.list.value.trim();
+
+function showRating(item) {
+  const rating = ratings.get(item.dataset.id) ?? "";
+  for (const button of item.querySelectorAll("[data-rate]")) {
+    const pressed = rating !== "" && Number(rating) === Number(button.dataset.rate);
+    button.setAttribute("aria-pressed", pressed);
+  }
+  item.querySelector(".try-rating").dataset.rating = rating;
+  item.querySelector(".rated").textContent = rating === "" ? "" : text(words.rated, { n: Number(rating) });
+}
+
+function show(id, rating) {
+  ratings.set(id, rating);
+  for (const item of sides.querySelectorAll("li[data-id]")) if (item.dataset.id === id) showRating(item);
+}
+
+const turns = new Map(); // product -> the saving before this one, so that the last key wins
+const saved = new Map(); // product -> what the cluster holds
+
+function rate(id, rating) {
+  const before = ratings.get(id) ?? "";
+  if (!saved.has(id)) saved.set(id, before);
+  show(id, rating === null ? "" : String(rating));
+  const body = { index: rateForm("index"), list: listName(), query: rateForm("query"), product: id, rating };
+  const mine = (turns.get(id) ?? Promise.resolve()).then(async () => {
+    try {
+      await send("/admin/api/judgments", body);
+      saved.set(id, rating === null ? "" : String(rating));
+      failure.hidden = true;
+    } catch (error) {
+      failure.textContent = text(words.failed, { why: error.message });
+      failure.hidden = false;
+      if (turns.get(id) === mine) show(id, saved.get(id));
+    }
+  });
+  turns.set(id, mine);
+}
+
+sides?.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-rate]");
+  if (!button) return;
+  event.preventDefault();
+  const n = Number(button.dataset.rate);
+  rate(button.closest("li").dataset.id, button.getAttribute("aria-pressed") === "true" ? null : n);
+});
+
+sides?.addEventListener("keydown", (event) => {
+  const item = event.target.closest("li[data-id]");
+  if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
+  const list = item.parentElement;
+  const at = [...list.children].indexOf(item);
+  const other = section(item.closest("[data-side]").dataset.side === "left" ? "right" : "left").querySelector(".try-hits");
+  const goal = {
+    j: list.children[at + 1], ArrowDown: list.children[at + 1], k: list.children[at - 1], ArrowUp: list.children[at - 1],
+    ArrowLeft: other?.children[Math.min(at, other.children.length - 1)],
+    ArrowRight: other?.children[Math.min(at, other.children.length - 1)],
+  };
+  if (event.key in goal) {
+    event.preventDefault();
+    const article = goal[event.key]?.querySelector("article");
+    if (!article) return;
+    for (const one of article.closest(".try-hits").querySelectorAll("article")) one.tabIndex = one === article ? 0 : -1;
+    article.focus();
+  } else if (/^[0-3x]$/.test(event.key) && item.querySelector("[data-rate]")) {
+    event.preventDefault();
+    rate(item.dataset.id, event.key === "x" ? null : Number(event.key));
+  }
+});
+
+// Another list has other ratings.
+form?.elements.list?.addEventListener("change", async () => {
+  const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
+  if (!rateForm("query") || !listName()) return;
+  const answer = await fetch(`/admin/api/judgments?${query}`);
+  if (!answer.ok || answer.redirected) return;
+  const found = (await answer.json()).ratings;
+  saved.clear();
+  for (const id of [...ratings.keys()]) show(id, id in found ? String(found[id]) : "");
+});
