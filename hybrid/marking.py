@@ -106,8 +106,9 @@ class Marker:
                 if here or state.get("hash"):
                     need.gone.append(name)
                 continue
-            if name in (meta.get("failed") or ()) and same and not retry:
-                need.failed.append(name)
+            if name in (meta.get("failed") or ()) and same:
+                # Not by its hash: that may be of an older input, whose vector was made before the failure.
+                (need.pending if retry else need.failed).append(name)
                 continue
             fits = state.get("encoder") == signal.version and state.get("hash") is not None
             # What waits has another input than its hash says; a picture may change under the same name.

@@ -20,6 +20,7 @@ from hybrid.elastic.judgment_lists import JudgmentLists
 from hybrid.elastic.orders import Orders
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
+from hybrid.elastic.search_times import SearchTimesStore
 from hybrid.elastic.stores import DeadLetters, Jobs
 from hybrid.elastic.weights_versions import WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
@@ -30,6 +31,7 @@ from hybrid.marking import Marker
 from hybrid.push import Operation, Pusher, PushReport
 from hybrid.queue import TaskQueue
 from hybrid.search import Searcher
+from hybrid.search_times import SearchTimes
 from hybrid.settings import Settings, load_settings
 from hybrid.weights import PublishedWeights
 
@@ -182,6 +184,10 @@ class Services:
         relay = Relay(es.connect(self.settings, self.es_url, verbatim=True))
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
         return DropIn(self.searcher, relay, self.settings.es_timeout_s, served, self.settings.depth)
+
+    @cached_property
+    def search_times(self) -> SearchTimes:
+        return SearchTimes(lambda: SearchTimesStore(self.client))
 
     @cached_property
     def ingester(self) -> Ingester:

@@ -45,12 +45,19 @@ def record(data: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {str(row["id"]): row for row in data}
 
 
-def make_shop(client: Any, name: str, rows: list[dict[str, Any]], shards: int = 1, alias: str | None = None) -> None:
+def make_shop(
+    client: Any,
+    name: str,
+    rows: list[dict[str, Any]],
+    shards: int = 1,
+    alias: str | None = None,
+    mappings: dict[str, Any] = MAPPINGS,
+) -> None:
     """An index as a shop has it, with its documents."""
     client.indices.create(
         index=name,
         settings={"number_of_shards": shards, "number_of_replicas": 0},
-        mappings=MAPPINGS,
+        mappings=mappings,
         aliases={alias: {}} if alias else None,
     )
     for start in range(0, len(rows), 500):

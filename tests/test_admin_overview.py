@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from hybrid import orders
+from hybrid import orders, search_times
 from hybrid.elastic.orders import ORDERS
+from hybrid.elastic.search_times import SEARCH_TIMES, SearchTimesStore
 from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
+from hybrid.search_times import SearchTimes
 from hybrid.wiring import Services
 from tests.admin_client import AdminClient, forget, signed_in
 from tests.conftest import index_file, make_services, write_rows
 from tests.web_services import EVIL
-from web import latency
 from web.admin.overview import PARTS
 
 pytestmark = pytest.mark.es
@@ -87,24 +89,88 @@ def test_without_a_broker_that_part_says_so_and_the_others_stay(engine: Any, sho
     assert "4 of 4 have a vector" in client.get("/admin/overview/coverage").text
 
 
+@pytest.fixture
+def no_searches(services: Services) -> None:
+    services.client.indices.delete(index=SEARCH_TIMES, ignore_unavailable=True)
+
+
 def test_searches_are_counted_by_their_way(
-    services: Services, client: AdminClient, shop: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, client: AdminClient, shop: str, no_searches: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "_here", latency.Latency())
-    assert "No search in the last" in client.get("/admin/overview/searches").text
+    monkeypatch.setattr(search_times, "SAVE_AFTER_S", 0.2)
+    assert "No search in the last 15 minutes" in client.get("/admin/overview/searches").text
+    body = {"query": {"match": {"name": "mug"}}}
     for _ in range(3):
         assert client.client.get(f"/api/search?index={shop}&q=mug").status_code == 200
-    assert client.client.post(f"/es/{shop}/_search", json={"query": {"match": {"name": "mug"}}}).status_code == 200
-    ways = latency.of_this_process()["ways"]
-    assert {way: found["count"] for way, found in ways.items()} == {"api": 3, "drop-in": 1}
-    assert 0 < ways["api"]["p50_ms"] <= ways["api"]["p95_ms"] and ways["api"]["degraded"] == 0
-    assert "drop-in" in client.get("/admin/overview/searches").text
+    assert client.client.post(f"/es/{shop}/_search", json=body).status_code == 200
+    lines = f"{{}}\n{json.dumps(body)}\n"
+    assert client.client.post(f"/es/{shop}/_msearch", data=lines, mimetype="application/x-ndjson").status_code == 200
+    found = services.search_times.summary()
+    assert {way: one["count"] for way, one in found["ways"].items()} == {"api": 3, "drop-in": 2}
+    assert found["processes"] == 1 and found["ways"]["api"]["degraded"] == 0
+    assert 0 < found["ways"]["api"]["p50_ms"] <= found["ways"]["api"]["p95_ms"]
+    page = client.get("/admin/overview/searches").text
+    assert "drop-in" in page and "of all web processes (1 had searches)" in page
+    # And the cluster is told of them, by nobody's request.
+    ending = time.monotonic() + 30
+    while not services.client.options(ignore_status=404).search(index=SEARCH_TIMES).get("hits", {}).get("hits"):
+        assert time.monotonic() < ending
+        time.sleep(0.1)
 
 
-def test_a_degraded_and_an_old_search_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = latency.Latency()
-    at = time.time()
-    for when, degraded in ((at - 3_600, True), (at - 60, True), (at, False)):
-        monkeypatch.setattr(time, "time", lambda when=when: when)
-        kept.add("api", 10.0, degraded, False)
-    assert kept.summary()["ways"]["api"] == {"count": 2, "p50_ms": 10, "p95_ms": 10, "degraded": 0.5, "failed": 0}
+def test_searches_of_all_processes_are_summed_up(
+    engine: Any, services: Services, no_searches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (make_services(engine).search_times for _ in range(2))
+    long_ago = time.time() - 3_600
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: long_ago)
+        one.add("api", 5_000.0, degraded=True)  # too long ago
+    for _ in range(60):
+        one.add("api", 10.0)
+    for number in range(40):
+        other.add("api", 200.0, degraded=number < 25, failed=number < 1)
+    one.save()
+    one.save()  # what was told before is not counted twice
+    other.save()
+    services.client.indices.refresh(index=SEARCH_TIMES)
+    for asked in (one, other, services.search_times):
+        found = asked.summary()
+        assert found["processes"] == 2
+        assert found["ways"] == {
+            "api": {
+                "count": 100,
+                "p50_ms": pytest.approx(10, rel=0.05),
+                "p95_ms": pytest.approx(200, rel=0.05),
+                "degraded": 0.25,
+                "failed": 0.01,
+            }
+        }
+
+
+def test_what_silent_processes_told_is_deleted(services: Services, no_searches: None) -> None:
+    services.search_times.add("api", 10.0)
+    services.search_times.save()
+    old = {"at": "2020-01-01T00:00:00+00:00", "minutes": {"26297280": {"api:24": 1}}}
+    services.client.index(index=SEARCH_TIMES, id="old", document=old, refresh=True)
+    assert services.search_times.summary()["ways"]["api"]["count"] == 1
+    fresh = SearchTimes(lambda: SearchTimesStore(services.client))
+    fresh.add("page", 10.0)
+    fresh.save()
+    assert not services.client.exists(index=SEARCH_TIMES, id="old")
+    assert services.client.exists(index=SEARCH_TIMES, id=fresh._process)
+
+
+def test_a_cluster_that_takes_no_counts_costs_no_search_and_little_memory(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = make_services(engine, es_url="http://127.0.0.1:1").search_times
+    start = time.time()
+    for minute in range(60):
+        monkeypatch.setattr(time, "time", lambda minute=minute: start + 60 * minute)
+        kept.add("api", 10.0 + minute)
+    assert len(kept._minutes) == search_times.WINDOW_MIN
+    kept.save()
+    kept.save()
+    [said] = [record.message for record in caplog.records if record.name == search_times.__name__]
+    assert said.startswith("search times are not told: Elasticsearch does not answer")

@@ -105,6 +105,19 @@ def test_one_bad_document_does_not_cost_the_others(client: FlaskClient, shop: Se
     assert answer.json["errors"] is True
 
 
+def test_a_failure_of_a_changed_text_is_tried_again(client: FlaskClient, shop: Services, name: str) -> None:
+    before = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]["text"]["hash"]
+    assert results(send(client, name, [{"_id": "p1", **rows()[1], "title": "Another thing"}])) == ["updated"]
+    shop.ingester.give_up(indices.read_profile(shop.client, name), "job", ["p1"], "encoder_failed", "no model")
+    meta = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]
+    assert (meta["failed"], meta["text"]["hash"]) == (["text"], before)  # the hash of the older text
+    assert run_sync(shop, name).encoded == {}  # what failed for good is not tried again by each sync
+    assert run_attach(shop, plan_attach(shop, name)).encoded == 1
+    meta = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]
+    assert meta["failed"] == [] and meta["text"]["hash"] not in (None, before)
+    assert shop.dead_letters.counts(name) == {}
+
+
 def test_without_a_broker_the_next_sync_finds_them(engine: Any, shop: Services, name: str) -> None:
     alone = make_services(engine, push_token=TOKEN, redis_url="redis://127.0.0.1:1/0")
     alone.queue._app.conf.broker_connection_timeout = 1

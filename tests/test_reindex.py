@@ -472,6 +472,22 @@ def test_paused_and_resumed(services: Services, name: str) -> None:
         running.resume(services, name)
 
 
+def test_a_pause_asked_while_the_new_index_is_made_is_heeded(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = record(make(services, name))
+    ready = generations.primaries_ready
+
+    def asked_meanwhile(*given: Any) -> None:
+        control.pause(services, name, wait=False)
+        ready(*given)
+
+    monkeypatch.setattr(generations, "primaries_ready", asked_meanwhile)
+    assert reindex(services, name, shards=1).status == "paused"
+    assert running.resume(services, name).swapped
+    clean(services, name, data)
+
+
 @pytest.mark.parametrize("alive", [True, False])
 def test_cancelled_without_leftovers(services: Services, name: str, alive: bool) -> None:
     data = record(make(services, name))

@@ -273,7 +273,9 @@ class RunAction(Params):
     shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
     signals: list[Literal["text", "image"]] | None = Field(None, description="vectors; as now, or guessed, if none")
     language: Literal["en", "zh"] | None = None
-    swap: bool = Field(True, description="start, resume: end with the swap; else when verified")
+    swap: bool | None = Field(
+        None, description="start: end with the swap, or when verified; true if none. resume: as it was started if none"
+    )
     sure: bool = Field(False, description="cancel, rollback, drop: has to be true")
 
     @field_validator("shards", "language", mode="before")

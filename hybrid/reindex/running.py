@@ -146,12 +146,14 @@ def resume(services: Services, index: str, options: Options = Options(), report:
             raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
         if state.get("back"):
             raise JobError(f"a rollback of {index!r} was interrupted; run it again with --rollback, or --cancel it")
+        # Not for a new run: what was asked while its index was made is to be heeded.
+        services.jobs.update(job, control=None)
         return _go_on(services, lease, job, options, report)
 
 
 def _go_on(services: Services, lease: Lease, job: str, options: Options, report: Report | None) -> ReindexReport:
     started = time.monotonic()
-    services.jobs.update(job, status="running", control=None, error=None)
+    services.jobs.update(job, status="running", error=None)
     state = services.jobs.get(job)
     run = ReindexRun(services, job, state, lease, report)
     found = ReindexReport(job, run.alias, run.source, run.target, notes=list(state.get("notes") or ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Response, abort, g, jsonify, redirect, request, url_for
@@ -20,6 +21,8 @@ from web.schemas import MAX_WINDOW, ChosenFailures, FailuresPage, validate
 from web.view import Cards
 
 PAGE_SIZE = 50
+#: Seconds that the page goes on to look after all products of an order are queued.
+_WATCHED_S = 60
 MAX_PAGE = MAX_WINDOW // PAGE_SIZE
 
 
@@ -33,11 +36,20 @@ def failures_of(index: str, reason: str) -> str:
     page = page_number(PAGE_SIZE)
     letters = core().dead_letters.page(index, reason, PAGE_SIZE, (page - 1) * PAGE_SIZE)
     total = core().dead_letters.counts(index).get(reason, 0)
+    order = core().orders.get(core_failures.slot(index))
     return render(
         "admin/failures_of.html", here="failures", index=index, reason=reason, total=total, page=page,
-        letters=_with_products(index, letters), order=core().orders.get(core_failures.slot(index)),
+        letters=_with_products(index, letters), order=order, watched=_watched(order),
         more=page < MAX_PAGE and total > page * PAGE_SIZE,
     )  # fmt: skip
+
+
+def _watched(order: dict[str, Any] | None) -> bool:
+    """Whether the page is to look again: the order queues products, and workers take a while for the last of them."""
+    if order is None or order["dead"]:
+        return False
+    heard = datetime.fromisoformat(order.get("beat") or order["placed"])
+    return order["status"] in ("queued", "running") or datetime.now(UTC) - heard < timedelta(seconds=_WATCHED_S)
 
 
 def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from hybrid import doctor
 from hybrid.errors import HybridError
 from hybrid.orders import place
-from web import latency
 from web.admin.access import admin
 from web.admin.frame import core, render, say
 from web.admin.reindex import slot
@@ -48,7 +47,7 @@ def _errors() -> dict[str, Any]:
 
 
 def _searches() -> dict[str, Any]:
-    return {"searches": latency.of_this_process()}
+    return {"searches": core().search_times.summary()}
 
 
 PARTS = {"advice": _advice, "coverage": _coverage, "workers": _workers, "searches": _searches, "errors": _errors}

@@ -95,7 +95,7 @@ def reindex_events(index: str) -> Response:
 def change_index(index: str) -> AnyResponse:
     form = request.form
     given: dict[str, Any] = {key: form[key] for key in ("do", "what", "shards", "language") if key in form}
-    given |= {"sure": form.get("sure") == "yes", "swap": form.get("swap", "yes") == "yes"}
+    given |= {"sure": form.get("sure") == "yes", "swap": form["swap"] == "yes" if "swap" in form else None}
     if form.getlist("signals"):
         given["signals"] = form.getlist("signals")
     asked = validate(RunAction, given)
@@ -139,11 +139,15 @@ def _do(index: str, asked: RunAction) -> bool | None:
             return orders.place(services, plan_slot(index), "plan", index, {**options, "what": asked.what}, by)
         case "start":
             _planned(index, asked, options)
-            return order(asked.what, options if asked.what == "attach" else {**options, "swap": asked.swap})
+            if asked.what == "attach":
+                return order("attach", options)
+            return order("reindex", {**options, "swap": asked.swap is not False})
         case "sync" | "rollback" | "drop":
             return order(asked.do, {})
         case "resume" | "swap":
-            return order("resume", {"swap": asked.swap or asked.do == "swap"})
+            started = services.orders.get(slot(index)) or {"options": {}}
+            as_started = started["options"].get("swap", True)
+            return order("resume", {"swap": asked.do == "swap" or (as_started if asked.swap is None else asked.swap)})
         case "go_on":
             return orders.go_on(services, slot(index))
         case "pause":

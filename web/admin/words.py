@@ -77,7 +77,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "worker_tasks": ("{n} tasks in hand", "正在处理 {n} 个任务"),
     "searches": ("Searches", "搜索"),
     "searches_none": ("No search in the last {n} minutes.", "最近 {n} 分钟没有搜索。"),
-    "searches_lead": ("Last {n} minutes, of this web process.", "本 Web 进程最近 {n} 分钟。"),
+    "searches_lead": (
+        "Last {n} minutes, of all web processes ({processes} had searches).",
+        "全部 Web 进程最近 {n} 分钟（其中 {processes} 个有搜索）。",
+    ),
     "way": ("Way", "入口"),
     "api": ("API", "API"),
     "page": ("search page", "搜索页"),

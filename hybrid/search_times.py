@@ -1,0 +1,132 @@
+"""How long searches took in the last minutes, how many were degraded and how many failed, over all web processes.
+
+Each process counts its own in memory, by minute and in steps of ten percent, and tells the cluster some seconds later,
+beside the searches. No search waits for it; a process that is killed takes its last seconds along.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from hybrid.errors import HybridError
+
+logger = logging.getLogger(__name__)
+
+WINDOW_MIN = 15
+#: Seconds from a search until the other processes can know of it.
+SAVE_AFTER_S = 10.0
+_STEP, _LEAST_MS = 1.1, 0.1
+
+
+class StoreLike(Protocol):
+    def save(self, process: str, minutes: Mapping[str, Mapping[str, int]]) -> None: ...
+    def load(self, minutes: int) -> Mapping[str, Mapping[str, Mapping[str, int]]]: ...
+    def forget_silent(self) -> None: ...
+
+
+class SearchTimes:
+    """Counts the searches of this process, and sums up those of all. Built in the process that counts, not before a
+    fork.
+
+    store: gives the store when it is needed, so that a cluster that cannot be reached costs a search nothing.
+    """
+
+    def __init__(self, store: Callable[[], StoreLike]) -> None:
+        self._store = store
+        self._process = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        #: minute of the clock -> "way:degraded", "way:failed" or "way:STEP" -> how often
+        self._minutes: dict[int, Counter[str]] = {}
+        self._timer: threading.Timer | None = None
+        self._first, self._silent = True, False
+
+    def add(self, way: str, took_ms: float, degraded: bool = False, failed: bool = False) -> None:
+        """Count a search. way: by which door it came."""
+        minute = int(time.time() // 60)
+        step = round(math.log(max(took_ms, _LEAST_MS), _STEP))
+        counted = [f"{way}:{step}", *([f"{way}:degraded"] if degraded else []), *([f"{way}:failed"] if failed else [])]
+        with self._lock:
+            self._minutes.setdefault(minute, Counter()).update(counted)
+            for old in [known for known in self._minutes if known <= minute - WINDOW_MIN]:
+                del self._minutes[old]
+            if self._timer is None:
+                self._timer = threading.Timer(SAVE_AFTER_S, self.save)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def save(self) -> None:
+        """Tell the cluster what was counted; where that fails, the next time tells it."""
+        with self._lock:
+            self._timer = None
+            told = self._told()
+        try:
+            store = self._store()
+            store.save(self._process, told)
+            if self._first:
+                store.forget_silent()
+            self._first = self._silent = False
+        except HybridError as error:
+            # Once: it is tried again every some seconds, perhaps for good where no such privilege is given.
+            logger.log(logging.DEBUG if self._silent else logging.WARNING, "search times are not told: %s", error)
+            self._silent = True
+
+    def summary(self) -> dict[str, Any]:
+        """{"minutes", "processes", "ways": {way: {"count", "p50_ms", "p95_ms", "degraded", "failed"}}}, the last two as
+        shares. Times are exact to five percent.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        told = dict(self._store().load(WINDOW_MIN))
+        with self._lock:
+            told[self._process] = self._told()  # newer than what the cluster has of it
+        first = int(time.time() // 60) - WINDOW_MIN + 1
+        lately = [
+            {
+                what: count
+                for minute, counts in minutes.items()
+                if int(minute) >= first
+                for what, count in counts.items()
+            }
+            for minutes in told.values()
+        ]
+        total: Counter[str] = Counter()
+        for counts in lately:
+            total.update(counts)
+        ways = sorted({what.partition(":")[0] for what in total})
+        return {
+            "minutes": WINDOW_MIN,
+            "processes": sum(map(bool, lately)),
+            "ways": {way: _figures(way, total) for way in ways},
+        }
+
+    def _told(self) -> dict[str, dict[str, int]]:
+        return {str(minute): dict(counts) for minute, counts in self._minutes.items()}
+
+
+def _figures(way: str, total: Mapping[str, int]) -> dict[str, Any]:
+    mine = {what.partition(":")[2]: count for what, count in total.items() if what.startswith(f"{way}:")}
+    degraded, failed = mine.pop("degraded", 0), mine.pop("failed", 0)
+    steps = sorted((int(step), count) for step, count in mine.items())
+    count = sum(count for _, count in steps)
+    return {
+        "count": count,
+        "p50_ms": _percentile(steps, 0.5 * count),
+        "p95_ms": _percentile(steps, 0.95 * count),
+        "degraded": degraded / count,
+        "failed": failed / count,
+    }
+
+
+def _percentile(steps: list[tuple[int, int]], wanted: float) -> float:
+    """Milliseconds within which so many searches were answered."""
+    seen = itertools.accumulate(count for _, count in steps)
+    return float(_STEP ** next(step for (step, _), so_far in zip(steps, seen, strict=True) if so_far >= wanted))
