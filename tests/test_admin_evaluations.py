@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,17 +23,10 @@ from hybrid.versions import learning_slot
 from hybrid.weights import fixed
 from hybrid.wiring import Services
 from tests.admin_client import signed_in
-from tests.web_services import EVIL, WebShop
+from tests.admin_seed import RATINGS
+from tests.web_services import WebShop
 
 pytestmark = pytest.mark.es
-
-#: Of the catalogue of tests/web_services.py: six kinds in six colours, p00 to p35.
-RATINGS = {
-    "mug": {f"p{n:02}": 3.0 for n in range(6)},
-    "table lamp": {f"p{n:02}": 2.0 for n in range(6, 12)},
-    "bag for the beach": {f"p{n:02}": 2.0 for n in range(12, 18)},
-    EVIL: {"p00": 1.0},
-}
 
 
 @pytest.fixture
@@ -182,28 +174,3 @@ def test_learned_kinds_held_out(shop: tuple[Services, str]) -> None:
     run = measure(services, index, "bm25", "global", folds=3, made_up=20)
     assert run["folds"] == 3
     assert "not seen" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text
-
-
-def test_five_hundred_runs_are_turned_over_quickly(shop: tuple[Services, str]) -> None:
-    services, index = shop
-    run = measure(services, index, "bm25", "text")
-    queries = [f"query number {n}" for n in range(500)]
-    many = {**run, "per_query": {"queries": queries, "scores": {name: [0.5] * 500 for name in run["systems"]}}}
-    operations: list[Any] = []
-    for number in range(500):
-        key = f"run{number:03}"
-        at = f"2026-01-{1 + number // 24:02}T{number % 24:02}:00:00+00:00"
-        operations += [{"index": {"_id": key}}, {**many, "id": key, "at": at}]
-    services.client.bulk(index=EVALUATIONS, operations=operations, refresh=True)
-    admin = signed_in(services)
-    for path in (
-        f"/admin/evaluations?index={index}&list=basics", f"/admin/evaluations?index={index}&page=25",
-        "/admin/evaluations/run001", "/admin/evaluations/compare?run=run001&run=run002",
-    ):  # fmt: skip
-        taken = []
-        for _ in range(3):
-            started = time.perf_counter()
-            assert admin.get(path).status_code == 200
-            taken.append(time.perf_counter() - started)
-        print(path, [round(one, 3) for one in taken])
-        assert min(taken) < 0.6

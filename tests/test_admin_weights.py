@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,8 @@ from hybrid.judgments import Judgments
 from hybrid.learning import ordered
 from hybrid.weights import FIXED_VERSION, fixed
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, signed_in
+from tests.admin_client import signed_in
+from tests.admin_seed import add
 from tests.conftest import write_rows
 from tests.web_services import EVIL
 
@@ -39,27 +38,6 @@ def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
     jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
     services.judgment_lists.take_in(name, "lamps", Judgments(RATINGS), "ed")
     return services, name
-
-
-def report(scores: dict[str, float], before: dict[str, float], in_force: str = FIXED_VERSION) -> dict[str, Any]:
-    """What training would say of a version, as far as its pages read it."""
-    rows = [
-        {
-            "system": name, "ndcg": sum(found.values()) / len(found), "low": 0.2, "high": 0.9, "against_bm25": 0.01,
-            "p_bm25": 0.4, "against_in_force": 0.02, "p_in_force": 0.03, "hurt": 0.1,
-        }
-        for name, found in (("in force", before), ("gate", scores))
-    ]  # fmt: skip
-    return {
-        "kind": "gate", "chosen": "gate", "judged": len(scores), "made_up": 30, "in_force": in_force, "list": "lamps",
-        "rows": rows, "per_query": {"in force": before, "gate": scores}, "reason": "because", "oracle": 0.9,
-        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "carried_by": {"Chinese": 0.01},
-        "skip": [{"threshold": 0.0, "ndcg": 0.5, "saved": 0.0}],
-    }  # fmt: skip
-
-
-def add(services: Services, index: str, version: str, **given: Any) -> None:
-    services.weights_versions.add(index, version, "gate", fixed(version=version).to_json(), report(**given))
 
 
 BEFORE = {"red lamp": 0.5, "blue mug": 0.5, EVIL: 0.5, "mug": 0.5}
@@ -209,33 +187,19 @@ def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], mo
     services.client.delete(index=ORDERS, id=slot, refresh=True)
 
 
-def test_two_hundred_versions_are_turned_over_quickly(services: Services, name: str, tmp_path: Path) -> None:
-    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
-    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
-    scores = {f"query number {n}": 0.5 for n in range(1_000)}
-    for number in range(200):
-        add(services, name, f"gate-{number}", scores=scores, before=scores)
+def test_versions_are_turned_over(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    for number in range(22):
+        add(services, name, f"gate-{number:02}", scores=AFTER, before=BEFORE)
     admin = signed_in(services)
-    for path in (f"/admin/weights?index={name}", f"/admin/weights?index={name}&page=10"):
-        assert _quickest(admin, path) < 0.6
-    page = admin.get(f"/admin/weights?index={name}&page=10")
-    assert page.text.count('name="v"') == 20
-    assert "200" in page.text
+    page = admin.get(f"/admin/weights?index={name}&page=2")
+    assert page.text.count('name="v"') == 2
+    assert '<span class="mark-tag">22</span>' in page.text
     assert admin.get(f"/admin/weights?index={name}&page=0").status_code == 400
     assert admin.get("/admin/weights?index=no-such-index").status_code == 404
     body = admin.get(f"/admin/api/weights/{name}").json
-    assert (body["total"], len(body["versions"]), body["in_force"]) == (200, 20, FIXED_VERSION)
+    assert (body["total"], len(body["versions"]), body["in_force"]) == (22, 20, FIXED_VERSION)
     assert services.weights_versions.latest(name, "gate") == body["versions"][0]["version"]
-
-
-def _quickest(admin: AdminClient, path: str) -> float:
-    """Of three, for the machine may be busy."""
-    taken = []
-    for _ in range(3):
-        started = time.perf_counter()
-        assert admin.get(path).status_code == 200
-        taken.append(time.perf_counter() - started)
-    return min(taken)
 
 
 def test_in_chinese(shop: tuple[Services, str]) -> None:

@@ -1,15 +1,20 @@
 """Pictures of every admin page, to look at: `python -m tests.browser.admin_screenshots OUT_DIR URL NAME PASSWORD`.
 
 URL is that of a running server, as `make demo` and `hybrid serve` print it; NAME and PASSWORD are an account's.
-Every page of the navigation, for a desktop and a phone, light and dark; the desktop in Chinese too.
+Every kind of page that there is something for, for a desktop and a phone, light and dark; the desktop in Chinese too.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from web.admin import admin
 
 from .screenshots import CHROMIUM_ARGS, chromium, screens
 
@@ -29,11 +34,63 @@ def pages(page: Page) -> list[str]:
 
 
 def deeper(page: Page, address: str) -> list[str]:
-    """The first page that the one shown leads to and that is not in the navigation."""
-    links = page.locator("main a").evaluate_all("links => links.map(link => link.getAttribute('href') || '')")
-    under = f"{address.rstrip('/')}/"
-    inside = [link for link in links if address != "/admin/" and link.startswith(under) and not link.endswith("/csv")]
-    return inside[:1]
+    """Where the page that is shown leads to, in this part of the site: its links, what its forms would ask for where
+    two things are chosen in a list, and what it can show besides.
+    """
+    found: list[str] = page.locator("main").evaluate(_LEADS)
+    parts = urlsplit(address)
+    if parts.path == "/admin/try" and "q=" in parts.query and "own" not in parts.query:
+        found.append(f"{address}&left=own&left_lexical=0.4&left_text=0.6&right=fixed")
+    return [link for link in found if link.startswith("/admin/")]
+
+
+_LEADS = """main => {
+  const links = [...main.querySelectorAll("a")].map((link) => link.getAttribute("href") || "");
+  const forms = [...main.querySelectorAll("form[method=get]")].flatMap((form) => {
+    const boxes = [...form.querySelectorAll("input[type=checkbox]")].slice(0, 2);
+    if (boxes.length === 2) return [form.getAttribute("action") + "?" + boxes.map(
+      (box) => `${box.name}=${encodeURIComponent(box.value)}`).join("&")];
+    return form.dataset.from ? [location.pathname + "?coverage=1"] : [];
+  });
+  return [...links, ...forms];
+}"""
+
+
+def walk(page: Page, url: str) -> Iterator[tuple[str, str]]:
+    """(kind, address) of one page of each kind that the navigation leads to, near or far, and of an error's; each is
+    shown when it is given. A kind is a view, and what it was asked besides an index.
+    """
+    views = Flask(__name__)
+    views.register_blueprint(admin)
+    routes = views.url_map.bind("localhost")
+    found: dict[str, str] = {}
+
+    def take(addresses: Iterable[str]) -> None:
+        for address in addresses:
+            parts = urlsplit(address)
+            endpoint, _ = routes.match(parts.path)
+            asked = sorted(set(parse_qs(parts.query)) & {"q", "left", "list", "coverage"})
+            asked = ["own"] if "left=own" in parts.query else asked
+            kind = "-".join([endpoint.removeprefix("admin.").replace("_", "-"), *asked])
+            if endpoint not in _FILES:
+                found.setdefault(kind, address)
+
+    take(pages(page))
+    done: set[str] = set()
+    while left := [kind for kind in found if kind not in done]:
+        for kind in left:
+            page.goto(f"{url}{found[kind]}", wait_until="load")
+            page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
+            done.add(kind)
+            yield kind, found[kind]
+            take(deeper(page, found[kind]))
+    page.goto(f"{url}{ERROR}")
+    yield "error", ERROR
+
+
+#: Files that a link leads to; a page that says what went wrong.
+_FILES = {"admin.failures_csv", "admin.export_judgments"}
+ERROR = "/admin/weights?index=no-such-index"
 
 
 def take(browser: Browser, url: str, out: Path, name: str, password: str) -> list[Path]:
@@ -42,22 +99,14 @@ def take(browser: Browser, url: str, out: Path, name: str, password: str) -> lis
         page.goto(f"{url}/admin/sign-in")
         page.screenshot(path=out / f"sign-in-{kind}.png")
         sign_in(page, url, name, password)
-        addresses = pages(page)
-        languages = ("en", "zh") if kind == "desktop-light" else ("en",)
-        for language in languages:
+        for language in ("en", "zh") if kind == "desktop-light" else ("en",):
             if language == "zh":
+                page.goto(f"{url}/admin/audit")
                 page.get_by_role("button", name="中文").click()
-            for address in addresses:
-                shown = [address]
-                for here in shown:
-                    page.goto(f"{url}{here}", wait_until="load")
-                    page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
-                    what = address.strip("/").replace("/", "-") + ("-one" if here != address else "")
-                    path = out / f"{what}-{kind}-{language}.png"
-                    page.screenshot(path=path, full_page=True)
-                    taken.append(path)
-                    if here == address:
-                        shown += deeper(page, address)
+            for what, _ in walk(page, url):
+                path = out / f"{what}-{kind}-{language}.png"
+                page.screenshot(path=path, full_page=True)
+                taken.append(path)
     return taken
 
 
