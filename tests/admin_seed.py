@@ -113,7 +113,7 @@ def _add_markup(services: Services, index: str) -> None:
     services.jobs.update(failed, status="failed", error=EVIL)
     services.dead_letters.add(index, "job", [
         DeadLetter("p01", "image", REASON, f"'{EVIL}.jpg' is gone"), DeadLetter("evil", "image", REASON, EVIL),
-        DeadLetter("unknown", "text", "embedding_failed", EVIL),
+        DeadLetter("unknown", "text", "encoder_failed", EVIL),
     ])  # fmt: skip
     body = {"index": index, "list": EVIL_NAME, "query": EVIL, "product": "p00", "rating": 1, "by": EVIL}
     services.client.index(index=JUDGMENTS, document={**body, "at": now()}, refresh=True)

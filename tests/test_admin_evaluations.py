@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -77,6 +78,35 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     assert admin.get("/admin/evaluations/nothing").status_code == 400
     body = admin.get(f"/admin/api/evaluations/{key}").json
     assert body["per_query"]["scores"]["bm25"] == run["per_query"]["scores"]["bm25"]
+
+
+def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
+    services, index = shop
+    admin = signed_in(services)
+    path = f"/admin/weights/{index}/order/events"
+    assert f'data-events="{path}"' in admin.get(f"/admin/evaluations?index={index}").text
+    assert f'data-events="{path}"' in admin.get(f"/admin/weights?index={index}").text
+    stream = admin.client.get(path, buffered=False)
+    events = iter(stream.response)
+
+    def heard(wanted: str) -> str:
+        """The next part that says this; fails if it does not come."""
+        for _ in range(600):
+            event = next(events).decode()
+            if wanted in event:
+                return str(json.loads(event.removeprefix("data: ")))
+        raise AssertionError(f"{wanted} was not told")
+
+    assert next(events).decode().startswith("retry:")
+    assert 'data-live=""' in json.loads(next(events).decode().removeprefix("data: "))
+    evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
+    assert 'data-live="1"' in heard("waits for a worker")
+    assert orders.work(services, learning_slot(index))
+    assert 'data-live=""' in heard("See the result")
+    stream.close()
+    assert admin.get(f"/admin/weights/{index}/order").text.count("data-live") == 1  # where there is no thread to spare
+    assert admin.get("/admin/weights/No*Index/order/events").status_code == 400
 
 
 def test_hurt_queries_can_be_tried(shop: tuple[Services, str]) -> None:

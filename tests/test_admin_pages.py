@@ -21,9 +21,9 @@ from tests.web_services import EVIL
 pytestmark = pytest.mark.es
 #: Answers that are no pages: files, streams, and parts that a page asks for when somebody wants them.
 NO_PAGES = {
-    "admin.failures_csv", "admin.export_judgments", "admin.reindex_events", "admin.sign_in",
+    "admin.failures_csv", "admin.export_judgments", "admin.reindex_events", "admin.weights_order_events",
     "admin.overview_part", "admin.reindex_state", "admin.weights_order", "admin.judgments_coverage",
-    "admin.tryit_cards",
+    "admin.tryit_cards", "admin.sign_in",
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_markup_of_others_is_text_on_every_page(shop: Shop, ed: AdminClient) -> 
         f"/admin/weights/{index}/compare?v={name}&v=gate-1", f"/admin/weights/{index}/compare?v=gate-1&v={name}",
         f"/admin/judgments/{index}/{name}", f"/admin/judgments/{index}/{name}?coverage=1", "/admin/evaluations/evil",
         f"/admin/evaluations?index={index}&list={name}", "/admin/evaluations/compare?run=evil&run=evil",
-        f"/admin/failures/{index}/embedding_failed", "/admin/overview/errors",
+        f"/admin/failures/{index}/encoder_failed", "/admin/overview/errors",
         f"/admin/try?index={index}&q={quote(EVIL)}&list={name}&left={name}&right={name}",
         f"/admin/try/cards?index={index}&id=evil&list={name}&q={quote(EVIL)}", f"/admin/weights?index={name}",
         f"/admin/failures/{name}/{name}", f"/admin/evaluations/{name}",

@@ -183,9 +183,11 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
 def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
     services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.admin.reindex._LOOK_S", 0.05)
+    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
     path = f"/admin/reindex/{attached}/events"
-    streams = [client.client.get(path, buffered=False) for _ in range(3)]
+    # Of whatever is watched, for all hold threads of the same server.
+    watched = [path, path, f"/admin/weights/{attached}/order/events"]
+    streams = [client.client.get(one, buffered=False) for one in watched]
     assert client.client.get(path).status_code == 503
     events = streams[0].response
     first = [next(iter(events)).decode() for _ in range(2)]

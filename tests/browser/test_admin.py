@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from hybrid import evaluations
+from hybrid.versions import learning_slot
 from hybrid.wiring import Services
 from tests.admin_client import PASSWORD
-from tests.admin_seed import empty, fill, make_index
+from tests.admin_seed import done, empty, fill, make_index
 from tests.conftest import make_services, npm_package
+from web.admin import live
 
 from .admin_screenshots import ERROR, sign_in, walk
 from .conftest import open_page, served
@@ -126,6 +129,33 @@ def test_the_pages_work_without_script_and_in_chinese(browser: Browser, url: str
         assert any("\u4e00" <= letter <= "\u9fff" for letter in link), link
     context.close()
     assert wrong == []
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_panel_of_work_follows_it(browser: Browser, url: str, services: Services, busy: bool) -> None:
+    """By events, and by asking where all streams are taken."""
+    [index] = services.searcher.indices()
+    wrong: list[str] = []
+    context, page = open_page(browser, wrong)
+    sign_in(page, url, "ed", PASSWORD)
+    taken = [live._STREAMS.acquire(blocking=False) for _ in range(3 if busy else 0)]
+    try:
+        evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
+        page.goto(f"{url}/admin/weights?index={index}")
+        expect(page.locator("#state [data-phase]")).to_contain_text("waits for a worker")
+        page.get_by_label("Queries to make up").fill("77")
+        done(services, learning_slot(index))
+        expect(page.locator("#state").get_by_role("link", name="See the result")).to_be_visible()
+        expect(page.locator("#phase")).to_contain_text("done")
+        expect(page.locator("#lost")).to_be_hidden()
+        expect(page.get_by_label("Queries to make up")).to_have_value("77")  # nobody's form was loaded anew
+    finally:
+        for _ in taken:
+            live._STREAMS.release()
+    context.close()
+    refused = [one for one in wrong if "503" in one or "MIME type" in one]
+    assert bool(refused) is busy
+    assert [one for one in wrong if one not in refused] == []
 
 
 def test_the_screens_of_the_readme_can_be_made(browser: Browser, url: str, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-_WIDTH, _HEIGHT, _EDGE = 600, 160, 30
+_WIDTH, _HEIGHT, _EDGE = 600, 160, 5
 
 
 def bar(share: float, label: str, kind: str = "") -> Markup:
@@ -18,24 +18,22 @@ def bar(share: float, label: str, kind: str = "") -> Markup:
     ).format(kind=kind, label=label, width=f"{width:.2f}")
 
 
-def line(points: Sequence[tuple[float, float]], label: str, unit: str = "", kind: str = "") -> Markup:
-    """A line through (x, y) with y from 0; x ascending. The largest y is written beside it."""
+def line(points: Sequence[tuple[float, float]], label: str, kind: str = "") -> Markup:
+    """A line through (x, y) with y from 0; x ascending. How high it goes is for the words beside it to say."""
     if len(points) < 2:
         return Markup("")
     xs, ys = [x for x, _ in points], [y for _, y in points]
     low, high, top = xs[0], max(xs[-1], xs[0] + 1e-9), max(max(ys), 1e-9)
     places = [
-        (_EDGE + (x - low) / (high - low) * (_WIDTH - _EDGE - 10), _HEIGHT - 15 - y / top * (_HEIGHT - 35))
+        (_EDGE + (x - low) / (high - low) * (_WIDTH - 2 * _EDGE), _HEIGHT - _EDGE - y / top * (_HEIGHT - 2 * _EDGE))
         for x, y in points
     ]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return Markup(
         '<svg class="line {kind}" role="img" aria-label="{label}" viewBox="0 0 {w} {h}">'
-        '<path class="axis" d="M{e} 10V{b}H{r}"/><text x="{e}" y="9">{top} {unit}</text>'
-        '<polyline points="{path}"/></svg>'
+        '<path class="axis" d="M{e} {e}V{b}H{r}"/><polyline points="{path}"/></svg>'
     ).format(
-        kind=kind, label=escape(label), w=_WIDTH, h=_HEIGHT, e=_EDGE, b=_HEIGHT - 15, r=_WIDTH - 10,
-        top=f"{top:,.0f}" if top >= 10 else f"{top:.3g}", unit=unit, path=path,
+        kind=kind, label=label, w=_WIDTH, h=_HEIGHT, e=_EDGE, b=_HEIGHT - _EDGE, r=_WIDTH - _EDGE, path=path
     )  # fmt: skip
 
 

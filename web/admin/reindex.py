@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, copy_current_request_context, g, jsonify, redirect, request, url_for
-from werkzeug.exceptions import ServiceUnavailable
+from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import orders
@@ -18,15 +12,12 @@ from hybrid.elastic.indices import list_others
 from hybrid.errors import JobError, UsageError
 from hybrid.reindex import control
 from hybrid.reindex.running import FINAL
+from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
 from web.schemas import RunAction, validate
 
 PAGE_SIZE = 25
-#: Each stream of events holds a thread of the server: so many at once, and each so many seconds, then the browser asks
-#: again.
-_STREAMS = threading.BoundedSemaphore(3)
-_STREAM_S, _LOOK_S = 55.0, 1.0
 #: What cannot be taken back, and so has to be confirmed.
 _FINAL_ACTS = ("cancel", "rollback", "drop")
 
@@ -64,31 +55,7 @@ def reindex_state(index: str) -> str:
 @admin.get("/reindex/<index>/events")
 def reindex_events(index: str) -> Response:
     """That part as server-sent events, whenever it has changed."""
-    if not _STREAMS.acquire(blocking=False):
-        raise ServiceUnavailable("too many watch at once; ask for the state instead")
-
-    user, lang = g.user, g.lang
-
-    @copy_current_request_context
-    def look() -> str:
-        g.user, g.lang = user, lang
-        return render("admin/_reindex_state.html", **_state(index))
-
-    def events() -> Iterator[str]:
-        before, ending = "", time.monotonic() + _STREAM_S
-        yield "retry: 1000\n\n"
-        while time.monotonic() < ending:
-            part = look()
-            digest = hashlib.sha256(part.encode()).hexdigest()
-            yield ": still here\n\n" if digest == before else f"data: {json.dumps(part)}\n\n"
-            before = digest
-            time.sleep(_LOOK_S)
-
-    # The server closes it whether it came to its end or its browser went away.
-    response = Response(events(), mimetype="text/event-stream")
-    response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(_STREAMS.release)
-    return response
+    return live.stream(lambda: reindex_state(index))
 
 
 @admin.post("/reindex/<index>")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, redirect, request, url_for
+from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import evaluations, versions
 from hybrid.errors import UsageError, WeightsError
+from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
 from web.parse import fields_of
@@ -40,6 +41,13 @@ def weights_order(index: str) -> str:
     """The part of the page that changes while an order runs, for its script."""
     index = checked_index(index)
     return render("admin/_learning.html", index=index, order=core().orders.get(versions.learning_slot(index)))
+
+
+@admin.get("/weights/<index>/order/events")
+def weights_order_events(index: str) -> Response:
+    """That part as server-sent events, whenever it has changed."""
+    index = checked_index(index)
+    return live.stream(lambda: weights_order(index))
 
 
 @admin.post("/weights/<index>/train")

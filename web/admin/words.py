@@ -149,7 +149,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "phase_done": ("done", "完成"),
     "rate": ("{n} a second", "每秒 {n}"),
     "left": ("about {time} left", "约剩 {time}"),
+    "live_lost": (
+        "No answer from the server. What you see is the last that was heard.",
+        "服务器没有响应，当前显示的是最后一次的状态。",
+    ),
     "throughput": ("Products a second", "每秒商品数"),
+    "throughput_most": ("Products a second, {n} at most", "每秒商品数，最高 {n}"),
     "second": ("Second", "秒"),
     "asked_pause": ("It is asked to pause, and stops at the next safe place.", "已请求暂停，将在下一个安全位置停下。"),
     "asked_cancel": ("It is asked to end, and takes away what it made.", "已请求取消，将清除已创建的内容。"),

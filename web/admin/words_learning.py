@@ -8,10 +8,6 @@ LEARNING: dict[str, tuple[str, str]] = {
     "learning_work": ("Work on this index", "此索引的任务"),
     "learning_none": ("Nothing was trained or measured from here yet.", "尚未在此训练或评估过。"),
     "learning_no_index": ("There is no index yet. Index a catalogue first.", "还没有索引，请先为商品目录建立索引。"),
-    "learning_lost": (
-        "No answer from the server. What you see is the last that was heard.",
-        "服务器没有响应，当前显示的是最后一次的状态。",
-    ),
     "learning_train": ("Training", "训练"),
     "learning_evaluate": ("Evaluation", "评估"),
     "learning_sync": ("Sync", "同步"),

@@ -1,47 +1,71 @@
 // The part of a page that changes by itself: by events where the server has a thread to spare, else by asking.
 const state = document.getElementById("state");
 const phase = document.getElementById("phase");
+const lost = document.getElementById("lost");
+const ASK_MS = 3000;
+const LOST_MS = 5000;  // a stream that ends is opened again within a second or two: no loss
 let source = null;
-let said = state.querySelector("[data-phase]")?.textContent;
+let missing = null;
+const live = () => Boolean(state.querySelector("[data-live]")?.dataset.live);
+const told = () => state.querySelector("[data-phase]")?.textContent.replace(/\s+/g, " ").trim();
+let said = state && told();
 
 function show(html) {
+  heard();
   // What somebody is about to press, or has opened, stays under their hand.
   const held = state.contains(document.activeElement) && document.activeElement !== document.body;
   const ticked = state.querySelector("input[type=checkbox]:checked");
   const open = state.querySelector("details[open]");
   const next = document.createElement("div");
   next.innerHTML = html;
-  const now = next.querySelector("[data-phase]")?.textContent;
+  const now = next.querySelector("[data-phase]")?.textContent.replace(/\s+/g, " ").trim();
   const changed = now !== said;
   if (!changed && (held || ticked || open)) return;
   state.replaceChildren(...next.childNodes);
+  if (held) state.querySelector("a, button")?.focus();
   if (changed) { said = now; phase.textContent = now; }
-  if (!state.querySelector("[data-live]")?.dataset.live && source) {
-    source.close();
-    source = null;
-    location.reload();  // the forms below follow what is possible now
-  }
+}
+
+function heard() {
+  clearTimeout(missing);
+  missing = null;
+  lost.hidden = true;
+}
+
+function end() {
+  source?.close();
+  source = null;
+  if (state.dataset.reload) location.reload();  // the forms below follow what is possible now
 }
 
 async function ask() {
   try {
     const answer = await fetch(state.dataset.state);
-    if (answer.ok && !answer.redirected) show(await answer.text());
-  } catch (error) { /* the connection comes back, or the person reloads */ }
+    if (answer.status === 401 || answer.redirected) { location.reload(); return; }  // to sign in again
+    if (!answer.ok) throw new Error(answer.status);
+    show(await answer.text());
+  } catch (error) {
+    lost.hidden = false;  // what is shown is the last that was heard
+  }
+  if (live()) setTimeout(ask, ASK_MS); else end();
 }
 
 function listen() {
   source = new EventSource(state.dataset.events);
-  source.onmessage = (event) => show(JSON.parse(event.data));
+  source.onmessage = (event) => {
+    show(JSON.parse(event.data));
+    if (!live()) end();
+  };
   source.onerror = () => {
-    if (source?.readyState !== EventSource.CLOSED) return;  // it asks again by itself
+    if (source?.readyState !== EventSource.CLOSED) {  // it asks again by itself
+      missing ??= setTimeout(() => { lost.hidden = false; }, LOST_MS);
+      return;
+    }
     source = null;
-    const timer = setInterval(async () => {
-      await ask();
-      if (!state.querySelector("[data-live]")?.dataset.live) { clearInterval(timer); location.reload(); }
-    }, 3000);
+    clearTimeout(missing);
+    ask();
   };
 }
 
-if (state.querySelector("[data-live]")?.dataset.live) listen();
+if (state && live()) listen();
 addEventListener("pagehide", () => source?.close());

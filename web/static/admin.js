@@ -15,6 +15,11 @@ addEventListener("pageshow", () => {
   }
 });
 
+// Where the navigation is wider than the screen, the page that is open is to be seen in it.
+const here = document.querySelector(".admin-nav a[aria-current]");
+const bar = here?.closest(".admin-nav");
+if (bar) bar.scrollLeft = here.offsetLeft - (bar.clientWidth - here.offsetWidth) / 2;
+
 for (const all of document.querySelectorAll("[data-choose-all]")) {
   all.addEventListener("change", () => {
     for (const box of document.querySelectorAll(`input[name="${all.dataset.chooseAll}"]`)) box.checked = all.checked;
