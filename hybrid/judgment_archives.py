@@ -6,20 +6,24 @@ import io
 import re
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
-from hybrid.errors import UsageError
+from hybrid.errors import MediaError, UsageError
 from hybrid.judgments import QUERY_FILES, Judgments, read_judgments, write_judgments
+from hybrid.media import resolve_image
 
 #: What an archive of judgments may come to.
-_MAX_FILES, _MAX_BYTES = 20, 100 * 1024 * 1024
+_MAX_FILES, _MAX_BYTES = 2_000, 100 * 1024 * 1024
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgments:
-    """Judgments of a file that was handed over, or of an archive (zip) as `archived` makes it.
+    """Judgments of a file that was handed over, or of an archive (zip) as `archived` makes it: with the judged photos.
 
     Raises:
-        UsageError: as read_judgments does; an archive that cannot be opened or holds too much.
+        UsageError: as read_judgments does; an archive that cannot be opened or holds too much; a judged photo that is
+            not in it.
     """
     # Only the end of a name from elsewhere is used, and only for messages and for telling formats apart.
     plain = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).lstrip(". ")[-100:] or "judgments"
@@ -34,23 +38,40 @@ def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgmen
             texts = Path(folder) / "texts of the queries"
             texts.write_bytes(queries)
         found = read_judgments(path, texts)
-    return Judgments(found.ratings, Path(), found.queries, found.format, found.original, found.notes)
+        images = {query.image for query in found.queries.values() if query.image}
+        photos = {image: _photo(plain, image, path.parent) for image in images}
+    return replace(found, folder=None, photos=photos)
+
+
+def _photo(name: str, image: str, folder: Path) -> bytes:
+    # The name comes from elsewhere: it must not lead to a file that was not handed over.
+    try:
+        return resolve_image(image, folder).read_bytes()
+    except MediaError as error:
+        raise UsageError(
+            f"{name}: judged photo {image[:200]!r} is not there; zip the photos with the file that names them"
+        ) from error
 
 
 def _unpacked(name: str, data: bytes, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            files = [entry for entry in packed.infolist() if not entry.is_dir()]
+            files = [entry for entry in packed.infolist() if not entry.is_dir() and not _by_the_way(entry.filename)]
             if len(files) > _MAX_FILES or sum(entry.file_size for entry in files) > _MAX_BYTES:
                 raise UsageError(f"{name}: more than {_MAX_FILES} files or {_MAX_BYTES // 1024**2} MB in the archive")
             paths = [Path(packed.extract(entry, folder / "archive")) for entry in files]
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
         raise UsageError(f"{name}: an archive that cannot be opened ({error})") from error
     beir = next((path.parent.parent for path in paths if path.parent.name == "qrels"), None)
-    judged = [path for path in paths if not path.name.endswith(QUERY_FILES)]
+    judged = [path for path in paths if not path.name.lower().endswith((*QUERY_FILES, *_PICTURES))]
     if beir is None and len(judged) != 1:
         raise UsageError(f"{name}: an archive with one file of judgments wanted, or with the folder qrels of BEIR")
     return beir or judged[0]
+
+
+def _by_the_way(name: str) -> bool:
+    """Whether a file is what a desktop adds to an archive by itself."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
 def archived(judgments: Judgments, name: str, format: str) -> tuple[str, bytes]:

@@ -55,15 +55,18 @@ class JudgedQuery:
 class Judgments:
     """ratings: name of the query -> product id -> grade. queries: those that are not simply the words of their name.
 
-    original: ratings as the file has them, where its scale is another; notes: what was done about that.
+    folder: where judged photos are; None where they are no files. photos: the content of those that are held here,
+    by the name that their queries call them. original: ratings as the file has them, where its scale is another;
+    notes: what was done about that.
     """
 
     ratings: Mapping[str, Mapping[str, float]]
-    folder: Path = Path()
+    folder: Path | None = None
     queries: Mapping[str, JudgedQuery] = field(default_factory=dict)
     format: str = "quepid"
     original: Mapping[str, Mapping[str, float]] | None = None
     notes: tuple[str, ...] = ()
+    photos: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def relevant(self) -> dict[str, Mapping[str, float]]:
@@ -80,12 +83,22 @@ class Judgments:
             UsageError: the photo is not there.
         """
         query = self.query(name)
-        if not query.image:
-            return SearchRequest(q=query.text, **options)
-        path = self.folder / query.image
+        return SearchRequest(q=query.text, image=self.photo(query.image) if query.image else None, **options)
+
+    def photo(self, image: str) -> bytes:
+        """A judged photo.
+
+        Raises:
+            UsageError: it is not there.
+        """
+        if image in self.photos:
+            return self.photos[image]
+        if self.folder is None:
+            raise UsageError(f"judged photo {image!r} is not kept; delete its judgments, or judge by it anew")
+        path = self.folder / image
         if not path.is_file():
-            raise UsageError(f"judged photo {query.image!r} is not in {self.folder}")
-        return SearchRequest(q=query.text, image=path.read_bytes(), **options)
+            raise UsageError(f"judged photo {image!r} is not in {self.folder}")
+        return path.read_bytes()
 
 
 # -- in ----------------------------------------------------------------------------------------------------------
@@ -335,7 +348,8 @@ def _beir_qrels(folder: Path) -> Path:
 def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]:
     """Write them in a format; what was written, the judgments first.
 
-    trec writes the queries beside it, as STEM.queries.tsv; beir makes a folder.
+    trec writes the queries beside it, as STEM.queries.tsv; beir makes a folder; quepid writes photos that are held
+    in the judgments beside it.
 
     Raises:
         UsageError: no such format, photos in a format for words, ids that the format cannot hold, a file that
@@ -355,7 +369,8 @@ def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]
     lines = {"trec": _trec_lines, "ranklib": _ranklib_lines, "beir": _beir_lines}
     try:
         if format == "quepid":
-            return [_write(path, _csv_text(judgments, ratings, photos))]
+            written = [_write(path, _csv_text(judgments, ratings, photos))]
+            return written + [_write(path.parent / image, data) for image, data in judgments.photos.items()]
         if format == "srw":
             return [_write(path, _srw_text(ratings, path.stem))]
         if format == "rre":
@@ -377,10 +392,10 @@ def write_queries(path: Path, numbers: Mapping[str, str]) -> Path:
     return _write(path, "".join(f"{number}\t{' '.join(name.split())}\n" for name, number in numbers.items()))
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: Path, content: str | bytes) -> Path:
     """In one piece: nobody reads half a file, and an old one stays until the new one is whole."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(part, path)
     return path
 

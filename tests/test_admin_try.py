@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +11,11 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from hybrid import evaluations, orders
+from hybrid.elastic.evaluations import EVALUATIONS
+from hybrid.elastic.orders import ORDERS
+from hybrid.judged_photos import judged_photo
+from hybrid.versions import learning_slot
 from hybrid.wiring import Services
 from tests.admin_client import AdminClient, forget, signed_in
 from tests.web_services import EVIL, WebShop, jpeg
@@ -70,12 +77,113 @@ def test_a_photo_is_kept_and_dropped(ed: AdminClient, web_shop: WebShop) -> None
     ed.get("/admin/try")
     form = {"index": web_shop.name, "left": "image", "right": "fixed"}
     page = ed.post("/admin/try", **form, image=(io.BytesIO(jpeg()), "a.jpg")).text
-    assert 'name="kept_image"' in page and 'id="left-1"' in page and "data-rate=" not in page
-    kept = page.split('name="kept_image" value="')[1].split('"')[0]
+    assert 'id="left-1"' in page and "data-rate=" in page
+    kept = kept_image(page)
     assert 'id="left-1"' in ed.post("/admin/try", **form, kept_image=kept).text
     assert ed.post("/admin/try", **form, kept_image=kept, drop_image="1").status_code == 302
     broken = ed.post("/admin/try", **form, image=(io.BytesIO(b"no picture"), "a.jpg"))
-    assert broken.status_code == 200 and 'class="notice error"' in broken.text
+    assert broken.status_code == 200 and 'class="notice error"' in broken.text and 'id="left-1"' not in broken.text
+
+
+def kept_image(page: str) -> str:
+    return page.split('name="kept_image" value="')[1].split('"')[0]
+
+
+def data_url(photo: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
+
+
+def test_a_rated_photo_shows_its_ratings_when_it_is_chosen_again(ed: AdminClient, web_shop: WebShop) -> None:
+    photo, key = jpeg(size=900), judged_photo(jpeg(size=900)).key
+    assert rate(ed, web_shop, query="", image=data_url(photo), rating=3).json == {"rating": 3, "photo": key}
+    here = f"/admin/api/judgments?index={web_shop.name}&list=team"
+    assert ed.get(f"{here}&photo={key}").json["ratings"] == {"p00": 3}
+    assert ed.get(f"{here}&photo={key}&q=mug").json["ratings"] == {}
+    rows = ed.get(here).json["queries"]
+    assert rows == [{"query": "", "photo": key, "judgments": 1, "relevant": 1}]
+    ed.get("/admin/try")
+    again = ed.post("/admin/try", index=web_shop.name, list="team", left="image", image=(io.BytesIO(photo), "a.jpg"))
+    assert again.status_code == 302 and f"photo={key}" in again.location
+    page = ed.get(again.location).text
+    assert 'data-rating="3.0"' in page and kept_image(page).startswith("data:image/jpeg")
+    cards = ed.get(f"/admin/try/cards?index={web_shop.name}&list=team&q=&photo={key}&id=p00").text
+    assert 'data-rating="3.0"' in cards and 'data-rate="1"' in cards
+    said = ed.app.extensions["hybrid"].audit.list(1)[0][0]["detail"]
+    assert said["photo"] == key and "image" not in said
+    # Taken back with what the page carries, the photo is forgotten.
+    assert rate(ed, web_shop, query="", image=kept_image(page), rating=None).json == {"rating": None, "photo": key}
+    gone = ed.get(again.location)
+    assert gone.status_code == 200 and "not kept any more" in gone.text and 'id="left-1"' not in gone.text
+
+
+def test_photos_are_rated_without_script(ed: AdminClient, web_shop: WebShop) -> None:
+    ed.get("/admin/try")
+    form = {"index": web_shop.name, "list": "team", "q": "mug", "left": "image"}
+    page = ed.post("/admin/try", **form, image=(io.BytesIO(jpeg()), "a.jpg")).text
+    back = html.unescape(page.split('name="back" value="')[1].split('"')[0])
+    given = {"index": web_shop.name, "list": "team", "query": "mug", "back": back, "kept_image": kept_image(page)}
+    key = judged_photo(jpeg()).key
+    answer = ed.post("/admin/try/rate", **given, rate="3|left-2|p01")
+    assert answer.status_code == 302 and answer.location.endswith(f"&photo={key}#left-2")
+    assert 'data-rating="3.0"' in ed.get(answer.location).text
+    answer = ed.post("/admin/try/rate", **given, rate="-|left-2|p01")
+    assert answer.status_code == 307 and answer.location.endswith("#left-2")  # the browser posts the form on
+    page = ed.post(answer.location.partition("#")[0], **given, rate="-|left-2|p01").text
+    assert "data-rate=" in page and 'data-rating="3.0"' not in page and kept_image(page) == given["kept_image"]
+
+
+@pytest.mark.parametrize(
+    ("image", "status"),
+    [
+        ("https://elsewhere/a.jpg", 400), ("data:image/jpeg;base64,%%", 400), ("data:text/html;base64,AAAA", 400),
+        ("", 400), (5, 400), (data_url(b"no picture"), 400), (data_url(jpeg()[:60]), 400),
+        (data_url(bytes(10 * 1024 * 1024 + 1)), 413),
+    ],
+)  # fmt: skip
+def test_hostile_photos_are_refused_and_nothing_is_kept(
+    ed: AdminClient, web_shop: WebShop, image: Any, status: int
+) -> None:
+    answer = rate(ed, web_shop, query="mug", image=image)
+    assert answer.status_code == status, answer.text
+    assert answer.json["error"]["reason"] and "\n" not in answer.json["error"]["reason"]
+    assert ed.app.extensions["hybrid"].judgment_lists.lists(web_shop.name) == []
+
+
+def test_a_judged_photo_is_shown_to_those_who_are_signed_in(ed: AdminClient, web_shop: WebShop) -> None:
+    key = rate(ed, web_shop, query="<b>mug", image=data_url(jpeg(size=900))).json["photo"]
+    page = ed.get(f"/admin/judgments/{web_shop.name}/team").text
+    address = f"/admin/api/photos/{key}"
+    assert f'src="{address}"' in page and f"photo={key}" in page and "&lt;b&gt;mug" in page
+    shown = ed.client.get(address)
+    assert shown.headers["Content-Type"] == "image/jpeg" and judged_photo(shown.data).key == key
+    assert shown.headers["Cache-Control"].startswith("private")
+    assert ed.client.get(address, headers={"If-None-Match": shown.headers["ETag"]}).status_code == 304
+    assert ed.get(f"/admin/api/photos/{'0' * 32}").status_code == 404
+    assert ed.get("/admin/api/photos/x").status_code == 400
+    assert ed.get("/admin/try?q=mug&photo=x").status_code == 400
+    stranger = AdminClient(ed.app.extensions["hybrid"]).get(address)
+    assert stranger.status_code == 401 and stranger.headers["Cache-Control"] == "no-store"
+    ed.get("/admin/judgments")
+    assert key in ed.get(f"/admin/judgments/{web_shop.name}/team/coverage").text
+
+
+def test_a_list_with_photos_is_measured_and_its_hurt_queries_shown(ed: AdminClient, web_shop: WebShop) -> None:
+    services, index = ed.app.extensions["hybrid"], web_shop.name
+    # p00 looks as this photo does, and has not the words.
+    key = rate(ed, web_shop, query="lamp", image=data_url(jpeg("#3f6b52", 900)), rating=3).json["photo"]
+    rate(ed, web_shop, query="", image=data_url(jpeg("#3f6b52", 900)), rating=3)
+    rate(ed, web_shop, query="mug")
+    evaluations.order(services, index, "team", ["image", "bm25"], 0, "ed")
+    assert orders.work(services, learning_slot(index))
+    order = services.orders.get(learning_slot(index))
+    assert order["error"] is None
+    run = evaluations.run(services, order["result"]["run"])
+    assert set(run["per_query"]["queries"]) == {"mug", f"{key}.jpg", f"lamp + {key}.jpg"}
+    assert evaluations.scores(run, "image")[f"{key}.jpg"] > 0
+    page = ed.get(f"/admin/evaluations/{run['id']}").text
+    assert f'src="/admin/api/photos/{key}"' in page and f"lamp + photo {key[:8]}" in page
+    assert f"q=lamp&amp;photo={key}&amp;left=bm25&amp;right=image&amp;list=team" in page
+    services.client.indices.delete(index=[EVALUATIONS, ORDERS], ignore_unavailable=True)
 
 
 def test_ratings_are_saved_shown_and_taken_back(ed: AdminClient, web_shop: WebShop) -> None:

@@ -32,16 +32,25 @@ def paths(called: Called) -> dict[str, Any]:
 
 def _trying(called: Called) -> dict[str, Any]:
     lists, at = "/admin/api/judgments", ("index", "name")
-    upload = called("adminImportJudgments", "Take judgments of a file into a list", "", at)
+    upload = called(
+        "adminImportJudgments", "Take judgments of a file, or a zip with judged photos, into a list", "", at
+    )
     file = {"type": "string", "format": "binary"}
     taken = {"type": "object", "required": ["file"], "properties": {"file": file, "queries": file}}
     upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": taken}}}
     export = called("adminExportJudgments", "A list as a file in one of the formats of evaluation", "", at)
     export["responses"]["200"]["content"] = {"application/octet-stream": {"schema": file}}
+    photo = called(
+        "adminJudgedPhoto", "A photo that judgments name, by the key that its ratings answer", "", ("photo",)
+    )
+    photo["responses"]["200"]["content"] = {"image/jpeg": {"schema": file}}
     return {
+        "/admin/api/photos/{photo}": {"get": photo},
         "/admin/api/try": {"post": called("adminTry", "One search under two systems, and its candidates", "TryParams")},
         lists: {
-            **_asked(called("adminJudgments", "Lists; queries of a list; ratings of a query"), *_OF_JUDGMENTS),
+            **_asked(
+                called("adminJudgments", "Lists; queries of a list; ratings of words, a photo or both"), *_OF_JUDGMENTS
+            ),
             "post": called("adminRate", "Keep a rating, or take it back", "Rating"),
         },
         f"{lists}/coverage": _asked(called("adminCoverage", "How much of today's hits is judged"), "index", "list"),
@@ -51,7 +60,7 @@ def _trying(called: Called) -> dict[str, Any]:
     }
 
 
-_OF_JUDGMENTS = ("index", "list", "q", "after")
+_OF_JUDGMENTS = ("index", "list", "q", "photo", "after")
 
 
 def _asked(described: dict[str, Any], *names: str) -> dict[str, Any]:

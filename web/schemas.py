@@ -13,7 +13,7 @@ import math
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import TypedDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -44,6 +44,27 @@ class RangeFilter(TypedDict, total=False):
 IndexName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=255)]
 
 
+def _decode_picture(value: Any) -> Any:
+    if isinstance(value, str):
+        value = decode_data_url(value)
+    if isinstance(value, bytes):
+        if not value:
+            raise ValueError("the picture is empty")
+        if len(value) > MAX_IMAGE_BYTES:
+            raise RequestEntityTooLarge("image: larger than 10 MB; send a smaller picture")
+    return value
+
+
+Picture = Annotated[
+    bytes | None,
+    BeforeValidator(_decode_picture),
+    Field(
+        description="a picture, up to 10 MB: a base64 data URL in JSON, a file in multipart",
+        json_schema_extra={"contentEncoding": "base64", "examples": ["data:image/jpeg;base64,/9j/4AAQ..."]},
+    ),
+]
+
+
 class Params(BaseModel):
     """Base of all parameter models: unknown fields are refused, so a typing error is never ignored."""
 
@@ -55,11 +76,7 @@ class SearchParams(Params):
 
     index: IndexName | None = Field(None, description="index to search; default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS, description="query text; empty and no image: browse all")
-    image: bytes | None = Field(
-        None,
-        description="a picture, up to 10 MB: a base64 data URL in JSON, a file in multipart",
-        json_schema_extra={"contentEncoding": "base64", "examples": ["data:image/jpeg;base64,/9j/4AAQ..."]},
-    )
+    image: Picture = None
     filters: dict[str, Scalar | list[Scalar] | RangeFilter] = Field(
         default_factory=dict,
         description="field to value, list of values (any of), or {gte, lte}",
@@ -83,18 +100,6 @@ class SearchParams(Params):
     explain: bool = Field(False, description="ask for the longer explanation")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
-
-    @field_validator("image", mode="before")
-    @classmethod
-    def _decode_image(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = decode_data_url(value)
-        if isinstance(value, bytes):
-            if not value:
-                raise ValueError("the picture is empty")
-            if len(value) > MAX_IMAGE_BYTES:
-                raise RequestEntityTooLarge("image: larger than 10 MB; send a smaller picture")
-        return value
 
     @field_validator("filters", mode="before")
     @classmethod
@@ -248,9 +253,16 @@ class Rating(Params):
 
     index: IndexName
     list: str = Field(max_length=64, description="name of the list; a new name makes one")
-    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
+    query: str = Field("", max_length=MAX_QUERY_CHARS, description="words; none where a photo alone is judged")
+    image: Picture = None
     product: str = Field(min_length=1, max_length=512)
     rating: Literal[0, 1, 2, 3] | None = Field(description="0: no answer, to 3: exactly that; null takes it back")
+
+    @model_validator(mode="after")
+    def _check_query(self) -> Rating:
+        if not self.query.strip() and self.image is None:
+            raise ValueError("query: give words, a photo in image, or both")
+        return self
 
 
 class TryParams(Params):
@@ -258,7 +270,7 @@ class TryParams(Params):
 
     index: IndexName | None = Field(None, description="default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS)
-    image: str | bytes | None = Field(None, description="a photo: an uploaded file, or a data URL")
+    image: Picture = None
     left: str = Field("bm25", max_length=100)
     right: str = Field("", max_length=100)
     left_weights: dict[str, Weight] = Field(default_factory=dict, description='of "own"')

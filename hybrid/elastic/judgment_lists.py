@@ -1,21 +1,25 @@
 """Judgment lists that people keep in the cluster: one document a list, query and product.
 
 A list belongs to an index. Who rates the same product again replaces what was said before; two people who rate
-different products write different documents, so neither loses anything.
+different products write different documents, so neither loses anything. A query is words, a photo, or both; its name,
+see hybrid.judged_photos, is the words where there is no photo. A photo is kept as long as a judgment names it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from elasticsearch import Elasticsearch, NotFoundError
 
+import es_mappings
 from hybrid.elastic.client import translated
+from hybrid.elastic.judged_photos import JudgedPhotos
 from hybrid.elastic.stores import ensure_store, now
-from hybrid.errors import ClusterError, IndexMissingError, UsageError
-from hybrid.judgments import Judgments, checked_list
+from hybrid.errors import ClusterError, IndexMissingError, MediaError, UsageError
+from hybrid.judged_photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
+from hybrid.judgments import JudgedQuery, Judgments, checked_list
 
 JUDGMENTS = "hybrid-judgments"
 #: Grades that a person gives; files may hold others, see hybrid.judgments.
@@ -24,34 +28,60 @@ _CHUNK = 5_000
 
 
 class JudgmentLists:
-    """Judgments by index and by the name of their list."""
+    """Judgments by index and by the name of their list. photos: those that judgments of all lists name."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
+        self.photos = JudgedPhotos(client)
 
-    def rate(self, index: str, name: str, query: str, product: str, rating: int, by: str) -> None:
-        """Keep one rating, in the place of an earlier one.
+    def rate(
+        self, index: str, name: str, query: str, product: str, rating: int, by: str, photo: JudgedPhoto | None = None
+    ) -> None:
+        """Keep one rating, in the place of an earlier one. query: words, which may be none where there is a photo.
 
         Raises:
-            UsageError: no query, no product, a rating that is none of RATINGS, a name that no list may have.
+            UsageError: no query, no product, a rating that is none of RATINGS, a name that no list may have, more
+                photos than are kept.
         """
         if rating not in RATINGS:
             raise UsageError(f"rating: must be one of {', '.join(map(str, RATINGS))}")
-        key, body = _document(index, checked_list(name), query, product, float(rating), by)
-        ensure_store(self._client, JUDGMENTS, "judgments")
+        key = photo.key if photo else ""
+        id, body = _document(index, checked_list(name), query, key, product, float(rating), by)
+        self._prepare([photo] if photo else [])
         with translated(JUDGMENTS):
-            self._client.index(index=JUDGMENTS, id=key, document=body, refresh=True)
+            self._client.index(index=JUDGMENTS, id=id, document=body, refresh=True)
+        if photo:
+            self.photos.keep([photo])  # marked after its judgment can be found, see JudgedPhotos.forget
 
-    def unrate(self, index: str, name: str, query: str, product: str) -> bool:
-        """Take a rating back; False if there was none."""
+    def _prepare(self, photos: Sequence[JudgedPhoto]) -> None:
+        """Make room for judgments, and keep the photos that they name: no judgment is without its photo."""
+        ensure_store(self._client, JUDGMENTS, "judgments")
+        if photos:
+            # A store of an older release has no such field, and a photo would count as used by nobody.
+            fields = es_mappings.load("judgments")["mappings"]["properties"]
+            with translated(JUDGMENTS):
+                self._client.indices.put_mapping(index=JUDGMENTS, properties=fields)
+            self.photos.keep(photos)
+
+    def unrate(self, index: str, name: str, query: str, product: str, photo: str = "") -> bool:
+        """Take a rating back; False if there was none. photo: its key."""
+        id = _id(index, name, query_name(_words(query), photo), product)
         try:
             with translated(JUDGMENTS):
-                self._client.delete(index=JUDGMENTS, id=_id(index, name, _query(query), product), refresh=True)
+                self._client.delete(index=JUDGMENTS, id=id, refresh=True)
         except (ClusterError, IndexMissingError) as error:
             if isinstance(error.__cause__, NotFoundError):
                 return False
             raise
+        if photo:
+            self.photos.forget([photo], self._judged_by)
         return True
+
+    def _judged_by(self, photos: Sequence[str]) -> set[str]:
+        """Which of some photos a judgment of any list names."""
+        agg = {"terms": {"field": "photo", "size": len(photos)}}
+        found = self._buckets({"terms": {"photo": list(photos)}}, agg)
+        return {bucket["key"] for bucket in found.get("buckets", ())}
 
     def lists(self, index: str) -> list[dict[str, Any]]:
         """{"list", "queries", "judgments", "at"} of each list of an index, by name; the first thousand."""
@@ -82,30 +112,31 @@ class JudgmentLists:
     def queries(
         self, index: str, name: str, size: int = 50, after: str | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """({"query", "judgments", "relevant"} of each query in order of its words, where the next page begins)."""
+        """({"query", "judgments", "relevant"} of each query in order of its name, where the next page begins).
+
+        query: its words; where it has a photo, "photo" is the key.
+        """
         composite: dict[str, Any] = {"size": size, "sources": [{"query": {"terms": {"field": "query"}}}]}
         if after is not None:
             composite["after"] = {"query": after}
         relevant = {"filter": {"range": {"rating": {"gte": 1}}}}
         found = self._buckets(_of(index, name), {"composite": composite, "aggs": {"relevant": relevant}})
-        rows = [
-            {
-                "query": bucket["key"]["query"],
-                "judgments": bucket["doc_count"],
-                "relevant": bucket["relevant"]["doc_count"],
-            }
-            for bucket in found.get("buckets", ())
-        ]
-        return rows, rows[-1]["query"] if len(rows) == size else None
+        rows = []
+        buckets = found.get("buckets", [])
+        for bucket in buckets:
+            words, photo = parts_of(bucket["key"]["query"])
+            counts = {"judgments": bucket["doc_count"], "relevant": bucket["relevant"]["doc_count"]}
+            rows.append({"query": words, **({"photo": photo} if photo else {}), **counts})
+        return rows, buckets[-1]["key"]["query"] if len(rows) == size else None
 
-    def ratings(self, index: str, name: str, query: str) -> dict[str, float]:
-        """Product id -> rating of one query."""
+    def ratings(self, index: str, name: str, query: str, photo: str = "") -> dict[str, float]:
+        """Product id -> rating of one query. photo: its key."""
         wanted = _of(index, name)
-        wanted["bool"]["filter"].append({"term": {"query": _query(query)}})
+        wanted["bool"]["filter"].append({"term": {"query": query_name(_words(query), photo)}})
         return {source["product"]: source["rating"] for _, source in self._scan(wanted)}
 
     def judgments(self, index: str, name: str) -> Judgments:
-        """A whole list, as evaluation and training read it.
+        """A whole list with its photos, as evaluation and training read it.
 
         Raises:
             UsageError: there is no such list.
@@ -115,40 +146,49 @@ class JudgmentLists:
             ratings.setdefault(source["query"], {})[source["product"]] = source["rating"]
         if not ratings:
             raise UsageError(f"no judgment list {name!r} for index {index!r}")
-        return Judgments(ratings, format="list")
+        parts = {query: parts_of(query) for query in ratings}
+        queries = {query: JudgedQuery(words, file_name(photo)) for query, (words, photo) in parts.items() if photo}
+        kept = self.photos.all({photo for _, photo in parts.values() if photo})
+        photos = {file_name(key): data for key, data in kept.items()}
+        return Judgments(ratings, queries=queries, format="list", photos=photos)
 
     def take_in(self, index: str, name: str, judgments: Judgments, by: str) -> int:
         """Add the judgments of a file to a list, in the place of earlier ones of the same query and product; how many.
 
-        All of them are checked before the first is written.
+        All of them are checked before the first is written. Photos are made small, and kept once each.
 
         Raises:
-            UsageError: judged photos, for lists hold words; a name that no list may have.
+            UsageError: a judged photo that is not there or cannot be used; a name that no list may have; more photos
+                than are kept.
             ClusterError: the cluster did not take all of them; the same file can be taken in again.
         """
         checked_list(name)
-        photo = next((name for name in judgments.ratings if judgments.query(name).image), None)
-        if photo is not None:
-            raise UsageError(f"{photo!r} is judged by a photo; lists in the cluster hold queries of words alone")
-        documents = [
-            _document(index, name, query, product, rating, by)
-            for query, rated in judgments.ratings.items()
-            for product, rating in rated.items()
-        ]
-        ensure_store(self._client, JUDGMENTS, "judgments")
+        photos = _small(judgments)
+        documents = []
+        for named, rated in judgments.ratings.items():
+            query = judgments.query(named)
+            key = photos[query.image].key if query.image else ""
+            documents += [_document(index, name, query.text, key, id, rating, by) for id, rating in rated.items()]
+        self._prepare(list(photos.values()))
         for start in range(0, len(documents), _CHUNK):
             operations: list[Any] = []
             for key, body in documents[start : start + _CHUNK]:
                 operations += [{"index": {"_id": key}}, body]
             self._bulk(operations)
+        if photos:
+            self.photos.keep(list(photos.values()))  # as in `rate`
         return len(documents)
 
     def delete(self, index: str, name: str) -> int:
-        """Forget a list; how many judgments it had."""
+        """Forget a list, and the photos that no other list names; how many judgments it had."""
         deleted = 0
-        while keys := [key for key, _ in self._scan(_of(index, name), _CHUNK)]:
-            self._bulk([{"delete": {"_id": key}} for key in keys])
-            deleted += len(keys)
+        photos: set[str] = set()
+        while found := list(self._scan(_of(index, name), _CHUNK)):
+            self._bulk([{"delete": {"_id": id}} for id, _ in found])
+            deleted += len(found)
+            photos |= {source["photo"] for _, source in found if "photo" in source}
+        if photos:
+            self.photos.forget(photos, self._judged_by)
         return deleted
 
     def _bulk(self, operations: list[Any]) -> None:
@@ -192,20 +232,35 @@ def _of(index: str, name: str) -> dict[str, Any]:
     return {"bool": {"filter": [{"term": {"index": index}}, {"term": {"list": name}}]}}
 
 
-def _query(query: str) -> str:
+def _words(query: str) -> str:
     return " ".join(query.split())
 
 
-def _document(index: str, name: str, query: str, product: str, rating: float, by: str) -> tuple[str, dict[str, Any]]:
-    words = _query(query)
-    if not words or not product:
-        raise UsageError("a judgment needs a query of words and a product")
+def _small(judgments: Judgments) -> dict[str, JudgedPhoto]:
+    """The photos that the queries of a file name, by those names."""
+    images = {judgments.query(name).image for name in judgments.ratings}
+    photos = {}
+    for image in sorted(images - {""}):
+        try:
+            photos[image] = judged_photo(judgments.photo(image))
+        except MediaError as error:
+            raise MediaError(f"{image[:200]!r}: {error}", error.reason) from error
+    return photos
+
+
+def _document(
+    index: str, name: str, query: str, photo: str, product: str, rating: float, by: str
+) -> tuple[str, dict[str, Any]]:
+    words = _words(query)
+    if not (words or photo) or not product:
+        raise UsageError("a judgment needs a query of words or a photo, and a product")
     if len(words) > 1_000 or len(product) > 512:
         raise UsageError(f"{words[:40]!r}: a query has at most 1,000 characters, the id of a product 512")
-    body = {
-        "index": index, "list": name, "query": words, "product": product, "rating": rating, "by": by, "at": now(),
-    }  # fmt: skip
-    return _id(index, name, words, product), body
+    if parts_of(words)[1]:
+        raise UsageError(f"{words[-60:]!r} is what a judged photo is called; judge by the photo itself")
+    named = query_name(words, photo)
+    body = {"index": index, "list": name, "query": named, "product": product, "rating": rating, "by": by, "at": now()}
+    return _id(index, name, named, product), body | ({"photo": photo} if photo else {})
 
 
 def _id(index: str, name: str, query: str, product: str) -> str:

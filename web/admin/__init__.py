@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, request
 
+from hybrid.judged_photos import parts_of
 from web.admin import access, audit, evaluations, failures, judgments, overview, reindex, tryit, weights
 from web.admin.access import admin
 from web.admin.frame import error_answer
@@ -17,6 +18,7 @@ PAGES = (overview, tryit, judgments, reindex, failures, weights, evaluations, au
 def install(app: Flask) -> None:
     """Put the admin page into an app, behind its sign-in."""
     access.install(app)
+    app.jinja_env.filters["judged_parts"] = parts_of  # a filter, for macros see no more than that
     app.register_blueprint(admin)
 
 

@@ -34,7 +34,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NAME_CHARS = 64
 #: Form fields that the audit trail leaves out, and how much of the others it keeps.
-_UNSAID = {"csrf_token", "password"}
+_UNSAID = {"csrf_token", "password", "image", "kept_image"}
 _SAID_CHARS = 200
 
 
@@ -174,7 +174,7 @@ def wants_json() -> bool:
 @admin.after_request
 def _keep(response: Response) -> Response:
     """Say in the audit trail what was asked to be changed, whatever came of it; keep pages out of caches."""
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     if request.method in _SAFE or view_is(_view(), "unrecorded"):
         return response
     action = (request.endpoint or request.path).removeprefix("admin.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request, url_for
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import tryout
 from hybrid.errors import UsageError
+from hybrid.judged_photos import checked_key
 from hybrid.judgment_archives import archived, read_upload
 from hybrid.judgments import FORMATS, checked_list
 from web.admin.access import admin
@@ -129,15 +131,16 @@ def api_delete(index: str, name: str) -> dict[str, Any]:
 
 @admin.get("/api/judgments")
 def api_judgments() -> Response:
-    """Lists of an index; with list, a page of its queries; with q too, the ratings of that query."""
+    """Lists of an index; with list, a page of its queries; with q or photo (its key) too, the ratings of that query."""
     args = request.args
     index, name = args.get("index") or default_index(), args.get("list")
     lists = core().judgment_lists
     if not name:
         return jsonify({"index": index, "lists": lists.lists(index)})
     found: dict[str, Any] = {"index": index, "list": name}
-    if "q" in args:
-        return jsonify({**found, "ratings": lists.ratings(index, name, args["q"])})
+    if "q" in args or args.get("photo"):
+        photo = checked_key(args["photo"]) if args.get("photo") else ""
+        return jsonify({**found, "ratings": lists.ratings(index, name, args.get("q", ""), photo)})
     rows, after = lists.queries(index, name, PAGE_SIZE, args.get("after"))
     return jsonify({**found, "queries": rows, "after": after})
 
@@ -148,3 +151,15 @@ def api_coverage() -> Response:
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
     covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
     return jsonify({"queries": covered.queries, "asked": covered.asked, "judged_at_10": covered.judged})
+
+
+@admin.get("/api/photos/<photo>")
+def judged_photo(photo: str) -> AnyResponse:
+    """A photo that judgments name: for pages too."""
+    found = core().judgment_lists.photos.get(checked_key(photo))
+    if found is None:
+        raise NotFound("this photo is not kept")
+    # Its address is its content: it never changes, but it can be deleted.
+    answer = Response(found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    answer.set_etag(photo)
+    return answer.make_conditional(request)

@@ -14,10 +14,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import fusion, tryout
 from hybrid.contracts import SYSTEMS, Hit, SearchRequest
-from hybrid.errors import UsageError
+from hybrid.errors import MediaError, UsageError
+from hybrid.judged_photos import JudgedPhoto, checked_key, judged_photo
 from web import strings
 from web.admin.access import admin, open_to_viewers, unrecorded
-from web.admin.frame import core, render, say
+from web.admin.frame import Words, core, render, say
 from web.page import kept_photo, read_photo
 from web.parse import fields_of
 from web.schemas import Rating, SearchParams, TryParams, validate
@@ -34,16 +35,18 @@ RATINGS = (0, 1, 2, 3)
 
 @dataclass(frozen=True)
 class Asked:
-    """What the address of the page says. systems: side -> what tryout.side_request takes."""
+    """What the address of the page says. systems: side -> what tryout.side_request takes. photo: key of one that is
+    kept, as it is judged."""
 
     q: str
     index: str
     list: str
     systems: Mapping[str, str]
     own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    photo: str = ""
 
-    def query_string(self) -> str:
-        pairs = [("q", self.q), ("index", self.index), ("list", self.list), *self.systems.items()]
+    def query_string(self, photo: str = "") -> str:
+        pairs = [("q", self.q), ("photo", photo), ("index", self.index), ("list", self.list), *self.systems.items()]
         for side, weights in self.own.items():
             if self.systems[side] == "own":
                 pairs += [(f"{side}_{name}", f"{weight:g}") for name, weight in weights.items()]
@@ -51,7 +54,7 @@ class Asked:
 
 
 def _asked(given: MultiDict[str, str]) -> Asked:
-    """Raises UsageError: a weight that is no number."""
+    """Raises UsageError: a weight that is no number, a photo that is no key."""
     own: dict[str, dict[str, float]] = {side: {} for side in SIDES}
     for key, value in given.items():
         side, _, signal = key.partition("_")
@@ -59,8 +62,13 @@ def _asked(given: MultiDict[str, str]) -> Asked:
             own[side][signal] = _weight(key, value)
     systems = {"left": given.get("left", "bm25"), "right": given.get("right", "")}
     return Asked(
-        " ".join(given.get("q", "").split()), given.get("index", ""), given.get("list", "").strip(), systems, own
+        " ".join(given.get("q", "").split()), given.get("index", ""), given.get("list", "").strip(), systems, own,
+        _key(given),
     )  # fmt: skip
+
+
+def _key(given: MultiDict[str, str]) -> str:
+    return checked_key(given["photo"]) if given.get("photo") else ""
 
 
 def _weight(key: str, value: str) -> float:
@@ -78,31 +86,50 @@ def _weight(key: str, value: str) -> float:
 @unrecorded
 def tryit() -> str | AnyResponse:
     asked = _asked(request.values)
-    photo = read_photo()
-    if request.method == "POST" and photo is None:
-        return redirect(f"{url_for('admin.tryit')}?{asked.query_string()}")  # an address to keep and to share
+    photo, problem = _photo(asked)
+    photos = core().judgment_lists.photos
+    if request.method == "POST" and not problem and (photo is None or photos.get(photo.key)):
+        # An address to keep and to share.
+        return redirect(f"{url_for('admin.tryit')}?{asked.query_string(photo.key if photo else '')}")
     names = core().searcher.indices()
     if not names and not asked.index:
         return render("admin/tryit.html", here="tryit", asked=asked, indices=[], sides=[], searched=False)
     index = asked.index or default_index(names)
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
     name = asked.list or next(iter(lists), DEFAULT_LIST)
-    tried = _tried(asked, index, photo)
-    rated = core().judgment_lists.ratings(index, name, asked.q) if asked.q and photo is None else {}
+    searched = bool(asked.q or photo) and not problem  # words alone would answer something else
+    tried = _tried(asked, index, photo, searched)
+    rated = core().judgment_lists.ratings(index, name, asked.q, photo.key if photo else "") if searched else {}
     return render(
         "admin/tryit.html", here="tryit", asked=asked, index=index, indices=names, lists=lists, list=name,
-        choices=_choices(index), photo=photo is not None, kept=kept_photo(photo) if photo else None, ratings=RATINGS,
-        rated=rated, may_rate=g.user.may_edit and bool(asked.q) and photo is None, signal_label=_label,
-        searched=bool(asked.q or photo), back=asked.query_string(), **tried,
+        choices=_choices(index), photo=photo, problem=problem, kept=kept_photo(photo.data) if photo else None,
+        ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, signal_label=_label, searched=searched,
+        back=asked.query_string(), address=asked.query_string(photo.key if photo else ""), **tried,
     )  # fmt: skip
 
 
-def _tried(asked: Asked, index: str, photo: bytes | None) -> dict[str, Any]:
+def _photo(asked: Asked) -> tuple[JudgedPhoto | None, str]:
+    """(the photo to search by, why there is none although one was given).
+
+    It is the small one that judgments keep: what is rated here is what evaluation and training ask for later.
+    """
+    try:
+        if given := read_photo():
+            return judged_photo(given), ""
+    except MediaError as error:
+        return None, str(error)
+    if not asked.photo or request.form.get("drop_image"):
+        return None, ""
+    photo = core().judgment_lists.photos.get(asked.photo)
+    return photo, "" if photo else Words(g.lang).try_photo_gone
+
+
+def _tried(asked: Asked, index: str, photo: JudgedPhoto | None, searched: bool) -> dict[str, Any]:
     """The sides as the template draws them, and the pool that the script weighs anew."""
     searcher = core().searcher
     profile = searcher.profile(index)
     signals = ["lexical", *profile.signals]
-    if not (asked.q or photo):
+    if not searched:
         sides = [_side(side, asked, tryout.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
     base = _base(index, asked.q, photo)
@@ -128,9 +155,10 @@ def _tried(asked: Asked, index: str, photo: bytes | None) -> dict[str, Any]:
     return {"sides": sides, "pool": pool}
 
 
-def _base(index: str, words: str, photo: str | bytes | None) -> SearchRequest:
-    """Raises UsageError: an index, words or a photo that no search takes."""
-    given: dict[str, Any] = {"index": index, "q": words, "image": photo, "size": KNOWN, "facets": []}
+def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
+    """Raises UsageError: an index or words that no search takes."""
+    image = photo.data if photo else None
+    given: dict[str, Any] = {"index": index, "q": words, "image": image, "size": KNOWN, "facets": []}
     return validate(SearchParams, given).to_request(index)
 
 
@@ -250,11 +278,11 @@ def tryit_cards() -> str:
             hit = Hit(id, 0.0, {}, found[id])
             parts = _parts(hit, False, ["lexical", *profile.signals])
             hits.append({**_card(cards, hit, parts), "rank": 0, "move": ("", 0)})
-    name, query = request.args.get("list", ""), request.args.get("q", "")
-    rated = core().judgment_lists.ratings(index, name, query) if name and query else {}
+    name, query, photo = request.args.get("list", ""), request.args.get("q", ""), _key(request.args)
+    rated = core().judgment_lists.ratings(index, name, query, photo) if name and (query or photo) else {}
     return render(
         "admin/_try_hits.html", hits=hits, side="left", ratings=RATINGS, rated=rated,
-        may_rate=g.user.may_edit and bool(query),
+        may_rate=g.user.may_edit and bool(query or photo),
     )  # fmt: skip
 
 
@@ -263,35 +291,46 @@ def rate_hit() -> AnyResponse:
     """What the rating buttons do where no script runs: `rate` is "3|left-4|product", or "-" in place of the 3."""
     rating, _, rest = request.form.get("rate", "").partition("|")
     place, _, product = rest.partition("|")
-    given = {key: request.form.get(key, "") for key in ("index", "list", "query")}
-    asked = _rating({**given, "product": product, "rating": None if rating == "-" else _whole(rating)})
-    _rate(asked)
+    given: dict[str, Any] = {key: request.form.get(key, "") for key in ("index", "list", "query")}
+    rated = None if rating == "-" else _whole(rating)
+    asked = validate(Rating, {**given, "image": read_photo(), "product": product, "rating": rated})
+    photo = _rate(asked)
     say("try_unrated" if asked.rating is None else "try_rated", product=asked.product, n=asked.rating, list=asked.list)
     anchor = place if place.replace("-", "").isalnum() else ""
-    return redirect(f"{url_for('admin.tryit')}?{request.form.get('back', '').lstrip('?')}#{anchor}")
+    back = f"{url_for('admin.tryit')}?{request.form.get('back', '').lstrip('?')}"
+    if photo is None:
+        return redirect(f"{back}#{anchor}")
+    if core().judgment_lists.photos.get(photo):
+        return redirect(f"{back}&photo={photo}#{anchor}")
+    return redirect(f"{back}#{anchor}", 307)  # posted on with the photo, which nothing keeps any more
 
 
 def _whole(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def _rating(given: Any) -> Rating:
-    return validate(Rating, given)
+def _rate(asked: Rating) -> str | None:
+    """Keep a rating, or take it back; the key of its photo.
 
-
-def _rate(asked: Rating) -> None:
+    Raises:
+        MediaError: a photo that cannot be used.
+    """
     lists = core().judgment_lists
+    photo = judged_photo(asked.image) if asked.image else None
+    key = photo.key if photo else ""
     if asked.rating is None:
-        lists.unrate(asked.index, asked.list, asked.query, asked.product)
+        lists.unrate(asked.index, asked.list, asked.query, asked.product, key)
     else:
-        lists.rate(asked.index, asked.list, asked.query, asked.product, asked.rating, g.user.name)
+        lists.rate(asked.index, asked.list, asked.query, asked.product, asked.rating, g.user.name, photo)
+    g.counted = {"photo": key} if photo else {}
+    return key or None
 
 
 @admin.post("/api/judgments")
 def api_rate() -> Response:
-    asked = _rating(request.get_json(silent=True))
-    _rate(asked)
-    return jsonify({"rating": asked.rating})
+    asked = validate(Rating, request.get_json(silent=True))
+    photo = _rate(asked)
+    return jsonify({"rating": asked.rating, **({"photo": photo} if photo else {})})
 
 
 @admin.post("/api/try")
@@ -301,7 +340,7 @@ def api_try() -> Response:
     """Both answers, and every candidate for weighing them anew."""
     given = validate(TryParams, fields_of(request))
     index = given.index or default_index()
-    base = _base(index, given.q, given.image)
+    base = _base(index, given.q, judged_photo(given.image) if given.image else None)
     own = {"left": given.left_weights, "right": given.right_weights}
     asked = Asked(given.q, index, "", {"left": given.left, "right": given.right}, own)
     found = _search(asked, base)

@@ -61,10 +61,11 @@ TRYING: dict[str, tuple[str, str]] = {
     "try_rated": ("{product} is rated {n} in the list {list}.", "{product} 已在列表 {list} 中评为 {n} 分。"),
     "try_unrated": ("{product} is no longer rated in the list {list}.", "{product} 在列表 {list} 中的评分已取消。"),
     "try_rate_failed": ("Not saved: {why}", "未保存：{why}"),
-    "try_rate_photo": (
-        "Judgment lists hold searches by words. Search without the photo to rate.",
-        "评分列表只保存文字搜索。请去掉图片后再评分。",
+    "try_photo_gone": (
+        "This photo is not kept any more. Choose it again.",
+        "此图片已不再保存，请重新选择。",
     ),
+    "judged_photo": ("photo {n}", "图片 {n}"),
     "try_rate_viewer": ("A viewer may look, but not rate.", "查看者不能评分。"),
     "try_reordered": ("Ordered anew. First is {title}.", "已重新排序，首位是 {title}。"),
     # judgments
@@ -88,10 +89,12 @@ TRYING: dict[str, tuple[str, str]] = {
     "judgments_gone": ("This list is empty, or was deleted.", "此列表为空或已删除。"),
     "judgments_import": ("Import a file", "导入文件"),
     "judgments_import_hint": (
-        "CSV (query, docid, rating), TREC qrels, RRE, RankLib, BEIR or OpenSearch SRW, or a zip of them. Ratings of "
-        "the same search and product are replaced. If a line is wrong, nothing is imported.",
+        "CSV (query, docid, rating), TREC qrels, RRE, RankLib, BEIR or OpenSearch SRW, or a zip of them. Judged "
+        "photos: a zip of a CSV with the column image and the photos it names. Ratings of the same search and product "
+        "are replaced. If a line or a photo is wrong, nothing is imported.",
         "CSV（query, docid, rating）、TREC qrels、RRE、RankLib、BEIR 或 OpenSearch SRW，或其 zip 压缩包。"
-        "同一搜索与商品的评分会被替换。若有一行出错，则不导入任何内容。",
+        "图片搜索的评分：将含 image 列的 CSV 与其中的图片一起压缩为 zip。"
+        "同一搜索与商品的评分会被替换。若有一行或一张图片出错，则不导入任何内容。",
     ),
     "judgments_file": ("File", "文件"),
     "judgments_texts": ("Texts of numbered queries (optional)", "编号搜索的文本（可选）"),

@@ -168,7 +168,7 @@ function fetchMissing() {
     const missing = [...new Set([...sides.querySelectorAll(".try-hits > li")].map((hit) => hit.dataset.id))]
       .filter((id) => !models.has(id)).slice(0, 50);
     if (!missing.length) return;
-    const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
+    const query = asked();
     for (const id of missing) query.append("id", id);
     const answer = await fetch(`/admin/try/cards?${query}`);
     if (!answer.ok || answer.redirected) return; // their ids stay
@@ -204,6 +204,12 @@ sides?.addEventListener("input", (event) => {
 
 const rateForm = (name) => document.querySelector(`#try-rate [name="${name}"]`).value;
 const listName = () => form.elements.list.value.trim();
+/** What the ratings on the page are of. */
+function asked() {
+  const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
+  if (rateForm("photo")) query.set("photo", rateForm("photo"));
+  return query;
+}
 
 function showRating(item) {
   const rating = ratings.get(item.dataset.id) ?? "";
@@ -220,6 +226,13 @@ function show(id, rating) {
   for (const item of sides.querySelectorAll("li[data-id]")) if (item.dataset.id === id) showRating(item);
 }
 
+/** A photo with a rating is kept, so that the page can be come back to. */
+function showAddress(list) {
+  const address = new URL(words.address, location);
+  address.searchParams.set("list", list);
+  history.replaceState(null, "", address);
+}
+
 const turns = new Map(); // product -> the saving before this one, so that the last key wins
 const saved = new Map(); // product -> what the cluster holds
 
@@ -228,11 +241,13 @@ function rate(id, rating) {
   if (!saved.has(id)) saved.set(id, before);
   show(id, rating === null ? "" : String(rating));
   const body = { index: rateForm("index"), list: listName(), query: rateForm("query"), product: id, rating };
+  if (rateForm("photo")) body.image = rateForm("kept_image");
   const mine = (turns.get(id) ?? Promise.resolve()).then(async () => {
     try {
       await send("/admin/api/judgments", body);
       saved.set(id, rating === null ? "" : String(rating));
       failure.hidden = true;
+      if (body.image && rating !== null) showAddress(body.list);
     } catch (error) {
       failure.textContent = text(words.failed, { why: error.message });
       failure.hidden = false;
@@ -275,9 +290,8 @@ sides?.addEventListener("keydown", (event) => {
 
 // Another list has other ratings.
 form?.elements.list?.addEventListener("change", async () => {
-  const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
-  if (!rateForm("query") || !listName()) return;
-  const answer = await fetch(`/admin/api/judgments?${query}`);
+  if (!(rateForm("query") || rateForm("photo")) || !listName()) return;
+  const answer = await fetch(`/admin/api/judgments?${asked()}`);
   if (!answer.ok || answer.redirected) return;
   const found = (await answer.json()).ratings;
   saved.clear();

@@ -1,0 +1,111 @@
+"""The photos that judgment lists name: one small document each, however many judgments and lists name it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from hybrid.elastic.client import translated
+from hybrid.elastic.stores import ensure_store, now, stored
+from hybrid.errors import ClusterError, UsageError
+from hybrid.judged_photos import JudgedPhoto
+
+JUDGED_PHOTOS = "hybrid-judged-photos"
+#: In the whole cluster. Each is some 30 kB, and an evaluation holds those of its list.
+MAX_PHOTOS = 5_000
+_CHUNK = 100
+
+
+class JudgedPhotos:
+    """Photos by their key."""
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def keep(self, photos: Collection[JudgedPhoto]) -> None:
+        """Keep photos; those that are kept already are marked as wanted now. See `forget`.
+
+        Raises:
+            UsageError: there would be more than MAX_PHOTOS.
+            ClusterError: the cluster did not take all of them.
+        """
+        ensure_store(self._client, JUDGED_PHOTOS, "judged_photos")
+        by_key = {photo.key: photo for photo in photos}
+        missing: list[str] = []
+        for keys in _chunks(list(by_key)):
+            marks: list[Any] = []
+            for key in keys:
+                marks += [{"update": {"_id": key}}, {"doc": {"at": now()}, "detect_noop": False}]
+            missing += [key for key, status in self._bulk(marks, 404).items() if status == 404]
+        if not missing:
+            return
+        with translated(JUDGED_PHOTOS):
+            self._client.indices.refresh(index=JUDGED_PHOTOS)
+            count = self._client.count(index=JUDGED_PHOTOS)["count"]
+        if count + len(missing) > MAX_PHOTOS:
+            raise UsageError(
+                f"{len(missing)} more judged photos would be above the limit of {MAX_PHOTOS:,}; delete a list first"
+            )
+        for keys in _chunks(missing):
+            whole: list[Any] = []
+            for key in keys:
+                data = base64.b64encode(by_key[key].data).decode()
+                whole += [{"index": {"_id": key}}, {"data": data, "at": now()}]
+            self._bulk(whole)
+
+    def get(self, key: str) -> JudgedPhoto | None:
+        """One photo, or None."""
+        found = stored(self._client, JUDGED_PHOTOS, key)
+        return JudgedPhoto(base64.b64decode(found["_source"]["data"])) if found else None
+
+    def all(self, keys: Collection[str]) -> dict[str, bytes]:
+        """key -> content of those that are kept."""
+        return {
+            found["_id"]: base64.b64decode(found["_source"]["data"])
+            for chunk in _chunks(list(keys))
+            for found in self._found(chunk, True)
+        }
+
+    def forget(self, keys: Collection[str], used: Callable[[Sequence[str]], Collection[str]]) -> None:
+        """Delete those that nothing names any more. used: which of some keys are named by a judgment that can be found.
+
+        Nobody's photo is lost: who keeps one marks it after its judgment can be found. So either `used` tells of the
+        judgment, or the mark is later than what is read here and the photo is not deleted, or it is put back.
+        """
+        for chunk in _chunks(sorted(keys)):
+            marks = {found["_id"]: found for found in self._found(chunk, False)}
+            unused = set(marks) - set(used(chunk))
+            deletions = [
+                {
+                    "delete": {
+                        "_id": key, "if_seq_no": marks[key]["_seq_no"], "if_primary_term": marks[key]["_primary_term"],
+                    }
+                }
+                for key in unused
+            ]  # fmt: skip
+            if deletions:
+                self._bulk(deletions, 404, 409)
+
+    def _found(self, keys: Sequence[str], whole: bool) -> list[dict[str, Any]]:
+        with translated(JUDGED_PHOTOS):
+            answer = self._client.mget(index=JUDGED_PHOTOS, ids=keys, source=whole)
+        return [found for found in answer["docs"] if found.get("found")]
+
+    def _bulk(self, operations: list[Any], *allowed: int) -> dict[str, int]:
+        """key -> status."""
+        with translated(JUDGED_PHOTOS):
+            answer = self._client.bulk(index=JUDGED_PHOTOS, operations=operations)
+        done = {part["_id"]: part for item in answer["items"] for part in item.values()}
+        failed = [part for part in done.values() if part["status"] not in (200, 201, *allowed)]
+        if failed:
+            reason = failed[0].get("error", {}).get("reason", "no reason given")
+            raise ClusterError(f"{len(failed)} judged photos were not written ({reason}); do the same again")
+        return {key: part["status"] for key, part in done.items()}
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _CHUNK):
+        yield keys[start : start + _CHUNK]
