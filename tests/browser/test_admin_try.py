@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
+from hybrid.evaluation import evaluate
+from hybrid.judged_photos import judged_photo
+from hybrid.judgments import read_judgments
 from hybrid.wiring import Services
 from tests.admin_client import PASSWORD, forget
 from tests.conftest import Sample
@@ -135,6 +140,52 @@ def test_a_key_rates_both_sides_and_is_saved(page: Page, services: Services, sam
     expect(page.locator("#right-1")).to_be_focused()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#left-1")).to_be_focused()
+
+
+def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
+    page: Page, url: str, services: Services, sample: Sample, tmp_path: Path
+) -> None:
+    query = next(iter(read_judgments(sample.paths.photo_queries).ratings))
+    # As a camera would give it: larger than what is kept.
+    with Image.open(sample.paths.products.parent / query) as image:
+        image.resize((1800, 1800)).save(tmp_path / "photo.jpg")
+    small = judged_photo((tmp_path / "photo.jpg").read_bytes())
+
+    def search() -> None:
+        page.goto(f"{url}/admin/try?index={sample.name}&list=team&left=image&right=bm25")
+        page.get_by_label("Photo").set_input_files(tmp_path / "photo.jpg")
+        page.get_by_role("button", name="Compare").click()
+        expect(page.locator(".try-kept img")).to_be_visible()
+
+    search()
+    product = shown(page, "left")[0]
+    page.locator("#left-1").focus()
+    with page.expect_response("**/admin/api/judgments"):
+        page.keyboard.press("3")
+    assert services.judgment_lists.ratings(sample.name, "team", "", small.key) == {product: 3}
+    page.wait_for_url(re.compile(f"photo={small.key}"))
+    first = page.locator("#left-1").get_by_role("button", name="Rate 3")
+    for again in (page.reload, search):
+        again()
+        expect(first).to_have_attribute("aria-pressed", "true")
+    # Another list has no rating of it; this one has.
+    with page.expect_response("**/admin/api/judgments?*"):
+        page.get_by_label("Judgment list").fill("none")
+        page.keyboard.press("Tab")
+    expect(first).to_have_attribute("aria-pressed", "false")
+
+    judged = services.judged(sample.name, "list:team")
+    systems = evaluate(services.searcher.search, sample.name, judged, ["image", "fixed"]).systems
+    assert systems["image"].per_query == {f"{small.key}.jpg": 1.0}
+
+    page.goto(f"{url}/admin/judgments/{sample.name}/team")
+    picture = page.locator(".judged img")
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") == 512
+    page.get_by_role("link", name=f"photo {small.key[:8]}").click()
+    page.wait_for_url(re.compile(f"photo={small.key}"))
+    expect(page.locator(".try-kept img")).to_be_visible()
 
 
 def test_a_refused_rating_is_undone_and_said(page: Page) -> None:
