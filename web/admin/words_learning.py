@@ -26,7 +26,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "learning_attempt": ("attempt {n}", "第 {n} 次尝试"),
     "learning_step_asking": ("Asking queries", "查询中"),
     "learning_step_cross_validating": ("Cross-validating", "交叉验证"),
-    "learning_step_fewer_judgments": ("Trying fewer judgments", "尝试更少的标注"),
+    "learning_step_fewer_judgments": ("Trying fewer judgments", "尝试更少的评分"),
     "learning_step_evaluating": ("Measuring", "评估中"),
     "learning_ordered": ("Ordered. It goes on if you leave this page.", "已下达。离开此页也会继续。"),
     "learning_untold": (
@@ -70,7 +70,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "weights_kind_gate": ("gate: by query, a small network", "gate：按查询，小型网络"),
     "weights_kind_attention": ("attention: by query", "attention：按查询"),
     "weights_kind_global": ("global: the same for all queries", "global：所有查询相同"),
-    "weights_from": ("Judgments", "标注"),
+    "weights_from": ("Judgments", "评分"),
     "weights_made_up_only": ("made-up queries only", "仅用自动生成的查询"),
     "weights_made_up": ("Queries to make up", "自动生成的查询数"),
     "weights_versions": ("Versions", "版本"),
@@ -93,7 +93,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "weights_learned": ("Learned from", "训练数据"),
     "weights_queries_of": (
         "{judged} judged and {made_up} made-up queries",
-        "{judged} 个标注查询和 {made_up} 个生成查询",
+        "{judged} 个评分查询和 {made_up} 个生成查询",
     ),
     "weights_signals": ("Signals", "信号"),
     "weights_skip": ("Not searched below", "低于此值不搜索"),
@@ -121,12 +121,12 @@ LEARNING: dict[str, tuple[str, str]] = {
         "权重很小的信号不会被搜索。下表为代价与节省。",
     ),
     "weights_saved_share": ("{n} % saved", "节省 {n} %"),
-    "weights_fewer": ("With fewer judgments", "标注更少时"),
+    "weights_fewer": ("With fewer judgments", "评分更少时"),
     "weights_fewer_hint": (
         "Held-out nDCG@10 by how many judged queries it learned from. Still rising: more judgments help.",
-        "按训练所用标注查询数的留出集 nDCG@10。若仍在上升，增加标注会有帮助。",
+        "按训练所用评分查询数的留出集 nDCG@10。若仍在上升，增加评分会有帮助。",
     ),
-    "weights_fewer_judged": ("Judged queries", "标注查询数"),
+    "weights_fewer_judged": ("Judged queries", "评分查询数"),
     "weights_saved": ("Searches saved", "节省的搜索"),
     "weights_chosen": ("chosen", "已选"),
     "weights_promote": ("Put in force", "启用"),
@@ -159,12 +159,12 @@ LEARNING: dict[str, tuple[str, str]] = {
     "evaluations": ("Evaluations", "评估"),
     "evaluations_lead": (
         "How good and how fast the systems are on judged queries. Every run is kept.",
-        "各系统在标注查询上的质量与速度。每次运行都会保留。",
+        "各系统在评分查询上的质量与速度。每次运行都会保留。",
     ),
     "evaluations_start": ("New evaluation", "新建评估"),
     "evaluations_go": ("Measure", "开始评估"),
-    "evaluations_list": ("Judgment list", "标注列表"),
-    "evaluations_file": ("or a file of judgments", "或上传标注文件"),
+    "evaluations_list": ("Judgment list", "评分列表"),
+    "evaluations_file": ("or a file of judgments", "或上传评分文件"),
     "evaluations_file_hint": (
         "CSV, TREC, RRE, RankLib, BEIR (zip) or SRW; kept as a list under this name:",
         "CSV、TREC、RRE、RankLib、BEIR（zip）或 SRW；将以此名称保存为列表：",
@@ -191,10 +191,10 @@ LEARNING: dict[str, tuple[str, str]] = {
     "evaluations_best": ("Best", "最佳"),
     "evaluations_weights": ("Weights in force", "当时生效的权重"),
     "evaluations_used": ("Weights used", "所用权重"),
-    "evaluations_judged": ("Judged among the first 10", "前 10 中已标注"),
+    "evaluations_judged": ("Judged among the first 10", "前 10 中已评分"),
     "evaluations_few_judged": (
         "Fewer than half of the first ten hits are judged; the figures may mislead.",
-        "前十个结果中已标注的不足一半，数字可能有误导。",
+        "前十个结果中已评分的不足一半，数字可能有误导。",
     ),
     "evaluations_ndcg": ("nDCG@10 by system", "各系统的 nDCG@10"),
     "evaluations_ndcg_hint": (
@@ -228,7 +228,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "evaluations_all": ("all", "全部"),
     "evaluations_other_list": (
         "The runs used different judgment lists. Only queries of both are compared, and ratings may differ.",
-        "两次运行使用了不同的标注列表，仅比较共有的查询，评分可能不同。",
+        "两次运行使用了不同的评分列表，仅比较共有的查询，评分可能不同。",
     ),
     "evaluations_no_common": ("The runs have no system in common.", "两次运行没有相同的系统。"),
 }
