@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,19 +50,34 @@ class Side:
     problem: str = ""
 
 
-def side_by_side(searcher: Searcher, requests: Sequence[SearchRequest]) -> list[Side]:
-    """Answer each request; one that asks for what cannot be had leaves the others.
+def side_by_side(
+    searcher: Searcher, published: PublishedLike, requests: Sequence[SearchRequest], base: SearchRequest
+) -> tuple[list[Side], Pool | None]:
+    """Answer each request, and find the candidates of `base` for weighing them by hand; all at the same time, for
+    nearly all of it is waiting for the cluster.
+
+    A request that asks for what cannot be had leaves the others; no pool where `base` does.
 
     Raises:
         IndexMissingError, IndexConflictError, IndexMovedError, ClusterError: as Searcher.search does.
     """
-    sides = []
-    for request in requests:
+    with suppress(UsageError):  # the sides say it
+        searcher.prepare(base, searcher.profile(base.index))  # encodes the query once, for all that follow
+    with ThreadPoolExecutor(len(requests) + 1) as threads:
+        sides = [threads.submit(_side, searcher, request) for request in requests]
+        candidates = threads.submit(pool, searcher, published, base)
+        found = [side.result() for side in sides]
         try:
-            sides.append(Side(searcher.search(request)))
-        except (UsageError, WeightsError) as error:
-            sides.append(Side(None, str(error)))
-    return sides
+            return found, candidates.result()
+        except UsageError:
+            return found, None
+
+
+def _side(searcher: Searcher, request: SearchRequest) -> Side:
+    try:
+        return Side(searcher.search(request))
+    except (UsageError, WeightsError) as error:
+        return Side(None, str(error))
 
 
 def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -> Pool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from web.admin import admin
 
@@ -80,7 +80,7 @@ def walk(page: Page, url: str) -> Iterator[tuple[str, str]]:
     while left := [kind for kind in found if kind not in done]:
         for kind in left:
             page.goto(f"{url}{found[kind]}", wait_until="load")
-            page.wait_for_timeout(1_500)  # parts that come later; a stream of events never rests
+            expect(page.locator("[aria-busy]")).to_have_count(0, timeout=30_000)  # parts that come later
             done.add(kind)
             yield kind, found[kind]
             take(deeper(page, found[kind]))

@@ -69,8 +69,7 @@ def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_no_page_violates_axe(browser: Browser, url: str, axe: str, scheme: str, width: int) -> None:
     wrong: list[str] = []
     context, page = open_page(

@@ -133,10 +133,9 @@ def _tried(asked: Asked, index: str, photo: JudgedPhoto | None, searched: bool) 
         sides = [_side(side, asked, tryout.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
     base = _base(index, asked.q, photo)
-    found = _search(asked, base)
-    pool = None
-    if any(side.answer for side in found):
-        pool = tryout.pool(searcher, core().published, base)
+    found, candidates = _search(asked, base)
+    pool = candidates if any(side.answer for side in found) else None
+    if pool:
         signals = list(pool.scaled) or signals
     sides = [_side(name, asked, side, pool, signals) for name, side in zip(SIDES, found, strict=True)]
     cards = Cards(index, profile.fields, g.lang)
@@ -162,15 +161,17 @@ def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
     return validate(SearchParams, given).to_request(index)
 
 
-def _search(asked: Asked, base: SearchRequest) -> list[tryout.Side]:
+def _search(asked: Asked, base: SearchRequest) -> tuple[list[tryout.Side], tryout.Pool | None]:
     requests: list[SearchRequest | str] = []
     for side in SIDES:
         try:
             requests.append(tryout.side_request(base, asked.systems[side], asked.own.get(side)))
         except UsageError as error:
             requests.append(str(error))
-    answers = iter(tryout.side_by_side(core().searcher, [one for one in requests if not isinstance(one, str)]))
-    return [tryout.Side(None, one) if isinstance(one, str) else next(answers) for one in requests]
+    asking = [one for one in requests if not isinstance(one, str)]
+    found, pool = tryout.side_by_side(core().searcher, core().published, asking, base)
+    answers = iter(found)
+    return [tryout.Side(None, one) if isinstance(one, str) else next(answers) for one in requests], pool
 
 
 def _side(
@@ -337,16 +338,15 @@ def api_rate() -> Response:
 @open_to_viewers
 @unrecorded
 def api_try() -> Response:
-    """Both answers, and every candidate for weighing them anew."""
+    """Both answers, and every candidate for weighing them anew: null where the query itself is wrong."""
     given = validate(TryParams, fields_of(request))
     index = given.index or default_index()
     base = _base(index, given.q, judged_photo(given.image) if given.image else None)
     own = {"left": given.left_weights, "right": given.right_weights}
     asked = Asked(given.q, index, "", {"left": given.left, "right": given.right}, own)
-    found = _search(asked, base)
-    pool = tryout.pool(core().searcher, core().published, base)
+    found, pool = _search(asked, base)
     sides = {
         name: side.answer.to_json() if side.answer else {"problem": side.problem}
         for name, side in zip(SIDES, found, strict=True)
     }
-    return jsonify({"index": index, **sides, "pool": pool.to_json()})
+    return jsonify({"index": index, **sides, "pool": pool and pool.to_json()})
