@@ -8,6 +8,7 @@ from typing import Any
 
 from hybrid import attach as attaching
 from hybrid import failures
+from hybrid.elastic import shop
 from hybrid.elastic.leases import Lease
 from hybrid.errors import JobError
 from hybrid.orders import Perform, Work
@@ -77,7 +78,8 @@ def plan(work: Work) -> Mapping[str, Any]:
     else:
         planned = planning.plan_reindex(services, index, shards=work.options.get("shards"), **_decided(work))
         found, estimate = {"blockers": [], **planned.to_json()}, planning.estimate(services, planned)
-    return {**found, "estimate": estimate.to_json()}
+    fingerprint = shop.describe(services.client, index).fingerprint
+    return {**found, "fingerprint": fingerprint, "estimate": estimate.to_json()}
 
 
 def _wait_for_lease(work: Work) -> None:

@@ -104,6 +104,21 @@ def test_an_index_without_the_layer_is_attached(services: Services, client: Admi
     assert "attach" in client.get("/admin/reindex").text
 
 
+def test_an_estimate_holds_for_the_index_that_it_was_made_of(
+    services: Services, client: AdminClient, attached: str
+) -> None:
+    planned(services, client, attached, what="reindex", shards="2")
+    operations = [part for n in range(30) for part in ({"index": {"_id": f"more{n}"}}, {"title": f"mug {n}"})]
+    services.client.bulk(index=attached, operations=operations, refresh=True)
+    refused = client.post(f"/admin/reindex/{attached}", do="start", what="reindex", shards="2")
+    assert refused.status_code == 409 and "had 60 documents at the estimate and has 90 now" in refused.text
+    planned(services, client, attached, what="reindex", shards="2")
+    services.client.indices.put_mapping(index=attached, properties={"more": {"type": "keyword"}})
+    refused = client.post(f"/admin/reindex/{attached}", do="start", what="reindex", shards="2")
+    assert refused.status_code == 409 and "has changed since the estimate" in refused.text
+    assert services.orders.get(slot(attached)) is None or services.orders.get(slot(attached))["kind"] != "reindex"
+
+
 def test_a_reindex_is_watched_paused_continued_swapped_in_and_rolled_back(
     services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

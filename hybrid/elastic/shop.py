@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
@@ -35,6 +37,11 @@ class ShopIndex:
     def properties(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.mappings.get("properties", {})
         return found
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one as soon as another index has the name, or the mapping has changed."""
+        return hashlib.sha256(orjson.dumps([self.uuid, self.mappings], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
     def profile(self) -> IndexProfile | None:

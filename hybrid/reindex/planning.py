@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from hybrid.estimate import Estimate, measure
 from hybrid.fields import guess_fields
 from hybrid.template import Template, served_by, text_fields
 from hybrid.wiring import Services
+
+#: How long an estimate holds, and by which part the number of documents may have moved meanwhile.
+_HOLDS, _MOVED = timedelta(hours=1), 0.2
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,24 @@ def _changes(found: ShopIndex, profile: IndexProfile, template: Template) -> lis
     ]
     said += [f"setting {name}" for name in template.settings]
     return said or ["nothing but the index itself: segments, and the layer's part made whole"]
+
+
+def outdated(services: Services, index: str, plan: Mapping[str, Any], placed: str) -> str | None:
+    """Why a plan that was shown no longer tells what would be done; None where it does.
+
+    plan: with its "fingerprint" and "documents". placed: when it was asked for, ISO 8601.
+
+    Raises:
+        IndexMissingError, IndexConflictError: as shop.describe does.
+    """
+    if datetime.now(UTC) - datetime.fromisoformat(placed) > _HOLDS:
+        return "the estimate is older than an hour"
+    found = shop.describe(services.client, index)
+    if found.fingerprint != plan.get("fingerprint"):
+        return f"the mapping of {index!r} has changed since the estimate, or another index has its name"
+    if abs(found.documents - plan["documents"]) > _MOVED * max(1, plan["documents"]):
+        return f"{index!r} had {plan['documents']:,} documents at the estimate and has {found.documents:,} now"
+    return None
 
 
 def estimate(services: Services, plan: ReindexPlan) -> Estimate:

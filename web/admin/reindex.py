@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import orders
 from hybrid.elastic.indices import list_others
-from hybrid.errors import JobError, UsageError
-from hybrid.reindex import control
+from hybrid.errors import IndexConflictError, JobError, UsageError
+from hybrid.reindex import control, planning
 from hybrid.reindex.running import FINAL
 from web.admin import live
 from web.admin.access import admin
@@ -133,12 +133,15 @@ def _planned(index: str, asked: RunAction, options: dict[str, Any]) -> None:
 
     Raises:
         UsageError: nothing was shown, or something else.
+        IndexConflictError: the index is no longer what it was then.
     """
     shown = core().orders.get(plan_slot(index))
     if not shown or shown["status"] != "done" or shown["options"] != {**options, "what": asked.what}:
         raise UsageError("make the estimate of just this first, so that you see what it will do")
     if shown["result"]["blockers"]:
         raise UsageError(shown["result"]["blockers"][0])
+    if why := planning.outdated(core(), index, shown["result"], shown["placed"]):
+        raise IndexConflictError(f"{why}; make the estimate again")
 
 
 def _state(index: str) -> dict[str, Any]:
