@@ -67,12 +67,11 @@ def test_own_weights_are_searched_by(ed: AdminClient, web_shop: WebShop) -> None
     assert ed.get(f"/admin/try?q=mug&index={web_shop.name}&left=own&left_lexical=many").status_code == 400
 
 
-def test_a_photo_that_is_none_leaves_the_side_of_words(ed: AdminClient, web_shop: WebShop) -> None:
+def test_a_program_is_told_of_a_photo_that_is_none(ed: AdminClient, web_shop: WebShop) -> None:
     broken = "data:image/jpeg;base64," + base64.b64encode(b"no picture").decode()
     given = {"q": "mug", "index": web_shop.name, "image": broken, "left": "bm25", "right": "image"}
     answer = ed.send("/admin/api/try", given)
-    assert answer.status_code == 200, answer.text
-    assert answer.json["right"]["problem"] and answer.json["pool"] is None
+    assert answer.status_code == 400 and "is not a JPEG" in answer.json["error"]["reason"]
 
 
 def test_a_form_without_a_photo_comes_to_an_address_to_share(ed: AdminClient, web_shop: WebShop) -> None:
