@@ -38,7 +38,9 @@ class JudgedPhotos:
         for keys in _chunks(list(by_key)):
             marks: list[Any] = []
             for key in keys:
-                marks += [{"update": {"_id": key}}, {"doc": {"at": now()}, "detect_noop": False}]
+                # Others mark it at the same moment.
+                mark = {"update": {"_id": key, "retry_on_conflict": 5}}
+                marks += [mark, {"doc": {"at": now()}, "detect_noop": False}]
             missing += [key for key, status in self._bulk(marks, 404).items() if status == 404]
         if not missing:
             return
