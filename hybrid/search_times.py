@@ -89,22 +89,17 @@ class SearchTimes:
         with self._lock:
             told[self._process] = self._told()  # newer than what the cluster has of it
         first = int(time.time() // 60) - WINDOW_MIN + 1
-        lately = [
-            {
-                what: count
-                for minute, counts in minutes.items()
-                if int(minute) >= first
-                for what, count in counts.items()
-            }
-            for minutes in told.values()
-        ]
         total: Counter[str] = Counter()
-        for counts in lately:
-            total.update(counts)
+        processes = 0
+        for minutes in told.values():
+            lately = [counts for minute, counts in minutes.items() if int(minute) >= first]
+            processes += any(lately)
+            for counts in lately:
+                total.update(counts)
         ways = sorted({what.partition(":")[0] for what in total})
         return {
             "minutes": WINDOW_MIN,
-            "processes": sum(map(bool, lately)),
+            "processes": processes,
             "ways": {way: _figures(way, total) for way in ways},
         }
 

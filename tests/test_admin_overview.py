@@ -111,9 +111,9 @@ def test_searches_are_counted_by_their_way(
     assert 0 < found["ways"]["api"]["p50_ms"] <= found["ways"]["api"]["p95_ms"]
     page = client.get("/admin/overview/searches").text
     assert "drop-in" in page and "of all web processes (1 had searches)" in page
-    # And the cluster is told of them, by nobody's request.
+    # And the cluster is told of them, by nobody's request; an index that is just being made answers 503.
     ending = time.monotonic() + 30
-    while not services.client.options(ignore_status=404).search(index=SEARCH_TIMES).get("hits", {}).get("hits"):
+    while not services.client.options(ignore_status=(404, 503)).search(index=SEARCH_TIMES).get("hits", {}).get("hits"):
         assert time.monotonic() < ending
         time.sleep(0.1)
 
@@ -146,6 +146,18 @@ def test_searches_of_all_processes_are_summed_up(
                 "failed": 0.01,
             }
         }
+
+
+def test_searches_of_every_minute_count(services: Services, no_searches: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = services.search_times
+    now = time.time()
+    for minutes_ago in (3, 2, 0):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda at=now - 60 * minutes_ago: at)
+            times.add("api", 10.0)
+            times.add("api", 10.0, degraded=True)
+    found = times.summary()["ways"]["api"]
+    assert (found["count"], found["degraded"]) == (6, 0.5)
 
 
 def test_what_silent_processes_told_is_deleted(services: Services, no_searches: None) -> None:
