@@ -10,7 +10,6 @@ from hybrid import orders
 from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
 from hybrid.errors import UsageError
 from hybrid.evaluation import Paired, paired
-from hybrid.judgments import Judgments
 from hybrid.weights import FIXED_VERSION
 from hybrid.wiring import Services
 
@@ -23,23 +22,9 @@ class Difference:
     change: Paired | None
 
 
-def judgments_of(services: Services, index: str, name: str) -> Judgments:
-    """A judgment list that is kept in the cluster.
-
-    Raises:
-        UsageError: there is no such list.
-    """
-    return services.judgment_lists.judgments(index, name)
-
-
-def lists_of(services: Services, index: str) -> list[dict[str, Any]]:
-    """{"list", "queries", "judgments"} of the judgment lists of an index."""
-    return services.judgment_lists.lists(index)
-
-
 def expect_list(services: Services, index: str, name: str) -> None:
     """Raises UsageError: an index has no judgment list of that name."""
-    known = [entry["list"] for entry in lists_of(services, index)]
+    known = [entry["list"] for entry in services.judgment_lists.lists(index)]
     if name not in known:
         raise UsageError(f"no judgment list {name!r} for index {index!r}; lists: {', '.join(known) or 'none yet'}")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from hybrid import attach as attaching
 from hybrid import failures
-from hybrid.elastic import shop
 from hybrid.elastic.leases import Lease
 from hybrid.errors import JobError
 from hybrid.orders import Perform, Work
@@ -74,12 +73,12 @@ def plan(work: Work) -> Mapping[str, Any]:
     services, index = work.services, work.index
     if work.options["what"] == "attach":
         attached = attaching.plan_attach(services, index, **_decided(work))
-        found, estimate = attached.to_json(), attaching.estimate(services, attached)
+        of, found, estimate = attached.shop, attached.to_json(), attaching.estimate(services, attached)
     else:
         planned = planning.plan_reindex(services, index, shards=work.options.get("shards"), **_decided(work))
-        found, estimate = {"blockers": [], **planned.to_json()}, planning.estimate(services, planned)
-    fingerprint = shop.describe(services.client, index).fingerprint
-    return {**found, "fingerprint": fingerprint, "estimate": estimate.to_json()}
+        of, found = planned.shop, {"blockers": [], **planned.to_json()}
+        estimate = planning.estimate(services, planned)
+    return {**found, "fingerprint": of.fingerprint, "estimate": estimate.to_json()}
 
 
 def _wait_for_lease(work: Work) -> None:

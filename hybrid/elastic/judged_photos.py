@@ -9,8 +9,8 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, stored
-from hybrid.errors import ClusterError, UsageError
+from hybrid.elastic.stores import ensure_store, now, stored, write_all
+from hybrid.errors import UsageError
 from hybrid.judged_photos import JudgedPhoto
 
 JUDGED_PHOTOS = "hybrid-judged-photos"
@@ -97,15 +97,7 @@ class JudgedPhotos:
         return [found for found in answer["docs"] if found.get("found")]
 
     def _bulk(self, operations: list[Any], *allowed: int) -> dict[str, int]:
-        """key -> status."""
-        with translated(JUDGED_PHOTOS):
-            answer = self._client.bulk(index=JUDGED_PHOTOS, operations=operations)
-        done = {part["_id"]: part for item in answer["items"] for part in item.values()}
-        failed = [part for part in done.values() if part["status"] not in (200, 201, *allowed)]
-        if failed:
-            reason = failed[0].get("error", {}).get("reason", "no reason given")
-            raise ClusterError(f"{len(failed)} judged photos were not written ({reason}); do the same again")
-        return {key: part["status"] for key, part in done.items()}
+        return write_all(self._client, JUDGED_PHOTOS, operations, "judged photos", *allowed)
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -16,7 +16,7 @@ from elasticsearch import Elasticsearch, NotFoundError
 import es_mappings
 from hybrid.elastic.client import translated
 from hybrid.elastic.judged_photos import JudgedPhotos
-from hybrid.elastic.stores import ensure_store, now
+from hybrid.elastic.stores import ensure_store, now, write_all
 from hybrid.errors import ClusterError, IndexMissingError, MediaError, UsageError
 from hybrid.judged_photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
 from hybrid.judgments import JudgedQuery, Judgments, checked_list
@@ -192,12 +192,7 @@ class JudgmentLists:
         return deleted
 
     def _bulk(self, operations: list[Any]) -> None:
-        with translated(JUDGMENTS):
-            answer = self._client.bulk(index=JUDGMENTS, operations=operations, refresh=True)
-        failed = [part for item in answer["items"] for part in item.values() if part["status"] not in (200, 201, 404)]
-        if failed:
-            reason = failed[0].get("error", {}).get("reason", "no reason given")
-            raise ClusterError(f"{len(failed)} judgments were not written ({reason}); do the same again")
+        write_all(self._client, JUDGMENTS, operations, "judgments", 404, refresh=True)
 
     def _scan(self, query: dict[str, Any], at_most: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """(id, document) in the order of query and product, which no two documents share."""

@@ -309,6 +309,29 @@ def store_unchanged(
         raise
 
 
+def write_all(
+    client: Elasticsearch,
+    index: str,
+    operations: Sequence[Mapping[str, Any]],
+    what: str,
+    *allowed: int,
+    refresh: bool = False,
+) -> dict[str, int]:
+    """Bulk operations of which each has to succeed, or to come to one of the statuses `allowed`; id -> status.
+
+    Raises:
+        ClusterError: some did not, as `what`; the same can be done again.
+    """
+    with translated(index):
+        answer = client.bulk(index=index, operations=operations, refresh=refresh)
+    done = [part for item in answer["items"] for part in item.values()]
+    failed = [part for part in done if part["status"] not in (200, 201, *allowed)]
+    if failed:
+        reason = failed[0].get("error", {}).get("reason", "no reason given")
+        raise ClusterError(f"{len(failed)} {what} were not written ({reason}); do the same again")
+    return {part["_id"]: part["status"] for part in done}
+
+
 def ensure_store(client: Elasticsearch, index: str, template: str) -> None:
     """Make one of the layer's own small indices, if it is not there."""
     with translated(index):

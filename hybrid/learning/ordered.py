@@ -9,7 +9,6 @@ from typing import Any
 from hybrid import evaluation
 from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest
 from hybrid.elastic.stores import now
-from hybrid.evaluations import judgments_of
 from hybrid.judgments import Judgments
 from hybrid.learning import training, validation
 from hybrid.orders import Perform, Work
@@ -28,7 +27,7 @@ def train(work: Work) -> Mapping[str, Any]:
     if work.again and (done := _published(work, order)):
         return done
     kind, name = options.pop("kind"), options.pop("judgments")
-    judgments = judgments_of(services, index, name) if name else None
+    judgments = services.judgment_lists.judgments(index, name) if name else None
     result = training.train(services, index, judgments, kind, progress=work.counted, **options)
     row = next(row for row in result.rows if row.system == result.chosen)
     version = None
@@ -55,7 +54,7 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     they are; else systems that are kinds learn anew, and answer queries that they have not seen).
     """
     services, index, options = work.services, work.index, work.options
-    judgments = judgments_of(services, index, options["judgments"])
+    judgments = services.judgment_lists.judgments(index, options["judgments"])
     systems, folds = options["systems"], options.get("folds", 0)
     search: evaluation.Search = services.searcher.search
     learned = [name for name in systems if name in LEARNED_SYSTEMS]

@@ -32,7 +32,7 @@ def evaluations() -> str:
     alike = services.evaluations.page(SERIES, 0, index, chosen)[0] if index and chosen else []
     return render(
         "admin/evaluations.html", here="evaluations", index=index, indices=services.searcher.indices(), runs=runs,
-        total=total, page=number, more=total > number * PAGE_SIZE, lists=kept.lists_of(services, index),
+        total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
         chosen=chosen, alike=alike, series=_series(alike), systems=SYSTEMS, learned=LEARNED_SYSTEMS,
         weights_versions=services.weights_versions.names(index), in_force=versions.standing(services, index).in_force,
         order=services.orders.get(versions.learning_slot(index)), best=_best,

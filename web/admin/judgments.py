@@ -38,17 +38,21 @@ def judgments_of(index: str, name: str) -> str:
     entry = core().judgment_lists.one(index, name)
     covered = None
     if request.args.get("coverage") and entry:
-        covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+        covered = _coverage(index, name)
     return render(
         "admin/judgments_of.html", here="judgments", index=index, name=name, entry=entry, rows=rows, after=after,
         first="after" not in request.args, covered=covered, formats=[(one, FORMAT_NAMES[one]) for one in FORMATS],
     )  # fmt: skip
 
 
+def _coverage(index: str, name: str) -> tryout.Coverage:
+    return tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+
+
 @admin.get("/judgments/<index>/<name>/coverage")
 def judgments_coverage(index: str, name: str) -> str:
     """The part of the page that takes its time."""
-    covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+    covered = _coverage(index, name)
     return render("admin/_coverage.html", index=index, name=name, covered=covered)
 
 
@@ -149,7 +153,7 @@ def api_judgments() -> Response:
 def api_coverage() -> Response:
     """How much of the first ten hits of today's ranking a list judges."""
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
-    covered = tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+    covered = _coverage(index, name)
     return jsonify({"queries": covered.queries, "asked": covered.asked, "judged_at_10": covered.judged})
 
 

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import fusion, tryout
 from hybrid.contracts import SYSTEMS, Hit, SearchRequest
+from hybrid.elastic.judgment_lists import RATINGS
 from hybrid.errors import MediaError, UsageError
 from hybrid.judged_photos import JudgedPhoto, checked_key, judged_photo
 from web import strings
@@ -30,7 +31,6 @@ SIDES = ("left", "right")
 SHOWN, KNOWN = 20, 50
 VERSIONS = 50
 DEFAULT_LIST = "judgments"
-RATINGS = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import evaluations, versions
+from hybrid import versions
 from hybrid.errors import UsageError, WeightsError
 from web.admin import live
 from web.admin.access import admin
@@ -32,7 +32,7 @@ def weights() -> str:
     return render(
         "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
         total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(services, index),
-        lists=evaluations.lists_of(services, index), order=services.orders.get(versions.learning_slot(index)),
+        lists=services.judgment_lists.lists(index), order=services.orders.get(versions.learning_slot(index)),
     )  # fmt: skip
 
 
