@@ -96,7 +96,8 @@ def test_a_person_signs_in_looks_and_signs_out_by_keyboard(browser: Browser, url
     wrong: list[str] = []
     context, page = open_page(browser, wrong)
     page.goto(f"{url}/admin/audit")
-    page.keyboard.type("ed")  # the name has the focus
+    expect(page.get_by_label("Name")).to_be_focused()  # by itself, once the page is drawn
+    page.keyboard.type("ed")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
