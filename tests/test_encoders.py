@@ -513,3 +513,22 @@ def test_open_clip_from_a_file(settings: Settings, tmp_path: Path) -> None:
     assert cosines(encoder.encode_texts(same), texts[:1]).min() > 0.9999
     with pytest.raises(EncoderError, match="nobody published weights"):
         get_encoder("open_clip:tiny-hybrid", settings).encode_texts(["a"])
+
+
+def test_two_threads_may_be_the_first_to_use_openvino() -> None:
+    """A web process that warms up, and is asked at the same moment, waited for ever in every third start."""
+    code = (
+        "import threading\n"
+        "from hybrid.encoders.runtime import _core\n"
+        "both = threading.Barrier(2)\n"
+        "def use():\n"
+        "    both.wait()\n"
+        "    _core()\n"
+        "    import openvino\n"
+        "    openvino.Type.f32.to_dtype()\n"
+        "threads = [threading.Thread(target=use) for _ in range(2)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    for _ in range(8):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

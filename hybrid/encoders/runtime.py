@@ -36,6 +36,7 @@ CONVERSION_TIMEOUT_S = 900
 MAX_STREAMS = 16
 #: A single query uses all threads at once, as far as its few tokens can be shared out.
 MAX_QUERY_THREADS = 8
+_FIRST_USE = threading.Lock()
 
 Job = tuple[Sequence[int], list[np.ndarray]]  # (rows of the result that it fills, the model's inputs)
 
@@ -217,7 +218,11 @@ def _core() -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return openvino.Core()
+    with _FIRST_USE:
+        # Its table of number types is filled on the first look at it; where two threads look first at the same
+        # moment (a web process that warms up and is asked already), both wait for ever.
+        openvino.Type.f32.to_dtype()
+        return openvino.Core()
 
 
 def _folder(version: str, settings: Settings) -> Path:
