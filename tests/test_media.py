@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, features
 
 from hybrid.errors import MediaError
-from hybrid.media import child, decoding, open_image, resolve_image
+from hybrid.media import child, open_image, resolve_image, sources
 
 RED = (200, 20, 30)
 
@@ -143,7 +143,7 @@ def test_too_many_pixels_are_refused_before_decoding(size: tuple[int, int]) -> N
 
 
 def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
     assert reason_of(b"x" * 1001) == "image_too_large"
     file = tmp_path / "big.jpg"
     file.write_bytes(b"x" * 1001)

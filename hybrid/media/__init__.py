@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hybrid.media.decoding import close, frames, open_image
-from hybrid.media.sources import resolve_image
+from hybrid.media.sources import decode_data_url, is_data_url, is_url, read_picture, resolve_image
 
-__all__ = ["close", "frames", "open_image", "resolve_image"]
+__all__ = [
+    "close", "decode_data_url", "frames", "is_data_url", "is_url", "open_image", "read_picture", "resolve_image",
+]  # fmt: skip

@@ -29,8 +29,8 @@ from functools import cached_property
 from urllib.parse import quote, urljoin, urlsplit
 
 from hybrid.errors import MediaError
+from hybrid.media.sources import MAX_BYTES
 
-MAX_BYTES = 20 * 1024 * 1024
 MAX_REDIRECTS = 3
 #: Seconds for one address with all its redirects, and for one connection to be made.
 TOTAL_S, CONNECT_S = 15.0, 5.0
@@ -38,7 +38,7 @@ TOTAL_S, CONNECT_S = 15.0, 5.0
 #: catalogue of 20,000 pictures on a dead host ends within seconds, and every picture has its reason.
 PER_HOST, FAILURES, PAUSE_S = 4, 5, 60.0
 _PORTS = {"http": 80, "https": 443}
-_MAX_URL, _CHUNK = 2_048, 64 * 1024
+_MAX_URL, _MAX_MARK, _CHUNK = 2_048, 200, 64 * 1024
 _PATH = "/%:@!$&'()*+,;=~?[]"
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -117,11 +117,13 @@ class Fetcher:
             raise MediaError(f"{_shown(url)} is an address, and media_urls is off", "image_url_off")
         deadline = self._clock() + TOTAL_S
         conditions = {"If-None-Match": etag, "If-Modified-Since": modified}
-        headers = {name: value for name, value in conditions.items() if value and "\n" not in value}
+        headers = {name: value for name, value in conditions.items() if value}
         for _ in range(MAX_REDIRECTS + 1):
             target = self._checked(url)
             with self._turn(target, url, deadline):
                 answer = self._get(target, url, headers, deadline)
+            if isinstance(answer, Fetched) and answer.data is None and not headers:
+                raise MediaError(f"{_shown(url)} answers that it is unchanged, unasked", "image_url_status")
             if isinstance(answer, Fetched):
                 return answer
             try:
@@ -278,7 +280,10 @@ class Fetcher:
         return ssl.create_default_context()
 
     def _answer(self, response: http.client.HTTPResponse, url: str, deadline: float) -> Fetched | str:
-        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        etag, modified = (
+            value if value and len(value) <= _MAX_MARK else None
+            for value in (response.headers.get("ETag"), response.headers.get("Last-Modified"))
+        )
         if response.status == 304:
             return Fetched(None, "", etag, modified)
         if response.status in (301, 302, 303, 307, 308):
@@ -313,11 +318,6 @@ class Fetcher:
 
 #: Failures that speak against the whole host, not only against this picture.
 _OF_THE_HOST = frozenset({"image_url_unresolved", "image_url_unreachable", "image_url_timeout", "image_server_failed"})
-
-
-def is_url(value: str) -> bool:
-    """Whether a catalogue's value is an address to fetch."""
-    return value[:8].lower().startswith(("http://", "https://"))
 
 
 def _getaddrinfo(host: str, port: int) -> list[str]:

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import EncoderError, MediaError
+from hybrid.media.sources import name_of, read_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MAX_BYTES = 20 * 1024 * 1024
 #: Children of a process, and files after which one is replaced, in case a decoder leaks.
 CHILDREN, MAX_FILES = 2, 5_000
 #: Seconds that one file may take by the clock; of processor time a child allows itself less (hybrid.media.child).
@@ -81,11 +81,10 @@ def close() -> None:
 def _decoded(data: bytes | Path, do: str, most: int) -> list[Image.Image]:
     from PIL import Image
 
-    name = f'picture "{data.name}"' if isinstance(data, Path) else "the picture"
-    raw = _bytes(data, name)
+    raw = read_bytes(data)
     answer, pixels = _pool.ask({"do": do, "most": most}, raw)
     if "reason" in answer:
-        raise MediaError(f"{name} {answer['message']}", str(answer["reason"]))
+        raise MediaError(f"{name_of(data)} {answer['message']}", str(answer["reason"]))
     found, start = [], 0
     for width, height in answer["sizes"]:
         end = start + 3 * width * height
@@ -275,26 +274,3 @@ def _after_fork() -> None:
 atexit.register(close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _bytes(data: bytes | Path, name: str) -> bytes:
-    if isinstance(data, Path):
-        try:
-            size = data.stat().st_size
-            if size <= MAX_BYTES:
-                with data.open("rb") as file:
-                    data = file.read(MAX_BYTES + 1)  # bounded even if the file grew since
-        except (FileNotFoundError, NotADirectoryError):
-            raise MediaError(f"{name} does not exist", "image_missing") from None
-        except OSError as error:
-            raise MediaError(f"{name} cannot be read: {error.strerror}", "image_unreadable") from error
-    else:
-        size = len(data)
-    if isinstance(data, Path) or len(data) > MAX_BYTES:
-        raise MediaError(
-            f"{name} has {size / 1024 / 1024:.1f} MB, above the limit of {MAX_BYTES // 1024 // 1024}",
-            "image_too_large",
-        )
-    if not data:
-        raise MediaError(f"{name} is empty (0 bytes)", "image_unreadable")
-    return bytes(data)

@@ -1,13 +1,63 @@
 """Which picture a catalogue's value names: a file, a data URL, or an address.
 
-Typed reasons of MediaError: image_missing, image_outside_root, image_url_unsupported.
+Typed reasons of MediaError: image_missing, image_outside_root, image_url_unsupported, image_data_url_invalid,
+image_too_large, image_unreadable.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from pathlib import Path
 
 from hybrid.errors import MediaError
+
+MAX_BYTES = 20 * 1024 * 1024
+_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
+
+
+def is_url(value: str) -> bool:
+    """Whether a catalogue's value is an address to fetch."""
+    return value.strip()[:8].lower().startswith(("http://", "https://"))
+
+
+def is_data_url(value: str) -> bool:
+    return value.strip()[:5].lower() == "data:"
+
+
+def decode_data_url(value: str) -> bytes:
+    """The bytes of a base64 data URL of a picture.
+
+    Raises:
+        ValueError: it is none.
+    """
+    head = _DATA_URL.match(value)
+    if head is None:
+        raise ValueError("must be a data URL such as data:image/jpeg;base64,…")
+    try:
+        return base64.b64decode(value[head.end() :], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not valid base64: {error}") from None
+
+
+def read_picture(value: str, root: Path | None) -> bytes:
+    """The bytes of a catalogue's value that is a file under `root`, or a data URL.
+
+    Raises:
+        MediaError: as resolve_image and read_bytes; image_data_url_invalid.
+    """
+    if not is_data_url(value):
+        return read_bytes(resolve_image(value, root))
+    try:
+        return read_bytes(decode_data_url(value.strip()))
+    except ValueError as error:
+        raise MediaError(f"the picture's data URL: {error}", "image_data_url_invalid") from error
+
+
+def name_of(data: bytes | Path) -> str:
+    """What a picture is called in messages."""
+    return f'picture "{data.name}"' if isinstance(data, Path) else "the picture"
 
 
 def resolve_image(value: str, root: Path | None) -> Path:
@@ -25,7 +75,7 @@ def resolve_image(value: str, root: Path | None) -> Path:
     scheme, colon, rest = text.partition(":")
     if colon and rest.startswith("//") or scheme.lower() in ("data", "file") and colon:
         raise MediaError(
-            f'picture "{text[:200]}" is an address; URL fetching comes later, name a file under media_root',
+            f'picture "{text[:200]}" is an address, and a file under media_root is wanted here',
             "image_url_unsupported",
         )
     shown = f'picture "{text[:200]}"'
@@ -45,3 +95,32 @@ def resolve_image(value: str, root: Path | None) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # name too long, a NUL byte, a loop of symlinks
         raise MediaError(f"{shown} cannot be looked up: {error}", "image_missing") from error
     return path
+
+
+def read_bytes(data: bytes | Path) -> bytes:
+    """The bytes of a picture, at most MAX_BYTES.
+
+    Raises:
+        MediaError: image_missing (no such file), image_too_large, image_unreadable (empty, or not to be opened).
+    """
+    name = name_of(data)
+    if isinstance(data, Path):
+        try:
+            size = data.stat().st_size
+            if size <= MAX_BYTES:
+                with data.open("rb") as file:
+                    data = file.read(MAX_BYTES + 1)  # bounded even if the file grew since
+        except (FileNotFoundError, NotADirectoryError):
+            raise MediaError(f"{name} does not exist", "image_missing") from None
+        except OSError as error:
+            raise MediaError(f"{name} cannot be read: {error.strerror}", "image_unreadable") from error
+    else:
+        size = len(data)
+    if isinstance(data, Path) or len(data) > MAX_BYTES:
+        raise MediaError(
+            f"{name} has {size / 1024 / 1024:.1f} MB, above the limit of {MAX_BYTES // 1024 // 1024}",
+            "image_too_large",
+        )
+    if not data:
+        raise MediaError(f"{name} is empty (0 bytes)", "image_unreadable")
+    return bytes(data)
