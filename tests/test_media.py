@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, features
 
 from hybrid.errors import MediaError
-from hybrid.media import child, open_image, resolve_image, sources
+from hybrid.media import open_image, pictures, resolve_image, sources
 
 RED = (200, 20, 30)
 
@@ -123,7 +123,7 @@ def test_the_first_frame_of_an_animation() -> None:
 
 def test_a_big_jpeg_comes_back_reduced_but_not_below_the_limit() -> None:
     image = open_image(saved(Image.new("RGB", (4000, 3000), RED), "JPEG"))
-    assert min(image.size) >= child.DRAFT_SIDE and max(image.size) < 2000
+    assert min(image.size) >= pictures.DRAFT_SIDE and max(image.size) < 2000
     assert open_image(saved(Image.new("RGB", (600, 500)), "JPEG")).size == (600, 500)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and frames of untrusted bytes, decoded in limited processes beside this one. See hybrid.media.child.
+"""Pictures, frames and sound of untrusted bytes, decoded in limited processes beside this one. See hybrid.media.child.
 
 A few children a process are started at first use and kept; one that dies gives its file the reason, and is replaced.
 All end with this process, whatever becomes of it: their pipe ends. What a picture can do is spend the processor time
@@ -8,7 +8,7 @@ On Linux all limits hold. macOS does not hold a process to its memory: there the
 memory before it is decoded, and the separate process remain. Windows has neither these limits nor such pipes.
 
 Typed reasons of MediaError: image_missing, image_too_large, image_unsupported, image_unreadable, image_too_slow,
-image_decoder_died.
+image_decoder_died; the same with video_ and audio_.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from hybrid.errors import EncoderError, MediaError
 from hybrid.media.sources import name_of, read_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 #: Children of a process, and files after which one is replaced, in case a decoder leaks.
@@ -59,7 +60,7 @@ def open_image(data: bytes | Path) -> Image.Image:
             image_decoder_died.
         EncoderError: the decoder itself cannot be started.
     """
-    return _decoded(data, "image", 1)[0]
+    return _images(*_decoded(data, "pictures", "image", 1))[0]
 
 
 def frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
@@ -70,26 +71,65 @@ def frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
     """
     if not 1 <= most <= 16:
         raise ValueError("from 1 to 16 frames")
-    return _decoded(data, "frames", most)
+    return _images(*_decoded(data, "pictures", "frames", most))
 
 
 def close() -> None:
     """End the children of this process; the next picture starts new ones."""
-    _pool.close()
+    for pool in _pools.values():
+        pool.close()
 
 
-def _decoded(data: bytes | Path, do: str, most: int) -> list[Image.Image]:
+def video_frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
+    """Up to `most` RGB frames of a video, at even distances of its first ten minutes, at most 512 pixels a side.
+
+    Raises:
+        MediaError: reason video_missing (no such file), video_too_large (more than MAX_BYTES, or than 2.1 million
+            pixels a frame), video_unsupported (no kind of file that is taken, or no video in it), video_unreadable,
+            video_too_slow, video_decoder_died.
+        EncoderError: the decoder itself cannot be started.
+    """
+    if not 1 <= most <= 16:
+        raise ValueError("from 1 to 16 frames")
+    return _images(*_decoded(data, "recordings", "video", most))
+
+
+def samples(data: bytes | Path, seconds: int = 30) -> np.ndarray:
+    """The first seconds (up to 60) of a sound file, or of a video's sound.
+
+    Returns (n,) float32 in [-1, 1], mono, 16,000 a second.
+
+    Raises:
+        MediaError: audio_missing, audio_too_large, audio_unsupported, audio_unreadable, audio_too_slow,
+            audio_decoder_died.
+        EncoderError: the decoder itself cannot be started.
+    """
+    import numpy as np
+
+    if not 1 <= seconds <= 60:
+        raise ValueError("from 1 to 60 seconds")
+    _, _, sound = _decoded(data, "recordings", "audio", seconds)
+    return np.frombuffer(sound, dtype="<i2").astype(np.float32) / 32768
+
+
+def _decoded(
+    data: bytes | Path, decoder: str, do: str, most: int
+) -> tuple[list[tuple[int, int]], list[int], bytearray]:
+    """(sizes of pictures, bytes of each part, all of them)."""
+    kind = do if decoder == "recordings" else "image"
+    answer, content = _pools[decoder].ask({"do": do, "most": most}, read_bytes(data, kind))
+    if "reason" in answer:
+        raise MediaError(f"{name_of(data, kind)} {answer['message']}", f"{kind}_{answer['reason']}")
+    return [(int(width), int(height)) for width, height in answer["sizes"]], answer["parts"], content
+
+
+def _images(sizes: list[tuple[int, int]], parts: list[int], pixels: bytearray) -> list[Image.Image]:
     from PIL import Image
 
-    raw = read_bytes(data)
-    answer, pixels = _pool.ask({"do": do, "most": most}, raw)
-    if "reason" in answer:
-        raise MediaError(f"{name_of(data)} {answer['message']}", str(answer["reason"]))
     found, start = [], 0
-    for width, height in answer["sizes"]:
-        end = start + 3 * width * height
-        found.append(Image.frombuffer("RGB", (width, height), pixels[start:end], "raw", "RGB", 0, 1))
-        start = end
+    for size, length in zip(sizes, parts, strict=True):
+        found.append(Image.frombuffer("RGB", size, pixels[start : start + length], "raw", "RGB", 0, 1))
+        start += length
     return found
 
 
@@ -100,18 +140,18 @@ class _Died(Exception):
 class _Child:
     """One decoding process. Used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoder: str) -> None:
         environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
         # Where this process finds its packages, whatever it was started from.
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_MALLOC}
-        command = [sys.executable, "-s", "-P", str(Path(__file__).with_name("child.py"))]
+        command = [sys.executable, "-s", "-P", str(Path(__file__).with_name("child.py")), decoder]
         try:
             # No buffers on our side: a forked process could write out its copy of one.
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
             )
         except OSError as error:
-            raise EncoderError(f"the picture decoder cannot be started: {error}") from error
+            raise EncoderError(f"the decoder of {decoder} cannot be started: {error}") from error
         self._input, self._output = self.process.stdin.fileno(), self.process.stdout.fileno()  # type: ignore[union-attr]
         os.set_blocking(self._input, False)
         _widen(self._input, self._output)
@@ -120,7 +160,7 @@ class _Child:
         try:
             self._exchange(_START_S)
         except _Died as error:
-            raise EncoderError(f"the picture decoder ends as it starts, with code {self.end()}") from error
+            raise EncoderError(f"the decoder of {decoder} ends as it starts, with code {self.end()}") from error
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
         """(answer, pixels); a child that dies of the file has answered, too: with the reason."""
@@ -131,11 +171,8 @@ class _Child:
         except _Died:
             code = self.end()
         if self._ended_late or code == -signal.SIGPROF:
-            return {"reason": "image_too_slow", "message": "takes too long to decode; save it anew"}, bytearray()
-        return {
-            "reason": "image_decoder_died",
-            "message": f"ended its decoder (code {code}); save it anew",
-        }, bytearray()
+            return {"reason": "too_slow", "message": "takes too long to decode; save it anew"}, bytearray()
+        return {"reason": "decoder_died", "message": f"ended its decoder (code {code}); save it anew"}, bytearray()
 
     def _exchange(self, seconds: float, *parts: bytes) -> tuple[dict[str, Any], bytearray]:
         deadline = time.monotonic() + seconds
@@ -144,8 +181,7 @@ class _Child:
                 self._write(part, deadline)
             length = struct.unpack(">I", self._read(4, deadline))[0]
             answer = json.loads(self._read(min(length, _MAX_ANSWER), deadline))
-            pixels = sum(3 * width * height for width, height in answer.get("sizes", ()))
-            return answer, self._read(pixels, deadline)
+            return answer, self._read(sum(answer.get("parts", ())), deadline)
         except (OSError, ValueError, TypeError, AttributeError) as error:  # its pipe ended, or what came is no answer
             raise _Died from error
 
@@ -204,9 +240,10 @@ def _widen(*pipes: int) -> None:
 
 
 class _Pool:
-    """The children of this process, made as they are needed."""
+    """The children of this process for one decoder, made as they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoder: str) -> None:
+        self._decoder = decoder
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(CHILDREN)
         self._idle: list[_Child] = []
@@ -232,7 +269,7 @@ class _Pool:
             return child
         if child is not None:
             self._drop(child)
-        child = _Child()
+        child = _Child(self._decoder)
         with self._lock:
             self._all.add(child)
         return child
@@ -262,13 +299,18 @@ class _Pool:
             child.forget()
 
 
-_pool = _Pool()
+def _new_pools() -> dict[str, _Pool]:
+    return {name: _Pool(name) for name in ("pictures", "recordings")}
+
+
+_pools = _new_pools()
 
 
 def _after_fork() -> None:
-    global _pool
-    inherited, _pool = _pool, _Pool()
-    inherited.forget()
+    global _pools
+    inherited, _pools = _pools, _new_pools()
+    for pool in inherited.values():
+        pool.forget()
 
 
 atexit.register(close)

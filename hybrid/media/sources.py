@@ -55,9 +55,10 @@ def read_picture(value: str, root: Path | None) -> bytes:
         raise MediaError(f"the picture's data URL: {error}", "image_data_url_invalid") from error
 
 
-def name_of(data: bytes | Path) -> str:
-    """What a picture is called in messages."""
-    return f'picture "{data.name}"' if isinstance(data, Path) else "the picture"
+def name_of(data: bytes | Path, kind: str = "image") -> str:
+    """What a file is called in messages."""
+    noun = {"image": "picture", "audio": "recording"}.get(kind, kind)
+    return f'{noun} "{data.name}"' if isinstance(data, Path) else f"the {noun}"
 
 
 def resolve_image(value: str, root: Path | None) -> Path:
@@ -97,13 +98,13 @@ def resolve_image(value: str, root: Path | None) -> Path:
     return path
 
 
-def read_bytes(data: bytes | Path) -> bytes:
-    """The bytes of a picture, at most MAX_BYTES.
+def read_bytes(data: bytes | Path, kind: str = "image") -> bytes:
+    """The bytes of a picture, a video or a recording, at most MAX_BYTES. kind: what reasons begin with.
 
     Raises:
         MediaError: image_missing (no such file), image_too_large, image_unreadable (empty, or not to be opened).
     """
-    name = name_of(data)
+    name = name_of(data, kind)
     if isinstance(data, Path):
         try:
             size = data.stat().st_size
@@ -111,16 +112,16 @@ def read_bytes(data: bytes | Path) -> bytes:
                 with data.open("rb") as file:
                     data = file.read(MAX_BYTES + 1)  # bounded even if the file grew since
         except (FileNotFoundError, NotADirectoryError):
-            raise MediaError(f"{name} does not exist", "image_missing") from None
+            raise MediaError(f"{name} does not exist", f"{kind}_missing") from None
         except OSError as error:
-            raise MediaError(f"{name} cannot be read: {error.strerror}", "image_unreadable") from error
+            raise MediaError(f"{name} cannot be read: {error.strerror}", f"{kind}_unreadable") from error
     else:
         size = len(data)
     if isinstance(data, Path) or len(data) > MAX_BYTES:
         raise MediaError(
             f"{name} has {size / 1024 / 1024:.1f} MB, above the limit of {MAX_BYTES // 1024 // 1024}",
-            "image_too_large",
+            f"{kind}_too_large",
         )
     if not data:
-        raise MediaError(f"{name} is empty (0 bytes)", "image_unreadable")
+        raise MediaError(f"{name} is empty (0 bytes)", f"{kind}_unreadable")
     return bytes(data)
