@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,6 +282,42 @@ def test_a_look_up_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 def test_plain_http_where_tls_was_expected(server: Server) -> None:
     fetcher = Fetcher(private_hosts=[f"shop.example:{server.port}"], resolve=resolve)
     assert reason_of(fetcher, f"https://shop.example:{server.port}/a.jpg") == "image_url_unreachable"
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[Server, ssl.SSLContext, list[str | None]]]:
+    """(a server with a certificate for shop.example, what trusts it, the names that it was asked for)."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is absent")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    command += ["-days", "2", "-subj", "/CN=shop", "-addext", "subjectAltName=DNS:shop.example"]
+    subprocess.run(command, check=True, capture_output=True)
+    asked: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.sni_callback = lambda sock, name, context: asked.append(name)
+    server = Server()
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    with server:
+        yield server, ssl.create_default_context(cafile=certificate), asked
+
+
+def test_tls_is_for_the_name_though_the_connection_is_to_the_address(
+    secure: tuple[Server, ssl.SSLContext, list[str | None]], connections: list[tuple[str, int]]
+) -> None:
+    server, trusting, asked = secure
+    names = [f"shop.example:{server.port}", f"localhost:{server.port}"]
+    fetcher = Fetcher(private_hosts=names, resolve=resolve)
+    # A certificate of nobody known.
+    assert reason_of(fetcher, f"https://shop.example:{server.port}/a.jpg") == "image_url_unreachable"
+    fetcher = Fetcher(private_hosts=names, resolve=resolve)
+    fetcher.__dict__["_tls"] = trusting
+    assert fetcher.fetch(f"https://shop.example:{server.port}/a.jpg").data == PICTURE
+    assert asked == ["shop.example", "shop.example"]
+    # One for another name, at the same address.
+    assert reason_of(fetcher, f"https://localhost:{server.port}/a.jpg") == "image_url_unreachable"
+    assert {address for address, _ in connections} <= {"127.0.0.1", "::1"}
 
 
 def test_a_catalogue_of_a_dead_host_ends_quickly_with_reasons() -> None:

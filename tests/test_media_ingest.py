@@ -18,6 +18,7 @@ from hybrid.elastic import indices
 from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.picture_server import Server
+from web import create_app
 
 pytestmark = pytest.mark.es
 
@@ -150,6 +151,11 @@ def test_data_urls_and_failures_with_reasons(services: Services, server: Server,
     assert {letter["product"]: letter["reason"] for letter in letters} == wanted
     assert sum(report.failed.values()) == len(wanted) and not report.complete
     assert count(services, name) == 2
+    # The page shows the one that stands in the row itself, and nothing that is no picture.
+    client = create_app(services).test_client()
+    shown = client.get(f"/media/{name}/p0")
+    assert (shown.status_code, shown.mimetype, shown.data) == (200, "image/png", png(99))
+    assert [client.get(f"/media/{name}/p{number}").status_code for number in (2, 3, 4)] == [404] * 3
     # The text of all is there: a bad picture costs no more than itself.
     assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == len(data)
 
