@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
 from hybrid import jobs
 from hybrid.attach import plan_attach, run_attach
 from hybrid.elastic import indices
+from hybrid.media import child
 from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.picture_server import Server
@@ -193,3 +196,31 @@ def test_fetching_that_is_off_leaves_addresses_alone(engine: Any, server: Server
     off = make_services(engine, media_urls=False, media_private_hosts=f"localhost:{server.port}")
     report = run(off, tmp_path, name, rows(server), signals=["text", "image"])
     assert report.complete and count(off, name) == 0 and server.seen == []
+
+
+def test_workers_decode_beside_themselves_and_leave_nothing_behind(
+    services: Services, server: Server, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRID_MEDIA_PRIVATE_HOSTS", f"localhost:{server.port}")  # workers read settings of their own
+    bomb = io.BytesIO()
+    Image.new("RGB", (4000, 4000)).save(bomb, "JPEG", progressive=True, subsampling=0)
+    (tmp_path / "bomb.jpg").write_bytes(bomb.getvalue())
+    (tmp_path / "cut.png").write_bytes(png(5)[:70])
+    data = [*rows(server), row(6, "bomb.jpg"), row(7, "cut.png")]
+    before = _decoders()
+    path = write_rows(tmp_path / "c.ndjson", data)
+    plan = jobs.plan_index(services, path, name, signals=["text", "image"])
+    report = jobs.run_index(services, plan, workers=1, rejects_path=tmp_path / "rejects")
+    assert report.failed == {"image_too_large": 1, "image_unreadable": 1}
+    assert count(services, name) == 6
+    until = time.monotonic() + 10
+    while _decoders() - before and time.monotonic() < until:
+        time.sleep(0.1)
+    assert _decoders() - before == set()
+
+
+def _decoders() -> set[int]:
+    """Decoding processes of this tree that live."""
+    script = str(Path(child.__file__))
+    found = psutil.process_iter(["cmdline", "status"])
+    return {one.pid for one in found if script in (one.info["cmdline"] or []) and one.info["status"] != "zombie"}
