@@ -81,7 +81,7 @@ class Inputs:
         if name == "image":
             value = documents.image_value(source, profile.fields) or ""
             if is_url(value):
-                return made.get("url") == value
+                return made.get("url") == value and made.get("encoder") == signal.version
             try:
                 data = read_picture(value, self._root(profile))
             except MediaError:
@@ -116,7 +116,9 @@ class Inputs:
         # What is not so any more must be taken away by name, for a partial update merges objects.
         noted: dict[str, Any] = {key: None for key in ("url", "etag", "modified") if key in made}
         if is_url(value):
-            known = made if made.get("hash") and made.get("url") == value else {}
+            # Not for the vector of another model: that one is to be made anew of the same picture.
+            same = made.get("url") == value and made.get("encoder") == encoder.version
+            known = made if made.get("hash") and same else {}
             fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
             noted = {"url": value, "etag": fetched.etag, "modified": fetched.modified}
             if fetched.data is None:
