@@ -37,6 +37,9 @@ class Server(http.server.ThreadingHTTPServer):
         self._thread.join()
         self.server_close()
 
+    def handle_error(self, *_: Any) -> None:
+        """The other side ends what it does not like, as it should; nobody needs to read of it."""
+
     @property
     def port(self) -> int:
         return self.server_address[1]

@@ -6,7 +6,7 @@ pipe; pixels or samples, or a reason, go out by another.
 
 A request is a line of JSON and the file's bytes, an answer is a line of JSON and what was decoded; each line comes
 after its length. {"do", "bytes": n, "most"} is answered by {"sizes": [[width, height], ...], "parts": [bytes, ...]} or
-by {"reason", "message"}.
+by {"reason", "message"}, either with "spent", the seconds of processor time of this process until then.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import resource
 import signal
 import struct
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,8 @@ from typing import Any, BinaryIO
 #: Bytes of data (heap, stacks, mapped memory of its own): with the some 12 MiB of libraries that are in memory too,
 #: the whole process stays under 128 MiB.
 MEMORY = 112 * 1024 * 1024
-#: Seconds of processor time for one file.
+#: Seconds of processor time for one file. The parent looks, too, for the timer here counts ticks of the system's clock
+#: and may be late; but it also ends a child whose parent has gone.
 CPU_S = 0.8
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     _limit(nothing + 1)
-    _send(outputs, {})
+    _send(outputs, {"spent": time.process_time()})
     os.dup2(nothing, 2)  # from here on only decoders write there, about files that are somebody else's
     while head := inputs.read(4):
         request = json.loads(inputs.read(struct.unpack(">I", head)[0]))
@@ -53,7 +55,7 @@ def main() -> None:
             answer = {"reason": error.args[0], "message": error.args[1]}
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        _send(outputs, answer, parts)
+        _send(outputs, {**answer, "spent": time.process_time()}, parts)
 
 
 def _send(outputs: BinaryIO, answer: dict[str, Any], payload: Sequence[bytes] = ()) -> None:

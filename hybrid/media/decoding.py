@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import EncoderError, MediaError
+from hybrid.media.child import CPU_S
 from hybrid.media.sources import name_of, read_bytes
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
 
 #: Children of a process, and files after which one is replaced, in case a decoder leaks.
 CHILDREN, MAX_FILES = 2, 5_000
-#: Seconds that one file may take by the clock; of processor time a child allows itself less (hybrid.media.child).
-WALL_S = 5.0
+#: Seconds that one file may take by the clock, where others have the processors, and between two looks at one that has
+#: taken the time of a processor that it may (CPU_S).
+WALL_S, _LOOK_S = 5.0, 0.05
 _START_S = 30.0
 _PIPE = 1024 * 1024
 _MAX_ANSWER = 64 * 1024
@@ -158,6 +161,7 @@ class _Child:
         _widen(self._input, self._output)
         self.files = 0
         self._ended_late = False
+        self._spent = math.inf  # until it tells: starting may take what it takes
         try:
             self._exchange(_START_S)
         except _Died as error:
@@ -182,8 +186,16 @@ class _Child:
                 self._write(part, deadline)
             length = struct.unpack(">I", self._read(4, deadline))[0]
             answer = json.loads(self._read(min(length, _MAX_ANSWER), deadline))
-            return answer, self._read(sum(answer.get("parts", ())), deadline)
-        except (OSError, ValueError, TypeError, AttributeError) as error:  # its pipe ended, or what came is no answer
+            content = self._read(sum(answer.get("parts", ())), deadline)
+            self._spent = float(answer["spent"])
+            return answer, content
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as error:  # its pipe ended, or what came is no answer
             raise _Died from error
 
     def _write(self, data: bytes, deadline: float) -> None:
@@ -206,12 +218,26 @@ class _Child:
         return data
 
     def _wait(self, pipe: int, event: int, deadline: float) -> None:
+        """Until the pipe is ready; ends the child where its time is up, by the clock or of the processor."""
         poll = select.poll()
         poll.register(pipe, event)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            self._ended_late = True
-            self.process.kill()
-            raise _Died
+        patience = CPU_S
+        while not poll.poll(max(0.0, min(patience, deadline - time.monotonic())) * 1000):
+            if time.monotonic() >= deadline or self._spent_now() - self._spent > CPU_S:
+                self._ended_late = True
+                self.process.kill()
+                raise _Died
+            patience = _LOOK_S
+
+    def _spent_now(self) -> float:
+        """Seconds of processor time that the child has had."""
+        import psutil  # for slow ones alone
+
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return self._spent  # its pipe tells
+        return float(times.user + times.system)
 
     def end(self) -> int:
         """End it, if it has not ended; its exit code, negative for a signal."""
