@@ -12,11 +12,13 @@ from typing import Any
 
 from hybrid import analysis
 from hybrid.contracts import IndexProfile
+from hybrid.documents import image_value
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.estimate import Estimate, measure
 from hybrid.fields import guess_fields
+from hybrid.media import is_url
 from hybrid.planning import check_options, guess_signals, vector_signal
 from hybrid.runs import Dispatch, Report, encoding
 from hybrid.sync import SyncRun
@@ -161,11 +163,12 @@ def decide_profile(
         fields = before.fields
     wanted = list(signals) if signals is not None else None
     if wanted is None:
-        wanted = list(before.signals) if before else guess_signals(fields, sample, notes)
+        wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
     chosen = {name: vector_signal(services, name) for name in wanted}
     media = media_root or services.settings.media_root
     root = str(media.resolve()) if media else before.media_root if before else None
-    if "image" in chosen and root is None:
+    pictures = [image_value(row, fields) for row in sample]
+    if "image" in chosen and root is None and not all(value is None or is_url(value) for value in pictures):
         raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
     profile = IndexProfile(
         index=found.name,

@@ -13,6 +13,7 @@ from hybrid import analysis
 from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.fields import expand
+from hybrid.media import is_data_url, is_url, resolve_image
 
 #: `hybrid.terms` field -> the roles whose text it holds.
 TERM_FIELDS: dict[str, tuple[str, ...]] = {
@@ -73,12 +74,9 @@ def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) ->
 
 
 def image_value(source: Mapping[str, Any], fields: FieldMap) -> str | None:
-    """The product's first picture that is a file; pictures behind URLs are not fetched yet."""
-    for value in role_values(source, fields, "image"):
-        text = str(value)
-        if not text.lower().startswith(("http://", "https://")):
-            return text
-    return None
+    """The product's picture: the first that is a file or a data URL, else the first behind an address."""
+    values = [str(value) for value in role_values(source, fields, "image")]
+    return next((value for value in values if not is_url(value)), values[0] if values else None)
 
 
 def content_hash(version: str, content: bytes) -> str:
@@ -120,8 +118,8 @@ def _hash(content: Mapping[str, Any], profile: IndexProfile) -> hashlib.blake2b:
 
 
 def _file_stamp(image: str, root: str | None) -> str:
-    from hybrid.media import resolve_image
-
+    if is_url(image) or is_data_url(image):
+        return ""  # all that is known of it here is in the row
     try:
         stat = resolve_image(image, Path(root) if root else None).stat()
     except (MediaError, OSError):

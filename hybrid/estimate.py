@@ -12,7 +12,7 @@ import orjson
 from hybrid import documents
 from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import MediaError
-from hybrid.inputs import Inputs, encode
+from hybrid.inputs import encode
 from hybrid.wiring import Services
 
 #: Enough for a rate within a few percent, and a second or two of waiting.
@@ -54,7 +54,7 @@ def measure(
     Raises:
         EncoderError: a model cannot be had.
     """
-    inputs = Inputs(services.encoder, services.settings.media_root)
+    inputs = services.inputs
     rates: dict[str, float] = {}
     seconds = count / _WRITTEN_PER_S
     size = 0.0
@@ -68,7 +68,7 @@ def measure(
             if len(contents) == (_PICTURES if name == "image" else _TEXTS):
                 break
             try:
-                contents.append(inputs.read(name, row, profile, encoder)[0])
+                contents.append(inputs.read(name, row, profile, encoder).content)
             except MediaError:
                 continue
         share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)

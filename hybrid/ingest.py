@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import Encoder, IndexProfile, Product
+from hybrid.contracts import IndexProfile, Product
 from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
@@ -65,16 +64,14 @@ class Ingester:
         self,
         client: Any,
         capabilities: Capabilities,
-        get_encoder: Callable[[str], Encoder],
+        inputs: Inputs,
         dead_letters: DeadLetters,
-        media_root: Path | None = None,
     ) -> None:
         self._client = client
         self._capabilities = capabilities
-        self._get_encoder = get_encoder
         self._dead_letters = dead_letters
-        self._inputs = Inputs(get_encoder, media_root)
-        self._marker = Marker(client, capabilities, self._inputs)
+        self._inputs = inputs
+        self._marker = Marker(client, capabilities, inputs)
 
     # -- load ------------------------------------------------------------------------------------------------
 
@@ -144,7 +141,12 @@ class Ingester:
                 vector, layer["codes"][name] = carried[name]
                 layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
                 new_meta[name] = dict(meta[name])
-            if name not in new_meta or self._inputs.digest(name, row.source, profile) != new_meta[name]["hash"]:
+            # The server of a picture is asked on this occasion whether it changed; by those who encode, not here.
+            if (
+                name not in new_meta
+                or not self._inputs.fits(name, row.source, profile, new_meta[name])
+                or self._inputs.is_behind_address(name, row.source, profile)
+            ):
                 new_meta["pending"].append(name)
                 if name in meta.get("failed", ()):
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
@@ -232,23 +234,23 @@ class Ingester:
             return set()
         signal = profile.signals[name]
         encoder = self._inputs.encoder(name, profile)
-        todo: list[tuple[products.StoredProduct, Any, str]] = []
-        for product in waiting:
-            try:
-                content, digest = self._inputs.read(name, product.source, profile, encoder)
-            except MediaError as error:
-                letters.append(DeadLetter(product.id, name, error.reason, str(error)))
-                continue
-            if (product.meta.get(name) or {}).get("hash") != digest:
-                todo.append((product, content, digest))
+        todo: list[tuple[products.StoredProduct, Any, dict[str, Any]]] = []
+        wanted = [(product.source, product.meta.get(name)) for product in waiting]
+        for product, found in zip(waiting, self._inputs.read_all(name, wanted, profile, encoder), strict=True):
+            if isinstance(found, MediaError):
+                letters.append(DeadLetter(product.id, name, found.reason, str(found)))
+            elif found.content is not None:
+                todo.append((product, found.content, found.made))
+            elif any(product.meta[name].get(key) != mark for key, mark in found.made.items()):
+                partials[product.id]["meta"][name] = found.made
         if not todo:
             return set()
         vectors = encode(encoder, name, [content for _, content, _ in todo])
-        for (product, _, digest), vector in zip(todo, vectors, strict=True):
+        for (product, _, made), vector in zip(todo, vectors, strict=True):
             if vector is None:
                 letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
                 continue
-            made = {"hash": digest, "encoder": signal.version}
+            made |= {"encoder": signal.version}
             bodies.put_vector(partials[product.id], name, vector, made, self._capabilities.base64_vectors)
         return {product.id for product, _, _ in todo}
 

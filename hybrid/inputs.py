@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid import documents
 from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import IndexConflictError, MediaError
+from hybrid.media import is_url, open_image, read_picture
+
+if TYPE_CHECKING:
+    from hybrid.media.addresses import Fetcher
+
+#: Pictures of a batch that are fetched and decoded at once.
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a signal of a product is made of.
+
+    content: what the encoder takes; None where it is what the vector is made of already.
+    made: what is noted of it in `hybrid.meta`: its content hash; of a picture behind an address also that address, and
+        what its server gave to tell a change by.
+    """
+
+    content: Any
+    made: dict[str, Any]
 
 
 def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[np.ndarray | None]:
@@ -22,8 +44,9 @@ def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[np.ndar
 class Inputs:
     """Reads the inputs of signals out of a shop's documents."""
 
-    def __init__(self, get_encoder: Callable[[str], Encoder], media_root: Path | None = None) -> None:
+    def __init__(self, get_encoder: Callable[[str], Encoder], fetcher: Fetcher, media_root: Path | None = None) -> None:
         self._get_encoder = get_encoder
+        self._fetcher = fetcher
         self._media_root = media_root
 
     def encoder(self, name: str, profile: IndexProfile) -> Encoder:
@@ -44,42 +67,87 @@ class Inputs:
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""
         if name == "image":
-            return documents.image_value(source, profile.fields) is not None
+            value = documents.image_value(source, profile.fields)
+            return value is not None and (self._fetcher.enabled or not is_url(value))
         encoder = self._get_encoder(profile.signals[name].encoder)
         return bool(documents.text_input(source, profile.fields, encoder))
 
-    def digest(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> str | None:
-        """The content hash of a signal's input; None where it cannot be read."""
+    def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, made: Mapping[str, Any]) -> bool:
+        """Whether the product's input is the one that was noted. Asks no server: the same address is the same picture
+        here, and only `read` finds out that it changed behind it."""
+        if made.get("hash") is None:
+            return False
         signal = profile.signals[name]
         if name == "image":
+            value = documents.image_value(source, profile.fields) or ""
+            if is_url(value):
+                return made.get("url") == value and made.get("encoder") == signal.version
             try:
-                data = self._image_path(source, profile).read_bytes()
-            except (MediaError, OSError):
-                return None
-            return documents.content_hash(signal.version, data)
+                data = read_picture(value, self._root(profile))
+            except MediaError:
+                return False
+            return bool(made["hash"] == documents.content_hash(signal.version, data))
         text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
-        return documents.content_hash(signal.version, text.encode())
+        return bool(made["hash"] == documents.content_hash(signal.version, text.encode()))
 
-    def read(self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder) -> tuple[Any, str]:
-        """(what the encoder takes, its content hash).
+    def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
+        """Whether the input may change while the document stays."""
+        return name == "image" and is_url(documents.image_value(source, profile.fields) or "")
+
+    def read(
+        self,
+        name: str,
+        source: Mapping[str, Any],
+        profile: IndexProfile,
+        encoder: Encoder,
+        made: Mapping[str, Any] | None = None,
+    ) -> Input:
+        """The input of a signal. made: what was noted of the one that the vector is of, if there is one.
 
         Raises:
             MediaError: the picture cannot be used.
         """
-        if name == "image":
-            from hybrid.media import open_image
+        made = made or {}
+        if name != "image":
+            text = documents.text_input(source, profile.fields, encoder)
+            digest = documents.content_hash(encoder.version, text.encode())
+            return Input(text if digest != made.get("hash") else None, {"hash": digest})
+        value = documents.image_value(source, profile.fields) or ""
+        # What is not so any more must be taken away by name, for a partial update merges objects.
+        noted: dict[str, Any] = {key: None for key in ("url", "etag", "modified") if key in made}
+        if is_url(value):
+            # Not for the vector of another model: that one is to be made anew of the same picture.
+            same = made.get("url") == value and made.get("encoder") == encoder.version
+            known = made if made.get("hash") and same else {}
+            fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
+            noted = {"url": value, "etag": fetched.etag, "modified": fetched.modified}
+            if fetched.data is None:
+                return Input(None, {**known, **{key: mark for key, mark in noted.items() if mark}})
+            data = fetched.data
+        else:
+            data = read_picture(value, self._root(profile))
+        digest = documents.content_hash(encoder.version, data)
+        return Input(open_image(data) if digest != made.get("hash") else None, {"hash": digest, **noted})
 
-            path = self._image_path(source, profile)
+    def read_all(
+        self,
+        name: str,
+        wanted: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
+        profile: IndexProfile,
+        encoder: Encoder,
+    ) -> list[Input | MediaError]:
+        """`read` of many (document, what was noted), in their order; the error in place of what cannot be used."""
+
+        def one(pair: tuple[Mapping[str, Any], Mapping[str, Any] | None]) -> Input | MediaError:
             try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise MediaError(f"{path.name}: {error.strerror}", "image_unreadable") from error
-            return open_image(data), documents.content_hash(encoder.version, data)
-        text = documents.text_input(source, profile.fields, encoder)
-        return text, documents.content_hash(encoder.version, text.encode())
+                return self.read(name, pair[0], profile, encoder, pair[1])
+            except MediaError as error:
+                return error
 
-    def _image_path(self, source: Mapping[str, Any], profile: IndexProfile) -> Path:
-        from hybrid.media import resolve_image
+        if name != "image" or len(wanted) < 2:
+            return [one(pair) for pair in wanted]
+        with ThreadPoolExecutor(_AT_ONCE, "hybrid-pictures") as readers:
+            return list(readers.map(one, wanted))
 
-        root = self._media_root or (Path(profile.media_root) if profile.media_root else None)
-        return resolve_image(documents.image_value(source, profile.fields) or "", root)
+    def _root(self, profile: IndexProfile) -> Path | None:
+        return self._media_root or (Path(profile.media_root) if profile.media_root else None)

@@ -26,7 +26,11 @@ from hybrid.wiring import Services
 
 @dataclass
 class IndexReport:
-    """What a run did. encoded counts products; failed and rejects count typed reasons."""
+    """What a run did. failed and rejects count typed reasons.
+
+    encoded counts products that waited and now have what they waited for, also where a picture behind an address turned
+    out to be the same.
+    """
 
     job: str
     index: str
@@ -103,7 +107,7 @@ def plan_index(
         fields = own.fit(fields)
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
-    wanted = list(signals) if signals is not None else guess_signals(fields, sample, notes)
+    wanted = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
     vector_signals = {name: vector_signal(services, name) for name in wanted}
     profile = IndexProfile(
         index=index,

@@ -38,13 +38,17 @@ class Marked:
 
 @dataclass
 class _Need:
-    """What one product lacks: signals to encode, to restore from their codes, to take away."""
+    """What one product lacks: signals to encode, to restore from their codes, to take away.
+
+    asked: those to encode only if the picture changed behind its address, which whoever encodes asks its server.
+    """
 
     words: bool
     pending: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
 
 class Marker:
@@ -113,8 +117,11 @@ class Marker:
             fits = state.get("encoder") == signal.version and state.get("hash") is not None
             # What waits has another input than its hash says; a picture may change under the same name.
             if fits and (not same or name in before or (retry and name == "image")):
-                fits = state["hash"] == self._inputs.digest(name, product.source, profile)
-            if not fits:
+                fits = self._inputs.fits(name, product.source, profile, state)
+            if fits and here and retry and self._inputs.is_behind_address(name, product.source, profile):
+                need.pending.append(name)
+                need.asked.append(name)
+            elif not fits:
                 need.pending.append(name)
             elif not here:
                 need.lost.append(name)
@@ -161,7 +168,7 @@ class Marker:
             elif suggestions:
                 layer["suggest"] = suggestions
             layer["terms"] = terms
-        for name in (*need.pending, *need.gone):
+        for name in {*need.pending, *need.gone}.difference(need.asked):
             meta[name] = {"hash": None, "encoder": None}
         for name, code in kept.items():
             vector = bodies.decode_codes([code], profile.signals[name].dims)[0]

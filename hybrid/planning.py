@@ -7,9 +7,12 @@ from typing import Any
 
 from hybrid import analysis
 from hybrid.contracts import VECTOR_SIGNALS, FieldMap, VectorSignal, values_at
-from hybrid.errors import UsageError
+from hybrid.errors import MediaError, UsageError
 from hybrid.fields import expand
+from hybrid.media import is_url
 from hybrid.wiring import Services
+
+_TRIED = 2  # pictures behind addresses
 
 
 def check_options(language: str, signals: Sequence[str] | None) -> None:
@@ -39,15 +42,29 @@ def vector_signal(services: Services, name: str) -> VectorSignal:
     return VectorSignal(encoder=spec, version=encoder.version, dims=encoder.dims)
 
 
-def guess_signals(fields: FieldMap, sample: Sequence[dict[str, Any]], notes: list[str]) -> list[str]:
-    """The signals that these products can have; why one is left out goes to `notes`."""
+def guess_signals(
+    services: Services, fields: FieldMap, sample: Sequence[dict[str, Any]], notes: list[str]
+) -> list[str]:
+    """The signals that these products can have; why one is left out goes to `notes`.
+
+    Pictures behind addresses count if one of the first few can be fetched here.
+    """
     pictures = [
         str(value)
         for row in sample
         for path in expand(fields.roles.get("image", ()), row)
         for value in values_at(row, path)
     ]
-    files = [value for value in pictures if not value.lower().startswith(("http://", "https://"))]
-    if pictures and not files:
-        notes.append("pictures are behind URLs, which are not fetched yet: no image vectors")
-    return ["text", "image"] if files else ["text"]
+    if not pictures:
+        return ["text"]
+    if not all(is_url(value) for value in pictures):
+        return ["text", "image"]
+    why = ""
+    for value in list(dict.fromkeys(pictures))[:_TRIED]:
+        try:
+            services.fetcher.fetch(value)
+            return ["text", "image"]
+        except MediaError as error:
+            why = str(error)
+    notes.append(f"no image vectors, unless asked for with --signals text,image: {why}")
+    return ["text"]

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     dropin_key: SecretStr | None = Field(default=None, description="key that callers of /es must send; empty: none")
     index: str | None = Field(default=None, description="the index searched when a request names none")
     media_root: Path | None = Field(default=None, description="folder of product pictures; empty: as indexed")
+    media_urls: bool = Field(default=True, description="whether pictures behind http(s) addresses are fetched")
+    media_private_hosts: str = Field(
+        default="", description="hosts (or host:port), comma-separated, whose pictures may be at private addresses"
+    )
     text_encoder: str = Field(default="minilm", description="encoder of the text signal")
     image_encoder: str = Field(default="efficientnet-lite0", description="encoder of the image signal")
     batch_size: int = Field(default=128, ge=1, le=256, description="products in one task")

@@ -37,6 +37,7 @@ from hybrid.weights import PublishedWeights
 
 if TYPE_CHECKING:
     from hybrid.accounts import Accounts
+    from hybrid.media.addresses import Fetcher
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +146,18 @@ class Services:
         return Checkpoints(self.client)
 
     @cached_property
+    def fetcher(self) -> Fetcher:
+        from hybrid.media.addresses import Fetcher  # with an HTTP client and TLS, of no use to a search
+
+        return Fetcher(self.settings.media_urls, self.settings.media_private_hosts.split(","))
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return Inputs(self.encoder, self.fetcher, self.settings.media_root)
+
+    @cached_property
     def marker(self) -> Marker:
-        return Marker(self.client, self.capabilities, Inputs(self.encoder, self.settings.media_root))
+        return Marker(self.client, self.capabilities, self.inputs)
 
     @cached_property
     def queue(self) -> TaskQueue:
@@ -191,7 +202,7 @@ class Services:
 
     @cached_property
     def ingester(self) -> Ingester:
-        return Ingester(self.client, self.capabilities, self.encoder, self.dead_letters, self.settings.media_root)
+        return Ingester(self.client, self.capabilities, self.inputs, self.dead_letters)
 
     def encoder(self, spec: str) -> Encoder:
         """The encoder of that name; its model is loaded at first use."""

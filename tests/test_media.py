@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageChops, features
 
-from hybrid import media
 from hybrid.errors import MediaError
-from hybrid.media import open_image, resolve_image
+from hybrid.media import open_image, pictures, resolve_image, sources
 
 RED = (200, 20, 30)
 
@@ -79,6 +78,43 @@ def test_cmyk_and_16_bit_and_float() -> None:
     assert np.asarray(open_image(saved(floats, "TIFF"))).max() == 255
 
 
+def test_cmyk_is_inverted_only_where_adobe_wrote_it() -> None:
+    red = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
+    with_mark = saved(red, "JPEG", quality=95)
+    plain = saved(ImageChops.invert(red), "JPEG", quality=95)
+    at = plain.index(b"\xff\xee\0\x0eAdobe")
+    for data in (with_mark, plain[:at] + plain[at + 16 :]):
+        assert np.abs(np.asarray(open_image(data), int)[16, 16] - (255, 0, 0)).max() < 25
+
+
+def test_grey_of_16_bits_in_either_order_and_palettes() -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (4, 1))
+    big_endian = Image.frombytes("I;16B", (64, 4), ramp.astype(">u2").tobytes())
+    shades = np.asarray(open_image(saved(big_endian, "TIFF")))[0, :, 0].astype(int)
+    assert shades[0] == 0 and shades[-1] == 255 and 120 < shades[32] < 136 and (np.diff(shades) >= 0).all()
+    palette = Image.new("RGB", (16, 16), RED).quantize(8)
+    assert open_image(saved(palette, "PNG")).getpixel((3, 3)) == RED
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "LA"])
+def test_a_big_picture_is_made_smaller_evenly(mode: str) -> None:
+    """In strips, whose edges must not show."""
+    across = np.tile(np.linspace(0, 255, 2600).astype(np.uint8)[:, None], (1, 2400))
+    grey = Image.fromarray(across)
+    image = open_image(saved(grey.convert("RGB").convert(mode) if mode != "P" else grey.convert("P"), "PNG"))
+    assert image.size == (600, 650)
+    rows = np.asarray(image, int)[:, 300, 0]
+    assert (np.abs(rows - np.linspace(0, 255, 650)) < 3).all()
+
+
+def test_heic_opens() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    image = open_image(saved(Image.new("RGB", (64, 48), RED), "HEIF"))
+    assert image.size == (64, 48) and np.abs(np.asarray(image, int)[24, 32] - RED).max() < 8
+
+
 def test_the_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (6, 6), RED), Image.new("RGB", (6, 6), (0, 0, 255))]
     image = open_image(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
@@ -87,7 +123,7 @@ def test_the_first_frame_of_an_animation() -> None:
 
 def test_a_big_jpeg_comes_back_reduced_but_not_below_the_limit() -> None:
     image = open_image(saved(Image.new("RGB", (4000, 3000), RED), "JPEG"))
-    assert min(image.size) >= media.DRAFT_SIDE and max(image.size) < 2000
+    assert min(image.size) >= pictures.DRAFT_SIDE and max(image.size) < 2000
     assert open_image(saved(Image.new("RGB", (600, 500)), "JPEG")).size == (600, 500)
 
 
@@ -107,7 +143,7 @@ def test_too_many_pixels_are_refused_before_decoding(size: tuple[int, int]) -> N
 
 
 def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
     assert reason_of(b"x" * 1001) == "image_too_large"
     file = tmp_path / "big.jpg"
     file.write_bytes(b"x" * 1001)

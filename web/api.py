@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,20 @@ def openapi() -> Response:
 def media(index: str, product_id: str) -> Response:
     """A product's picture. Only the catalogue decides the path; nothing of the address reaches the disk."""
     # On first use: the decoder behind it is not needed to answer a search.
-    from hybrid.media import resolve_image
+    from hybrid.media import is_data_url, resolve_image
 
     searcher = services().searcher
     # Both of one index: another one may keep its pictures in other fields.
     profile, source = searcher.whole(index, lambda profile: (profile, searcher.product(index, product_id)))
     root = services().settings.media_root or profile.media_root
-    if source is None or root is None:
+    if source is None:
         raise NotFound("no picture")
-    folder = Path(root).resolve()
+    folder = Path(root).resolve() if root is not None else None
     for value in picture_values(source, profile.fields.roles.get("image", ())):
+        if is_data_url(value):
+            return _inline_picture(value)
+        if folder is None:
+            continue
         try:
             path = Path(resolve_image(value, folder)).resolve()
         except MediaError:
@@ -82,6 +87,20 @@ def media(index: str, product_id: str) -> Response:
         if mimetype:
             return send_file(path, mimetype=mimetype, conditional=True, max_age=PICTURE_SECONDS)
     raise NotFound("no picture")
+
+
+def _inline_picture(value: str) -> Response:
+    """A picture that stands in the catalogue itself, as a data URL."""
+    from hybrid.media import read_picture
+
+    try:
+        data = read_picture(value, None)
+    except MediaError as error:
+        raise NotFound("no picture") from error
+    mimetype = picture_type_of(data[:16])  # not the one that the catalogue says
+    if mimetype is None:
+        raise NotFound("no picture")
+    return send_file(io.BytesIO(data), mimetype=mimetype, max_age=PICTURE_SECONDS)
 
 
 def picture_values(source: dict[str, Any], paths: tuple[str, ...]) -> list[str]:

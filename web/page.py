@@ -20,9 +20,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
+from hybrid.media import decode_data_url
 from web import strings, view
 from web.api import picture_type_of
-from web.schemas import MAX_WINDOW, SearchParams, decode_data_url, validate
+from web.schemas import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
 from web.view import PageState
 

@@ -6,11 +6,8 @@ Lists and maps may come as JSON values or in the short form that fits a query st
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,14 +16,13 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from hybrid.contracts import SearchRequest
 from hybrid.errors import UsageError
+from hybrid.media import decode_data_url
 
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 #: Elasticsearch's default index.max_result_window: no page reaches past it.
 MAX_WINDOW = 10_000
 MAX_QUERY_CHARS = 1_000
 MAX_VALUES = 200
-
-_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scalar = str | int | float | bool
@@ -175,21 +171,6 @@ class SuggestParams(Params):
     q: str = Field("", max_length=200, description="what has been typed so far")
     index: IndexName | None = Field(None, description="default: the configured or only one")
     size: int = Field(8, ge=1, le=20, description="how many completions at most")
-
-
-def decode_data_url(value: str) -> bytes:
-    """The bytes of a base64 data URL of a picture.
-
-    Raises:
-        ValueError: it is none.
-    """
-    head = _DATA_URL.match(value)
-    if head is None:
-        raise ValueError("must be a data URL such as data:image/jpeg;base64,…")
-    try:
-        return base64.b64decode(value[head.end() :], validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"not valid base64: {error}") from None
 
 
 def parse_weights(value: str) -> dict[str, str]:

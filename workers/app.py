@@ -9,7 +9,7 @@ import time
 
 import psutil
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_process_shutdown, worker_ready
 
 from hybrid.queue import celery_config
 from hybrid.wiring import Services, build_services
@@ -34,6 +34,14 @@ def end_with_owner(**_: object) -> None:
     owner = app.hybrid_services.settings.owner_pid
     if owner is not None:
         threading.Thread(target=_watch, args=(owner,), name="owner", daemon=True).start()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def end_decoders(**_: object) -> None:
+    """A process of the pool ends its own decoders, for it leaves without the usual clean-up."""
+    from hybrid import media
+
+    media.close()
 
 
 def _watch(owner: int) -> None:

@@ -74,20 +74,17 @@ class Copyist:
 
     def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
         encoder = self._inputs.encoder(name, profile)
-        read = []
-        for original, layer in todo:
-            try:
-                read.append((layer, *self._inputs.read(name, original.source, profile, encoder)))
-            except MediaError:
-                continue
+        found = self._inputs.read_all(name, [(original.source, None) for original, _ in todo], profile, encoder)
+        read = [
+            (layer, input) for (_, layer), input in zip(todo, found, strict=True) if not isinstance(input, MediaError)
+        ]
         if not read:
             return
-        vectors = encode(encoder, name, [content for _, content, _ in read])
-        for (layer, _, digest), vector in zip(read, vectors, strict=True):
+        vectors = encode(encoder, name, [input.content for _, input in read])
+        for (layer, input), vector in zip(read, vectors, strict=True):
             if vector is None:
                 continue
-            made = {"hash": digest, "encoder": encoder.version}
-            bodies.put_vector(layer, name, vector, made, self._base64)
+            bodies.put_vector(layer, name, vector, {**input.made, "encoder": encoder.version}, self._base64)
             layer["meta"]["pending"].remove(name)
 
     def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:
@@ -119,7 +116,7 @@ class Copyist:
                 vector = bodies.decode_codes([code], profile.signals[name].dims)[0]
                 layer[name] = bodies.encode_vector(vector, self._base64)
                 layer["codes"][name] = code
-                noted[name] = {"hash": meta[name]["hash"], "encoder": meta[name]["encoder"]}
+                noted[name] = dict(meta[name])
             else:
                 pending.append(name)
         layer["meta"] = {
@@ -145,7 +142,7 @@ class Copyist:
             # The picture may not lie on this machine; the note of it holds as long as the document names the same.
             value = documents.image_value(original.source, profile.fields)
             return known and value == documents.image_value(original.source, before.fields)
-        return bool(state["hash"] == self._inputs.digest(name, original.source, profile))
+        return self._inputs.fits(name, original.source, profile, state)
 
 
 def _reads_alike(one: IndexProfile, other: IndexProfile) -> bool:

@@ -19,7 +19,6 @@ from hybrid.elastic.copies import Differences, Found
 from hybrid.elastic.leases import Lease
 from hybrid.elastic.products import BUILDING
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
-from hybrid.inputs import Inputs
 from hybrid.reindex.copying import Copyist
 from hybrid.runs import Dispatch, Report, Run
 from hybrid.wiring import Services
@@ -71,7 +70,7 @@ class Transfer(Run):
         after = profile_of(services, self.target if self.back or self.moved else f"{self.target}{BUILDING}")
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
         super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
-        inputs = Inputs(services.encoder, services.settings.media_root)
+        inputs = services.inputs
         # A rollback is urgent, and writes wait for it.
         self._copyist = Copyist(inputs, services.capabilities, before, after, in_haste=self.back)
         self.positions: dict[str, tuple[str, int]] = {
