@@ -1,0 +1,369 @@
+"""Cross-modal alignment: two encoders' vectors in one space, so that words find pictures and photos find products.
+
+Neither encoder is touched: only what comes out of it is mapped, by a small matrix each. So nothing is encoded again
+when an alignment changes. Methods: by similarity (`procrustes`, `cca`), by optimisation (`ridge`, `gradient`), deep
+(`contrastive`). See hybrid.learning.heads and hybrid.learning.descent.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+import zlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import UsageError
+from hybrid.learning import descent, heads
+from hybrid.learning.heads import Head, Pairs, prepare, unit
+from hybrid.learning.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+
+#: The simplest first: of two that do equally well it is taken.
+METHODS = ("procrustes", "cca", "ridge", "gradient", "contrastive")
+#: Fewer pairs than this, or pairs of fewer products, cannot be told from chance.
+MIN_PAIRS, MIN_PRODUCTS = 20, 5
+#: Methods whose held-out top-1 differs by no more than this do equally well.
+TIE = 0.005
+FORMAT = 1
+_ARRAYS = ("centre", "matrix", "inner", "bias", "outer")
+
+#: What each method is fitted under to choose among, the most cautious first.
+_SETTINGS: Mapping[str, tuple[float, ...]] = {
+    "procrustes": (32, 64, 128, 256),
+    "cca": (0.5, 0.1, 0.02),
+    "ridge": (10, 3, 1, 0.3, 0.1),
+    "gradient": (150, 300, 600),
+    "contrastive": (150, 300, 500),
+}
+_CLOSED = {"procrustes": heads.procrustes, "cca": heads.cca, "ridge": heads.ridge}
+_DESCENTS = {"gradient": descent.gradient, "contrastive": descent.contrastive}
+_SHARES = np.arange(1, 10) / 10
+
+Catalogue = Mapping[Hashable, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """heads: by modality. shares: how much each counts in a product's vector, sum 1. dims: of the shared space."""
+
+    method: str
+    heads: Mapping[str, Head]
+    shares: Mapping[str, float]
+    dims: int
+
+    def project(self, modality: str, vectors: np.ndarray) -> np.ndarray:
+        """(n, d) vectors of that modality's encoder -> (n, dims) float32 unit vectors.
+
+        Raises:
+            UsageError: there is no head of that modality, or the vectors do not fit it.
+        """
+        if modality not in self.heads:
+            raise UsageError(f"this alignment is of {' and '.join(self.heads)}; it has nothing for {modality}")
+        return self.heads[modality](vectors)
+
+    def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None:
+        """(dims,) unit vector of a product from its parts' vectors (d,), by modality; None: it has none of them.
+
+        Raises:
+            UsageError: as `project`.
+        """
+        made = np.zeros(self.dims, np.float32)
+        for modality, vector in parts.items():
+            if vector is not None:
+                made += self.shares[modality] * self.project(modality, np.asarray(vector)[None])[0]
+        whole = unit(made[None])[0]
+        return whole if whole.any() else None
+
+    def to_bytes(self) -> bytes:
+        """An npz without pickles, the same bytes for the same alignment."""
+        arrays: dict[str, np.ndarray] = {}
+        for modality, head in self.heads.items():
+            for name in _ARRAYS:
+                if (array := getattr(head, name)) is not None:
+                    arrays[f"{modality}.{name}"] = array.astype(np.float16)
+        about = {
+            "format": FORMAT,
+            "method": self.method,
+            "roots": {modality: head.root for modality, head in self.heads.items()},
+            "shares": dict(self.shares),
+            "dims": self.dims,
+        }
+        out = io.BytesIO()
+        np.savez(out, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Alignment:
+        """What `to_bytes` gave.
+
+        Raises:
+            ValueError: the bytes are damaged, or of another format.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays = {name: file[name].astype(np.float32) for name in file.files if name != "about"}
+                about = json.loads(file["about"].tobytes())
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}")
+            made = {
+                modality: Head(
+                    root, **{name: arrays[f"{modality}.{name}"] for name in _ARRAYS if f"{modality}.{name}" in arrays}
+                )
+                for modality, root in about["roots"].items()
+            }
+            shares = {modality: float(about["shares"][modality]) for modality in made}
+            whole = cls(str(about["method"]), made, shares, int(about["dims"]))
+            # Whatever does not fit together shows here.
+            for head in made.values():
+                if head(np.ones((1, head.width))).shape != (1, whole.dims):
+                    raise ValueError("parts that do not fit together")
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, NotImplementedError) as error:
+            raise ValueError(f"these bytes are no alignment: {error}") from error
+        except (zipfile.BadZipFile, zlib.error, UsageError) as error:
+            raise ValueError(f"these bytes are no alignment: {error}") from error
+        return whole
+
+
+# -- fitting -----------------------------------------------------------------------------------------------------
+
+
+def fit(
+    method: str,
+    left: np.ndarray,
+    right: np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
+    *,
+    left_name: str = "image",
+    right_name: str = "text",
+    catalogue: Catalogue | None = None,
+    views: Sequence[Hashable] | np.ndarray | None = None,
+    seed: int = 0,
+) -> Alignment:
+    """Align left (n, d1) with right (n, d2): row i of both belong together.
+
+    method: one of METHODS, or "auto": the one that does best on what is held out. groups: (n,) which product a row is
+    of; right's rows are the same for all rows of one. catalogue: products' own pictures by group, (d1,) each: what a
+    product will bring to the index, by which `shares` are chosen; without them, both sides count the same. views: (n,)
+    which photo a row shows, where some are altered views of others; the first row of a photo is the photo as it is.
+
+    Raises:
+        UsageError: no such method, too few pairs, or vectors that are zero or not numbers.
+    """
+    pairs, own = _checked(left, right, groups, views, catalogue, left_name, right_name)
+    if method == "auto":
+        method = best({name: _validate(name, pairs, own, 5, seed) for name in METHODS})
+    made, share = _fit(_known(method), pairs, own, seed)
+    names = (left_name, right_name)
+    return Alignment(
+        method,
+        dict(zip(names, made, strict=True)),
+        dict(zip(names, (share, round(1 - share, 3)), strict=True)),
+        made[1].mapped(pairs.right[:1]).shape[1],
+    )
+
+
+def _fit(method: str, pairs: Pairs, own: np.ndarray | None, seed: int) -> tuple[tuple[Head, Head], float]:
+    """(heads, left's share): setting and share chosen on a part held out, then fitted to all of it."""
+    settings = _SETTINGS[method]
+    test = (by_photos(pairs) or by_products(pairs, 5, seed))[-1]
+    tried = _made(method, pairs.rows(np.flatnonzero(~test)), settings, seed)
+    # By product, and both ways: neither words nor photos are to be bought with the other.
+    chosen = _cautious([np.concatenate([part.by_product for part in _asked(one, pairs, test)]) for one in tried])
+    share = 0.5
+    if own is not None:
+        by_share = [_to_products(tried[chosen], pairs, test, own, float(one)).by_product for one in _SHARES]
+        # The most even of those that do as well as the best: what one side gets wrong, the other may know.
+        order = np.argsort(np.abs(_SHARES - 0.5), kind="stable")
+        share = float(_SHARES[order[_cautious([by_share[place] for place in order])]])
+    return _made(method, pairs, settings[chosen : chosen + 1], seed)[0], round(share, 3)
+
+
+def _made(method: str, pairs: Pairs, settings: Sequence[float], seed: int) -> list[tuple[Head, Head]]:
+    if method in _CLOSED:
+        return _CLOSED[method](pairs, settings)
+    return _DESCENTS[method](pairs, settings, seed)
+
+
+def _cautious(scores: Sequence[np.ndarray]) -> int:
+    """The first that is worse than the best by no more than a standard error of their difference.
+
+    The rule of one standard error (Breiman et al., 1984), on the same queries.
+    """
+    top = scores[int(np.argmax([score.mean() for score in scores]))]
+    for place, score in enumerate(scores):
+        lost = top - score
+        if lost.mean() <= lost.std() / len(lost) ** 0.5:
+            return place
+    raise AssertionError("the best is no worse than itself")
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------
+
+
+def validate(
+    method: str,
+    left: np.ndarray,
+    right: np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
+    *,
+    folds: int = 5,
+    views: Sequence[Hashable] | np.ndarray | None = None,
+    catalogue: Catalogue | None = None,
+    left_name: str = "image",
+    right_name: str = "text",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What a method is worth on pairs that it has not seen; parameters as `fit`.
+
+    {"method", "photos": {…} or None, "products": {…}, "pairs", "candidates", "seconds": of one fit}. "photos": photos
+    held out of products that are known, by halves of each; None where products have one. "products": whole products
+    held out, in `folds` parts: what a new product gets, searched for among all. Each of the two holds
+    "left_to_right" (photos ask for their product's right side) {"top1", "top5", "mean_rank", "queries", "intervals"}
+    and "right_to_left" (products ask for their photos), which has "precision@10" too; and where there is a catalogue,
+    "to_product" (photos ask for the products' vectors) and "today" (for the products' own pictures, without a map).
+
+    Raises:
+        UsageError: as `fit`.
+    """
+    pairs, own = _checked(left, right, groups, views, catalogue, left_name, right_name)
+    if method == "auto":
+        results = {name: _validate(name, pairs, own, folds, seed) for name in METHODS}
+        return results[best(results)]
+    return _validate(_known(method), pairs, own, folds, seed)
+
+
+def best(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The method with the best held-out top-1, by photos where that was measured; the simplest of those that tie."""
+    scores = {}
+    for method in METHODS:
+        if method in results:
+            held_out = results[method]["photos"] or results[method]["products"]
+            scores[method] = held_out["left_to_right"]["top1"]
+    return next(method for method, score in scores.items() if score >= max(scores.values()) - TIE)
+
+
+def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, seed: int) -> dict[str, Any]:
+    seconds: list[float] = []
+
+    def over(masks: Sequence[np.ndarray]) -> dict[str, Any]:
+        parts: dict[str, list[Ranked]] = {}
+        for test in masks:
+            started = time.perf_counter()
+            made, share = _fit(
+                method,
+                pairs.rows(np.flatnonzero(~test)),
+                None if own is None else own[np.unique(pairs.groups[~test])],
+                seed,
+            )
+            seconds.append(time.perf_counter() - started)
+            asked, answered = _asked(made, pairs, test)
+            parts.setdefault("left_to_right", []).append(asked)
+            parts.setdefault("right_to_left", []).append(answered)
+            if own is not None:
+                parts.setdefault("to_product", []).append(_to_products(made, pairs, test, own, share))
+                parts.setdefault("today", []).append(_today(pairs, test, own))
+        return {name: figures(joined(part), name == "right_to_left", seed) for name, part in parts.items()}
+
+    photos = by_photos(pairs)
+    return {
+        "method": method,
+        "photos": over(photos) if photos else None,
+        "products": over(by_products(pairs, folds, seed)),
+        "pairs": len(pairs.first),
+        "candidates": len(pairs.right),
+        "seconds": round(float(np.mean(seconds)), 2),
+    }
+
+
+def _asked(made: tuple[Head, Head], pairs: Pairs, test: np.ndarray) -> tuple[Ranked, Ranked]:
+    """Photos held out that ask for their product, and products that ask for their photos."""
+    shown = pairs.first
+    held = shown[test[shown]]
+    right = made[1].mapped(pairs.right)
+    products = np.arange(len(right))
+    asked = ranked(made[0].mapped(pairs.left[held]), pairs.groups[held], right, products)
+    # Photos that were learned from are no candidates for the product that they are of, and are for all others.
+    tested = np.unique(pairs.groups[held])
+    candidates = shown[test[shown] | ~np.isin(pairs.groups[shown], tested)]
+    answered = ranked(right[tested], tested, made[0].mapped(pairs.left[candidates]), pairs.groups[candidates])
+    return asked, answered
+
+
+def _to_products(made: tuple[Head, Head], pairs: Pairs, test: np.ndarray, own: np.ndarray, share: float) -> Ranked:
+    """Photos held out that ask for products, as those are stored: their own picture and their right side."""
+    # A product without a picture has a zero row, and gives all to its right side.
+    pictures = np.where(own.any(1, keepdims=True), made[0].mapped(own), 0)
+    whole = unit(share * pictures + (1 - share) * made[1].mapped(pairs.right))
+    held = pairs.first[test[pairs.first]]
+    return ranked(made[0].mapped(pairs.left[held]), pairs.groups[held], whole, np.arange(len(whole)))
+
+
+def _today(pairs: Pairs, test: np.ndarray, own: np.ndarray) -> Ranked:
+    """Photos held out that ask for the products' own pictures by the encoder's plain cosine."""
+    held = pairs.first[test[pairs.first]]
+    # Square roots at unit length, squared, are what they were but for their length.
+    plain = (lambda rows: unit(rows**2)) if pairs.left_root else unit
+    return ranked(plain(pairs.left[held]), pairs.groups[held], plain(own), np.arange(len(own)))
+
+
+# -- what is given -----------------------------------------------------------------------------------------------
+
+
+def _known(method: str) -> str:
+    if method not in METHODS:
+        raise UsageError(f'no alignment method "{method}"; known: {", ".join(METHODS)}, auto')
+    return method
+
+
+def _checked(
+    left: np.ndarray,
+    right: np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
+    views: Sequence[Hashable] | np.ndarray | None,
+    catalogue: Catalogue | None,
+    left_name: str,
+    right_name: str,
+) -> tuple[Pairs, np.ndarray | None]:
+    """The pairs, prepared, and the products' own pictures (m, d1) with zero rows where there is none."""
+    views = np.arange(len(left)) if views is None else np.asarray(views)
+    if not len(left) == len(right) == len(groups) == len(views):
+        raise UsageError(
+            f"{len(left)} {left_name} and {len(right)} {right_name} vectors, {len(groups)} groups and {len(views)} "
+            "views: pairs need as many of each"
+        )
+    labels, first, rows = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    photos = np.unique(views, return_inverse=True)[1]
+    count = int(photos.max()) + 1 if len(photos) else 0
+    if count < MIN_PAIRS or len(labels) < MIN_PRODUCTS:
+        raise UsageError(
+            f"{count} pairs of {len(labels)} products are too few to align by: at least {MIN_PAIRS} pairs of "
+            f"{MIN_PRODUCTS} products are needed"
+        )
+    left_root, right_root = _never_negative(left), _never_negative(right)
+    pairs = Pairs(
+        prepare(left, left_root, name=left_name),
+        prepare(np.asarray(right)[first], right_root, name=right_name),
+        rows,
+        photos,
+        left_root,
+        right_root,
+    )
+    if not catalogue:
+        return pairs, None
+    own = np.zeros((len(labels), pairs.left.shape[1]), np.float32)
+    have = [row for row, label in enumerate(labels.tolist()) if label in catalogue]
+    if have:
+        own[have] = prepare(
+            np.stack([catalogue[labels[row].item()] for row in have]), left_root, own.shape[1], f"catalogue {left_name}"
+        )
+    return pairs, own if have else None
+
+
+def _never_negative(vectors: np.ndarray) -> bool:
+    # Rounding on the way through the index may leave a trace of a negative number.
+    return bool(np.min(vectors, initial=0) > -1e-6)
