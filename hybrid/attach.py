@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid import analysis
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import FUSED, IndexProfile
 from hybrid.documents import image_value
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.shop import ShopIndex
@@ -164,7 +164,9 @@ def decide_profile(
     wanted = list(signals) if signals is not None else None
     if wanted is None:
         wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
-    chosen = {name: vector_signal(services, name) for name in wanted}
+    chosen = {
+        name: vector_signal(services, name, found.name) for name in wanted if signals is not None or name != FUSED
+    }
     media = media_root or services.settings.media_root
     root = str(media.resolve()) if media else before.media_root if before else None
     pictures = [image_value(row, fields) for row in sample]

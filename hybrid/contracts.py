@@ -19,9 +19,13 @@ ROLES = (
 #: Roles whose text is searched, in order of weight. `code` is a model or part number.
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
-VECTOR_SIGNALS = ("text", "image")
+#: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
+VECTOR_SIGNALS = ("text", "image", "fused")
+FUSED = "fused"
 LEARNED_SYSTEMS = ("global", "gate", "attention")
-SYSTEMS = ("bm25", "text", "image", "rrf", "fixed", *LEARNED_SYSTEMS)
+#: Systems that weigh nothing.
+UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
+SYSTEMS = (*UNWEIGHTED, "fixed", *LEARNED_SYSTEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,9 @@ class Encoder(Protocol):
 
     name: str
     modalities: frozenset[str]
-    scripts: frozenset[str] | None
+
+    @property
+    def scripts(self) -> frozenset[str] | None: ...
 
     @property
     def version(self) -> str: ...

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import IndexProfile, Product
+from hybrid.contracts import FUSED, IndexProfile, Product
 from hybrid.documents import RESERVED
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import IndexConflictError, MediaError
+from hybrid.fused import NO_PARTS, PARTS, agrees, fuse
 from hybrid.inputs import Inputs, encode
 from hybrid.marking import Marker
 
@@ -141,17 +142,21 @@ class Ingester:
                 vector, layer["codes"][name] = carried[name]
                 layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
                 new_meta[name] = dict(meta[name])
-            # The server of a picture is asked on this occasion whether it changed; by those who encode, not here.
-            if (
-                name not in new_meta
-                or not self._inputs.fits(name, row.source, profile, new_meta[name])
-                or self._inputs.is_behind_address(name, row.source, profile)
-            ):
+            if name not in new_meta or not self._fits(name, row.source, new_meta, profile):
                 new_meta["pending"].append(name)
                 if name in meta.get("failed", ()):
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
         return layer
+
+    def _fits(self, name: str, source: Mapping[str, Any], meta: Mapping[str, Any], profile: IndexProfile) -> bool:
+        """Whether the vector that `meta` notes is known to be that of the row."""
+        if name == FUSED:
+            changing = set(meta["pending"]).intersection(PARTS)
+            return not changing and agrees(profile.signals[name].version, meta[name], meta, profile)
+        # The server of a picture is asked on this occasion whether it changed; by those who encode, not here.
+        behind = self._inputs.is_behind_address(name, source, profile)
+        return not behind and self._inputs.fits(name, source, profile, meta[name])
 
     # -- enrich ----------------------------------------------------------------------------------------------
 
@@ -195,7 +200,12 @@ class Ingester:
         made: dict[str, set[str]] = {}
         for name in profile.signals:
             chosen = [product for product in stored if name in product.meta["pending"]]
-            made[name] = self._encode(profile, name, chosen, partials, letters)
+            if name == FUSED:
+                wanted = {product.id for product in chosen}.union(*(made.get(part, ()) for part in PARTS))
+                chosen = [product for product in stored if product.id in wanted]
+                made[name] = self._fuse(profile, chosen, partials, letters)
+            else:
+                made[name] = self._encode(profile, name, chosen, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -253,6 +263,34 @@ class Ingester:
             made |= {"encoder": signal.version}
             bodies.put_vector(partials[product.id], name, vector, made, self._capabilities.base64_vectors)
         return {product.id for product, _, _ in todo}
+
+    def _fuse(
+        self,
+        profile: IndexProfile,
+        waiting: Sequence[products.StoredProduct],
+        partials: dict[str, dict[str, Any]],
+        letters: list[DeadLetter],
+    ) -> set[str]:
+        """Fill in the vector that is made of the others, of this round or of an earlier one."""
+        if not waiting:
+            return set()
+        encoder = self._inputs.fuser(profile)
+        held = products.codes(self._client, profile.index, [product.id for product in waiting])
+        made = set()
+        for product in waiting:
+            partial = partials[product.id]
+            _, codes = held.get(product.id, (-1, {}))
+            meta = {
+                part: {**(product.meta.get(part) or {}), **(partial["meta"].get(part) or {})} for part in PARTS
+            }  # fmt: skip
+            vector, digest = fuse(encoder, {**codes, **partial["codes"]}, meta, profile)
+            if vector is None:
+                letters.append(DeadLetter(product.id, FUSED, *NO_PARTS))
+            elif (product.meta.get(FUSED) or {}).get("hash") != digest:
+                about = {"hash": digest, "encoder": encoder.version}
+                bodies.put_vector(partial, FUSED, vector, about, self._capabilities.base64_vectors)
+                made.add(product.id)
+        return made
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import Encoder, IndexProfile
+from hybrid.contracts import FUSED, Encoder, IndexProfile
 from hybrid.errors import IndexConflictError, MediaError
+from hybrid.fused import PARTS, Fuser
 from hybrid.media import is_url, open_image, read_picture
 
 if TYPE_CHECKING:
@@ -64,8 +65,14 @@ class Inputs:
             )
         return encoder
 
+    def fuser(self, profile: IndexProfile) -> Fuser:
+        """What makes the vectors of `fused`; raises as `encoder` does."""
+        return cast(Fuser, self.encoder(FUSED, profile))
+
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""
+        if name == FUSED:
+            return any(self.wants(part, source, profile) for part in PARTS if part in profile.signals)
         if name == "image":
             value = documents.image_value(source, profile.fields)
             return value is not None and (self._fetcher.enabled or not is_url(value))

@@ -108,7 +108,7 @@ def plan_index(
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
     wanted = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
-    vector_signals = {name: vector_signal(services, name) for name in wanted}
+    vector_signals = {name: vector_signal(services, name, index) for name in wanted}
     profile = IndexProfile(
         index=index,
         fields=fields,

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid import documents
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import FUSED, IndexProfile
 from hybrid.elastic import bodies, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.products import ItemError, StoredProduct
 from hybrid.elastic.stores import now
+from hybrid.fused import PARTS, agrees
 from hybrid.inputs import Inputs
 
 
@@ -116,7 +117,11 @@ class Marker:
                 continue
             fits = state.get("encoder") == signal.version and state.get("hash") is not None
             # What waits has another input than its hash says; a picture may change under the same name.
-            if fits and (not same or name in before or (retry and name == "image")):
+            if name == FUSED:
+                # Of parts that fit and are noted as they are; no input of its own could have changed.
+                changing = {*need.pending, *need.gone}.intersection(PARTS)
+                fits = fits and not changing and agrees(signal.version, state, meta, profile)
+            elif fits and (not same or name in before or (retry and name == "image")):
                 fits = self._inputs.fits(name, product.source, profile, state)
             if fits and here and retry and self._inputs.is_behind_address(name, product.source, profile):
                 need.pending.append(name)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid import analysis
-from hybrid.contracts import VECTOR_SIGNALS, FieldMap, VectorSignal, values_at
+from hybrid.contracts import FUSED, VECTOR_SIGNALS, FieldMap, VectorSignal, values_at
+from hybrid.encoders.aligned import PREFIX
 from hybrid.errors import MediaError, UsageError
 from hybrid.fields import expand
 from hybrid.media import is_url
@@ -28,13 +29,21 @@ def check_options(language: str, signals: Sequence[str] | None) -> None:
         raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(VECTOR_SIGNALS)}")
 
 
-def vector_signal(services: Services, name: str) -> VectorSignal:
-    """The signal as the settings' encoder makes it.
+def vector_signal(services: Services, name: str, index: str) -> VectorSignal:
+    """The signal as the settings' encoder makes it; `fused` by the newest alignment that was trained for the index.
 
     Raises:
-        UsageError: the encoder of the settings takes no such input.
+        UsageError: the encoder of the settings takes no such input, or no alignment was trained.
     """
     settings = services.settings
+    if name == FUSED:
+        newest = services.alignments.list(index, 1)
+        if not newest:
+            raise UsageError(
+                f"signal {FUSED} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`"
+            )
+        aligned = services.encoder(f"{PREFIX}{newest[0]['version']}")
+        return VectorSignal(encoder=aligned.name, version=aligned.version, dims=aligned.dims)
     encoder = services.encoder(settings.text_encoder if name == "text" else settings.image_encoder)
     if name not in encoder.modalities:
         raise UsageError(f"encoder {encoder.name} takes no {name}; set HYBRID_{name.upper()}_ENCODER")

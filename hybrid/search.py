@@ -15,7 +15,10 @@ import numpy as np
 from hybrid import analysis, fusion, weights
 from hybrid.coherence import Made, moved_error, whole
 from hybrid.contracts import (
+    FUSED,
     SYSTEMS,
+    UNWEIGHTED,
+    VECTOR_SIGNALS,
     Degradation,
     Encoder,
     Hit,
@@ -151,7 +154,7 @@ class Searcher:
             asked = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
             retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
         ranking = self._rank(system, retrieved, terms, asked, model)
-        lexical_tail = terms is not None and system not in ("text", "image")
+        lexical_tail = terms is not None and system not in VECTOR_SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         self._stay(profile, hits)
@@ -210,7 +213,7 @@ class Searcher:
 
     def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
         """The weights that this one answer is made with, from here to its end."""
-        if self._published is None or system in ("bm25", "text", "image", "rrf"):
+        if self._published is None or system in UNWEIGHTED:
             return weights.fixed()
         try:
             if request.weights_version:
@@ -241,7 +244,7 @@ class Searcher:
             kept = {name: vector for name, vector in vectors.items() if given.get(name, 0.0) > 0}
             spoken = terms if given.get("lexical", 0.0) > 0 or not kept else None
             return Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
-        if system in ("bm25", "text", "image", "rrf") or len(in_play) < 2:
+        if system in UNWEIGHTED or len(in_play) < 2:
             return Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms
         try:
             asked = model.predict(_query(request, terms, vectors), in_play, explain=True)
@@ -261,7 +264,7 @@ class Searcher:
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
         """The words to look for; "" to browse everything; None where words take no part."""
-        if system in ("text", "image") and vectors:
+        if system in VECTOR_SIGNALS and vectors:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None
@@ -278,7 +281,7 @@ class Searcher:
             return {}
         vectors: dict[str, np.ndarray] = {}
         for name, signal in profile.signals.items():
-            if system in ("text", "image") and name != system:
+            if system in VECTOR_SIGNALS and name != system:
                 continue
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
                 continue  # not even encoded
@@ -306,11 +309,17 @@ class Searcher:
             raise EncoderError(str(error)) from error
 
     def _vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
-        if name == "image" and request.image is not None:
+        photo: np.ndarray | None = None
+        if name in ("image", FUSED) and request.image is not None:
             from hybrid.media import open_image
 
-            photo: np.ndarray = encoder.encode_images([open_image(request.image)])[0]
-            return photo
+            photo = encoder.encode_images([open_image(request.image)])[0]
+            if name == "image":
+                return photo
+        words = self._words_vector(name, encoder, request, notes)
+        return fusion.between(photo, words)
+
+    def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
         if not request.q.strip() or "text" not in encoder.modalities:
             return None
         script = analysis.script_of(request.q)

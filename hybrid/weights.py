@@ -30,7 +30,9 @@ FORMAT = 2
 
 #: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
 #: A photo is the stronger statement of what is wanted than the words beside it.
-FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5}
+FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "fused": 0.12}
+#: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.
+FUSED_BY_PHOTO = 6.0
 FIXED_VERSION = "fixed-1"
 
 
@@ -80,8 +82,8 @@ class WeightsModel:
             WeightsError: the query's vector does not fit, or the numbers come to nothing.
         """
         known = [name for name in in_play if name in self.signals]
-        if len(known) < len(in_play) or not known:
-            return Prediction(_shares({name: FIXED_WEIGHTS.get(name, 0.0) for name in in_play}))
+        if len(known) < len(in_play) or not known or self.version == FIXED_VERSION:
+            return Prediction(_shares(_fixed_weights(in_play, query.has_photo)))
         columns = [self.signals.index(name) for name in known]
         if self.kind in ("fixed", "global"):
             return Prediction(self._weights(self.bias[columns], known))
@@ -314,6 +316,13 @@ class Pinned:
 
     def of_kind(self, index: str, kind: str) -> WeightsModel:
         return self._model
+
+
+def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
+    given = {name: FIXED_WEIGHTS.get(name, 0.0) for name in in_play}
+    if has_photo and "fused" in given:
+        given["fused"] = FUSED_BY_PHOTO
+    return given
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:

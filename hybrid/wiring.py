@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.admin import AdminStore, AuditTrail
+from hybrid.elastic.alignments import Alignments
 from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.evaluations import Evaluations
 from hybrid.elastic.indices import read_profile
@@ -23,6 +25,7 @@ from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.search_times import SearchTimesStore
 from hybrid.elastic.stores import DeadLetters, Jobs
 from hybrid.elastic.weights_versions import WeightsVersions
+from hybrid.encoders.aligned import PREFIX, AlignedEncoder
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.inputs import Inputs
@@ -47,6 +50,8 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._aligned: dict[str, AlignedEncoder] = {}
+        self._aligning = threading.Lock()
 
     @cached_property
     def es_url(self) -> str:
@@ -99,6 +104,10 @@ class Services:
     @cached_property
     def weights_versions(self) -> WeightsVersions:
         return WeightsVersions(self.client)
+
+    @cached_property
+    def alignments(self) -> Alignments:
+        return Alignments(self.client)
 
     @cached_property
     def judgment_lists(self) -> JudgmentLists:
@@ -208,6 +217,12 @@ class Services:
         """The encoder of that name; its model is loaded at first use."""
         from hybrid.encoders import get_encoder
 
+        if spec.startswith(PREFIX):
+            with self._aligning:
+                if spec not in self._aligned:
+                    version = spec.removeprefix(PREFIX)
+                    self._aligned[spec] = AlignedEncoder(spec, lambda: self.alignments.get(version), self.encoder)
+                return self._aligned[spec]
         return get_encoder(spec, self.settings)
 
     def warm(self) -> None:

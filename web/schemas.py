@@ -90,7 +90,7 @@ class SearchParams(Params):
     weights_version: str | None = Field(
         None, max_length=100, description="published weights other than those in force; send it for later pages"
     )
-    system: Literal["bm25", "text", "image", "rrf", "fixed", "global", "gate", "attention"] | None = Field(
+    system: Literal["bm25", "text", "image", "fused", "rrf", "fixed", "global", "gate", "attention"] | None = Field(
         None, description="how the signals are combined; default: the weights in force for the index"
     )
     explain: bool = Field(False, description="ask for the longer explanation")
@@ -264,7 +264,9 @@ class RunAction(Params):
     do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
     what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
     shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
-    signals: list[Literal["text", "image"]] | None = Field(None, description="vectors; as now, or guessed, if none")
+    signals: list[Literal["text", "image", "fused"]] | None = Field(
+        None, description="vectors; as now, or guessed, if none"
+    )
     language: Literal["en", "zh"] | None = None
     swap: bool | None = Field(
         None, description="start: end with the swap, or when verified; true if none. resume: as it was started if none"

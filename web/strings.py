@@ -180,6 +180,10 @@ _SYSTEMS = {
         ("Products that mean the same in other words.", "换一种说法也能找到。"),
     ),
     "image": (("Picture only", "仅图片"), ("Products whose pictures look alike.", "图片看起来相似的商品。")),
+    "fused": (
+        ("Text and picture as one", "图文合一"),
+        ("Words and photos compared in one space that was learned.", "在学习得到的同一空间中比较文字与图片。"),
+    ),
     "rrf": (
         ("Mix by rank", "按名次融合"),
         ("Merges the lists by position alone (reciprocal rank fusion).", "只按各列表中的名次融合（RRF）。"),
@@ -215,6 +219,10 @@ _DEGRADED = {
     "image": (
         "Pictures are not compared at the moment; words still are.",
         "暂时无法比较图片，仍按文字匹配。",
+    ),
+    "fused": (
+        "What was learned of photos and words is left out at the moment.",
+        "暂时无法使用图文对齐的结果。",
     ),
     "vectors": (
         "Meaning and pictures are not compared at the moment; words still are.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybrid import evaluation
-from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest
+from hybrid.contracts import LEARNED_SYSTEMS, UNWEIGHTED, SearchAnswer, SearchRequest
 from hybrid.elastic.stores import now
 from hybrid.judgments import Judgments
 from hybrid.learning import training, validation
@@ -90,7 +90,7 @@ def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_fo
     scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
     for name, system in data["systems"].items():
         used = {answer.weights_version for answer in result.systems[name].answers.values()}
-        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in _UNWEIGHTED else None
+        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in UNWEIGHTED else None
     return {
         "at": now(),
         "by": work.order["by"],
@@ -107,9 +107,6 @@ def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_fo
         "notes": list(judgments.notes),
         "per_query": {"queries": list(judgments.relevant), "scores": scores},
     }
-
-
-_UNWEIGHTED = ("bm25", "text", "image", "rrf")
 
 
 def _identity(work: Work) -> str:

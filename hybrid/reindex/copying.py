@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid import documents
-from hybrid.contracts import VECTOR_SIGNALS, IndexProfile
+from hybrid.contracts import FUSED, VECTOR_SIGNALS, IndexProfile
 from hybrid.elastic import bodies
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.copies import Original
 from hybrid.elastic.stores import now
 from hybrid.errors import MediaError
+from hybrid.fused import agrees, fuse
 from hybrid.inputs import Inputs, encode
 
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
@@ -73,6 +74,13 @@ class Copyist:
         return sum(not layer["meta"]["pending"] for _, layer in waiting)
 
     def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
+        if name == FUSED:
+            fuser = self._inputs.fuser(profile)
+            for _, layer in todo:
+                vector, digest = fuse(fuser, layer["codes"], layer["meta"], profile)
+                if vector is not None:
+                    self._put(layer, name, vector, {"hash": digest, "encoder": fuser.version})
+            return
         encoder = self._inputs.encoder(name, profile)
         found = self._inputs.read_all(name, [(original.source, None) for original, _ in todo], profile, encoder)
         read = [
@@ -84,8 +92,11 @@ class Copyist:
         for (layer, input), vector in zip(read, vectors, strict=True):
             if vector is None:
                 continue
-            bodies.put_vector(layer, name, vector, {**input.made, "encoder": encoder.version}, self._base64)
-            layer["meta"]["pending"].remove(name)
+            self._put(layer, name, vector, {**input.made, "encoder": encoder.version})
+
+    def _put(self, layer: dict[str, Any], name: str, vector: Any, made: Mapping[str, Any]) -> None:
+        bodies.put_vector(layer, name, vector, made, self._base64)
+        layer["meta"]["pending"].remove(name)
 
     def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:
         held = original.layer
@@ -112,7 +123,7 @@ class Copyist:
             if not self._inputs.wants(name, original.source, profile):
                 continue
             code = (held.get("codes") or {}).get(name)
-            if code is not None and self._holds(name, original, meta, code, known, profile):
+            if code is not None and self._holds(name, original, meta, code, known, profile, noted):
                 vector = bodies.decode_codes([code], profile.signals[name].dims)[0]
                 layer[name] = bodies.encode_vector(vector, self._base64)
                 layer["codes"][name] = code
@@ -129,15 +140,18 @@ class Copyist:
         return documents.fingerprint(source, self._before) if self._before is not None else None
 
     def _holds(
-        self, name: str, original: Original, meta: Mapping[str, Any], code: str, known: bool, profile: IndexProfile
-    ) -> bool:
-        """Whether the vector that the original has is the one that the copy should have."""
+        self, name: str, original: Original, meta: Mapping[str, Any], code: str, known: bool, profile: IndexProfile,
+        noted: Mapping[str, Any],
+    ) -> bool:  # fmt: skip
+        """Whether the vector that the original has is the one that the copy should have. noted: parts that it has."""
         signal, before = profile.signals[name], self._before
         if before is None or name not in before.signals or name in (meta.get("pending") or ()):
             return False
         state = meta.get(name) or {}
         if state.get("encoder") != signal.version or not state.get("hash") or not bodies.code_fits(code, signal.dims):
             return False
+        if name == FUSED:
+            return agrees(signal.version, state, noted, profile)
         if name == "image":
             # The picture may not lie on this machine; the note of it holds as long as the document names the same.
             value = documents.image_value(original.source, profile.fields)

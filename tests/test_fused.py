@@ -1,0 +1,238 @@
+"""The signal `fused` on the real engine: made of vectors that are there, kept in step, carried along, left out."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from hybrid import alignments, jobs, sync
+from hybrid.attach import plan_attach, run_attach
+from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
+from hybrid.elastic import indices, products
+from hybrid.encoders.toy import Toy
+from hybrid.errors import AlignmentError, IndexConflictError, UsageError
+from hybrid.reindex import planning, running
+from hybrid.wiring import Services
+from tests.conftest import write_rows
+from tests.shop_writer import make_shop
+
+pytestmark = pytest.mark.es
+
+COLOURS = {
+    "red": (220, 20, 20), "green": (20, 180, 40), "blue": (20, 40, 220), "yellow": (230, 220, 20),
+    "black": (10, 10, 10), "white": (245, 245, 245), "purple": (140, 30, 160), "orange": (250, 140, 20),
+}  # fmt: skip
+THINGS = ("scarf", "mug", "chair", "lamp", "cup", "vase", "shirt", "bag")
+
+
+def picture(colour: str) -> Image.Image:
+    return Image.new("RGB", (48, 48), COLOURS[colour])
+
+
+def photo(colour: str) -> bytes:
+    data = io.BytesIO()
+    picture(colour).save(data, "PNG")
+    return data.getvalue()
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """A picture for every thing of a colour but the bags: those have their names alone."""
+    made = []
+    for colour in COLOURS:
+        if not (folder / f"{colour}.png").exists():  # a newer file would be a changed picture
+            picture(colour).save(folder / f"{colour}.png")
+        for thing in THINGS:
+            row = {"id": f"{colour}-{thing}", "name": f"{colour} {thing}", "brand": "Hue"}
+            made.append(row if thing == "bag" else {**row, "image": f"{colour}.png"})
+    return made
+
+
+@pytest.fixture
+def catalogue(services: Services, name: str, tmp_path: Path) -> Path:
+    path = write_rows(tmp_path / "c.ndjson", rows(tmp_path))
+    load(services, path, name)
+    return path
+
+
+def load(services: Services, path: Path, name: str) -> jobs.IndexReport:
+    plan = jobs.plan_index(services, path, name, signals=["text", "image"])
+    return jobs.run_index(services, plan, rejects_path=path.with_suffix(".rejects"))
+
+
+def align(services: Services, index: str, called: str | None = None) -> str:
+    trained, _ = alignments.train(services, index, "catalogue", "cca")
+    return alignments.publish(services, trained, called)
+
+
+def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
+    return services.searcher.search(SearchRequest(name, **{"system": FUSED, "size": 64, **asked}))
+
+
+def held(services: Services, name: str, id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(meta, codes) of a product."""
+    meta = products.read(services.client, name, [id])[id].meta
+    return dict(meta), products.codes(services.client, name, [id])[id][1]
+
+
+def count(services: Services, name: str) -> int:
+    return indices.count(services.client, name, {"exists": {"field": f"hybrid.{FUSED}"}})
+
+
+def test_a_photo_finds_what_has_a_name_alone(
+    services: Services, name: str, catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, found = alignments.train(services, name, "catalogue", "cca")
+    assert (trained.pairs, found.texts.shape) == (56, (56, 32))
+    version = alignments.publish(services, trained)
+    assert version == f"{name}-cca-1"
+
+    def encoded(*_: object) -> None:
+        raise AssertionError("something was encoded again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Toy, "encode_images", encoded)
+        patched.setattr(Toy, "encode_texts", encoded)
+        report = alignments.apply(services, name, version)
+    assert report.complete and report.encoded == 64 and count(services, name) == 64
+    again = alignments.apply(services, name, version)
+    assert (again.encoded, again.unchanged) == (0, 64)
+
+    fresh = make_services_like(services)
+    for colour in COLOURS:
+        first = [hit.id for hit in search(fresh, name, image=photo(colour)).hits[:8]]
+        assert f"{colour}-bag" in first
+        assert sum(id.startswith(colour) for id in first) >= 7
+    # Words find pictures in the same space, and both together what is like both.
+    worded = [hit.id for hit in search(fresh, name, q="red").hits[:8]]
+    assert sum(id.startswith("red") for id in worded) >= 7
+    both = search(fresh, name, image=photo("blue"), q="mug").hits[0]
+    assert both.id == "blue-mug"
+    parts = search(fresh, name, image=photo("blue"), q="mug", system="fixed").hits[0].signals
+    assert {"lexical", "text", "image", FUSED} == set(parts)
+
+
+def make_services_like(services: Services) -> Services:
+    """As another process has them: nothing is remembered of the index."""
+    return Services(services.settings)
+
+
+def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
+    alignments.apply(services, name, align(services, name))
+    before, codes = held(services, name, "red-mug")
+    made = rows(tmp_path)
+    made[1]["name"] = "green mug"  # was red
+    made.append({"id": "new-chair", "name": "red chair", "brand": "Hue", "image": "missing.png"})
+    made[3]["brand"] = "Tint"  # of no consequence for a vector
+    report = load(services, write_rows(catalogue, made), name)
+    assert (report.written, report.failed) == (3, {"image_missing": 1})
+    meta, after = held(services, name, "red-mug")
+    assert meta["image"] == before["image"] and meta["text"] != before["text"]
+    assert meta[FUSED]["hash"] != before[FUSED]["hash"] and after[FUSED] != codes[FUSED]
+    # Without its picture a product keeps to its words.
+    broken, codes = held(services, name, "new-chair")
+    assert broken["failed"] == ["image"] and set(codes) == {"text", FUSED} and broken["pending"] == []
+    assert load(services, catalogue, name).unchanged == 64  # the failed one is tried again
+    picture("red").save(tmp_path / "missing.png")
+    assert load(services, catalogue, name).complete
+    mended, now = held(services, name, "new-chair")
+    assert now[FUSED] != codes[FUSED] and "image" in now and mended["failed"] == []
+
+
+def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
+    alignments.apply(services, name, align(services, name))
+    made = [*rows(tmp_path), {"id": "bare", "name": "", "brand": "Hue", "image": "gone.png"}]
+    report = load(services, write_rows(catalogue, made), name)
+    assert report.failed == {"image_missing": 1, "no_parts": 1}
+    assert FUSED not in held(services, name, "bare")[1]
+
+
+def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> None:
+    data = rows(tmp_path)
+    mappings = {"properties": {"name": {"type": "text"}, "image": {"type": "keyword"}, "brand": {"type": "keyword"}}}
+    make_shop(services.client, f"{name}-000001", data, alias=name, mappings=mappings)
+    plan = plan_attach(services, name, signals=["text", "image"], media_root=tmp_path)
+    assert run_attach(services, plan).complete
+    version = align(services, name)
+    assert alignments.apply(services, name, version).complete
+    assert count(services, name) == 64
+    # A whole-document write drops the layer's field; the next sync gives it all again.
+    services.client.index(index=name, id="red-mug", document={**data[1], "name": "crimson mug"}, refresh=True)
+    assert sync.run_sync(services, name).complete
+    services.client.indices.refresh(index=name)
+    assert count(services, name) == 64
+    # A new generation carries vectors over that are of the same alignment.
+    _, codes = held(services, name, "blue-mug")
+    plan = planning.plan_reindex(services, name, shards=2)
+    report = running.run_reindex(services, plan, running.Options())
+    assert report.complete and held(make_services_like(services), name, "blue-mug")[1] == codes
+    assert count(services, name) == 64
+
+
+def test_another_alignment_needs_another_generation(services: Services, name: str, catalogue: Path) -> None:
+    first = align(services, name)
+    alignments.apply(services, name, first)
+    second = align(services, name)
+    assert (first, second) == (f"{name}-cca-1", f"{name}-cca-2")
+    with pytest.raises(IndexConflictError, match="hybrid reindex"):
+        alignments.apply(services, name, second)
+    with pytest.raises(AlignmentError, match="exists already"):
+        align(services, name, called=first)
+    # Until then the index keeps to the one that it has.
+    assert make_services_like(services).searcher.profile(name).signals[FUSED].encoder == f"aligned:{first}"
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged", "other model"])
+def test_search_goes_on_without_it(services: Services, name: str, catalogue: Path, how: str) -> None:
+    version = align(services, name)
+    alignments.apply(services, name, version)
+    fresh = make_services_like(services)
+    if how == "gone":
+        services.client.delete(index="hybrid-alignments", id=version, refresh=True)
+    elif how == "damaged":
+        services.client.update(index="hybrid-alignments", id=version, doc={"data": "AAAA"}, refresh=True)
+    else:
+        fields = services.client.get(index="hybrid-alignments", id=version)["_source"]["encoders"]
+        fields["text"]["version"] = "toy@32+0"
+        services.client.update(index="hybrid-alignments", id=version, doc={"encoders": fields}, refresh=True)
+    answer = search(fresh, name, q="red mug", system="fixed")
+    assert answer.hits[0].id == "red-mug"
+    assert [part.part for part in answer.degraded] == [FUSED]
+
+
+def test_bad_pairs_are_told_in_one_line(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
+    def refused(content: str, match: str) -> None:
+        path = tmp_path / "pairs.csv"
+        path.write_text(content)
+        with pytest.raises(UsageError, match=match) as error:
+            alignments.train(services, name, str(path), "cca")
+        assert "\n" not in str(error.value)
+
+    refused("photo,product\na.png,1\n", "needs a column `image`")
+    refused("image,product_id\n,\n", "no pair")
+    refused("image,product_id\nred.png,nobody\n", "none of its 1 products")
+    refused("image,product_id\nmissing.png,red-mug\n", "no photo can be used .image_missing")
+    with pytest.raises(UsageError, match="cannot be read"):
+        alignments.train(services, name, str(tmp_path / "nowhere.csv"), "cca")
+    with pytest.raises(UsageError, match="hybrid train alignment"):
+        plan_attach_fused(services, f"{name}x")
+
+
+def plan_attach_fused(services: Services, name: str) -> None:
+    make_shop(services.client, name, [{"id": "1", "name": "one"}], mappings={"properties": {"name": {"type": "text"}}})
+    plan_attach(services, name, signals=[FUSED])
+
+
+def test_pairs_of_a_file(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
+    lines = [
+        "image,docid",
+        *(f"{colour}.png,{colour}-{thing}" for colour in COLOURS for thing in THINGS[:4]),
+        "x.png,red-mug",
+    ]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    trained, found = alignments.train(services, name, str(tmp_path / "pairs.csv"), "cca")
+    assert (trained.pairs, trained.products, trained.skipped) == (32, 32, {"image_missing": 1})
+    assert len(found.photos) == 3 * 32  # whole, mirrored, middle
