@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Painted so, then made the page's own text colour: the same picture serves the light and the dark page.
-_INK = "#010203"
+INK = "#010203"
 #: Told apart by people of any colour vision (Okabe and Ito, 2008).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SHOWN = 5
 _MOST_HURT = 20
 _WIDTH = 7.6
@@ -125,15 +125,15 @@ def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> d
 # -- charts ------------------------------------------------------------------------------------------------------
 
 
-def _draw(height: float, draw: Callable[[Axes], None], label: str) -> str:
+def draw_svg(height: float, draw: Callable[[Axes], None], label: str) -> str:
     """An SVG element. `label` is what a screen reader says of it."""
     import matplotlib
     from markupsafe import Markup, escape
     from matplotlib.figure import Figure
 
     style: dict[Any, Any] = {
-        "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-        "grid.color": _INK, "grid.alpha": 0.15, "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "grid.color": INK, "grid.alpha": 0.15, "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False,
         "axes.spines.right": False, "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "hybrid",
         "font.family": "sans-serif",
     }  # fmt: skip
@@ -145,7 +145,7 @@ def _draw(height: float, draw: Callable[[Axes], None], label: str) -> str:
             out, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     # Names of parts are the same in every figure of the page otherwise.
     mark = f"c{zlib.crc32(label.encode()):08x}"
     svg = re.sub(r'id="([^"]+)"', rf'id="{mark}-\1"', svg)
@@ -159,7 +159,7 @@ def _systems_chart(evaluation: Evaluation) -> str:
     def draw(axes: Axes) -> None:
         for row, (name, result) in enumerate(systems):
             compared = result.comparison
-            colour = _COLOURS[1] if name == evaluation.baseline else _COLOURS[0]
+            colour = COLOURS[1] if name == evaluation.baseline else COLOURS[0]
             axes.plot([compared.low, compared.high], [row, row], color=colour, linewidth=3, alpha=0.5)
             axes.plot(compared.mean, row, "o", color=colour, markersize=8)
             axes.annotate(f"{compared.mean:.3f}", (compared.mean, row), (0, 8), textcoords="offset points", ha="center")
@@ -168,7 +168,7 @@ def _systems_chart(evaluation: Evaluation) -> str:
         axes.set_xlabel(f"nDCG@{CUT}, 95 % interval")
 
     said = ", ".join(f"{name} {result.comparison.mean:.3f}" for name, result in systems)
-    return _draw(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {said}")
+    return draw_svg(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {said}")
 
 
 def _wins_chart(result: SystemResult, evaluation: Evaluation) -> str:
@@ -179,18 +179,18 @@ def _wins_chart(result: SystemResult, evaluation: Evaluation) -> str:
     reach = max(1.1 * most, 2 * HURT)
 
     def draw(axes: Axes) -> None:
-        colours = [_COLOURS[0] if value >= 0 else _COLOURS[1] for value in gained]
+        colours = [COLOURS[0] if value >= 0 else COLOURS[1] for value in gained]
         axes.bar(range(len(gained)), gained, color=colours, width=0.85)
         for edge in (HURT, -HURT):
-            axes.axhline(edge, color=_INK, linewidth=0.8, linestyle=":")
-        axes.axhline(0, color=_INK, linewidth=0.8)
+            axes.axhline(edge, color=INK, linewidth=0.8, linestyle=":")
+        axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_ylim(-reach, reach)
         axes.set_xticks([])
         axes.set_xlabel(f"{len(gained)} queries, most helped first; beyond the dotted lines: helped, hurt")
         axes.set_ylabel(f"nDCG@{CUT} against {evaluation.baseline}")
 
     compared = result.comparison
-    return _draw(2.6, draw, f"gain by query: {compared.helped:.0%} helped, {compared.hurt:.0%} hurt, {len(gained)}")
+    return draw_svg(2.6, draw, f"gain by query: {compared.helped:.0%} helped, {compared.hurt:.0%} hurt, {len(gained)}")
 
 
 def _weights_chart(result: SystemResult) -> str:
@@ -208,38 +208,38 @@ def _weights_chart(result: SystemResult) -> str:
             heights, _ = np.histogram(values, edges)
             heights = heights / max(1, heights.max()) * 0.85
             axes.bar(
-                edges[:-1], heights, bottom=row, width=0.05, align="edge", color=_COLOURS[row % len(_COLOURS)],
+                edges[:-1], heights, bottom=row, width=0.05, align="edge", color=COLOURS[row % len(COLOURS)],
                 edgecolor="none",
             )  # fmt: skip
-            axes.plot([float(np.median(values))] * 2, [row, row + 0.85], color=_INK, linewidth=1.2)
+            axes.plot([float(np.median(values))] * 2, [row, row + 0.85], color=INK, linewidth=1.2)
         axes.set_yticks([row + 0.4 for row in range(len(spread))], list(spread))
         axes.set_xlim(0, 1)
         axes.set_ylim(0, len(spread))
         axes.set_xlabel("weight after weak signals were lowered; bars: share of the queries, line: median")
 
     said = ", ".join(f"{signal} median {float(np.median(values)):.2f}" for signal, values in spread.items())
-    return _draw(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {said}")
+    return draw_svg(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {said}")
 
 
 def _fewer_chart(points: Sequence[Mapping[str, float]]) -> str:
     def draw(axes: Axes) -> None:
         judged = [point["judged"] for point in points]
         axes.fill_between(
-            judged, [point["low"] for point in points], [point["high"] for point in points], color=_COLOURS[0],
+            judged, [point["low"] for point in points], [point["high"] for point in points], color=COLOURS[0],
             alpha=0.15,
         )  # fmt: skip
-        axes.plot(judged, [point["ndcg"] for point in points], "o-", color=_COLOURS[0])
+        axes.plot(judged, [point["ndcg"] for point in points], "o-", color=COLOURS[0])
         axes.set_xlabel("judged queries learned from")
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
     said = ", ".join(f"{point['judged']:.0f}: {point['ndcg']:.3f}" for point in points)
-    return _draw(2.8, draw, f"quality by number of judged queries: {said}")
+    return draw_svg(2.8, draw, f"quality by number of judged queries: {said}")
 
 
 def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
     def draw(axes: Axes) -> None:
         saved = [100 * point["saved"] for point in points]
-        axes.plot(saved, [point["ndcg"] for point in points], "o-", color=_COLOURS[2])
+        axes.plot(saved, [point["ndcg"] for point in points], "o-", color=COLOURS[2])
         for percent, point in zip(saved, points, strict=True):
             at = (percent, point["ndcg"])
             axes.annotate(f"{point['threshold']:g}", at, (4, 5), textcoords="offset points", fontsize=8)
@@ -247,4 +247,4 @@ def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
     said = ", ".join(f"{point['saved']:.0%}: {point['ndcg']:.3f}" for point in points)
-    return _draw(2.8, draw, f"quality by share of searches saved: {said}")
+    return draw_svg(2.8, draw, f"quality by share of searches saved: {said}")

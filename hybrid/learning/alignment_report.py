@@ -1,0 +1,210 @@
+"""The HTML report of an alignment: one file with nothing to fetch. See hybrid.report, whose manner it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.learning.alignment import Alignment
+from hybrid.learning.heads import prepare, unit
+from hybrid.learning.held_out import CUT
+from hybrid.report import COLOURS, INK, draw_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Products that a cloud shows, and of how many of them the two sides are joined by a line.
+_SHOWN, _JOINED = 400, 12
+_SCHEMES = (
+    ("photos", "Photos held out", "Products are known; half of the photos of each are not. What a known product gets."),
+    ("products", "Products held out", "Nothing of these products was learned from. What a new product gets."),
+)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Both sides on the first two principal axes of both together: left, right (n, 2), row i of both belong together.
+
+    spread: the share of all differences that the two axes show. partners, strangers: mean cosine of what belongs
+    together and of what does not, in all dimensions. found: share of left whose partner is the nearest of right.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    spread: float
+    partners: float
+    strangers: float
+    found: float
+
+    @property
+    def distances(self) -> np.ndarray:
+        """(n,) between partners, as drawn, in parts of the cloud's own extent."""
+        both = np.vstack([self.left, self.right])
+        extent = float(np.linalg.norm(both - both.mean(0), axis=1).mean()) or 1.0
+        return np.asarray(np.linalg.norm(self.left - self.right, axis=1) / extent)
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """The two clouds before and after, and what the products are called."""
+
+    before: Cloud
+    after: Cloud
+    names: Sequence[str]
+
+
+def clouds(
+    alignment: Alignment,
+    left: np.ndarray,
+    right: np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
+    names: Mapping[Hashable, str] | None = None,
+    *,
+    left_name: str = "image",
+    right_name: str = "text",
+) -> Clouds:
+    """The clouds of pairs as `hybrid.learning.alignment.fit` takes them: of every product the first row.
+
+    Best of pairs that were not learned from. names: of the products, by group.
+
+    Raises:
+        UsageError: vectors that are zero, not numbers, or do not fit the alignment.
+    """
+    labels, first = np.unique(np.asarray(groups), return_index=True)
+    if len(first) > _SHOWN:
+        chosen = np.linspace(0, len(first) - 1, _SHOWN).astype(int)
+        labels, first = labels[chosen], first[chosen]
+    sides = [prepare(np.asarray(side)[first], root=False) for side in (left, right)]
+    # Encoders of different width share no space: the narrower is filled up with zeros, to be drawn at all.
+    width = max(side.shape[1] for side in sides)
+    filled = [np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in sides]
+    return Clouds(
+        _cloud(filled[0], filled[1]),
+        _cloud(*(alignment.project(name, side) for name, side in zip((left_name, right_name), sides, strict=True))),
+        [(names or {}).get(label, str(label)) for label in labels.tolist()],
+    )
+
+
+def _cloud(left: np.ndarray, right: np.ndarray) -> Cloud:
+    both = np.vstack([left, right]).astype(float)
+    both -= both.mean(0)
+    points, strengths, _ = np.linalg.svd(both, full_matrices=False)
+    drawn = points[:, :2] * strengths[:2]
+    cosines = unit(left) @ unit(right).T
+    own = np.diag(cosines)
+    return Cloud(
+        drawn[: len(left)],
+        drawn[len(left) :],
+        float((strengths[:2] ** 2).sum() / max(float((strengths**2).sum()), 1e-12)),
+        float(own.mean()),
+        float((cosines.sum() - own.sum()) / max(1, cosines.size - len(own))),
+        float((cosines.argmax(1) == np.arange(len(left))).mean()),
+    )
+
+
+def report(
+    results: Mapping[str, Mapping[str, Any]],
+    chosen: str,
+    *,
+    index: str = "",
+    drawn: Clouds | None = None,
+    notes: Sequence[str] = (),
+    left_name: str = "image",
+    right_name: str = "text",
+) -> str:
+    """The page. results: of `hybrid.learning.alignment.validate`, by method. chosen: the method that is kept.
+
+    drawn: of `clouds`. notes: one sentence each, said at the top.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    first = next(iter(results.values()))
+    schemes = [
+        {
+            "key": key,
+            "title": title,
+            "about": about,
+            "chart": _methods_chart(results, key, f"{left_name} → {right_name}", title),
+            "today": first[key].get("today"),
+        }
+        for key, title, about in _SCHEMES
+        if first[key] is not None
+    ]
+    joined = _joined(drawn) if drawn else []
+    return environment.get_template("alignment.html").render(
+        results=results,
+        chosen=chosen,
+        index=index,
+        notes=notes,
+        schemes=schemes,
+        pairs=first["pairs"],
+        candidates=first["candidates"],
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        cut=CUT,
+        left=left_name,
+        right=right_name,
+        drawn=drawn,
+        charts=[_cloud_chart(drawn, when, joined, left_name, right_name) for when in ("before", "after")]
+        if drawn
+        else [],
+        joined=[
+            (drawn.names[row], float(drawn.before.distances[row]), float(drawn.after.distances[row])) for row in joined
+        ]
+        if drawn
+        else [],
+    )
+
+
+def _joined(drawn: Clouds) -> list[int]:
+    """Rows that are joined by a line: evenly from all."""
+    count = len(drawn.names)
+    return sorted(set(np.linspace(0, count - 1, min(_JOINED, count)).astype(int).tolist()))
+
+
+def _methods_chart(results: Mapping[str, Mapping[str, Any]], scheme: str, way: str, title: str) -> str:
+    found = [(method, result[scheme]["left_to_right"]) for method, result in results.items()]
+
+    def draw(axes: Axes) -> None:
+        for row, (_, figures) in enumerate(found):
+            low, high = figures["intervals"]["top1"]
+            axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=3, alpha=0.5)
+            axes.plot(figures["top1"], row, "o", color=COLOURS[0], markersize=8)
+            axes.annotate(
+                f"{figures['top1']:.3f}", (figures["top1"], row), (0, 8), textcoords="offset points", ha="center"
+            )
+        axes.set_yticks(range(len(found)), [method for method, _ in found])
+        axes.set_ylim(len(found) - 0.5, -0.7)
+        axes.set_xlabel(f"{way}: right one first, 95 % interval")
+
+    said = ", ".join(f"{method} {figures['top1']:.3f}" for method, figures in found)
+    return draw_svg(0.8 + 0.5 * len(found), draw, f"{title}, {way}, share with the right one first: {said}")
+
+
+def _cloud_chart(drawn: Clouds, when: str, joined: Sequence[int], left_name: str, right_name: str) -> str:
+    cloud = drawn.before if when == "before" else drawn.after
+
+    def draw(axes: Axes) -> None:
+        for row in joined:
+            ends = np.stack([cloud.left[row], cloud.right[row]])
+            axes.plot(ends[:, 0], ends[:, 1], color=INK, linewidth=0.8, alpha=0.6)
+        # Two shapes beside two colours: told apart without seeing colours.
+        axes.plot(cloud.left[:, 0], cloud.left[:, 1], "o", color=COLOURS[0], markersize=5, alpha=0.7, label=left_name)
+        axes.plot(
+            cloud.right[:, 0], cloud.right[:, 1], "^", color=COLOURS[1], markersize=5, alpha=0.7, label=right_name
+        )
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_xlabel(f"first two principal axes: {cloud.spread:.0%} of all differences")
+        axes.legend(frameon=False, loc="best")
+
+    label = (
+        f"{len(cloud.left)} products {when} alignment, {left_name} and {right_name} as points: mean cosine of partners "
+        f"{cloud.partners:.2f}, of strangers {cloud.strangers:.2f}; partner nearest for {cloud.found:.0%}"
+    )
+    return draw_svg(4.2, draw, label)
