@@ -6,6 +6,7 @@ An index with an alignment has the signal `fused`: a vector for each product in 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,10 +17,10 @@ import numpy as np
 
 from hybrid import documents
 from hybrid.attach import AttachPlan, AttachReport, decide_profile, run_attach
-from hybrid.contracts import FUSED, Encoder, IndexProfile
+from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
 from hybrid.elastic import bodies, products, shop
 from hybrid.encoders.aligned import PREFIX, middle
-from hybrid.errors import AlignmentError, IndexConflictError, MediaError, UsageError
+from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.runs import Report
 from hybrid.wiring import Services
 
@@ -41,7 +42,7 @@ class Pairs:
 
     photos: (n, d1) unit vectors; groups: (n,) rows of `texts`; photo: (n,) which photo a row is a view of.
     texts: (products, d2) unit vectors; pictures: (products, d1) of the catalogue's own pictures, NaN for none.
-    skipped: photos that could not be used, by typed reason.
+    names: the ids of the products. skipped: photos that could not be used, by typed reason.
     """
 
     photos: np.ndarray
@@ -49,6 +50,7 @@ class Pairs:
     photo: np.ndarray
     texts: np.ndarray
     pictures: np.ndarray
+    names: Sequence[str] = ()
     skipped: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -152,6 +154,37 @@ def train(
     )
 
 
+def page(trained: Trained, pairs: Pairs) -> str:
+    """A page of HTML: figures of every method, and both clouds before and after.
+
+    Drawn are pairs that were held out, by an alignment that was fitted to the others for this.
+    """
+    from hybrid.learning import alignment
+    from hybrid.learning.alignment_report import clouds, report
+
+    rng = np.random.default_rng(0)
+    several = pairs.count >= 2 * len(pairs.texts)
+    drawn = np.zeros(len(pairs.groups), dtype=bool)
+    if several:
+        for group in range(len(pairs.texts)):
+            mine = np.flatnonzero(pairs.groups == group)
+            drawn[mine[pairs.photo[mine] == pairs.photo[mine].max(initial=-1)]] = True
+    else:
+        drawn = np.isin(pairs.groups, rng.permutation(len(pairs.texts))[: max(2, len(pairs.texts) // 5)])
+    right = pairs.texts[pairs.groups]
+    fitted = alignment.fit(
+        trained.method, pairs.photos[~drawn], right[~drawn], pairs.groups[~drawn], views=pairs.photo[~drawn]
+    )
+    named: dict[Hashable, str] = dict(enumerate(pairs.names))
+    shown = clouds(fitted, pairs.photos[drawn], right[drawn], pairs.groups[drawn], named)
+    notes = [
+        f"{trained.pairs:,} photos of {trained.products:,} products; photos encoded in {trained.encode_s:,.1f} s, "
+        f"{trained.method} fitted in {trained.fit_s:,.1f} s.",
+        *(f"{count:,} photos were left out: {reason}." for reason, count in sorted(trained.skipped.items())),
+    ]
+    return report(trained.results, trained.method, index=trained.index, drawn=shown, notes=notes)
+
+
 def publish(services: Services, trained: Trained, name: str | None = None) -> str:
     """Keep it as a version; its name. It takes part in searches once it is applied.
 
@@ -173,6 +206,8 @@ def publish(services: Services, trained: Trained, name: str | None = None) -> st
 def apply(services: Services, index: str, version: str, workers: int = 0, report: Report | None = None) -> AttachReport:
     """Give every product of an index its vector by this alignment, from the vectors that it has.
 
+    The index may be another than the one that it was trained on, of pictures alone for instance.
+
     Raises:
         AlignmentError: there is no such version.
         IndexConflictError: the index has vectors of another alignment, or refuses the field.
@@ -186,10 +221,18 @@ def apply(services: Services, index: str, version: str, workers: int = 0, report
             f"the products of {index!r} have vectors of the alignment {held.encoder.removeprefix(PREFIX)!r}; run "
             f"`hybrid reindex {index} --signals {FUSED}` to build them anew beside it with the newest"
         )
+    if found.profile is None:
+        raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
+    encoders = services.alignments.get(version)[0]["encoders"]
+    parts = {name: signal for name, signal in found.profile.signals.items() if name in encoders}
+    if not any(signal.version == encoders[name]["version"] for name, signal in parts.items()):
+        wanted = " or ".join(f"{name} by {one['version']}" for name, one in sorted(encoders.items()))
+        raise IndexConflictError(f"index {index!r} has no vectors that {version!r} can be applied to: {wanted}")
+    encoder = services.encoder(spec)
     notes: list[str] = []
-    profile, sample = decide_profile(services, found, None, [FUSED], None, None, None, notes)
-    if profile.signals[FUSED].encoder != spec:
-        raise AlignmentError(f"{version!r} is not the newest alignment of {index!r}; train or publish it again")
+    profile, sample = decide_profile(services, found, None, None, None, None, None, notes)
+    fused = VectorSignal(spec, encoder.version, encoder.dims)
+    profile = dataclasses.replace(profile, signals={**profile.signals, FUSED: fused})
     return run_attach(services, AttachPlan(found, profile, sample, notes, []), workers, report)
 
 
@@ -243,6 +286,7 @@ def _file_pairs(
         photo=np.asarray(photo),
         texts=encoders["text"].encode_texts([texts[name] for name in names]),
         pictures=_pictures(services, profile, encoders["image"], names),
+        names=names,
         skipped=skipped,
     )
 

@@ -314,10 +314,9 @@ class Searcher:
             from hybrid.media import open_image
 
             photo = encoder.encode_images([open_image(request.image)])[0]
-            if name == "image":
-                return photo
-        words = self._words_vector(name, encoder, request, notes)
-        return fusion.between(photo, words)
+        if photo is not None and name == "image":
+            return photo
+        return fusion.between(photo, self._words_vector(name, encoder, request, notes))
 
     def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
         if not request.q.strip() or "text" not in encoder.modalities:
