@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
 from hybrid.media import decode_data_url
 from web import strings, view
@@ -67,7 +68,8 @@ def index() -> Response:
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)
     g.degraded = bool(answer.degraded)
-    return _render(state, names, photo, **_results(state, profile, answer, photo is not None))
+    missing = {FUSED} - set(profile.signals)
+    return _render(state, names, photo, missing, **_results(state, profile, answer, photo is not None))
 
 
 def read_state(given: MultiDict[str, str]) -> PageState:
@@ -196,7 +198,10 @@ def _unlisted(state: PageState, answer: SearchAnswer) -> list[tuple[str, str]]:
     return pairs
 
 
-def _render(state: PageState, names: list[str], photo: bytes | None, **more: Any) -> Response:
+def _render(
+    state: PageState, names: list[str], photo: bytes | None, missing: Collection[str] = (FUSED,), **more: Any
+) -> Response:
+    """missing: signals that the index does not have."""
     text = strings.STRINGS[state.lang]
     enhanced = request.headers.get("X-Hybrid-Page") == "1"  # the script keeps the photo itself
     body = render_template(
@@ -205,7 +210,7 @@ def _render(state: PageState, names: list[str], photo: bytes | None, **more: Any
         state=state,
         html_lang=strings.HTML_LANG[state.lang],
         indices=names,
-        systems=strings.system_choices(_CHOICES, state.lang),
+        systems=strings.system_choices([name for name in _CHOICES if name not in missing], state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
         photo=photo is not None,
         kept=None if photo is None or enhanced else kept_photo(photo),

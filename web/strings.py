@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LANGUAGES = ("en", "zh")
 HTML_LANG = {"en": "en", "zh": "zh-Hans"}
@@ -273,7 +274,7 @@ def path_language(path: str) -> str | None:
     return path[-2:] if base_path(path) != path else None
 
 
-def system_choices(systems: tuple[str, ...], lang: str) -> list[dict[str, str]]:
+def system_choices(systems: Sequence[str], lang: str) -> list[dict[str, str]]:
     """The choices of the system selector, the default first."""
     shown = []
     for name in ("", *systems):
