@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 
 from hybrid import orders, search_times
+from hybrid.attach import plan_attach, run_attach
+from hybrid.doctor import examine
 from hybrid.elastic.orders import ORDERS
 from hybrid.elastic.search_times import SEARCH_TIMES, SearchTimesStore
 from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
 from hybrid.search_times import SearchTimes
+from hybrid.sync import run_sync
 from hybrid.wiring import Services
 from tests.admin_client import AdminClient, forget, signed_in
 from tests.conftest import index_file, make_services, write_rows
+from tests.shop_writer import make_shop
 from tests.web_services import EVIL
 from web.admin.overview import PARTS
 
@@ -81,6 +85,27 @@ def test_what_a_sync_mends_is_one_button(services: Services, client: AdminClient
     assert ("ed", "sync_now", shop) in [(entry["user"], entry["action"], entry["index"]) for entry in entries]
     viewer = signed_in(services, "vi", "viewer")
     assert "/admin/sync/" not in viewer.get("/admin/overview/advice").text
+
+
+def test_looking_refreshes_no_index_of_the_shop(services: Services, client: AdminClient, name: str) -> None:
+    shop = f"{name}-own"
+    make_shop(services.client, shop, [{"id": "p1", "title": "mug"}])
+    run_attach(services, plan_attach(services, shop, signals=["text"]))
+    run_sync(services, shop)
+    services.client.indices.put_settings(index=shop, settings={"index.refresh_interval": -1})
+    services.client.index(index=shop, id="p2", document={"id": "p2", "title": "cup"})
+
+    def refreshed() -> int:
+        found = services.client.indices.stats(index=shop, metric="refresh")["indices"][shop]["primaries"]
+        return int(found["refresh"]["external_total"])
+
+    before = refreshed()
+    whole = client.get("/admin/?full=1").text
+    assert "1 of 1 have a vector" in whole and "1 writes since the last look" in whole
+    client.get(f"/admin/reindex/{shop}")
+    assert refreshed() == before
+    examine(services, shop)  # that asks for it
+    assert refreshed() > before
 
 
 def test_without_a_broker_that_part_says_so_and_the_others_stay(engine: Any, shop: str) -> None:

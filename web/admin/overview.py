@@ -22,7 +22,7 @@ NEWEST = 5
 
 
 def _advice() -> dict[str, Any]:
-    diagnosis = doctor.examine(core())
+    diagnosis = doctor.examine(core(), refresh=False)
     order = {status: -position for position, status in enumerate(doctor.STATUSES)}
     checks = sorted(diagnosis.checks, key=lambda check: order[check.status])
     return {"status": diagnosis.status, "checks": [(check, _safe(check)) for check in checks]}
