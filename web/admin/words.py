@@ -71,8 +71,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "workers": ("Workers", "工作进程"),
     "queue_depth": ("Tasks that wait", "排队任务"),
     "no_workers": (
-        "No worker answers. Start one: hybrid worker --beat",
-        "没有工作进程响应。请启动：hybrid worker --beat",
+        "No worker answers within {n} s. Start one: hybrid worker --beat",
+        "{n} 秒内没有工作进程响应。请启动：hybrid worker --beat",
     ),
     "worker_tasks": ("{n} tasks in hand", "正在处理 {n} 个任务"),
     "searches": ("Searches", "搜索"),
