@@ -242,9 +242,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
             f"{count:,} {reason}" for reason, count in sorted(letters.items(), key=lambda item: -item[1])
         )
         again = f"hybrid attach {profile.index}" if profile.attached else f"hybrid index FILE --index {profile.index}"
-        yield Check(
-            part, "failures", "degraded", listed, f"mend the cause (hybrid-dead-letters has each), then {again}"
-        )
+        yield Check(part, "failures", "degraded", listed, f"mend the cause (/admin/failures shows each), then {again}")
 
 
 def _reindexed(services: Services, name: str) -> Iterator[Check]:
