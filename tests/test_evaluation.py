@@ -56,6 +56,11 @@ def test_comparison_on_paper() -> None:
     assert found["new"].low < found["new"].mean < found["new"].high
 
 
+def test_a_single_query_is_no_evidence() -> None:
+    found = evaluation.compare({"bm25": np.array([0.2]), "new": np.array([0.9])}, "bm25")["new"]
+    assert (found.difference, found.p, found.helped) == (0.7, 1.0, 1.0)
+
+
 def answer(ids: list[str], reasons: list[str], weight: float = 0.5) -> SearchAnswer:
     hits = [
         Hit(id, 0.9 - rank / 10, {"lexical": SignalScore(7.1, 0.8, weight, 0.8 * weight)}, {"name": f"<b>{id}</b>"})
