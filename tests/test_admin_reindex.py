@@ -235,6 +235,19 @@ def test_what_cannot_be_asked_for_is_refused(client: AdminClient, shop: str, for
     assert client.send(f"/admin/api/runs/{shop}", form).status_code == 400
 
 
+@pytest.mark.parametrize(("counts", "drawn"), [((0, 0, 0), False), ((7, 7, 7), False), ((0, 4, 9), True)])
+def test_the_rate_of_work_is_drawn_once_there_is_one(
+    services: Services, client: AdminClient, attached: str, counts: tuple[int, ...], drawn: bool
+) -> None:
+    orders.place(services, slot(attached), "sync", attached, {}, "ed")
+    assert orders.work(services, slot(attached))
+    order = services.orders.get(slot(attached))
+    assert order is not None
+    assert services.orders.keep(order, samples=[[float(at), done] for at, done in enumerate(counts)])
+    page = client.get(f"/admin/reindex/{attached}").text
+    assert ("Products a second" in page) is drawn and ('<figure class="chart">' in page) is drawn
+
+
 def test_indices_that_may_not_be_listed_leave_the_rest_of_the_page(
     services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,14 @@ KINDS = {
     "weights-confirm", "reindex", "reindex-of", "failures", "failures-of", "audit", "error",
 }  # fmt: skip
 
+#: What ends further right than its panel; a table may, for it is scrolled in its box.
+STICKS_OUT = """() => [...document.querySelectorAll(".panel")].flatMap((panel) => {
+  const edge = panel.getBoundingClientRect().right + 0.5;
+  return [...panel.querySelectorAll("input, select, button, a, p, h2, h3, dd, label, svg, .table-box")]
+    .filter((one) => !one.matches(".table-box *, .sr-only, [type=hidden]") && one.getBoundingClientRect().right > edge)
+    .map((one) => one.outerHTML.slice(0, 120));
+})"""
+
 
 @pytest.fixture(scope="module")
 def services(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
@@ -84,6 +92,7 @@ def test_no_page_violates_axe(browser: Browser, url: str, axe: str, scheme: str,
         wrong += violations(page, axe)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         wrong += [f"{address} is {wide} pixels wider than the screen"] if wide > 0 else []
+        wrong += [f"{address}: {one} sticks out of its panel" for one in page.evaluate(STICKS_OUT)]
     assert seen >= KINDS
     missing = f"404 {url}{ERROR}"
     assert missing in wrong
