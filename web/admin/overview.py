@@ -23,7 +23,7 @@ from web.admin.reindex import slot
 NEWEST = 5
 #: How long workers are waited for: where the part comes by itself, and where the whole page waits for it. An idle
 #: worker answers within some milliseconds.
-_QUIET_S, _QUIET_FULL_S = 1.0, 0.2
+_QUIET_S, _QUIET_FULL_S = 0.5, 0.2
 
 
 def _advice(services: Services) -> dict[str, Any]:
