@@ -513,3 +513,24 @@ def test_open_clip_from_a_file(settings: Settings, tmp_path: Path) -> None:
     assert cosines(encoder.encode_texts(same), texts[:1]).min() > 0.9999
     with pytest.raises(EncoderError, match="nobody published weights"):
         get_encoder("open_clip:tiny-hybrid", settings).encode_texts(["a"])
+
+
+FIRST_AT_ONCE = """
+import threading
+from hybrid.encoders import runtime
+runtime._core()
+import openvino
+together = threading.Barrier(8)
+def first():
+    together.wait()
+    openvino.Type.f32.to_dtype()  # what every inference begins with
+threads = [threading.Thread(target=first) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_first_inferences_at_the_same_moment_do_not_wait_for_each_other() -> None:
+    """Without care two of three such processes hang for good."""
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", FIRST_AT_ONCE], check=True, timeout=60)

@@ -210,13 +210,24 @@ class TorchGraph:
             out[list(rows)] = self.run(inputs)
 
 
-@lru_cache(maxsize=1)
+_loading = threading.Lock()
+
+
 def _core() -> Any:
+    with _loading:
+        return _loaded_core()
+
+
+@lru_cache(maxsize=1)
+def _loaded_core() -> Any:
     # OpenVINO reports its use over the network through this module, already when it is imported. An import
     # that fails makes it do without.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
+    # It makes a table of types when it first needs one; two threads whose first inference comes at the same moment
+    # wait for each other there for good, one for the table and one for Python's lock.
+    openvino.Type.f32.to_dtype()
     return openvino.Core()
 
 
