@@ -1,7 +1,7 @@
 """The whole way of somebody who runs a shop, in a real browser with real models and a real worker, which is killed:
 attach, judge, reindex, pause, failures, swap, roll back, compare, weigh, rate, evaluate, train, promote.
 
-With half of the judged products of the chorus index; `HYBRID_WALK_PRODUCTS=19406 pytest -s` walks with all that it has.
+With the products of the chorus index that are judged; `HYBRID_WALK_PRODUCTS=19406 pytest -s` walks with all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .hands import Keyboard, Mouse
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
 
-PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "700"))
+PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "1500"))
 #: Products with a picture: enough of them that a reindex which encodes them can be paused by hand.
 PICTURED, BROKEN = 400, 3
 #: Own indices that the walk fills.
@@ -74,7 +74,7 @@ def shop(engine: NodeStatus, name: str, shared: Path, tmp_path: Path) -> Iterato
     judged = {id for rated in read_judgments(judgments).ratings.values() for id in rated}
     with gzip.open(shared / "chorus" / "products.ndjson.gz") as file:
         products = [orjson.loads(line) for line in file]
-    products.sort(key=lambda product: product["id"] not in judged)  # what is judged first
+    products.sort(key=lambda product: product["id"] not in judged)  # what is judged is there in any case
     kept = ("id", "title", "short_description", "supplier", "price")
     rows = [{name: product[name] for name in kept if name in product} for product in products[:PRODUCTS]]
     for number, row in enumerate(rows[:PICTURED]):
