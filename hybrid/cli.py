@@ -275,7 +275,7 @@ def serve_command(host: str, port: int, processes: int, threads: int) -> list[st
     return [
         sys.executable, "-m", "gunicorn", "web:create_app()", "--bind", f"{host}:{port}",
         "--workers", str(processes), "--worker-class", "gthread", "--threads", str(threads),
-        "--timeout", "60", "--access-logfile", "-",
+        "--timeout", "60", "--config", "python:web.serving", "--access-logfile", "-",
     ]  # fmt: skip
 
 

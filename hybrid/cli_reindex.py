@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
-from hybrid.cli_shop import duration, show_trouble, size
+from hybrid.cli_shop import duration, show_trouble
 from hybrid.errors import UsageError
-from hybrid.terminal import LiveProgress, print_json, say
+from hybrid.terminal import LiveProgress, print_json, say, size
 
 if TYPE_CHECKING:
     from hybrid.reindex.planning import ReindexPlan

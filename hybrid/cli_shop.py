@@ -8,7 +8,7 @@ import typer
 
 from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
 from hybrid.errors import IndexConflictError
-from hybrid.terminal import LiveProgress, console, print_json
+from hybrid.terminal import LiveProgress, console, print_json, size
 
 
 def attach(
@@ -132,11 +132,6 @@ def show_trouble(report: Any) -> None:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")
     if report.waiting:
         print(f"{report.waiting:,} documents still wait for vectors; run `hybrid sync {report.index}`")
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def duration(seconds: float) -> str:

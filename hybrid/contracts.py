@@ -214,7 +214,7 @@ class SearchRequest:
 
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
     vector, as the vector's share; weights_version: published weights other than those in force. facets: field
-    paths, or None for the index's own. page counts from 1; size is hits a page.
+    paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
     """
 
     index: str
@@ -229,6 +229,7 @@ class SearchRequest:
     weights_version: str | None = None
     system: str | None = None
     explain: bool = False
+    bare: bool = False
 
     def under(self, name: str) -> SearchRequest:
         """The same search under a system, or under a published version of weights, whichever has that name."""

@@ -50,8 +50,11 @@ class Diagnosis:
         return {"status": self.status, "checks": [asdict(check) for check in self.checks]}
 
 
-def examine(services: Services, index: str | None = None) -> Diagnosis:
+def examine(services: Services, index: str | None = None, refresh: bool = True) -> Diagnosis:
     """Look at the cluster, this machine, and an index (all of the layer's if none is named).
+
+    Without `refresh` nothing is asked of the cluster that costs the shop anything: documents are counted as searches
+    see them, which may be some seconds old.
 
     Raises:
         IndexMissingError: there is no index of that name.
@@ -71,7 +74,7 @@ def examine(services: Services, index: str | None = None) -> Diagnosis:
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():
         try:
-            diagnosis.checks += _index(services, name)
+            diagnosis.checks += _index(services, name, refresh)
         except IndexMissingError:
             raise
         except HybridError as error:
@@ -80,9 +83,12 @@ def examine(services: Services, index: str | None = None) -> Diagnosis:
 
 
 def coverage(services: Services) -> list[dict[str, Any]]:
-    """For each index of the layer: its "name", and what `hybrid.elastic.cluster.coverage` counts."""
+    """For each index of the layer: its "name", and what `cluster.coverage` counts, as searches see it."""
     searcher = services.searcher
-    return [{"name": name, **cluster.coverage(services.client, searcher.profile(name))} for name in searcher.indices()]
+    return [
+        {"name": name, **cluster.coverage(services.client, searcher.profile(name), refresh=False)}
+        for name in searcher.indices()
+    ]
 
 
 def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
@@ -150,7 +156,7 @@ def _machine(services: Services) -> Iterator[Check]:
         queue.close()
 
 
-def _index(services: Services, name: str) -> Iterator[Check]:
+def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     part = f"index {name}"
     try:
         profile = indices.read_profile(services.client, name)
@@ -172,7 +178,7 @@ def _index(services: Services, name: str) -> Iterator[Check]:
     if profile.analysis != ANALYSIS_VERSION:
         detail = f"made by {profile.analysis}, and queries by {ANALYSIS_VERSION}"
         yield Check(part, "words", "degraded", detail, again)
-    yield from _coverage(services, profile)
+    yield from _coverage(services, profile, refresh)
     yield from _in_step(services, profile)
     yield from _reindexed(services, name)
     model, problem = services.published.in_force(name)
@@ -206,10 +212,10 @@ def _attachable(services: Services, name: str) -> Iterator[Check]:
         yield Check(part, "once attached", "note", note)
 
 
-def _coverage(services: Services, profile: IndexProfile) -> Iterator[Check]:
+def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Iterator[Check]:
     part = f"index {profile.index}"
     sync = f"hybrid sync {profile.index}"
-    found = cluster.coverage(services.client, profile)
+    found = cluster.coverage(services.client, profile, refresh)
     total = found["documents"]
     if found["unseen"]:
         detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
@@ -236,9 +242,7 @@ def _coverage(services: Services, profile: IndexProfile) -> Iterator[Check]:
             f"{count:,} {reason}" for reason, count in sorted(letters.items(), key=lambda item: -item[1])
         )
         again = f"hybrid attach {profile.index}" if profile.attached else f"hybrid index FILE --index {profile.index}"
-        yield Check(
-            part, "failures", "degraded", listed, f"mend the cause (hybrid-dead-letters has each), then {again}"
-        )
+        yield Check(part, "failures", "degraded", listed, f"mend the cause (/admin/failures shows each), then {again}")
 
 
 def _reindexed(services: Services, name: str) -> Iterator[Check]:

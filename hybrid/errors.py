@@ -13,6 +13,7 @@ HybridError                  exit code 1, HTTP 500
 ├── IndexMovedError          the alias was moved to another index meanwhile, again and again (HTTP 503)
 ├── WriteBlockedError        the cluster refuses writes (disk watermark, read-only index)
 ├── ClusterError             the cluster answered with an error
+│   ├── AccessRefusedError        a privilege is missing for that
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
@@ -105,6 +106,10 @@ class WriteBlockedError(HybridError):
 
 class ClusterError(HybridError):
     http_status = 502
+
+
+class AccessRefusedError(ClusterError):
+    pass
 
 
 class ClusterUnreachableError(ClusterError):

@@ -242,8 +242,8 @@ def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
 def _p_value(gained: np.ndarray, seed: int) -> float:
     from scipy import stats
 
-    if not np.abs(gained).max() > 1e-12:
-        return 1.0
+    if len(gained) < 2 or not np.abs(gained).max() > 1e-12:
+        return 1.0  # of a single difference, either sign is as extreme
     result = stats.permutation_test(
         (gained, np.zeros_like(gained)),
         lambda a, b, axis: np.mean(a - b, axis=axis),

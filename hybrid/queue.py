@@ -116,15 +116,19 @@ class TaskQueue:
                 return 0
             raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
 
-    def workers(self, timeout_s: float = 1.0) -> dict[str, int]:
-        """How many tasks each worker that answers in time is busy with.
+    def workers(self, quiet_s: float = 1.0) -> dict[str, int]:
+        """How many tasks each worker that answers is busy with; asked until none has answered for `quiet_s`.
 
         Raises:
             ClusterUnreachableError: the broker does not answer.
         """
-        self.ping()
         try:
-            found = self._app.control.inspect(timeout=timeout_s).active()
+            # A connection of its own, whose wait in the broker is no longer than ours: one that still waits when we
+            # have gone takes the answers to the next question for this one's, or is closed no sooner.
+            options = {"polling_interval": quiet_s}
+            with self._app.connection_for_write(connect_timeout=3, transport_options=options) as connection:
+                connection.ensure_connection(max_retries=1, timeout=3)
+                found = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
         except Exception as error:  # each transport has errors of its own
             raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
         return {name: len(tasks) for name, tasks in (found or {}).items()}

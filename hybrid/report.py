@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -17,6 +18,8 @@ import numpy as np
 from hybrid.contracts import Hit, SearchAnswer, values_at
 from hybrid.errors import UsageError
 from hybrid.evaluation import CUT, HURT, Evaluation, SystemResult
+from hybrid.judgments import Judgments
+from hybrid.media import open_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +31,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SHOWN = 5
 _MOST_HURT = 20
 _WIDTH = 7.6
+#: Pixels of the longer side of a judged photo, and what all of them may add to the file.
+_PHOTO_SIDE, _PHOTOS_BYTES = 96, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,11 @@ class Curves:
 
 @dataclass(frozen=True)
 class _Lost:
-    """A query that a system does worse on than the baseline."""
+    """A query that a system does worse on than the baseline. photo: what it looks like, as the address of a picture."""
 
     query: str
     image: str
+    photo: str
     before: float
     after: float
     answer: SearchAnswer
@@ -67,6 +73,7 @@ def write_report(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    photos = _Photos(evaluation.judgments)
     others = {name: result for name, result in evaluation.systems.items() if name != evaluation.baseline}
     page = environment.get_template("report.html").render(
         evaluation=evaluation,
@@ -79,7 +86,10 @@ def write_report(
         fewer_chart=_fewer_chart(curves.fewer) if curves and len(curves.fewer) > 1 else "",
         skip_chart=_skip_chart(curves.skip) if curves and len(curves.skip) > 1 else "",
         curves=curves,
-        hurt={name: lost for name, result in others.items() if (lost := _hurt(result, evaluation, title_fields))},
+        hurt={
+            name: lost for name, result in others.items() if (lost := _hurt(result, evaluation, title_fields, photos))
+        },
+        photos=photos,
         most_hurt=_MOST_HURT,
         limit=HURT,
         cut=CUT,
@@ -95,7 +105,39 @@ def write_report(
 # -- hurt queries ------------------------------------------------------------------------------------------------
 
 
-def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[str]) -> list[_Lost]:
+class _Photos:
+    """Judged photos made small, as addresses that hold the picture itself.
+
+    left_out: how many do not fit into the file. gone: names of those that are not there, or no more a picture.
+    """
+
+    def __init__(self, judgments: Judgments) -> None:
+        self._judgments = judgments
+        self._room = _PHOTOS_BYTES
+        self.left_out = 0
+        self.gone: set[str] = set()
+
+    def show(self, image: str) -> str:
+        """The address of a photo; "" where it is not shown."""
+        if not image or image in self.gone:
+            return ""
+        try:
+            small = open_image(self._judgments.photo(image))
+        except UsageError:  # it was there for the search; its file or its judgments were deleted since
+            self.gone.add(image)
+            return ""
+        small.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
+        out = io.BytesIO()
+        small.save(out, "JPEG", quality=75)
+        address = f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+        if len(address) > self._room:
+            self.left_out += 1
+            return ""
+        self._room -= len(address)
+        return address
+
+
+def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[str], photos: _Photos) -> list[_Lost]:
     baseline = evaluation.systems[evaluation.baseline]
     lost = {query: baseline.per_query[query] - value for query, value in result.per_query.items()}
     found = []
@@ -107,6 +149,7 @@ def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[s
             _Lost(
                 query=asked.text,
                 image=asked.image,
+                photo=photos.show(asked.image),
                 before=baseline.per_query[query],
                 after=result.per_query[query],
                 answer=result.answers[query],

@@ -405,6 +405,8 @@ class Searcher:
     def _hits(
         self, page: Sequence[tuple[str, dict[str, SignalScore]]], profile: IndexProfile, request: SearchRequest
     ) -> list[Hit]:
+        if request.bare:
+            return [Hit(id=id, score=fusion.total(signals), signals=signals, source={}) for id, signals in page]
         sources = self._retrieval.sources(profile, [id for id, _ in page])
         wanted = frozenset(analysis.query_terms(request.q, profile.language).split())
         return [

@@ -25,6 +25,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def size(count: float) -> str:
+    """Bytes for people; the admin page writes them so, too."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1_000
+    return f"{count:.1f} TB"
+
+
 def print_json(data: Any) -> None:
     """A machine-readable answer on stdout."""
     import orjson

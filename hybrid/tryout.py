@@ -16,6 +16,8 @@ from hybrid.seams import PublishedLike
 from hybrid.search import Searcher
 
 CUT = 10
+#: Searches of a coverage at the same time.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,11 @@ def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int 
     names = list(judgments.ratings)
     step = max(1.0, len(names) / at_most)
     chosen = list(dict.fromkeys(names[int(at * step)] for at in range(min(at_most, len(names)))))
+    requests = [judgments.request(name, index=index, size=CUT, facets=(), bare=True) for name in chosen]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # nearly all of a search is waiting for the cluster
+        answers = threads.map(searcher.search, requests)
     shares = {}
-    for name in chosen:
-        answer = searcher.search(judgments.request(name, index=index, size=CUT, facets=()))
+    for name, answer in zip(chosen, answers, strict=True):
         hits = [hit.id in judgments.ratings[name] for hit in answer.hits]
         shares[name] = sum(hits) / len(hits) if hits else 1.0
     least = sorted(shares.items(), key=lambda item: item[1])

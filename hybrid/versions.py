@@ -79,13 +79,9 @@ def compared(services: Services, index: str, a: str, b: str) -> tuple[dict[str, 
     return first, second, paired(held_out(first["report"]), held_out(second["report"]))
 
 
-def expected(services: Services, index: str, name: str) -> Expected:
-    """What promoting a version would change.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    report = version(services, index, name)["report"]
+def expected(services: Services, index: str, found: Mapping[str, Any]) -> Expected:
+    """What promoting a version would change. found: it, as `version` gives it."""
+    name, report = found["version"], found["report"]
     current = standing(services, index).in_force
     after = held_out(report)
     if report.get("in_force") == current:

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-import es_mappings
 from hybrid.elastic.judged_photos import JUDGED_PHOTOS
-from hybrid.elastic.judgment_lists import JUDGMENTS, JudgmentLists
+from hybrid.elastic.judgment_lists import JudgmentLists
 from hybrid.errors import MediaError, UsageError
 from hybrid.judged_photos import MAX_BYTES, judged_photo
 from hybrid.judgment_archives import archived, read_upload
@@ -239,18 +238,6 @@ def test_there_are_not_too_many_photos(
     with pytest.raises(UsageError, match="above the limit"):
         lists.rate(name, "team", "", "p1", 3, "ed", judged_photo(photo))
     assert lists.lists(name) == []
-
-
-def test_a_store_of_an_older_release_learns_of_photos(lists: JudgmentLists, name: str, photo: bytes) -> None:
-    client, small = lists._client, judged_photo(photo)
-    client.indices.delete(index=JUDGMENTS, ignore_unavailable=True)
-    old = es_mappings.load("judgments")
-    del old["mappings"]["properties"]["photo"]
-    client.indices.create(index=JUDGMENTS, **old)
-    for product in ("p1", "p2"):
-        lists.rate(name, "team", "", product, 3, "ed", small)
-    lists.unrate(name, "team", "", "p1", small.key)
-    assert lists.photos.get(small.key) == small
 
 
 def test_a_zip_with_photos_comes_in_and_goes_out(lists: JudgmentLists, name: str, photo: bytes) -> None:

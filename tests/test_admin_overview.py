@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 
 import pytest
 
-from hybrid import orders, search_times
+from hybrid import orders, pool, search_times
+from hybrid.attach import plan_attach, run_attach
+from hybrid.doctor import examine
 from hybrid.elastic.orders import ORDERS
 from hybrid.elastic.search_times import SEARCH_TIMES, SearchTimesStore
 from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
 from hybrid.search_times import SearchTimes
+from hybrid.sync import run_sync
 from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
+from tests.admin_client import AdminClient, fastest_s, forget, signed_in
 from tests.conftest import index_file, make_services, write_rows
+from tests.shop_writer import make_shop
 from tests.web_services import EVIL
 from web.admin.overview import PARTS
 
@@ -54,6 +59,8 @@ def test_the_page_is_there_at_once_and_each_part_says_what_is(
     # Without script it is all in one page.
     whole = client.get("/admin/?full=1").text
     assert "4 of 4 have a vector" in whole and "data-part" not in whole
+    assert "No worker answers within 0.2 s" in whole
+    assert fastest_s(client, "/admin/?full=1") < 0.4
 
 
 def test_the_last_errors_are_shown_as_text(services: Services, client: AdminClient, shop: str) -> None:
@@ -83,10 +90,49 @@ def test_what_a_sync_mends_is_one_button(services: Services, client: AdminClient
     assert "/admin/sync/" not in viewer.get("/admin/overview/advice").text
 
 
+def test_looking_refreshes_no_index_of_the_shop(services: Services, client: AdminClient, name: str) -> None:
+    shop = f"{name}-own"
+    make_shop(services.client, shop, [{"id": "p1", "title": "mug"}])
+    run_attach(services, plan_attach(services, shop, signals=["text"]))
+    run_sync(services, shop)
+    services.client.indices.put_settings(index=shop, settings={"index.refresh_interval": -1})
+    services.client.index(index=shop, id="p2", document={"id": "p2", "title": "cup"})
+
+    def refreshed() -> int:
+        found = services.client.indices.stats(index=shop, metric="refresh")["indices"][shop]["primaries"]
+        return int(found["refresh"]["external_total"])
+
+    before = refreshed()
+    whole = client.get("/admin/?full=1").text
+    assert "1 of 1 have a vector" in whole and "1 writes since the last look" in whole
+    client.get(f"/admin/reindex/{shop}")
+    assert refreshed() == before
+    examine(services, shop)  # that asks for it
+    assert refreshed() > before
+
+
 def test_without_a_broker_that_part_says_so_and_the_others_stay(engine: Any, shop: str) -> None:
     client = signed_in(make_services(engine, redis_url="redis://127.0.0.1:1/0"))
     assert "the broker does not answer" in client.get("/admin/overview/workers").text
     assert "4 of 4 have a vector" in client.get("/admin/overview/coverage").text
+
+
+def test_a_worker_is_found_however_often_and_briefly_it_is_asked(services: Services, client: AdminClient) -> None:
+    settings = services.settings
+    environment = pool.worker_environment(settings, 1)
+    environment |= {"HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
+    worker = subprocess.Popen(pool.worker_command(1), env=environment, stderr=subprocess.DEVNULL)
+    try:
+        ending = time.monotonic() + 60
+        while not services.queue.workers():
+            assert time.monotonic() < ending and worker.poll() is None
+        asked = [services.queue.workers(quiet_s=0.2) for _ in range(8)]
+        assert asked == [asked[0]] * 8 and list(asked[0].values()) == [0]
+        whole = client.get("/admin/?full=1").text
+        assert next(iter(asked[0])) in whole and "No worker answers" not in whole
+    finally:
+        worker.terminate()
+        worker.wait(30)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from elastic_transport import ApiResponseMeta, TransportApiResponse
 
 from hybrid import orders
 from hybrid.attach import plan_attach, run_attach
@@ -232,3 +233,45 @@ def test_a_viewer_watches_and_presses_nothing(services: Services, client: AdminC
 def test_what_cannot_be_asked_for_is_refused(client: AdminClient, shop: str, form: dict[str, str]) -> None:
     assert client.post(f"/admin/reindex/{shop}", **form).status_code == 400
     assert client.send(f"/admin/api/runs/{shop}", form).status_code == 400
+
+
+@pytest.mark.parametrize(("counts", "drawn"), [((0, 0, 0), False), ((7, 7, 7), False), ((0, 4, 9), True)])
+def test_the_rate_of_work_is_drawn_once_there_is_one(
+    services: Services, client: AdminClient, attached: str, counts: tuple[int, ...], drawn: bool
+) -> None:
+    orders.place(services, slot(attached), "sync", attached, {}, "ed")
+    assert orders.work(services, slot(attached))
+    order = services.orders.get(slot(attached))
+    assert order is not None
+    assert services.orders.keep(order, samples=[[float(at), done] for at, done in enumerate(counts)])
+    page = client.get(f"/admin/reindex/{attached}").text
+    assert ("Products a second" in page) is drawn and ('<figure class="chart">' in page) is drawn
+
+
+def test_indices_that_may_not_be_listed_leave_the_rest_of_the_page(
+    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cluster with security answers; the test engine has no such module."""
+    transport = services.client.transport
+    perform, refused = transport.perform_request, set()
+
+    def guarded(method: str, target: str, **options: Any) -> Any:
+        for part in refused:
+            if target.split("?")[0].endswith(part):
+                reason = "action [indices:admin/aliases/get] is unauthorized for user [hybrid]"
+                error = {"root_cause": [{"type": "security_exception", "reason": reason}], "type": "security_exception"}
+                answer = perform(method, target, **options)
+                meta = ApiResponseMeta(403, answer.meta.http_version, answer.meta.headers, 0.1, answer.meta.node)
+                return TransportApiResponse(meta, {"error": error, "status": 403})
+        return perform(method, target, **options)
+
+    monkeypatch.setattr(transport, "perform_request", guarded)
+    missing, link = "view_index_metadata on *", f'<a href="/admin/reindex/{attached}">'
+    assert missing not in client.get("/admin/reindex").text
+    for part, listed in (("/_alias", 2), ("/*,-.*", 1)):
+        refused.add(part)
+        page = client.get("/admin/reindex")
+        assert page.status_code == 200 and page.text.count(missing) == 1
+        assert page.text.count(link) == listed  # among the runs, and where it can be told among the indices
+    # Its own page needs no list.
+    assert 'value="sync"' in client.get(f"/admin/reindex/{attached}").text

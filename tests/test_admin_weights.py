@@ -115,9 +115,9 @@ def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     assert (change["queries"], change["difference"]) == (4, 0.075)
     assert [one["query"] for one in change["lost"]] == [EVIL]
     # Not measured beside what is in force: by the held-out scores of each, where there are any.
-    assert versions.expected(services, name, "gate-2").change is None
+    assert versions.expected(services, name, versions.version(services, name, "gate-2")).change is None
     services.weights_versions.promote(name, "gate-1")
-    found = versions.expected(services, name, "gate-2").change
+    found = versions.expected(services, name, versions.version(services, name, "gate-2")).change
     assert found is not None and found.difference == 0.075
     services.weights_versions.add(name, "gate-3", "gate", fixed(version="gate-3").to_json(), {})  # no report at all
     assert admin.get(f"/admin/weights/{name}/gate-3").status_code == 200

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hybrid.terminal import size
 from tests.conftest import write_rows
 
 VERBS = [
@@ -35,6 +36,14 @@ def hybrid(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hybrid.cli", *args], capture_output=True, text=True, env={**clean, **env}, timeout=120
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (999, "999 B"), (2_500, "2 kB"), (99_040_000, "99.0 MB"), (1.25e9, "1.2 GB"), (7e12, "7.0 TB")],
+)
+def test_bytes_for_people(count: float, said: str) -> None:
+    assert size(count) == said
 
 
 def test_help_of_every_verb_has_an_example() -> None:

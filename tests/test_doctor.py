@@ -96,7 +96,8 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
     run_sync(services, name)
     assert examine(services, name).healthy
     services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
-    assert found(services, name, "failures")[0].detail == "1 bad_vector"
+    failures = found(services, name, "failures")[0]
+    assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.mend
     services.dead_letters.remove(name, [("p1", "text")])
 
 

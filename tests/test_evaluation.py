@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from math import log2
 from pathlib import Path
 
@@ -9,11 +12,13 @@ import ir_measures
 import numpy as np
 import pytest
 from ir_measures import nDCG
+from PIL import Image
 
-from hybrid import evaluation
+from hybrid import evaluation, report
 from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
-from hybrid.judgments import Judgments
+from hybrid.judged_photos import file_name, judged_photo
+from hybrid.judgments import JudgedQuery, Judgments, read_judgments
 from hybrid.report import Curves, write_report
 
 
@@ -54,6 +59,11 @@ def test_comparison_on_paper() -> None:
     assert found["new"].p == pytest.approx(6 / 8, abs=0.02)
     assert (found["bm25"].p, found["bm25"].difference) == (1.0, 0.0)
     assert found["new"].low < found["new"].mean < found["new"].high
+
+
+def test_a_single_query_is_no_evidence() -> None:
+    found = evaluation.compare({"bm25": np.array([0.2]), "new": np.array([0.9])}, "bm25")["new"]
+    assert (found.difference, found.p, found.helped) == (0.7, 1.0, 1.0)
 
 
 def answer(ids: list[str], reasons: list[str], weight: float = 0.5) -> SearchAnswer:
@@ -119,3 +129,45 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluation.Evaluatio
     assert page.count("<svg") == page.count('role="img"') == 5
     with pytest.raises(UsageError, match="cannot write"):
         write_report(result, tmp_path / "none" / "e.html")
+
+
+def photo_report(folder: Path, judged: Judgments) -> str:
+    """The report on judged photos that "text" loses, all of them."""
+    given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
+    result = evaluation.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
+    write_report(result, folder / "e.html")
+    return (folder / "e.html").read_text(encoding="utf-8")
+
+
+def test_the_report_shows_judged_photos_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (600, 900, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    (tmp_path / "j.csv").write_text("query,image,docid,rating\n,noise.png,a,3\nred,noise.png,a,3\nwords,,a,3\n")
+    of_file = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"))
+    kept = judged_photo((tmp_path / "noise.png").read_bytes())
+    name = file_name(kept.key)
+    held = Judgments({name: {"a": 3.0}}, queries={name: JudgedQuery(image=name)}, photos={name: kept.data})
+    of_list = photo_report(tmp_path, held)
+    for page, count in ((of_file, 2), (of_list, 1)):
+        shown = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)" alt="">', page)
+        assert len(shown) == page.count("<img") == count
+        assert {Image.open(io.BytesIO(base64.b64decode(one))).size for one in shown} == {(96, 64)}
+        assert "named only" not in page and "http" not in page.replace("http://www.w3.org", "")
+    # There is an end to what they add.
+    size = len(re.findall(r"data:[^\"]+", of_file)[0])
+    monkeypatch.setattr(report, "_PHOTOS_BYTES", size)
+    page = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"))
+    assert page.count("<img") == 1 and "1 judged photos are named only" in page
+    assert "<strong>red</strong> + noise.png" in page
+
+
+def test_the_report_names_photos_that_went_meanwhile(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60), "red").save(tmp_path / "red.png")
+    (tmp_path / "j.csv").write_text("image,docid,rating\nred.png,a,3\n")
+    given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
+    judged = read_judgments(tmp_path / "j.csv")
+    result = evaluation.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
+    (tmp_path / "red.png").unlink()
+    write_report(result, tmp_path / "e.html")
+    page = (tmp_path / "e.html").read_text(encoding="utf-8")
+    assert "<img" not in page and "No longer there, or no picture any more: red.png." in page

@@ -563,6 +563,18 @@ def test_verified_and_swapped_later(services: Services, name: str) -> None:
         control.drop(services, name)
 
 
+@pytest.mark.es
+def test_a_run_whose_new_index_was_deleted_says_how_it_ends(services: Services, name: str) -> None:
+    make(services, name)
+    report = reindex(services, name, swap=False, shards=1)
+    services.client.indices.delete(index=report.new)
+    with pytest.raises(JobError, match=f"'{report.new}'.* was deleted; .*`hybrid reindex {name} --cancel`"):
+        running.resume(services, name)
+    assert control.status(services, name)["status"] == "verified"
+    assert control.cancel(services, name)["status"] == "cancelled"
+    assert reindex(services, name, shards=1).swapped
+
+
 # -- what it refuses -----------------------------------------------------------------------------------------
 
 

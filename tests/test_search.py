@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,17 @@ def test_browsing_pages_through_everything(shop: tuple[Services, str]) -> None:
         assert answer.total == COUNT + 1
         ids += [hit.id for hit in answer.hits]
     assert len(ids) == len(set(ids)) == COUNT + 1
+
+
+def test_bare_hits_are_the_same_without_their_documents(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    request = SearchRequest(name, q="red mug", size=20)
+    whole, bare = (services.searcher.search(replace(request, bare=bare)) for bare in (False, True))
+    assert [(hit.id, hit.score, hit.signals) for hit in bare.hits] == [
+        (hit.id, hit.score, hit.signals) for hit in whole.hits
+    ]
+    assert all(hit.source and hit.highlight for hit in whole.hits)
+    assert not any(hit.source or hit.highlight for hit in bare.hits)
 
 
 def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:

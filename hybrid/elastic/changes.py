@@ -68,8 +68,8 @@ class Checkpoint:
         return found
 
 
-def position(client: Elasticsearch, index: str) -> Checkpoint:
-    """Where the index stands. Everything up to it is visible to a search that follows.
+def position(client: Elasticsearch, index: str, refresh: bool = True) -> Checkpoint:
+    """Where the index stands. Everything up to it is visible to a search that follows, unless it is not to `refresh`.
 
     Raises:
         IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
@@ -78,7 +78,8 @@ def position(client: Elasticsearch, index: str) -> Checkpoint:
     concrete, uuid, shards = _positions(client, index)
     profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
     _require_all(index, shards, profile.shards)
-    indices.refresh(client, concrete)
+    if refresh:
+        indices.refresh(client, concrete)
     return Checkpoint(uuid, shards, digest(profile), concrete)
 
 

@@ -14,6 +14,7 @@ from elasticsearch import ConnectionError as EsConnectionError
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from hybrid.errors import (
+    AccessRefusedError,
     ClusterError,
     ClusterUnreachableError,
     IndexMissingError,
@@ -135,7 +136,8 @@ def translate(error: ApiError, index: str | None = None) -> ClusterError | Index
     if kind == "cluster_block_exception":
         return write_blocked(name, reason)
     if error.meta.status in (401, 403):
-        return ClusterError(
+        refused = AccessRefusedError if error.meta.status == 403 else ClusterError
+        return refused(
             f"Elasticsearch refuses access ({error.meta.status}: {reason}); check HYBRID_ES_API_KEY, or "
             "HYBRID_ES_USERNAME and HYBRID_ES_PASSWORD"
         )

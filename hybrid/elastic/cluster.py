@@ -62,11 +62,12 @@ def has_scripts(client: Elasticsearch) -> bool:
     return any(module["name"] == "lang-painless" for node in nodes.values() for module in node.get("modules", ()))
 
 
-def coverage(client: Elasticsearch, profile: IndexProfile) -> dict[str, Any]:
+def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True) -> dict[str, Any]:
     """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by a
-    whole-document write) and outdated (of another encoder)."""
+    whole-document write) and outdated (of another encoder). Without `refresh`, of what searches see."""
     index = profile.index
-    indices.refresh(client, index)
+    if refresh:
+        indices.refresh(client, index)
 
     def count(query: dict[str, Any]) -> int:
         return indices.count(client, index, query)
@@ -91,7 +92,7 @@ def coverage(client: Elasticsearch, profile: IndexProfile) -> dict[str, Any]:
 
 def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:
     """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
-    here = changes.position(client, index)
+    here = changes.position(client, index, refresh=False)  # numbers of writes, whether searches see them or not
     if not here.continues(earlier):
         return None
     return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())

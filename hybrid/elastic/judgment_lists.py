@@ -13,7 +13,6 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, NotFoundError
 
-import es_mappings
 from hybrid.elastic.client import translated
 from hybrid.elastic.judged_photos import JudgedPhotos
 from hybrid.elastic.stores import ensure_store, now, write_all
@@ -57,10 +56,6 @@ class JudgmentLists:
         """Make room for judgments, and keep the photos that they name: no judgment is without its photo."""
         ensure_store(self._client, JUDGMENTS, "judgments")
         if photos:
-            # A store of an older release has no such field, and a photo would count as used by nobody.
-            fields = es_mappings.load("judgments")["mappings"]["properties"]
-            with translated(JUDGMENTS):
-                self._client.indices.put_mapping(index=JUDGMENTS, properties=fields)
             self.photos.keep(photos)
 
     def unrate(self, index: str, name: str, query: str, product: str, photo: str = "") -> bool:

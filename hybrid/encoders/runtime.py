@@ -36,7 +36,6 @@ CONVERSION_TIMEOUT_S = 900
 MAX_STREAMS = 16
 #: A single query uses all threads at once, as far as its few tokens can be shared out.
 MAX_QUERY_THREADS = 8
-_FIRST_USE = threading.Lock()
 
 Job = tuple[Sequence[int], list[np.ndarray]]  # (rows of the result that it fills, the model's inputs)
 
@@ -211,18 +210,25 @@ class TorchGraph:
             out[list(rows)] = self.run(inputs)
 
 
-@lru_cache(maxsize=1)
+_loading = threading.Lock()
+
+
 def _core() -> Any:
+    with _loading:
+        return _loaded_core()
+
+
+@lru_cache(maxsize=1)
+def _loaded_core() -> Any:
     # OpenVINO reports its use over the network through this module, already when it is imported. An import
     # that fails makes it do without.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    with _FIRST_USE:
-        # Its table of number types is filled on the first look at it; where two threads look first at the same
-        # moment (a web process that warms up and is asked already), both wait for ever.
-        openvino.Type.f32.to_dtype()
-        return openvino.Core()
+    # It makes a table of types when it first needs one; two threads whose first inference comes at the same moment
+    # wait for each other there for good, one for the table and one for Python's lock.
+    openvino.Type.f32.to_dtype()
+    return openvino.Core()
 
 
 def _folder(version: str, settings: Settings) -> Path:

@@ -146,6 +146,11 @@ def resume(services: Services, index: str, options: Options = Options(), report:
             raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
         if state.get("back"):
             raise JobError(f"a rollback of {index!r} was interrupted; run it again with --rollback, or --cancel it")
+        if state["phase"] != "create" and not generations.exists(services.client, state["new"]):
+            raise JobError(
+                f"{state['new']!r}, which the reindex of {index!r} was building, was deleted; end the run with `hybrid "
+                f"reindex {index} --cancel`, and start another"
+            )
         # Not for a new run: what was asked while its index was made is to be heeded.
         services.jobs.update(job, control=None)
         return _go_on(services, lease, job, options, report)

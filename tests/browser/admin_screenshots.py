@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from web.admin import admin
 
-from .screenshots import CHROMIUM_ARGS, chromium, screens
+from .screenshots import CHROMIUM_ARGS, SCHEMES, chromium, screens
 
 
 def sign_in(page: Page, url: str, name: str, password: str) -> None:
@@ -95,18 +95,26 @@ ERROR = "/admin/weights?index=no-such-index"
 
 def take(browser: Browser, url: str, out: Path, name: str, password: str) -> list[Path]:
     taken = []
-    for kind, page in screens(browser):
+    for screen, page in screens(browser):
         page.goto(f"{url}/admin/sign-in")
-        page.screenshot(path=out / f"sign-in-{kind}.png")
+        _shots(page, out, f"sign-in-{screen}")
         sign_in(page, url, name, password)
-        for language in ("en", "zh") if kind == "desktop-light" else ("en",):
+        for language in ("en", "zh") if screen == "desktop" else ("en",):
             if language == "zh":
                 page.goto(f"{url}/admin/audit")
                 page.get_by_role("button", name="中文").click()
             for what, _ in walk(page, url):
-                path = out / f"{what}-{kind}-{language}.png"
-                page.screenshot(path=path, full_page=True)
-                taken.append(path)
+                taken += _shots(page, out, f"{what}-{screen}", f"-{language}", dark=language == "en")
+    return taken
+
+
+def _shots(page: Page, out: Path, start: str, end: str = "", dark: bool = True) -> list[Path]:
+    """The page that is shown as it is light, and `dark`: it follows the system's theme without being loaded again."""
+    taken = []
+    for scheme in SCHEMES if dark else SCHEMES[:1]:
+        page.emulate_media(color_scheme=scheme)
+        taken.append(out / f"{start}-{scheme}{end}.png")
+        page.screenshot(path=taken[-1], full_page=True)
     return taken
 
 

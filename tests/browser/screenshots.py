@@ -10,10 +10,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 CHROMIUM_ARGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
@@ -27,29 +29,29 @@ def chromium() -> str | None:
 
 
 def screens(browser: Browser) -> Iterator[tuple[str, Page]]:
-    """(its name, a page) for a desktop and a phone, light and dark."""
+    """(its name, a page) for a desktop and a phone."""
     for screen, (width, height) in SCREENS.items():
-        for scheme in ("light", "dark"):
-            context = browser.new_context(
-                viewport={"width": width, "height": height},
-                color_scheme=scheme,  # type: ignore[arg-type]
-                has_touch=screen == "phone",
-                is_mobile=screen == "phone",
-                locale="en-GB",
-            )
-            yield f"{screen}-{scheme}", context.new_page()
-            context.close()
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            has_touch=screen == "phone",
+            is_mobile=screen == "phone",
+            locale="en-GB",
+        )
+        yield screen, context.new_page()
+        context.close()
 
 
 def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
     taken = []
-    for kind, page in screens(browser):
+    for screen, page in screens(browser):
 
-        def shot(name: str, page=page, kind=kind) -> None:
+        def shot(name: str, page=page, screen=screen) -> None:
             page.wait_for_load_state("networkidle")
-            path = out / f"{name}-{kind}.png"
-            page.screenshot(path=path)
-            taken.append(path)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                path = out / f"{name}-{screen}-{scheme}.png"
+                page.screenshot(path=path)
+                taken.append(path)
 
         page.goto(f"{url}/")
         shot("start")

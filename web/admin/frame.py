@@ -9,6 +9,7 @@ from flask import Response, current_app, flash, g, jsonify, make_response, rende
 from flask_wtf.csrf import generate_csrf
 
 from hybrid.errors import UsageError
+from hybrid.terminal import size
 from web import strings
 from web.admin import charts
 from web.admin.words import WORDS
@@ -137,22 +138,13 @@ def between(start: str, end: str, lang: str) -> str:
     return lasting((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), lang)
 
 
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1_000:
-            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
-        count /= 1_000
-    return f"{count:.1f} TB"
-
-
 def ago(at: str | None, lang: str) -> str:
     """How long ago a stored time was, in words."""
     if not at:
         return ""
     seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
     words = Words(lang)
-    for key, size in (("days_ago", 86_400), ("hours_ago", 3_600), ("minutes_ago", 60)):
-        if seconds >= size:
-            return words(key, n=seconds // size)
+    for key, length in (("days_ago", 86_400), ("hours_ago", 3_600), ("minutes_ago", 60)):
+        if seconds >= length:
+            return words(key, n=seconds // length)
     return words("seconds_ago", n=seconds)

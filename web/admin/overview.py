@@ -6,6 +6,7 @@ one that fails leaves the others.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flask import abort, g, redirect, request, url_for
@@ -14,15 +15,19 @@ from werkzeug.wrappers import Response as AnyResponse
 from hybrid import doctor
 from hybrid.errors import HybridError
 from hybrid.orders import place
+from hybrid.wiring import Services
 from web.admin.access import admin
 from web.admin.frame import core, render, say
 from web.admin.reindex import slot
 
 NEWEST = 5
+#: How long workers are waited for: where the part comes by itself, and where the whole page waits for it. An idle
+#: worker answers within some milliseconds.
+_QUIET_S, _QUIET_FULL_S = 0.5, 0.2
 
 
-def _advice() -> dict[str, Any]:
-    diagnosis = doctor.examine(core())
+def _advice(services: Services) -> dict[str, Any]:
+    diagnosis = doctor.examine(services, refresh=False)
     order = {status: -position for position, status in enumerate(doctor.STATUSES)}
     checks = sorted(diagnosis.checks, key=lambda check: order[check.status])
     return {"status": diagnosis.status, "checks": [(check, _safe(check)) for check in checks]}
@@ -34,37 +39,45 @@ def _safe(check: doctor.Check) -> str:
     return name if kind == "index" and check.mend.startswith(f"hybrid sync {name}") else ""
 
 
-def _coverage() -> dict[str, Any]:
-    return {"indices": doctor.coverage(core())}
+def _coverage(services: Services) -> dict[str, Any]:
+    return {"indices": doctor.coverage(services)}
 
 
-def _workers() -> dict[str, Any]:
-    return {"depth": core().queue.depth(), "workers": core().queue.workers()}
+def _workers(services: Services, quiet_s: float = _QUIET_S) -> dict[str, Any]:
+    return {"depth": services.queue.depth(), "workers": services.queue.workers(quiet_s), "quiet_s": quiet_s}
 
 
-def _errors() -> dict[str, Any]:
-    return {"jobs": core().jobs.failed(NEWEST), "letters": core().dead_letters.newest(NEWEST)}
+def _errors(services: Services) -> dict[str, Any]:
+    return {"jobs": services.jobs.failed(NEWEST), "letters": services.dead_letters.newest(NEWEST)}
 
 
-def _searches() -> dict[str, Any]:
-    return {"searches": core().search_times.summary()}
+def _searches(services: Services) -> dict[str, Any]:
+    return {"searches": services.search_times.summary()}
 
 
 PARTS = {"advice": _advice, "coverage": _coverage, "workers": _workers, "searches": _searches, "errors": _errors}
 
 
-def _part(name: str) -> dict[str, Any]:
+def _part(services: Services, name: str, **options: Any) -> dict[str, Any]:
     try:
-        return {"name": name, "error": None, **PARTS[name]()}
+        return {"name": name, "error": None, **PARTS[name](services, **options)}
     except HybridError as error:
         return {"name": name, "error": str(error)}
+
+
+def _all_parts(services: Services) -> list[dict[str, Any]]:
+    """All at the same time, for nearly all of it is waiting."""
+    with ThreadPoolExecutor(len(PARTS)) as threads:
+        options = {"workers": {"quiet_s": _QUIET_FULL_S}}
+        asked = [threads.submit(_part, services, name, **options.get(name, {})) for name in PARTS]
+        return [one.result() for one in asked]
 
 
 @admin.get("/")
 def index() -> str:
     """With ?full=1 all parts are found out before it answers, for who runs no script."""
     full = bool(request.args.get("full"))
-    parts = [_part(name) if full else {"name": name} for name in PARTS]
+    parts = _all_parts(core()) if full else [{"name": name} for name in PARTS]
     return render("admin/overview.html", here="overview", parts=parts, full=full)
 
 
@@ -72,7 +85,7 @@ def index() -> str:
 def overview_part(name: str) -> str:
     if name not in PARTS:
         abort(404)
-    return render("admin/_overview_part.html", part=_part(name))
+    return render("admin/_overview_part.html", part=_part(core(), name))
 
 
 @admin.post("/sync/<index>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request, url_for
@@ -9,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid import orders
 from hybrid.elastic.indices import list_others
-from hybrid.errors import IndexConflictError, JobError, UsageError
+from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.reindex import control, planning
 from hybrid.reindex.running import FINAL
 from web.admin import live
@@ -36,9 +37,30 @@ def reindex() -> str:
     page = page_number(PAGE_SIZE)
     runs, total = core().jobs.history(PAGE_SIZE, (page - 1) * PAGE_SIZE)
     return render(
-        "admin/reindex.html", here="reindex", indices=core().searcher.indices(), others=list_others(core().client),
+        "admin/reindex.html", here="reindex", indices=_listed(core().searcher.indices),
+        others=_listed(lambda: list_others(core().client)),
         runs=runs, page=page, more=total > page * PAGE_SIZE, total=total,
     )  # fmt: skip
+
+
+def _listed(ask: Callable[[], list[str]]) -> list[str] | None:
+    """Names of indices; None where the cluster does not let this account list them."""
+    try:
+        return ask()
+    except AccessRefusedError:
+        return None
+
+
+def _is_ours(index: str) -> bool:
+    """Whether the layer made it or is attached to it; asked of that index alone where they cannot be listed."""
+    listed = _listed(core().searcher.indices)
+    if listed is not None:
+        return index in listed
+    try:
+        core().searcher.profile(index)
+    except (IndexMissingError, IndexConflictError):
+        return False
+    return True
 
 
 @admin.get("/reindex/<index>")
@@ -153,7 +175,7 @@ def _state(index: str) -> dict[str, Any]:
         job = None
     busy = _is_open(order)
     open_job = bool(job and job["status"] not in FINAL)
-    known = index in services.searcher.indices()
+    known = _is_ours(index)
     held = bool(job and job["running"])  # perhaps by a command, not by an order
     back = False
     if known and not busy and not open_job and job and job["status"] == "done" and not job.get("back"):

@@ -95,7 +95,7 @@ def weights_confirm(index: str, version: str) -> str:
     found = versions.version(core(), index, version)
     return render(
         "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
-        expected=versions.expected(core(), index, version), refused=None,
+        expected=versions.expected(core(), index, found), refused=None,
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def weights_promote(index: str, version: str) -> Any:
         found = versions.version(core(), index, version)
         return render(
             "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
-            expected=versions.expected(core(), index, version), refused=str(error),
+            expected=versions.expected(core(), index, found), refused=str(error),
         ), error.http_status  # fmt: skip
     say("weights_promoted", version=version, index=index)
     return redirect(url_for("admin.weights", index=index))
@@ -152,7 +152,8 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what promoting it is expected to change."""
     index = checked_index(index)
-    found, expected = versions.version(core(), index, version), versions.expected(core(), index, version)
+    found = versions.version(core(), index, version)
+    expected = versions.expected(core(), index, found)
     change = expected.change and expected.change.to_json()
     return {**found, "expected": {"in_force": expected.in_force, "change": change}}
 

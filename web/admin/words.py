@@ -71,8 +71,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "workers": ("Workers", "工作进程"),
     "queue_depth": ("Tasks that wait", "排队任务"),
     "no_workers": (
-        "No worker answers. Start one: hybrid worker --beat",
-        "没有工作进程响应。请启动：hybrid worker --beat",
+        "No worker answers within {n} s. Start one: hybrid worker --beat",
+        "{n} 秒内没有工作进程响应。请启动：hybrid worker --beat",
     ),
     "worker_tasks": ("{n} tasks in hand", "正在处理 {n} 个任务"),
     "searches": ("Searches", "搜索"),
@@ -116,6 +116,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "indices_ours": ("With the layer", "已接入"),
     "indices_others": ("Without it yet", "尚未接入"),
     "indices_none": ("No index here yet.", "还没有索引。"),
+    "indices_unlisted": (
+        "Indices are missing here, for the cluster does not let Hybrid list them: give its account the index privilege "
+        "view_index_metadata on *.",
+        "此处未列出全部索引，因为集群不允许 Hybrid 列出它们：请授予其账号对 * 的索引权限 view_index_metadata。",
+    ),
     "history": ("Runs", "运行记录"),
     "history_none": ("Nothing was run yet.", "还没有运行记录。"),
     "kind": ("Kind", "类型"),
