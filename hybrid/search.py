@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,6 @@ import numpy as np
 from hybrid import analysis, fusion, weights
 from hybrid.coherence import Made, moved_error, whole
 from hybrid.contracts import (
-    FUSED,
     SYSTEMS,
     UNWEIGHTED,
     VECTOR_SIGNALS,
@@ -29,14 +26,13 @@ from hybrid.contracts import (
 )
 from hybrid.errors import (
     ClusterUnreachableError,
-    EncoderError,
     HybridError,
     IndexMovedError,
-    MediaError,
     UsageError,
     WeightsError,
 )
 from hybrid.highlights import highlights
+from hybrid.query_vectors import QueryVectors
 from hybrid.seams import PublishedLike, RetrievalLike, RetrievedLike
 from hybrid.weights import Prediction, WeightsModel
 
@@ -44,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
-
-_CACHED_VECTORS = 2_000
 
 
 @dataclass(frozen=True)
@@ -92,10 +86,8 @@ class Searcher:
     ) -> None:
         self._retrieval = retrieval
         self._published = published
-        self._get_encoder = get_encoder
         self._depth = depth
-        self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._queries = QueryVectors(get_encoder)
 
     def profile(self, index: str) -> IndexProfile:
         """What the layer knows of an index; see hybrid.elastic.indices.read_profile for errors."""
@@ -187,7 +179,7 @@ class Searcher:
         system = _check(request)
         degraded: list[Degradation] = []
         notes: list[str] = []
-        every_vector = self._query_vectors(request, system, profile, degraded, notes)
+        every_vector = self._queries.vectors(request, system, profile, degraded, notes)
         every_term = self._terms(request, system, profile, every_vector)
         model = self._model(request, system, degraded)
         asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
@@ -203,7 +195,7 @@ class Searcher:
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> Candidates | None:
-        vectors = self._query_vectors(request, "fixed", profile, [], [])
+        vectors = self._queries.vectors(request, "fixed", profile, [], [])
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
             return None
@@ -268,77 +260,6 @@ class Searcher:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None
-
-    def _query_vectors(
-        self,
-        request: SearchRequest,
-        system: str,
-        profile: IndexProfile,
-        degraded: list[Degradation],
-        notes: list[str],
-    ) -> dict[str, np.ndarray]:
-        if system == "bm25":
-            return {}
-        vectors: dict[str, np.ndarray] = {}
-        for name, signal in profile.signals.items():
-            if system in VECTOR_SIGNALS and name != system:
-                continue
-            if request.weights is not None and request.weights.get(name, 0.0) <= 0:
-                continue  # not even encoded
-            try:
-                encoder = self._encoder(signal.encoder)
-                vector = self._vector(name, encoder, request, notes)
-                if vector is None:
-                    continue
-                if encoder.version != signal.version:
-                    reason = f"the index was encoded by {signal.version}, this process has {encoder.version}"
-                    degraded.append(Degradation(name, reason))
-                    continue
-                vectors[name] = vector
-            except MediaError:
-                raise  # the shopper's own picture is broken: say so, instead of answering something else
-            except (EncoderError, RuntimeError, MemoryError) as error:
-                logger.warning("signal %s left out: %s", name, error)
-                degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
-        return vectors
-
-    def _encoder(self, spec: str) -> Encoder:
-        try:
-            return self._get_encoder(spec)
-        except UsageError as error:  # the index names an encoder that this process does not know
-            raise EncoderError(str(error)) from error
-
-    def _vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
-        photo: np.ndarray | None = None
-        if name in ("image", FUSED) and request.image is not None:
-            from hybrid.media import open_image
-
-            photo = encoder.encode_images([open_image(request.image)])[0]
-        if photo is not None and name == "image":
-            return photo
-        return fusion.between(photo, self._words_vector(name, encoder, request, notes))
-
-    def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
-        if not request.q.strip() or "text" not in encoder.modalities:
-            return None
-        script = analysis.script_of(request.q)
-        if encoder.scripts is not None and script and script not in encoder.scripts:
-            notes.append(f"{name}: {encoder.name} was not trained on {script} text")
-            return None
-        return self._cached(encoder, request.q.strip())
-
-    def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
-        key = (encoder.version, text)
-        with self._lock:
-            if key in self._vectors:
-                self._vectors.move_to_end(key)
-                return self._vectors[key]
-        vector: np.ndarray = encoder.encode_texts([text])[0]
-        with self._lock:
-            self._vectors[key] = vector
-            while len(self._vectors) > _CACHED_VECTORS:
-                self._vectors.popitem(last=False)
-        return vector
 
     def _retrieve(
         self,

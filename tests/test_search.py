@@ -221,7 +221,7 @@ def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engin
     def broken(spec: str) -> Any:
         raise EncoderError("the model is gone")
 
-    services.searcher._get_encoder = broken
+    services.searcher._queries._get_encoder = broken
     answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
     assert {(part.part, part.reason) for part in answer.degraded} == {
         ("text", "the model is gone"),
@@ -234,8 +234,8 @@ def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engin
 def test_a_broken_vector_field_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:
     _, name = shop
     services = make_services(engine, depth=100)
-    original = services.searcher._vector
-    services.searcher._vector = lambda *args: original(*args)[:5] if original(*args) is not None else None
+    original = services.searcher._queries._vector
+    services.searcher._queries._vector = lambda *args: original(*args)[:5] if original(*args) is not None else None
     answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
     assert answer.hits
     assert answer.degraded

@@ -60,7 +60,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"size": 0}, "size: "),
     ({"page": 101, "size": 100}, "page: page x size must be at most 10,000"),
     ({"colour": "red"}, "colour: unknown field; known are index, q"),
-    ({"system": "magic"}, "system: must be one of bm25, text, image, rrf, fixed"),
+    ({"system": "magic"}, "system: must be one of bm25, text, image, fused, rrf, fixed"),
     ({"index": "shop,other"}, "index: not the name of one index"),
     ({"index": ".security"}, "index: not the name of one index"),
     ({"index": "*"}, "index: not the name of one index"),

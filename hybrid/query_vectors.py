@@ -1,0 +1,123 @@
+"""A search's vectors: its words and its photo, by the encoders of the index's signals."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hybrid import analysis, fusion
+from hybrid.contracts import FUSED, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.errors import EncoderError, MediaError, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+_CACHED_VECTORS = 2_000
+
+
+class _Photo:
+    """A request's photo, decoded once however many signals look at it."""
+
+    def __init__(self, data: bytes | None) -> None:
+        self._data = data
+        self.given = data is not None
+
+    @cached_property
+    def image(self) -> Image.Image:
+        from hybrid.media import open_image
+
+        return open_image(self._data or b"")
+
+
+class QueryVectors:
+    """Encodes queries; vectors of words are kept. Thread-safe."""
+
+    def __init__(self, get_encoder: Callable[[str], Encoder]) -> None:
+        self._get_encoder = get_encoder
+        self._kept: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def vectors(
+        self,
+        request: SearchRequest,
+        system: str,
+        profile: IndexProfile,
+        degraded: list[Degradation],
+        notes: list[str],
+    ) -> dict[str, np.ndarray]:
+        """The query's vector for each signal of the index that it speaks to; what fails is named in `degraded`.
+
+        Raises:
+            MediaError: the shopper's own picture is broken.
+        """
+        if system == "bm25":
+            return {}
+        photo = _Photo(request.image)
+        vectors: dict[str, np.ndarray] = {}
+        for name, signal in profile.signals.items():
+            if system in VECTOR_SIGNALS and name != system:
+                continue
+            if request.weights is not None and request.weights.get(name, 0.0) <= 0:
+                continue  # not even encoded
+            try:
+                encoder = self._encoder(signal.encoder)
+                vector = self._vector(name, encoder, request, photo, notes)
+                if vector is None:
+                    continue
+                if encoder.version != signal.version:
+                    reason = f"the index was encoded by {signal.version}, this process has {encoder.version}"
+                    degraded.append(Degradation(name, reason))
+                    continue
+                vectors[name] = vector
+            except MediaError:
+                raise  # the shopper's own picture is broken: say so, instead of answering something else
+            except (EncoderError, RuntimeError, MemoryError) as error:
+                logger.warning("signal %s left out: %s", name, error)
+                degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
+        return vectors
+
+    def _encoder(self, spec: str) -> Encoder:
+        try:
+            return self._get_encoder(spec)
+        except UsageError as error:  # the index names an encoder that this process does not know
+            raise EncoderError(str(error)) from error
+
+    def _vector(
+        self, name: str, encoder: Encoder, request: SearchRequest, photo: _Photo, notes: list[str]
+    ) -> np.ndarray | None:
+        seen: np.ndarray | None = None
+        if name in ("image", FUSED) and photo.given:
+            seen = encoder.encode_images([photo.image])[0]
+        if seen is not None and name == "image":
+            return seen
+        return fusion.between(seen, self._words_vector(name, encoder, request, notes))
+
+    def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
+        if not request.q.strip() or "text" not in encoder.modalities:
+            return None
+        script = analysis.script_of(request.q)
+        if encoder.scripts is not None and script and script not in encoder.scripts:
+            notes.append(f"{name}: {encoder.name} was not trained on {script} text")
+            return None
+        return self._cached(encoder, request.q.strip())
+
+    def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
+        key = (encoder.version, text)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        vector: np.ndarray = encoder.encode_texts([text])[0]
+        with self._lock:
+            self._kept[key] = vector
+            while len(self._kept) > _CACHED_VECTORS:
+                self._kept.popitem(last=False)
+        return vector
