@@ -23,7 +23,10 @@ def train_alignment(
         typer.Option(help='CSV with columns image and product_id, or "catalogue" for the products\' own pictures.'),
     ] = "catalogue",
     method: Annotated[
-        str, typer.Option(help="procrustes, cca, ridge, gradient, contrastive; auto: the best of them, held out.")
+        str,
+        typer.Option(
+            help="procrustes, cca, ridge, gradient, contrastive; auto: the best of the first three; all: of all."
+        ),
     ] = "auto",
     source: Annotated[str, typer.Option("--from", help="What is brought to the other: image.")] = "image",
     target: Annotated[str, typer.Option("--to", help="What it is brought to: text.")] = "text",
@@ -47,7 +50,7 @@ def train_alignment(
 
     if (source, target) != ("image", "text"):
         raise UsageError(f"cannot align {source} to {target}; --from image --to text is what there is")
-    if method not in (known := ("auto", *alignments.methods())):
+    if method not in (known := ("auto", "all", *alignments.methods())):
         raise UsageError(f"no method {method!r}; known: {', '.join(known)}")
     services = build_services()
     with counted() as show:

@@ -276,6 +276,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "image_outside_root": ("The picture is outside the media folder", "图片在媒体文件夹之外"),
     "bad_vector": ("The model gave no usable vector", "模型未给出可用的向量"),
+    "no_parts": ("Neither its text nor its picture has a vector", "文字与图片均无可用向量"),
     "encoder_failed": ("The model failed", "模型出错"),
     "worker_lost": ("The worker died of this product", "处理此商品时工作进程崩溃"),
     **LEARNING,
