@@ -360,7 +360,7 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
     folder, settings = shared / "grocery", Settings(data_dir=tmp_path, threads=2)
     eyes, reader = get_encoder("efficientnet-lite0", settings), get_encoder("minilm", settings)
     products = [orjson.loads(line) for line in (folder / "products.ndjson").read_bytes().splitlines()]
-    ids = [product["id"] for product in products]
+    ids = [str(product["id"]) for product in products]
     fields = ("name", "category", "department", "description")
     texts = reader.encode_texts([". ".join(product[key] for key in fields if product.get(key)) for product in products])
     seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
