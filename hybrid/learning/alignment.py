@@ -75,7 +75,8 @@ class Alignment:
         made = np.zeros(self.dims, np.float32)
         for modality, vector in parts.items():
             if vector is not None:
-                made += self.shares[modality] * self.project(modality, np.asarray(vector)[None])[0]
+                projected = self.project(modality, np.asarray(vector)[None])[0]
+                made += self.shares[modality] * projected
         whole = unit(made[None])[0]
         return whole if whole.any() else None
 
@@ -177,9 +178,9 @@ def _fit(method: str, pairs: Pairs, own: np.ndarray | None, seed: int) -> tuple[
     share = 0.5
     if own is not None:
         by_share = [_to_products(tried[chosen], pairs, test, own, float(one)).by_product for one in _SHARES]
-        # The most even of those that do as well as the best: what one side gets wrong, the other may know.
+        # Of those that do equally well the most even one.
         order = np.argsort(np.abs(_SHARES - 0.5), kind="stable")
-        share = float(_SHARES[order[_cautious([by_share[place] for place in order])]])
+        share = float(_SHARES[order[np.argmax([by_share[place].mean() for place in order])]])
     return _made(method, pairs, settings[chosen : chosen + 1], seed)[0], round(share, 3)
 
 
@@ -353,6 +354,9 @@ def _checked(
         left_root,
         right_root,
     )
+    for name, side in ((left_name, pairs.left), (right_name, pairs.right)):
+        if np.ptp(side, axis=0).max() < 1e-6:
+            raise UsageError(f"the {name} vectors are all the same: there is nothing to align by")
     if not catalogue:
         return pairs, None
     own = np.zeros((len(labels), pairs.left.shape[1]), np.float32)

@@ -119,7 +119,7 @@ def _levelled(rows: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
     import torch
 
     made = torch.from_numpy(matrix)
-    levelled: torch.Tensor = made / (rows @ made).norm(dim=1).mean()
+    levelled: torch.Tensor = made / (rows @ made).norm(dim=1).mean().clamp(min=1e-9)
     return levelled.requires_grad_()
 
 

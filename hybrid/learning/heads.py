@@ -184,7 +184,7 @@ def _cca_of_pairs(pairs: Pairs, settings: Sequence[float]) -> list[tuple[Head, H
         # At 1 nothing is whitened and nothing is left of correlation: a setting is a share below that.
         left_whitened, right_whitened = _whitening(left_spread, setting), _whitening(right_spread, setting)
         axes, strengths, others = np.linalg.svd(left_whitened.T @ together @ right_whitened, full_matrices=False)
-        dims = min(MAX_DIMS, int((strengths > 1e-4 * strengths[0]).sum()))
+        dims = max(1, min(MAX_DIMS, int((strengths > 1e-4 * strengths[0]).sum())))
         # Directions count by how well they correlate (Gong et al., IJCV 2014), or noise would count like meaning.
         made.append(
             (
@@ -222,6 +222,7 @@ def _axes(scatter: np.ndarray, dims: int) -> np.ndarray:
     size = len(scatter)
     values, vectors = eigh(scatter, subset_by_index=(max(0, size - dims), size - 1))
     kept = values > _RANK * values[-1]
+    kept[-1] = True
     return np.asarray(vectors[:, kept][:, ::-1])
 
 

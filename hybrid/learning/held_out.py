@@ -43,8 +43,8 @@ def ranked(queries: np.ndarray, asked: np.ndarray, candidates: np.ndarray, held:
         scores = queries[rows] @ candidates.T
         right = asked[rows, None] == held[None]
         best = np.where(right, scores, -np.inf).max(1, keepdims=True)
-        # What ties with the best right one stands before it: identical texts earn nothing by luck.
-        first[rows] = 1 + ((scores >= best) & ~right).sum(1)
+        # What ties with the best right one, or is no number, stands before it: identical texts earn nothing by luck.
+        first[rows] = 1 + (~(scores < best - 1e-6) & ~right).sum(1)
         shown = np.argpartition(-scores, cut - 1, axis=1)[:, :cut]
         ordered = np.take_along_axis(shown, np.argsort(-np.take_along_axis(scores, shown, 1), 1, kind="stable"), 1)
         hits = np.take_along_axis(right, ordered, 1)
