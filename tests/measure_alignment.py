@@ -102,13 +102,18 @@ def main() -> None:
     half = options.work / "measure-grocery-half.csv"
     half.write_text("image,product_id\n" + "".join(f"{image},{product}\n" for image, product in halves[0]))
     photos = options.work / "measure-grocery-photos.ndjson"
-    photos.write_text("".join(json.dumps({"id": image, "image": image}) + "\n" for image, _ in halves[1]))
-    index(services, photos, PHOTOS, media_root=folder, signals=["image"], mapping="image=image")
+    photos.write_text(
+        "".join(
+            json.dumps({"id": f"p{number}", "name": "photo", "image": image}) + "\n"
+            for number, (image, _) in enumerate(halves[1])
+        )
+    )
+    index(services, photos, PHOTOS, media_root=folder, signals=["image"], mapping="id=id,title=name,image=image")
     version, told_half = learn(services, folder, half, options.method)
     alignments.apply(services, PHOTOS, version)
     of: dict[str, list[str]] = defaultdict(list)
-    for image, product in halves[1]:
-        of[product].append(image)
+    for number, (_, product) in enumerate(halves[1]):
+        of[product].append(f"p{number}")
     result: dict[str, Any] = {"words": words_to_photos(services, of, names), "learned from half": told_half}
 
     version, told = learn(services, folder, folder / "train.csv", options.method)
