@@ -76,21 +76,28 @@ class WeightsModel:
     skip_below: float = 0.0
 
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
-        """Weights of these signals for this query. A signal that the model does not know has its fixed weight.
+        """Weights of these signals for this query. A signal that the model does not know has its fixed share, and what
+        is left is the others', as the model mixes them.
 
         Raises:
             WeightsError: the query's vector does not fit, or the numbers come to nothing.
         """
         known = [name for name in in_play if name in self.signals]
-        if len(known) < len(in_play) or not known or self.version == FIXED_VERSION:
-            return Prediction(_shares(_fixed_weights(in_play, query.has_photo)))
+        fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
+        if not known or self.version == FIXED_VERSION:
+            return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
+        reasons: list[str] = []
         if self.kind in ("fixed", "global"):
-            return Prediction(self._weights(self.bias[columns], known))
-        features = self.features(query)
-        logits = self.logits(features)[columns]
-        weights = self._weights(logits, known)
-        return Prediction(weights, self._reasons(features, columns, known, weights) if explain else [])
+            weights = self._weights(self.bias[columns], known)
+        else:
+            features = self.features(query)
+            weights = self._weights(self.logits(features)[columns], known)
+            reasons = self._reasons(features, columns, known, weights) if explain else []
+        left = sum(fixed_shares[name] for name in known)
+        return Prediction(
+            {name: weights[name] * left if name in weights else fixed_shares[name] for name in in_play}, reasons
+        )
 
     def features(self, query: Query) -> np.ndarray:
         """(features,) standardised, within three deviations: a query unlike any seen must not run away."""

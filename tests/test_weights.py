@@ -68,6 +68,17 @@ def test_weights_of_the_signals_in_play_sum_to_one() -> None:
     assert with_photo["image"] == pytest.approx(1.5 / 2.5)
 
 
+def test_a_signal_that_came_after_the_training_leaves_the_others_as_they_were_learned() -> None:
+    known = gate().predict(Query("red lamp", "red lamp"), SIGNALS).weights
+    by_words = gate().predict(Query("red lamp", "red lamp"), (*SIGNALS, "fused")).weights
+    by_photo = gate().predict(Query("red lamp", "red lamp", has_photo=True), (*SIGNALS, "fused")).weights
+    for weights in (by_words, by_photo):
+        assert sum(weights.values()) == pytest.approx(1.0)
+        assert weights["text"] / weights["lexical"] == pytest.approx(known["text"] / known["lexical"])
+    assert by_words["fused"] == pytest.approx(0.12 / 1.12)
+    assert by_photo["fused"] == pytest.approx(6.0 / 7.0)
+
+
 def test_reasons_name_what_moved_the_weights() -> None:
     reasons = gate().predict(Query("red lamp", "red lamp"), SIGNALS, explain=True).reasons
     assert reasons[0].startswith("several words (more than usual): ")
