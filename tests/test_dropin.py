@@ -409,7 +409,7 @@ def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch
     def gone(spec: str) -> Any:
         raise EncoderError("the model is gone")
 
-    monkeypatch.setattr(shop.services.searcher, "_get_encoder", gone)
+    monkeypatch.setattr(shop.services.searcher._queries, "_get_encoder", gone)
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
     direct = shop.direct.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
     assert answer.meta.headers["x-hybrid"].startswith("passed; degraded: text: the model is gone")
