@@ -84,7 +84,7 @@ class WeightsModel:
         """
         known = [name for name in in_play if name in self.signals]
         fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
-        if not known or self.version == FIXED_VERSION:
+        if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
         reasons: list[str] = []
@@ -333,8 +333,9 @@ def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
-    """The weights that need no training."""
-    given = {name: value for name, value in (weights or FIXED_WEIGHTS).items() if value > 0}
+    """The weights that need no training. One that `predict` has to look at the query for is not among them."""
+    standing = {name: value for name, value in FIXED_WEIGHTS.items() if name != "fused"}
+    given = {name: value for name, value in (weights or standing).items() if value > 0}
     return WeightsModel(version, "fixed", tuple(given), np.log(np.array(list(given.values()))))
 
 
