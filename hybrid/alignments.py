@@ -91,7 +91,9 @@ def methods() -> tuple[str, ...]:
 def _compared(method: str) -> Sequence[str]:
     """The methods to compare. Those of "auto" have a solution in closed form, in seconds; "all" takes minutes."""
     if method == "auto":
-        return [name for name in methods() if name not in ("gradient", "contrastive")]
+        from hybrid.learning import alignment
+
+        return alignment.CLOSED
     return methods() if method == "all" else (method,)
 
 
@@ -199,11 +201,7 @@ def publish(services: Services, trained: Trained, name: str | None = None) -> st
     Raises:
         AlignmentError: there is one of that name.
     """
-    taken = {entry["version"] for entry in services.alignments.list(trained.index)}
-    number = 1 + len(taken)
-    while name is None or (number <= len(taken) and name in taken):
-        name = f"{trained.index}-{trained.method}-{number}"
-        number += 1
+    name = name or f"{trained.index}-{trained.method}-{1 + len(services.alignments.list(trained.index))}"
     report = {key: value for key, value in trained.to_json().items() if key not in ("encoders", "version", "index")}
     about = {"method": trained.method, "encoders": trained.encoders, "report": report}
     services.alignments.add(trained.index, name, about, trained.data)
@@ -373,11 +371,8 @@ def _coded(services: Services, profile: IndexProfile) -> Iterator[dict[str, str]
 
 
 def _decoded(profile: IndexProfile, codes: Mapping[str, str], name: str) -> np.ndarray | None:
-    signal, code = profile.signals.get(name), codes.get(name)
-    if signal is None or code is None or not bodies.code_fits(code, signal.dims):
-        return None
-    vector: np.ndarray = bodies.decode_codes([code], signal.dims)[0]
-    return vector
+    signal = profile.signals.get(name)
+    return bodies.decode_code(codes.get(name), signal.dims) if signal is not None else None
 
 
 def _sources(services: Services, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -54,11 +54,10 @@ def fuse(
     vectors: dict[str, np.ndarray | None] = {}
     hashes: dict[str, str | None] = {}
     for part in PARTS:
-        code = codes.get(part)
-        if code is None or not _is_there(part, meta, profile):
+        if not _is_there(part, meta, profile):
             continue
-        dims = profile.signals[part].dims
-        if bodies.code_fits(code, dims):
-            vectors[part], hashes[part] = bodies.decode_codes([code], dims)[0], meta[part]["hash"]
-    vector = encoder.product(vectors) if vectors else None
-    return vector, fused_hash(profile.signals[FUSED].version, hashes)
+        vector = bodies.decode_code(codes.get(part), profile.signals[part].dims)
+        if vector is not None:
+            vectors[part], hashes[part] = vector, meta[part]["hash"]
+    made = encoder.product(vectors) if vectors else None
+    return made, fused_hash(profile.signals[FUSED].version, hashes)

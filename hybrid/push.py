@@ -150,13 +150,11 @@ class Pusher:
         carried = {}
         if before is not None and kept is not None and kept[0] == before.seq_no:
             for name, signal in profile.signals.items():
-                code = kept[1].get(name)
-                if (
-                    code is not None
-                    and bodies.code_fits(code, signal.dims)
-                    and (before.meta.get(name) or {}).get("hash")
-                ):
-                    carried[name] = (bodies.decode_codes([code], signal.dims)[0].tolist(), code)
+                if not (before.meta.get(name) or {}).get("hash"):
+                    continue
+                vector = bodies.decode_code(kept[1].get(name), signal.dims)
+                if vector is not None:
+                    carried[name] = (vector.tolist(), kept[1][name])
         digest = documents.fingerprint(source, profile)
         meta = before.meta if before is not None else {}
         return self._ingester.layer_fields(Product(op.id, source, 0), digest, meta, carried, profile)

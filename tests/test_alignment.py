@@ -15,6 +15,7 @@ import pytest
 from PIL import ImageOps
 
 from hybrid.encoders import get_encoder
+from hybrid.encoders.aligned import middle
 from hybrid.errors import UsageError
 from hybrid.learning import alignment
 from hybrid.learning.alignment import METHODS, Alignment
@@ -370,7 +371,7 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
         images = [open_image(folder / photo["image"]) for photo in photos]
         shown = [images]
         if split == "train":
-            shown += [[ImageOps.mirror(image) for image in images], [_middle(image) for image in images]]
+            shown += [[ImageOps.mirror(image) for image in images], [middle(image) for image in images]]
         rows = np.array([ids.index(photo["product_id"]) for photo in photos])
         seen[split] = np.concatenate([eyes.encode_images(view) for view in shown]), rows
     left, groups = seen["train"][0], np.tile(seen["train"][1], 3)
@@ -397,8 +398,3 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
     )
     print(f"words find photos: precision@10 {found.precise.mean():.3f}")
     assert found.precise.mean() >= 0.7
-
-
-def _middle(image: Any) -> Any:
-    width, height = image.size
-    return image.crop((int(width / 8), int(height / 8), int(width * 7 / 8), int(height * 7 / 8)))

@@ -397,6 +397,12 @@ def code_fits(code: str | None, dims: int) -> bool:
         return False
 
 
+def decode_code(code: str | None, dims: int) -> np.ndarray | None:
+    """(dims,) float32 of a code, or None where it is none of a vector of that many dimensions."""
+    vector: np.ndarray | None = decode_codes([code], dims)[0] if code is not None and code_fits(code, dims) else None
+    return vector
+
+
 def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
     """(len(codes), dims) float32 from base64 float16."""
     if dims % 3 == 0 and all(len(code) * 3 == dims * 8 for code in codes):

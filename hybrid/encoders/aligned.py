@@ -95,11 +95,11 @@ class AlignedEncoder:
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length."""
+        from hybrid.learning.heads import unit
+
         encoder = self._part("image")
         vectors = encoder.encode_images([view for image in images for view in (image, middle(image))])
-        seen = self.alignment.project("image", vectors).reshape(len(images), 2, -1).sum(axis=1)
-        unit: np.ndarray = seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
-        return unit.astype(np.float32)
+        return unit(self.alignment.project("image", vectors).reshape(len(images), 2, -1).sum(axis=1))
 
     def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None:
         """The vector (dims,) of a product that has these vectors of its parts, by modality; None if it has none."""

@@ -40,7 +40,9 @@ _SETTINGS: Mapping[str, tuple[float, ...]] = {
     "gradient": (150, 300, 600),
     "contrastive": (150, 300, 500),
 }
-_CLOSED = {"procrustes": heads.procrustes, "cca": heads.cca, "ridge": heads.ridge}
+_BY_CLOSED_FORM = {"procrustes": heads.procrustes, "cca": heads.cca, "ridge": heads.ridge}
+#: Methods that take seconds.
+CLOSED = tuple(_BY_CLOSED_FORM)
 _DESCENTS = {"gradient": descent.gradient, "contrastive": descent.contrastive}
 _SHARES = np.arange(1, 10) / 10
 
@@ -185,8 +187,8 @@ def _fit(method: str, pairs: Pairs, own: np.ndarray | None, seed: int) -> tuple[
 
 
 def _made(method: str, pairs: Pairs, settings: Sequence[float], seed: int) -> list[tuple[Head, Head]]:
-    if method in _CLOSED:
-        return _CLOSED[method](pairs, settings)
+    if method in _BY_CLOSED_FORM:
+        return _BY_CLOSED_FORM[method](pairs, settings)
     return _DESCENTS[method](pairs, settings, seed)
 
 
