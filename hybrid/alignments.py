@@ -199,7 +199,7 @@ def publish(services: Services, trained: Trained, name: str | None = None) -> st
     """Keep it as a version; its name. It takes part in searches once it is applied.
 
     Raises:
-        AlignmentError: there is one of that name.
+        ModelVersionError: there is one of that name.
     """
     name = name or f"{trained.index}-{trained.method}-{1 + len(services.alignments.list(trained.index))}"
     report = {key: value for key, value in trained.to_json().items() if key not in ("encoders", "version", "index")}
@@ -215,7 +215,7 @@ def apply(services: Services, index: str, version: str, workers: int = 0, report
     The index may be another than the one that it was trained on, of pictures alone for instance.
 
     Raises:
-        AlignmentError: there is no such version.
+        ModelVersionError: there is no such version.
         IndexConflictError: the index has vectors of another alignment, or refuses the field.
         ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
     """

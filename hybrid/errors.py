@@ -7,7 +7,7 @@ HybridError                  exit code 1, HTTP 500
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
 ├── EncoderError             a model cannot be had or fails
-│   └── AlignmentError       a trained alignment cannot be had or made
+│   └── ModelVersionError    a trained model cannot be had or made
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
 ├── IndexMovedError          the alias was moved to another index meanwhile, again and again (HTTP 503)
@@ -82,8 +82,8 @@ class EncoderError(HybridError):
     http_status = 503
 
 
-class AlignmentError(EncoderError):
-    """A trained alignment that cannot be had or made; search goes on without it."""
+class ModelVersionError(EncoderError):
+    """A trained model that cannot be had or made; search goes on without it."""
 
 
 class IndexConflictError(HybridError):

@@ -14,18 +14,17 @@ from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
 from hybrid.elastic.admin import AdminStore, AuditTrail
-from hybrid.elastic.alignments import Alignments
 from hybrid.elastic.changes import Checkpoints
 from hybrid.elastic.evaluations import Evaluations
 from hybrid.elastic.indices import read_profile
 from hybrid.elastic.judgment_lists import JudgmentLists
+from hybrid.elastic.model_versions import ModelVersions
 from hybrid.elastic.orders import Orders
 from hybrid.elastic.relay import Relay
 from hybrid.elastic.retrieval import Retrieval
 from hybrid.elastic.search_times import SearchTimesStore
 from hybrid.elastic.stores import DeadLetters, Jobs
 from hybrid.elastic.weights_versions import WeightsVersions
-from hybrid.encoders.aligned import PREFIX, AlignedEncoder
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.ingest import Ingester
 from hybrid.inputs import Inputs
@@ -50,8 +49,8 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._aligned: dict[str, AlignedEncoder] = {}
-        self._aligning = threading.Lock()
+        self._trained: dict[str, Encoder] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def es_url(self) -> str:
@@ -106,8 +105,12 @@ class Services:
         return WeightsVersions(self.client)
 
     @cached_property
-    def alignments(self) -> Alignments:
-        return Alignments(self.client)
+    def alignments(self) -> ModelVersions:
+        return self.models("alignments")
+
+    def models(self, kind: str) -> ModelVersions:
+        """Versions of trained models of a kind."""
+        return ModelVersions(self.client, kind)
 
     @cached_property
     def judgment_lists(self) -> JudgmentLists:
@@ -215,15 +218,16 @@ class Services:
 
     def encoder(self, spec: str) -> Encoder:
         """The encoder of that name; its model is loaded at first use."""
-        from hybrid.encoders import get_encoder
+        from hybrid.encoders import TRAINED, get_encoder
 
-        if spec.startswith(PREFIX):
-            with self._aligning:
-                if spec not in self._aligned:
-                    version = spec.removeprefix(PREFIX)
-                    self._aligned[spec] = AlignedEncoder(spec, lambda: self.alignments.get(version), self.encoder)
-                return self._aligned[spec]
-        return get_encoder(spec, self.settings)
+        prefix, _, version = spec.partition(":")
+        if prefix not in TRAINED:
+            return get_encoder(spec, self.settings)
+        with self._lock:
+            if spec not in self._trained:
+                kind, make = TRAINED[prefix]
+                self._trained[spec] = make(spec, lambda: self.models(kind).get(version), self.encoder)
+            return self._trained[spec]
 
     def warm(self) -> None:
         """Load what the first search would wait for: models, and the Chinese dictionary.

@@ -336,8 +336,10 @@ def test_a_killed_worker_costs_nothing(
 
     def kill(progress: Any) -> None:
         if not killed and progress.phase == "encode" and 0 < progress.done < 3_500:
-            children = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-            workers = [child for child in children if "celery" in " ".join(child.cmdline())]
+            new = {child.pid for child in psutil.Process().children(recursive=True)} - before
+            # Of a process that has just ended this gives None, where `cmdline()` raises.
+            found = psutil.process_iter(["cmdline"])
+            workers = [one for one in found if one.pid in new and "celery" in " ".join(one.info["cmdline"] or [])]
             if workers:
                 os.kill(workers[-1].pid, signal.SIGKILL)
                 killed.append(workers[-1].pid)

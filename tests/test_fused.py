@@ -14,7 +14,7 @@ from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
 from hybrid.elastic import indices, products
 from hybrid.encoders.toy import Toy
-from hybrid.errors import AlignmentError, IndexConflictError, UsageError
+from hybrid.errors import IndexConflictError, ModelVersionError, UsageError
 from hybrid.reindex import planning, running
 from hybrid.wiring import Services
 from tests.conftest import write_rows
@@ -179,7 +179,7 @@ def test_another_alignment_needs_another_generation(services: Services, name: st
     assert (first, second) == (f"{name}-cca-1", f"{name}-cca-2")
     with pytest.raises(IndexConflictError, match="hybrid reindex"):
         alignments.apply(services, name, second)
-    with pytest.raises(AlignmentError, match="exists already"):
+    with pytest.raises(ModelVersionError, match="already"):
         align(services, name, called=first)
     # Until then the index keeps to the one that it has.
     assert make_services_like(services).searcher.profile(name).signals[FUSED].encoder == f"aligned:{first}"

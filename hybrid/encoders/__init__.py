@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from hybrid.contracts import Encoder
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
-__all__ = ["get_encoder", "known_encoders"]
+__all__ = ["TRAINED", "get_encoder", "known_encoders"]
 
 Maker = Callable[[str, str, Settings], Encoder]  # (whole spec, what follows the first colon or "", settings)
+Load = Callable[[], tuple[dict[str, Any], bytes]]  # what hybrid.elastic.model_versions.ModelVersions.get gives
 
 
 def _toy(name: str, argument: str, settings: Settings) -> Encoder:
@@ -49,6 +51,12 @@ def _open_clip(name: str, argument: str, settings: Settings) -> Encoder:
     return OpenClip(name, argument, settings)
 
 
+def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.aligned import AlignedEncoder
+
+    return AlignedEncoder(name, load, encoder)
+
+
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
@@ -56,6 +64,12 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
     "toy": (_toy, "toy[:DIMS]"),
     "sentence-transformers": (_sentence_transformers, "sentence-transformers:NAME_OR_FOLDER"),
     "open_clip": (_open_clip, "open_clip:ARCHITECTURE[:WEIGHTS]"),
+}
+
+#: Encoders that a shop trained, "PREFIX:VERSION": what they begin with -> the kind of model that is kept in the
+#: cluster, and their maker: (whole spec, what loads the model, the encoder of another spec).
+TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
+    "aligned": ("alignments", _aligned),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}

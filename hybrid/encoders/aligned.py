@@ -33,7 +33,7 @@ class AlignedEncoder:
     def __init__(
         self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], get_encoder: Callable[[str], Encoder]
     ) -> None:
-        """load: gives what hybrid.elastic.alignments.Alignments.get does."""
+        """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
         self.name = name
         self._load = load
         self._get_encoder = get_encoder
