@@ -18,7 +18,7 @@ import numpy as np
 from hybrid import documents
 from hybrid.attach import AttachPlan, AttachReport, decide_profile, run_attach
 from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
-from hybrid.elastic import bodies, products, shop
+from hybrid.elastic import coding, products, shop
 from hybrid.encoders.aligned import PREFIX, middle
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.runs import Report
@@ -323,12 +323,12 @@ def _views(rows: Sequence[tuple[str, str]], root: Path, skipped: dict[str, int])
     """(picture, its row) of three views of every photo: whole, mirrored, its middle. A few photos teach more so."""
     from PIL import ImageOps
 
-    from hybrid.media import open_image, resolve_image
+    from hybrid.media import open_image, resolve_media
 
     views: list[tuple[Any, int]] = []
     for at, (image, _) in enumerate(rows):
         try:
-            picture = open_image(resolve_image(image, root))
+            picture = open_image(resolve_media(image, root))
         except MediaError as error:
             skipped[error.reason] = skipped.get(error.reason, 0) + 1
             continue
@@ -372,7 +372,7 @@ def _coded(services: Services, profile: IndexProfile) -> Iterator[dict[str, str]
 
 def _decoded(profile: IndexProfile, codes: Mapping[str, str], name: str) -> np.ndarray | None:
     signal = profile.signals.get(name)
-    return bodies.decode_code(codes.get(name), signal.dims) if signal is not None else None
+    return coding.decode_code(codes.get(name), signal.dims) if signal is not None else None
 
 
 def _sources(services: Services, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

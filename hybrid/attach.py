@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hybrid import analysis
-from hybrid.contracts import FUSED, IndexProfile
-from hybrid.documents import image_value
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, IndexProfile
+from hybrid.documents import media_values
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.estimate import Estimate, measure
 from hybrid.fields import guess_fields
-from hybrid.media import is_url
-from hybrid.planning import check_options, guess_signals, vector_signal
+from hybrid.media import is_data_url, is_url
+from hybrid.planning import check_options, guess_signals, vector_signal, views_in
 from hybrid.runs import Dispatch, Report, encoding
 from hybrid.sync import SyncRun
 from hybrid.template import parse_lexical, served_by, text_fields
@@ -164,13 +164,20 @@ def decide_profile(
     wanted = list(signals) if signals is not None else None
     if wanted is None:
         wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
+    held = before.signals if before else {}
     chosen = {
-        name: vector_signal(services, name, found.name) for name in wanted if signals is not None or name != FUSED
+        # What an index has of views stays: its vectors are of so many, and no document says of how many others are.
+        name: vector_signal(
+            services, name, found.name, held[name].views if name in held else views_in(sample, fields, name)
+        )
+        for name in wanted
+        if signals is not None or name != FUSED
     }
     media = media_root or services.settings.media_root
     root = str(media.resolve()) if media else before.media_root if before else None
-    pictures = [image_value(row, fields) for row in sample]
-    if "image" in chosen and root is None and not all(value is None or is_url(value) for value in pictures):
+    media_signals = [name for name in MEDIA_SIGNALS if name in chosen]
+    files = [value for name in media_signals for row in sample for value in media_values(row, fields, name)]
+    if root is None and not all(is_url(value) or is_data_url(value) for value in files):
         raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
     profile = IndexProfile(
         index=found.name,

@@ -163,14 +163,16 @@ def _show_report(report: Any) -> None:
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="Words; may be empty beside --image.")] = "",
+    query: Annotated[str, typer.Argument(help="Words; may be empty beside --image, --video or --audio.")] = "",
     index: Annotated[str | None, typer.Option("--index", help="Name of the index.")] = None,
     image: Annotated[Path | None, typer.Option(help="A photo to search by.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A video, or an animation, to search by.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A sound to search by.")] = None,
     weights: Annotated[str | None, typer.Option(help="e.g. text=.6,lexical=.4")] = None,
     alpha: Annotated[float | None, typer.Option(help="Share of the vectors, where there are two signals.")] = None,
     weights_version: Annotated[str | None, typer.Option(help="Published weights other than those in force.")] = None,
     system: Annotated[
-        str | None, typer.Option(help="bm25, text, image, rrf, fixed, global, gate or attention.")
+        str | None, typer.Option(help="bm25, text, image, video, audio, fused, rrf, fixed, global, gate or attention.")
     ] = None,
     filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
@@ -183,7 +185,9 @@ def search(
 
     # Everything that can be wrong in the words typed is found before the cluster is asked.
     options: dict[str, Any] = {
-        "image": _read_image(image),
+        "image": _read_file(image, "photo"),
+        "video": _read_file(video, "video"),
+        "audio": _read_file(audio, "sound"),
         "filters": _filters(filter or []),
         "weights": _weights(weights),
         "alpha": alpha,
@@ -214,6 +218,9 @@ def search(
                     else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
                 )
                 print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
+            for name, at in hit.nearest.items():
+                what = f"picture {int(at) + 1}" if name == "image" else f"the frame at {at:.1f} s"
+                print(f"       {name:<8} {what} is the nearest")
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
     print(f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {shown}; {answer.took_ms:.0f} ms")
     if explain:
@@ -349,13 +356,13 @@ def _index_name(services: Services, given: str | None) -> str:
     )
 
 
-def _read_image(path: Path | None) -> bytes | None:
+def _read_file(path: Path | None, noun: str) -> bytes | None:
     if path is None:
         return None
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read photo {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {noun} {path}: {error.strerror}") from error
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

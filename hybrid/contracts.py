@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 #: What a catalogue field is for. Several source fields may share a role (`title=name+name_zh`).
 ROLES = (
     "id", "title", "description", "brand", "category", "tags", "color", "code",
-    "attributes", "price", "date", "image", "url",
+    "attributes", "price", "date", "image", "video", "audio", "url",
 )  # fmt: skip
 
 #: Roles whose text is searched, in order of weight. `code` is a model or part number.
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
 #: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
-VECTOR_SIGNALS = ("text", "image", "fused")
+VECTOR_SIGNALS = ("text", "image", "video", "audio", "fused")
 FUSED = "fused"
+#: Signals that are made of files, each named by the role of that name.
+MEDIA_SIGNALS = ("image", "video", "audio")
+#: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
+MAX_VIEWS = 6
 LEARNED_SYSTEMS = ("global", "gate", "attention")
 #: Systems that weigh nothing.
 UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
@@ -110,11 +114,16 @@ def _scalars(value: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class VectorSignal:
-    """A vector signal of an index: which encoder filled it. `encoder` is a registry spec."""
+    """A vector signal of an index: which encoder filled it. `encoder` is a registry spec.
+
+    views: how many pictures of a product, or frames of a video, have a vector of their own at most; a product is as
+    near as the nearest of them.
+    """
 
     encoder: str
     version: str
     dims: int
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -169,12 +178,12 @@ class IndexProfile:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns texts or pictures into unit vectors. Loads its model on first use, not on construction.
+    """Turns texts, pictures or sounds into unit vectors. Loads its model on first use, not on construction.
 
     name: what the registry knows it by, e.g. "minilm".
     version: changes whenever the same input could give another vector; stored beside every vector.
     dims: length of a vector (may load the model for hub models).
-    modalities: the kinds of input it takes, of {"text", "image"}.
+    modalities: the kinds of input it takes, of {"text", "image", "audio"}.
     scripts: the scripts of text it was trained on, e.g. {"Latin"}; None means any.
     """
 
@@ -195,6 +204,9 @@ class Encoder(Protocol):
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length."""
+
+    def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
+        """(len(sounds), dims) float32, rows of unit length. Each is mono, float32 in [-1, 1], 16,000 a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +232,8 @@ class SearchRequest:
     index: str
     q: str = ""
     image: bytes | None = None
+    video: bytes | None = None
+    audio: bytes | None = None
     filters: Mapping[str, Any] = field(default_factory=dict)
     facets: tuple[str, ...] | None = None
     page: int = 1
@@ -230,6 +244,11 @@ class SearchRequest:
     system: str | None = None
     explain: bool = False
     bare: bool = False
+
+    @property
+    def by_media(self) -> bool:
+        """Whether it is by a photo, a video or a sound, with or without words."""
+        return self.image is not None or self.video is not None or self.audio is not None
 
     def under(self, name: str) -> SearchRequest:
         """The same search under a system, or under a published version of weights, whichever has that name."""
@@ -245,6 +264,8 @@ class Hit:
     signals: dict[str, SignalScore]
     source: dict[str, Any]
     highlight: dict[str, str] = field(default_factory=dict)  # role -> HTML-escaped text with <mark>
+    #: Signal -> which of several pictures, from 0, or at which second of the video the frame, was nearest.
+    nearest: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,11 @@ def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
 
 def _machine(services: Services) -> Iterator[Check]:
     settings = services.settings
-    for kind, spec in (("text", settings.text_encoder), ("image", settings.image_encoder)):
+    for kind, spec in (
+        ("text", settings.text_encoder),
+        ("image", settings.image_encoder),
+        ("audio", settings.audio_encoder),
+    ):
         try:
             encoder = services.encoder(spec)
             yield Check("machine", f"{kind} encoder", "ok", f"{spec} ({encoder.version}, {encoder.dims} dimensions)")

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from hybrid import analysis
-from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
+from hybrid.contracts import MEDIA_SIGNALS, Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.fields import expand
-from hybrid.media import is_data_url, is_url, resolve_image
+from hybrid.media import is_data_url, is_url, resolve_media
 
 #: `hybrid.terms` field -> the roles whose text it holds.
 TERM_FIELDS: dict[str, tuple[str, ...]] = {
@@ -73,10 +73,15 @@ def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) ->
     return ". ".join(parts)
 
 
-def image_value(source: Mapping[str, Any], fields: FieldMap) -> str | None:
-    """The product's picture: the first that is a file or a data URL, else the first behind an address."""
-    values = [str(value) for value in role_values(source, fields, "image")]
-    return next((value for value in values if not is_url(value)), values[0] if values else None)
+def media_values(source: Mapping[str, Any], fields: FieldMap, role: str, most: int = 1) -> list[str]:
+    """The product's pictures, videos or sounds: files and data URLs, else those behind addresses."""
+    values = list(dict.fromkeys(str(value) for value in role_values(source, fields, role)))
+    return ([value for value in values if not is_url(value)] or values)[:most]
+
+
+def files_looked_at(profile: IndexProfile, name: str) -> int:
+    """How many files of a product a signal is made of at most: several pictures, but one video or sound."""
+    return profile.signals[name].views if name == "image" else 1
 
 
 def content_hash(version: str, content: bytes) -> str:
@@ -97,15 +102,17 @@ def inputs_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
     """Changes with the values of the roles that words and vectors are made of. Asks no disk: machines that share
     an index need not agree on the times of their picture files."""
     roles = sorted({*(role for roles in TERM_FIELDS.values() for role in roles), *_TEXT_SIGNAL_ROLES, "image"})
+    roles += [role for role in ("video", "audio") if profile.fields.roles.get(role)]
     return _hash({role: role_values(source, profile.fields, role) for role in roles}, profile).hexdigest()
 
 
 def source_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
-    """Changes with the row, with how it is read and analysed, and with its picture file on disk."""
+    """Changes with the row, with how it is read and analysed, and with its media files on disk."""
     digest = _hash(source, profile)
-    image = image_value(source, profile.fields) if "image" in profile.signals else None
-    if image is not None:
-        digest.update(_file_stamp(image, profile.media_root).encode())
+    for name in MEDIA_SIGNALS:
+        if name in profile.signals:
+            for value in media_values(source, profile.fields, name, files_looked_at(profile, name)):
+                digest.update(_file_stamp(value, profile.media_root).encode())
     return digest.hexdigest()
 
 
@@ -117,11 +124,11 @@ def _hash(content: Mapping[str, Any], profile: IndexProfile) -> hashlib.blake2b:
     return digest
 
 
-def _file_stamp(image: str, root: str | None) -> str:
-    if is_url(image) or is_data_url(image):
+def _file_stamp(value: str, root: str | None) -> str:
+    if is_url(value) or is_data_url(value):
         return ""  # all that is known of it here is in the row
     try:
-        stat = resolve_image(image, Path(root) if root else None).stat()
+        stat = resolve_media(value, Path(root) if root else None).stat()
     except (MediaError, OSError):
         return "missing"
     return f"{stat.st_size} {stat.st_mtime_ns}"

@@ -16,7 +16,7 @@ from hybrid.inputs import encode
 from hybrid.wiring import Services
 
 #: Enough for a rate within a few percent, and a second or two of waiting.
-_TEXTS, _PICTURES = 96, 16
+_TEXTS, _FILES = 96, 16
 #: Documents a second that marking and writing take, the encoder aside; slow clusters take fewer.
 _WRITTEN_PER_S = 1_200
 #: Bytes that one dimension takes in a shard: float32 for exact scores, int8 for the graph, the float16 code as doc
@@ -66,7 +66,7 @@ def measure(
         contents: list[Any] = []
         readable = sample if name != FUSED else ()  # which is made of the others' vectors, in no time worth counting
         for row in [row for row in readable if inputs.wants(name, row, profile)]:
-            if len(contents) == (_PICTURES if name == "image" else _TEXTS):
+            if len(contents) == (_TEXTS if name == "text" else _FILES):
                 break
             try:
                 contents.append(inputs.read(name, row, profile, encoder).content)

@@ -42,6 +42,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "image": "image main_image base_image primary_image image_link image_url image_src image_path images "
         "images_src images_url img img_url image_file picture picture_url pictures photo photo_url photos "
         "im_url high_pic 图片 主图 图片地址 图片链接 图片url 图",
+        "video": "video video_url video_link video_path video_file videos movie clip clips animation 视频 "
+        "视频地址 动画",
+        "audio": "audio audio_url audio_link audio_path audio_file sound sounds recording preview_audio music "
+        "音频 声音 音乐",
         "url": "url link page_url permalink canonical_url href 链接 网址",
     }.items()
 }  # fmt: skip
@@ -59,6 +63,8 @@ _VAGUE = {
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,2})?")
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?)?")
 _IMAGE = re.compile(r"\S.*\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?)(?:[?#]\S*)?", re.IGNORECASE)
+_VIDEO = re.compile(r"\S.*\.(?:mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp|flv)(?:[?#]\S*)?", re.IGNORECASE)
+_AUDIO = re.compile(r"\S.*\.(?:mp3|wav|ogg|oga|opus|flac|m4a|aac|aiff?)(?:[?#]\S*)?", re.IGNORECASE)
 _URL = re.compile(r"(?:https?:)?//\S+", re.IGNORECASE)
 _SIZES = {
     **{"thumb": 3.0, "icon": 3.0, "swatch": 3.0, "tiny": 3.0, "mini": 3.0, "low": 2.0, "small": 2.0},
@@ -80,14 +86,15 @@ class Profile:
 
     @cached_property
     def kind(self) -> str:
-        """long, double, boolean, date, image, url or text: what (nearly) all values are."""
+        """long, double, boolean, date, image, video, audio, url or text: what (nearly) all values are."""
         if all(isinstance(value, bool) for value in self.values):
             return "boolean"
         if all(_is_number(value) for value in self.values):
             whole = all(isinstance(v, int) or (isinstance(v, str) and not set(v) & set(".eE")) for v in self.values)
             return "long" if whole and all(abs(int(v)) < 2**63 for v in self.values) else "double"
-        if self._share(_IMAGE) >= 0.6:
-            return "image"
+        for name, pattern in (("image", _IMAGE), ("video", _VIDEO), ("audio", _AUDIO)):
+            if self._share(pattern) >= 0.6:
+                return name
         if self._share(_URL) >= 0.8:
             return "url"
         if all(value in ("true", "false") for value in self.values):
@@ -221,6 +228,14 @@ def image_rank(profile: Profile) -> tuple[float, float] | None:
     else:
         size = next((worth for word, worth in _SIZES.items() if word in name), 0.6)
     return (100.0 if named is None else named, size)
+
+
+def media_rank(profile: Profile, role: str) -> float | None:
+    """How well a field fits as the product's video or sound: it names such files; an animation will do as a video."""
+    named = rank(profile.path, role)
+    if profile.kind == role:
+        return 100.0 if named is None else named
+    return named if role == "video" and profile.kind == "image" else None
 
 
 def _is_number(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hybrid.contracts import ROLES, FieldMap, values_at
 from hybrid.errors import UsageError
-from hybrid.field_profiles import Profile, base_name, image_rank, profile_rows, rank
+from hybrid.field_profiles import Profile, base_name, image_rank, media_rank, profile_rows, rank
 
 MAX_TYPES = 200
 MAX_FACETS = 8
@@ -136,6 +136,10 @@ def _guess_roles(profiles: _Profiles) -> _Roles:
     prices = [p for p in profiles.values() if rank(p.path, "price") is not None and p.number_share >= 0.8]
     roles["price"] = tuple(p.path for p in sorted(prices, key=lambda p: rank(p.path, "price") or 0)[:1])
     roles["date"] = tuple(p.path for p in named("date", "date")[:1])
+    for role in ("video", "audio"):
+        files = [p for p in profiles.values() if p.path not in taken and media_rank(p, role) is not None]
+        roles[role] = tuple(p.path for p in sorted(files, key=lambda p: media_rank(p, role) or 0)[:1])
+        taken.update(roles[role])
     pictures = [p for p in profiles.values() if p.path not in taken and image_rank(p) is not None]
     roles["image"] = tuple(p.path for p in sorted(pictures, key=lambda p: image_rank(p) or (0, 0))[:1])
     taken.update(roles["image"])
@@ -318,7 +322,10 @@ def _type(profile: Profile, roles: _Roles) -> str | None:
         return "double"  # prices that happen to be whole in the sample need not be so later
     if "date" in playing:
         return "date"
-    if playing & {"id", "code", "title", "description", "image", "url"} or rank(profile.path, "code") is not None:
+    if (
+        playing & {"id", "code", "title", "description", "image", "video", "audio", "url"}
+        or rank(profile.path, "code") is not None
+    ):
         return None
     if profile.kind in ("long", "double", "boolean", "date"):
         # Two strings of digits prove nothing: the third may be "10-20".

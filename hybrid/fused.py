@@ -12,7 +12,7 @@ import numpy as np
 
 from hybrid import documents
 from hybrid.contracts import FUSED, IndexProfile
-from hybrid.elastic import bodies
+from hybrid.elastic import coding
 
 #: The signals that it is made of, in the order of its hash.
 PARTS = ("text", "image")
@@ -56,7 +56,7 @@ def fuse(
     for part in PARTS:
         if not _is_there(part, meta, profile):
             continue
-        vector = bodies.decode_code(codes.get(part), profile.signals[part].dims)
+        vector = coding.decode_code(codes.get(part), profile.signals[part].dims)
         if vector is not None:
             vectors[part], hashes[part] = vector, meta[part]["hash"]
     made = encoder.product(vectors) if vectors else None

@@ -18,7 +18,7 @@ import numpy as np
 from hybrid.contracts import SignalScore
 
 #: A best scaled score under this is weak: the signal's weight falls in proportion.
-WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "fused": 0.10}
+WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "video": 0.10, "audio": 0.10, "fused": 0.10}
 
 #: How much of the vector of `fused` is the photo's where words stand beside it.
 PHOTO_SHARE = 0.6
@@ -262,5 +262,10 @@ def between(photo: np.ndarray | None, words: np.ndarray | None) -> np.ndarray | 
     """The vector (dims,) of a photo and words in one space, "this, but in red": what is between them is like both."""
     if photo is None or words is None:
         return photo if words is None else words
-    both: np.ndarray = PHOTO_SHARE * photo + (1 - PHOTO_SHARE) * words
-    return both / max(float(np.linalg.norm(both)), 1e-12)
+    return unit(PHOTO_SHARE * photo + (1 - PHOTO_SHARE) * words)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """The vector (dims,) at length 1."""
+    scaled: np.ndarray = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    return scaled

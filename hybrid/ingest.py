@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import FUSED, IndexProfile, Product
+from hybrid.contracts import FUSED, Encoder, IndexProfile, Product
 from hybrid.documents import RESERVED
-from hybrid.elastic import bodies, products
+from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.fused import NO_PARTS, PARTS, agrees, fuse
-from hybrid.inputs import Inputs, encode
+from hybrid.inputs import Input, Inputs, encode, held_at_once
 from hybrid.marking import Marker
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Ingester:
                 continue
             if name in carried and name in meta:
                 vector, layer["codes"][name] = carried[name]
-                layer[name] = bodies.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
+                layer[name] = coding.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
                 new_meta[name] = dict(meta[name])
             if name not in new_meta or not self._fits(name, row.source, new_meta, profile):
                 new_meta["pending"].append(name)
@@ -242,27 +242,48 @@ class Ingester:
         """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
         if not waiting:
             return set()
-        signal = profile.signals[name]
         encoder = self._inputs.encoder(name, profile)
-        todo: list[tuple[products.StoredProduct, Any, dict[str, Any]]] = []
+        encoded: set[str] = set()
+        step = held_at_once(name, len(waiting))
+        for start in range(0, len(waiting), step):
+            part = waiting[start : start + step]
+            encoded |= self._encode_part(profile, name, encoder, part, partials, letters)
+        return encoded
+
+    def _encode_part(
+        self,
+        profile: IndexProfile,
+        name: str,
+        encoder: Encoder,
+        waiting: Sequence[products.StoredProduct],
+        partials: dict[str, dict[str, Any]],
+        letters: list[DeadLetter],
+    ) -> set[str]:
+        todo: list[tuple[products.StoredProduct, Input]] = []
         wanted = [(product.source, product.meta.get(name)) for product in waiting]
         for product, found in zip(waiting, self._inputs.read_all(name, wanted, profile, encoder), strict=True):
             if isinstance(found, MediaError):
                 letters.append(DeadLetter(product.id, name, found.reason, str(found)))
-            elif found.content is not None:
-                todo.append((product, found.content, found.made))
+                continue
+            if found.faults:
+                # The others are searched; this one is in the list of failures all the same.
+                letters.append(DeadLetter(product.id, name, found.faults[0].reason, str(found.faults[0])))
+            if found.content is not None:
+                todo.append((product, found))
             elif any(product.meta[name].get(key) != mark for key, mark in found.made.items()):
                 partials[product.id]["meta"][name] = found.made
         if not todo:
             return set()
-        vectors = encode(encoder, name, [content for _, content, _ in todo])
-        for (product, _, made), vector in zip(todo, vectors, strict=True):
-            if vector is None:
+        vectors = encode(encoder, name, [found.content for _, found in todo])
+        for (product, found), made in zip(todo, vectors, strict=True):
+            if made is None:
                 letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
                 continue
-            made |= {"encoder": signal.version}
-            bodies.put_vector(partials[product.id], name, vector, made, self._capabilities.base64_vectors)
-        return {product.id for product, _, _ in todo}
+            about = {**found.made, "encoder": encoder.version}
+            coding.put_vector(
+                partials[product.id], name, made.vector, about, self._capabilities.base64_vectors, made.views
+            )
+        return {product.id for product, _ in todo}
 
     def _fuse(
         self,
@@ -288,7 +309,7 @@ class Ingester:
                 letters.append(DeadLetter(product.id, FUSED, *NO_PARTS))
             elif (product.meta.get(FUSED) or {}).get("hash") != digest:
                 about = {"hash": digest, "encoder": encoder.version}
-                bodies.put_vector(partial, FUSED, vector, about, self._capabilities.base64_vectors)
+                coding.put_vector(partial, FUSED, vector, about, self._capabilities.base64_vectors)
                 made.add(product.id)
         return made
 

@@ -1,4 +1,4 @@
-"""What each signal of a product is made of, and how a change in it is told: hashes and pictures."""
+"""What each signal of a product is made of, and how a change in it is told: hashes and files."""
 
 from __future__ import annotations
 
@@ -11,35 +11,74 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import FUSED, Encoder, IndexProfile
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, Encoder, IndexProfile
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.fused import PARTS, Fuser
-from hybrid.media import is_url, open_image, read_picture
+from hybrid.media import is_url, open_image, open_video, read_media, samples
 
 if TYPE_CHECKING:
     from hybrid.media.addresses import Fetcher
 
-#: Pictures of a batch that are fetched and decoded at once.
+#: Files of a batch that are fetched and decoded at once.
 _AT_ONCE = 4
+#: Products whose files are held decoded at a time, by signal.
+_HELD = {"image": 64, "video": 8, "audio": 32}
+#: Seconds of a sound that are listened to.
+_LISTENED = 30
+#: Part of a video's hash: raise it when the choice of frames changes.
+_FRAMES = b"frames 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """What a signal of a product is made of.
 
-    content: what the encoder takes; None where it is what the vector is made of already.
-    made: what is noted of it in `hybrid.meta`: its content hash; of a picture behind an address also that address, and
-        what its server gave to tell a change by.
+    content: what the encoder takes: a text, a list of pictures or frames, or a sound; None where it is what the vector
+        is made of already.
+    made: what is noted of it in `hybrid.meta`: its content hash; of a file behind an address also that address, and
+        what its server gave to tell a change by; as "at" the seconds of a video's frames, or which pictures of several
+        were looked at.
+    faults: pictures beside it that cannot be used.
     """
 
     content: Any
     made: dict[str, Any]
+    faults: tuple[MediaError, ...] = ()
 
 
-def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[np.ndarray | None]:
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """vector: (dims,), of several pictures or frames their mean; views: (n, dims) of each of these, where there are
+    several."""
+
+    vector: np.ndarray
+    views: np.ndarray | None = None
+
+
+def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[Encoded | None]:
     """The vectors of what `Inputs.read` gave for a signal; None where the encoder gave none that can be used."""
-    vectors = encoder.encode_images(contents) if name == "image" else encoder.encode_texts(contents)
-    return [vector if np.isfinite(vector).all() and vector.any() else None for vector in vectors]
+    if name == "text":
+        vectors = encoder.encode_texts(contents)
+    elif name == "audio":
+        vectors = encoder.encode_sounds(contents)
+    else:
+        views = encoder.encode_images([view for content in contents for view in content])
+        return [_mean(part) for part in np.split(views, np.cumsum([len(content) for content in contents])[:-1])]
+    return [Encoded(vector) if _usable(vector) else None for vector in vectors]
+
+
+def _mean(views: np.ndarray) -> Encoded | None:
+    views = views[[_usable(view) for view in views]]
+    if len(views) < 2:
+        return Encoded(views[0]) if len(views) else None
+    mean = views.sum(axis=0)
+    length = float(np.linalg.norm(mean))
+    # Opposite views have no mean; any of them says more than nothing.
+    return Encoded(mean / length if length > 1e-6 else views[0], views)
+
+
+def _usable(vector: np.ndarray) -> bool:
+    return bool(np.isfinite(vector).all() and vector.any())
 
 
 class Inputs:
@@ -73,33 +112,33 @@ class Inputs:
         """Whether the product has anything for this signal to encode."""
         if name == FUSED:
             return any(self.wants(part, source, profile) for part in PARTS if part in profile.signals)
-        if name == "image":
-            value = documents.image_value(source, profile.fields)
-            return value is not None and (self._fetcher.enabled or not is_url(value))
+        if name in MEDIA_SIGNALS:
+            values = _values(name, source, profile)
+            return bool(values) and (self._fetcher.enabled or not is_url(values[0]))
         encoder = self._get_encoder(profile.signals[name].encoder)
         return bool(documents.text_input(source, profile.fields, encoder))
 
     def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, made: Mapping[str, Any]) -> bool:
-        """Whether the product's input is the one that was noted. Asks no server: the same address is the same picture
+        """Whether the product's input is the one that was noted. Asks no server: the same address is the same file
         here, and only `read` finds out that it changed behind it."""
         if made.get("hash") is None:
             return False
         signal = profile.signals[name]
-        if name == "image":
-            value = documents.image_value(source, profile.fields) or ""
-            if is_url(value):
-                return made.get("url") == value and made.get("encoder") == signal.version
+        if name in MEDIA_SIGNALS:
+            values = _values(name, source, profile)
+            if _addresses(values):
+                return made.get("url") == _addresses(values) and made.get("encoder") == signal.version
             try:
-                data = read_picture(value, self._root(profile))
+                parts = [read_media(value, self._root(profile), name) for value in values]
             except MediaError:
                 return False
-            return bool(made["hash"] == documents.content_hash(signal.version, data))
+            return bool(made["hash"] == _hash(name, signal.version, parts))
         text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
         return bool(made["hash"] == documents.content_hash(signal.version, text.encode()))
 
     def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the input may change while the document stays."""
-        return name == "image" and is_url(documents.image_value(source, profile.fields) or "")
+        return name in MEDIA_SIGNALS and bool(_addresses(_values(name, source, profile)))
 
     def read(
         self,
@@ -112,29 +151,45 @@ class Inputs:
         """The input of a signal. made: what was noted of the one that the vector is of, if there is one.
 
         Raises:
-            MediaError: the picture cannot be used.
+            MediaError: the file cannot be used; of several pictures, none of them.
         """
         made = made or {}
-        if name != "image":
+        if name not in MEDIA_SIGNALS:
             text = documents.text_input(source, profile.fields, encoder)
             digest = documents.content_hash(encoder.version, text.encode())
             return Input(text if digest != made.get("hash") else None, {"hash": digest})
-        value = documents.image_value(source, profile.fields) or ""
+        values = _values(name, source, profile) or [""]
+        addresses = _addresses(values)
         # What is not so any more must be taken away by name, for a partial update merges objects.
-        noted: dict[str, Any] = {key: None for key in ("url", "etag", "modified") if key in made}
-        if is_url(value):
-            # Not for the vector of another model: that one is to be made anew of the same picture.
-            same = made.get("url") == value and made.get("encoder") == encoder.version
-            known = made if made.get("hash") and same else {}
-            fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
-            noted = {"url": value, "etag": fetched.etag, "modified": fetched.modified}
+        noted: dict[str, Any] = {key: None for key in ("url", "etag", "modified", "at") if key in made}
+        # Not for the vector of another model: that one is to be made anew of the same file.
+        same = made.get("url") == addresses and made.get("encoder") == encoder.version
+        known = made if addresses and len(values) == 1 and made.get("hash") and same else {}
+        parts: list[tuple[int, bytes]] = []
+        faults: list[MediaError] = []
+        for place, value in enumerate(values):
+            try:
+                if not is_url(value):
+                    parts.append((place, read_media(value, self._root(profile), name)))
+                    continue
+                fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
+            except MediaError as error:
+                faults.append(_named(error, name))
+                continue
+            noted |= {"etag": fetched.etag, "modified": fetched.modified} if len(values) == 1 else {}
             if fetched.data is None:
                 return Input(None, {**known, **{key: mark for key, mark in noted.items() if mark}})
-            data = fetched.data
-        else:
-            data = read_picture(value, self._root(profile))
-        digest = documents.content_hash(encoder.version, data)
-        return Input(open_image(data) if digest != made.get("hash") else None, {"hash": digest, **noted})
+            parts.append((place, fetched.data))
+        if addresses:
+            noted["url"] = addresses
+        digest = _hash(name, encoder.version, [data for _, data in parts])
+        if parts and digest == made.get("hash") and not faults:
+            return Input(None, {"hash": digest, **noted, **({"at": made["at"]} if made.get("at") else {})})
+        content, at, broken = _opened(name, parts, profile.signals[name].views)
+        faults += broken
+        if content is None:
+            raise faults[0]
+        return Input(content, {"hash": digest, **noted, **({"at": at} if at else {})}, tuple(faults))
 
     def read_all(
         self,
@@ -151,10 +206,55 @@ class Inputs:
             except MediaError as error:
                 return error
 
-        if name != "image" or len(wanted) < 2:
+        if name not in MEDIA_SIGNALS or len(wanted) < 2:
             return [one(pair) for pair in wanted]
-        with ThreadPoolExecutor(_AT_ONCE, "hybrid-pictures") as readers:
+        with ThreadPoolExecutor(_AT_ONCE, "hybrid-media") as readers:
             return list(readers.map(one, wanted))
 
     def _root(self, profile: IndexProfile) -> Path | None:
         return self._media_root or (Path(profile.media_root) if profile.media_root else None)
+
+
+def held_at_once(name: str, all: int) -> int:
+    """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
+    return _HELD.get(name, all)
+
+
+def _values(name: str, source: Mapping[str, Any], profile: IndexProfile) -> list[str]:
+    return documents.media_values(source, profile.fields, name, documents.files_looked_at(profile, name))
+
+
+def _addresses(values: Sequence[str]) -> str | None:
+    """What is noted of files behind addresses."""
+    return "\n".join(values) if values and is_url(values[0]) else None
+
+
+def _hash(name: str, version: str, parts: Sequence[bytes]) -> str:
+    if name == "video":
+        parts = [_FRAMES, *parts]
+    return documents.content_hash(version, b"\0".join(parts))
+
+
+def _opened(
+    name: str, parts: Sequence[tuple[int, bytes]], views: int
+) -> tuple[Any, list[float] | list[int], list[MediaError]]:
+    """(what the encoder takes or None, seconds of frames or places of several pictures, what could not be opened)."""
+    pictures: dict[int, Any] = {}
+    faults = []
+    for place, data in parts:
+        try:
+            if name == "audio":
+                return samples(data, _LISTENED), [], []
+            if name == "video":
+                return *open_video(data, views), []
+            pictures[place] = open_image(data)
+        except MediaError as error:
+            faults.append(error)
+    return list(pictures.values()) or None, list(pictures) if len(parts) > 1 else [], faults
+
+
+def _named(error: MediaError, name: str) -> MediaError:
+    """The same error, its reason begun as those of the signal are."""
+    if name == "image" or not error.reason.startswith("image_"):
+        return error
+    return MediaError(str(error), f"{name}_{error.reason.removeprefix('image_')}")

@@ -13,12 +13,12 @@ from typing import Any
 
 from hybrid import analysis
 from hybrid.catalogue import Catalogue, RejectsFile, open_catalogue
-from hybrid.contracts import IndexProfile, Product, Reject
+from hybrid.contracts import MEDIA_SIGNALS, IndexProfile, Product, Reject
 from hybrid.documents import is_reserved
 from hybrid.elastic import indices
 from hybrid.errors import UsageError
 from hybrid.fields import guess_fields
-from hybrid.planning import check_options, guess_signals, vector_signal
+from hybrid.planning import check_options, guess_signals, vector_signal, views_in
 from hybrid.runs import Dispatch, Report, Run, encoding
 from hybrid.template import Template, parse_lexical, read_template
 from hybrid.wiring import Services
@@ -108,14 +108,14 @@ def plan_index(
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
     wanted = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
-    vector_signals = {name: vector_signal(services, name, index) for name in wanted}
+    vector_signals = {name: vector_signal(services, name, index, views_in(sample, fields, name)) for name in wanted}
     profile = IndexProfile(
         index=index,
         fields=fields,
         signals=vector_signals,
         language=language,
         analysis=analysis.ANALYSIS_VERSION,
-        media_root=str(root) if "image" in vector_signals else None,
+        media_root=str(root) if set(MEDIA_SIGNALS) & set(vector_signals) else None,
     )
     return Plan(path, profile, sample, notes, own, own_words)
 

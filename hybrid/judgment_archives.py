@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hybrid.errors import MediaError, UsageError
 from hybrid.judgments import QUERY_FILES, Judgments, read_judgments, write_judgments
-from hybrid.media import resolve_image
+from hybrid.media import resolve_media
 
 #: What an archive of judgments may come to.
 _MAX_FILES, _MAX_BYTES = 2_000, 100 * 1024 * 1024
@@ -46,7 +46,7 @@ def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgmen
 def _photo(name: str, image: str, folder: Path) -> bytes:
     # The name comes from elsewhere: it must not lead to a file that was not handed over.
     try:
-        return resolve_image(image, folder).read_bytes()
+        return resolve_media(image, folder).read_bytes()
     except MediaError as error:
         raise UsageError(
             f"{name}: judged photo {image[:200]!r} is not there; zip the photos with the file that names them"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid import documents
-from hybrid.contracts import FUSED, IndexProfile
-from hybrid.elastic import bodies, products
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, IndexProfile
+from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.products import ItemError, StoredProduct
 from hybrid.elastic.stores import now
@@ -121,7 +121,7 @@ class Marker:
                 # Of parts that fit and are noted as they are; no input of its own could have changed.
                 changing = {*need.pending, *need.gone}.intersection(PARTS)
                 fits = fits and not changing and agrees(signal.version, state, meta, profile)
-            elif fits and (not same or name in before or (retry and name == "image")):
+            elif fits and (not same or name in before or (retry and name in MEDIA_SIGNALS)):
                 fits = self._inputs.fits(name, product.source, profile, state)
             if fits and here and retry and self._inputs.is_behind_address(name, product.source, profile):
                 need.pending.append(name)
@@ -147,7 +147,7 @@ class Marker:
             seq_no, codes = found.get(product.id, (-1, {}))
             if seq_no != product.seq_no:
                 continue  # changed meanwhile: the guarded write will say so
-            whole = {name for name in need.lost if bodies.code_fits(codes.get(name), profile.signals[name].dims)}
+            whole = {name for name in need.lost if coding.code_fits(codes.get(name), profile.signals[name].dims)}
             if whole:
                 kept[product.id] = {name: codes[name] for name in whole}
         return kept
@@ -176,8 +176,7 @@ class Marker:
         for name in {*need.pending, *need.gone}.difference(need.asked):
             meta[name] = {"hash": None, "encoder": None}
         for name, code in kept.items():
-            vector = bodies.decode_codes([code], profile.signals[name].dims)[0]
-            layer[name] = bodies.encode_vector(vector, self._capabilities.base64_vectors)
+            layer[name] = coding.vector_of(code, profile.signals[name].dims, self._capabilities.base64_vectors)
         for name in need.gone:
             layer[name] = None
             layer.setdefault("codes", {})[name] = None

@@ -11,7 +11,7 @@ import orjson
 from hybrid import documents
 from hybrid.contracts import IndexProfile, Product
 from hybrid.documents import RESERVED, is_reserved
-from hybrid.elastic import bodies, products
+from hybrid.elastic import coding, products
 from hybrid.elastic.products import StoredProduct
 from hybrid.elastic.stores import DeadLetters
 from hybrid.ingest import Ingester
@@ -152,7 +152,7 @@ class Pusher:
             for name, signal in profile.signals.items():
                 if not (before.meta.get(name) or {}).get("hash"):
                     continue
-                vector = bodies.decode_code(kept[1].get(name), signal.dims)
+                vector = coding.decode_code(kept[1].get(name), signal.dims)
                 if vector is not None:
                     carried[name] = (vector.tolist(), kept[1][name])
         digest = documents.fingerprint(source, profile)

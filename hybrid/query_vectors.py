@@ -1,4 +1,4 @@
-"""A search's vectors: its words and its photo, by the encoders of the index's signals."""
+"""A search's vectors: its words, its photo, video or sound, by the encoders of the index's signals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybrid import analysis, fusion
-from hybrid.contracts import FUSED, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
 
 if TYPE_CHECKING:
@@ -23,18 +23,26 @@ logger = logging.getLogger(__name__)
 _CACHED_VECTORS = 2_000
 
 
-class _Photo:
-    """A request's photo, decoded once however many signals look at it."""
+class _Files:
+    """A request's photo, video and sound, decoded once however many signals look at them."""
 
-    def __init__(self, data: bytes | None) -> None:
-        self._data = data
-        self.given = data is not None
+    def __init__(self, request: SearchRequest) -> None:
+        self._request = request
 
     @cached_property
-    def image(self) -> Image.Image:
-        from hybrid.media import open_image
+    def pictures(self) -> list[Image.Image]:
+        """The photo, and the frames of the video."""
+        from hybrid.media import open_image, open_video
 
-        return open_image(self._data or b"")
+        photo = [open_image(self._request.image)] if self._request.image is not None else []
+        frames = open_video(self._request.video, MAX_VIEWS)[0] if self._request.video is not None else []
+        return [*photo, *frames]
+
+    @cached_property
+    def sound(self) -> np.ndarray | None:
+        from hybrid.media import samples
+
+        return samples(self._request.audio) if self._request.audio is not None else None
 
 
 class QueryVectors:
@@ -56,11 +64,11 @@ class QueryVectors:
         """The query's vector for each signal of the index that it speaks to; what fails is named in `degraded`.
 
         Raises:
-            MediaError: the shopper's own picture is broken.
+            MediaError: the shopper's own photo, video or sound is broken.
         """
         if system == "bm25":
             return {}
-        photo = _Photo(request.image)
+        files = _Files(request)
         vectors: dict[str, np.ndarray] = {}
         for name, signal in profile.signals.items():
             if system in VECTOR_SIGNALS and name != system:
@@ -69,7 +77,7 @@ class QueryVectors:
                 continue  # not even encoded
             try:
                 encoder = self._encoder(signal.encoder)
-                vector = self._vector(name, encoder, request, photo, notes)
+                vector = self._vector(name, encoder, request, files, notes)
                 if vector is None:
                     continue
                 if encoder.version != signal.version:
@@ -78,7 +86,7 @@ class QueryVectors:
                     continue
                 vectors[name] = vector
             except MediaError:
-                raise  # the shopper's own picture is broken: say so, instead of answering something else
+                raise  # the shopper's own file is broken: say so, instead of answering something else
             except (EncoderError, RuntimeError, MemoryError) as error:
                 logger.warning("signal %s left out: %s", name, error)
                 degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
@@ -91,12 +99,15 @@ class QueryVectors:
             raise EncoderError(str(error)) from error
 
     def _vector(
-        self, name: str, encoder: Encoder, request: SearchRequest, photo: _Photo, notes: list[str]
+        self, name: str, encoder: Encoder, request: SearchRequest, files: _Files, notes: list[str]
     ) -> np.ndarray | None:
+        if name == "audio":
+            return encoder.encode_sounds([files.sound])[0] if files.sound is not None else None
         seen: np.ndarray | None = None
-        if name in ("image", FUSED) and photo.given:
-            seen = encoder.encode_images([photo.image])[0]
-        if seen is not None and name == "image":
+        if name in ("image", "video", FUSED) and files.pictures:
+            views = encoder.encode_images(files.pictures)
+            seen = views[0] if len(views) == 1 else fusion.unit(views.sum(axis=0))
+        if seen is not None and name != FUSED:
             return seen
         return fusion.between(seen, self._words_vector(name, encoder, request, notes))
 

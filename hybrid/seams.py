@@ -21,6 +21,7 @@ class RetrievedLike(Protocol):
     total: int
     facets: dict[str, list[dict[str, Any]]]
     failed: dict[str, str]
+    views: dict[str, dict[str, int]]
 
 
 class RetrievalLike(Protocol):
@@ -50,6 +51,7 @@ class RetrievalLike(Protocol):
         size: int,
     ) -> list[tuple[str, float]]: ...
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
+    def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]: ...
     def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from hybrid import analysis, fusion, weights
 from hybrid.coherence import Made, moved_error, whole
 from hybrid.contracts import (
+    MEDIA_SIGNALS,
     SYSTEMS,
     UNWEIGHTED,
     VECTOR_SIGNALS,
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
+_NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Searcher:
         lexical_tail = terms is not None and system not in VECTOR_SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
+        self._tell_views(hits, profile, retrieved)
         self._stay(profile, hits)
         return SearchAnswer(
             total=retrieved.total,
@@ -342,6 +345,24 @@ class Searcher:
             if id in sources  # else deleted between the two requests
         ]
 
+    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: RetrievedLike) -> None:
+        """Name the picture or the frame that made a hit near, of products that have several."""
+        seen = {name: views for name, views in retrieved.views.items() if views}
+        ids = [hit.id for hit in hits if any(hit.id in views for views in seen.values())]
+        if not ids:
+            return
+        try:
+            at = self._retrieval.views_at(profile, ids)
+        except HybridError as error:
+            logger.warning("not told which picture was nearest: %s", error)
+            return
+        for hit in hits:
+            for name, views in seen.items():
+                known = at.get(hit.id, {}).get(name, [])
+                number = views.get(hit.id, len(known))
+                if number < len(known):
+                    hit.nearest[name] = known[number]
+
 
 def _check(request: SearchRequest) -> str:
     """The system to use.
@@ -356,8 +377,8 @@ def _check(request: SearchRequest) -> str:
         raise UsageError("page and size count from 1")
     if request.page * request.size > MAX_WINDOW:
         raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
-    if system == "image" and request.image is None and not request.q.strip():
-        raise UsageError("system image needs a photo")
+    if system in MEDIA_SIGNALS and not request.by_media and not request.q.strip():
+        raise UsageError(f"system {system} needs {_NEEDS[system]}")
     return system
 
 
@@ -367,7 +388,9 @@ def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
-    return weights.Query(request.q, terms or "", request.image is not None, vectors.get("text"))
+    return weights.Query(
+        request.q, terms or "", request.image is not None or request.video is not None, vectors.get("text")
+    )
 
 
 def _words(query: str, profile: IndexProfile) -> str:

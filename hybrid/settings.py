@@ -50,7 +50,10 @@ class Settings(BaseSettings):
         default="", description="hosts (or host:port), comma-separated, whose pictures may be at private addresses"
     )
     text_encoder: str = Field(default="minilm", description="encoder of the text signal")
-    image_encoder: str = Field(default="efficientnet-lite0", description="encoder of the image signal")
+    image_encoder: str = Field(
+        default="efficientnet-lite0", description="encoder of the image signal, and of the frames of the video signal"
+    )
+    audio_encoder: str = Field(default="mfcc", description="encoder of the audio signal")
     batch_size: int = Field(default=128, ge=1, le=256, description="products in one task")
     depth: int = Field(default=200, ge=10, le=1000, description="candidates taken from each signal")
     threads: int = Field(default=0, ge=0, description="inference threads of a process; 0: all cores")

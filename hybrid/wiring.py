@@ -234,6 +234,7 @@ class Services:
 
         A part that cannot be loaded is left to the search itself, which says so in its answer.
         """
+        import numpy as np
         from PIL import Image
 
         analysis.query_terms("预热")
@@ -241,8 +242,10 @@ class Services:
             for index in self.searcher.indices():
                 for name, signal in self.searcher.profile(index).signals.items():
                     encoder = self.encoder(signal.encoder)
-                    if name == "image":
+                    if name in ("image", "video"):
                         encoder.encode_images([Image.new("RGB", (64, 64))])
+                    elif name == "audio":
+                        encoder.encode_sounds([np.sin(np.arange(16_000, dtype=np.float32))])
                     else:
                         encoder.encode_texts(["warm"])
         except HybridError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
-from hybrid.elastic import bodies
+from hybrid.elastic import bodies, coding
 from hybrid.errors import UsageError
 
 FIELDS = FieldMap(
@@ -93,6 +93,6 @@ def test_codes_keep_a_cosine_to_a_thousandth(dims: int) -> None:
     rng = np.random.default_rng(dims)
     vectors = rng.normal(size=(20, dims)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    again = bodies.decode_codes([bodies.encode_code(vector) for vector in vectors], dims)
+    again = coding.decode_codes([coding.encode_code(vector) for vector in vectors], dims)
     assert again.shape == (20, dims)
     assert np.abs(again @ vectors[0] - vectors @ vectors[0]).max() < 1e-3

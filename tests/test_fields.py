@@ -417,7 +417,7 @@ def test_describe() -> None:
     rows = made()
     table = describe(guess_fields(rows), rows)
     assert table[:2] == [("id", "id", "p0000"), ("title", "name, name_zh", "Red thing of kind 0")]
-    assert [role for role, _, _ in table[:12]] == [role for role in ROLES if role != "url"]
+    assert [role for role, _, _ in table[:12]] == [role for role in ROLES if role not in ("video", "audio", "url")]
     assert ("facet", "material", "cotton") in table
     assert table[-3:] == [
         ("number", "price, rating", "10.5"),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, features
 
 from hybrid.errors import MediaError
-from hybrid.media import open_image, pictures, resolve_image, sources
+from hybrid.media import open_image, pictures, resolve_media, sources
 
 RED = (200, 20, 30)
 
@@ -191,16 +191,16 @@ def root(tmp_path: Path) -> Path:
 
 def test_resolving_finds_files_under_the_root(root: Path) -> None:
     expected = (root / "a" / "shoe.jpg").resolve()
-    assert resolve_image("a/shoe.jpg", root) == expected
-    assert resolve_image("  ./a/shoe.jpg ", root) == expected
-    assert resolve_image(str(root / "a" / "shoe.jpg"), root) == expected
+    assert resolve_media("a/shoe.jpg", root) == expected
+    assert resolve_media("  ./a/shoe.jpg ", root) == expected
+    assert resolve_media(str(root / "a" / "shoe.jpg"), root) == expected
     (root / "link.jpg").symlink_to(root / "a" / "shoe.jpg")
-    assert resolve_image("link.jpg", root) == expected
+    assert resolve_media("link.jpg", root) == expected
 
 
 def refused(value: str, root: Path | None) -> str:
     with pytest.raises(MediaError) as caught:
-        resolve_image(value, root)
+        resolve_media(value, root)
     assert "\n" not in str(caught.value)
     return caught.value.reason
 

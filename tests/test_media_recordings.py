@@ -69,14 +69,16 @@ def fresh() -> Iterator[None]:
 @pytest.mark.parametrize(("kind", "codec"), [("mp4", "libx264"), ("matroska", "libx264"), ("avi", "mpeg4"),
                                              ("webm", "libvpx-vp9")])  # fmt: skip
 def test_frames_are_spread_over_the_video(kind: str, codec: str) -> None:
-    found = video_frames(video(kind, codec), 5)
+    found, seconds = video_frames(video(kind, codec), 5)
     assert [image.size for image in found] == [(320, 240)] * 5
     shades = [image.getpixel((160, 120))[0] for image in found]
-    assert np.abs(np.array(shades) - [40, 80, 120, 160, 200]).max() < 12
+    # It becomes lighter all the time: the frames that differ most are about a fifth of it apart.
+    assert np.diff(shades).min() > 25 and shades[0] < 70 and shades[-1] > 170
+    assert np.abs((np.array(shades) - 20) / 50 - seconds).max() < 0.3
 
 
 def test_big_frames_come_back_small_and_too_big_ones_are_refused() -> None:
-    assert video_frames(video("mp4", "libx264", 1920, 1080, 10), 1)[0].size == (512, 288)
+    assert video_frames(video("mp4", "libx264", 1920, 1080, 10), 1)[0][0].size == (512, 288)
     with pytest.raises(MediaError, match="above the limit") as caught:
         video_frames(video("mp4", "libx264", 2560, 1440, 3))
     assert caught.value.reason == "video_too_large"

@@ -22,7 +22,7 @@ from hybrid.elastic import indices
 from hybrid.errors import EncoderError
 from tests.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, create_app
-from web.schemas import MAX_IMAGE_BYTES, SearchParams
+from web.schemas import MAX_FILE_BYTES, SearchParams
 
 pytestmark = pytest.mark.es
 
@@ -283,7 +283,7 @@ def test_unknown_addresses_and_methods(client: FlaskClient) -> None:
 
 
 def test_too_large(client: FlaskClient) -> None:
-    picture = b"\xff\xd8\xff" + b"0" * MAX_IMAGE_BYTES
+    picture = b"\xff\xd8\xff" + b"0" * MAX_FILE_BYTES
     over_picture = client.post("/api/search", data={"image": (io.BytesIO(picture), "a.jpg")})
     over_body = client.post("/api/search", data=b"0" * (MAX_BODY_BYTES + 1), content_type="application/json")
     for answer in (over_picture, over_body):
@@ -355,7 +355,7 @@ def test_no_path_leaves_the_media_root(
     client: FlaskClient, web_shop: WebShop, monkeypatch: pytest.MonkeyPatch, id: str, careless: bool
 ) -> None:
     if careless:  # the view does not trust the resolver either
-        monkeypatch.setattr("hybrid.media.resolve_image", lambda value, root: Path(root) / value)
+        monkeypatch.setattr("hybrid.media.resolve_media", lambda value, root: Path(root) / value)
     assert client.get(f"/media/{web_shop.odd}/{id}").status_code == 404
     assert client.get(f"/media/{web_shop.odd}/..%2F..%2Fsecret.jpg").status_code == 404
 

@@ -22,7 +22,8 @@ MAX_BODY_BYTES = 14 * 1024 * 1024
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: http: data: blob:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "media-src 'self' https: http: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _CSP,
@@ -49,11 +50,13 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     from web.api import api
     from web.compat import compat
     from web.documents import documents
+    from web.media import media
     from web.page import page
 
     app.register_blueprint(api)
     app.register_blueprint(compat)
     app.register_blueprint(documents)
+    app.register_blueprint(media)
     app.register_blueprint(page)
     admin.install(app)
     app.register_error_handler(Exception, _on_error)

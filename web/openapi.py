@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
-from hybrid.contracts import SearchAnswer
+from hybrid.contracts import MEDIA_SIGNALS, SearchAnswer
 from web import openapi_admin
 from web.documents import MAX_DOCUMENTS, PushAnswer
 from web.schemas import (
@@ -190,18 +190,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
                 },
             }
         },
-        "/media/{index}/{product_id}": {
-            "get": {
-                "operationId": "picture",
-                "summary": "A product's picture",
-                "parameters": [{"name": "index", **path_name}, {"name": "product_id", **path_name}],
-                "responses": {
-                    "200": {"description": "the picture", "content": {"image/*": {}}},
-                    "304": {"description": "unchanged since the ETag sent"},
-                    **_errors(404, 500, 502, 503),
-                },
-            }
-        },
+        **{f"/{path}/{{index}}/{{product_id}}": _media(*about, path_name) for path, about in _FILES.items()},
         **_dropin(),
         **_admin(),
         "/healthz": {"get": _plain("alive", "Is the process alive?", {"200": _answer("it is", "Alive")})},
@@ -342,6 +331,41 @@ _PUSHED = {
 }
 
 
+#: Addresses of a product's files: (operation, what it is, its types, parameters).
+_FILES: dict[str, tuple[str, str, str, dict[str, str]]] = {
+    "media": ("picture", "A product's picture", "image/*", {"n": "of several pictures, which; from 0"}),
+    "video": ("video", "A product's video, or its animation", "video/*", {}),
+    "audio": ("audio", "A product's sound", "audio/*", {}),
+    "poster": (
+        "poster",
+        "A frame of a product's video",
+        "image/*",
+        {"at": "second of the frame; default: an ordinary one"},
+    ),
+    "waveform": ("waveform", "The loudness of a product's sound over time", "image/svg+xml", {}),
+}
+
+
+def _media(operation: str, summary: str, types: str, more: dict[str, str], path_name: dict[str, Any]) -> dict[str, Any]:
+    parameters = [{"name": name, **path_name} for name in ("index", "product_id")]
+    parameters += [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "number"}} for name, text in more.items()
+    ]
+    return {
+        "get": {
+            "operationId": operation,
+            "summary": summary,
+            "parameters": parameters,
+            "responses": {
+                "200": {"description": "the file", "content": {types: {}}},
+                "206": {"description": "the part asked for by Range"},
+                "304": {"description": "unchanged since the ETag sent"},
+                **_errors(400, 404, 500, 502, 503),
+            },
+        }
+    }
+
+
 def _plain(operation: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
     return {"operationId": operation, "summary": summary, "responses": {**responses, **_errors(405, 500)}}
 
@@ -350,7 +374,7 @@ def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
     """One query parameter a field. Maps and lists are sent in their short form, as text."""
     parameters = []
     for name, field in schema["properties"].items():
-        short = name in ("filters", "facets", "weights", "image")
+        short = name in ("filters", "facets", "weights", *MEDIA_SIGNALS)
         parameters.append(
             {
                 "name": name,
@@ -366,7 +390,7 @@ _SHORT = {
     "filters": "; as JSON",
     "facets": "; separated by commas, none: empty",
     "weights": "; as name=number, separated by commas",
-    "image": "; as a data URL, so rather POST it",
+    **dict.fromkeys(MEDIA_SIGNALS, "; as a data URL, so rather POST it"),
 }
 
 
@@ -378,7 +402,8 @@ def _bodies(search: dict[str, Any]) -> dict[str, Any]:
     names = search["properties"]
     texts = {name: {"type": "string", "description": names[name].get("description", "")} for name in names}
     form = {**texts, "filter": {"type": "array", "items": {"type": "string"}}}
-    upload = {**form, "image": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    upload = {**form, **dict.fromkeys(MEDIA_SIGNALS, file)}
     return {
         "application/json": {"schema": {"$ref": _REF.format(model="SearchParams")}},
         "application/x-www-form-urlencoded": {

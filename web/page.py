@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,11 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import FUSED, LEARNED_SYSTEMS, MEDIA_SIGNALS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
 from hybrid.media import decode_data_url
 from web import strings, view
-from web.api import picture_type_of
+from web.media import role_of, type_of
 from web.schemas import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
 from web.view import PageState
@@ -33,8 +33,8 @@ page = Blueprint("page", __name__)
 PAGE_SIZE = 24
 #: Learned weights are offered as the default, which is whatever is in force: an index need not have every kind.
 _CHOICES = tuple(name for name in SYSTEMS if name not in LEARNED_SYSTEMS)
-#: A larger photo is not carried through a page without script; the results still use it.
-MAX_KEPT_PHOTO = 3 * 1024 * 1024
+#: A larger file is not carried through a page without script; the results still use it.
+MAX_KEPT_FILE = 3 * 1024 * 1024
 EXAMPLES = 6
 
 
@@ -42,7 +42,7 @@ EXAMPLES = 6
 def index() -> Response:
     given = request.values
     state = read_state(given)
-    photo = read_photo()
+    files = read_files()
     searcher = services().searcher
     names = searcher.indices()
     name = state.index if state.index_named else default_index(names)
@@ -54,13 +54,13 @@ def index() -> Response:
             {
                 "index": name,
                 "q": state.q,
-                "image": photo,
+                **files,
                 "filters": filters_of(state),
                 "facets": list(view.facet_fields(profile.fields, state.lang)),
                 "page": state.page,
                 "size": PAGE_SIZE,
                 # Browsing has nothing to match by; a system left from the last search must not refuse it.
-                "system": (state.q or photo) and state.system or None,
+                "system": (state.q or files) and state.system or None,
             },
         )
         return profile, searcher.search(params.to_request(name))
@@ -68,8 +68,8 @@ def index() -> Response:
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)
     g.degraded = bool(answer.degraded)
-    missing = {FUSED} - set(profile.signals)
-    return _render(state, names, photo, missing, **_results(state, profile, answer, photo is not None))
+    missing = {"video", "audio", FUSED} - set(profile.signals)
+    return _render(state, names, files, missing, **_results(state, profile, answer, bool(files)))
 
 
 def read_state(given: MultiDict[str, str]) -> PageState:
@@ -116,19 +116,28 @@ def language(given: MultiDict[str, str]) -> str:
 
 def read_photo() -> bytes | None:
     """The photo just chosen, or the one that the page without script carries along."""
+    return read_files().get("image")
+
+
+def read_files() -> dict[str, bytes]:
+    """The photo, video or sound just chosen, or the one that the page without script carries along, by its kind."""
     if request.method != "POST":
-        return None
-    file = request.files.get("image")
-    data = file.read() if file else b""
-    if data:
-        return data
+        return {}
+    for name in MEDIA_SIGNALS:
+        file = request.files.get(name)
+        data = file.read() if file else b""
+        if data:
+            # What it is, whatever the field says: people choose any file in a picker.
+            return {role_of(data) or name: data}
     kept = request.form.get("kept_image", "")
     if not kept or request.form.get("drop_image"):
-        return None
+        return {}
+    kind = kept[:10].partition(":")[2].partition("/")[0]
+    kind = kind if kind in MEDIA_SIGNALS else "image"
     try:
-        return decode_data_url(kept)
+        return {kind: decode_data_url(kept, kind)}
     except ValueError as error:
-        raise UsageError(f"image: {error}") from None
+        raise UsageError(f"{kind}: {error}") from None
 
 
 def filters_of(state: PageState) -> dict[str, Any]:
@@ -148,12 +157,12 @@ def _number(text: str) -> float | str:
     return value if math.isfinite(value) else text
 
 
-def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_photo: bool) -> dict[str, Any]:
+def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_file: bool) -> dict[str, Any]:
     cards = view.Cards(profile.index, profile.fields, state.lang)
     pages = min(math.ceil(answer.total / PAGE_SIZE), MAX_WINDOW // PAGE_SIZE)
     category = _category(profile, state.lang)
     found = [item["value"] for item in answer.facets.get(category, [])]
-    plain = not (state.q or by_photo or state.chosen or state.ranges)
+    plain = not (state.q or by_file or state.chosen or state.ranges)
     return {
         "answer": answer,
         "hits": [cards.card(hit, position) for position, hit in enumerate(answer.hits)],
@@ -162,7 +171,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_p
         "pages": pages,
         "numbers": view.page_numbers(state.page, pages) if pages > 1 else [],
         "start": plain and state.page == 1,
-        "browsing": not state.q and not by_photo,
+        "browsing": not state.q and not by_file,
         "examples": [str(value) for value in found[:EXAMPLES]],
         "counts": strings.counted(answer.total_counts, state.lang),
         "unlisted": _unlisted(state, answer),
@@ -199,11 +208,12 @@ def _unlisted(state: PageState, answer: SearchAnswer) -> list[tuple[str, str]]:
 
 
 def _render(
-    state: PageState, names: list[str], photo: bytes | None, missing: Collection[str] = (FUSED,), **more: Any
+    state: PageState, names: list[str], files: Mapping[str, bytes], missing: Collection[str] = (FUSED,), **more: Any
 ) -> Response:
     """missing: signals that the index does not have."""
     text = strings.STRINGS[state.lang]
-    enhanced = request.headers.get("X-Hybrid-Page") == "1"  # the script keeps the photo itself
+    given = next(iter(files), None)
+    enhanced = request.headers.get("X-Hybrid-Page") == "1"  # the script keeps the file itself
     body = render_template(
         "page.html",
         t=text,
@@ -212,15 +222,15 @@ def _render(
         indices=names,
         systems=strings.system_choices([name for name in _CHOICES if name not in missing], state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
-        photo=photo is not None,
-        kept=None if photo is None or enhanced else kept_photo(photo),
+        given=given,
+        kept=kept_file(files[given], given) if given and not enhanced else None,
         asset=asset,
         number=strings.number,
         **more,
     )
     response = make_response(body)
     response.headers["Vary"] = "Accept-Language"
-    response.headers["Cache-Control"] = "no-store" if photo else "private, no-cache"
+    response.headers["Cache-Control"] = "no-store" if files else "private, no-cache"
     return response
 
 
@@ -241,15 +251,15 @@ def error_page(status: int, kind: str, reason: str) -> Response:
     if key == "error_500" and status < 500:  # a refusal with a reason of its own, such as an index not made by us
         key = "error_400"
     error = {"text": text[key], "reason": reason if kind != "InternalError" else "", "status": status}
-    return _render(state, names, None, error=error)
+    return _render(state, names, {}, error=error)
 
 
-def kept_photo(photo: bytes) -> str | None:
-    """A data URL that carries the photo through a page without script; None where it is too large for that."""
-    mimetype = picture_type_of(photo[:16])
-    if mimetype is None or len(photo) > MAX_KEPT_PHOTO:
+def kept_file(data: bytes, kind: str = "image") -> str | None:
+    """A data URL that carries a file through a page without script; None where it is too large for that."""
+    mimetype = type_of(data, kind)
+    if mimetype is None or len(data) > MAX_KEPT_FILE:
         return None
-    return f"data:{mimetype};base64,{base64.b64encode(photo).decode()}"
+    return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
 
 
 @lru_cache(maxsize=16)

@@ -8,6 +8,7 @@ from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from hybrid.contracts import MEDIA_SIGNALS
 from hybrid.errors import UsageError
 
 
@@ -29,8 +30,8 @@ def fields_of(request: Request) -> dict[str, Any]:
             chosen = [file for file in files if file.filename or file.content_length]
             if not chosen:
                 continue  # a form sends an empty part for a file that was not chosen
-            if name != "image" or len(chosen) > 1 or "image" in data:
-                raise UsageError(f"{name}: only one file is taken, in the field image")
+            if name not in MEDIA_SIGNALS or len(chosen) > 1 or name in data:
+                raise UsageError(f"{name}: one file a field is taken, in the fields {', '.join(MEDIA_SIGNALS)}")
             data[name] = chosen[0].read()
         return data
     raise UnsupportedMediaType("send application/json, multipart/form-data or a plain form")

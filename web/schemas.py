@@ -18,7 +18,7 @@ from hybrid.contracts import SearchRequest
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
-MAX_IMAGE_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 10 * 1024 * 1024
 #: Elasticsearch's default index.max_result_window: no page reaches past it.
 MAX_WINDOW = 10_000
 MAX_QUERY_CHARS = 1_000
@@ -40,24 +40,35 @@ class RangeFilter(TypedDict, total=False):
 IndexName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=255)]
 
 
-def _decode_picture(value: Any) -> Any:
-    if isinstance(value, str):
-        value = decode_data_url(value)
-    if isinstance(value, bytes):
-        if not value:
-            raise ValueError("the picture is empty")
-        if len(value) > MAX_IMAGE_BYTES:
-            raise RequestEntityTooLarge("image: larger than 10 MB; send a smaller picture")
-    return value
+def _decoder(kind: str, noun: str) -> BeforeValidator:
+    """Of a field that takes a file: a base64 data URL, or bytes."""
+
+    def decode(value: Any) -> Any:
+        if isinstance(value, str):
+            value = decode_data_url(value, kind)
+        if isinstance(value, bytes):
+            if not value:
+                raise ValueError(f"the {noun} is empty")
+            if len(value) > MAX_FILE_BYTES:
+                raise RequestEntityTooLarge(f"{kind}: larger than 10 MB; send a smaller {noun}")
+        return value
+
+    return BeforeValidator(decode)
+
+
+def _described(noun: str, example: str) -> Any:
+    return Field(
+        description=f"a {noun}, up to 10 MB: a base64 data URL in JSON, a file in multipart",
+        json_schema_extra={"contentEncoding": "base64", "examples": [example]},
+    )
 
 
 Picture = Annotated[
-    bytes | None,
-    BeforeValidator(_decode_picture),
-    Field(
-        description="a picture, up to 10 MB: a base64 data URL in JSON, a file in multipart",
-        json_schema_extra={"contentEncoding": "base64", "examples": ["data:image/jpeg;base64,/9j/4AAQ..."]},
-    ),
+    bytes | None, _decoder("image", "picture"), _described("picture", "data:image/jpeg;base64,/9j/4AAQ...")
+]
+Video = Annotated[bytes | None, _decoder("video", "video"), _described("video", "data:video/mp4;base64,AAAAIGZ0...")]
+Sound = Annotated[
+    bytes | None, _decoder("audio", "recording"), _described("recording", "data:audio/mpeg;base64,SUQzBAA...")
 ]
 
 
@@ -73,6 +84,8 @@ class SearchParams(Params):
     index: IndexName | None = Field(None, description="index to search; default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS, description="query text; empty and no image: browse all")
     image: Picture = None
+    video: Video = None
+    audio: Sound = None
     filters: dict[str, Scalar | list[Scalar] | RangeFilter] = Field(
         default_factory=dict,
         description="field to value, list of values (any of), or {gte, lte}",
@@ -90,9 +103,10 @@ class SearchParams(Params):
     weights_version: str | None = Field(
         None, max_length=100, description="published weights other than those in force; send it for later pages"
     )
-    system: Literal["bm25", "text", "image", "fused", "rrf", "fixed", "global", "gate", "attention"] | None = Field(
-        None, description="how the signals are combined; default: the weights in force for the index"
-    )
+    system: (
+        Literal["bm25", "text", "image", "video", "audio", "fused", "rrf", "fixed", "global", "gate", "attention"]
+        | None
+    ) = Field(None, description="how the signals are combined; default: the weights in force for the index")
     explain: bool = Field(False, description="ask for the longer explanation")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
@@ -153,6 +167,8 @@ class SearchParams(Params):
             index=self.index or index,
             q=self.q,
             image=self.image,
+            video=self.video,
+            audio=self.audio,
             filters=self.filters,
             facets=None if self.facets is None else tuple(self.facets),
             page=self.page,
@@ -264,7 +280,7 @@ class RunAction(Params):
     do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
     what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
     shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
-    signals: list[Literal["text", "image", "fused"]] | None = Field(
+    signals: list[Literal["text", "image", "video", "audio", "fused"]] | None = Field(
         None, description="vectors; as now, or guessed, if none"
     )
     language: Literal["en", "zh"] | None = None

@@ -21,6 +21,14 @@ _TEXT: dict[str, tuple[str, str]] = {
     "photo_camera": ("Take a photo", "拍照"),
     "photo_search": ("Search with photo", "用照片搜索"),
     "photo_yours": ("Your photo", "您的照片"),
+    "yours_video": ("Your video", "您的视频"),
+    "yours_audio": ("Your sound", "您的声音"),
+    "file_added": ("File added", "已添加文件"),
+    "file_too_large": ("That file is too large. Please use one below 10 MB.", "文件过大，请使用小于 10 MB 的文件。"),
+    "clip_of": ("Video of {title}", "{title} 的视频"),
+    "sound_of": ("Sound of {title}", "{title} 的声音"),
+    "nearest_at": ("Nearest at {at}", "最相近的画面：{at}"),
+    "nearest_picture": ("Picture {n} is the nearest", "第 {n} 张图片最相近"),
     "photo_remove": ("Remove the photo", "移除照片"),
     "photo_drop": ("Drop a photo to search with it", "松开即可用照片搜索"),
     "photo_added": ("Photo added", "已添加照片"),
@@ -31,7 +39,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     ),
     "photo_start": ("Search with a photo", "用照片搜索"),
     "photo_start_text": ("Drop it here, paste it, or choose a file", "拖放到此处、粘贴，或选择文件"),
-    "photo_hint": ("You can also drop or paste a photo", "也可以拖放或粘贴照片"),
+    "photo_hint": ("You can also drop or paste a photo, a video or a sound", "也可以拖放或粘贴照片、视频或声音"),
     "index": ("Catalogue", "商品目录"),
     "language": ("Language", "语言"),
     "other_language": ("中文", "English"),
@@ -44,8 +52,12 @@ _TEXT: dict[str, tuple[str, str]] = {
     "start_try": ("Start with", "试试"),
     "browse": ("All products", "全部商品"),
     "results_for": ("Results for", "搜索"),
-    "results_photo": ("Products like your photo", "与照片相似的商品"),
-    "results_both": ("and your photo", "和您的照片"),
+    "like_image": ("Products like your photo", "与照片相似的商品"),
+    "like_video": ("Products like your video", "与视频相似的商品"),
+    "like_audio": ("Products like your sound", "与声音相似的商品"),
+    "and_image": ("and your photo", "和您的照片"),
+    "and_video": ("and your video", "和您的视频"),
+    "and_audio": ("and your sound", "和您的声音"),
     "results": ("Results", "搜索结果"),
     "total_one": ("{n} product", "{n} 件商品"),
     "total_many": ("{n} products", "{n} 件商品"),
@@ -137,7 +149,8 @@ STRINGS: dict[str, dict[str, str]] = {
 }
 
 #: What the page's script says; sent in a data attribute, since the page has no inline script.
-SCRIPT_KEYS = ("photo_added", "photo_removed", "photo_unreadable", "loading", "suggestions_n",
+SCRIPT_KEYS = ("photo_added", "photo_removed", "photo_unreadable", "file_added", "file_too_large", "yours_video",
+               "yours_audio", "loading", "suggestions_n",
                "kind_product", "kind_brand", "kind_category")  # fmt: skip
 
 _ROLE_LABELS = {
@@ -181,6 +194,8 @@ _SYSTEMS = {
         ("Products that mean the same in other words.", "换一种说法也能找到。"),
     ),
     "image": (("Picture only", "仅图片"), ("Products whose pictures look alike.", "图片看起来相似的商品。")),
+    "video": (("Video only", "仅视频"), ("Products whose videos show what looks alike.", "视频画面相似的商品。")),
+    "audio": (("Sound only", "仅声音"), ("Products that sound alike.", "声音相似的商品。")),
     "fused": (
         ("Text and picture as one", "图文合一"),
         ("Words and photos compared in one space that was learned.", "在学习得到的同一空间中比较文字与图片。"),
@@ -220,6 +235,14 @@ _DEGRADED = {
     "image": (
         "Pictures are not compared at the moment; words still are.",
         "暂时无法比较图片，仍按文字匹配。",
+    ),
+    "video": (
+        "Videos are not compared at the moment; words still are.",
+        "暂时无法比较视频，仍按文字匹配。",
+    ),
+    "audio": (
+        "Sounds are not compared at the moment; words still are.",
+        "暂时无法比较声音，仍按文字匹配。",
     ),
     "fused": (
         "What was learned of photos and words is left out at the moment.",

@@ -10,10 +10,14 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hybrid import analysis
-from hybrid.contracts import FieldMap, Hit, values_at
+from hybrid.contracts import MAX_VIEWS, FieldMap, Hit, values_at
+from hybrid.documents import media_values
 from web import strings
 
 FACET_VALUES_SHOWN = 7
+
+#: Files that move without being played.
+_MOVING = re.compile(r"\.(gif|webp|png|avif)(\?|$)|^data:image/", re.IGNORECASE)
 
 Segments = list[tuple[str, bool]]  # (text, marked)
 
@@ -109,6 +113,7 @@ class Cards:
             "price": strings.price(price, currency) if price != "" else "",
             "out_of_stock": next(values_at(source, "in_stock"), None) is False,
             "picture": self.picture(hit),
+            **self.clips(hit),
             "link": self.link(source),
             "why": why(hit, self.lang),
         }
@@ -138,13 +143,43 @@ class Cards:
         return pieces if fragment.strip(" …") in text else [(text, False)]
 
     def picture(self, hit: Hit) -> str:
-        """The picture's address: the shop's own where it is one, else through /media."""
-        for path in self.fields.roles.get("image", ()):
-            for value in values_at(hit.source, path):
-                if safe_link(value):
-                    return str(value)
-                return f"/media/{quote(self.index, safe='')}/{quote(hit.id)}"
-        return ""
+        """The picture's address: the shop's own where it is one, else through /media. Of several the nearest."""
+        values = self._files(hit, "image")
+        number = int(hit.nearest.get("image", 0))
+        if not values:
+            return ""
+        value = values[number] if number < len(values) else values[0]
+        if safe_link(value):
+            return value
+        return self._address("media", hit) + (f"?n={number}" if number else "")
+
+    def clips(self, hit: Hit) -> dict[str, Any]:
+        """Video and sound of a card: their addresses, what stands for them until they are played, and why."""
+        videos, sounds = self._files(hit, "video"), self._files(hit, "audio")
+        at = hit.nearest.get("video")
+        by_video = "video" in hit.signals and hit.signals["video"].contribution > 0
+        shown: dict[str, Any] = {"video": "", "poster": "", "at": None, "sound": "", "wave": "", "moving": False}
+        if videos and (by_video or not self._files(hit, "image")):
+            local = not safe_link(videos[0])
+            shown["video"] = self._address("video", hit) if local else videos[0]
+            shown["moving"] = bool(_MOVING.search(videos[0]))
+            if local:
+                shown["poster"] = self._address("poster", hit) + (f"?at={at:g}" if at is not None else "")
+            if at is not None:
+                shown["video"] += "" if shown["moving"] else f"#t={at:g}"
+                shown["at"] = f"{int(at) // 60}:{int(at) % 60:02d}"
+        if sounds:
+            local = not safe_link(sounds[0])
+            shown["sound"] = self._address("audio", hit) if local else sounds[0]
+            shown["wave"] = self._address("waveform", hit) if local else ""
+        return shown
+
+    def _files(self, hit: Hit, role: str) -> list[str]:
+        """Where the catalogue says that its files of a role are, each once; numbers of pictures count in this list."""
+        return media_values(hit.source, self.fields, role, MAX_VIEWS)
+
+    def _address(self, kind: str, hit: Hit) -> str:
+        return f"/{kind}/{quote(self.index, safe='')}/{quote(hit.id)}"
 
     def link(self, source: Mapping[str, Any]) -> str:
         paths = self.fields.roles.get("url", ())

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import pybase64
 
 import es_mappings
 from hybrid.contracts import FieldMap, IndexProfile
@@ -28,9 +24,6 @@ FACET_VALUES = 100
 #: `_id` is a stored field, read from compressed blocks beside `_source`: for 200 candidates that takes longer
 #: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
-
-#: Every float16 as float32.
-_HALVES = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
 
 _DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|.*)?|\d+|now.*)$")
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
@@ -366,51 +359,6 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
 def presence(signals: Sequence[str]) -> list[dict[str, Any]]:
     """Clauses that name, for each hit, the signals whose vector is there."""
     return [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals]
-
-
-def encode_vector(vector: np.ndarray, as_base64: bool) -> Any:
-    """A vector as the cluster takes it. vector: (dims,) float32."""
-    if as_base64:
-        return pybase64.b64encode(vector.astype(">f4").tobytes()).decode("ascii")
-    return vector.astype(np.float32).tolist()
-
-
-def encode_code(vector: np.ndarray) -> str:
-    """The vector as base64 float16: what true scores are computed from. Error of a cosine: under 1e-3."""
-    return pybase64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
-
-
-def put_vector(layer: dict[str, Any], name: str, vector: np.ndarray, made: Mapping[str, Any], base64: bool) -> None:
-    """Write a signal's vector into the layer's field: the vector, its code, and what it was made of and by."""
-    layer[name] = encode_vector(vector, base64)
-    layer["codes"][name] = encode_code(vector)
-    layer["meta"][name] = dict(made)
-
-
-def code_fits(code: str | None, dims: int) -> bool:
-    """Whether it is the code of a vector of that many dimensions."""
-    if not isinstance(code, str):
-        return False
-    try:
-        return len(pybase64.b64decode(code, validate=True)) == dims * 2
-    except binascii.Error:
-        return False
-
-
-def decode_code(code: str | None, dims: int) -> np.ndarray | None:
-    """(dims,) float32 of a code, or None where it is none of a vector of that many dimensions."""
-    vector: np.ndarray | None = decode_codes([code], dims)[0] if code is not None and code_fits(code, dims) else None
-    return vector
-
-
-def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
-    """(len(codes), dims) float32 from base64 float16."""
-    if dims % 3 == 0 and all(len(code) * 3 == dims * 8 for code in codes):
-        raw = pybase64.b64decode("".join(codes), validate=True)  # no code ends in padding: all of them are one text
-    else:
-        raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
-    # By table: numpy converts float16 one number at a time, which took longer than all the rest.
-    return np.asarray(_HALVES[np.frombuffer(raw, dtype="<u2")].reshape(len(codes), dims))
 
 
 def _knn(signal: str, vector: Sequence[float], filters: Sequence[dict[str, Any]], depth: int) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from elasticsearch import BadRequestError, Elasticsearch
 
-from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies, products
+from hybrid.contracts import IndexProfile, VectorSignal
+from hybrid.elastic import bodies, coding, products
 from hybrid.elastic.client import translated
 from hybrid.errors import IndexConflictError, IndexMissingError, UsageError
 from hybrid.template import Template, text_fields
@@ -60,6 +60,12 @@ def behind(client: Elasticsearch, index: str) -> set[str]:
         return set(client.indices.get_alias(index=index).body)
 
 
+def _widened(existing: IndexProfile, name: str, signal: VectorSignal) -> VectorSignal:
+    """The signal with room for as many views as the index may hold of it already."""
+    before = existing.signals.get(name)
+    return dataclasses.replace(signal, views=max(signal.views, before.views)) if before else signal
+
+
 def ensure_index(
     client: Elasticsearch,
     profile: IndexProfile,
@@ -99,7 +105,7 @@ def ensure_index(
     merged = dataclasses.replace(
         profile,
         fields=template.fit(profile.fields),
-        signals={**existing.signals, **profile.signals},
+        signals={**existing.signals, **{name: _widened(existing, name, one) for name, one in profile.signals.items()}},
         media_root=profile.media_root or existing.media_root,
         lexical_fields=existing.lexical_fields if lexical is None else lexical,
         shards=existing.shards,
@@ -174,7 +180,7 @@ def copy_without(
                     layer.get("codes", {}).pop(signal, None)
                     layer.get("meta", {}).pop(signal, None)
                 else:
-                    layer[signal] = bodies.encode_vector(np.asarray(vector), base64_vectors)
+                    layer[signal] = coding.encode_vector(np.asarray(vector), base64_vectors)
             documents.append((id, source))
         products.index_documents(client, name, documents)
     refresh(client, name)

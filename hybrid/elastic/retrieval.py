@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from hybrid import standins
 from hybrid.coherence import moved_error
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies, indices
+from hybrid.elastic import bodies, coding, indices
 from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.origins import broken, strays
@@ -33,6 +33,7 @@ class Retrieved:
     stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.standins).
     matched: products that match the words; total: that many plus the candidates that only vectors found.
     failed: part -> reason, for the parts that the cluster could not answer.
+    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
     """
 
     lists: dict[str, list[str]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Retrieved:
     total: int = 0
     facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    views: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ class _Asked:
 
     @property
     def alone(self) -> bool:
-        """One vector and nothing else: its cosines can be read from the score."""
-        return self.terms is None and len(self.vectors) == 1
+        """One vector and nothing else, and products have but one: its cosines can be read from the score."""
+        if self.terms is not None or len(self.vectors) != 1:
+            return False
+        return all(self.profile.signals[name].views == 1 for name in self.vectors)
 
     @property
     def clauses(self) -> list[dict[str, Any]]:
@@ -251,7 +255,9 @@ class Retrieval:
             retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
         for name in signals:
             scores = retrieved.raw[name]
-            scores.update(_cosines(found.hits, profile, name, asked.vectors[name]))
+            told, nearest = _cosines(found.hits, profile, name, asked.vectors[name])
+            scores.update(told)
+            retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
             estimates = standins.estimate(scores, found.donors.get(name, ()), found.words, missing)
             if estimates:
@@ -313,6 +319,15 @@ class Retrieval:
         self._hold(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
         return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}
 
+    def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+        """id -> signal -> what each of its views is: which of several pictures, or the second of a video's frame."""
+        names = [name for name, signal in profile.signals.items() if signal.views > 1]
+        fields = [f"hybrid.meta.{name}.at" for name in names]
+        with translated(profile.index):
+            docs = self._client.mget(index=profile.index, ids=list(ids), source_includes=fields)["docs"]
+        found = {doc["_id"]: doc["_source"].get("hybrid", {}).get("meta", {}) for doc in docs if doc.get("found")}
+        return {id: {name: (meta.get(name) or {}).get("at") or [] for name in names} for id, meta in found.items()}
+
     def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]:
         """Completions of a prefix: {"text", "id"} each."""
         with translated(index):
@@ -332,15 +347,30 @@ def _told(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
 
 def _cosines(
     hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
-) -> dict[str, float | None]:
-    """id -> cosine by the code of each hit; None where it has none."""
-    path = f"hybrid.codes.{name}"
-    with_code = [id for id, hit in hits.items() if path in hit.get("fields", {})]
+) -> tuple[dict[str, float | None], dict[str, int]]:
+    """(id -> cosine by the code of each hit, None where it has none; id -> number of the view that is nearest).
+
+    What has several views is as near as the nearest of them, or as their mean where that is nearer.
+    """
+    path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
+    query = vector.astype(np.float32)
     scores: dict[str, float | None] = dict.fromkeys(hits)
+    codes = {id: hit["fields"][path] for id, hit in hits.items() if path in hit.get("fields", {})}
+    whole = {id: next((code for code in held if not coding.is_view(code, dims)), None) for id, held in codes.items()}
+    with_code = [id for id, code in whole.items() if code is not None]
     if with_code:
-        matrix = bodies.decode_codes([hits[id]["fields"][path][0] for id in with_code], profile.signals[name].dims)
-        scores.update(zip(with_code, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
-    return scores
+        matrix = coding.decode_codes([whole[id] or "" for id in with_code], dims)
+        scores.update(zip(with_code, (matrix @ query).tolist(), strict=True))
+    nearest: dict[str, int] = {}
+    views = [(id, code) for id in with_code for code in codes[id] if len(codes[id]) > 1 and coding.is_view(code, dims)]
+    if views:
+        numbers, matrix = coding.decode_views([code for _, code in views], dims)
+        best: dict[str, float] = {}
+        for (id, _), number, cosine in zip(views, numbers.tolist(), (matrix @ query).tolist(), strict=True):
+            if cosine > best.get(id, -2.0):
+                best[id], nearest[id] = cosine, number
+        scores.update({id: max(cosine, scores[id] or cosine) for id, cosine in best.items()})
+    return scores, nearest
 
 
 def score(
@@ -362,7 +392,10 @@ def score(
     for name, vector in vectors.items():
         if name in retrieved.failed:
             continue
-        scores = _cosines(hits, profile, name, vector) if not alone else _told(hits)
+        if alone:
+            scores = _told(hits)
+        else:
+            scores, retrieved.views[name] = _cosines(hits, profile, name, vector)
         retrieved.raw[name] = scores
         ranked = sorted(
             (id for id in retrieved.lists[name] if scores[id] is not None),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import Encoder
-from hybrid.errors import EncoderError
+from hybrid.errors import EncoderError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,6 +100,14 @@ class AlignedEncoder:
         encoder = self._part("image")
         vectors = encoder.encode_images([view for image in images for view in (image, middle(image))])
         return unit(self.alignment.project("image", vectors).reshape(len(images), 2, -1).sum(axis=1))
+
+    def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
+        """An alignment is of texts and pictures.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f'encoder "{self.name}" takes no sound')
 
     def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None:
         """The vector (dims,) of a product that has these vectors of its parts, by modality; None if it has none."""

@@ -81,6 +81,14 @@ class LazyEncoder(Generic[Model]):
         """
         raise UsageError(f'encoder "{self.name}" takes no pictures; choose one of modality image')
 
+    def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
+        """(len(sounds), dims) float32, rows of unit length. Each is mono, float32, 16,000 a second.
+
+        Raises:
+            UsageError: this encoder takes no sound.
+        """
+        raise UsageError(f'encoder "{self.name}" takes no sound; choose one of modality audio')
+
 
 def thread_count(settings: Settings) -> int:
     """Inference threads of this process: the setting, or every core that it may run on."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from hybrid import analysis
 from hybrid.contracts import IndexProfile
-from hybrid.documents import image_value, role_values
+from hybrid.documents import media_values, role_values
 from hybrid.errors import MediaError
 
 #: The kind of query that says a product in words it has not.
@@ -214,7 +214,7 @@ class _Wording:
 
 
 def _photo_and_word(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
-    value = image_value(source, profile.fields)
+    value = next(iter(media_values(source, profile.fields, "image")), None)
     pairs = [(role, text) for role in ("color", "brand", "category") for text in _texts(source, profile, role)]
     if value is None or not pairs:
         return None
@@ -232,10 +232,10 @@ def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | Non
     """The product's picture as a shopper would take it: off the middle, turned a little, in other light."""
     from PIL import ImageEnhance
 
-    from hybrid.media import open_image, resolve_image
+    from hybrid.media import open_image, resolve_media
 
     try:
-        path = resolve_image(value, Path(profile.media_root) if profile.media_root else None)
+        path = resolve_media(value, Path(profile.media_root) if profile.media_root else None)
         picture = open_image(path.read_bytes())
     except (MediaError, OSError):
         return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hybrid.media.decoding import close, frames, open_image, samples, video_frames
-from hybrid.media.sources import decode_data_url, is_data_url, is_url, read_picture, resolve_image
+from hybrid.media.decoding import close, frames, open_image, open_video, samples, video_frames
+from hybrid.media.sources import decode_data_url, is_data_url, is_url, read_media, resolve_media
 
 __all__ = [
-    "close", "decode_data_url", "frames", "is_data_url", "is_url", "open_image", "read_picture", "resolve_image",
-    "samples", "video_frames",
+    "close", "decode_data_url", "frames", "is_data_url", "is_url", "open_image", "open_video", "read_media",
+    "resolve_media", "samples", "video_frames",
 ]  # fmt: skip

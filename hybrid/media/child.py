@@ -5,8 +5,9 @@ settings and no keys, can open no file and no socket, and is limited in memory a
 pipe; pixels or samples, or a reason, go out by another.
 
 A request is a line of JSON and the file's bytes, an answer is a line of JSON and what was decoded; each line comes
-after its length. {"do", "bytes": n, "most"} is answered by {"sizes": [[width, height], ...], "parts": [bytes, ...]} or
-by {"reason", "message"}, either with "spent", the seconds of processor time of this process until then.
+after its length. {"do", "bytes": n, "most"} is answered by {"sizes": [[width, height], ...], "parts": [bytes, ...],
+"at": [seconds, ...]} or by {"reason", "message"}, either with "spent", the seconds of processor time of this process
+until then.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def main() -> None:
         try:
             data = inputs.read(request["bytes"])
             signal.setitimer(signal.ITIMER_PROF, CPU_S)
-            sizes, parts = decoder.decode(data, request["do"], request["most"])
-            answer: dict[str, Any] = {"sizes": sizes, "parts": [len(part) for part in parts]}
+            sizes, parts, at = decoder.decode(data, request["do"], request["most"])
+            answer: dict[str, Any] = {"sizes": sizes, "parts": [len(part) for part in parts], "at": at}
         except decoder.Refused as error:
             answer = {"reason": error.args[0], "message": error.args[1]}
         finally:

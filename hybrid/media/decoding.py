@@ -63,18 +63,20 @@ def open_image(data: bytes | Path) -> Image.Image:
             image_decoder_died.
         EncoderError: the decoder itself cannot be started.
     """
-    return _images(*_decoded(data, "pictures", "image", 1))[0]
+    return _images(*_decoded(data, "pictures", "image", 1, "image")[:3])[0]
 
 
-def frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
+def frames(data: bytes | Path, most: int = 8, kind: str = "image") -> tuple[list[Image.Image], list[float]]:
     """Up to `most` frames of an animation, as open_image gives them: at even distances of its first 50; one of a still.
+    And at how many seconds each is shown. kind: what reasons begin with.
 
     Raises:
         MediaError, EncoderError: as open_image.
     """
     if not 1 <= most <= 16:
         raise ValueError("from 1 to 16 frames")
-    return _images(*_decoded(data, "pictures", "frames", most))
+    sizes, parts, pixels, at = _decoded(data, "pictures", "frames", most, kind)
+    return _images(sizes, parts, pixels), at
 
 
 def close() -> None:
@@ -83,8 +85,11 @@ def close() -> None:
         pool.close()
 
 
-def video_frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
-    """Up to `most` RGB frames of a video, at even distances of its first ten minutes, at most 512 pixels a side.
+def video_frames(data: bytes | Path, most: int = 8) -> tuple[list[Image.Image], list[float]]:
+    """Up to `most` RGB frames of a video's first ten minutes, at most 512 pixels a side, and the second of each.
+
+    They are those that differ most from each other, of frames at even distances and of the video's key frames, which
+    encoders put where the scene changes. What does not move has one.
 
     Raises:
         MediaError: reason video_missing (no such file), video_too_large (more than MAX_BYTES, or than 2.1 million
@@ -94,7 +99,18 @@ def video_frames(data: bytes | Path, most: int = 8) -> list[Image.Image]:
     """
     if not 1 <= most <= 16:
         raise ValueError("from 1 to 16 frames")
-    return _images(*_decoded(data, "recordings", "video", most))
+    sizes, parts, pixels, at = _decoded(data, "recordings", "video", most, "video")
+    return _images(sizes, parts, pixels), at
+
+
+def open_video(data: bytes, most: int = 8) -> tuple[list[Image.Image], list[float]]:
+    """Frames of a video, or of an animated GIF, WebP, PNG or AVIF, and the second of each.
+
+    Raises:
+        MediaError, EncoderError: as video_frames; what begins with image_ elsewhere begins with video_.
+    """
+    moving = data[:4] in (b"GIF8", b"\x89PNG") or data[8:12] == b"WEBP" or data[4:12] in (b"ftypavif", b"ftypavis")
+    return frames(data, most, "video") if moving else video_frames(data, most)
 
 
 def samples(data: bytes | Path, seconds: int = 30) -> np.ndarray:
@@ -111,19 +127,18 @@ def samples(data: bytes | Path, seconds: int = 30) -> np.ndarray:
 
     if not 1 <= seconds <= 60:
         raise ValueError("from 1 to 60 seconds")
-    _, _, sound = _decoded(data, "recordings", "audio", seconds)
+    _, _, sound, _ = _decoded(data, "recordings", "audio", seconds, "audio")
     return np.frombuffer(sound, dtype="<i2").astype(np.float32) / 32768
 
 
 def _decoded(
-    data: bytes | Path, decoder: str, do: str, most: int
-) -> tuple[list[tuple[int, int]], list[int], bytearray]:
-    """(sizes of pictures, bytes of each part, all of them)."""
-    kind = do if decoder == "recordings" else "image"
+    data: bytes | Path, decoder: str, do: str, most: int, kind: str
+) -> tuple[list[tuple[int, int]], list[int], bytearray, list[float]]:
+    """(sizes of pictures, bytes of each part, all of them, seconds of frames)."""
     answer, content = _pools[decoder].ask({"do": do, "most": most}, read_bytes(data, kind))
     if "reason" in answer:
         raise MediaError(f"{name_of(data, kind)} {answer['message']}", f"{kind}_{answer['reason']}")
-    return [(int(width), int(height)) for width, height in answer["sizes"]], answer["parts"], content
+    return [(int(width), int(height)) for width, height in answer["sizes"]], answer["parts"], content, answer["at"]
 
 
 def _images(sizes: list[tuple[int, int]], parts: list[int], pixels: bytearray) -> list[Image.Image]:

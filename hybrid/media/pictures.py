@@ -64,14 +64,17 @@ def prepare() -> None:
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list[bytes]]:
-    """(sizes, RGB pixels) of a file's pictures. do: "image", or "frames": `most` of the first MAX_FRAMES.
+def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list[bytes], list[float]]:
+    """(sizes, RGB pixels, seconds of frames) of a file's pictures.
+
+    do: "image", or "frames": `most` of the first MAX_FRAMES.
 
     Raises:
         Refused: too_large, unsupported, unreadable.
     """
     images = pictures_of(data, do, most)
-    return [image.size for image in images], [image.tobytes() for image in images]
+    at = [float(image.info.get("at", 0.0)) for image in images]
+    return [image.size for image in images], [image.tobytes() for image in images], at
 
 
 def pictures_of(data: bytes, do: str, most: int) -> list[Image.Image]:
@@ -138,7 +141,7 @@ def _factor(width: int, height: int, most: int) -> int:
 
 def _frames(image: Image.Image, most: int) -> list[Image.Image]:
     found: list[Image.Image] = []
-    step = 1
+    step, shown = 1, 0.0
     for number in range(MAX_FRAMES):
         try:
             image.seek(number)
@@ -148,6 +151,8 @@ def _frames(image: Image.Image, most: int) -> list[Image.Image]:
             image.load()
             small = _small_rgb(image, MAX_OUT // (2 * most))
             found.append(small.copy() if small is image else small)
+            found[-1].info["at"] = shown
+        shown += float(image.info.get("duration") or 100.0) / 1000
         if len(found) == 2 * most:  # few are held, however many there are: every second one goes
             del found[1::2]
             step *= 2

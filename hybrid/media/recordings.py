@@ -19,6 +19,11 @@ RATE = 16_000
 #: Seconds of processor time after which the frames that there are must do, and the most frames that are decoded on the
 #: way to one that is wanted.
 ENOUGH_S, LEAD = 0.5, 100
+#: Key frames that are looked at, and for how many seconds of processor time.
+KEYS, KEYS_S = 64, 0.2
+#: Pixels a side of what frames are compared by, and the mean difference of its numbers (0 to 255) under which two
+#: frames show the same.
+THUMB, SAME = 8, 4.0
 
 
 class Refused(Exception):
@@ -33,8 +38,9 @@ def prepare() -> None:
             importlib.import_module(found.name)
 
 
-def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list[bytes]]:
-    """do "video": (sizes, RGB pixels) of `most` frames; "audio": ([], [16-bit samples of `most` seconds]).
+def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list[bytes], list[float]]:
+    """do "video": (sizes, RGB pixels, seconds) of up to `most` frames; "audio": 16-bit samples of `most` seconds as
+    ([], [samples], []).
 
     Raises:
         Refused: too_large, unsupported, unreadable.
@@ -46,7 +52,7 @@ def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list
         except (av.InvalidDataError, av.ArgumentError, ValueError) as error:  # an unknown kind, or one not on the list
             raise Refused("unsupported", f"is of a kind that is not taken ({error}); convert it") from error
         with file:
-            return _video(file, most) if do == "video" else ([], [_audio(file, most)])
+            return _video(file, most) if do == "video" else ([], [_audio(file, most)], [])
     except Refused:
         raise
     except MemoryError:
@@ -58,7 +64,20 @@ def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list
         raise Refused("unreadable", f"cannot be decoded: {why}") from error
 
 
-def _video(file: Any, most: int) -> tuple[list[tuple[int, int]], list[bytes]]:
+class _Frame:
+    """A frame that may be chosen: when it is shown, a thumbnail, and its pixels where they are there already."""
+
+    def __init__(self, frame: Any, pixels: bool) -> None:
+        _check_size(frame.width, frame.height)  # it may change on the way
+        self.at = float(frame.time or 0.0)
+        self.thumb = _rgb(frame, THUMB, THUMB)
+        self.small = _small_rgb(frame) if pixels else None
+
+    def differs(self, other: _Frame) -> float:
+        return sum(abs(a - b) for a, b in zip(self.thumb, other.thumb, strict=True)) / len(self.thumb)
+
+
+def _video(file: Any, most: int) -> tuple[list[tuple[int, int]], list[bytes], list[float]]:
     started = time.process_time()
     stream = next((one for one in file.streams.video if one.codec_context is not None), None)
     if stream is None:
@@ -66,21 +85,63 @@ def _video(file: Any, most: int) -> tuple[list[tuple[int, int]], list[bytes]]:
     stream.codec_context.thread_count = 1
     _check_size(stream.codec_context.width, stream.codec_context.height)
     length = min(MAX_SECONDS, (file.duration or 0) / av.time_base)
-    sizes, parts = [], []
+    found = []
     # Without a length, only what comes first: nothing says where to look.
     for place in range(most if length else 1):
         frame = _frame_at(file, stream, length * (place + 0.5) / most)
         if frame is None:
             break
-        _check_size(frame.width, frame.height)  # it may change on the way
-        size, pixels = _small_rgb(frame)
-        sizes.append(size)
-        parts.append(pixels)
+        found.append(_Frame(frame, pixels=True))
         if time.process_time() - started > ENOUGH_S:
             break
-    if not parts:
+    if not found:
         raise Refused("unreadable", "has no frame that can be decoded")
-    return sizes, parts
+    if length and time.process_time() - started < ENOUGH_S - KEYS_S:
+        found += _key_frames(file, stream)
+    chosen = []
+    for one in _unlike(found, most):
+        if one.small is None:
+            frame = _frame_at(file, stream, one.at) if time.process_time() - started < ENOUGH_S else None
+            if frame is None:
+                continue
+            one.small = _small_rgb(frame)
+        chosen.append(one)
+    chosen.sort(key=lambda one: one.at)
+    return [one.small[0] for one in chosen if one.small], [one.small[1] for one in chosen if one.small], [
+        one.at for one in chosen
+    ]  # fmt: skip
+
+
+def _key_frames(file: Any, stream: Any) -> list[_Frame]:
+    """Frames that are stored whole. Encoders put one where the scene changes, which even places may miss."""
+    started, found = time.process_time(), []
+    context = stream.codec_context
+    try:
+        context.skip_frame = "NONKEY"
+        file.seek(0)
+        for frame in file.decode(stream):
+            found.append(_Frame(frame, pixels=False))
+            if len(found) == KEYS or found[-1].at > MAX_SECONDS or time.process_time() - started > KEYS_S:
+                break
+    except av.FFmpegError:
+        return found  # damaged further on; the frames at even places are there
+    finally:
+        context.skip_frame = "DEFAULT"
+    return found
+
+
+def _unlike(found: list[_Frame], most: int) -> list[_Frame]:
+    """The frames that differ most from each other, the most ordinary one first."""
+    first = min(found, key=lambda one: sum(one.differs(other) for other in found))
+    chosen, left = [first], [(one.differs(first), one) for one in found if one is not first]
+    while left and len(chosen) < most:
+        # At the same difference one that has its pixels, then the earlier one.
+        apart, best = max(left, key=lambda pair: (round(pair[0], 1), pair[1].small is not None, -pair[1].at))
+        if apart < SAME:
+            break
+        chosen.append(best)
+        left = [(min(apart, one.differs(best)), one) for apart, one in left if one is not best]
+    return chosen
 
 
 def _check_size(width: int, height: int) -> None:
@@ -90,7 +151,7 @@ def _check_size(width: int, height: int) -> None:
 
 def _frame_at(file: Any, stream: Any, seconds: float) -> Any:
     """The frame at that time, or one soon before; None where nothing can be decoded."""
-    if seconds:
+    if file.duration:
         file.seek(int(seconds * av.time_base), backward=True)
     last = None
     for number, frame in enumerate(file.decode(stream)):
@@ -103,10 +164,14 @@ def _frame_at(file: Any, stream: Any, seconds: float) -> Any:
 def _small_rgb(frame: Any) -> tuple[tuple[int, int], bytes]:
     scale = min(1.0, SIDE / max(frame.width, frame.height))
     width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    return (width, height), _rgb(frame, width, height)
+
+
+def _rgb(frame: Any, width: int, height: int) -> bytes:
     small = frame.reformat(width=width, height=height, format="rgb24")
     plane, line = memoryview(small.planes[0]), small.planes[0].line_size
     # Lines are padded to what suits the processor.
-    return (width, height), b"".join(plane[row * line : row * line + 3 * width] for row in range(height))
+    return b"".join(plane[row * line : row * line + 3 * width] for row in range(height))
 
 
 def _audio(file: Any, seconds: int) -> bytes:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid import documents
-from hybrid.contracts import FUSED, VECTOR_SIGNALS, IndexProfile
-from hybrid.elastic import bodies
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, VECTOR_SIGNALS, IndexProfile
+from hybrid.elastic import coding
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.copies import Original
 from hybrid.elastic.stores import now
 from hybrid.errors import MediaError
 from hybrid.fused import agrees, fuse
-from hybrid.inputs import Inputs, encode
+from hybrid.inputs import Inputs, encode, held_at_once
 
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
 _MADE = frozenset({"id", "terms", "suggest", "codes", "meta", *VECTOR_SIGNALS})
@@ -69,8 +69,9 @@ class Copyist:
         waiting = [(original, layer) for original, layer in waiting if layer["meta"]["pending"]]
         for name in self._profile.signals:
             todo = [(original, layer) for original, layer in waiting if name in layer["meta"]["pending"]]
-            for start in range(0, len(todo), at_once):
-                self._encode(name, todo[start : start + at_once], self._profile)
+            step = min(at_once, held_at_once(name, at_once))
+            for start in range(0, len(todo), step):
+                self._encode(name, todo[start : start + step], self._profile)
         return sum(not layer["meta"]["pending"] for _, layer in waiting)
 
     def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
@@ -89,13 +90,13 @@ class Copyist:
         if not read:
             return
         vectors = encode(encoder, name, [input.content for _, input in read])
-        for (layer, input), vector in zip(read, vectors, strict=True):
-            if vector is None:
+        for (layer, input), made in zip(read, vectors, strict=True):
+            if made is None or input.faults:  # goes on waiting: the sweep lists what is wrong with it
                 continue
-            self._put(layer, name, vector, {**input.made, "encoder": encoder.version})
+            self._put(layer, name, made.vector, {**input.made, "encoder": encoder.version}, made.views)
 
-    def _put(self, layer: dict[str, Any], name: str, vector: Any, made: Mapping[str, Any]) -> None:
-        bodies.put_vector(layer, name, vector, made, self._base64)
+    def _put(self, layer: dict[str, Any], name: str, vector: Any, made: Mapping[str, Any], views: Any = None) -> None:
+        coding.put_vector(layer, name, vector, made, self._base64, views)
         layer["meta"]["pending"].remove(name)
 
     def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:
@@ -124,8 +125,7 @@ class Copyist:
                 continue
             code = (held.get("codes") or {}).get(name)
             if code is not None and self._holds(name, original, meta, code, known, profile, noted):
-                vector = bodies.decode_codes([code], profile.signals[name].dims)[0]
-                layer[name] = bodies.encode_vector(vector, self._base64)
+                layer[name] = coding.vector_of(code, profile.signals[name].dims, self._base64)
                 layer["codes"][name] = code
                 noted[name] = dict(meta[name])
             else:
@@ -140,7 +140,7 @@ class Copyist:
         return documents.fingerprint(source, self._before) if self._before is not None else None
 
     def _holds(
-        self, name: str, original: Original, meta: Mapping[str, Any], code: str, known: bool, profile: IndexProfile,
+        self, name: str, original: Original, meta: Mapping[str, Any], code: Any, known: bool, profile: IndexProfile,
         noted: Mapping[str, Any],
     ) -> bool:  # fmt: skip
         """Whether the vector that the original has is the one that the copy should have. noted: parts that it has."""
@@ -148,14 +148,20 @@ class Copyist:
         if before is None or name not in before.signals or name in (meta.get("pending") or ()):
             return False
         state = meta.get(name) or {}
-        if state.get("encoder") != signal.version or not state.get("hash") or not bodies.code_fits(code, signal.dims):
+        if state.get("encoder") != signal.version or not state.get("hash") or not coding.code_fits(code, signal.dims):
             return False
         if name == FUSED:
             return agrees(signal.version, state, noted, profile)
-        if name == "image":
-            # The picture may not lie on this machine; the note of it holds as long as the document names the same.
-            value = documents.image_value(original.source, profile.fields)
-            return known and value == documents.image_value(original.source, before.fields)
+        if name in MEDIA_SIGNALS:
+            # The file may not lie on this machine; the note of it holds as long as the document names the same.
+            if before.signals[name].views != signal.views:
+                return False
+            most = documents.files_looked_at(profile, name)
+            now, then = (
+                documents.media_values(original.source, fields, name, most)
+                for fields in (profile.fields, before.fields)
+            )
+            return known and now == then
         return self._inputs.fits(name, original.source, profile, state)
 
 

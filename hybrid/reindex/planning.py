@@ -17,6 +17,7 @@ from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.estimate import Estimate, measure
 from hybrid.fields import guess_fields
+from hybrid.planning import views_in
 from hybrid.template import Template, served_by, text_fields
 from hybrid.wiring import Services
 
@@ -83,8 +84,12 @@ def plan_reindex(
     notes: list[str] = []
     profile, sample = decide_profile(services, shown, mapping, signals, language, media_root, lexical, notes)
     profile = dataclasses.replace(profile, shards=count)
-    if signals is not None:
-        profile = dataclasses.replace(profile, signals={name: profile.signals[name] for name in signals})
+    kept = profile.signals if signals is None else {name: profile.signals[name] for name in signals}
+    # Made anew, the index can have as many views as its products have now.
+    counted = {
+        name: dataclasses.replace(signal, views=views_in(sample, profile.fields, name)) for name, signal in kept.items()
+    }
+    profile = dataclasses.replace(profile, signals=counted)
     if template.properties and mapping is None:
         # What the new mapping can filter and count on; what each field is for stays.
         able = served_by(properties, guess_fields(sample, "id=_id"))
@@ -143,6 +148,8 @@ def _changes(found: ShopIndex, profile: IndexProfile, template: Template) -> lis
         held = before.signals.get(name) if before is not None else None
         if held is None:
             said.append(f"{name} vectors by {signal.encoder}")
+        elif held.views != signal.views:
+            said.append(f"{name} vectors: of up to {signal.views} pictures or frames a product, not {held.views}")
         elif held.version != signal.version:
             said.append(f"{name} vectors: {held.encoder} {held.version} -> {signal.encoder} {signal.version}")
     if before is not None and before.analysis != profile.analysis:

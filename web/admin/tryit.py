@@ -20,7 +20,7 @@ from hybrid.judged_photos import JudgedPhoto, checked_key, judged_photo
 from web import strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say
-from web.page import kept_photo, read_photo
+from web.page import kept_file, read_photo
 from web.parse import fields_of
 from web.schemas import Rating, SearchParams, TryParams, validate
 from web.services import default_index
@@ -102,7 +102,7 @@ def tryit() -> str | AnyResponse:
     rated = core().judgment_lists.ratings(index, name, asked.q, photo.key if photo else "") if searched else {}
     return render(
         "admin/tryit.html", here="tryit", asked=asked, index=index, indices=names, lists=lists, list=name,
-        choices=_choices(index), photo=photo, problem=problem, kept=kept_photo(photo.data) if photo else None,
+        choices=_choices(index), photo=photo, problem=problem, kept=kept_file(photo.data) if photo else None,
         ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, signal_label=_label, searched=searched,
         back=asked.query_string(), address=asked.query_string(photo.key if photo else ""), **tried,
     )  # fmt: skip

@@ -7,6 +7,7 @@ const text = JSON.parse(document.body.dataset.text);
 const form = $("search");
 const input = $("q");
 const main = $("results");
+const MAX_FILE = 10 * 1024 * 1024; // bytes that the server takes
 const PHOTO_EDGE = 1024; // pixels: encoders look at less, and a phone's uplink is slow
 const SKELETON_AFTER = 150; // ms: a quicker answer should not flicker
 const desktop = matchMedia("(min-width: 60.01rem)");
@@ -15,7 +16,7 @@ const say = (message) => { $("live").textContent = message; };
 
 // ---- loading results -------------------------------------------------------------------------------
 
-let photo = null; // {id, blob}
+let photo = null; // {id, kind, blob}: kind is image, video or audio
 let running = null;
 
 async function load(url, { push = true, focus = false, top = false } = {}) {
@@ -64,7 +65,7 @@ function postOf(url, signal) {
   // With a photo the same fields go as a form: an address cannot hold a picture.
   const body = new FormData();
   for (const [name, value] of new URL(url, location).searchParams) body.append(name, value);
-  body.set("image", photo.blob, "photo.jpg");
+  body.set(photo.kind, photo.blob, photo.kind === "image" ? "photo.jpg" : "file");
   return { method: "POST", body, headers: HEADERS, signal };
 }
 
@@ -161,21 +162,35 @@ async function shrink(file) {
   return url;
 }
 
-async function addPhoto(file) {
+function refuse(message) {
+  $("field-error").textContent = message;
+  $("field-error").hidden = false;
+}
+
+async function addFile(file) {
   $("field-error").hidden = true;
+  const kind = /^(video|audio)\//.exec(file.type)?.[1] ?? "image";
+  if (kind !== "image" && file.size > MAX_FILE) return refuse(text.file_too_large);
   let url;
   try {
-    url = await shrink(file);
+    url = kind === "image" ? await shrink(file) : await read(file);
   } catch {
-    $("field-error").textContent = text.photo_unreadable;
-    $("field-error").hidden = false;
-    return;
+    return refuse(text.photo_unreadable);
   }
   const id = `photo-${Date.now()}`;
   keep(id, url);
   setPhoto(id, url);
-  say(text.photo_added);
+  say(kind === "image" ? text.photo_added : text.file_added);
   load(urlOf(), { top: true });
+}
+
+function read(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
 }
 
 // Kept for this tab, so that going back, or reloading, shows the same search again.
@@ -191,13 +206,19 @@ function keep(id, url) {
 
 function blobOf(url) {
   const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: "image/jpeg" });
+  return new Blob([bytes], { type: url.slice(5, url.indexOf(";")) });
 }
 
 function setPhoto(id, url) {
-  photo = url ? { id, blob: blobOf(url) } : null;
+  const kind = /^data:(video|audio)\//.exec(url ?? "")?.[1] ?? "image";
+  photo = url ? { id, kind, blob: blobOf(url) } : null;
   $("thumb").hidden = !url;
-  if (url) $("thumb").querySelector("img").src = url;
+  const [picture, sign] = [$("thumb").querySelector("img"), $("thumb").querySelector(".kind")];
+  picture.hidden = kind !== "image";
+  sign.hidden = kind === "image";
+  if (!url) return;
+  if (kind === "image") picture.src = url;
+  else sign.textContent = text[`yours_${kind}`];
 }
 
 async function usePhoto(id) {
@@ -210,7 +231,7 @@ for (const id of ["photo-file", "photo-camera"]) {
   $(id).addEventListener("change", (event) => {
     const [file] = event.target.files;
     event.target.value = ""; // choosing the same file again must count as a change
-    if (file) addPhoto(file);
+    if (file) addFile(file);
   });
 }
 $("thumb").querySelector("button").addEventListener("click", () => {
@@ -220,10 +241,10 @@ $("thumb").querySelector("button").addEventListener("click", () => {
   load(urlOf());
 });
 
-const pictureIn = (transfer) => [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+const pictureIn = (transfer) => [...(transfer?.files ?? [])].find((file) => /^(image|video|audio)\//.test(file.type));
 document.addEventListener("paste", (event) => {
   const file = pictureIn(event.clipboardData);
-  if (file) { event.preventDefault(); addPhoto(file); }
+  if (file) { event.preventDefault(); addFile(file); }
 });
 const dragsFile = (event) => event.dataTransfer?.types.includes("Files");
 document.addEventListener("dragover", (event) => {
@@ -236,7 +257,7 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   const [first] = event.dataTransfer.files;
   const file = pictureIn(event.dataTransfer) ?? first;
-  if (file) addPhoto(file);
+  if (file) addFile(file);
 });
 
 // ---- suggestions: the combobox pattern of the ARIA Authoring Practices (list, manual selection) -----

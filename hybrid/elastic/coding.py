@@ -1,0 +1,106 @@
+"""Vectors as they are kept in documents: for the cluster to search by, and as codes that true scores are made from.
+
+A code is the vector in float16, as base64. What has several views (the pictures of a product, the frames of a video)
+has a list: the code of their mean, which is the vector that is searched by, and one for each view, with its number in
+front, for doc values come back sorted. Nothing but the true score looks at views, so that a list goes wherever a code
+does.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pybase64
+
+#: What `hybrid.codes.NAME` holds.
+Code = str | list[str]
+
+#: Every float16 as float32. By table: numpy converts float16 one number at a time, which took longer than all the rest.
+_HALVES = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
+
+
+def encode_vector(vector: np.ndarray, as_base64: bool) -> str | list[float]:
+    """A vector as the cluster takes it. vector: (dims,) float32."""
+    if as_base64:
+        return pybase64.b64encode(vector.astype(">f4").tobytes()).decode("ascii")
+    numbers: list[float] = vector.astype(np.float32).tolist()
+    return numbers
+
+
+def encode_code(vector: np.ndarray, views: np.ndarray | None = None) -> Code:
+    """What true scores are computed from; error of a cosine: under 1e-3. vector: (dims,), views: (n, dims) or None."""
+    code = pybase64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
+    if views is None or len(views) < 2:
+        return code
+    numbered = np.empty((len(views), 1 + views.shape[1]), dtype="<u2")
+    numbered[:, 0] = np.arange(len(views))
+    numbered[:, 1:] = np.ascontiguousarray(views, dtype="<f2").view("<u2")
+    return [code, *(pybase64.b64encode(row.tobytes()).decode("ascii") for row in numbered)]
+
+
+def put_vector(
+    layer: dict[str, object],
+    name: str,
+    vector: np.ndarray,
+    made: Mapping[str, object],
+    base64: bool,
+    views: np.ndarray | None = None,
+) -> None:
+    """Write a signal's vector into the layer's field: the vector, its code, and what it was made of and by."""
+    layer[name] = encode_vector(vector, base64)
+    layer["codes"][name] = encode_code(vector, views)  # type: ignore[index]
+    layer["meta"][name] = dict(made)  # type: ignore[index]
+
+
+def code_fits(code: object, dims: int) -> bool:
+    """Whether it is the code of a vector of that many dimensions, or such a code with views."""
+    first = _first(code)
+    if first is None:
+        return False
+    try:
+        return len(pybase64.b64decode(first, validate=True)) == dims * 2
+    except binascii.Error:
+        return False
+
+
+def _first(code: object) -> str | None:
+    first = code[0] if isinstance(code, list) and code else code
+    return first if isinstance(first, str) else None
+
+
+def decode_code(code: object, dims: int) -> np.ndarray | None:
+    """(dims,) float32 of a code, without its views, or None where it is none of a vector of that many dimensions."""
+    first = _first(code)
+    vector: np.ndarray | None = decode_codes([first], dims)[0] if first and code_fits(first, dims) else None
+    return vector
+
+
+def vector_of(code: Code, dims: int, as_base64: bool) -> str | list[float]:
+    """What `encode_vector` gives for the vector behind a code that fits."""
+    return encode_vector(decode_codes([_first(code) or ""], dims)[0], as_base64)
+
+
+def decode_codes(codes: Sequence[str], dims: int) -> np.ndarray:
+    """(len(codes), dims) float32 from base64 float16."""
+    return np.asarray(_HALVES[_halves(codes, dims)])
+
+
+def decode_views(codes: Sequence[str], dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """((n,) numbers of the views, (n, dims) float32) of codes of views."""
+    numbered = _halves(codes, 1 + dims)
+    return numbered[:, 0].astype(int), np.asarray(_HALVES[numbered[:, 1:]])
+
+
+def is_view(code: str, dims: int) -> bool:
+    """Whether a code, as a doc value gives it, is one of a view: it is longer by its number."""
+    return len(code) // 4 * 3 - code.count("=", -2) == 2 * dims + 2
+
+
+def _halves(codes: Sequence[str], width: int) -> np.ndarray:
+    if width % 3 == 0 and all(len(code) * 3 == width * 8 for code in codes):
+        raw = pybase64.b64decode("".join(codes), validate=True)  # no code ends in padding: all of them are one text
+    else:
+        raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
+    return np.frombuffer(raw, dtype="<u2").reshape(len(codes), width)

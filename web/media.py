@@ -1,0 +1,237 @@
+"""A product's files for the page: pictures, videos, sounds, and what stands for them until they are played.
+
+Only the catalogue decides which file is served; nothing of an address reaches the disk. What is sent is told by its
+first bytes, never by its name: a page called .jpg is not served as anything.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request, send_file
+from werkzeug.exceptions import NotFound
+
+from hybrid.contracts import MAX_VIEWS
+from hybrid.documents import media_values
+from hybrid.errors import MediaError, UsageError
+from web.services import services
+
+if TYPE_CHECKING:
+    import numpy as np
+
+media = Blueprint("media", __name__)
+
+FILE_SECONDS = 3600  # a changed file shows within the hour; its ETag makes asking again cheap
+#: Seconds of a sound that its waveform shows, and in how many bars.
+WAVE_SECONDS, WAVE_BARS = 30, 60
+
+
+@media.get("/media/<index>/<path:product_id>")
+def picture(index: str, product_id: str) -> Response:
+    """A product's picture; of several the one numbered `n`, from 0."""
+    return _send(*_file(index, product_id, "image", _number("n", 0)))
+
+
+@media.get("/video/<index>/<path:product_id>")
+def video(index: str, product_id: str) -> Response:
+    return _send(*_file(index, product_id, "video"))
+
+
+@media.get("/audio/<index>/<path:product_id>")
+def audio(index: str, product_id: str) -> Response:
+    return _send(*_file(index, product_id, "audio"))
+
+
+@media.get("/poster/<index>/<path:product_id>")
+def poster(index: str, product_id: str) -> Response:
+    """The frame of a product's video that is shown before it is played: the one nearest to second `at`."""
+    data, mimetype = _file(index, product_id, "video")
+    if mimetype.startswith("image/"):
+        return _send(data, mimetype)  # an animation shows itself
+    return _drawn(_poster(_read(data), _number("at", -1)), "image/jpeg")
+
+
+@media.get("/waveform/<index>/<path:product_id>")
+def waveform(index: str, product_id: str) -> Response:
+    """The loudness of a product's sound over its time, as a picture."""
+    data, _ = _file(index, product_id, "audio")
+    return _drawn(_waveform(_read(data)), "image/svg+xml")
+
+
+def _number(name: str, default: float) -> float:
+    text = request.args.get(name, "")
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{name}: must be a number")
+    return number
+
+
+def _file(index: str, product_id: str, role: str, number: float = 0) -> tuple[Path | bytes, str]:
+    """(the file, or what a data URL holds; its media type) of a product.
+
+    Raises:
+        NotFound: it has none of that kind here.
+    """
+    # On first use: the decoders behind it are not needed to answer a search.
+    from hybrid.media import is_data_url, is_url, read_media, resolve_media
+
+    core = services()
+    # Both of one index: another one may keep its files in other fields.
+    profile, source = core.searcher.whole(index, lambda profile: (profile, core.searcher.product(index, product_id)))
+    values = media_values(source, profile.fields, role, MAX_VIEWS) if source is not None else []
+    values = [value for value in values if not is_url(value)]
+    if 0 < number < len(values):
+        values = values[int(number) :]
+    root = core.settings.media_root or profile.media_root
+    folder = Path(root).resolve() if root is not None else None
+    for value in values:
+        try:
+            if is_data_url(value):
+                data: Path | bytes = read_media(value, None, role)
+            else:
+                data = Path(resolve_media(value, folder, role)).resolve()
+                if folder is None or not data.is_relative_to(folder):
+                    continue
+        except MediaError:
+            continue
+        mimetype = type_of(data, role)
+        if mimetype:
+            return data, mimetype
+    raise NotFound(f"no {role}")
+
+
+def _send(data: Path | bytes, mimetype: str) -> Response:
+    file = data if isinstance(data, Path) else io.BytesIO(data)
+    return send_file(file, mimetype=mimetype, conditional=True, max_age=FILE_SECONDS)
+
+
+def _read(data: Path | bytes) -> bytes:
+    from hybrid.media import read_media
+
+    return read_media(data.name, data.parent, "video") if isinstance(data, Path) else data
+
+
+def _drawn(data: bytes, mimetype: str) -> Response:
+    response = Response(data, mimetype=mimetype)
+    response.headers["Cache-Control"] = f"private, max-age={FILE_SECONDS}"
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+@lru_cache(maxsize=128)
+def _poster(data: bytes, at: float) -> bytes:
+    """A JPEG of the frame nearest to a second, or of the most ordinary one where `at` is below 0."""
+    from hybrid.media import open_video
+
+    try:
+        frames, seconds = open_video(data, 6) if at >= 0 else open_video(data, 1)
+    except MediaError as error:
+        raise NotFound(str(error)) from error
+    nearest = min(range(len(frames)), key=lambda place: abs(seconds[place] - at)) if at >= 0 else 0
+    out = io.BytesIO()
+    frames[nearest].save(out, "JPEG", quality=82)
+    return out.getvalue()
+
+
+@lru_cache(maxsize=128)
+def _waveform(data: bytes) -> bytes:
+    """An SVG of bars. Its colour stands out on light and on dark ground alike."""
+    from hybrid.media import samples
+
+    try:
+        bars = _bars(samples(data, WAVE_SECONDS))
+    except MediaError as error:
+        raise NotFound(str(error)) from error
+    drawn = "".join(
+        f'<rect x="{4 * place}" y="{20 - 18 * bar:.1f}" width="2.6" height="{max(1.2, 36 * bar):.1f}" rx="1"/>'
+        for place, bar in enumerate(bars)
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {4 * WAVE_BARS} 40" preserveAspectRatio="none"'
+    return f'{head} fill="#7a8a3a">{drawn}</svg>'.encode()
+
+
+def _bars(sound: np.ndarray) -> list[float]:
+    """WAVE_BARS loudnesses from 0 to 1; the loudest is 1."""
+    import numpy as np
+
+    parts = np.array_split(sound, WAVE_BARS)
+    loud = np.array([float(np.sqrt(np.mean(np.square(part)))) if len(part) else 0.0 for part in parts])
+    return [float(bar) for bar in loud / max(float(loud.max()), 1e-6)]
+
+
+def type_of(data: Path | bytes, role: str) -> str | None:
+    """The media type of what may be shown in a role; of an animation in place of a video too."""
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            head = file.read(16)
+    else:
+        head = data[:16]
+    found = picture_type_of(head)
+    if role == "image":
+        return found
+    if found is not None:
+        return found if role == "video" and found in ("image/gif", "image/webp", "image/png", "image/avif") else None
+    return recording_type_of(head, role)
+
+
+def recording_type_of(head: bytes, role: str) -> str | None:
+    """The media type of a video or a sound by its first 16 bytes. role: which of the two a container is taken for."""
+    if head[4:8] == b"ftyp":
+        return "audio/mp4" if role == "audio" else "video/mp4"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return f"{role}/webm"
+    if head.startswith(b"OggS"):
+        return f"{role}/ogg"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "video/x-msvideo" if role == "video" else None
+    if role == "video":
+        return "video/mpeg" if head[:4] in (b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3") else None
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "audio/wav"
+    if head.startswith(b"fLaC"):
+        return "audio/flac"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "audio/aiff"
+    if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
+        return "audio/aac"
+    if head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
+        return "audio/mpeg"
+    return None
+
+
+def picture_type_of(head: bytes) -> str | None:
+    """The media type of a picture by its first 16 bytes.
+
+    SVG is left out on purpose, since it can carry script.
+    """
+    for magic, mimetype in (
+        (b"\xff\xd8\xff", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"GIF87a", "image/gif"),
+        (b"GIF89a", "image/gif"),
+        (b"BM", "image/bmp"),
+    ):
+        if head.startswith(magic):
+            return mimetype
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return "image/avif" if head[4:12] == b"ftypavif" else None
+
+
+def role_of(data: bytes) -> str | None:
+    """Which of the three a shopper's file is: "image", "video" or "audio"; None where it is none of them."""
+    head = data[:16]
+    if picture_type_of(head) or head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
+        return "image"
+    if recording_type_of(head, "video"):
+        sound_only = head[4:11] == b"ftypM4A" or head.startswith(b"OggS")
+        return "audio" if sound_only else "video"
+    return "audio" if recording_type_of(head, "audio") else None
