@@ -1,6 +1,6 @@
 """Encoders by name. Importing this, or naming an encoder, loads no model, no torch and no OpenVINO.
 
-Specs: "minilm" (texts), "minilm:f32", "efficientnet-lite0" (pictures), "toy", "toy:DIMS",
+Specs: "minilm" (texts), "minilm:f32", "efficientnet-lite0" (pictures), "mfcc" (sounds), "toy", "toy:DIMS",
 "sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]".
 """
 
@@ -39,6 +39,12 @@ def _efficientnet(name: str, argument: str, settings: Settings) -> Encoder:
     return EfficientNetLite0(name, argument, settings)
 
 
+def _mfcc(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.sound import Mfcc
+
+    return Mfcc(name, argument, settings)
+
+
 def _sentence_transformers(name: str, argument: str, settings: Settings) -> Encoder:
     from hybrid.encoders.hub import SentenceTransformers
 
@@ -61,6 +67,7 @@ def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encode
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
     "efficientnet-lite0": (_efficientnet, "efficientnet-lite0"),
+    "mfcc": (_mfcc, "mfcc"),
     "toy": (_toy, "toy[:DIMS]"),
     "sentence-transformers": (_sentence_transformers, "sentence-transformers:NAME_OR_FOLDER"),
     "open_clip": (_open_clip, "open_clip:ARCHITECTURE[:WEIGHTS]"),

@@ -1,0 +1,227 @@
+"""Videos, animations, sounds and several pictures of a product, through the real index with real encoders: what is
+found by a file of each kind, which frame or picture was the reason, and what is said of files that cannot be used."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image
+
+from hybrid import jobs
+from hybrid.attach import plan_attach, run_attach
+from hybrid.contracts import MAX_VIEWS, SearchAnswer, SearchRequest
+from hybrid.elastic import indices
+from hybrid.errors import MediaError
+from hybrid.media import open_video
+from hybrid.wiring import Services
+from tests import clips
+from tests.clips import COLOURS, SHAPES, SOUNDS, Clip
+from tests.conftest import index_file, make_services, real_services, write_rows
+
+pytestmark = pytest.mark.es
+
+
+class Clips(NamedTuple):
+    """A catalogue with clips, indexed, and clips of the same kinds that are not in it."""
+
+    services: Services
+    name: str
+    folder: Path
+    rows: list[dict[str, Any]]
+    asked: list[Clip]
+    labels: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def shop(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    folder = tmp_path_factory.mktemp("clips")
+    videos = clips.videos(folder)
+    sounds = clips.sounds(folder, each=6)
+    rows: list[dict[str, Any]] = []
+    asked, labels, seen = [], {}, Counter[str]()
+    for clip in [*videos, *sounds]:
+        seen[clip.label] += 1
+        # Every third clip of a label is asked with; of the animations every second, so that both GIF and WebP are
+        # asked with and indexed.
+        held = clip.kind == "audio" and seen[clip.label] % 3 == 0 or clip.kind != "audio" and seen[clip.label] == 2
+        if held:
+            asked.append(clip)
+            continue
+        id = f"{clip.kind}-{clip.path.stem}"
+        labels[id] = clip.label
+        role = "audio" if clip.kind == "audio" else "video"
+        rows.append({"id": id, "name": f"Item {len(rows)}", role: clip.path.name})
+    services = real_services(engine)
+    path = write_rows(folder / "clips.ndjson", rows)
+    report = index_file(services, path, "tclips", folder, media_root=folder)
+    assert report.complete and report.signals == ["lexical", "text", "video", "audio"], report
+    return Clips(services, "tclips", folder, rows, asked, labels)
+
+
+def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
+    answer = services.searcher.search(SearchRequest(index=name, **asked))
+    assert not answer.degraded
+    return answer
+
+
+def accuracy(shop: Clips, kind: str, right: Callable[[str, str], bool]) -> float:
+    """Part of the clips asked with whose first hit is right."""
+    asked = [clip for clip in shop.asked if (clip.kind == "audio") == (kind == "audio")]
+    found = []
+    for clip in asked:
+        answer = search(shop.services, shop.name, **{kind: clip.path.read_bytes()}, size=1)
+        found.append(right(clip.label, shop.labels[answer.hits[0].id]))
+    assert len(found) >= 12
+    return sum(found) / len(found)
+
+
+def test_videos_and_animations_find_what_shows_the_same(shop: Clips) -> None:
+    whole = accuracy(shop, "video", lambda asked, hit: asked in hit)
+    colour = accuracy(shop, "video", lambda asked, hit: asked.split()[0] in hit)
+    chance = 1 / len(COLOURS) / len(SHAPES)
+    print(f"\nvideo -> video: shape and colour {whole:.2f} (chance {chance:.2f}), colour {colour:.2f} (chance 0.25)")
+    assert whole >= 4 * chance and colour >= 0.6
+
+
+def test_sounds_find_what_sounds_the_same(shop: Clips) -> None:
+    found = accuracy(shop, "audio", lambda asked, hit: asked == hit)
+    print(f"\nsound -> sound, {len(SOUNDS)} kinds: {found:.2f} (chance {1 / len(SOUNDS):.2f})")
+    assert found >= 5 / len(SOUNDS)
+
+
+def frame(path: Path, at: float) -> bytes:
+    frames, seconds = open_video(path.read_bytes(), MAX_VIEWS)
+    nearest = min(range(len(frames)), key=lambda place: abs(seconds[place] - at))
+    out = io.BytesIO()
+    frames[nearest].save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def test_the_nearest_frame_is_named(shop: Clips) -> None:
+    """A video of two scenes is found by a photo of either, and says where it shows it."""
+    cut = next(row for row in shop.rows if row.get("video") == "cut-0.mp4")
+    for at, least, most in ((0.5, 0.0, 2.0), (3.5, 2.0, 4.0)):
+        answer = search(shop.services, shop.name, image=frame(shop.folder / "cut-0.mp4", at), size=3)
+        hit = next(hit for hit in answer.hits if hit.id == cut["id"])
+        assert answer.hits[0] is hit and least <= hit.nearest["video"] < most
+        assert hit.signals["video"].raw is not None and hit.signals["video"].raw > 0.95
+
+
+def test_words_of_the_same_page_and_of_a_sound_alone(shop: Clips) -> None:
+    sound = next(clip for clip in shop.asked if clip.kind == "audio").path.read_bytes()
+    both = search(shop.services, shop.name, q="item 3", audio=sound)
+    assert set(both.weights) == {"lexical", "text", "audio"}
+    alone = search(shop.services, shop.name, audio=sound, system="audio")
+    assert set(alone.weights) == {"audio"} and alone.hits[0].id.startswith("audio-")
+    # Ranked by cosine, and a product that has no sound is nowhere.
+    assert all(hit.id.startswith("audio-") for hit in alone.hits)
+    scores = [hit.score for hit in alone.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_file_of_another_kind_is_refused_with_a_reason(shop: Clips) -> None:
+    video = next(clip for clip in shop.asked if clip.kind == "video").path.read_bytes()
+    sound = next(clip for clip in shop.asked if clip.kind == "audio").path.read_bytes()
+    for given, reason in (
+        ({"video": sound}, "video_unsupported"), ({"audio": video}, "audio_unsupported"),
+        ({"video": b"x" * 100}, "video_unsupported"), ({"audio": b""}, "audio_unreadable"),
+    ):  # fmt: skip
+        with pytest.raises(MediaError) as caught:
+            search(shop.services, shop.name, **given)
+        assert caught.value.reason == reason
+
+
+def letters(services: Services, name: str) -> dict[tuple[str, str], str]:
+    found = services.client.search(index="hybrid-dead-letters", query={"term": {"index": name}}, size=100)["hits"]
+    return {(hit["_source"]["product"], hit["_source"]["signal"]): hit["_source"]["reason"] for hit in found["hits"]}
+
+
+def test_broken_files_are_listed_and_their_products_found(engine: Any, name: str, shop: Clips, tmp_path: Path) -> None:
+    good = next(row["video"] for row in shop.rows if "video" in row)
+    (tmp_path / "good.mp4").write_bytes((shop.folder / good).read_bytes())
+    (tmp_path / "half.mp4").write_bytes((shop.folder / good).read_bytes()[:300])
+    (tmp_path / "page.mp3").write_text("<html>")
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "name": "lamp of glass", "video": "good.mp4"},
+        {"id": "b", "name": "lamp of brass", "video": "half.mp4"},
+        {"id": "c", "name": "lamp of wood", "video": "nowhere.mp4", "audio": "page.mp3"},
+        {"id": "d", "name": "lamp of stone", "video": "../secret.mp4"},
+    ]
+    services = make_services(engine)
+    path = write_rows(tmp_path / "lamps.ndjson", rows)
+    report = index_file(services, path, name, tmp_path, signals=["text", "video", "audio"], media_root=tmp_path)
+    assert report.encoded == 4 + 1
+    services.client.indices.refresh(index="hybrid-dead-letters")
+    found = letters(services, name)
+    assert found.pop(("b", "video")) in ("video_unreadable", "video_unsupported")
+    assert found == {
+        ("c", "video"): "video_missing", ("c", "audio"): "audio_unsupported", ("d", "video"): "video_outside_root",
+    }  # fmt: skip
+    assert {hit.id for hit in search(services, name, q="lamp").hits} == {"a", "b", "c", "d"}
+    # Mended, they are tried again, and the list is empty.
+    (tmp_path / "half.mp4").write_bytes((tmp_path / "good.mp4").read_bytes())
+    index_file(services, path, name, tmp_path, signals=["text", "video", "audio"], media_root=tmp_path)
+    services.client.indices.refresh(index="hybrid-dead-letters")
+    assert ("b", "video") not in letters(services, name)
+
+
+def jpeg(path: Path, colour: tuple[int, int, int]) -> str:
+    Image.new("RGB", (64, 64), colour).save(path, quality=95)
+    return path.name
+
+
+def test_a_product_is_as_near_as_its_nearest_picture(engine: Any, name: str, tmp_path: Path) -> None:
+    reds = [jpeg(tmp_path / "red.jpg", (220, 20, 20)), jpeg(tmp_path / "blue.jpg", (20, 30, 220)),
+            jpeg(tmp_path / "green.jpg", (20, 200, 40))]  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {"id": "several", "name": "socks", "images": reds},
+        {"id": "one", "name": "scarf", "images": [jpeg(tmp_path / "violet.jpg", (120, 25, 120))]},
+        {"id": "none", "name": "hat"},
+    ]
+    services = make_services(engine)
+    path = write_rows(tmp_path / "c.ndjson", rows)
+    plan = jobs.plan_index(services, path, name, media_root=tmp_path)
+    assert plan.profile.signals["image"].views == MAX_VIEWS
+    jobs.run_index(services, plan, rejects_path=tmp_path / "r")
+    for number, file in enumerate(reds):
+        for asked in ({}, {"system": "image"}, {"q": "socks"}):
+            answer = search(services, name, image=(tmp_path / file).read_bytes(), **asked)
+            hit = next(hit for hit in answer.hits if hit.id == "several")
+            raw = hit.signals["image"].raw
+            assert raw is not None and raw > 0.99 and hit.nearest["image"] == number
+    # One of them is broken: the others are searched all the same, and it is in the list.
+    (tmp_path / "blue.jpg").write_bytes(b"no picture")
+    index_file(services, path, name, tmp_path, media_root=tmp_path)
+    services.client.indices.refresh(index="hybrid-dead-letters")
+    assert letters(services, name) == {("several", "image"): "image_unsupported"}
+    answer = search(services, name, image=(tmp_path / "green.jpg").read_bytes())
+    assert answer.hits[0].nearest == {"image": 2}
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 2
+
+
+def test_views_go_along_with_a_reindex_and_come_back_after_a_whole_put(engine: Any, name: str, tmp_path: Path) -> None:
+    from hybrid.reindex import planning, running
+
+    files = [jpeg(tmp_path / "red.jpg", (220, 20, 20)), jpeg(tmp_path / "blue.jpg", (20, 30, 220))]
+    services = make_services(engine)
+    client = services.client
+    client.indices.create(index=f"{name}-1", aliases={name: {}})
+    client.index(index=name, id="1", document={"title": "socks", "images": files}, refresh=True)
+    run_attach(services, plan_attach(services, name, media_root=tmp_path))
+    blue = (tmp_path / "blue.jpg").read_bytes()
+    assert search(services, name, image=blue).hits[0].nearest == {"image": 1}
+    # The shop reads, edits and writes the whole document; what the cluster hides from it is lost with that.
+    source = client.get(index=name, id="1")["_source"]
+    client.index(index=name, id="1", document={**source, "stock": 3}, refresh=True)
+    run_attach(services, plan_attach(services, name, media_root=tmp_path))
+    assert search(services, name, image=blue).hits[0].nearest == {"image": 1}
+    running.run_reindex(services, planning.plan_reindex(services, name), running.Options())
+    fresh = make_services(engine)
+    assert fresh.searcher.profile(name).concrete != f"{name}-1"
+    hit = search(fresh, name, image=blue).hits[0]
+    assert hit.nearest == {"image": 1} and (hit.signals["image"].raw or 0) > 0.99
