@@ -143,6 +143,11 @@ class Profile:
     def digit_share(self) -> float:
         return self._share(re.compile(r".*\d.*", re.DOTALL))
 
+    @cached_property
+    def moving_share(self) -> float:
+        """Values that name a video, or a picture that may be an animation."""
+        return self._share(_VIDEO) + self._share(_IMAGE)
+
     @property
     def slashed(self) -> bool:
         return self._share(re.compile(r"/\S+")) >= 0.8
@@ -235,7 +240,7 @@ def media_rank(profile: Profile, role: str) -> float | None:
     named = rank(profile.path, role)
     if profile.kind == role:
         return 100.0 if named is None else named
-    return named if role == "video" and profile.kind == "image" else None
+    return named if role == "video" and profile.moving_share >= 0.6 else None
 
 
 def _is_number(value: Any) -> bool:
