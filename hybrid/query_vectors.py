@@ -118,7 +118,11 @@ class QueryVectors:
         if encoder.scripts is not None and script and script not in encoder.scripts:
             notes.append(f"{name}: {encoder.name} was not trained on {script} text")
             return None
-        return self._cached(encoder, request.q.strip())
+        vector = self._cached(encoder, request.q.strip())
+        if not vector.any():  # Elasticsearch takes no zero vector for a cosine
+            notes.append(f"{name}: {encoder.name} knows none of these words")
+            return None
+        return vector
 
     def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
         key = (encoder.version, text)

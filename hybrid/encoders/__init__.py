@@ -1,7 +1,7 @@
 """Encoders by name. Importing this, or naming an encoder, loads no model, no torch and no OpenVINO.
 
-Specs: "minilm" (texts), "minilm:f32", "efficientnet-lite0" (pictures), "mfcc" (sounds), "toy", "toy:DIMS",
-"sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]".
+Specs: "minilm", "minilm:f32", "minilm-words", "bow[:DIMS]" (texts), "efficientnet-lite0" (pictures), "mfcc" (sounds),
+"toy", "toy:DIMS", "sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]".
 """
 
 from __future__ import annotations
@@ -57,6 +57,24 @@ def _open_clip(name: str, argument: str, settings: Settings) -> Encoder:
     return OpenClip(name, argument, settings)
 
 
+def _minilm_words(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.words import MiniLMWords
+
+    return MiniLMWords(name, argument, settings)
+
+
+def _bow(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.words import Bow
+
+    return Bow(name, argument, settings)
+
+
+def _tfidf(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.words import TfIdfEncoder
+
+    return TfIdfEncoder(name, load)
+
+
 def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
     from hybrid.encoders.aligned import AlignedEncoder
 
@@ -69,6 +87,8 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
     "efficientnet-lite0": (_efficientnet, "efficientnet-lite0"),
     "mfcc": (_mfcc, "mfcc"),
     "toy": (_toy, "toy[:DIMS]"),
+    "minilm-words": (_minilm_words, "minilm-words"),
+    "bow": (_bow, "bow[:DIMS]"),
     "sentence-transformers": (_sentence_transformers, "sentence-transformers:NAME_OR_FOLDER"),
     "open_clip": (_open_clip, "open_clip:ARCHITECTURE[:WEIGHTS]"),
 }
@@ -77,6 +97,7 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
 #: cluster, and their maker: (whole spec, what loads the model, the encoder of another spec).
 TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
     "aligned": ("alignments", _aligned),
+    "tfidf": ("tfidf", _tfidf),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}

@@ -90,8 +90,13 @@ class AlignedEncoder:
         return encoder
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), dims) float32, rows of unit length."""
-        return self.alignment.project("text", self._part("text").encode_texts(texts))
+        """(len(texts), dims) float32, rows of unit length; zero where the text's encoder gives a zero row."""
+        vectors = self._part("text").encode_texts(texts)
+        out = np.zeros((len(vectors), self.dims), np.float32)
+        known = vectors.any(axis=1)  # a bag of words gives a zero row for words that it does not know
+        if known.any():
+            out[known] = self.alignment.project("text", vectors[known])
+        return out
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length."""
