@@ -1,4 +1,4 @@
-"""Tags of products: examples are read, remedies compared held out, the best is published and written to `hybrid.tags`."""
+"""Tags of products: examples are read, remedies compared held out, the best is published and written to documents."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def predict(services: Services, version: str, image: Path | None, text: str | No
 
 
 def views(picture: Image.Image) -> list[Image.Image]:
-    """Three views of a photo: as the index has it, mirrored, and framed, so that an encoder that cuts sees all of it."""
+    """Views of a photo: as the index has it, mirrored, and framed, so that an encoder that cuts sees all of it."""
     from PIL import Image, ImageOps
 
     side = round(max(picture.size) / _SEEN)

@@ -192,7 +192,7 @@ def check(examples: Examples) -> None:
     few = sizes.argmin()
     if sizes[few] < MIN_EXAMPLES:
         raise UsageError(
-            f"tag {names[few]!r} has {sizes[few]} example; give each at least {MIN_EXAMPLES}, or leave it out"
+            f"tag {str(names[few])!r} has {sizes[few]} example; give each at least {MIN_EXAMPLES}, or leave it out"
         )
 
 
@@ -269,7 +269,7 @@ def _descend(
         likely = torch.log_softmax(features @ matrix + bias, dim=1).gather(1, wanted[:, None])[:, 0]
         lost = -likely * (1 - likely.exp()).clamp(min=1e-6) ** gamma if gamma else -likely
         total = (lost * weight).mean() + _DECAY * (matrix**2).sum() / 2
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
@@ -391,7 +391,7 @@ def figures(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) 
     recall, precision = right / np.maximum(asked, 1), right / np.maximum(given, 1)
     f1 = 2 * right / np.maximum(asked + given, 1)
     there = np.flatnonzero(asked)
-    worst = there[recall[there].argmin()]
+    worst = int(there[recall[there].argmin()])
     bins, error = _reliability(probabilities.max(axis=1), said == truth)
     return {
         "count": len(truth),
