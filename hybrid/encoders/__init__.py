@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from hybrid.contracts import Encoder
 from hybrid.errors import UsageError
@@ -81,6 +81,13 @@ def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encode
     return AlignedEncoder(name, load, encoder)
 
 
+def _tags(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.tagger import PublishedTags
+
+    # It tells tags by vectors and makes none: see hybrid.inputs.Inputs.tagger, which alone asks for one.
+    return cast(Encoder, PublishedTags(name, load))
+
+
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
@@ -98,6 +105,7 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
 TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
     "aligned": ("alignments", _aligned),
     "tfidf": ("tfidf", _tfidf),
+    "tags": ("tags", _tags),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}
