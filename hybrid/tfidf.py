@@ -42,7 +42,13 @@ def train(
     source = index or (catalogue.name if catalogue else "")
     store = services.models(KIND)
     version = name or f"{source.partition('.')[0]}-{1 + len(store.list(source))}"
-    report = {"texts": len(texts), "features": len(model.features), "dims": dims, "bytes": len(data), "seconds": seconds}
+    report = {
+        "texts": len(texts),
+        "features": len(model.features),
+        "dims": dims,
+        "bytes": len(data),
+        "seconds": seconds,
+    }
     store.add(source, version, {"method": "tfidf", "encoders": {}, "report": report}, data)
     return {"version": version, **report}
 
