@@ -272,7 +272,13 @@ def _descend(
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    # Small products: on a machine that has other work, threads that wait for each other cost ten times the work.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
+    finally:
+        torch.set_num_threads(threads)
     return matrix.detach().numpy(), bias.detach().numpy()
 
 
