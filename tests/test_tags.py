@@ -191,6 +191,10 @@ def make_services_like(services: Services) -> Services:
     return Services(services.settings)
 
 
+#: A guard against getting worse, not the aim (0.90, 0.75): 0.801 and 0.500 were measured, the latter of six skirts.
+FLOOR = (0.78, 0.45)
+
+
 @pytest.mark.es
 @pytest.mark.models
 @pytest.mark.slow
@@ -201,6 +205,3 @@ def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path) -> None:
     found = measure(make_services(engine, image_encoder="efficientnet-lite0"), shared / "clothing", tmp_path, name)
     assert found["documents"]["macro_f1"] >= FLOOR[0]
     assert found["documents"]["worst_recall"] >= FLOOR[1]
-
-
-FLOOR = (0.80, 0.45)
