@@ -25,6 +25,7 @@ from hybrid.errors import HybridError, UsageError
 from hybrid.terminal import LiveProgress, print_json, say
 
 if TYPE_CHECKING:
+    from hybrid.contracts import SearchRequest
     from hybrid.wiring import Services
 
 app = typer.Typer(
@@ -214,12 +215,37 @@ def search(
         explain=explain,
         **options,
     )
+    _answer(services, request, explain, json)
+
+
+@app.command()
+def similar(
+    product: Annotated[str, typer.Argument(help="Id of a product.")],
+    index: Annotated[str | None, typer.Option("--index", help="Name of the index.")] = None,
+    system: Annotated[str | None, typer.Option(help="By one kind of vector alone: text, image, fused, ...")] = None,
+    filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
+    size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    explain: Annotated[bool, typer.Option("--explain", help="What each signal gave each hit.")] = False,
+    json: Json = False,
+) -> None:
+    """Products like a product, by the vectors that it has. Example: hybrid similar p042 --index shop"""
+    from hybrid.contracts import SearchRequest
+
+    filters = _filters(filter or [])
+    services = _services()
+    name = _index_name(services, index)
+    request = SearchRequest(index=name, like=product, system=system, filters=filters, size=size, explain=explain)
+    _answer(services, request, explain, json)
+
+
+def _answer(services: Services, request: SearchRequest, explain: bool, json: bool) -> None:
+    """Search, and print what is found."""
     answer = services.searcher.search(request)
     if json:
         print_json(answer.to_json())
         return
     fields = services.searcher.profile(request.index).fields
-    for rank, hit in enumerate(answer.hits, (page - 1) * size + 1):
+    for rank, hit in enumerate(answer.hits, (request.page - 1) * request.size + 1):
         print(f"{rank:>3}. {hit.score:.4f}  {hit.id}  {_title(hit.source, fields)}")
         if explain:
             for name, part in hit.signals.items():

@@ -246,6 +246,7 @@ class SignalScore:
 class SearchRequest:
     """One search. filters: field -> value, list of values (any of), or {"gte": x, "lte": y}.
 
+    like: id of a product whose own vectors are searched by, in place of words and files; it is not among the hits.
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
     vector, as the vector's share; weights_version: published weights other than those in force. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
@@ -256,6 +257,7 @@ class SearchRequest:
     image: bytes | None = None
     video: bytes | None = None
     audio: bytes | None = None
+    like: str = ""
     filters: Mapping[str, Any] = field(default_factory=dict)
     facets: tuple[str, ...] | None = None
     page: int = 1

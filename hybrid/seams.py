@@ -40,7 +40,9 @@ class RetrievalLike(Protocol):
         facets: Sequence[str],
         depth: int,
         lookalikes: bool = True,
+        without: str = "",
     ) -> RetrievedLike: ...
+    def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]: ...
     def tail(
         self,
         profile: IndexProfile,

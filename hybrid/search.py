@@ -25,6 +25,7 @@ from hybrid.contracts import (
     SearchRequest,
     SignalScore,
 )
+from hybrid.documents import role_values
 from hybrid.errors import (
     ClusterUnreachableError,
     HybridError,
@@ -182,8 +183,11 @@ class Searcher:
         system = _check(request)
         degraded: list[Degradation] = []
         notes: list[str] = []
-        every_vector = self._queries.vectors(request, system, profile, degraded, notes)
-        every_term = self._terms(request, system, profile, every_vector)
+        if request.like:
+            every_vector, every_term = self._of_product(request, system, profile)
+        else:
+            every_vector = self._queries.vectors(request, system, profile, degraded, notes)
+            every_term = self._terms(request, system, profile, every_vector)
         model = self._model(request, system, degraded)
         asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
         return Prepared(
@@ -206,8 +210,30 @@ class Searcher:
         self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
         return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
+    def _of_product(
+        self, request: SearchRequest, system: str, profile: IndexProfile
+    ) -> tuple[dict[str, np.ndarray], str | None]:
+        """(vectors, words) of the product that others are to be like; words only where it has no vector.
+
+        Raises:
+            UsageError: no such product, or none of the system's vector.
+        """
+        source = self._retrieval.sources(profile, [request.like]).get(request.like)
+        if source is None:
+            raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
+        vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        if system in VECTOR_SIGNALS:
+            if system not in vectors:
+                raise UsageError(f"product {request.like!r} has no {system} vector")
+            return {system: vectors[system]}, None
+        if vectors:
+            return vectors, None
+        return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)
+
     def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
         """The weights that this one answer is made with, from here to its end."""
+        if request.like and request.system is None and not request.weights_version:
+            return weights.fixed(weights.LIKE_WEIGHTS, weights.LIKE_VERSION)
         if self._published is None or system in UNWEIGHTED:
             return weights.fixed()
         try:
@@ -277,7 +303,7 @@ class Searcher:
             # Reciprocal rank fusion knows lists alone: what is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
-                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes
+                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like
             )
 
         try:
@@ -318,7 +344,8 @@ class Searcher:
         wanted = min(request.size, retrieved.total - start) - len(page)
         if tail_terms is not None and wanted > 0:
             offset = max(0, start - len(ranking.ids))
-            tail = self._retrieval.tail(profile, tail_terms, request.filters, ranking.ids, offset, wanted)
+            kept = [*ranking.ids, request.like] if request.like else ranking.ids
+            tail = self._retrieval.tail(profile, tail_terms, request.filters, kept, offset, wanted)
             first_rank = len(retrieved.lists.get("lexical", ())) + offset + 1
             page += [
                 (id, ranking.tail_signals(raw, rank) if tail_terms else {})
@@ -377,7 +404,9 @@ def _check(request: SearchRequest) -> str:
         raise UsageError("page and size count from 1")
     if request.page * request.size > MAX_WINDOW:
         raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
-    if system in MEDIA_SIGNALS and not request.by_media and not request.q.strip():
+    if request.like and (request.q.strip() or request.by_media):
+        raise UsageError("like takes the place of words and files: give one or the other")
+    if system in MEDIA_SIGNALS and not (request.by_media or request.like or request.q.strip()):
         raise UsageError(f"system {system} needs {_NEEDS[system]}")
     return system
 

@@ -34,6 +34,9 @@ FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "video": 1.5, "aud
 #: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.
 FUSED_BY_PHOTO = 6.0
 FIXED_VERSION = "fixed-1"
+#: For products like a product: what is said of it counts as what it looks or sounds like.
+LIKE_WEIGHTS = {"text": 1.0, "image": 1.0, "video": 1.0, "audio": 1.0, "fused": 2.0}
+LIKE_VERSION = "similar-1"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from PIL import Image
 
@@ -16,7 +17,8 @@ from hybrid import fusion, jobs
 from hybrid.contracts import SearchRequest
 from hybrid.errors import EncoderError, IndexConflictError, IndexMissingError, MediaError, UsageError
 from hybrid.wiring import Services
-from tests.conftest import make_services, write_rows
+from tests.conftest import Sample, make_services, write_rows
+from web import create_app
 
 pytestmark = pytest.mark.es
 
@@ -278,3 +280,38 @@ def test_weights_of_the_request_are_used(shop: tuple[Services, str]) -> None:
         answer.weights
     ) == {"lexical", "text"}
     assert answer.weights_version == "request"
+
+
+def test_products_like_a_product(sample: Sample) -> None:
+    """By all vectors that it has, of one kind alone, and by its words where it has none; never itself."""
+    searcher = sample.services.searcher
+    rows = {row["id"]: row for row in (orjson.loads(line) for line in sample.paths.products.read_bytes().splitlines())}
+    same = 0
+    for id in list(rows)[::40]:
+        answer = searcher.search(SearchRequest(index=sample.name, like=id, size=5))
+        assert set(answer.weights) == {"text", "image"} and answer.weights_version == "similar-1"
+        assert id not in {hit.id for hit in answer.hits} and len(answer.hits) == 5
+        same += sum(hit.source["category"] == rows[id]["category"] for hit in answer.hits)
+        for hit in answer.hits:
+            assert hit.score == sum(part.contribution for part in hit.signals.values())
+    print(f"\nof the five most alike, of the same category: {same / 5 / len(list(rows)[::40]):.2f}")
+    assert same >= 0.8 * 5 * len(list(rows)[::40])
+    first = next(iter(rows))
+    alone = searcher.search(SearchRequest(index=sample.name, like=first, system="image", size=3))
+    assert set(alone.weights) == {"image"} and first not in {hit.id for hit in alone.hits}
+    words = searcher.search(SearchRequest(index=sample.name, like=first, system="bm25", size=3))
+    assert words.hits and first not in {hit.id for hit in words.hits}
+    filtered = searcher.search(SearchRequest(index=sample.name, like=first, filters={"brand": rows[first]["brand"]}))
+    assert {hit.source["brand"] for hit in filtered.hits} <= {rows[first]["brand"]}
+    for wrong, match in (
+        ({"like": "nothing"}, "no product"), ({"like": first, "q": "shoes"}, "one or the other"),
+        ({"like": first, "system": "audio"}, "no audio vector"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=match):
+            searcher.search(SearchRequest(index=sample.name, **wrong))
+    client = create_app(sample.services).test_client()
+    found = client.get(f"/api/products/{first}/similar?index={sample.name}&size=3")
+    assert [hit["id"] for hit in found.json["hits"]] == [
+        hit.id for hit in searcher.search(SearchRequest(index=sample.name, like=first, size=3)).hits
+    ]
+    assert client.get(f"/api/products/nothing/similar?index={sample.name}").status_code == 404

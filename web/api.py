@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import NotFound
 
+from hybrid.contracts import SearchRequest
 from hybrid.errors import HybridError
 from web.openapi import document
 from web.parse import fields_of
-from web.schemas import SearchParams, SuggestParams, validate
+from web.schemas import SearchParams, SimilarParams, SuggestParams, validate
 from web.services import default_index, services
 
 api = Blueprint("api", __name__)
@@ -27,6 +29,18 @@ def suggest() -> Response:
     index = params.index or default_index()
     found = services().searcher.suggest(index, params.q, params.size) if params.q.strip() else []
     return jsonify({"index": index, "q": params.q, "suggestions": found})
+
+
+@api.get("/api/products/<path:product_id>/similar")
+def similar(product_id: str) -> Response:
+    params = validate(SimilarParams, fields_of(request))
+    index = params.index or default_index()
+    searcher = services().searcher
+    if searcher.product(index, product_id) is None:
+        raise NotFound(f"no product {product_id!r} in index {index!r}")
+    answer = searcher.search(SearchRequest(index=index, like=product_id, size=params.size, system=params.system))
+    g.degraded = bool(answer.degraded)
+    return jsonify(answer.to_json())
 
 
 @api.get("/healthz")

@@ -22,6 +22,7 @@ from web.schemas import (
     RunAction,
     SearchParams,
     SignIn,
+    SimilarParams,
     SuggestParams,
     TrainParams,
     TryParams,
@@ -106,6 +107,7 @@ def document() -> dict[str, Any]:
     # Requests are described as they are sent, answers as they are received.
     inputs: list[type] = [
         SearchParams,
+        SimilarParams,
         SuggestParams,
         SignIn,
         ChosenFailures,
@@ -133,7 +135,7 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "paths": _paths(schema["$defs"]["SearchParams"], schema["$defs"]["SuggestParams"]),
+        "paths": _paths(*(schema["$defs"][name] for name in ("SearchParams", "SuggestParams", "SimilarParams"))),
         "components": {
             "schemas": schema["$defs"],
             "securitySchemes": {
@@ -144,7 +146,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
+def _paths(search: dict[str, Any], suggest: dict[str, Any], similar: dict[str, Any]) -> dict[str, Any]:
     found = _answer("the page of hits, with facets and the part of each signal", "SearchAnswer")
     search_errors = _errors(400, 404, 405, 413, 415, 500, 502, 503)
     path_name = {"in": "path", "required": True, "schema": {"type": "string"}}
@@ -171,6 +173,17 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any]) -> dict[str, Any]:
                 "parameters": _query(suggest),
                 "responses": {
                     "200": _answer("completions, best first", "Suggestions"),
+                    **_errors(400, 404, 500, 502, 503),
+                },
+            }
+        },
+        "/api/products/{product_id}/similar": {
+            "get": {
+                "operationId": "similar",
+                "summary": "Products like a product, by the vectors that it has",
+                "parameters": [{"name": "product_id", **path_name}, *_query(similar)],
+                "responses": {
+                    "200": _answer("products, most alike first", "SearchAnswer"),
                     **_errors(400, 404, 500, 502, 503),
                 },
             }

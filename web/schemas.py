@@ -181,6 +181,16 @@ class SearchParams(Params):
         )
 
 
+class SimilarParams(Params):
+    """Products like a product."""
+
+    index: IndexName | None = Field(None, description="default: the configured or only one")
+    size: int = Field(10, ge=1, le=100, description="how many products at most")
+    system: Literal["bm25", "text", "image", "video", "audio", "fused", "rrf"] | None = Field(
+        None, description="by one kind of vector alone; default: by all that the product has"
+    )
+
+
 class SuggestParams(Params):
     """Completions of what has been typed so far."""
 

@@ -56,6 +56,7 @@ class _Asked:
     filters: Mapping[str, Any]
     facets: Sequence[str]
     depth: int
+    without: str = ""
 
     @property
     def alone(self) -> bool:
@@ -66,7 +67,8 @@ class _Asked:
 
     @property
     def clauses(self) -> list[dict[str, Any]]:
-        return bodies.filters_body(self.filters, self.profile.searchable)
+        clauses = bodies.filters_body(self.filters, self.profile.searchable)
+        return [*clauses, {"bool": {"must_not": {"ids": {"values": [self.without]}}}}] if self.without else clauses
 
     @property
     def words(self) -> dict[str, Any] | None:
@@ -143,10 +145,12 @@ class Retrieval:
         facets: Sequence[str],
         depth: int,
         lookalikes: bool = True,
+        without: str = "",
     ) -> Retrieved:
         """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
 
         lookalikes: where products lack a vector, also find those that only it would find, and stand-ins for it.
+        without: a product that is left out.
 
         A facet that is filtered on still counts its other values, so that another one can be chosen beside: its
         counts are those of the same search without that filter.
@@ -158,10 +162,10 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_Asked(profile, terms, vectors, filters, plain, depth)]
+        groups = [_Asked(profile, terms, vectors, filters, plain, depth, without)]
         for facet in filtered:
             others = {field: wanted for field, wanted in filters.items() if field != facet}
-            groups.append(_Asked(profile, terms, vectors, others, [facet], depth))
+            groups.append(_Asked(profile, terms, vectors, others, [facet], depth, without))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
         answers = self._msearch(profile, everything, terms)
@@ -319,6 +323,12 @@ class Retrieval:
         # One that is not found tells its index too; one that failed is a broken answer.
         self._hold(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
         return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}
+
+    def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
+        """Signal -> vector (dims,) of a product, of those that it has."""
+        _, codes = products.codes(self._client, profile.index, [id]).get(id, (-1, {}))
+        decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
+        return {name: vector for name, vector in decoded.items() if vector is not None}
 
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]:
         """id -> signal -> what each of its views is: which of several pictures, or the second of a video's frame."""
