@@ -81,6 +81,12 @@ def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encode
     return AlignedEncoder(name, load, encoder)
 
 
+def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.sound_cnn import SoundCnn
+
+    return SoundCnn(name, load, encoder)
+
+
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
@@ -98,6 +104,7 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
 TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
     "aligned": ("alignments", _aligned),
     "tfidf": ("tfidf", _tfidf),
+    "sound-cnn": ("sounds", _sound_cnn),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}
