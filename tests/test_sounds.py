@@ -46,7 +46,7 @@ def mfcc() -> Encoder:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training is short where only that it is done matters."""
-    monkeypatch.setattr(sounds, "STEPS", 40)
+    monkeypatch.setattr(sounds, "STEPS", 30)
     monkeypatch.setattr(sounds, "FOLDS", 2)
 
 
@@ -113,7 +113,7 @@ def test_names_by_a_voice_that_was_not_learned_from(mfcc: Encoder, tmp_path: Pat
     whole = prepared(mfcc, said, [samples(clip.path) for clip in said])
     new = np.array([clip.variant == "en-gb+f2" for clip in said])
     learned, asking = whole.of(np.flatnonzero(~new)), whole.of(np.flatnonzero(new))
-    model = sounds.fit(learned, seed=1, steps=150)
+    model = sounds.fit(learned, seed=1, steps=100)
     found = {
         method: sounds.figures(
             sounds.scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
@@ -245,7 +245,7 @@ def test_trained_published_and_searched(
     for clip in asked:
         hits = other.searcher.search(SearchRequest(f"{name}-cnn", audio=clip.path.read_bytes(), size=3)).hits
         right += any(hit.source["category"] == clip.label for hit in hits if hit.id != "lone")
-    print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 40 steps")
+    print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 30 steps")
     assert right >= 4
 
     monkeypatch.setenv("HYBRID_ES_URL", engine.es_url)

@@ -50,7 +50,7 @@ class Sounds:
 def check(sounds: Sounds) -> None:
     """Raises UsageError: there are too few sounds or tags."""
     names, counts = np.unique(sounds.tags, return_counts=True)
-    if len(names) < MIN_TAGS or counts.min(initial=0) < MIN_SOUNDS:
+    if len(names) < MIN_TAGS or counts.min(initial=MIN_SOUNDS) < MIN_SOUNDS:
         raise UsageError(
             f"{len(sounds.tags)} sounds of {len(names)} tags are too few to learn from: at least {MIN_TAGS} tags with "
             f"{MIN_SOUNDS} sounds each are needed"
@@ -145,10 +145,11 @@ def validate(
         started = time.perf_counter()
         model = _fitted(learned, "cnn", seed, steps)
         seconds.append(time.perf_counter() - started)
-        for method in METHODS:
-            found[method].append(
-                scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
-            )
+        with alone(seed):
+            for method in METHODS:
+                found[method].append(
+                    scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
+                )
         if progress is not None:
             progress("compare", number + 1, FOLDS)
     told = {method: figures(np.concatenate(rows)) for method, rows in found.items()}
