@@ -189,6 +189,7 @@ def decide_profile(
         lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
         shards=found.shards,
         attached=before.attached if before else True,
+        tags=before.tags if before else None,
     )
     return profile, sample
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid import cli_admin, cli_alignments, cli_evaluate, cli_reindex, cli_shop, cli_sounds, cli_tfidf, cli_weights
+from hybrid import (
+    cli_admin,
+    cli_alignments,
+    cli_evaluate,
+    cli_reindex,
+    cli_shop,
+    cli_sounds,
+    cli_tags,
+    cli_tfidf,
+    cli_weights,
+)
 from hybrid.cli_options import Index, Json, Lexical, Map, Workers, names, show_fields
 from hybrid.errors import HybridError, UsageError
 from hybrid.terminal import LiveProgress, print_json, say
@@ -32,6 +42,7 @@ app.add_typer(cli_weights.weights, name="weights")
 app.add_typer(cli_alignments.alignments, name="alignments")
 app.add_typer(cli_tfidf.tfidf, name="tfidf")
 app.add_typer(cli_sounds.sounds, name="sounds")
+app.add_typer(cli_tags.tags, name="tags")
 app.add_typer(cli_admin.admin, name="admin")
 Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]
 

@@ -26,6 +26,10 @@ FUSED = "fused"
 MEDIA_SIGNALS = ("image", "video", "audio")
 #: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
 MAX_VIEWS = 6
+#: The predicted tags of a product, in `hybrid.tags`. No signal, but waited for and made anew like one.
+TAGS = "tags"
+#: What can be filtered on and counted of them.
+TAGS_FIELD = "hybrid.tags.name"
 LEARNED_SYSTEMS = ("global", "gate", "attention")
 #: Systems that weigh nothing.
 UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
@@ -126,13 +130,22 @@ class VectorSignal:
     views: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class TagsUse:
+    """The tags of an index: the version of the model, and the signals whose vectors it looks at."""
+
+    version: str
+    parts: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class IndexProfile:
     """What the layer knows of an index that it made or is attached to; stored in the mapping's `_meta.hybrid`.
 
     index is the name that people use (an alias); media_root the folder of the product pictures.
     lexical_fields: the shop's own analysed fields that the words are searched in, with boosts ("name^3"); empty
-    for the layer's `hybrid.terms`. attached: the index is the shop's own, and the layer only adds its field.
+    for the layer's `hybrid.terms`. tags: the model of tags that is applied to it. attached: the index is the shop's
+    own, and the layer only adds its field.
     concrete: the one index behind the name that this was read from, "" where several are; the same layer behind
     another index is the same profile, so it is neither stored nor compared.
     """
@@ -146,6 +159,7 @@ class IndexProfile:
     lexical_fields: tuple[str, ...] = ()
     shards: int = 1
     attached: bool = False
+    tags: TagsUse | None = None
     concrete: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -157,6 +171,8 @@ class IndexProfile:
             "media_root": self.media_root,
             "lexical_fields": list(self.lexical_fields),
             "attached": self.attached,
+            # Left out where there are none, so that profiles of before are what they were.
+            **({"tags": {"version": self.tags.version, "parts": list(self.tags.parts)}} if self.tags else {}),
         }
 
     @classmethod
@@ -172,8 +188,14 @@ class IndexProfile:
             lexical_fields=tuple(data.get("lexical_fields", ())),
             shards=shards,
             attached=bool(data.get("attached", False)),
+            tags=TagsUse(tags["version"], tuple(tags["parts"])) if (tags := data.get("tags")) else None,
             concrete=concrete,
         )
+
+    @property
+    def searchable(self) -> FieldMap:
+        """The fields that searches filter on and count: the shop's, and the layer's tags where there are any."""
+        return replace(self.fields, types={**self.fields.types, TAGS_FIELD: "keyword"}) if self.tags else self.fields
 
 
 @runtime_checkable

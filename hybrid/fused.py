@@ -35,11 +35,12 @@ def fused_hash(version: str, hashes: Mapping[str, str | None]) -> str:
 
 def agrees(version: str, state: Mapping[str, Any], meta: Mapping[str, Any], profile: IndexProfile) -> bool:
     """Whether the vector that `state` is noted of is made of the parts that `meta` notes."""
-    hashes = {part: meta[part]["hash"] for part in PARTS if _is_there(part, meta, profile)}
+    hashes = {part: meta[part]["hash"] for part in PARTS if is_there(part, meta, profile)}
     return bool(state.get("hash") == fused_hash(version, hashes))
 
 
-def _is_there(part: str, meta: Mapping[str, Any], profile: IndexProfile) -> bool:
+def is_there(part: str, meta: Mapping[str, Any], profile: IndexProfile) -> bool:
+    """Whether a part has a vector by the encoder of the index, as far as `meta` notes it."""
     signal, state = profile.signals.get(part), meta.get(part) or {}
     return signal is not None and bool(state.get("hash")) and state.get("encoder") == signal.version
 
@@ -54,7 +55,7 @@ def fuse(
     vectors: dict[str, np.ndarray | None] = {}
     hashes: dict[str, str | None] = {}
     for part in PARTS:
-        if not _is_there(part, meta, profile):
+        if not is_there(part, meta, profile):
             continue
         vector = coding.decode_code(codes.get(part), profile.signals[part].dims)
         if vector is not None:

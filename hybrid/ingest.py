@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import documents
-from hybrid.contracts import FUSED, Encoder, IndexProfile, Product
+from hybrid import documents, tagging
+from hybrid.contracts import FUSED, TAGS, Encoder, IndexProfile, Product
 from hybrid.documents import RESERVED
 from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
-from hybrid.errors import IndexConflictError, MediaError
+from hybrid.errors import EncoderError, IndexConflictError, MediaError
 from hybrid.fused import NO_PARTS, PARTS, agrees, fuse
 from hybrid.inputs import Input, Inputs, encode, held_at_once
 from hybrid.marking import Marker
@@ -113,6 +113,8 @@ class Ingester:
         meta = state.meta
         if meta.get("source") != digest or meta.get("pending") or meta.get("failed"):
             return False
+        if self._inputs.wants(TAGS, source, profile) and not tagging.agrees(meta, profile):
+            return False
         return all(
             name in state.present and (meta.get(name) or {}).get("encoder") == signal.version
             for name, signal in profile.signals.items()
@@ -147,7 +149,24 @@ class Ingester:
                 if name in meta.get("failed", ()):
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
+        if self._inputs.wants(TAGS, row.source, profile):
+            self._tag_at_once(layer, meta, profile)
         return layer
+
+    def _tag_at_once(self, layer: dict[str, Any], before: Mapping[str, Any], profile: IndexProfile) -> None:
+        """Tags of a product whose vectors all moved along; else they are waited for, as they are without the model."""
+        meta = layer["meta"]
+        changing = profile.tags is None or set(meta["pending"]).intersection(profile.tags.parts)
+        try:
+            if not changing:
+                tagging.put(self._inputs.tagger(profile), layer, layer["codes"], meta, profile)
+                if TAGS not in before.get("failed", ()):
+                    return
+        except EncoderError as error:
+            logger.warning("no tags: %s", error)
+        meta["pending"].append(TAGS)
+        if TAGS in before.get("failed", ()):
+            meta["failed"].append(TAGS)
 
     def _fits(self, name: str, source: Mapping[str, Any], meta: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the vector that `meta` notes is known to be that of the row."""
@@ -206,6 +225,7 @@ class Ingester:
                 made[name] = self._fuse(profile, chosen, partials, letters)
             else:
                 made[name] = self._encode(profile, name, chosen, partials, letters)
+        made[TAGS] = self._tag(profile, stored, made, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -228,7 +248,8 @@ class Ingester:
         enriched.failed.update(letter.reason for letter in final)
         written = set(report.ok)
         for name, encoded in made.items():
-            enriched.encoded[name] += len(encoded & written)
+            if name != TAGS or encoded:
+                enriched.encoded[name] += len(encoded & written)
         return [*again, *stale]
 
     def _encode(
@@ -313,6 +334,39 @@ class Ingester:
                 made.add(product.id)
         return made
 
+    def _tag(
+        self,
+        profile: IndexProfile,
+        stored: Sequence[products.StoredProduct],
+        made: Mapping[str, set[str]],
+        partials: dict[str, dict[str, Any]],
+        letters: list[DeadLetter],
+    ) -> set[str]:
+        """Fill in the tags of those that wait for them, and of those whose vectors are new in this round.
+
+        A model that cannot be had keeps no product from its vectors.
+        """
+        if profile.tags is None:
+            return set()
+        fresh = set().union(*(made.get(part, ()) for part in profile.tags.parts))
+        chosen = [product for product in stored if product.id in fresh or TAGS in product.meta["pending"]]
+        held = products.codes(self._client, profile.index, [product.id for product in chosen])
+        done = set()
+        for product in chosen:
+            partial = partials[product.id]
+            _, codes = held.get(product.id, (-1, {}))
+            meta = {
+                part: {**(product.meta.get(part) or {}), **(partial["meta"].get(part) or {})}
+                for part in profile.tags.parts
+            }
+            try:
+                tagging.put(self._inputs.tagger(profile), partial, {**codes, **partial["codes"]}, meta, profile)
+            except EncoderError as error:
+                letters.append(DeadLetter(product.id, TAGS, tagging.NO_MODEL, str(error)))
+            else:
+                done.add(product.id)
+        return done
+
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""
         letters: list[DeadLetter] = []
@@ -336,7 +390,7 @@ class Ingester:
             product, name = stored.get(letter["product"]), letter["signal"]
             if product is None or name not in (product.meta.get("failed") or ()):
                 settled.append((letter["product"], name))
-            elif name in profile.signals:
+            elif name in profile.signals or (name == TAGS and profile.tags is not None):
                 asked.setdefault(product.id, set()).add(name)
         updates = [
             (stored[id], {RESERVED: {"meta": {"pending": sorted({*(stored[id].meta.get("pending") or ()), *names})}}})

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hybrid import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, Encoder, IndexProfile
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, Encoder, IndexProfile
+from hybrid.encoders.tagger import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.fused import PARTS, Fuser
 from hybrid.media import is_url, open_image, open_video, read_media, samples
+from hybrid.tagging import Tagger
 
 if TYPE_CHECKING:
     from hybrid.media.addresses import Fetcher
@@ -108,10 +110,18 @@ class Inputs:
         """What makes the vectors of `fused`; raises as `encoder` does."""
         return cast(Fuser, self.encoder(FUSED, profile))
 
+    def tagger(self, profile: IndexProfile) -> Tagger:
+        """What tells the tags of the index; it is loaded at first use, and raises then."""
+        assert profile.tags is not None
+        return cast(Tagger, self._get_encoder(f"{PREFIX}{profile.tags.version}"))
+
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""
         if name == FUSED:
             return any(self.wants(part, source, profile) for part in PARTS if part in profile.signals)
+        if name == TAGS:
+            parts = profile.tags.parts if profile.tags else ()
+            return any(self.wants(part, source, profile) for part in parts if part in profile.signals)
         if name in MEDIA_SIGNALS:
             values = _values(name, source, profile)
             return bool(values) and (self._fetcher.enabled or not is_url(values[0]))

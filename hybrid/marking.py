@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, IndexProfile
+from hybrid import documents, tagging
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, IndexProfile
 from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.products import ItemError, StoredProduct
@@ -130,6 +130,14 @@ class Marker:
                 need.pending.append(name)
             elif not here:
                 need.lost.append(name)
+        if profile.tags is not None:
+            if not self._inputs.wants(TAGS, product.source, profile):
+                if (meta.get(TAGS) or {}).get("hash"):
+                    need.gone.append(TAGS)
+            elif TAGS in (meta.get("failed") or ()) and same:
+                (need.pending if retry else need.failed).append(TAGS)
+            elif not tagging.agrees(meta, profile, {*need.pending, *need.gone}):
+                need.pending.append(TAGS)
         if same and not need.gone and not need.lost and set(need.pending) == before:
             return None
         return need

@@ -43,8 +43,12 @@ def train(
     store = services.models(KIND)
     version = name or f"{source.partition('.')[0]}-{1 + len(store.list(source))}"
     report = {
-        "texts": len(texts), "features": len(model.features), "dims": dims, "bytes": len(data), "seconds": seconds,
-    }  # fmt: skip
+        "texts": len(texts),
+        "features": len(model.features),
+        "dims": dims,
+        "bytes": len(data),
+        "seconds": seconds,
+    }
     store.add(source, version, {"method": "tfidf", "encoders": {}, "report": report}, data)
     return {"version": version, **report}
 

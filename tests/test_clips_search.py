@@ -3,6 +3,7 @@ found by a file of each kind, which frame or picture was the reason, and what is
 
 from __future__ import annotations
 
+import base64
 import io
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from flask.testing import FlaskClient
 from PIL import Image
 
 from hybrid import jobs
@@ -22,6 +24,7 @@ from hybrid.wiring import Services
 from tests import clips
 from tests.clips import COLOURS, SHAPES, SOUNDS, Clip
 from tests.conftest import index_file, make_services, real_services, write_rows
+from web import create_app
 
 pytestmark = pytest.mark.es
 
@@ -232,3 +235,62 @@ def test_views_go_along_with_a_reindex_and_come_back_after_a_whole_put(engine: A
     assert fresh.searcher.profile(name).concrete != f"{name}-1"
     hit = search(fresh, name, image=blue).hits[0]
     assert hit.nearest == {"image": 1} and (hit.signals["image"].raw or 0) > 0.99
+
+
+@pytest.fixture
+def page(shop: Clips) -> FlaskClient:
+    return create_app(shop.services).test_client()
+
+
+def test_files_of_a_product_are_served(page: FlaskClient, shop: Clips) -> None:
+    video = page.get("/video/tclips/video-cut-0")
+    assert (video.status_code, video.mimetype) == (200, "video/mp4")
+    part = page.get("/video/tclips/video-cut-0", headers={"Range": "bytes=0-99"})
+    assert (part.status_code, len(part.data)) == (206, 100)
+    shown = [page.get(f"/poster/tclips/video-cut-0?at={at}") for at in (0.5, 3.5)]
+    assert [one.mimetype for one in shown] == ["image/jpeg"] * 2 and shown[0].data != shown[1].data
+    unchanged = page.get("/poster/tclips/video-cut-0?at=0.5", headers={"If-None-Match": shown[0].headers["ETag"]})
+    assert unchanged.status_code == 304
+    sound = next(row for row in shop.rows if "audio" in row)
+    assert page.get(f"/audio/tclips/{sound['id']}").mimetype.startswith("audio/")
+    wave = page.get(f"/waveform/tclips/{sound['id']}")
+    assert wave.mimetype == "image/svg+xml" and wave.data.count(b"<rect") == 60
+    moving = next(row for row in shop.rows if row.get("video", "").endswith((".gif", ".webp")))
+    assert page.get(f"/poster/tclips/{moving['id']}").mimetype.startswith("image/")
+    for address in (f"/video/tclips/{sound['id']}", "/audio/tclips/video-cut-0", "/poster/tclips/nothing"):
+        assert page.get(address).status_code == 404
+    assert page.get("/poster/tclips/video-cut-0?at=nan").status_code == 400
+    assert "media-src 'self'" in page.get("/").headers["Content-Security-Policy"]
+
+
+def test_only_what_is_one_is_served(engine: Any, name: str, tmp_path: Path) -> None:
+    (tmp_path / "page.mp4").write_text("<html><script>alert(1)</script>")
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "name": "lamp", "video": "page.mp4"}, {"id": "b", "name": "lamp", "video": "../../secret.mp4"},
+    ]  # fmt: skip
+    services = make_services(engine)
+    path = write_rows(tmp_path / "c.ndjson", rows)
+    index_file(services, path, name, tmp_path, signals=["text", "video"], media_root=tmp_path)
+    client = create_app(services).test_client()
+    assert [client.get(f"/{kind}/{name}/{id}").status_code for kind in ("video", "poster") for id in "ab"] == [404] * 4
+
+
+def test_the_page_and_the_api_search_by_video_and_sound(page: FlaskClient, shop: Clips) -> None:
+    for kind, words in (("video", "like your video"), ("audio", "like your sound")):
+        clip = next(clip for clip in shop.asked if (clip.kind == "audio") == (kind == "audio"))
+        data = clip.path.read_bytes()
+        direct = search(shop.services, shop.name, **{kind: data}, size=24)
+        sent = page.post("/api/search", data={"index": shop.name, "size": "24", kind: (io.BytesIO(data), "x")})
+        assert [hit["id"] for hit in sent.json["hits"]] == [hit.id for hit in direct.hits]
+        url = f"data:{kind}/x;base64,{base64.b64encode(data).decode()}"
+        again = page.post("/api/search", json={"index": shop.name, "size": 24, kind: url})
+        assert again.json["hits"] == sent.json["hits"]
+        # In the form of a browser without script there is one field for files of any kind.
+        shown = page.post("/", data={"index": shop.name, "image": (io.BytesIO(data), "x")}).get_data(as_text=True)
+        assert words in shown and f'name="kept_image" value="data:{kind}/' in shown
+        kept = shown.partition('name="kept_image" value="')[2].partition('"')[0]
+        second = page.post("/", data={"index": shop.name, "kept_image": kept}).get_data(as_text=True)
+        assert words in second
+        assert (f'<{kind} src="/{kind}/' in shown) or kind == "video"
+    wrong = page.post("/api/search", json={"index": shop.name, "audio": "data:text/html;base64,AAAA"})
+    assert wrong.status_code == 400 and wrong.json["error"]["reason"].startswith("audio: must be a data URL")

@@ -60,7 +60,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"size": 0}, "size: "),
     ({"page": 101, "size": 100}, "page: page x size must be at most 10,000"),
     ({"colour": "red"}, "colour: unknown field; known are index, q"),
-    ({"system": "magic"}, "system: must be one of bm25, text, image, fused, rrf, fixed"),
+    ({"system": "magic"}, "system: must be one of bm25, text, image, video, audio, fused, rrf, fixed"),
     ({"index": "shop,other"}, "index: not the name of one index"),
     ({"index": ".security"}, "index: not the name of one index"),
     ({"index": "*"}, "index: not the name of one index"),
@@ -115,7 +115,7 @@ def test_a_wrong_body_is_refused(client: FlaskClient) -> None:
     mixed = client.post("/api/search?q=a", json={})
     assert mixed.json["error"]["reason"].startswith("q: send the fields in the body")
     other = client.post("/api/search", data={"photo": (io.BytesIO(jpeg()), "a.jpg")})
-    assert other.json["error"]["reason"].startswith("photo: only one file")
+    assert other.json["error"]["reason"].startswith("photo: one file a field is taken")
 
 
 def test_every_way_of_asking_means_the_same(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
@@ -355,7 +355,7 @@ def test_no_path_leaves_the_media_root(
     client: FlaskClient, web_shop: WebShop, monkeypatch: pytest.MonkeyPatch, id: str, careless: bool
 ) -> None:
     if careless:  # the view does not trust the resolver either
-        monkeypatch.setattr("hybrid.media.resolve_media", lambda value, root: Path(root) / value)
+        monkeypatch.setattr("hybrid.media.resolve_media", lambda value, root, kind: Path(root) / value)
     assert client.get(f"/media/{web_shop.odd}/{id}").status_code == 404
     assert client.get(f"/media/{web_shop.odd}/..%2F..%2Fsecret.jpg").status_code == 404
 

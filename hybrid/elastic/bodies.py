@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import es_mappings
-from hybrid.contracts import FieldMap, IndexProfile
+from hybrid.contracts import TAGS, FieldMap, IndexProfile
 from hybrid.errors import UsageError
 from hybrid.template import Template
 
@@ -80,7 +80,7 @@ def layer_property(profile: IndexProfile, own_similarity: bool) -> dict[str, Any
 
 
 def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Properties under `hybrid` for the vectors, their codes and their meta."""
+    """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags."""
     template = es_mappings.load("vector")
     into = into or {}
     codes = dict(into.get("codes", {"dynamic": False, "properties": {}}))
@@ -91,6 +91,9 @@ def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = No
         properties[name] = {**template["vector"], "dims": signal.dims}
         codes["properties"][name] = template["code"]
         meta["properties"][name] = template["meta"]
+    if profile.tags is not None:
+        properties[TAGS] = template["tags"]
+        meta["properties"][TAGS] = template["meta"]
     return properties
 
 

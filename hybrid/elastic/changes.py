@@ -150,6 +150,10 @@ def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
         lacking.append({"bool": {"filter": [made], "must_not": [{"exists": {"field": f"hybrid.{name}"}}]}})
         other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
         lacking.append({"bool": {"filter": [made], "must_not": [other]}})
+    if profile.tags is not None:
+        made = {"exists": {"field": "hybrid.meta.tags.hash"}}
+        other = {"term": {"hybrid.meta.tags.encoder": profile.tags.version}}
+        lacking.append({"bool": {"filter": [made], "must_not": [other]}})
     return {"bool": {"should": lacking, "minimum_should_match": 1}}
 
 

@@ -109,6 +109,7 @@ def ensure_index(
         media_root=profile.media_root or existing.media_root,
         lexical_fields=existing.lexical_fields if lexical is None else lexical,
         shards=existing.shards,
+        tags=existing.tags,
     )
     mappings = _body(merged, template)["mappings"]
     try:

@@ -106,7 +106,7 @@ def vectors(
 
 
 #: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
-_UNREAD = [f"hybrid.{name}" for name in ("terms", "suggest", "codes", *VECTOR_SIGNALS)]
+UNREAD = [f"hybrid.{name}" for name in ("terms", "suggest", "codes", *VECTOR_SIGNALS)]
 
 
 def read(
@@ -116,7 +116,7 @@ def read(
 
     A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
     """
-    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": _UNREAD}, routing)}
+    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": UNREAD}, routing)}
 
 
 def codes(
@@ -191,7 +191,7 @@ def iterate(
     """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
     search = {
         "query": {"bool": {"filter": [query], "should": bodies.presence(signals)}},
-        "source": {"excludes": _UNREAD},
+        "source": {"excludes": UNREAD},
         "seq_no_primary_term": True,
     }
     for hits in pages(client, index, search, page, preference):

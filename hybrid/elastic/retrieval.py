@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from hybrid import standins
 from hybrid.coherence import moved_error
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies, coding, indices
+from hybrid.elastic import bodies, coding, indices, products
 from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.origins import broken, strays
@@ -66,7 +66,7 @@ class _Asked:
 
     @property
     def clauses(self) -> list[dict[str, Any]]:
-        return bodies.filters_body(self.filters, self.profile.fields)
+        return bodies.filters_body(self.filters, self.profile.searchable)
 
     @property
     def words(self) -> dict[str, Any] | None:
@@ -178,7 +178,7 @@ class Retrieval:
     def _searches(self, asked: _Asked) -> list[tuple[str, dict[str, Any]]]:
         """(signal, body) of each search."""
         profile, depth, clauses = asked.profile, asked.depth, asked.clauses
-        aggs = bodies.facet_aggs(asked.facets, profile.fields)
+        aggs = bodies.facet_aggs(asked.facets, profile.searchable)
         shown = _with_format(asked.facets, profile)
         if asked.alone:
             ((name, vector),) = asked.vectors.items()
@@ -290,7 +290,7 @@ class Retrieval:
         aggregations = lexical.get("aggregations", {}) if lexical else {}
         for facet in facets:
             values = [hits[id].get("fields", {}).get(facet, []) for id in others]
-            retrieved.facets[facet] = _merge_facet(aggregations.get(facet), values, profile.fields.types[facet])
+            retrieved.facets[facet] = _merge_facet(aggregations.get(facet), values, profile.searchable.types[facet])
 
     def tail(
         self,
@@ -303,18 +303,19 @@ class Retrieval:
     ) -> list[tuple[str, float]]:
         """(id, BM25) of the lexical matches behind the fused list."""
         query = bodies.lexical_query(terms, profile.lexical_fields)
-        body = bodies.tail_search(query, bodies.filters_body(filters, profile.fields), exclude, start, size)
+        body = bodies.tail_search(query, bodies.filters_body(filters, profile.searchable), exclude, start, size)
         answer = self._msearch(profile, [("lexical", body)], terms)[0]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]
 
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The shop's own documents, without the layer's field."""
+        """The shop's own documents, and of the layer's field no more than the tags, where the index has any."""
         if not ids:
             return {}
+        hidden = ["hybrid"] if profile.tags is None else [*products.UNREAD, "hybrid.id", "hybrid.meta"]
         with translated(profile.index):
-            docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=["hybrid"])["docs"]
+            docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=hidden)["docs"]
         # One that is not found tells its index too; one that failed is a broken answer.
         self._hold(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
         return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from hybrid.contracts import Encoder
 from hybrid.errors import UsageError
@@ -87,6 +87,13 @@ def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Enco
     return SoundCnn(name, load, encoder)
 
 
+def _tags(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.tagger import PublishedTags
+
+    # It tells tags by vectors and makes none: see hybrid.inputs.Inputs.tagger, which alone asks for one.
+    return cast(Encoder, PublishedTags(name, load))
+
+
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
@@ -105,6 +112,7 @@ TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], En
     "aligned": ("alignments", _aligned),
     "tfidf": ("tfidf", _tfidf),
     "sound-cnn": ("sounds", _sound_cnn),
+    "tags": ("tags", _tags),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}

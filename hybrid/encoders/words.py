@@ -1,8 +1,9 @@
 """Text encoders without a transformer: a hashed bag of words, TF-IDF with singular vectors, means of word vectors.
 
-All take text of any length in microseconds. They know words, not meaning between them; what a text has none of that
-they know gets a zero row, which is no vector: such a product is left without one, such a query leaves the signal out.
-Words are the terms of hybrid.analysis (stems, jieba's words), so that a query and a product agree as they do in BM25.
+All take well under a millisecond for a product's text. They know words, not meaning between them; what a text has
+none of that they know gets a zero row, which is no vector: such a product is left without one, such a query leaves the
+signal out. Words are the terms of hybrid.analysis (stems, jieba's words), so that a query and a product agree as they
+do in BM25; those of MiniLM are its own.
 """
 
 from __future__ import annotations

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, VECTOR_SIGNALS, IndexProfile
+from hybrid import documents, tagging
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, VECTOR_SIGNALS, IndexProfile
 from hybrid.elastic import coding
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.copies import Original
 from hybrid.elastic.stores import now
-from hybrid.errors import MediaError
+from hybrid.errors import EncoderError, MediaError
 from hybrid.fused import agrees, fuse
 from hybrid.inputs import Inputs, encode, held_at_once
 
+logger = logging.getLogger(__name__)
+
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
-_MADE = frozenset({"id", "terms", "suggest", "codes", "meta", *VECTOR_SIGNALS})
+_MADE = frozenset({"id", "terms", "suggest", "codes", "meta", TAGS, *VECTOR_SIGNALS})
 
 
 class Copyist:
@@ -72,7 +75,21 @@ class Copyist:
             step = min(at_once, held_at_once(name, at_once))
             for start in range(0, len(todo), step):
                 self._encode(name, todo[start : start + step], self._profile)
+        for _, layer in waiting:
+            if TAGS in layer["meta"]["pending"]:
+                self._tag(layer, self._profile)
         return sum(not layer["meta"]["pending"] for _, layer in waiting)
+
+    def _tag(self, layer: dict[str, Any], profile: IndexProfile) -> None:
+        if profile.tags is None or set(layer["meta"]["pending"]).intersection(profile.tags.parts):
+            return
+        try:
+            tagging.put(self._inputs.tagger(profile), layer, layer["codes"], layer["meta"], profile)
+        except EncoderError as error:
+            # It goes on waiting: the sweep that follows notes why.
+            logger.warning("no tags: %s", error)
+        else:
+            layer["meta"]["pending"].remove(TAGS)
 
     def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
         if name == FUSED:
@@ -130,6 +147,12 @@ class Copyist:
                 noted[name] = dict(meta[name])
             else:
                 pending.append(name)
+        if self._inputs.wants(TAGS, original.source, profile):
+            old = {**noted, TAGS: meta.get(TAGS)}
+            if tagging.agrees(old, profile, pending) and TAGS not in (meta.get("pending") or ()):
+                layer[TAGS], noted[TAGS] = held.get(TAGS) or [], dict(meta[TAGS])
+            else:
+                pending.append(TAGS)
         layer["meta"] = {
             "source": digest, "analysis": profile.analysis, "pending": pending, "failed": [], "at": now(),
             "revision": original.revision, **noted,

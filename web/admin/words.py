@@ -5,6 +5,42 @@ from __future__ import annotations
 from web.admin.words_learning import LEARNING
 from web.admin.words_trying import TRYING
 
+_PICTURES = {
+    "image_missing": ("The picture is not where the catalogue says", "图片不在目录所述位置"),
+    "image_unreadable": ("The picture cannot be read", "图片无法读取"),
+    "image_unsupported": ("The picture is of a kind that is not taken", "不支持的图片格式"),
+    "image_too_large": ("The picture is too large", "图片过大"),
+    "image_too_slow": ("The picture takes too long to decode", "图片解码时间过长"),
+    "image_decoder_died": ("The picture ended its decoder", "图片导致解码进程退出"),
+    "image_data_url_invalid": ("The picture's data URL cannot be read", "图片的 data URL 无法读取"),
+    "image_url_unsupported": ("The picture's address is neither http nor https", "图片网址不是 http 或 https"),
+    "image_url_invalid": ("The picture's address is not one that is asked", "图片网址无效"),
+    "image_url_off": ("Pictures behind addresses are not fetched here", "此处不抓取网址图片"),
+    "image_url_unresolved": ("The picture's host is not known", "无法解析图片主机"),
+    "image_url_unreachable": ("The picture's host cannot be reached", "无法连接图片主机"),
+    "image_url_timeout": ("The picture's host does not answer in time", "图片主机响应超时"),
+    "image_url_status": ("There is no picture at its address", "该网址没有图片"),
+    "image_url_redirects": ("The picture's address redirects too often", "图片网址重定向过多"),
+    "image_address_refused": ("The picture's host has a private address", "图片主机为内网地址"),
+    "image_server_failed": ("The picture's host fails", "图片主机出错"),
+    "image_host_paused": (
+        "The picture's host failed too often and is left alone for a while",
+        "图片主机多次失败，暂停访问",
+    ),
+    "image_outside_root": ("The picture is outside the media folder", "图片在媒体文件夹之外"),
+}
+
+
+def _of(kind: str, noun: str, noun_zh: str) -> dict[str, tuple[str, str]]:
+    """What is said of pictures, of another kind of file."""
+    return {
+        reason.replace("image_", f"{kind}_"): (
+            english.replace("picture", noun).replace("Picture", noun.title()), chinese.replace("图片", noun_zh),
+        )
+        for reason, (english, chinese) in _PICTURES.items()
+    }  # fmt: skip
+
+
 WORDS: dict[str, tuple[str, str]] = {
     # frame
     "admin": ("Hybrid admin", "Hybrid 管理"),
@@ -68,6 +104,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "failed_products": ("{n} failed", "{n} 件失败"),
     "signal_text": ("text", "文字"),
     "signal_image": ("picture", "图片"),
+    "signal_video": ("video", "视频"),
+    "signal_audio": ("sound", "声音"),
     "workers": ("Workers", "工作进程"),
     "queue_depth": ("Tasks that wait", "排队任务"),
     "no_workers": (
@@ -253,29 +291,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "failures_none_chosen": ("Choose at least one.", "请至少选择一条。"),
     "failures_not_sure": ("Tick the box beside it to dismiss all.", "请先勾选旁边的确认框。"),
     "failures_order": ("Trying all again", "全部重试"),
-    "image_missing": ("The picture is not where the catalogue says", "图片不在目录所述位置"),
-    "image_unreadable": ("The picture cannot be read", "图片无法读取"),
-    "image_unsupported": ("The picture is of a kind that is not taken", "不支持的图片格式"),
-    "image_too_large": ("The picture is too large", "图片过大"),
-    "image_too_slow": ("The picture takes too long to decode", "图片解码时间过长"),
-    "image_decoder_died": ("The picture ended its decoder", "图片导致解码进程退出"),
-    "image_data_url_invalid": ("The picture's data URL cannot be read", "图片的 data URL 无法读取"),
-    "image_url_unsupported": ("The picture's address is neither http nor https", "图片网址不是 http 或 https"),
-    "image_url_invalid": ("The picture's address is not one that is asked", "图片网址无效"),
-    "image_url_off": ("Pictures behind addresses are not fetched here", "此处不抓取网址图片"),
-    "image_url_unresolved": ("The picture's host is not known", "无法解析图片主机"),
-    "image_url_unreachable": ("The picture's host cannot be reached", "无法连接图片主机"),
-    "image_url_timeout": ("The picture's host does not answer in time", "图片主机响应超时"),
-    "image_url_status": ("There is no picture at its address", "该网址没有图片"),
-    "image_url_redirects": ("The picture's address redirects too often", "图片网址重定向过多"),
-    "image_address_refused": ("The picture's host has a private address", "图片主机为内网地址"),
-    "image_server_failed": ("The picture's host fails", "图片主机出错"),
-    "image_host_paused": (
-        "The picture's host failed too often and is left alone for a while",
-        "图片主机多次失败，暂停访问",
-    ),
-    "image_outside_root": ("The picture is outside the media folder", "图片在媒体文件夹之外"),
+    **_PICTURES,
+    **_of("video", "video", "视频"),
+    **_of("audio", "sound", "声音"),
     "bad_vector": ("The model gave no usable vector", "模型未给出可用的向量"),
+    "no_tags_model": ("The model of tags cannot be had", "无法获取标签模型"),
     "no_parts": ("Neither its text nor its picture has a vector", "文字与图片均无可用向量"),
     "encoder_failed": ("The model failed", "模型出错"),
     "worker_lost": ("The worker died of this product", "处理此商品时工作进程崩溃"),

@@ -1,0 +1,445 @@
+"""Tags of products from their vectors: what is learned, six answers to unequal classes, and how well each does.
+
+All remedies are linear heads over the encoders' vectors, so that a catalogue is tagged from the vectors in its index.
+They differ in what they do for tags that few examples have: weigh them (`class-balanced`: Cui et al., CVPR 2019;
+`focal`: Lin et al., ICCV 2017), draw them more often (`class-aware`: Shen et al., ECCV 2016), show more of them
+(`augmentation`), or let several heads vote (`ensemble`, with a shrunken linear discriminant that takes all tags alike).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import UsageError
+
+REMEDIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
+MIN_EXAMPLES = 2
+FOLDS = 5
+#: Weight decay of a head, over features of mean variance 1.
+_DECAY = 1e-3
+_STEPS = 40
+#: Of the effective number of examples, and of the focal loss.
+_BETA, _GAMMA = 0.999, 2.0
+#: Of the discriminant's covariance: how far it is drawn to a multiple of the identity.
+_SHRINK = 0.8
+_BAGS = 3
+#: Remedies that differ by less in macro-F1 are judged by their worst class.
+_ALIKE = 0.01
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is learned from. parts: "text" or "image" -> (n, dims) vectors, NaN rows where there is none.
+
+    tags: (n,) names. items: (n,) which product or photo a row is of: its first row is what the index would hold, more
+    are views of the same, never on both sides of a fold.
+    """
+
+    parts: Mapping[str, np.ndarray]
+    tags: np.ndarray
+    items: np.ndarray
+
+    def of(self, rows: np.ndarray) -> Examples:
+        """The examples of these rows, by number or mask."""
+        return Examples({name: part[rows] for name, part in self.parts.items()}, self.tags[rows], self.items[rows])
+
+    @property
+    def first(self) -> np.ndarray:
+        """Rows: of each item the first."""
+        return np.unique(self.items, return_index=True)[1]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the vectors of a part are prepared: square roots of what is never negative (see heads.Head),
+    centre, spread."""
+
+    root: bool
+    centre: np.ndarray
+    spread: float
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, dims) -> (n, dims) of mean variance 1; zero, the middle of all, where there is no vector."""
+        here = np.isfinite(vectors).all(axis=1, keepdims=True)
+        rows = np.where(here, vectors, 0.0).astype(np.float32)
+        rows = np.sqrt(np.maximum(rows, 0)) if self.root else rows
+        return np.asarray(np.where(here, (rows - self.centre) / self.spread, 0.0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TagModel:
+    """Heads over prepared vectors. matrix: (heads, dims of all parts, tags); bias: (heads, tags).
+
+    temperature: the logarithms of the mean probabilities are divided by it; threshold: of confidence, from which on a
+    tag is worth writing.
+    """
+
+    names: tuple[str, ...]
+    scales: Mapping[str, Scale]
+    matrix: np.ndarray
+    bias: np.ndarray
+    temperature: float = 1.0
+    threshold: float = 0.0
+
+    def probabilities(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(n, tags) calibrated, of (n, dims) vectors by part; a part may be left out, or have NaN rows.
+
+        Raises:
+            UsageError: none of the parts is there, or one is of another width.
+        """
+        given = {name: np.atleast_2d(parts[name]) for name in self.scales if name in parts}
+        if not given:
+            raise UsageError(f"the tags are told by {' and '.join(self.scales)}, and nothing of that is there")
+        count = len(next(iter(given.values())))
+        blocks = []
+        for name, scale in self.scales.items():
+            block = given.get(name, np.full((count, len(scale.centre)), np.nan, np.float32))
+            if block.shape[1] != len(scale.centre):
+                raise UsageError(f"{name} vectors of {block.shape[1]} numbers; these tags need {len(scale.centre)}")
+            blocks.append(scale(block))
+        return softmax(self._scores(np.hstack(blocks)) / self.temperature)
+
+    def _scores(self, prepared: np.ndarray) -> np.ndarray:
+        mean = np.mean([softmax(prepared @ w + b) for w, b in zip(self.matrix, self.bias, strict=True)], axis=0)
+        return np.asarray(np.log(np.maximum(mean, 1e-9)))
+
+    def to_bytes(self) -> bytes:
+        out = io.BytesIO()
+        numbers: dict[str, Any] = {
+            "names": np.array(self.names), "parts": np.array(list(self.scales)),
+            "matrix": self.matrix.astype(np.float16), "bias": self.bias.astype(np.float32),
+            "numbers": np.array([self.temperature, self.threshold]),
+        }  # fmt: skip
+        for name, scale in self.scales.items():
+            numbers[f"centre-{name}"] = scale.centre.astype(np.float32)
+            numbers[f"scale-{name}"] = np.array([float(scale.root), scale.spread])
+        np.savez_compressed(out, **numbers)
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TagModel:
+        """Raises ValueError where these are no such bytes."""
+        import zipfile
+
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as held:
+                scales = {}
+                for name in held["parts"].tolist():
+                    root, spread = held[f"scale-{name}"].tolist()
+                    scales[name] = Scale(bool(root), held[f"centre-{name}"], spread)
+                temperature, threshold = held["numbers"].tolist()
+                return cls(
+                    tuple(held["names"].tolist()), scales, held["matrix"].astype(np.float32), held["bias"],
+                    temperature, threshold,
+                )  # fmt: skip
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(str(error)) from error
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """(n, tags) rows that sum to 1."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def fit(remedy: str, examples: Examples, seed: int = 0, drop: bool = True) -> TagModel:
+    """Heads by a remedy; not yet calibrated. drop: where there are two parts, also learn from rows that lack one.
+
+    Raises:
+        UsageError: no such remedy, fewer than two tags, or a tag of too few examples.
+    """
+    if remedy not in REMEDIES:
+        raise UsageError(f"no remedy {remedy!r}; known: auto, {', '.join(REMEDIES)}")
+    check(examples)
+    names, classes = np.unique(examples.tags, return_inverse=True)
+    scales = {name: _scale(part) for name, part in examples.parts.items()}
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(classes)) if remedy in ("augmentation", "ensemble") else examples.first
+    prepared = np.hstack([scale(examples.parts[name]) for name, scale in scales.items()])[rows]
+    labels = classes[rows]
+    if remedy in ("augmentation", "ensemble") and len(rows) == len(examples.first):
+        prepared, labels = _between(prepared, labels, rng)
+    if drop and len(scales) > 1:
+        prepared, labels = _dropped(prepared, labels, [len(scale.centre) for scale in scales.values()], rng)
+    count = len(names)
+    if remedy == "ensemble":
+        heads = [_discriminant(prepared, labels, count)]
+        heads += [_descend(*_drawn(prepared, labels, rng), count) for _ in range(_BAGS)]
+    elif remedy == "class-aware":
+        heads = [_descend(*_drawn(prepared, labels, rng), count)]
+    else:
+        sizes = np.bincount(labels, minlength=count)
+        weights = (1 - _BETA) / (1 - _BETA**sizes) if remedy == "class-balanced" else np.ones(count)
+        heads = [_descend(prepared, labels, count, weights[labels], _GAMMA if remedy == "focal" else 0.0)]
+    return TagModel(
+        tuple(names.tolist()), scales, np.stack([head[0] for head in heads]).astype(np.float16).astype(np.float32),
+        np.stack([head[1] for head in heads]),
+    )  # fmt: skip
+
+
+def check(examples: Examples) -> None:
+    """Raises UsageError where nothing can be learned from the examples."""
+    first = examples.of(examples.first)
+    names, sizes = np.unique(first.tags, return_counts=True)
+    if len(names) < 2:
+        raise UsageError(f"{len(names)} tag with examples: at least two are needed to tell them apart")
+    few = sizes.argmin()
+    if sizes[few] < MIN_EXAMPLES:
+        raise UsageError(
+            f"tag {str(names[few])!r} has {sizes[few]} example; give each at least {MIN_EXAMPLES}, or leave it out"
+        )
+
+
+def _scale(part: np.ndarray) -> Scale:
+    here = part[np.isfinite(part).all(axis=1)]
+    if not len(here):
+        raise UsageError("no example has a vector of one of the parts; choose another with --from")
+    root = bool(here.min() > -1e-6)
+    rows = np.sqrt(np.maximum(here, 0)) if root else here
+    return Scale(root, rows.mean(axis=0).astype(np.float32), float(max(rows.std(axis=0).mean(), 1e-6)))
+
+
+def _between(prepared: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """More examples where there are no views: points between two of the same tag (SMOTE, Chawla et al., 2002)."""
+    others = np.empty(len(labels), dtype=int)
+    for name in np.unique(labels):
+        mine = np.flatnonzero(labels == name)
+        others[mine] = rng.permutation(mine)
+    share = rng.uniform(0, 0.5, (len(labels), 1)).astype(np.float32)
+    return np.vstack([prepared, (1 - share) * prepared + share * prepared[others]]), np.tile(labels, 2)
+
+
+def _dropped(
+    prepared: np.ndarray, labels: np.ndarray, widths: Sequence[int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every example also without one of its parts, at random."""
+    without = prepared.copy()
+    ends = np.cumsum(widths)
+    lost = rng.integers(0, len(widths), len(labels))
+    for number, (end, width) in enumerate(zip(ends, widths, strict=True)):
+        without[lost == number, end - width : end] = 0
+    return np.vstack([prepared, without]), np.tile(labels, 2)
+
+
+def _drawn(prepared: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """As many examples of every tag as of the most frequent, drawn with repetition."""
+    most = np.bincount(labels).max()
+    rows = np.concatenate([_repeated(np.flatnonzero(labels == name), most, rng) for name in np.unique(labels)])
+    return prepared[rows], labels[rows]
+
+
+def _repeated(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    # All of them first: a tag of few examples must not lose one by chance.
+    return np.concatenate([np.tile(rows, count // len(rows)), rng.choice(rows, count % len(rows), replace=False)])
+
+
+def _discriminant(prepared: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(matrix, bias) of Fisher's discriminant with a shrunken covariance, every tag as likely as another."""
+    means = np.stack([prepared[labels == name].mean(axis=0) for name in range(count)])
+    rest = prepared - means[labels]
+    spread = rest.T @ rest / len(rest)
+    width = len(spread)
+    spread = (1 - _SHRINK) * spread + (_SHRINK * np.trace(spread) / width + 1e-6) * np.eye(width, dtype=np.float32)
+    matrix = np.linalg.solve(spread, means.T)
+    return matrix, -0.5 * (means.T * matrix).sum(axis=0)
+
+
+def _descend(
+    prepared: np.ndarray, labels: np.ndarray, count: int, weights: np.ndarray | None = None, gamma: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(matrix, bias) by L-BFGS. weights: of examples; gamma: of the focal loss, 0 for cross-entropy."""
+    import torch
+
+    features, wanted = torch.from_numpy(np.ascontiguousarray(prepared)), torch.from_numpy(labels)
+    weight = (
+        torch.ones(len(labels)) if weights is None else torch.from_numpy((weights / weights.mean()).astype(np.float32))
+    )
+    matrix = torch.zeros((prepared.shape[1], count), requires_grad=True)
+    bias = torch.zeros(count, requires_grad=True)
+    optimiser = torch.optim.LBFGS([matrix, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Any:
+        optimiser.zero_grad()
+        likely = torch.log_softmax(features @ matrix + bias, dim=1).gather(1, wanted[:, None])[:, 0]
+        lost = -likely * (1 - likely.exp()).clamp(min=1e-6) ** gamma if gamma else -likely
+        total = (lost * weight).mean() + _DECAY * (matrix**2).sum() / 2
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    # Small products: on a machine that has other work, threads that wait for each other cost ten times the work.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
+    finally:
+        torch.set_num_threads(threads)
+    return matrix.detach().numpy(), bias.detach().numpy()
+
+
+# -- held out --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions of items by heads that had not seen them. temperature, threshold: learned from all of them."""
+
+    names: tuple[str, ...]
+    truth: np.ndarray
+    probabilities: np.ndarray
+    temperature: float
+    threshold: float
+    views: np.ndarray
+    alone: Mapping[str, np.ndarray]
+
+    def figures(self) -> dict[str, Any]:
+        found = figures(self.names, self.truth, self.probabilities)
+        if len(self.views):
+            found["with_views"] = _brief(figures(self.names, self.truth, self.views))
+        if self.alone:
+            found["alone"] = {part: _brief(figures(self.names, self.truth, one)) for part, one in self.alone.items()}
+        return found
+
+
+def _brief(found: Mapping[str, Any]) -> dict[str, float]:
+    return {name: found[name] for name in ("macro_f1", "worst_recall", "accuracy")}
+
+
+def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, folds: int = FOLDS) -> HeldOut:
+    """Stratified cross-validation over items; the temperature of each fold is that of the others.
+
+    Raises:
+        UsageError: as `fit` does.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    check(examples)
+    first = examples.first
+    names, truth = np.unique(examples.tags[first], return_inverse=True)
+    items = examples.items[first]
+    parts = int(min(folds, np.bincount(truth).min()))
+    raw = np.zeros((len(first), len(names)))
+    several = len(examples.items) > len(first)
+    viewed = np.zeros_like(raw) if several else raw[:0]
+    both = len(examples.parts) > 1
+    alone = {name: np.zeros_like(raw) for name in examples.parts} if both else {}
+    fold = np.zeros(len(first), dtype=int)
+    for number, (learn, test) in enumerate(StratifiedKFold(parts, shuffle=True, random_state=seed).split(truth, truth)):
+        model = fit(remedy, examples.of(np.isin(examples.items, items[learn])), seed, drop)
+        asked = examples.of(first[test])
+        raw[test], fold[test] = model.probabilities(asked.parts), number
+        if several:
+            shown = examples.of(np.isin(examples.items, items[test]))
+            viewed[test] = mean_by(model.probabilities(shown.parts), shown.items)
+        for name, out in alone.items():
+            out[test] = model.probabilities({name: asked.parts[name]})
+    made = raw.copy()
+    for number in range(parts):
+        others = fold != number
+        made[~others] = cooled(raw[~others], temperature(raw[others], truth[others]))
+    whole = temperature(raw, truth)
+    return HeldOut(
+        tuple(names.tolist()), truth, made, whole, _threshold(cooled(raw, whole), truth), viewed, alone
+    )  # fmt: skip
+
+
+def mean_by(probabilities: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """(items, tags): the mean over the views of each item, items in order."""
+    _, rows = np.unique(items, return_inverse=True)
+    return np.stack([np.bincount(rows, column) for column in probabilities.T], axis=1) / np.bincount(rows)[:, None]
+
+
+def cooled(probabilities: np.ndarray, by: float) -> np.ndarray:
+    """Probabilities at another temperature."""
+    return softmax(np.log(np.maximum(probabilities, 1e-9)) / by)
+
+
+def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The one at which what happened is likeliest (Guo et al., ICML 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log: float) -> float:
+        right = cooled(probabilities, float(np.exp(log)))[np.arange(len(truth)), truth]
+        return float(-np.log(np.maximum(right, 1e-9)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
+
+
+def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The confidence from which on tags are written: where right ones outnumber wrong ones by most."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    order = np.argsort(-confidence, kind="stable")
+    gained = np.cumsum(np.where(right[order], 1, -1))
+    return float(np.floor(confidence[order][gained.argmax()] * 1000) / 1000)
+
+
+def calibrated(model: TagModel, held: HeldOut) -> TagModel:
+    """The model with the temperature and the threshold that were told held out."""
+    return replace(model, temperature=held.temperature, threshold=held.threshold)
+
+
+def figures(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Macro-F1, worst recall and whose it is, accuracy, expected calibration error, by class, confusion, reliability.
+
+    truth: (n,) numbers of names, -1 for none of them; a row of zeros has no tag.
+    """
+    said = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), len(names))
+    confusion = np.zeros((len(names), len(names) + 1), dtype=int)
+    known = truth >= 0
+    np.add.at(confusion, (truth[known], said[known]), 1)
+    right = np.diagonal(confusion).astype(float)
+    asked, given = confusion.sum(axis=1), np.bincount(said, minlength=len(names) + 1)[: len(names)]
+    recall, precision = right / np.maximum(asked, 1), right / np.maximum(given, 1)
+    f1 = 2 * right / np.maximum(asked + given, 1)
+    there = np.flatnonzero(asked)
+    worst = int(there[recall[there].argmin()])
+    bins, error = _reliability(probabilities.max(axis=1), said == truth)
+    return {
+        "count": len(truth),
+        "macro_f1": round(float(f1[there].mean()), 4),
+        "worst_recall": round(float(recall[worst]), 4),
+        "worst": names[worst],
+        "accuracy": round(float((said == truth).mean()), 4),
+        "calibration_error": round(error, 4),
+        "classes": {
+            names[row]: {
+                "count": int(asked[row]), "precision": round(float(precision[row]), 4),
+                "recall": round(float(recall[row]), 4), "f1": round(float(f1[row]), 4),
+            }
+            for row in there.tolist()
+        },
+        "confusion": confusion.tolist(),
+        "reliability": bins,
+    }  # fmt: skip
+
+
+def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[str, float]], float]:
+    """(by tenth of confidence: count, mean confidence, share right; the expected calibration error)."""
+    which = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins: list[dict[str, float]] = []
+    error = 0.0
+    for number in np.unique(which):
+        mine = which == number
+        said, true = float(confidence[mine].mean()), float(right[mine].mean())
+        error += abs(said - true) * float(mine.mean())
+        bins.append({"count": int(mine.sum()), "confidence": round(said, 4), "right": round(true, 4)})
+    return bins, error
+
+
+def best(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The remedy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
+    top = max(result["macro_f1"] for result in results.values())
+    alike = [name for name, result in results.items() if result["macro_f1"] >= top - _ALIKE]
+    return max(
+        alike,
+        key=lambda name: (
+            results[name]["worst_recall"],
+            -results[name]["calibration_error"],
+            results[name]["macro_f1"],
+        ),
+    )

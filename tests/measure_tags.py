@@ -1,0 +1,79 @@
+"""What tags are worth on clothes, through the real index: val's photos are its products, tagged from its codes.
+
+hybrid up && python -m tests.measure_tags ../shared/data/clothing
+
+Prints JSON: the remedies, held out on train; val by the model; val read back from the documents, where a product
+without a tag counts as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hybrid import jobs, tags
+from hybrid.elastic import products
+from hybrid.learning.tags import figures
+from hybrid.wiring import Services, build_services
+
+SHOWN = ("macro_f1", "worst_recall", "worst", "accuracy", "calibration_error", "with_views")
+
+
+def measure(services: Services, folder: Path, work: Path, name: str) -> dict[str, Any]:
+    folder = folder.resolve()
+    with (folder / "val.csv").open(newline="") as file:
+        photos = list(csv.DictReader(file))
+    catalogue = work / "photos.ndjson"
+    lines = [orjson.dumps({"id": f"p{n}", "title": "photo", "image": row["image"]}) for n, row in enumerate(photos)]
+    catalogue.write_bytes(b"\n".join(lines) + b"\n")
+    plan = jobs.plan_index(
+        services, catalogue, name, media_root=folder, signals=["image"], mapping="id=id,title=title,image=image"
+    )
+    assert jobs.run_index(services, plan, rejects_path=work / "rejects").complete
+    trained = tags.train(services, name, str(folder / "train.csv"), validate=folder / "val.csv")
+    version = tags.publish(services, trained, f"{name}-clothing")
+    assert tags.apply(services, name, version).complete
+    model = tags.published(services, version).model
+    likely, truth = np.zeros((len(photos), len(model.names))), np.zeros(len(photos), dtype=int)
+    search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.tags"]}}
+    for hits in products.pages(services.client, name, search, 500):
+        for hit in hits:
+            row = int(hit["_id"].removeprefix("p"))
+            for tag in hit["_source"]["hybrid"]["tags"][:1]:
+                likely[row, model.names.index(tag["name"])] = tag["confidence"]
+    for row, photo in enumerate(photos):
+        truth[row] = model.names.index(photo["tag"])
+    written = figures(model.names, truth, likely)
+    assert trained.validation is not None
+    return {
+        "examples": trained.examples,
+        "kept": trained.remedy,
+        "remedies": {remedy: {key: found[key] for key in SHOWN} for remedy, found in trained.results.items()},
+        "val": {how: {key: found[key] for key in SHOWN[:5]} for how, found in trained.validation.items()},
+        "documents": {**{key: written[key] for key in SHOWN[:4]}, "tagged": int((likely.max(axis=1) > 0).sum())},
+        "classes": written["classes"],
+        "threshold": trained.threshold,
+        "seconds": {"encode": trained.encode_s, "fit": trained.fit_s},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the clothing data")
+    services = build_services()
+    services.client.options(ignore_status=404).indices.delete(index="measure-clothing-000001")
+    services.client.options(ignore_status=404).delete(index="hybrid-tags", id="measure-clothing-clothing", refresh=True)
+    with tempfile.TemporaryDirectory() as work:
+        found = measure(services, parser.parse_args().folder, Path(work), "measure-clothing")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

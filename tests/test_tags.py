@@ -1,0 +1,207 @@
+"""Tags: remedies on small sets whose answer is known, and written to documents of a real index."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybrid import attach, tags
+from hybrid.contracts import IndexProfile, SearchRequest
+from hybrid.elastic import indices
+from hybrid.errors import UsageError
+from hybrid.learning import tags as learning
+from hybrid.learning.tags import REMEDIES, Examples, TagModel
+from hybrid.learning.tags_report import page
+from hybrid.wiring import Services
+from tests.conftest import index_file, make_services, write_rows
+
+WORDS = {"cup": "cup mug handle tea", "shoe": "shoe sole lace walk", "lamp": "lamp light bulb shade"}
+
+
+def blobs(sizes: tuple[int, ...] = (60, 30, 8), width: int = 12, noise: float = 0.6, seed: int = 0) -> Examples:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    middles = rng.standard_normal((len(sizes), 2 * width))
+    rows = (middles[labels] + noise * rng.standard_normal((len(labels), 2 * width))).astype(np.float32)
+    names = np.array([f"t{label}" for label in labels])
+    return Examples({"text": rows[:, :width], "image": rows[:, width:]}, names, np.arange(len(labels)))
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_every_remedy_tells_tags_apart_and_is_the_same_twice(remedy: str) -> None:
+    found = learning.validate(remedy, blobs()).figures()
+    # By chance: a third.
+    assert found["macro_f1"] > 0.8 and found["worst_recall"] > 0.6
+    model = learning.fit(remedy, blobs())
+    again = TagModel.from_bytes(model.to_bytes())
+    assert again.to_bytes() == learning.fit(remedy, blobs()).to_bytes()
+    assert np.allclose(again.probabilities(blobs().parts), model.probabilities(blobs().parts), atol=1e-5)
+
+
+def test_views_of_one_photo_stay_in_one_fold() -> None:
+    """Noise that only a leak could learn: every item is a random point with a random tag, seen twice."""
+    rng = np.random.default_rng(3)
+    rows = np.repeat(rng.standard_normal((60, 40)).astype(np.float32), 2, axis=0)
+    names = np.repeat(np.array(["a", "b", "c"])[rng.integers(0, 3, 60)], 2)
+    found = learning.validate("augmentation", Examples({"image": rows}, names, np.repeat(np.arange(60), 2))).figures()
+    assert found["accuracy"] < 0.6
+
+
+def test_drop_out_serves_products_that_lack_a_part() -> None:
+    examples = blobs(noise=1.6, seed=4)
+    held = {drop: learning.validate("plain", examples, drop=drop).figures()["alone"] for drop in (True, False)}
+    mean = {drop: np.mean([one["macro_f1"] for one in found.values()]) for drop, found in held.items()}
+    assert mean[True] >= mean[False]
+
+
+def test_figures_on_paper() -> None:
+    likely = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    found = learning.figures(("a", "b"), np.array([0, 0, 1, 1]), likely)
+    assert (found["worst"], found["worst_recall"], found["accuracy"]) == ("b", 0.5, 0.75)
+    assert found["macro_f1"] == round((0.8 + 2 / 3) / 2, 4)
+    assert found["confusion"] == [[2, 0, 0], [1, 1, 0]]
+    assert found["calibration_error"] == round((0.1 + 0.2 + 0.3 + 0.6) / 4, 4)
+
+
+def test_best_prefers_the_worst_class_where_macro_f1_is_alike() -> None:
+    results = {
+        "one": {"macro_f1": 0.900, "worst_recall": 0.5, "calibration_error": 0.01},
+        "two": {"macro_f1": 0.895, "worst_recall": 0.7, "calibration_error": 0.05},
+        "three": {"macro_f1": 0.850, "worst_recall": 0.9, "calibration_error": 0.01},
+    }
+    assert learning.best(results) == "two"
+
+
+def test_too_little_to_learn_from() -> None:
+    with pytest.raises(UsageError, match="at least two"):
+        learning.check(blobs((5,)))
+    with pytest.raises(UsageError, match="'t1' has 1 example"):
+        learning.check(blobs((5, 1)))
+
+
+def rows(count: int = 12) -> list[dict[str, Any]]:
+    return [
+        {"id": f"{kind}{number}", "title": f"{words} {number}", "kind": kind}
+        for kind, words in WORDS.items()
+        for number in range(count)
+    ]
+
+
+def trained(services: Services, name: str, folder: Path) -> str:
+    index_file(services, write_rows(folder / "a.ndjson", rows()), name, folder, signals=["text"])
+    made = tags.train(services, name, "catalogue", "text", "plain", "kind")
+    text = page({**made.to_json(), "index": "<b>"})
+    assert "<b>" not in text.replace("<body>", "") and "&lt;b&gt;" in text
+    return tags.publish(services, made, f"{name}-v")
+
+
+def written(services: Services, name: str, id: str) -> list[str]:
+    layer = services.client.get(index=name, id=id)["_source"]["hybrid"]
+    return [tag["name"] for tag in layer.get("tags", [])]
+
+
+@pytest.mark.es
+def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str, tmp_path: Path) -> None:
+    version = trained(services, name, tmp_path)
+    report = tags.apply(services, name, version)
+    assert report.complete and report.documents == 36
+    answer_services = make_services_like(services)
+    request = SearchRequest(name, "", facets=("hybrid.tags.name",), size=40)
+    answer = answer_services.searcher.search(request)
+    assert {item["value"]: item["count"] for item in answer.facets["hybrid.tags.name"]} == dict.fromkeys(WORDS, 12)
+    only = answer_services.searcher.search(dataclasses.replace(request, filters={"hybrid.tags.name": "cup"}))
+    assert only.total == 12 and {hit.source["kind"] for hit in only.hits} == {"cup"}
+    assert all(0 < hit.source["hybrid"]["tags"][0]["confidence"] <= 1 for hit in only.hits)
+    assert set(only.hits[0].source["hybrid"]) == {"tags"}
+    # A new product, one whose words changed, and one whose words did not.
+    changed = [
+        {"id": "new", "title": "lamp light bulb shade 3", "kind": "?"},
+        {"id": "cup0", "title": "shoe sole lace walk 3", "kind": "cup"},
+        {"id": "cup1", "title": "cup mug handle tea 1", "kind": "other"},
+    ]
+    report = index_file(answer_services, write_rows(tmp_path / "b.ndjson", changed), name, tmp_path, signals=["text"])
+    assert report.complete
+    assert [written(services, name, id) for id in ("new", "cup0", "cup1")] == [["lamp"], ["shoe"], ["cup"]]
+    again = index_file(answer_services, write_rows(tmp_path / "b.ndjson", changed), name, tmp_path, signals=["text"])
+    assert again.unchanged == 3
+
+
+@pytest.mark.es
+def test_without_its_model_products_have_their_vectors_and_it_is_said(
+    services: Services, name: str, tmp_path: Path
+) -> None:
+    version = trained(services, name, tmp_path)
+    tags.apply(services, name, version)
+    services.client.delete(index="hybrid-tags", id=version, refresh=True)
+    fresh = make_services_like(services)
+    new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
+    report = index_file(fresh, new, name, tmp_path, signals=["text"])
+    assert report.failed == {"no_tags_model": 1}
+    layer = services.client.get(index=name, id="new")["_source"]["hybrid"]
+    assert "text" in layer["codes"] and layer["meta"]["failed"] == ["tags"]
+
+
+@pytest.mark.es
+def test_a_shops_own_index_is_tagged_and_its_fields_stay(services: Services, name: str, tmp_path: Path) -> None:
+    version = trained(services, name, tmp_path)
+    own = f"{name}-own"
+    for row in rows(3):
+        services.client.index(index=own, id=row["id"], document=row)
+    services.client.indices.refresh(index=own)
+    attach.run_attach(services, attach.plan_attach(services, own, "title=title", signals=["text"]))
+    assert tags.apply(services, own, version).complete
+    assert written(services, own, "lamp1") == ["lamp"]
+    found = services.client.get(index=own, id="lamp1")["_source"]
+    assert {key: value for key, value in found.items() if key != "hybrid"} == rows(3)[7]
+
+
+@pytest.mark.es
+def test_what_cannot_be_used_is_said_in_one_line(services: Services, name: str, tmp_path: Path) -> None:
+    index_file(services, write_rows(tmp_path / "a.ndjson", rows(2)), name, tmp_path, signals=["text"])
+    bad = tmp_path / "bad.csv"
+    bad.write_text("picture,label\nx.jpg,cup\n")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"labels": str(bad)}, "needs a column `tag`"),
+        ({"labels": str(tmp_path / "none.csv")}, "cannot be read"),
+        ({"labels": "catalogue", "column": "kind", "source": "image"}, "has no image vectors"),
+        ({"labels": "catalogue", "column": "nothing", "source": "text"}, "no product"),
+        ({"labels": "catalogue", "source": "smell"}, "no source"),
+        ({"labels": "catalogue", "remedy": "luck"}, "no remedy"),
+    ]
+    for options, said in cases:
+        with pytest.raises(UsageError, match=said) as caught:
+            tags.train(services, name, **options)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.es
+def test_profiles_of_before_are_read_as_they_are(services: Services, name: str, tmp_path: Path) -> None:
+    index_file(services, write_rows(tmp_path / "a.ndjson", rows(2)), name, tmp_path, signals=["text"])
+    profile = indices.read_profile(services.client, name)
+    assert profile.tags is None and "tags" not in profile.to_json()
+    assert IndexProfile.from_json(name, profile.to_json()).searchable is not None
+
+
+def make_services_like(services: Services) -> Services:
+    """Another process: nothing of what this one knows is kept."""
+    return Services(services.settings)
+
+
+#: A guard against getting worse, not the aim (0.90, 0.75): 0.801 and 0.500 were measured, the latter of six skirts.
+FLOOR = (0.78, 0.45)
+
+
+@pytest.mark.es
+@pytest.mark.models
+@pytest.mark.slow
+def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path) -> None:
+    """The figures of README, slightly lowered; see tests.measure_tags."""
+    from tests.measure_tags import measure
+
+    found = measure(make_services(engine, image_encoder="efficientnet-lite0"), shared / "clothing", tmp_path, name)
+    assert found["documents"]["macro_f1"] >= FLOOR[0]
+    assert found["documents"]["worst_recall"] >= FLOOR[1]
