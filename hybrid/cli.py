@@ -16,6 +16,7 @@ from hybrid import (
     cli_evaluate,
     cli_reindex,
     cli_shop,
+    cli_sounds,
     cli_tags,
     cli_tfidf,
     cli_weights,
@@ -41,6 +42,7 @@ app.add_typer(cli_weights.train, name="train")
 app.add_typer(cli_weights.weights, name="weights")
 app.add_typer(cli_alignments.alignments, name="alignments")
 app.add_typer(cli_tfidf.tfidf, name="tfidf")
+app.add_typer(cli_sounds.sounds, name="sounds")
 app.add_typer(cli_tags.tags, name="tags")
 app.add_typer(cli_admin.admin, name="admin")
 Node = Annotated[str | None, typer.Option("--node", help="Name of the embedded engine; several may run.")]

@@ -81,6 +81,12 @@ def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encode
     return AlignedEncoder(name, load, encoder)
 
 
+def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+    from hybrid.encoders.sound_cnn import SoundCnn
+
+    return SoundCnn(name, load, encoder)
+
+
 def _tags(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
     from hybrid.encoders.tagger import PublishedTags
 
@@ -105,6 +111,7 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
 TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
     "aligned": ("alignments", _aligned),
     "tfidf": ("tfidf", _tfidf),
+    "sound-cnn": ("sounds", _sound_cnn),
     "tags": ("tags", _tags),
 }
 

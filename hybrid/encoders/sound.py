@@ -10,6 +10,7 @@ in every process, and not of any catalogue: vectors of two machines, or of befor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ class Mfcc(LazyEncoder[_Model]):
             raise UsageError(f'encoder "{name}": mfcc takes no argument')
 
     def _load(self) -> _Model:
-        bare = _Model(_filters(), _cosines(), np.zeros(DIMS), np.ones(DIMS))
+        bare = _Model(mel_filters(), _cosines(), np.zeros(DIMS), np.ones(DIMS))
         known = np.stack([_statistics(sound, bare) for sound in _examples()])
         return bare._replace(mean=known.mean(axis=0), scale=known.std(axis=0) + 1e-6)
 
@@ -108,7 +109,8 @@ def _course(cepstrum: np.ndarray) -> np.ndarray:
     return np.concatenate([part.mean(axis=0) - whole if len(part) else np.zeros(FIRST - 1) for part in parts])
 
 
-def _filters() -> np.ndarray:
+@cache
+def mel_filters() -> np.ndarray:
     """(FFT // 2 + 1, MELS): triangles, evenly spaced on the mel scale."""
 
     def mel(hertz: float) -> float:

@@ -38,7 +38,7 @@ def gradient(pairs: Pairs, settings: Sequence[float], seed: int = 0) -> list[tup
     from torch.nn import functional
 
     start, right = ridge(pairs, [1.0])[0]
-    with _alone(seed):
+    with alone(seed):
         rows, groups = torch.from_numpy(pairs.left - start.centre), torch.from_numpy(pairs.groups)
         targets = torch.from_numpy(right.mapped(pairs.right))
         matrix = _levelled(rows, start.matrix)
@@ -64,7 +64,7 @@ def contrastive(pairs: Pairs, settings: Sequence[float], seed: int = 0) -> list[
     from torch.nn import functional
 
     left_start, right_start = cca(pairs, [0.1])[0]
-    with _alone(seed):
+    with alone(seed):
         left, right = (
             torch.from_numpy(pairs.left - left_start.centre),
             torch.from_numpy(pairs.right - right_start.centre),
@@ -145,7 +145,7 @@ def _descend(
 
 
 @contextmanager
-def _alone(seed: int) -> Iterator[None]:
+def alone(seed: int) -> Iterator[None]:
     """Torch with a seed of its own, in one thread: matrices this small are worth no second one (it takes three times
     the work), and sums are then the same every time."""
     import torch

@@ -1,0 +1,40 @@
+"""The HTML report of trained sounds: one file with nothing to fetch. See hybrid.report, whose manner it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from hybrid.report import COLOURS, draw_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def page(trained: Mapping[str, Any]) -> str:
+    """The page. trained: `hybrid.sounds.Trained.to_json()`."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("sounds.html").render(
+        trained=trained, chart=_chart(trained["results"]), made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def _chart(results: Mapping[str, Mapping[str, Any]]) -> str:
+    found = list(results.items())
+
+    def draw(axes: Axes) -> None:
+        for row, (_, told) in enumerate(found):
+            axes.plot(told["intervals"]["map"], [row, row], color=COLOURS[0], linewidth=3, alpha=0.5)
+            axes.plot(told["map"], row, "o", color=COLOURS[0], markersize=8)
+            axes.annotate(f"{told['map']:.3f}", (told["map"], row), (0, 8), textcoords="offset points", ha="center")
+        axes.set_yticks(range(len(found)), [method for method, _ in found])
+        axes.set_ylim(len(found) - 0.5, -0.7)
+        axes.set_xlabel("mean average precision, 95 % interval")
+
+    said = ", ".join(f"{method} {told['map']:.3f}" for method, told in found)
+    return draw_svg(0.8 + 0.5 * len(found), draw, f"mean average precision of sounds held out: {said}")
