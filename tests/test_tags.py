@@ -200,6 +200,8 @@ FLOOR = (0.78, 0.45)
 @pytest.mark.slow
 def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path) -> None:
     """The figures of README, slightly lowered; see tests.measure_tags."""
+    if not engine.es_version.startswith("9"):
+        pytest.skip("the photos are encoded once a run, on 9.x; tags are written and counted on both")
     from tests.measure_tags import measure
 
     found = measure(make_services(engine, image_encoder="efficientnet-lite0"), shared / "clothing", tmp_path, name)
