@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from hybrid import sounds as made
-from hybrid.cli import app
 from hybrid.contracts import Encoder, SearchRequest
 from hybrid.encoders import get_encoder
 from hybrid.encoders.sound import MELS
@@ -191,7 +192,6 @@ def test_trained_published_and_searched(
     name: str,
     heard: tuple[list[Clip], list[np.ndarray]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found, _ = heard
     folder = found[0].path.parent
@@ -248,9 +248,8 @@ def test_trained_published_and_searched(
     print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 30 steps")
     assert right >= 4
 
-    monkeypatch.setenv("HYBRID_ES_URL", engine.es_url)
-    listed = CliRunner().invoke(app, ["sounds", "list", "--index", f"{name}", "--json"])
-    told = json.loads(listed.stdout)
+    command = [sys.executable, "-m", "hybrid.cli", "sounds", "list", "--index", name, "--json"]
+    told = json.loads(subprocess.check_output(command, env={**os.environ, "HYBRID_ES_URL": engine.es_url}))
     assert told["in_use"] is None and [one["version"] for one in told["versions"]] == [version]
     with pytest.raises(ModelVersionError, match="no version 'none'"):
         _ = services.encoder("sound-cnn:none").dims
