@@ -5,7 +5,6 @@ An index with an alignment has the signal `fused`: a vector for each product in 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from hybrid.elastic import coding, products, shop
 from hybrid.encoders.aligned import PREFIX, middle
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.runs import Report
+from hybrid.tables import read_table
 from hybrid.wiring import Services
 
 CATALOGUE = "catalogue"
@@ -299,21 +299,14 @@ def _file_pairs(
 
 def _rows(path: Path) -> list[tuple[str, str]]:
     """(photo, product id) of each line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            named = next((name for name in _ID_COLUMNS if name in columns), None)
-            if "image" not in columns or named is None:
-                raise UsageError(
-                    f"{path.name} needs a column `image` and one of {', '.join(_ID_COLUMNS)}; it has "
-                    f"{', '.join(columns) or 'none'}"
-                )
-            rows = [((row["image"] or "").strip(), (row[named] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as a CSV of pairs: {error}") from error
-    rows = [(image, product) for image, product in rows if image and product]
+    columns, lines = read_table(path, "pairs")
+    named = next((name for name in _ID_COLUMNS if name in columns), None)
+    if "image" not in columns or named is None:
+        raise UsageError(
+            f"{path.name} needs a column `image` and one of {', '.join(_ID_COLUMNS)}; it has "
+            f"{', '.join(columns) or 'none'}"
+        )
+    rows = [(row["image"], row[named]) for row in lines if row["image"] and row[named]]
     if not rows:
         raise UsageError(f"{path.name} has no pair of a photo and a product")
     return rows

@@ -10,7 +10,7 @@ import typer
 from hybrid.cli_options import Index, Json
 from hybrid.cli_weights import train
 from hybrid.errors import UsageError
-from hybrid.terminal import LiveProgress, console, counted, print_json
+from hybrid.terminal import LiveProgress, console, counted, print_json, print_left_out
 
 alignments = typer.Typer(help="Versions of trained alignments.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -91,8 +91,7 @@ def _show_alignment(trained: Any) -> None:
         )  # fmt: skip
     console(stderr=False).print(table)
     print(f"photos encoded in {trained.encode_s:,.1f} s, {trained.method} fitted in {trained.fit_s:,.1f} s")
-    if trained.skipped:
-        print("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(trained.skipped.items())))
+    print_left_out(trained.skipped)
 
 
 @alignments.command("list")

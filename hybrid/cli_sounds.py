@@ -9,7 +9,7 @@ import typer
 
 from hybrid.cli_options import Index, Json
 from hybrid.cli_weights import train
-from hybrid.terminal import console, counted, print_json
+from hybrid.terminal import console, counted, print_json, print_left_out
 
 sounds = typer.Typer(help="Versions of trained encoders of sounds.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -80,8 +80,7 @@ def _show(trained: Any) -> None:
         )  # fmt: skip
     console(stderr=False).print(table)
     print(f"sounds read in {trained.read_s:,.1f} s, trained in {trained.fit_s:,.1f} s")
-    if trained.skipped:
-        print("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(trained.skipped.items())))
+    print_left_out(trained.skipped)
 
 
 @sounds.command("list")

@@ -9,7 +9,7 @@ import typer
 
 from hybrid.cli_options import Index, Json
 from hybrid.cli_weights import train
-from hybrid.terminal import LiveProgress, console, counted, print_json
+from hybrid.terminal import LiveProgress, console, counted, print_json, print_left_out
 
 tags = typer.Typer(help="Versions of trained tags.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -87,8 +87,7 @@ def _show(trained: Any) -> None:
             f"({found['worst']}), calibration error {found['calibration_error']:.3f}"
         )
     print(f"a tag is written from confidence {trained.threshold:.3f} on")
-    if trained.skipped:
-        print("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(trained.skipped.items())))
+    print_left_out(trained.skipped)
 
 
 @tags.command("list")

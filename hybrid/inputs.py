@@ -184,7 +184,7 @@ class Inputs:
                     continue
                 fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
             except MediaError as error:
-                faults.append(_named(error, name))
+                faults.append(named(error, name))
                 continue
             noted |= {"etag": fetched.etag, "modified": fetched.modified} if len(values) == 1 else {}
             if fetched.data is None:
@@ -263,7 +263,7 @@ def _opened(
     return list(pictures.values()) or None, list(pictures) if len(parts) > 1 else [], faults
 
 
-def _named(error: MediaError, name: str) -> MediaError:
+def named(error: MediaError, name: str) -> MediaError:
     """The same error, its reason begun as those of the signal are."""
     if name == "image" or not error.reason.startswith("image_"):
         return error

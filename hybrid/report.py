@@ -68,17 +68,12 @@ def write_report(
     Raises:
         UsageError: the file cannot be written.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     photos = _Photos(evaluation.judgments)
     others = {name: result for name, result in evaluation.systems.items() if name != evaluation.baseline}
-    page = environment.get_template("report.html").render(
+    page = render(
+        "report.html",
         evaluation=evaluation,
         others=others,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         columns=list(next(iter(evaluation.systems.values())).measures),
         systems_chart=_systems_chart(evaluation),
         wins_charts={name: _wins_chart(result, evaluation) for name, result in others.items()},
@@ -166,6 +161,17 @@ def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> d
 
 
 # -- charts ------------------------------------------------------------------------------------------------------
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of one of the package's templates, with everything escaped; `made` is the time in it."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(made=made, **values)
 
 
 def draw_svg(height: float, draw: Callable[[Axes], None], label: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import time
 from collections import Counter
@@ -17,7 +16,9 @@ from hybrid import documents
 from hybrid.contracts import IndexProfile, values_at
 from hybrid.elastic import products
 from hybrid.errors import MediaError, UsageError
+from hybrid.inputs import named
 from hybrid.media import is_url, read_media, samples
+from hybrid.tables import read_table
 from hybrid.wiring import Services
 
 KIND = "sounds"
@@ -99,7 +100,7 @@ def train(
             seen.add(digest)
             sound = samples(data, _LISTENED)
         except MediaError as error:
-            skipped[_reason(error)] += 1
+            skipped[named(error, "audio").reason] += 1
             continue
         mel = sound_cnn.frames(sound)
         if mel is None:
@@ -169,17 +170,10 @@ def page(trained: Trained) -> str:
 
 def _file(path: Path) -> list[tuple[str, str]]:
     """(file, tag) of each line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            if missing := {"audio", "tag"} - set(columns):
-                raise UsageError(f"{path.name} needs columns audio and tag; it lacks {' and '.join(sorted(missing))}")
-            rows = [((row["audio"] or "").strip(), (row["tag"] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as a CSV of sounds: {error}") from error
-    rows = [(value, tag) for value, tag in rows if value and tag]
+    columns, lines = read_table(path, "sounds")
+    if missing := {"audio", "tag"} - set(columns):
+        raise UsageError(f"{path.name} needs columns audio and tag; it lacks {' and '.join(sorted(missing))}")
+    rows = [(row["audio"], row["tag"]) for row in lines if row["audio"] and row["tag"]]
     if not rows:
         raise UsageError(f"{path.name} has no sound with a tag")
     return rows
@@ -225,8 +219,3 @@ def _bytes(services: Services, value: str, root: Path | None) -> bytes:
     if data is None:
         raise MediaError(f"{value[:200]} answered with nothing", "audio_unreadable")
     return data
-
-
-def _reason(error: MediaError) -> str:
-    # What is behind an address is called a picture there.
-    return "audio_" + error.reason.removeprefix("image_") if error.reason.startswith("image_") else error.reason

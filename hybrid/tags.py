@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from hybrid.encoders.tagger import PREFIX, PublishedTags
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.media import open_image, resolve_media
 from hybrid.runs import Report
+from hybrid.tables import read_table
 from hybrid.wiring import Services
 
 if TYPE_CHECKING:
@@ -395,16 +395,9 @@ def _encode(
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """Lines that have a tag, by lower-case column."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            if "tag" not in columns:
-                raise UsageError(f"{path.name} needs a column `tag`; it has {', '.join(columns) or 'none'}")
-            rows = [{name: (row.get(name) or "").strip() for name in columns} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as a CSV of labels: {error}") from error
+    columns, rows = read_table(path, "labels")
+    if "tag" not in columns:
+        raise UsageError(f"{path.name} needs a column `tag`; it has {', '.join(columns) or 'none'}")
     rows = [row for row in rows if row["tag"]]
     if not rows:
         raise UsageError(f"{path.name} has no line with a tag")

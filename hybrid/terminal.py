@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,12 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
         count /= 1_000
     return f"{count:.1f} TB"
+
+
+def print_left_out(skipped: Mapping[str, int]) -> None:
+    """What training could not use, by reason; nothing where there is nothing."""
+    if skipped:
+        print("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items())))
 
 
 def print_json(data: Any) -> None:

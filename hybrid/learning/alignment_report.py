@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from hybrid.learning.alignment import Alignment
 from hybrid.learning.heads import prepare, unit
 from hybrid.learning.held_out import CUT
-from hybrid.report import COLOURS, INK, draw_svg
+from hybrid.report import COLOURS, INK, draw_svg, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,11 +119,6 @@ def report(
 
     drawn: of `clouds`. notes: one sentence each, said at the top.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     first = next(iter(results.values()))
     schemes = [
         {
@@ -138,7 +132,8 @@ def report(
         if first[key] is not None
     ]
     joined = _joined(drawn) if drawn else []
-    return environment.get_template("alignment.html").render(
+    return render(
+        "alignment.html",
         results=results,
         chosen=chosen,
         index=index,
@@ -146,7 +141,6 @@ def report(
         schemes=schemes,
         pairs=first["pairs"],
         candidates=first["candidates"],
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         cut=CUT,
         left=left_name,
         right=right_name,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hybrid.report import COLOURS, draw_svg
+from hybrid.report import COLOURS, draw_svg, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,14 +13,7 @@ if TYPE_CHECKING:
 
 def page(trained: Mapping[str, Any]) -> str:
     """The page. trained: `hybrid.sounds.Trained.to_json()`."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("sounds.html").render(
-        trained=trained, chart=_chart(trained["results"]), made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    )
+    return render("sounds.html", trained=trained, chart=_chart(trained["results"]))
 
 
 def _chart(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hybrid.report import COLOURS, INK, draw_svg
+from hybrid.report import COLOURS, INK, draw_svg, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,18 +13,13 @@ if TYPE_CHECKING:
 
 def page(trained: Mapping[str, Any]) -> str:
     """The page. trained: `hybrid.tags.Trained.to_json()`."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     chosen = trained["results"][trained["remedy"]]
-    return environment.get_template("tags.html").render(
+    return render(
+        "tags.html",
         trained=trained,
         chosen=chosen,
         classes=_classes(chosen),
         reliability=_reliability(chosen),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
