@@ -406,8 +406,10 @@ def _check(request: SearchRequest) -> str:
         raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
     if request.like and (request.q.strip() or request.by_media):
         raise UsageError("like takes the place of words and files: give one or the other")
-    if system in MEDIA_SIGNALS and not (request.by_media or request.like or request.q.strip()):
-        raise UsageError(f"system {system} needs {_NEEDS[system]}")
+    if system in MEDIA_SIGNALS and not (request.like or request.q.strip()):
+        seen = request.image is not None or request.video is not None
+        if not (request.audio is not None if system == "audio" else seen):
+            raise UsageError(f"system {system} needs {_NEEDS[system]}")
     return system
 
 

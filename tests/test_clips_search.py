@@ -18,7 +18,7 @@ from hybrid import jobs
 from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import MAX_VIEWS, SearchAnswer, SearchRequest
 from hybrid.elastic import indices
-from hybrid.errors import MediaError
+from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_video
 from hybrid.wiring import Services
 from tests import clips
@@ -142,6 +142,10 @@ def test_a_file_of_another_kind_is_refused_with_a_reason(shop: Clips) -> None:
         with pytest.raises(MediaError) as caught:
             search(shop.services, shop.name, **given)
         assert caught.value.reason == reason
+    # Without words, a system that compares nothing of the file would only list the catalogue.
+    for system, given in (("image", {"audio": sound}), ("video", {"audio": sound}), ("audio", {"video": video})):
+        with pytest.raises(UsageError, match=f"system {system} needs"):
+            search(shop.services, shop.name, system=system, **given)
 
 
 def letters(services: Services, name: str) -> dict[tuple[str, str], str]:
