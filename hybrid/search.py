@@ -152,7 +152,8 @@ class Searcher:
         lexical_tail = terms is not None and system not in VECTOR_SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
-        self._tell_views(hits, profile, retrieved)
+        if not request.bare:
+            self._tell_views(hits, profile, retrieved)
         self._stay(profile, hits)
         return SearchAnswer(
             total=retrieved.total,
