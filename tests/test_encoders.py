@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_an_unknown_encoder_names_the_known_ones(settings: Settings) -> None:
-    with pytest.raises(UsageError, match='no encoder "clipp"; known: minilm, efficientnet-lite0, toy'):
+    with pytest.raises(UsageError, match='no encoder "clipp"; known: minilm, efficientnet-lite0, mfcc, toy'):
         get_encoder("clipp", settings)
     assert "open_clip:ARCHITECTURE[:WEIGHTS]" in known_encoders()
 

@@ -99,9 +99,9 @@ def _file(index: str, product_id: str, role: str, number: float = 0) -> tuple[Pa
                 data = Path(resolve_media(value, folder, role)).resolve()
                 if folder is None or not data.is_relative_to(folder):
                     continue
-        except MediaError:
+            mimetype = type_of(data, role)
+        except (MediaError, OSError):  # a folder, or a file that went away meanwhile
             continue
-        mimetype = type_of(data, role)
         if mimetype:
             return data, mimetype
     raise NotFound(f"no {role}")
