@@ -20,6 +20,7 @@ from hybrid.fields import guess_fields
 from hybrid.judgments import read_judgments
 from hybrid.wiring import Services
 
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"})
 _ROUNDS = 5
 
 
@@ -35,6 +36,17 @@ def encoding(services: Services, file: Path, limit: int) -> dict[str, Any]:
     encoder = services.encoder(services.settings.text_encoder)
     texts = [text_input(row.source, fields, encoder) for row in chosen]
     return benchmark(services.settings.text_encoder, [text for text in texts if text], services.settings)
+
+
+def encoding_pictures(services: Services, folder: Path, limit: int) -> dict[str, Any]:
+    """Encoding of a folder's pictures, decoding included, against stock PyTorch; see hybrid.encoders.bench."""
+    from hybrid.encoders.bench import benchmark_pictures
+
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}; give one with pictures")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    chosen = random.Random(0).sample(found, min(limit, len(found)))
+    return benchmark_pictures(services.settings.image_encoder, chosen, services.settings)
 
 
 def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]:

@@ -344,9 +344,10 @@ def demo(
 def bench(
     what: Annotated[str, typer.Argument(help="encode, search or weights")],
     file: Annotated[Path | None, typer.Option(help="encode: a catalogue whose texts are encoded.")] = None,
+    images: Annotated[Path | None, typer.Option(help="encode: a folder whose pictures are encoded.")] = None,
     index: Annotated[str | None, typer.Option("--index", help="search, weights: the index.")] = None,
     judgments: Annotated[Path | None, typer.Option(help="search, weights: judged queries.")] = None,
-    limit: Annotated[int, typer.Option(min=10, help="encode: texts.")] = 1000,
+    limit: Annotated[int, typer.Option(min=10, help="encode: how many, at random.")] = 1000,
     json: Json = False,
 ) -> None:
     """Speed on this machine: encoding against stock PyTorch, or search against its parts; or what learned weights are
@@ -359,13 +360,16 @@ def bench(
     services = _services()
     if what == "encode" and file:
         result = benchmarks.encoding(services, file, limit)
+    elif what == "encode" and images:
+        result = benchmarks.encoding_pictures(services, images, limit)
     elif what == "search" and index and judgments:
         result = benchmarks.searching(services, index, judgments)
     elif what == "weights" and index and judgments:
         result = benchmarks.weighing(services, index, judgments)
     else:
         raise UsageError(
-            "use `hybrid bench encode --file FILE`, or `hybrid bench search|weights --index NAME --judgments FILE`"
+            "use `hybrid bench encode --file FILE` or `--images FOLDER`, "
+            "or `hybrid bench search|weights --index NAME --judgments FILE`"
         )
     if json:
         print_json(result)

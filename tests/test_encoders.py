@@ -19,7 +19,7 @@ from PIL import Image
 from hybrid.contracts import Encoder
 from hybrid.encoders import get_encoder, known_encoders, runtime
 from hybrid.encoders.base import RETRY_AFTER_S, LazyEncoder, file_digest, thread_count
-from hybrid.encoders.bench import benchmark
+from hybrid.encoders.bench import benchmark, benchmark_pictures
 from hybrid.encoders.text import batches
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
@@ -56,7 +56,18 @@ def test_an_unknown_encoder_names_the_known_ones(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["toy:x", "toy:4", "toy:-64", "minilm:f16", "efficientnet-lite0:1", "sentence-transformers", "open_clip:"]
+    "spec",
+    [
+        "toy:x",
+        "toy:4",
+        "toy:-64",
+        "minilm:f16",
+        "efficientnet-lite0:1",
+        "sentence-transformers",
+        "open_clip:",
+        "timm:",
+        "timm:hf-hub:",
+    ],
 )
 def test_arguments_that_an_encoder_does_not_take(spec: str, settings: Settings) -> None:
     with pytest.raises(UsageError, match=f'encoder "{spec}"'):
@@ -216,6 +227,11 @@ def test_benchmark_of_an_encoder_without_a_twin(settings: Settings) -> None:
     assert figures["stock_texts_per_s"] is figures["ratio"] is figures["cosine_min"] is None
     with pytest.raises(UsageError, match="no texts"):
         benchmark("toy", [], settings)
+
+
+def test_benchmark_of_pictures_needs_two(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least two pictures"):
+        benchmark_pictures("toy", [tmp_path / "one.jpg"], settings)
 
 
 # -- real models ----------------------------------------------------------------------------------------------
@@ -443,6 +459,18 @@ def test_photos_find_their_product(models: Settings, shared: Path) -> None:
     assert hit[:, 0].mean() > 0.3 and hit.any(axis=1).mean() > 0.6
 
 
+@pytest.mark.models
+@pytest.mark.parametrize("folder", ["grocery", "clothing"])
+def test_pictures_at_twice_the_stock_rate_with_the_same_neighbours(folder: str, models: Settings, shared: Path) -> None:
+    """From the JPEG to the vector, in the same run; clothing's photos are oblong, grocery's square."""
+    files = sorted((shared / "data" / folder).rglob("*.jpg"))
+    chosen = files[:: len(files) // 128][:128]
+    figures = benchmark_pictures("efficientnet-lite0", chosen, models, rounds=3)
+    print(folder, figures)
+    assert figures["pictures"] == 128 and figures["overlap_at_10"] >= 0.98 and figures["cosine_min"] > 0.999
+    assert figures["ratio"] >= 2
+
+
 # -- hubs -----------------------------------------------------------------------------------------------------
 
 
@@ -455,12 +483,18 @@ def test_photos_find_their_product(models: Settings, shared: Path) -> None:
         ("open_clip:ViT-B-32:laion2b_s34b_b79k", "hub cannot be reached"),
         ("open_clip:ViT-B-32:no-such-tag", "neither a file nor weights of ViT-B-32"),
         ("open_clip:NoSuchNet", "no architecture NoSuchNet"),
+        ("timm:efficientnet_lite0", "hub cannot be reached"),
+        ("timm:efficientnet_lite0.none", "no weights none of efficientnet_lite0; there are: ra_in1k"),
+        ("timm:no_such_net", "no architecture no_such_net"),
+        ("timm:resnet18:./no/such/file", "no file ./no/such/file"),
+        ("timm:resnet18s", "no architecture resnet18s"),
     ],
 )
 def test_a_model_that_cannot_be_had_is_one_line_and_quick(
     spec: str, words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import open_clip  # noqa: F401  # importing takes its time, which is not the hub's
+    import timm  # noqa: F401
     from huggingface_hub import constants
     from sentence_transformers import SentenceTransformer  # noqa: F401
 
@@ -468,8 +502,9 @@ def test_a_model_that_cannot_be_had_is_one_line_and_quick(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(settings.data_dir))
     capfd.readouterr()
     start = time.monotonic()
+    encoder = get_encoder(spec, settings)
     with pytest.raises(EncoderError, match=words) as caught:
-        get_encoder(spec, settings).encode_texts(["a"])
+        encoder.encode_images([Image.new("RGB", (9, 9))]) if spec[:4] == "timm" else encoder.encode_texts(["a"])
     assert time.monotonic() - start < 10
     assert spec in str(caught.value) and "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -513,6 +548,42 @@ def test_open_clip_from_a_file(settings: Settings, tmp_path: Path) -> None:
     assert cosines(encoder.encode_texts(same), texts[:1]).min() > 0.9999
     with pytest.raises(EncoderError, match="nobody published weights"):
         get_encoder("open_clip:tiny-hybrid", settings).encode_texts(["a"])
+
+
+@pytest.mark.models
+def test_timm_from_a_file(settings: Settings, tmp_path: Path) -> None:
+    """The same network and weights as EfficientNet-Lite0 would need a hub; one of timm's own shape is made here."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    whole = timm.create_model("mobilenetv3_small_050", num_classes=7)  # with a head, as a shop's own training leaves it
+    weights = tmp_path / "shop.pt"
+    torch.save(whole.state_dict(), weights)
+    encoder = get_encoder(f"timm:mobilenetv3_small_050:{weights}", settings)
+    assert encoder.modalities == {"image"} and encoder.dims == 1024
+    assert encoder.version.startswith("timm:mobilenetv3_small_050@") and str(tmp_path) not in encoder.version
+    pictures = [Image.new("RGB", (50, 40), (200, 0, 0)), Image.new("RGB", (9, 9)), Image.new("L", (300, 20), 99)]
+    vectors = encoder.encode_images(pictures * 15)
+    assert vectors.shape == (45, 1024) and vectors.dtype == np.float32
+    assert lengths(vectors) == pytest.approx(1.0, abs=1e-5)
+    assert cosines(encoder.encode_images(pictures[:1]), vectors[:1]).min() > 0.9999
+    assert encoder.encode_images([]).shape == (0, 1024)
+    from timm.data import create_transform, resolve_data_config
+
+    whole.eval()
+    given = create_transform(**resolve_data_config({}, model=whole))(pictures[0])[None]
+    with torch.inference_mode():
+        stock = whole.forward_head(whole.forward_features(given), pre_logits=True).numpy()
+    assert cosines(stock / np.linalg.norm(stock), vectors[:1]).min() > 0.9999
+    with pytest.raises(EncoderError, match="shop.pt holds no weights of resnet18"):
+        get_encoder(f"timm:resnet18:{weights}", settings).encode_images(pictures)
+    half = {key: value for key, value in whole.state_dict().items() if not key.startswith("blocks.5")}
+    torch.save(half, weights.with_name("half.pt"))
+    with pytest.raises(EncoderError, match="half.pt lacks [0-9]+ weights of mobilenetv3_small_050"):
+        get_encoder(f"timm:mobilenetv3_small_050:{weights.with_name('half.pt')}", settings).encode_images(pictures)
+    with pytest.raises(UsageError, match="takes no text"):
+        encoder.encode_texts(["a"])
 
 
 def test_two_threads_may_be_the_first_to_use_openvino() -> None:

@@ -1,7 +1,8 @@
 """Encoders by name. Importing this, or naming an encoder, loads no model, no torch and no OpenVINO.
 
 Specs: "minilm", "minilm:f32", "minilm-words", "bow[:DIMS]" (texts), "efficientnet-lite0" (pictures), "mfcc" (sounds),
-"toy", "toy:DIMS", "sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]".
+"toy", "toy:DIMS", "sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]",
+"timm:ARCHITECTURE[.TAG][:FILE]" (pictures).
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ def _open_clip(name: str, argument: str, settings: Settings) -> Encoder:
     return OpenClip(name, argument, settings)
 
 
+def _timm(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.timm_models import Timm
+
+    return Timm(name, argument, settings)
+
+
 def _minilm_words(name: str, argument: str, settings: Settings) -> Encoder:
     from hybrid.encoders.words import MiniLMWords
 
@@ -104,6 +111,7 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
     "bow": (_bow, "bow[:DIMS]"),
     "sentence-transformers": (_sentence_transformers, "sentence-transformers:NAME_OR_FOLDER"),
     "open_clip": (_open_clip, "open_clip:ARCHITECTURE[:WEIGHTS]"),
+    "timm": (_timm, "timm:ARCHITECTURE[.TAG][:FILE]"),
 }
 
 #: Encoders that a shop trained, "PREFIX:VERSION": what they begin with -> the kind of model that is kept in the

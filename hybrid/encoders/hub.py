@@ -1,6 +1,7 @@
 """Models from a hub or a folder: sentence-transformers (texts) and open_clip (texts and pictures).
 
-They run in stock torch. A hub that cannot be reached costs a few seconds and one clear line.
+They run in stock torch, as the picture models of timm_models do. A hub that cannot be reached costs a few seconds and
+one clear line.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ class SentenceTransformers(LazyEncoder[Any]):
     def _stamp(self) -> str:
         folder = Path(self._source).expanduser()
         if self._is_local():
-            return _folder_digest(folder, self.settings)
+            return folder_digest(folder, self.settings)
         full = self._source if "/" in self._source else f"sentence-transformers/{self._source}"
-        commit = _cached_commit(full, "modules.json", "config.json")
+        commit = cached_commit(full, "modules.json", "config.json")
         if commit is None:
             _ = self.model  # fetches it
-            commit = _cached_commit(full, "modules.json", "config.json")
+            commit = cached_commit(full, "modules.json", "config.json")
         return (commit or "unknown")[:12]
 
     def _is_local(self) -> bool:
@@ -97,13 +98,13 @@ class SentenceTransformers(LazyEncoder[Any]):
 
         source = self._source
         local = self._is_local()
-        return _from_hub(self.name, make, self.settings, needs_hub=not local)
+        return from_hub(self.name, make, self.settings, needs_hub=not local)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), dims) float32, rows of unit length."""
         if len(texts) == 0:
             return np.empty((0, self.dims), dtype=np.float32)
-        with _failing_as(self.name):
+        with failing_as(self.name):
             rows = self.model.encode(
                 [_valid(text) for text in texts],
                 batch_size=BATCH,
@@ -153,12 +154,12 @@ class OpenClip(LazyEncoder[_Clip]):
 
     def _stamp(self) -> str:
         if self._arch.startswith("local-dir:"):
-            return _folder_digest(Path(self._arch.partition(":")[2]).expanduser(), self.settings)
+            return folder_digest(Path(self._arch.partition(":")[2]).expanduser(), self.settings)
         if self._arch.startswith("hf-hub:"):
             name = self._arch.partition(":")[2]
-            if _cached_commit(name, "open_clip_config.json") is None:
+            if cached_commit(name, "open_clip_config.json") is None:
                 _ = self.model  # fetches it
-            return (_cached_commit(name, "open_clip_config.json") or "unknown")[:12]
+            return (cached_commit(name, "open_clip_config.json") or "unknown")[:12]
         file = Path(self._weights).expanduser()
         if self._weights and file.is_file():
             return file_digest(file, self.settings)
@@ -166,7 +167,7 @@ class OpenClip(LazyEncoder[_Clip]):
 
     def _tag(self) -> str:
         """The tag of published weights that the spec names or leaves to us."""
-        with _failing_as(self.name), _quiet():
+        with failing_as(self.name), quiet():
             import open_clip
 
             if self._arch not in open_clip.list_models():
@@ -197,7 +198,7 @@ class OpenClip(LazyEncoder[_Clip]):
     def dims(self) -> int:
         """Known to open_clip for a named architecture; other models are loaded."""
         if ":" not in self._arch:
-            with _failing_as(self.name), _quiet():
+            with failing_as(self.name), quiet():
                 import open_clip
 
                 config = open_clip.get_model_config(self._arch)
@@ -218,7 +219,7 @@ class OpenClip(LazyEncoder[_Clip]):
             net, _, preprocess = open_clip.create_model_and_transforms(self._arch, pretrained=weights)
             return _Clip(net.eval(), preprocess, open_clip.get_tokenizer(self._arch))
 
-        return _from_hub(self.name, make, self.settings, needs_hub=not local)
+        return from_hub(self.name, make, self.settings, needs_hub=not local)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), dims) float32, rows of unit length, in the space of the pictures."""
@@ -242,24 +243,33 @@ class OpenClip(LazyEncoder[_Clip]):
         if len(inputs) == 0:
             return np.empty((0, self.dims), dtype=np.float32)
         model = self.model
-        with _failing_as(self.name):
-            import torch
-
-            with torch.inference_mode():
-                parts = [
-                    np.asarray(encode(model, inputs[start : start + BATCH]).float().numpy())
-                    for start in range(0, len(inputs), BATCH)
-                ]
-        return np.concatenate(parts).astype(np.float32, copy=False)
+        return in_batches(self.name, inputs, lambda part: encode(model, part))
 
 
-def _from_hub(name: str, make: Callable[[], Model], settings: Settings, *, needs_hub: bool) -> Model:
+def in_batches(name: str, inputs: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> np.ndarray:
+    """(len(inputs), dims) float32 of what gives a tensor for each BATCH of at least one input.
+
+    Raises:
+        EncoderError: whatever the model `name` raises.
+    """
+    with failing_as(name):
+        import torch
+
+        with torch.inference_mode():
+            parts = [
+                np.asarray(encode(inputs[start : start + BATCH]).float().numpy())
+                for start in range(0, len(inputs), BATCH)
+            ]
+    return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def from_hub(name: str, make: Callable[[], Model], settings: Settings, *, needs_hub: bool) -> Model:
     """Make a model without noise; with the hub away, from its cache alone and without waiting.
 
     Raises:
         EncoderError: it cannot be had.
     """
-    with _hub_lock, _quiet():
+    with _hub_lock, quiet():
         try:
             import torch
             from huggingface_hub import constants
@@ -274,6 +284,8 @@ def _from_hub(name: str, make: Callable[[], Model], settings: Settings, *, needs
             constants.HF_HUB_OFFLINE = True
         try:
             return make()
+        except EncoderError:
+            raise
         except ImportError as error:
             raise EncoderError(f'model "{name}" needs {error.name or error}; install it') from error
         except Exception as error:
@@ -287,7 +299,7 @@ def _from_hub(name: str, make: Callable[[], Model], settings: Settings, *, needs
                     f'model "{name}" is not in the local cache and the hub is switched off; unset HF_HUB_OFFLINE '
                     "or name a local path"
                 ) from error
-            raise EncoderError(f'model "{name}" cannot be loaded: {_line(error)}; check its name') from error
+            raise EncoderError(f'model "{name}" cannot be loaded: {one_line(error)}; check its name') from error
         finally:
             constants.HF_HUB_OFFLINE = was_offline
 
@@ -307,13 +319,13 @@ def _hub_is_away(endpoint: str) -> str:
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLError):
             return ""  # somebody is there; the libraries have their own certificates
-        return _line(error.reason if isinstance(error.reason, Exception) else error)
+        return one_line(error.reason if isinstance(error.reason, Exception) else error)
     except (OSError, ValueError) as error:
-        return _line(error)
+        return one_line(error)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, and no log lines below errors, while the libraries import and load.
 
     Only their own loggers are touched. open_clip logs on the root logger, and calling that one without a
@@ -354,7 +366,7 @@ def _no_progress_bars() -> None:
 
 
 @contextmanager
-def _failing_as(name: str) -> Iterator[None]:
+def failing_as(name: str) -> Iterator[None]:
     """Whatever a library raises comes out as an EncoderError."""
     try:
         yield
@@ -363,10 +375,10 @@ def _failing_as(name: str) -> Iterator[None]:
     except ImportError as error:
         raise EncoderError(f'model "{name}" needs {error.name or error}; install it') from error
     except Exception as error:
-        raise EncoderError(f'model "{name}" failed: {_line(error)}') from error
+        raise EncoderError(f'model "{name}" failed: {one_line(error)}') from error
 
 
-def _folder_digest(folder: Path, settings: Settings) -> str:
+def folder_digest(folder: Path, settings: Settings) -> str:
     for file in WEIGHT_FILES:
         if (folder / file).is_file():
             return file_digest(folder / file, settings)
@@ -376,7 +388,7 @@ def _folder_digest(folder: Path, settings: Settings) -> str:
     return file_digest(found[0], settings)
 
 
-def _cached_commit(name: str, *files: str) -> str | None:
+def cached_commit(name: str, *files: str) -> str | None:
     """The commit of a hub model in the local cache, or None."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -393,6 +405,6 @@ def _valid(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:300]

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 DIMS = 1280
 SIDE = 224  # pixels
-#: Part of the short side that the model sees: it was tested on the middle 224 of 256 pixels.
-CROP = 224 / 256
+#: The model was tested on the middle 224 x 224 pixels of a picture whose short side is 256.
+RESIZED = 256
 BATCH = 8
-REVISION = "f32.1"  # raise it when the preprocessing changes
+REVISION = "f32.2"  # raise it when the preprocessing changes
 
 
 class EfficientNetLite0(LazyEncoder[Graph]):
@@ -66,15 +66,20 @@ def _batches(images: Sequence[Image.Image]) -> Iterator[Job]:
 
 
 def pixels(image: Image.Image) -> np.ndarray:
-    """(224, 224, 3) uint8: the middle of the picture, cut and resized in one step."""
+    """(224, 224, 3) uint8: the short side made 256 pixels and the middle cut out, in one step.
+
+    To the pixel what torchvision's Resize(256) and CenterCrop(224) give: half a pixel beside it, a photo's ten nearest
+    were other ones in 7 of 100 places (hybrid bench encode --images).
+    """
     from PIL import Image
 
     if image.mode != "RGB":
         image = image.convert("RGB")
     width, height = image.size
-    side = CROP * min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
+    whole = (RESIZED, int(RESIZED * height / width)) if width <= height else (int(RESIZED * width / height), RESIZED)
+    left, top = (int(round((side - SIDE) / 2)) for side in whole)
+    across, down = width / whole[0], height / whole[1]
+    box = (left * across, top * down, (left + SIDE) * across, (top + SIDE) * down)
     # reducing_gap: big pictures are first shrunk by whole numbers, which is faster and hardly differs.
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
 
