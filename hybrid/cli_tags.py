@@ -33,6 +33,13 @@ def train_tags(
     report: Annotated[Path | None, typer.Option(help="Write a page with figures and charts: FILE.html")] = None,
     apply: Annotated[bool, typer.Option(help="Write the tags of the index's products.")] = True,
     seed: Annotated[int, typer.Option(help="The same seed gives the same tags.")] = 0,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Also let the image network learn from the photos, a quarter of an hour for a thousand.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Learn tags from examples, compare the answers to unequal classes held out, and tag the products by the best.
@@ -45,7 +52,7 @@ def train_tags(
 
     services = build_services()
     with counted() as show:
-        trained = made.train(services, index, labels, source, remedy, column, media, validate, seed, show)
+        trained = made.train(services, index, labels, source, remedy, column, media, validate, seed, show, fine_tune)
     if report:
         from hybrid.learning.tags_report import page
 
@@ -133,6 +140,26 @@ def apply_version(
         print_json(report.to_json())
     else:
         print(f"{index}: {report.encoded:,} of {report.documents:,} products were looked at by {version}")
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+@tags.command("remove")
+def remove(index: Index, json: Json = False) -> None:
+    """Take the tags off an index's products, and give new ones none. The version stays.
+
+    Example: hybrid tags remove --index shop
+    """
+    from hybrid import tags as made
+    from hybrid.wiring import build_services
+
+    services = build_services()
+    with LiveProgress() as bar:
+        report = made.remove(services, index, report=bar)
+    if json:
+        print_json(report.to_json())
+    else:
+        print(f"{index}: no product has tags of ours any more")
     if not report.complete:
         raise typer.Exit(1)
 

@@ -132,10 +132,19 @@ class VectorSignal:
 
 @dataclass(frozen=True, slots=True)
 class TagsUse:
-    """The tags of an index: the version of the model, and the signals whose vectors it looks at."""
+    """The tags of an index: the version of the model, and the signals whose vectors it looks at; looks: not at the
+    vectors, but at what they were made of (pictures)."""
 
     version: str
     parts: tuple[str, ...]
+    looks: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": self.version, "parts": list(self.parts), **({"looks": True} if self.looks else {})}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TagsUse:
+        return cls(data["version"], tuple(data["parts"]), bool(data.get("looks", False)))
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,7 @@ class IndexProfile:
             "lexical_fields": list(self.lexical_fields),
             "attached": self.attached,
             # Left out where there are none, so that profiles of before are what they were.
-            **({"tags": {"version": self.tags.version, "parts": list(self.tags.parts)}} if self.tags else {}),
+            **({"tags": self.tags.to_json()} if self.tags else {}),
         }
 
     @classmethod
@@ -188,7 +197,7 @@ class IndexProfile:
             lexical_fields=tuple(data.get("lexical_fields", ())),
             shards=shards,
             attached=bool(data.get("attached", False)),
-            tags=TagsUse(tags["version"], tuple(tags["parts"])) if (tags := data.get("tags")) else None,
+            tags=TagsUse.from_json(tags) if (tags := data.get("tags")) else None,
             concrete=concrete,
         )
 

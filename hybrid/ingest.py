@@ -23,7 +23,7 @@ from hybrid.documents import RESERVED
 from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.stores import DeadLetter, DeadLetters, now
-from hybrid.errors import EncoderError, IndexConflictError, MediaError
+from hybrid.errors import IndexConflictError, MediaError
 from hybrid.fused import NO_PARTS, PARTS, agrees, fuse
 from hybrid.inputs import Input, Inputs, encode, held_at_once
 from hybrid.marking import Marker
@@ -73,6 +73,7 @@ class Ingester:
         self._dead_letters = dead_letters
         self._inputs = inputs
         self._marker = Marker(client, capabilities, inputs)
+        self._tagging = tagging.Tagging(client, inputs)
 
     # -- load ------------------------------------------------------------------------------------------------
 
@@ -150,23 +151,8 @@ class Ingester:
                     new_meta["failed"].append(name)  # so that a success now removes its dead letter
         layer["meta"] = new_meta
         if self._inputs.wants(TAGS, row.source, profile):
-            self._tag_at_once(layer, meta, profile)
+            self._tagging.at_once(layer, meta, profile)
         return layer
-
-    def _tag_at_once(self, layer: dict[str, Any], before: Mapping[str, Any], profile: IndexProfile) -> None:
-        """Tags of a product whose vectors all moved along; else they are waited for, as they are without the model."""
-        meta = layer["meta"]
-        changing = profile.tags is None or set(meta["pending"]).intersection(profile.tags.parts)
-        try:
-            if not changing:
-                tagging.put(self._inputs.tagger(profile), layer, layer["codes"], meta, profile)
-                if TAGS not in before.get("failed", ()):
-                    return
-        except EncoderError as error:
-            logger.warning("no tags: %s", error)
-        meta["pending"].append(TAGS)
-        if TAGS in before.get("failed", ()):
-            meta["failed"].append(TAGS)
 
     def _fits(self, name: str, source: Mapping[str, Any], meta: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the vector that `meta` notes is known to be that of the row."""
@@ -225,7 +211,7 @@ class Ingester:
                 made[name] = self._fuse(profile, chosen, partials, letters)
             else:
                 made[name] = self._encode(profile, name, chosen, partials, letters)
-        made[TAGS] = self._tag(profile, stored, made, partials, letters)
+        made[TAGS] = self._tagging.fill(profile, stored, made, partials, letters)
         for letter in letters:
             partials[letter.product]["meta"]["failed"].append(letter.signal)
         by_id = {product.id: product for product in stored}
@@ -296,6 +282,8 @@ class Ingester:
         if not todo:
             return set()
         vectors = encode(encoder, name, [found.content for _, found in todo])
+        if name == "image" and profile.tags is not None and profile.tags.looks:
+            self._tagging.tell(profile, [(partials[product.id], found.content) for product, found in todo])
         for (product, found), made in zip(todo, vectors, strict=True):
             if made is None:
                 letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
@@ -333,39 +321,6 @@ class Ingester:
                 coding.put_vector(partial, FUSED, vector, about, self._capabilities.base64_vectors)
                 made.add(product.id)
         return made
-
-    def _tag(
-        self,
-        profile: IndexProfile,
-        stored: Sequence[products.StoredProduct],
-        made: Mapping[str, set[str]],
-        partials: dict[str, dict[str, Any]],
-        letters: list[DeadLetter],
-    ) -> set[str]:
-        """Fill in the tags of those that wait for them, and of those whose vectors are new in this round.
-
-        A model that cannot be had keeps no product from its vectors.
-        """
-        if profile.tags is None:
-            return set()
-        fresh = set().union(*(made.get(part, ()) for part in profile.tags.parts))
-        chosen = [product for product in stored if product.id in fresh or TAGS in product.meta["pending"]]
-        held = products.codes(self._client, profile.index, [product.id for product in chosen])
-        done = set()
-        for product in chosen:
-            partial = partials[product.id]
-            _, codes = held.get(product.id, (-1, {}))
-            meta = {
-                part: {**(product.meta.get(part) or {}), **(partial["meta"].get(part) or {})}
-                for part in profile.tags.parts
-            }
-            try:
-                tagging.put(self._inputs.tagger(profile), partial, {**codes, **partial["codes"]}, meta, profile)
-            except EncoderError as error:
-                letters.append(DeadLetter(product.id, TAGS, tagging.NO_MODEL, str(error)))
-            else:
-                done.add(product.id)
-        return done
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

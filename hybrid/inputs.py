@@ -16,10 +16,10 @@ from hybrid.encoders.tagger import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.fused import PARTS, Fuser
 from hybrid.media import is_url, open_image, open_video, read_media, samples
-from hybrid.tagging import Tagger
 
 if TYPE_CHECKING:
     from hybrid.media.addresses import Fetcher
+    from hybrid.tagging import Tagger
 
 #: Files of a batch that are fetched and decoded at once.
 _AT_ONCE = 4
@@ -113,7 +113,7 @@ class Inputs:
     def tagger(self, profile: IndexProfile) -> Tagger:
         """What tells the tags of the index; it is loaded at first use, and raises then."""
         assert profile.tags is not None
-        return cast(Tagger, self._get_encoder(f"{PREFIX}{profile.tags.version}"))
+        return cast("Tagger", self._get_encoder(f"{PREFIX}{profile.tags.version}"))
 
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""

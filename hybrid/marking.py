@@ -130,14 +130,13 @@ class Marker:
                 need.pending.append(name)
             elif not here:
                 need.lost.append(name)
-        if profile.tags is not None:
-            if not self._inputs.wants(TAGS, product.source, profile):
-                if (meta.get(TAGS) or {}).get("hash"):
-                    need.gone.append(TAGS)
-            elif TAGS in (meta.get("failed") or ()) and same:
-                (need.pending if retry else need.failed).append(TAGS)
-            elif not tagging.agrees(meta, profile, {*need.pending, *need.gone}):
-                need.pending.append(TAGS)
+        if not self._inputs.wants(TAGS, product.source, profile):  # nor where the index has no tags any more
+            if (meta.get(TAGS) or {}).get("hash") or TAGS in (meta.get("failed") or ()):
+                need.gone.append(TAGS)
+        elif TAGS in (meta.get("failed") or ()) and same:
+            (need.pending if retry else need.failed).append(TAGS)
+        elif not tagging.agrees(meta, profile, {*need.pending, *need.gone}):
+            need.pending.append(TAGS)
         if same and not need.gone and not need.lost and set(need.pending) == before:
             return None
         return need
@@ -183,6 +182,8 @@ class Marker:
             layer["terms"] = terms
         for name in {*need.pending, *need.gone}.difference(need.asked):
             meta[name] = {"hash": None, "encoder": None}
+        if TAGS in need.gone:
+            meta[TAGS]["told"] = None
         for name, code in kept.items():
             layer[name] = coding.vector_of(code, profile.signals[name].dims, self._capabilities.base64_vectors)
         for name in need.gone:

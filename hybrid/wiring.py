@@ -226,7 +226,7 @@ class Services:
         with self._lock:
             if spec not in self._trained:
                 kind, make = TRAINED[prefix]
-                self._trained[spec] = make(spec, lambda: self.models(kind).get(version), self.encoder)
+                self._trained[spec] = make(spec, lambda: self.models(kind).get(version), self.encoder, self.settings)
             return self._trained[spec]
 
     def warm(self) -> None:

@@ -1,6 +1,6 @@
 """What tags are worth on clothes, through the real index: val's photos are its products, tagged from its codes.
 
-hybrid up && python -m tests.measure_tags ../shared/data/clothing
+hybrid up && python -m tests.measure_tags ../shared/data/clothing [--fine-tune]
 
 Prints JSON: the remedies, held out on train; val by the model; val read back from the documents, where a product
 without a tag counts as wrong.
@@ -26,7 +26,7 @@ from hybrid.wiring import Services, build_services
 SHOWN = ("macro_f1", "worst_recall", "worst", "accuracy", "calibration_error", "with_views")
 
 
-def measure(services: Services, folder: Path, work: Path, name: str) -> dict[str, Any]:
+def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: bool = False) -> dict[str, Any]:
     folder = folder.resolve()
     with (folder / "val.csv").open(newline="") as file:
         photos = list(csv.DictReader(file))
@@ -37,7 +37,7 @@ def measure(services: Services, folder: Path, work: Path, name: str) -> dict[str
         services, catalogue, name, media_root=folder, signals=["image"], mapping="id=id,title=title,image=image"
     )
     assert jobs.run_index(services, plan, rejects_path=work / "rejects").complete
-    trained = tags.train(services, name, str(folder / "train.csv"), validate=folder / "val.csv")
+    trained = tags.train(services, name, str(folder / "train.csv"), validate=folder / "val.csv", fine_tune=fine_tune)
     version = tags.publish(services, trained, f"{name}-clothing")
     assert tags.apply(services, name, version).complete
     model = tags.published(services, version).model
@@ -55,7 +55,9 @@ def measure(services: Services, folder: Path, work: Path, name: str) -> dict[str
     return {
         "examples": trained.examples,
         "kept": trained.remedy,
-        "remedies": {remedy: {key: found[key] for key in SHOWN} for remedy, found in trained.results.items()},
+        "remedies": {
+            remedy: {key: found[key] for key in SHOWN if key in found} for remedy, found in trained.results.items()
+        },
         "val": {how: {key: found[key] for key in SHOWN[:5]} for how, found in trained.validation.items()},
         "documents": {**{key: written[key] for key in SHOWN[:4]}, "tagged": int((likely.max(axis=1) > 0).sum())},
         "classes": written["classes"],
@@ -67,11 +69,13 @@ def measure(services: Services, folder: Path, work: Path, name: str) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the clothing data")
+    parser.add_argument("--fine-tune", action="store_true", help="also let the network learn from the photos")
+    given = parser.parse_args()
     services = build_services()
     services.client.options(ignore_status=404).indices.delete(index="measure-clothing-000001")
     services.client.options(ignore_status=404).delete(index="hybrid-tags", id="measure-clothing-clothing", refresh=True)
     with tempfile.TemporaryDirectory() as work:
-        found = measure(services, parser.parse_args().folder, Path(work), "measure-clothing")
+        found = measure(services, given.folder, Path(work), "measure-clothing", given.fine_tune)
     print(json.dumps(found, indent=2))
 
 

@@ -12,10 +12,11 @@ import pytest
 from hybrid import attach, tags
 from hybrid.contracts import IndexProfile, SearchRequest
 from hybrid.elastic import indices
-from hybrid.errors import UsageError
+from hybrid.errors import IndexConflictError, UsageError
 from hybrid.learning import tags as learning
 from hybrid.learning.tags import REMEDIES, Examples, TagModel
 from hybrid.learning.tags_report import page
+from hybrid.reindex import planning, running
 from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
 
@@ -128,6 +129,35 @@ def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str
     assert [written(services, name, id) for id in ("new", "cup0", "cup1")] == [["lamp"], ["shoe"], ["cup"]]
     again = index_file(answer_services, write_rows(tmp_path / "b.ndjson", changed), name, tmp_path, signals=["text"])
     assert again.unchanged == 3
+
+
+@pytest.mark.es
+def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services, name: str, tmp_path: Path) -> None:
+    version = trained(services, name, tmp_path)
+    tags.apply(services, name, version)
+    plan = planning.plan_reindex(services, name, shards=2)
+    report = running.run_reindex(services, plan, running.Options(), None)
+    assert report.swapped and report.encoded == 0
+    fresh = make_services_like(services)
+    request = SearchRequest(name, "", facets=("hybrid.tags.name",), size=40)
+    counts = fresh.searcher.search(request).facets["hybrid.tags.name"]
+    assert {item["value"]: item["count"] for item in counts} == dict.fromkeys(WORDS, 12)
+    for _ in range(2):  # as after a run that ended early
+        assert tags.remove(fresh, name).complete
+    layers = [hit["_source"]["hybrid"] for hit in fresh.client.search(index=name, size=40)["hits"]["hits"]]
+    assert len(layers) == 36 and not any(layer.get("tags") or layer["meta"]["tags"]["hash"] for layer in layers)
+    assert all(layer["codes"]["text"] for layer in layers)
+    assert indices.read_profile(fresh.client, name).tags is None
+    with pytest.raises(UsageError, match="no facet 'hybrid.tags.name'"):
+        make_services_like(services).searcher.search(request)
+    new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
+    assert index_file(make_services_like(services), new, name, tmp_path, signals=["text"]).complete
+    assert written(services, name, "new") == []
+    services.client.indices.create(index=f"{name}-bare")
+    with pytest.raises(IndexConflictError, match="has no vectors yet"):
+        tags.remove(services, f"{name}-bare")
+    assert tags.apply(make_services_like(services), name, version).complete
+    assert written(services, name, "new") == ["lamp"]
 
 
 @pytest.mark.es

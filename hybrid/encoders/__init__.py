@@ -76,29 +76,29 @@ def _bow(name: str, argument: str, settings: Settings) -> Encoder:
     return Bow(name, argument, settings)
 
 
-def _tfidf(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+def _tfidf(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
     from hybrid.encoders.words import TfIdfEncoder
 
     return TfIdfEncoder(name, load)
 
 
-def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
     from hybrid.encoders.aligned import AlignedEncoder
 
     return AlignedEncoder(name, load, encoder)
 
 
-def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
     from hybrid.encoders.sound_cnn import SoundCnn
 
     return SoundCnn(name, load, encoder)
 
 
-def _tags(name: str, load: Load, encoder: Callable[[str], Encoder]) -> Encoder:
+def _tags(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
     from hybrid.encoders.tagger import PublishedTags
 
     # It tells tags by vectors and makes none: see hybrid.inputs.Inputs.tagger, which alone asks for one.
-    return cast(Encoder, PublishedTags(name, load))
+    return cast(Encoder, PublishedTags(name, load, settings))
 
 
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
@@ -115,8 +115,8 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
 }
 
 #: Encoders that a shop trained, "PREFIX:VERSION": what they begin with -> the kind of model that is kept in the
-#: cluster, and their maker: (whole spec, what loads the model, the encoder of another spec).
-TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder]], Encoder]]] = {
+#: cluster, and their maker: (whole spec, what loads the model, the encoder of another spec, the settings).
+TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder], Settings], Encoder]]] = {
     "aligned": ("alignments", _aligned),
     "tfidf": ("tfidf", _tfidf),
     "sound-cnn": ("sounds", _sound_cnn),

@@ -10,18 +10,22 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-KINDS = ("minilm", "minilm-f32", "efficientnet-lite0")
+from hybrid.encoders.image import weights_file
+
+KINDS = ("minilm", "minilm-f32", "efficientnet-lite0", "efficientnet-lite0-front", "picture-tags")
 GROUP = 64  # weights that share a scale
 #: Where the 8-bit weights of "minilm" are: the second matrix of every feed-forward block and the first of
 #: the first so many blocks. Measured against all-f32: see `hybrid.encoders.text`.
 FIRST_MATRICES = 3
+#: Blocks of EfficientNet-Lite0 that stay as they are where tags are learned; what comes after them learns.
+FROZEN = 11
 
 
 class TextModule(torch.nn.Module):
@@ -52,6 +56,69 @@ class ImageModule(torch.nn.Module):
         return torch.nn.functional.normalize(pooled, p=2.0, dim=1)
 
 
+class FrontModule(torch.nn.Module):
+    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, 112, 14, 14): what FROZEN blocks make of them."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        net = self.net
+        found = net._swish(net._bn0(net._conv_stem((pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0)))
+        for block in list(net._blocks)[:FROZEN]:
+            found = block(found)
+        return torch.as_tensor(found)
+
+
+class TailModule(torch.nn.Module):
+    """What FrontModule gives -> (batch, tags) scores: the rest of the network, with a head of a shop's tags."""
+
+    def __init__(self, net: Any, tags: int) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList(list(net._blocks)[FROZEN:])
+        self.conv, self.norm, self.activation = net._conv_head, net._bn1, net._swish
+        self.drop = torch.nn.Dropout(0.3)
+        self.head = torch.nn.Linear(1280, tags)
+
+    def forward(self, found: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            found = block(found)
+        pooled = self.activation(self.norm(self.conv(found))).mean((2, 3))
+        return torch.as_tensor(self.head(self.drop(pooled)))
+
+
+class VotingModule(torch.nn.Module):
+    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, tags): logarithms of the mean probabilities of several tails."""
+
+    def __init__(self, front: FrontModule, tails: Sequence[TailModule]) -> None:
+        super().__init__()
+        self.front, self.tails = front, torch.nn.ModuleList(tails)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        found = self.front(pixels)
+        votes = torch.stack([torch.softmax(tail(found), 1) for tail in self.tails])
+        return votes.mean(0).clamp(min=1e-9).log()
+
+
+def tail(weights: Mapping[str, np.ndarray] | None, tags: int) -> TailModule:
+    """The tail with these weights, by name; without any, as it came with EfficientNet-Lite0, and a head of zeros."""
+    module = TailModule(_lite0(weights_file()), tags)
+    torch.nn.init.zeros_(module.head.weight)
+    torch.nn.init.zeros_(module.head.bias)
+    if weights is not None:
+        state = {name: torch.from_numpy(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
+        module.load_state_dict({**module.state_dict(), **state})
+    return module.eval()
+
+
+def _lite0(weights: Path) -> Any:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights))
+
+
 def torch_module(kind: str, source: Path) -> torch.nn.Module:
     """The stock model in torch, in f32, ready for inference."""
     module: torch.nn.Module
@@ -63,11 +130,18 @@ def torch_module(kind: str, source: Path) -> torch.nn.Module:
         transformers_log.set_verbosity_error()
         transformers_log.disable_progress_bar()
         module = TextModule(BertModel.from_pretrained(source, add_pooling_layer=False, dtype=torch.float32))
+    elif kind == "picture-tags":
+        with np.load(source, allow_pickle=False) as held:
+            count = 1 + max(int(name.partition("/")[0]) for name in held.files)
+            states: list[dict[str, np.ndarray]] = [{} for _ in range(count)]
+            for name in held.files:
+                number, _, of = name.partition("/")
+                states[int(number)][of] = held[name]
+        tails = [tail(state, len(state["head.bias"])) for state in states]
+        module = VotingModule(FrontModule(_lite0(weights_file())), tails)
     else:
-        from efficientnet_lite_pytorch import EfficientNet
-
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
-            module = ImageModule(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(source)))
+        net = _lite0(source)
+        module = FrontModule(net) if kind == "efficientnet-lite0-front" else ImageModule(net)
     return module.eval()
 
 
@@ -85,7 +159,7 @@ def convert(kind: str, source: Path, folder: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about shapes that stay dynamic after all
         model = openvino.convert_model(torch_module(kind, source), example_input=example)
-    if kind == "efficientnet-lite0":
+    if not kind.startswith("minilm"):
         model.reshape([-1, 224, 224, 3])
     if kind == "minilm":
         counts = {"first": 0}

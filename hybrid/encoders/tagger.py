@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.encoders.picture_tags import PictureTags
+from hybrid.encoders.runtime import Graph
 from hybrid.errors import EncoderError, UsageError
+from hybrid.settings import Settings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from hybrid.learning.tags import TagModel
 
 #: What a spec begins with; behind it stands the version.
 PREFIX = "tags:"
+#: The method of a version that looks at pictures; all others tell tags by the vectors in the index.
+FINE_TUNED = "fine-tuning"
 
 
 class PublishedTags:
-    """Tags of vectors, by a version that is kept in the cluster."""
+    """Tags of vectors or of pictures, by a version that is kept in the cluster."""
 
-    def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]]) -> None:
+    def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
         """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
         self.name = name
         self._load = load
+        self._settings = settings
         self._lock = threading.Lock()
-        self._loaded: tuple[dict[str, Any], TagModel] | None = None
+        self._loaded: tuple[dict[str, Any], TagModel | PictureTags] | None = None
+        self._graph: Graph | None = None
 
-    def _published(self) -> tuple[dict[str, Any], TagModel]:
+    def _published(self) -> tuple[dict[str, Any], TagModel | PictureTags]:
         with self._lock:
             if self._loaded is None:
                 from hybrid.learning.tags import TagModel
 
                 about, data = self._load()
+                kind = PictureTags if about["method"] == FINE_TUNED else TagModel
                 try:
-                    self._loaded = about, TagModel.from_bytes(data)
+                    self._loaded = about, kind.from_bytes(data)
                 except ValueError as error:
                     raise EncoderError(f"{self.name} is damaged ({error}); train tags anew") from error
             return self._loaded
@@ -51,7 +61,12 @@ class PublishedTags:
         return found
 
     @property
-    def model(self) -> TagModel:
+    def looks(self) -> bool:
+        """Whether it tells tags by pictures (`look`), not by vectors (`tags`); raises as they do."""
+        return isinstance(self._published()[1], PictureTags)
+
+    @property
+    def model(self) -> TagModel | PictureTags:
         return self._published()[1]
 
     def tags(self, parts: Mapping[str, np.ndarray | None]) -> list[dict[str, Any]]:
@@ -62,12 +77,35 @@ class PublishedTags:
             EncoderError: it is damaged, or the vectors are not those that it was trained on.
         """
         model = self.model
+        if isinstance(model, PictureTags):
+            raise EncoderError(f"{self.name} tells tags by pictures, not by vectors")
         given = {name: vector[None] for name, vector in parts.items() if vector is not None}
         try:
             (likely,) = model.probabilities(given)
         except UsageError as error:
             raise EncoderError(f"{self.name}: {error}") from error
         return named(model.names, likely, model.threshold)
+
+    def look(self, pictures: Sequence[Sequence[Image.Image]]) -> list[list[dict[str, Any]]]:
+        """The tags, as `tags` gives them, of products by one or several pictures of each.
+
+        Raises:
+            ModelVersionError, EncoderError: as `tags`; or no library here can run it.
+        """
+        model = self.model
+        likely = self.likely([picture for own in pictures for picture in own])
+        ends = np.cumsum([len(own) for own in pictures])[:-1]
+        return [named(model.names, own.mean(axis=0), model.threshold) for own in np.split(likely, ends)]
+
+    def likely(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """(len(pictures), tags) probabilities; raises as `look` does."""
+        model = self.model
+        if not isinstance(model, PictureTags):
+            raise EncoderError(f"{self.name} tells tags by vectors, not by pictures")
+        with self._lock:
+            if self._graph is None:
+                self._graph = model.graph(self._settings)
+        return model.probabilities(self._graph, pictures)
 
 
 def named(names: tuple[str, ...], likely: np.ndarray, threshold: float) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from hybrid.encoders.picture_tags import PictureTags
 from hybrid.errors import UsageError
 
 REMEDIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
@@ -140,6 +141,9 @@ class TagModel:
                 )  # fmt: skip
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(str(error)) from error
+
+
+Model = TypeVar("Model", TagModel, PictureTags)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -338,13 +342,22 @@ def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, 
             viewed[test] = mean_by(model.probabilities(shown.parts), shown.items)
         for name, out in alone.items():
             out[test] = model.probabilities({name: asked.parts[name]})
+    return held_out(names.tolist(), truth, raw, fold, viewed, alone)
+
+
+def held_out(
+    names: Sequence[str], truth: np.ndarray, raw: np.ndarray, fold: np.ndarray,
+    views: np.ndarray | None = None, alone: Mapping[str, np.ndarray] | None = None,
+) -> HeldOut:  # fmt: skip
+    """Figures of raw (n, tags) probabilities, each by a model that had not seen it. fold: (n,) which model's."""
     made = raw.copy()
-    for number in range(parts):
+    for number in np.unique(fold):
         others = fold != number
         made[~others] = cooled(raw[~others], temperature(raw[others], truth[others]))
     whole = temperature(raw, truth)
     return HeldOut(
-        tuple(names.tolist()), truth, made, whole, _threshold(cooled(raw, whole), truth), viewed, alone
+        tuple(names), truth, made, whole, _threshold(cooled(raw, whole), truth), raw[:0] if views is None else views,
+        alone or {},
     )  # fmt: skip
 
 
@@ -378,7 +391,7 @@ def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
     return float(np.floor(confidence[order][gained.argmax()] * 1000) / 1000)
 
 
-def calibrated(model: TagModel, held: HeldOut) -> TagModel:
+def calibrated(model: Model, held: HeldOut) -> Model:
     """The model with the temperature and the threshold that were told held out."""
     return replace(model, temperature=held.temperature, threshold=held.threshold)
 

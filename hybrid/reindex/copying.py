@@ -83,8 +83,10 @@ class Copyist:
     def _tag(self, layer: dict[str, Any], profile: IndexProfile) -> None:
         if profile.tags is None or set(layer["meta"]["pending"]).intersection(profile.tags.parts):
             return
+        if profile.tags.looks and TAGS not in layer:
+            return  # its pictures were not read here: it goes on waiting for the sweep that follows
         try:
-            tagging.put(self._inputs.tagger(profile), layer, layer["codes"], layer["meta"], profile)
+            tagging.put(self._inputs.tagger(profile), layer, layer["codes"], layer["meta"], profile, layer.get(TAGS))
         except EncoderError as error:
             # It goes on waiting: the sweep that follows notes why.
             logger.warning("no tags: %s", error)
@@ -107,6 +109,10 @@ class Copyist:
         if not read:
             return
         vectors = encode(encoder, name, [input.content for _, input in read])
+        if name == "image" and profile.tags is not None and profile.tags.looks:
+            error = tagging.Tagging(None, self._inputs).tell(profile, [(layer, input.content) for layer, input in read])
+            if error is not None:
+                logger.warning("no tags: %s", error)
         for (layer, input), made in zip(read, vectors, strict=True):
             if made is None or input.faults:  # goes on waiting: the sweep lists what is wrong with it
                 continue

@@ -1,0 +1,203 @@
+"""Examples that tags are learned from: products of an index, or the lines of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from hybrid.contracts import Encoder, IndexProfile, values_at
+from hybrid.elastic import coding, products
+from hybrid.errors import MediaError, UsageError
+from hybrid.media import open_image, resolve_media
+from hybrid.tables import read_table
+from hybrid.wiring import Services
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from hybrid.learning.picture_tags import Photos
+    from hybrid.learning.tags import Examples
+
+_ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
+_AT_ONCE = 32
+_LOOKED_UP = 500
+#: An encoder sees this part of the short side (hybrid.encoders.image.RESIZED); a framed picture is seen whole.
+_SEEN = 0.875
+
+Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
+
+
+def views(picture: Image.Image) -> list[Image.Image]:
+    """Views of a photo: as the index has it, mirrored, and framed, so that an encoder that cuts sees all of it."""
+    from PIL import Image, ImageOps
+
+    side = round(max(picture.size) / _SEEN)
+    rgb = picture.convert("RGB")
+    frame = Image.new("RGB", (side, side), cast(tuple[int, ...], rgb.resize((1, 1)).getpixel((0, 0))))
+    frame.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
+    return [picture, ImageOps.mirror(picture), frame]
+
+
+def _examples(parts: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], items: Sequence[int]) -> Examples:
+    from hybrid.learning.tags import Examples
+
+    made = {part: np.stack(rows).astype(np.float32) for part, rows in parts.items()}
+    return Examples(made, np.array(names), np.array(items))
+
+
+def from_catalogue(
+    services: Services,
+    profile: IndexProfile,
+    encoders: Mapping[str, Encoder],
+    column: str | None,
+    skipped: dict[str, int],
+) -> Examples:
+    """Products that have a value in a field (the first, where there are several), by the vectors that they have."""
+    column = column or next(iter(profile.fields.roles.get("category", ())), None)
+    if column is None:
+        raise UsageError("name the field that holds the tags with --field")
+    _require(profile, encoders)
+    names: list[str] = []
+    rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
+    search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes", column]}}
+    for hits in products.pages(services.client, profile.index, search, _LOOKED_UP):
+        for hit in hits:
+            codes = (hit["_source"].pop("hybrid", None) or {}).get("codes") or {}
+            value = next((str(value) for value in values_at(hit["_source"], column)), "")
+            _take(profile, encoders, codes, value, rows, names, skipped)
+    if not names:
+        raise UsageError(
+            f"no product of {profile.index!r} has a value in {column!r} and a vector; choose another --field"
+        )
+    return _examples(rows, names, range(len(names)))
+
+
+def _require(profile: IndexProfile, encoders: Mapping[str, Encoder]) -> None:
+    missing = [part for part in encoders if part not in profile.signals]
+    if missing:
+        raise UsageError(
+            f"index {profile.index!r} has no {' and no '.join(missing)} vectors; choose another with --from"
+        )
+
+
+def _take(
+    profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, str], tag: str,
+    rows: dict[str, list[np.ndarray]], names: list[str], skipped: dict[str, int],
+) -> None:  # fmt: skip
+    vectors = {part: coding.decode_code(codes.get(part), profile.signals[part].dims) for part in encoders}
+    if not tag or all(vector is None for vector in vectors.values()):
+        reason = "no_vector" if tag else "no_tag"
+        skipped[reason] = skipped.get(reason, 0) + 1
+        return
+    names.append(tag)
+    for part, vector in vectors.items():
+        rows[part].append(vector if vector is not None else np.full(profile.signals[part].dims, np.nan))
+
+
+def from_file(
+    services: Services,
+    profile: IndexProfile,
+    encoders: Mapping[str, Encoder],
+    path: Path,
+    media: Path | None,
+    skipped: dict[str, int],
+    progress: Progress,
+) -> Examples:
+    found = _rows(path)
+    columns = set(found[0])
+    named = next((name for name in _ID_COLUMNS if name in columns), None)
+    rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
+    names: list[str] = []
+    if named is not None and not columns.intersection(encoders):
+        _require(profile, encoders)
+        for start in range(0, len(found), _LOOKED_UP):
+            part = found[start : start + _LOOKED_UP]
+            held = products.codes(services.client, profile.index, sorted({row[named] for row in part}))
+            for row in part:
+                if row[named] in held:
+                    _take(profile, encoders, held[row[named]][1], row["tag"], rows, names, skipped)
+                else:
+                    skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1
+        if not names:
+            raise UsageError(f"{path.name}: none of its {len(found)} products is in {profile.index!r} with a vector")
+        return _examples(rows, names, range(len(names)))
+    if not columns.intersection(encoders):
+        wanted = " or ".join([*encoders, "product_id"])
+        raise UsageError(f"{path.name} needs a column {wanted} beside `tag`; it has {', '.join(sorted(columns))}")
+    items: list[int] = []
+    root = (media or path.parent).resolve()
+    for start in range(0, len(found), _AT_ONCE):
+        batch = found[start : start + _AT_ONCE]
+        _encode(batch, start, encoders, root, rows, names, items, skipped)
+        progress("examples", min(start + _AT_ONCE, len(found)), len(found))
+    if not names:
+        raise UsageError(
+            f"{path.name}: nothing in it can be used ({', '.join(sorted(skipped))}); photos are sought in {root}"
+        )
+    return _examples(rows, names, items)
+
+
+def photos(
+    services: Services, path: Path, media: Path | None, seed: int, progress: Progress, learn: bool = True
+) -> Photos:
+    """The photos of a file of labels, as a network looks at them; those that cannot be opened are left out."""
+    from hybrid.learning import picture_tags
+
+    found = [row for row in _rows(path) if row.get("image")]
+    root = (media or path.parent).resolve()
+
+    def opened(name: str) -> Image.Image | None:
+        try:
+            return open_image(resolve_media(name, root))
+        except MediaError:  # counted where its vector was made
+            return None
+
+    pictures = (opened(row["image"]) for row in found)
+    return picture_tags.look(pictures, [row["tag"] for row in found], services.settings, seed, progress, learn)
+
+
+def _encode(
+    batch: Sequence[Mapping[str, str]], start: int, encoders: Mapping[str, Encoder], root: Path,
+    rows: dict[str, list[np.ndarray]], names: list[str], items: list[int], skipped: dict[str, int],
+) -> None:  # fmt: skip
+    seen: list[Any] = []
+    said: list[str] = []
+    owners: list[tuple[int, bool, bool]] = []  # of each row: its line, whether it has a picture, whether a text
+    for at, row in enumerate(batch):
+        shown: list[Any] = []
+        if "image" in encoders and row.get("image"):
+            try:
+                shown = views(open_image(resolve_media(row["image"], root)))
+            except MediaError as error:
+                skipped[error.reason] = skipped.get(error.reason, 0) + 1
+        text = row.get("text", "") if "text" in encoders else ""
+        if text:
+            said.append(text)
+        seen += shown
+        owners += [(at, bool(shown), bool(text))] * (max(1, len(shown)) if shown or text else 0)
+    pictures = iter(encoders["image"].encode_images(seen)) if seen else iter(())
+    texts = iter(encoders["text"].encode_texts(said)) if said else iter(())
+    last, text_vector = -1, None
+    for at, has_picture, has_text in owners:
+        if at != last:
+            last, text_vector = at, next(texts) if has_text else None
+        names.append(batch[at]["tag"])
+        items.append(start + at)
+        if "image" in rows:
+            rows["image"].append(next(pictures) if has_picture else np.full(encoders["image"].dims, np.nan))
+        if "text" in rows:
+            rows["text"].append(text_vector if text_vector is not None else np.full(encoders["text"].dims, np.nan))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Lines that have a tag, by lower-case column."""
+    columns, rows = read_table(path, "labels")
+    if "tag" not in columns:
+        raise UsageError(f"{path.name} needs a column `tag`; it has {', '.join(columns) or 'none'}")
+    rows = [row for row in rows if row["tag"]]
+    if not rows:
+        raise UsageError(f"{path.name} has no line with a tag")
+    return rows
