@@ -101,15 +101,29 @@ class VotingModule(torch.nn.Module):
         return votes.mean(0).clamp(min=1e-9).log()
 
 
-def tail(weights: Mapping[str, np.ndarray] | None, tags: int) -> TailModule:
-    """The tail with these weights, by name; without any, as it came with EfficientNet-Lite0, and a head of zeros."""
+def tail(learned: Mapping[str, np.ndarray] | None, tags: int) -> TailModule:
+    """The tail as it came with EfficientNet-Lite0, with a head of zeros, and what it learned added: what `packed` gives
+    of its parameters, by name."""
     module = TailModule(_lite0(weights_file()), tags)
     torch.nn.init.zeros_(module.head.weight)
     torch.nn.init.zeros_(module.head.bias)
-    if weights is not None:
-        state = {name: torch.from_numpy(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
-        module.load_state_dict({**module.state_dict(), **state})
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if learned is not None:
+                change = learned[name].astype(np.float32) * learned.get(f"{name}:scale", np.float32(1))
+                value.add_(torch.from_numpy(change))
     return module.eval()
+
+
+def packed(name: str, change: np.ndarray) -> dict[str, np.ndarray]:
+    """What a parameter learned, for `tail`: by far the most of it in 8 bits, with a scale for each row.
+
+    A model is one document of the cluster, and with 512 MB of heap Elasticsearch refuses one of 14 MB.
+    """
+    if change.ndim < 2 or name.startswith("head."):
+        return {name: change.astype(np.float16)}
+    scale = np.maximum(np.abs(change).max(axis=tuple(range(1, change.ndim)), keepdims=True), 1e-12) / 127
+    return {name: np.round(change / scale).astype(np.int8), f"{name}:scale": scale.astype(np.float32)}
 
 
 def _lite0(weights: Path) -> Any:

@@ -31,9 +31,9 @@ REVISION = "1"  # raise it when the preprocessing changes
 
 @dataclass(frozen=True)
 class PictureTags:
-    """names: the tags. tails: weights of several hybrid.encoders.convert.TailModule that vote, by name. temperature:
-    the logarithms of the mean probabilities are divided by it; threshold: of confidence, from which on a tag is worth
-    writing."""
+    """names: the tags. tails: what several networks that vote learned, as hybrid.encoders.convert.tail takes it.
+    temperature: the logarithms of the mean probabilities are divided by it; threshold: of confidence, from which on a
+    tag is worth writing."""
 
     names: tuple[str, ...]
     tails: tuple[Mapping[str, np.ndarray], ...]
@@ -43,7 +43,7 @@ class PictureTags:
     def to_bytes(self) -> bytes:
         out = io.BytesIO()
         about = {"names": np.array(self.names), "numbers": np.array([self.temperature, self.threshold])}
-        np.savez(out, **about, **self._weights())  # type: ignore[arg-type]
+        np.savez_compressed(out, **about, **self._weights())  # type: ignore[arg-type]
         return out.getvalue()
 
     @classmethod
@@ -65,9 +65,7 @@ class PictureTags:
     def _weights(self) -> dict[str, np.ndarray]:
         """ "NUMBER/NAME" -> float16."""
         return {
-            f"{number}/{name}": array.astype(np.float16)
-            for number, weights in enumerate(self.tails)
-            for name, array in weights.items()
+            f"{number}/{name}": array for number, weights in enumerate(self.tails) for name, array in weights.items()
         }
 
     def graph(self, settings: Settings) -> Graph:

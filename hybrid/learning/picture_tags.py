@@ -136,6 +136,7 @@ def _tail(photos: Photos, seed: int, progress: Callable[[int, int], None]) -> di
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     module = convert.tail(None, len(names)).to(memory_format=torch.channels_last)
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
     head = list(module.head.parameters())
     rest = [value for name, value in module.named_parameters() if not name.startswith("head.")]
     optimiser = torch.optim.AdamW(
@@ -163,7 +164,10 @@ def _tail(photos: Photos, seed: int, progress: Callable[[int, int], None]) -> di
         schedule.step()
         progress(step + 1, steps)
     module.eval()
-    return {name: value.detach().numpy().astype(np.float16) for name, value in module.named_parameters()}
+    learned: dict[str, np.ndarray] = {}
+    for name, value in module.named_parameters():
+        learned |= convert.packed(name, (value.detach() - before[name]).numpy())
+    return learned
 
 
 def probabilities(model: PictureTags, asked: np.ndarray) -> np.ndarray:
