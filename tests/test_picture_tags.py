@@ -125,6 +125,8 @@ def test_a_model_is_the_same_after_it_was_kept_and_in_openvino(folder: Path, mod
     assert np.allclose(ours, picture_tags.probabilities(model, photos.asked[: len(pictures)]), atol=2e-3)
     with pytest.raises(ValueError, match="."):
         PictureTags.from_bytes(b"nothing")
+    with pytest.raises(UsageError, match="takes at most 5,000"):
+        picture_tags.look([], ["a"] * 5001, settings, 0, lambda *_: None)
 
 
 def test_views_show_all_of_a_picture() -> None:

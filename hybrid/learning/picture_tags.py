@@ -20,6 +20,7 @@ from hybrid.encoders.convert import FROZEN
 from hybrid.encoders.image import BATCH, weights_file
 from hybrid.encoders.picture_tags import VIEWS, PictureTags, mean_colour, shown, squashed
 from hybrid.encoders.runtime import load_graph
+from hybrid.errors import UsageError
 from hybrid.learning.tags import HeldOut, cooled, figures, held_out, softmax
 from hybrid.settings import Settings
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 MIDDLE = (112, 14, 14)
 #: Beside the views that tags are told by, so many varied ones are learned from, and of all that there is room for
 #: (44 kB each).
-AUGMENTED, ROOM = 8, 16_000
+AUGMENTED, ROOM, MAX_PHOTOS = 8, 16_000, 5_000
 FOLDS, TAILS, EPOCHS, ROWS = 3, 2, 10, 32
 _RATE, _HEAD_RATE, _DECAY, _SMOOTH, _MIX = 3e-4, 3e-3, 1e-2, 0.1, 0.2
 
@@ -63,8 +64,11 @@ def look(
     views that are learned from.
 
     Raises:
+        UsageError: more than MAX_PHOTOS are to be learned from: they would not fit into memory.
         EncoderError: the model cannot be had.
     """
+    if learn and len(tags) > MAX_PHOTOS:
+        raise UsageError(f"{len(tags):,} photos: --fine-tune takes at most {MAX_PHOTOS:,}; give it a part of them")
     rng = np.random.default_rng(seed)
     count = min(AUGMENTED, max(0, ROOM // max(1, len(tags)) - VIEWS)) if learn else 0
     front = load_graph("efficientnet-lite0-front", weights_file(), _front_version(settings), settings)
@@ -191,12 +195,12 @@ def probabilities(model: PictureTags, asked: np.ndarray) -> np.ndarray:
     return np.asarray(np.mean(votes, axis=0))
 
 
-def validate(photos: Photos, seed: int, progress: Progress, folds: int = FOLDS) -> HeldOut:
+def validate(photos: Photos, seed: int, progress: Progress) -> HeldOut:
     """Stratified cross-validation over photos."""
     from sklearn.model_selection import StratifiedKFold
 
     names, truth = np.unique(photos.tags, return_inverse=True)
-    parts = int(min(folds, np.bincount(truth).min()))
+    parts = int(min(FOLDS, np.bincount(truth).min()))
     raw, fold = np.zeros((len(truth), len(names))), np.zeros(len(truth), dtype=int)
     for number, (learn, test) in enumerate(StratifiedKFold(parts, shuffle=True, random_state=seed).split(truth, truth)):
         some = Photos(photos.learned[learn], photos.asked[:0], photos.tags[learn])
