@@ -221,8 +221,9 @@ def make_services_like(services: Services) -> Services:
     return Services(services.settings)
 
 
-#: A guard against getting worse, not the aim (0.90, 0.75): 0.801 and 0.500 were measured, the latter of six skirts.
-FLOOR = (0.78, 0.45)
+#: A guard against getting worse, not the aim (0.90, 0.75): the six remedies give 0.78 to 0.81 and 0.50, three of six
+#: skirts.
+FLOOR = (0.75, 0.45)
 
 
 @pytest.mark.es
