@@ -463,7 +463,7 @@ def test_photos_find_their_product(models: Settings, shared: Path) -> None:
 @pytest.mark.parametrize("folder", ["grocery", "clothing"])
 def test_pictures_at_twice_the_stock_rate_with_the_same_neighbours(folder: str, models: Settings, shared: Path) -> None:
     """From the JPEG to the vector, in the same run; clothing's photos are oblong, grocery's square."""
-    files = sorted((shared / "data" / folder).rglob("*.jpg"))
+    files = sorted((shared / folder).rglob("*.jpg"))
     chosen = files[:: len(files) // 128][:128]
     figures = benchmark_pictures("efficientnet-lite0", chosen, models, rounds=3)
     print(folder, figures)
