@@ -283,7 +283,8 @@ class Ingester:
             return set()
         vectors = encode(encoder, name, [found.content for _, found in todo])
         if name == "image" and profile.tags is not None and profile.tags.looks:
-            self._tagging.tell(profile, [(partials[product.id], found.content) for product, found in todo])
+            tagger = self._inputs.tagger(profile)
+            tagging.tell(tagger, [(partials[product.id], found.content) for product, found in todo])
         for (product, found), made in zip(todo, vectors, strict=True):
             if made is None:
                 letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))

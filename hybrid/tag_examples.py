@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid.contracts import Encoder, IndexProfile, values_at
 from hybrid.elastic import coding, products
+from hybrid.encoders.image import RESIZED, SIDE
+from hybrid.encoders.picture_tags import on_square
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_image, resolve_media
 from hybrid.tables import read_table
@@ -24,21 +26,17 @@ if TYPE_CHECKING:
 _ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
 _AT_ONCE = 32
 _LOOKED_UP = 500
-#: An encoder sees this part of the short side (hybrid.encoders.image.RESIZED); a framed picture is seen whole.
-_SEEN = 0.875
 
 Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
 
 
 def views(picture: Image.Image) -> list[Image.Image]:
     """Views of a photo: as the index has it, mirrored, and framed, so that an encoder that cuts sees all of it."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    side = round(max(picture.size) / _SEEN)
-    rgb = picture.convert("RGB")
-    frame = Image.new("RGB", (side, side), cast(tuple[int, ...], rgb.resize((1, 1)).getpixel((0, 0))))
-    frame.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
-    return [picture, ImageOps.mirror(picture), frame]
+    # An encoder sees this part of the short side.
+    whole = on_square(picture, round(max(picture.size) / (SIDE / RESIZED)))
+    return [picture, ImageOps.mirror(picture), whole]
 
 
 def _examples(parts: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], items: Sequence[int]) -> Examples:

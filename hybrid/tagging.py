@@ -95,6 +95,20 @@ def put(
     layer["meta"][TAGS] = noted
 
 
+def tell(tagger: Tagger, read: Sequence[tuple[dict[str, Any], Sequence[Image.Image]]]) -> EncoderError | None:
+    """Look at pictures while they are here, for `put` to note; else why nothing was told.
+
+    read: (what is written to a product, its pictures).
+    """
+    try:
+        found = tagger.look([pictures for _, pictures in read]) if read else []
+    except EncoderError as error:
+        return error
+    for (layer, _), tags in zip(read, found, strict=True):
+        layer[TAGS] = tags
+    return None
+
+
 class Tagging:
     """Fills tags into what is written to documents. A model that cannot be had keeps no product from its vectors."""
 
@@ -124,21 +138,6 @@ class Tagging:
         if TAGS in before.get("failed", ()):
             meta["failed"].append(TAGS)
 
-    def tell(
-        self, profile: IndexProfile, read: Sequence[tuple[dict[str, Any], Sequence[Image.Image]]]
-    ) -> EncoderError | None:
-        """Look at pictures while they are here, for `fill` or `put` to note; else why nothing was told.
-
-        read: (what is written to a product, its pictures).
-        """
-        try:
-            found = self._inputs.tagger(profile).look([pictures for _, pictures in read]) if read else []
-        except EncoderError as error:
-            return error
-        for (layer, _), tags in zip(read, found, strict=True):
-            layer[TAGS] = tags
-        return None
-
     def fill(
         self,
         profile: IndexProfile,
@@ -152,7 +151,8 @@ class Tagging:
             return set()
         fresh = set().union(*(made.get(part, ()) for part in profile.tags.parts))
         chosen = [product for product in stored if product.id in fresh or TAGS in product.meta["pending"]]
-        held = products.codes(self._client, profile.index, [product.id for product in chosen])
+        by_codes = [] if profile.tags.looks else [product.id for product in chosen]
+        held = products.codes(self._client, profile.index, by_codes)
         noted = {
             product.id: {
                 part: {**(product.meta.get(part) or {}), **(partials[product.id]["meta"].get(part) or {})}
@@ -203,7 +203,7 @@ class Tagging:
                     failed.add(product.id)
                 else:
                     read.append((product.id, one.content))
-            error = self.tell(profile, [(partials[id], pictures) for id, pictures in read])
+            error = tell(self._inputs.tagger(profile), [(partials[id], pictures) for id, pictures in read])
             if error is not None:
                 letters += [DeadLetter(id, TAGS, NO_MODEL, str(error)) for id, _ in read]
                 failed.update(id for id, _ in read)

@@ -121,24 +121,22 @@ class _Clip(NamedTuple):
     tokenizer: Callable[[list[str]], Any]
 
 
-class OpenClip(LazyEncoder[_Clip]):
-    """Any model of open_clip: texts and pictures in one space.
+class LibraryEncoder(LazyEncoder[Model]):
+    """Base of encoders whose spec is LIBRARY:ARCHITECTURE[:WEIGHTS], LIBRARY:local-dir:FOLDER or
+    LIBRARY:hf-hub:ORGANISATION/NAME."""
 
-    Spec: open_clip:ARCHITECTURE, open_clip:ARCHITECTURE:TAG, open_clip:ARCHITECTURE:FILE or
-    open_clip:hf-hub:ORGANISATION/NAME.
-    """
-
-    modalities = frozenset({"text", "image"})
+    library = ""
+    written = ""  # how the rest of a spec is written
 
     def __init__(self, name: str, argument: str, settings: Settings) -> None:
-        """Raises UsageError where no architecture is named."""
+        """Raises UsageError where no model is named."""
         super().__init__(name, settings)
         if argument.startswith(("hf-hub:", "local-dir:")):
-            self._arch, self._weights = argument, ""
+            self._source, self._weights = argument, ""
         else:
-            self._arch, _, self._weights = argument.partition(":")
-        if not self._arch:
-            raise UsageError(f'encoder "{name}" names no model; write open_clip:ARCHITECTURE[:WEIGHTS]')
+            self._source, _, self._weights = argument.partition(":")
+        if not self._source.rpartition(":")[2]:
+            raise UsageError(f'encoder "{name}" names no model; write {self.library}:{self.written}')
         self._version: str | None = None
 
     @property
@@ -149,37 +147,59 @@ class OpenClip(LazyEncoder[_Clip]):
             EncoderError: no such file, tag or architecture, or the hub's model cannot be had.
         """
         if self._version is None:
-            self._version = f"open_clip:{self._arch}@{self._stamp()}+{REVISION}"
+            self._version = f"{self.library}:{self._stamp()}+{REVISION}"
         return self._version
 
     def _stamp(self) -> str:
-        if self._arch.startswith("local-dir:"):
-            return folder_digest(Path(self._arch.partition(":")[2]).expanduser(), self.settings)
-        if self._arch.startswith("hf-hub:"):
-            name = self._arch.partition(":")[2]
-            if cached_commit(name, "open_clip_config.json") is None:
-                _ = self.model  # fetches it
-            return (cached_commit(name, "open_clip_config.json") or "unknown")[:12]
-        file = Path(self._weights).expanduser()
-        if self._weights and file.is_file():
-            return file_digest(file, self.settings)
-        return self._tag()
+        """Which model it is, and of what weights; raises as `version`."""
+        raise NotImplementedError
+
+    def _mark(self, config: str) -> str | None:
+        """The digest of a folder's weights, or the commit of a hub's model, fetched now if need be; None for another
+        source. config: a file that every such model has."""
+        where, _, name = self._source.partition(":")
+        if where == "local-dir":
+            return folder_digest(Path(name).expanduser(), self.settings)
+        if where != "hf-hub":
+            return None
+        if cached_commit(name, config) is None:
+            _ = self.model  # fetches it
+        return (cached_commit(name, config) or "unknown")[:12]
+
+
+class OpenClip(LibraryEncoder[_Clip]):
+    """Any model of open_clip: texts and pictures in one space.
+
+    Spec: open_clip:ARCHITECTURE, open_clip:ARCHITECTURE:TAG, open_clip:ARCHITECTURE:FILE or
+    open_clip:hf-hub:ORGANISATION/NAME.
+    """
+
+    modalities = frozenset({"text", "image"})
+
+    library, written = "open_clip", "ARCHITECTURE[:WEIGHTS]"
+
+    def _stamp(self) -> str:
+        mark = self._mark("open_clip_config.json")
+        if mark is None:
+            file = Path(self._weights).expanduser()
+            mark = file_digest(file, self.settings) if self._weights and file.is_file() else self._tag()
+        return f"{self._source}@{mark}"
 
     def _tag(self) -> str:
         """The tag of published weights that the spec names or leaves to us."""
         with failing_as(self.name), quiet():
             import open_clip
 
-            if self._arch not in open_clip.list_models():
+            if self._source not in open_clip.list_models():
                 raise EncoderError(
-                    f'model "{self.name}": open_clip knows no architecture {self._arch}; '
+                    f'model "{self.name}": open_clip knows no architecture {self._source}; '
                     "open_clip.list_models() names them"
                 )
-            tags: list[str] = open_clip.list_pretrained_tags_by_model(self._arch)
+            tags: list[str] = open_clip.list_pretrained_tags_by_model(self._source)
         if self._weights:
             if self._weights not in tags:
                 raise EncoderError(
-                    f'model "{self.name}": {self._weights} is neither a file nor weights of {self._arch}; '
+                    f'model "{self.name}": {self._weights} is neither a file nor weights of {self._source}; '
                     f"there are: {', '.join(tags) or 'none'}"
                 )
             return self._weights
@@ -189,35 +209,35 @@ class OpenClip(LazyEncoder[_Clip]):
                     return tag
         if not tags:
             raise EncoderError(
-                f'model "{self.name}": nobody published weights of {self._arch}; '
-                f"give a file: open_clip:{self._arch}:FILE"
+                f'model "{self.name}": nobody published weights of {self._source}; '
+                f"give a file: open_clip:{self._source}:FILE"
             )
         return tags[0]
 
     @property
     def dims(self) -> int:
         """Known to open_clip for a named architecture; other models are loaded."""
-        if ":" not in self._arch:
+        if ":" not in self._source:
             with failing_as(self.name), quiet():
                 import open_clip
 
-                config = open_clip.get_model_config(self._arch)
+                config = open_clip.get_model_config(self._source)
             if config:
                 return int(config["embed_dim"])
         return int(self.encode_texts([""]).shape[1])
 
     def _load(self) -> _Clip:
         file = Path(self._weights).expanduser()
-        local = self._arch.startswith("local-dir:") or bool(self._weights) and file.is_file()
+        local = self._source.startswith("local-dir:") or bool(self._weights) and file.is_file()
         weights = None
-        if ":" not in self._arch:
+        if ":" not in self._source:
             weights = str(file) if local else self._tag()
 
         def make() -> _Clip:
             import open_clip
 
-            net, _, preprocess = open_clip.create_model_and_transforms(self._arch, pretrained=weights)
-            return _Clip(net.eval(), preprocess, open_clip.get_tokenizer(self._arch))
+            net, _, preprocess = open_clip.create_model_and_transforms(self._source, pretrained=weights)
+            return _Clip(net.eval(), preprocess, open_clip.get_tokenizer(self._source))
 
         return from_hub(self.name, make, self.settings, needs_hub=not local)
 

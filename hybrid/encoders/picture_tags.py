@@ -121,13 +121,17 @@ def squashed(picture: Image.Image) -> np.ndarray:
 
 def framed(picture: Image.Image) -> np.ndarray:
     """(224, 224, 3) uint8: all of the picture, on a square of its mean colour."""
+    return squashed(on_square(picture, max(picture.size)))
+
+
+def on_square(picture: Image.Image, side: int) -> Image.Image:
+    """The picture as it is in the middle of a square of its mean colour. side: in pixels."""
     from PIL import Image
 
     rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    side = max(rgb.size)
-    frame = Image.new("RGB", (side, side), mean_colour(rgb))
-    frame.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
-    return squashed(frame)
+    square = Image.new("RGB", (side, side), mean_colour(rgb))
+    square.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
+    return square
 
 
 def mean_colour(picture: Image.Image) -> tuple[int, ...]:

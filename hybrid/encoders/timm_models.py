@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hybrid.encoders.base import LazyEncoder, file_digest
-from hybrid.encoders.hub import cached_commit, failing_as, folder_digest, from_hub, in_batches, one_line, quiet
-from hybrid.errors import EncoderError, UsageError
-from hybrid.settings import Settings
+from hybrid.encoders.base import file_digest
+from hybrid.encoders.hub import LibraryEncoder, failing_as, from_hub, in_batches, one_line, quiet
+from hybrid.errors import EncoderError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-REVISION = "1"
 
 
 class _Timm(NamedTuple):
@@ -24,7 +21,7 @@ class _Timm(NamedTuple):
     preprocess: Callable[[Image.Image], Any]
 
 
-class Timm(LazyEncoder[_Timm]):
+class Timm(LibraryEncoder[_Timm]):
     """Any model of timm, prepared as its own configuration says.
 
     Spec: timm:ARCHITECTURE, timm:ARCHITECTURE.TAG, timm:ARCHITECTURE:FILE, timm:local-dir:FOLDER or
@@ -33,37 +30,13 @@ class Timm(LazyEncoder[_Timm]):
 
     modalities = frozenset({"image"})
 
-    def __init__(self, name: str, argument: str, settings: Settings) -> None:
-        """Raises UsageError where no model is named."""
-        super().__init__(name, settings)
-        if argument.startswith(("hf-hub:", "local-dir:")):
-            self._source, self._weights = argument, ""
-        else:
-            self._source, _, self._weights = argument.partition(":")
-        if not self._source.rpartition(":")[2]:
-            raise UsageError(f'encoder "{name}" names no model; write timm:ARCHITECTURE[.TAG][:FILE]')
-        self._version: str | None = None
-
-    @property
-    def version(self) -> str:
-        """From the digest of a file, the tag of published weights, or the commit of a hub's model.
-
-        Raises:
-            EncoderError: no such file, tag or architecture, or the hub's model cannot be had.
-        """
-        if self._version is None:
-            self._version = f"timm:{self._stamp()}+{REVISION}"
-        return self._version
+    library, written = "timm", "ARCHITECTURE[.TAG][:FILE]"
 
     def _stamp(self) -> str:
-        where, _, name = self._source.partition(":")
-        if where == "local-dir":
-            folder = Path(name).expanduser()
-            return f"{folder.name}@{folder_digest(folder, self.settings)}"
-        if where == "hf-hub":
-            if cached_commit(name, "config.json") is None:
-                _ = self.model  # fetches it
-            return f"{name}@{(cached_commit(name, 'config.json') or 'unknown')[:12]}"
+        mark = self._mark("config.json")
+        if mark is not None:
+            where, _, name = self._source.partition(":")
+            return f"{Path(name).expanduser().name if where == 'local-dir' else name}@{mark}"
         if self._weights:
             self._check()
             return f"{self._source}@{file_digest(self._file(), self.settings)}"

@@ -110,7 +110,7 @@ class Copyist:
             return
         vectors = encode(encoder, name, [input.content for _, input in read])
         if name == "image" and profile.tags is not None and profile.tags.looks:
-            error = tagging.Tagging(None, self._inputs).tell(profile, [(layer, input.content) for layer, input in read])
+            error = tagging.tell(self._inputs.tagger(profile), [(layer, input.content) for layer, input in read])
             if error is not None:
                 logger.warning("no tags: %s", error)
         for (layer, input), made in zip(read, vectors, strict=True):
