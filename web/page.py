@@ -43,6 +43,8 @@ def index() -> Response:
     given = request.values
     state = read_state(given)
     files = read_files()
+    if files:
+        state = replace(state, like="")
     searcher = services().searcher
     names = searcher.indices()
     name = state.index if state.index_named else default_index(names)
@@ -63,13 +65,17 @@ def index() -> Response:
                 "system": (state.q or files) and state.system or None,
             },
         )
-        return profile, searcher.search(params.to_request(name))
+        return profile, searcher.search(replace(params.to_request(name), like=state.like))
 
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)
     g.degraded = bool(answer.degraded)
     missing = {"video", "audio", FUSED} - set(profile.signals)
-    return _render(state, names, files, missing, **_results(state, profile, answer, bool(files)))
+    shown = _results(state, profile, answer, bool(files))
+    if state.like:
+        source = searcher.product(name, state.like) or {}
+        shown["like_title"] = view.Cards(name, profile.fields, state.lang).text(source, "title") or state.like
+    return _render(state, names, files, missing, **shown)
 
 
 def read_state(given: MultiDict[str, str]) -> PageState:
@@ -93,9 +99,11 @@ def read_state(given: MultiDict[str, str]) -> PageState:
     number = given.get("page", "") or "1"
     if not number.isdecimal() or int(number) < 1:
         raise UsageError("page: must be a number from 1")
+    q = given.get("q", "").strip()
     return PageState(
         lang=language(given),
-        q=given.get("q", "").strip(),
+        q=q,
+        like="" if q else given.get("like", "").strip(),
         index=given.get("index", ""),
         system=given.get("system", ""),
         page=int(number),
@@ -162,7 +170,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
     pages = min(math.ceil(answer.total / PAGE_SIZE), MAX_WINDOW // PAGE_SIZE)
     category = _category(profile, state.lang)
     found = [item["value"] for item in answer.facets.get(category, [])]
-    plain = not (state.q or by_file or state.chosen or state.ranges)
+    plain = not (state.q or state.like or by_file or state.chosen or state.ranges)
     return {
         "answer": answer,
         "hits": [cards.card(hit, position) for position, hit in enumerate(answer.hits)],
@@ -171,7 +179,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
         "pages": pages,
         "numbers": view.page_numbers(state.page, pages) if pages > 1 else [],
         "start": plain and state.page == 1,
-        "browsing": not state.q and not by_file,
+        "browsing": not (state.q or state.like or by_file),
         "examples": [str(value) for value in found[:EXAMPLES]],
         "counts": strings.counted(answer.total_counts, state.lang),
         "unlisted": _unlisted(state, answer),

@@ -52,6 +52,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "start_try": ("Start with", "试试"),
     "browse": ("All products", "全部商品"),
     "results_for": ("Results for", "搜索"),
+    "similar": ("Similar products", "相似商品"),
+    "like_product": ("Products like", "相似商品："),
     "like_image": ("Products like your photo", "与照片相似的商品"),
     "like_video": ("Products like your video", "与视频相似的商品"),
     "like_audio": ("Products like your sound", "与声音相似的商品"),

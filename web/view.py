@@ -28,6 +28,7 @@ class PageState:
 
     lang: str
     q: str = ""
+    like: str = ""  # id of the product that others are to be like
     index: str = ""
     system: str = ""
     page: int = 1
@@ -38,6 +39,7 @@ class PageState:
 
     def pairs(self) -> list[tuple[str, str]]:
         pairs = [("q", self.q)] if self.q else []
+        pairs += [("like", self.like)] if self.like else []
         pairs += [("filter", f"{name}:{value}") for name, values in self.chosen.items() for value in values]
         for name, (low, high) in self.ranges.items():
             pairs += [(f"min.{name}", low)] if low else []
@@ -51,6 +53,10 @@ class PageState:
         """The page's address with changes; any change but that of the page starts at page 1."""
         pairs = replace(self, **{"page": 1, **changes}).pairs()
         return "/?" + urlencode(pairs) if pairs else "/"
+
+    def similar(self, id: str) -> str:
+        """Of the products that are like one: whatever was searched for before is left behind."""
+        return self.url(q="", like=id, chosen={}, ranges={}, system="")
 
     def without(self, name: str, value: str) -> str:
         left = tuple(kept for kept in self.chosen.get(name, ()) if kept != value)

@@ -196,6 +196,34 @@ def test_a_photo(page: Page, url: str, services: Watched, sample: Sample, tmp_pa
     expect(page.locator("#found-title")).to_contain_text("and your photo")
 
 
+def test_similar_products(page: Page, url: str, sample: Sample, tmp_path: Path) -> None:
+    """From a photo to what is like one of its hits: the photo is left behind; words leave the product behind."""
+    photo, _ = first_photo(sample)
+    page.goto(url)
+    page.locator("#photo-file").set_input_files(photo)
+    expect(page.locator("#found-title")).to_have_text("Products like your photo")
+    first = page.locator(".card").first
+    title = first.locator("h3").inner_text()
+    product = answer_to(sample, image=photo.read_bytes()).hits[0]
+    assert product.source["name"] == title
+    first.get_by_role("link", name=re.compile(rf"Similar products\W+{re.escape(title)}")).click()
+    expect(page.locator("#found-title")).to_have_text(re.compile(rf"^Products like\W+{re.escape(title)}\W*$"))
+    alike = answer_to(sample, like=product.id)
+    assert product.id not in [hit.id for hit in alike.hits]
+    expect_answer(page, alike)
+    expect(page.locator("#thumb")).to_be_hidden()
+    expect(page).to_have_url(f"{url}/?like={product.id}")
+    kind = alike.hits[0].source["category"]
+    tick(page, kind).check()
+    expect_answer(page, answer_to(sample, like=product.id, filters={"category": [kind]}))
+    page.go_back()
+    expect_answer(page, alike)
+    search(page, "umbrella")
+    expect_answer(page, answer_to(sample, q="umbrella"))
+    assert "like=" not in page.url
+    assert page.request.get(f"{url}/?like=none").status == 400
+
+
 def test_a_file_that_is_no_picture(page: Page, url: str, services: Watched) -> None:
     page.goto(url)
     asked = len(services.searcher.asked)

@@ -93,7 +93,9 @@ function showOffline(url) {
 
 function urlOf(page) {
   const pairs = [...new FormData(form)].filter(([, value]) => typeof value === "string" && value.trim() !== "");
-  const kept = pairs.filter(([name]) => !["image", "kept_image", "drop_image", "page"].includes(name));
+  const left = ["image", "kept_image", "drop_image", "page"];
+  if (pairs.some(([name]) => name === "q")) left.push("like"); // words in place of the product
+  const kept = pairs.filter(([name]) => !left.includes(name));
   if (page) kept.push(["page", page]);
   const query = new URLSearchParams(kept).toString();
   return query ? `/?${query}` : "/";
@@ -110,12 +112,13 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-auto]")) load(urlOf());
 });
 
-document.addEventListener("click", (event) => {
+document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-nav]");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
-    const q = new URL(link.href).searchParams.get("q");
-    input.value = q ?? "";
+    const given = new URL(link.href).searchParams;
+    input.value = given.get("q") ?? "";
+    if (given.get("like")) await usePhoto(null); // in place of the photo
     load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-page") });
   }
   if (event.target.closest("[data-close-facets]")) {
