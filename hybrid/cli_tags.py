@@ -37,7 +37,7 @@ def train_tags(
         bool,
         typer.Option(
             "--fine-tune",
-            help="Also let the image network learn from the photos, a quarter of an hour for a thousand.",
+            help="Also let the image network learn from the photos, half an hour for a thousand.",
         ),
     ] = False,
     json: Json = False,

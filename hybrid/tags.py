@@ -88,7 +88,7 @@ def train(
         EncoderError: a model cannot be had.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.learning import picture_tags, tags
+    from hybrid.learning import calibration, picture_tags, tags
 
     if source not in SOURCES:
         raise UsageError(f"no source {source!r}; known: {', '.join(SOURCES)}")
@@ -116,7 +116,7 @@ def train(
         looked = photos(services, Path(labels), media, seed, progress)
         held[FINE_TUNED] = picture_tags.validate(looked, seed, progress)
     results = {name: one.figures() for name, one in held.items()}
-    chosen = tags.best(results)
+    chosen = calibration.best(results)
     drop_out: dict[str, Any] = {}
     if len(encoders) > 1:
         without = tags.validate(chosen, found, seed, drop=False).figures()
@@ -148,8 +148,8 @@ def train(
         skipped=skipped,
         encode_s=round(encoded - started, 1),
         fit_s=round(fitted - fitting, 1),
-        temperature=round(model.temperature, 3),
-        threshold=model.threshold,
+        temperature=round(model.calibration.temperature, 3),
+        threshold=model.calibration.threshold,
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
         drop_out=drop_out,
@@ -160,15 +160,16 @@ def train(
 
 def measured(model: TagModel, unseen: Examples) -> dict[str, Any]:
     """Figures of a model on examples that it has not seen: {"index": of the first view alone, "views": of all}."""
-    from hybrid.learning import tags
+    from hybrid.learning.calibration import figures
+    from hybrid.learning.tags import mean_by
 
     place = {name: number for number, name in enumerate(model.names)}
     first = unseen.of(unseen.first)
     truth = np.array([place.get(name, -1) for name in first.tags.tolist()])
-    found = {"index": tags.figures(model.names, truth, model.probabilities(first.parts))}
+    found = {"index": figures(model.names, truth, model.probabilities(first.parts))}
     if len(unseen.items) > len(truth):
-        several = tags.mean_by(model.probabilities(unseen.parts), unseen.items)
-        found["views"] = tags.figures(model.names, truth, several)
+        several = mean_by(model.probabilities(unseen.parts), unseen.items)
+        found["views"] = figures(model.names, truth, several)
     return found
 
 
@@ -261,7 +262,7 @@ def predict(services: Services, version: str, image: Path | None, text: str | No
         {
             "name": model.names[row],
             "confidence": round(float(likely[row]), 4),
-            "written": bool(likely[row] >= model.threshold),
+            "written": bool(likely[row] >= model.calibration.threshold),
         }
         for row in order
     ]

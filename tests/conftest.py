@@ -92,6 +92,12 @@ def index_file(services: Services, path: Path, name: str, folder: Path, **option
 
 
 @pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose networks are converted once a run."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
 def sample_files(tmp_path_factory: pytest.TempPathFactory) -> SamplePaths:
     return write_sample(tmp_path_factory.mktemp("sample"))
 

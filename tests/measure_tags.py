@@ -20,7 +20,7 @@ import orjson
 
 from hybrid import jobs, tags
 from hybrid.elastic import products
-from hybrid.learning.tags import figures
+from hybrid.learning.calibration import figures
 from hybrid.wiring import Services, build_services
 
 SHOWN = ("macro_f1", "worst_recall", "worst", "accuracy", "calibration_error", "with_views")

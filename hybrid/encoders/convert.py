@@ -17,15 +17,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from hybrid.encoders.image import weights_file
+from hybrid.encoders.image import SIDE, weights_file
+from hybrid.encoders.picture_tags import WIDE
 
-KINDS = ("minilm", "minilm-f32", "efficientnet-lite0", "efficientnet-lite0-front", "picture-tags")
+KINDS = (
+    "minilm", "minilm-f32", "efficientnet-lite0", "efficientnet-lite0-front", "efficientnet-lite0-layers",
+    "picture-tags", "picture-tower",
+)  # fmt: skip
 GROUP = 64  # weights that share a scale
 #: Where the 8-bit weights of "minilm" are: the second matrix of every feed-forward block and the first of
 #: the first so many blocks. Measured against all-f32: see `hybrid.encoders.text`.
 FIRST_MATRICES = 3
 #: Blocks of EfficientNet-Lite0 that stay as they are where tags are learned; what comes after them learns.
 FROZEN = 11
+#: Blocks, the last ones of their width, that LayersModule looks at beside the last layer.
+OUTLETS = (4, 7, 10, 14, 15)
 
 
 class TextModule(torch.nn.Module):
@@ -50,10 +56,17 @@ class ImageModule(torch.nn.Module):
         self.net = net
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        # The lite models were trained on (pixel - 127) / 128, not on ImageNet's usual mean and deviation.
-        scaled = (pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0
-        pooled = self.net.extract_features(scaled).mean((2, 3))
+        pooled = self.net.extract_features(_scaled(pixels)).mean((2, 3))
         return torch.nn.functional.normalize(pooled, p=2.0, dim=1)
+
+
+def _scaled(pixels: torch.Tensor) -> torch.Tensor:
+    # The lite models were trained on (pixel - 127) / 128, not on ImageNet's usual mean and deviation.
+    return (pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0
+
+
+def _stem(net: Any, pixels: torch.Tensor) -> Any:
+    return net._swish(net._bn0(net._conv_stem(_scaled(pixels))))
 
 
 class FrontModule(torch.nn.Module):
@@ -65,10 +78,32 @@ class FrontModule(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         net = self.net
-        found = net._swish(net._bn0(net._conv_stem((pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0)))
+        found = _stem(net, pixels)
         for block in list(net._blocks)[:FROZEN]:
             found = block(found)
         return torch.as_tensor(found)
+
+
+class LayersModule(torch.nn.Module):
+    """pixels (batch, WIDE, WIDE, 3) uint8 RGB -> (batch, LAYERS): what the layers of the network make of them: the
+    means of the channels of the blocks OUTLETS, and of the last layer the roots of the means and of the generalised
+    means (Radenovic et al., TPAMI 2019), in which strong places count for more."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        net = self.net
+        found = _stem(net, pixels)
+        means = []
+        for number, block in enumerate(net._blocks):
+            found = block(found)
+            if number in OUTLETS:
+                means.append(found.mean((2, 3)))
+        last = net._swish(net._bn1(net._conv_head(found)))
+        strong = (last.clamp(min=1e-6) ** 3).mean((2, 3)) ** (1 / 3)
+        return torch.cat([*means, last.mean((2, 3)).clamp(min=0).sqrt(), strong.sqrt()], 1)
 
 
 class TailModule(torch.nn.Module):
@@ -86,6 +121,17 @@ class TailModule(torch.nn.Module):
             found = block(found)
         pooled = self.activation(self.norm(self.conv(found))).mean((2, 3))
         return torch.as_tensor(self.head(self.drop(pooled)))
+
+
+class TowerModule(torch.nn.Module):
+    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, dims) unit rows, by a tail whose head gives no tags."""
+
+    def __init__(self, front: FrontModule, tail: TailModule) -> None:
+        super().__init__()
+        self.front, self.tail = front, tail
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(self.tail(self.front(pixels)), dim=1)
 
 
 class VotingModule(torch.nn.Module):
@@ -144,6 +190,10 @@ def torch_module(kind: str, source: Path) -> torch.nn.Module:
         transformers_log.set_verbosity_error()
         transformers_log.disable_progress_bar()
         module = TextModule(BertModel.from_pretrained(source, add_pooling_layer=False, dtype=torch.float32))
+    elif kind == "picture-tower":
+        with np.load(source, allow_pickle=False) as held:
+            learned = {name: held[name] for name in held.files}
+        module = TowerModule(FrontModule(_lite0(weights_file())), tail(learned, len(learned["head.bias"])))
     elif kind == "picture-tags":
         with np.load(source, allow_pickle=False) as held:
             count = 1 + max(int(name.partition("/")[0]) for name in held.files)
@@ -154,8 +204,8 @@ def torch_module(kind: str, source: Path) -> torch.nn.Module:
         tails = [tail(state, len(state["head.bias"])) for state in states]
         module = VotingModule(FrontModule(_lite0(weights_file())), tails)
     else:
-        net = _lite0(source)
-        module = FrontModule(net) if kind == "efficientnet-lite0-front" else ImageModule(net)
+        modules = {"efficientnet-lite0-front": FrontModule, "efficientnet-lite0-layers": LayersModule}
+        module = modules.get(kind, ImageModule)(_lite0(source))
     return module.eval()
 
 
@@ -169,12 +219,13 @@ def convert(kind: str, source: Path, folder: Path) -> None:
     if kind.startswith("minilm"):
         example = {"ids": torch.randint(1, 100, (2, 7)), "mask": torch.ones(2, 7, dtype=torch.int64)}
     else:
-        example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+        side = WIDE if kind == "efficientnet-lite0-layers" else SIDE
+        example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about shapes that stay dynamic after all
         model = openvino.convert_model(torch_module(kind, source), example_input=example)
     if not kind.startswith("minilm"):
-        model.reshape([-1, 224, 224, 3])
+        model.reshape([-1, side, side, 3])
     if kind == "minilm":
         counts = {"first": 0}
 

@@ -1,6 +1,7 @@
-"""A network that tells the tags of pictures: EfficientNet-Lite0, whose last blocks learned from a shop's own photos.
+"""Networks that tell the tags of pictures: EfficientNet-Lite0, whose last blocks learned from a shop's own photos, and
+as it came, with a linear head over many of its layers.
 
-It looks at the picture itself, its middle and all of it, not at the vector in the index, which is of the middle alone.
+They look at the picture itself, its middle and all of it, not at the vector in the index, which is of the middle alone.
 See hybrid.learning.picture_tags for the training.
 """
 
@@ -11,38 +12,45 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from hybrid.encoders.image import BATCH, SIDE, pixels
+from hybrid.encoders.base import file_digest
+from hybrid.encoders.image import BATCH, SIDE, pixels, weights_file
 from hybrid.encoders.runtime import Graph, Job, load_graph
 from hybrid.errors import EncoderError
+from hybrid.learning.calibration import Calibration, softmax
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
 VIEWS = 3
-REVISION = "1"  # raise it when the preprocessing changes
+#: Of the layers that the head takes, and pixels of a side of what is shown to them; see hybrid.encoders.convert.
+LAYERS, WIDE = 3304, 320
+#: Pictures that are looked at at a time.
+AT_ONCE = max(1, BATCH // VIEWS)
+REVISION = "2"  # raise it when the preprocessing changes
 
 
 @dataclass(frozen=True)
 class PictureTags:
-    """names: the tags. tails: what several networks that vote learned, as hybrid.encoders.convert.tail takes it.
-    temperature: the logarithms of the mean probabilities are divided by it; threshold: of confidence, from which on a
-    tag is worth writing."""
+    """names: the tags. tails: what several networks learned, as hybrid.encoders.convert.tail takes it. head: "matrix"
+    (LAYERS, tags) and "bias" (tags,), over what hybrid.encoders.convert.LayersModule gives. All of them vote."""
 
     names: tuple[str, ...]
     tails: tuple[Mapping[str, np.ndarray], ...]
-    temperature: float = 1.0
-    threshold: float = 0.0
+    head: Mapping[str, np.ndarray]
+    calibration: Calibration = Calibration()
 
     def to_bytes(self) -> bytes:
         out = io.BytesIO()
-        about = {"names": np.array(self.names), "numbers": np.array([self.temperature, self.threshold])}
+        about = {"names": np.array(self.names), **self.calibration.to_arrays()}
+        about |= {f"head-{name}": array for name, array in self.head.items()}
         np.savez_compressed(out, **about, **self._weights())  # type: ignore[arg-type]
         return out.getvalue()
 
@@ -51,7 +59,8 @@ class PictureTags:
         """Raises ValueError where these are no such bytes."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as held:
-                temperature, threshold = held["numbers"].tolist()
+                calibration = Calibration.from_arrays(held)
+                head = {name: held[f"head-{name}"] for name in ("matrix", "bias")}
                 names = tuple(held["names"].tolist())
                 tails: dict[int, dict[str, np.ndarray]] = {}
                 for name in held.files:
@@ -60,7 +69,7 @@ class PictureTags:
                         tails.setdefault(int(number), {})[of] = held[name]
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(str(error)) from error
-        return cls(names, tuple(tails[number] for number in sorted(tails)), temperature, threshold)
+        return cls(names, tuple(tails[number] for number in sorted(tails)), head, calibration)
 
     def _weights(self) -> dict[str, np.ndarray]:
         """ "NUMBER/NAME" -> float16."""
@@ -68,41 +77,84 @@ class PictureTags:
             f"{number}/{name}": array for number, weights in enumerate(self.tails) for name, array in weights.items()
         }
 
-    def graph(self, settings: Settings) -> Graph:
-        """The network, ready to run: (batch, 224, 224, 3) uint8 -> (batch, tags) logarithms.
+    def graphs(self, settings: Settings) -> Graphs:
+        """The networks, ready to run.
 
         Raises:
-            EncoderError: it cannot be kept on this machine, or neither OpenVINO nor torch can run it.
+            EncoderError: they cannot be kept on this machine, or neither OpenVINO nor torch can run them.
         """
-        out = io.BytesIO()
-        np.savez(out, **self._weights())  # type: ignore[arg-type]
-        # By what it holds: clusters that share a machine may have versions of the same name.
-        version = f"picture-tags@{hashlib.sha256(out.getvalue()).hexdigest()[:12]}+{REVISION}"
-        folder = settings.data_dir / "models"
-        file = folder / f"{version}.npz"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False, suffix=".tmp") as scratch:
-                scratch.write(out.getvalue())
-            os.replace(scratch.name, file)
-        except OSError as error:
-            raise EncoderError(f"a model of tags cannot be kept in {folder}: {error.strerror}; make room") from error
-        return load_graph("picture-tags", file, version, settings)
+        file, version = kept("picture-tags", REVISION, self._weights(), settings)
+        return Graphs(load_graph("picture-tags", file, version, settings), layers_graph(settings))
 
-    def probabilities(self, graph: Graph, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """(len(pictures), tags), calibrated: the mean over the views of each."""
-        from hybrid.learning.tags import cooled, softmax
-
+    def probabilities(self, graphs: Graphs, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """(len(pictures), tags), calibrated: what all networks say of all views of each."""
         scores = np.zeros((len(pictures) * VIEWS, len(self.names)), dtype=np.float32)
-        graph.run_jobs(_jobs(pictures), scores)
-        return cooled(softmax(scores).reshape(len(pictures), VIEWS, -1).mean(axis=1), self.temperature)
+        graphs.tails.run_jobs(jobs(pictures, shown), scores)
+        tails = softmax(scores).reshape(len(pictures), VIEWS, -1).mean(axis=1)
+        return self.calibration(self.vote(tails, layers(graphs.layers, pictures)))
+
+    def vote(self, tails: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """(n, tags), not calibrated: each network counts the same. tails: (n, tags) mean of their probabilities; seen:
+        (n, VIEWS, LAYERS)."""
+        scores = seen.astype(np.float32) @ self.head["matrix"].astype(np.float32) + self.head["bias"]
+        head = softmax(scores.reshape(-1, len(self.names))).reshape(scores.shape).mean(axis=1)
+        return np.asarray((len(self.tails) * tails + head) / (len(self.tails) + 1))
 
 
-def _jobs(pictures: Sequence[Image.Image]) -> Iterator[Job]:
-    step = max(1, BATCH // VIEWS)
-    for start in range(0, len(pictures), step):
-        views = [view for picture in pictures[start : start + step] for view in shown(picture)]
-        yield range(start * VIEWS, start * VIEWS + len(views)), [np.stack(views)]
+def kept(kind: str, revision: str, weights: Mapping[str, np.ndarray], settings: Settings) -> tuple[Path, str]:
+    """(file, version) of what networks learned, as `runtime.load_graph` takes it.
+
+    Raises:
+        EncoderError: it cannot be kept on this machine.
+    """
+    out = io.BytesIO()
+    np.savez(out, **weights)  # type: ignore[arg-type]
+    # By what it holds: clusters that share a machine may have versions of the same name.
+    version = f"{kind}@{hashlib.sha256(out.getvalue()).hexdigest()[:12]}+{revision}"
+    folder = settings.data_dir / "models"
+    file = folder / f"{version}.npz"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False, suffix=".tmp") as scratch:
+            scratch.write(out.getvalue())
+        os.replace(scratch.name, file)
+    except OSError as error:
+        raise EncoderError(f"a trained model cannot be kept in {folder}: {error.strerror}; make room") from error
+    return file, version
+
+
+class Graphs(NamedTuple):
+    """tails: (batch, 224, 224, 3) uint8 -> (batch, tags) logarithms. layers: hybrid.encoders.convert.LayersModule."""
+
+    tails: Graph
+    layers: Graph
+
+
+def layers_graph(settings: Settings) -> Graph:
+    """Raises EncoderError where neither OpenVINO nor torch can run it."""
+    version = f"efficientnet-lite0-layers@{file_digest(weights_file(), settings)}+{REVISION}"
+    return load_graph("efficientnet-lite0-layers", weights_file(), version, settings)
+
+
+def layers(graph: Graph, pictures: Sequence[Image.Image]) -> np.ndarray:
+    """(len(pictures), VIEWS, LAYERS) of all of each picture: squashed, the same mirrored, and framed."""
+    seen = np.zeros((len(pictures) * VIEWS, LAYERS), dtype=np.float32)
+    graph.run_jobs(jobs(pictures, _wide), seen)
+    return seen.reshape(len(pictures), VIEWS, LAYERS)
+
+
+def _wide(picture: Image.Image) -> list[np.ndarray]:
+    whole = squashed(picture, WIDE)
+    return [whole, whole[:, ::-1], framed(picture, WIDE)]
+
+
+def jobs(pictures: Sequence[Image.Image], views: Callable[[Image.Image], list[np.ndarray]]) -> Iterator[Job]:
+    """What a graph is to run of several views of each picture: rows of its output in their order."""
+    start = 0
+    for at in range(0, len(pictures), AT_ONCE):
+        batch = [view for picture in pictures[at : at + AT_ONCE] for view in views(picture)]
+        yield range(start, start + len(batch)), [np.stack(batch)]
+        start += len(batch)
 
 
 def shown(picture: Image.Image) -> list[np.ndarray]:
@@ -111,17 +163,17 @@ def shown(picture: Image.Image) -> list[np.ndarray]:
     return [pixels(picture), squashed(picture), framed(picture)]
 
 
-def squashed(picture: Image.Image) -> np.ndarray:
-    """(224, 224, 3) uint8: all of the picture, whatever its shape was."""
+def squashed(picture: Image.Image, side: int = SIDE) -> np.ndarray:
+    """(side, side, 3) uint8: all of the picture, whatever its shape was."""
     from PIL import Image
 
     rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.asarray(rgb.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def framed(picture: Image.Image) -> np.ndarray:
-    """(224, 224, 3) uint8: all of the picture, on a square of its mean colour."""
-    return squashed(on_square(picture, max(picture.size)))
+def framed(picture: Image.Image, side: int = SIDE) -> np.ndarray:
+    """(side, side, 3) uint8: all of the picture, on a square of its mean colour."""
+    return squashed(on_square(picture, max(picture.size)), side)
 
 
 def on_square(picture: Image.Image, side: int) -> Image.Image:

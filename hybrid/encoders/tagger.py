@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders.picture_tags import PictureTags
-from hybrid.encoders.runtime import Graph
+from hybrid.encoders.picture_tags import Graphs, PictureTags
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 
@@ -34,7 +33,7 @@ class PublishedTags:
         self._settings = settings
         self._lock = threading.Lock()
         self._loaded: tuple[dict[str, Any], TagModel | PictureTags] | None = None
-        self._graph: Graph | None = None
+        self._graphs: Graphs | None = None
 
     def _published(self) -> tuple[dict[str, Any], TagModel | PictureTags]:
         with self._lock:
@@ -84,7 +83,7 @@ class PublishedTags:
             (likely,) = model.probabilities(given)
         except UsageError as error:
             raise EncoderError(f"{self.name}: {error}") from error
-        return named(model.names, likely, model.threshold)
+        return named(model.names, likely, model.calibration.threshold)
 
     def look(self, pictures: Sequence[Sequence[Image.Image]]) -> list[list[dict[str, Any]]]:
         """The tags, as `tags` gives them, of products by one or several pictures of each.
@@ -95,7 +94,7 @@ class PublishedTags:
         model = self.model
         likely = self.likely([picture for own in pictures for picture in own])
         ends = np.cumsum([len(own) for own in pictures])[:-1]
-        return [named(model.names, own.mean(axis=0), model.threshold) for own in np.split(likely, ends)]
+        return [named(model.names, own.mean(axis=0), model.calibration.threshold) for own in np.split(likely, ends)]
 
     def likely(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """(len(pictures), tags) probabilities; raises as `look` does."""
@@ -103,9 +102,9 @@ class PublishedTags:
         if not isinstance(model, PictureTags):
             raise EncoderError(f"{self.name} tells tags by vectors, not by pictures")
         with self._lock:
-            if self._graph is None:
-                self._graph = model.graph(self._settings)
-        return model.probabilities(self._graph, pictures)
+            if self._graphs is None:
+                self._graphs = model.graphs(self._settings)
+        return model.probabilities(self._graphs, pictures)
 
 
 def named(names: tuple[str, ...], likely: np.ndarray, threshold: float) -> list[dict[str, Any]]:

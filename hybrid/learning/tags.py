@@ -17,6 +17,7 @@ import numpy as np
 
 from hybrid.encoders.picture_tags import PictureTags
 from hybrid.errors import UsageError
+from hybrid.learning.calibration import Calibration, HeldOut, held_out, softmax
 
 REMEDIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
 MIN_EXAMPLES = 2
@@ -29,9 +30,6 @@ _BETA, _GAMMA = 0.999, 2.0
 #: Of the discriminant's covariance: how far it is drawn to a multiple of the identity.
 _SHRINK = 0.8
 _BAGS = 3
-#: Remedies that differ by less in macro-F1 are judged by their worst class.
-_ALIKE = 0.01
-_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -75,18 +73,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class TagModel:
-    """Heads over prepared vectors. matrix: (heads, dims of all parts, tags); bias: (heads, tags).
-
-    temperature: the logarithms of the mean probabilities are divided by it; threshold: of confidence, from which on a
-    tag is worth writing.
-    """
+    """Heads over prepared vectors. matrix: (heads, dims of all parts, tags); bias: (heads, tags)."""
 
     names: tuple[str, ...]
     scales: Mapping[str, Scale]
     matrix: np.ndarray
     bias: np.ndarray
-    temperature: float = 1.0
-    threshold: float = 0.0
+    calibration: Calibration = Calibration()
 
     def probabilities(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
         """(n, tags) calibrated, of (n, dims) vectors by part; a part may be left out, or have NaN rows.
@@ -104,18 +97,16 @@ class TagModel:
             if block.shape[1] != len(scale.centre):
                 raise UsageError(f"{name} vectors of {block.shape[1]} numbers; these tags need {len(scale.centre)}")
             blocks.append(scale(block))
-        return softmax(self._scores(np.hstack(blocks)) / self.temperature)
-
-    def _scores(self, prepared: np.ndarray) -> np.ndarray:
-        mean = np.mean([softmax(prepared @ w + b) for w, b in zip(self.matrix, self.bias, strict=True)], axis=0)
-        return np.asarray(np.log(np.maximum(mean, 1e-9)))
+        prepared = np.hstack(blocks)
+        votes = [softmax(prepared @ matrix + bias) for matrix, bias in zip(self.matrix, self.bias, strict=True)]
+        return self.calibration(np.mean(votes, axis=0))
 
     def to_bytes(self) -> bytes:
         out = io.BytesIO()
         numbers: dict[str, Any] = {
             "names": np.array(self.names), "parts": np.array(list(self.scales)),
             "matrix": self.matrix.astype(np.float16), "bias": self.bias.astype(np.float32),
-            "numbers": np.array([self.temperature, self.threshold]),
+            **self.calibration.to_arrays(),
         }  # fmt: skip
         for name, scale in self.scales.items():
             numbers[f"centre-{name}"] = scale.centre.astype(np.float32)
@@ -134,22 +125,15 @@ class TagModel:
                 for name in held["parts"].tolist():
                     root, spread = held[f"scale-{name}"].tolist()
                     scales[name] = Scale(bool(root), held[f"centre-{name}"], spread)
-                temperature, threshold = held["numbers"].tolist()
                 return cls(
                     tuple(held["names"].tolist()), scales, held["matrix"].astype(np.float32), held["bias"],
-                    temperature, threshold,
+                    Calibration.from_arrays(held),
                 )  # fmt: skip
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(str(error)) from error
 
 
 Model = TypeVar("Model", TagModel, PictureTags)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """(n, tags) rows that sum to 1."""
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def fit(remedy: str, examples: Examples, seed: int = 0, drop: bool = True) -> TagModel:
@@ -174,13 +158,13 @@ def fit(remedy: str, examples: Examples, seed: int = 0, drop: bool = True) -> Ta
     count = len(names)
     if remedy == "ensemble":
         heads = [_discriminant(prepared, labels, count)]
-        heads += [_descend(*_drawn(prepared, labels, rng), count) for _ in range(_BAGS)]
+        heads += [linear_head(*_drawn(prepared, labels, rng), count) for _ in range(_BAGS)]
     elif remedy == "class-aware":
-        heads = [_descend(*_drawn(prepared, labels, rng), count)]
+        heads = [linear_head(*_drawn(prepared, labels, rng), count)]
     else:
         sizes = np.bincount(labels, minlength=count)
         weights = (1 - _BETA) / (1 - _BETA**sizes) if remedy == "class-balanced" else np.ones(count)
-        heads = [_descend(prepared, labels, count, weights[labels], _GAMMA if remedy == "focal" else 0.0)]
+        heads = [linear_head(prepared, labels, count, weights[labels], _GAMMA if remedy == "focal" else 0.0)]
     return TagModel(
         tuple(names.tolist()), scales, np.stack([head[0] for head in heads]).astype(np.float16).astype(np.float32),
         np.stack([head[1] for head in heads]),
@@ -254,10 +238,14 @@ def _discriminant(prepared: np.ndarray, labels: np.ndarray, count: int) -> tuple
     return matrix, -0.5 * (means.T * matrix).sum(axis=0)
 
 
-def _descend(
-    prepared: np.ndarray, labels: np.ndarray, count: int, weights: np.ndarray | None = None, gamma: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """(matrix, bias) by L-BFGS. weights: of examples; gamma: of the focal loss, 0 for cross-entropy."""
+def linear_head(
+    prepared: np.ndarray, labels: np.ndarray, count: int, weights: np.ndarray | None = None, gamma: float = 0.0,
+    decay: float = _DECAY,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """(matrix (dims, count), bias (count,)) by L-BFGS, of (n, dims) features and (n,) numbers of tags.
+
+    weights: of examples; gamma: of the focal loss, 0 for cross-entropy; decay: of weights.
+    """
     import torch
 
     features, wanted = torch.from_numpy(np.ascontiguousarray(prepared)), torch.from_numpy(labels)
@@ -272,7 +260,7 @@ def _descend(
         optimiser.zero_grad()
         likely = torch.log_softmax(features @ matrix + bias, dim=1).gather(1, wanted[:, None])[:, 0]
         lost = -likely * (1 - likely.exp()).clamp(min=1e-6) ** gamma if gamma else -likely
-        total = (lost * weight).mean() + _DECAY * (matrix**2).sum() / 2
+        total = (lost * weight).mean() + decay * (matrix**2).sum() / 2
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
@@ -286,36 +274,8 @@ def _descend(
     return matrix.detach().numpy(), bias.detach().numpy()
 
 
-# -- held out --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Predictions of items by heads that had not seen them. temperature, threshold: learned from all of them."""
-
-    names: tuple[str, ...]
-    truth: np.ndarray
-    probabilities: np.ndarray
-    temperature: float
-    threshold: float
-    views: np.ndarray
-    alone: Mapping[str, np.ndarray]
-
-    def figures(self) -> dict[str, Any]:
-        found = figures(self.names, self.truth, self.probabilities)
-        if len(self.views):
-            found["with_views"] = _brief(figures(self.names, self.truth, self.views))
-        if self.alone:
-            found["alone"] = {part: _brief(figures(self.names, self.truth, one)) for part, one in self.alone.items()}
-        return found
-
-
-def _brief(found: Mapping[str, Any]) -> dict[str, float]:
-    return {name: found[name] for name in ("macro_f1", "worst_recall", "accuracy")}
-
-
 def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, folds: int = FOLDS) -> HeldOut:
-    """Stratified cross-validation over items; the temperature of each fold is that of the others.
+    """Stratified cross-validation over items; each fold is calibrated by the others.
 
     Raises:
         UsageError: as `fit` does.
@@ -345,114 +305,12 @@ def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, 
     return held_out(names.tolist(), truth, raw, fold, viewed, alone)
 
 
-def held_out(
-    names: Sequence[str], truth: np.ndarray, raw: np.ndarray, fold: np.ndarray,
-    views: np.ndarray | None = None, alone: Mapping[str, np.ndarray] | None = None,
-) -> HeldOut:  # fmt: skip
-    """Figures of raw (n, tags) probabilities, each by a model that had not seen it. fold: (n,) which model's."""
-    made = raw.copy()
-    for number in np.unique(fold):
-        others = fold != number
-        made[~others] = cooled(raw[~others], temperature(raw[others], truth[others]))
-    whole = temperature(raw, truth)
-    return HeldOut(
-        tuple(names), truth, made, whole, _threshold(cooled(raw, whole), truth), raw[:0] if views is None else views,
-        alone or {},
-    )  # fmt: skip
-
-
 def mean_by(probabilities: np.ndarray, items: np.ndarray) -> np.ndarray:
     """(items, tags): the mean over the views of each item, items in order."""
     _, rows = np.unique(items, return_inverse=True)
     return np.stack([np.bincount(rows, column) for column in probabilities.T], axis=1) / np.bincount(rows)[:, None]
 
 
-def cooled(probabilities: np.ndarray, by: float) -> np.ndarray:
-    """Probabilities at another temperature."""
-    return softmax(np.log(np.maximum(probabilities, 1e-9)) / by)
-
-
-def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The one at which what happened is likeliest (Guo et al., ICML 2017)."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(log: float) -> float:
-        right = cooled(probabilities, float(np.exp(log)))[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(right, 1e-9)).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
-
-
-def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The confidence from which on tags are written: where right ones outnumber wrong ones by most."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    order = np.argsort(-confidence, kind="stable")
-    gained = np.cumsum(np.where(right[order], 1, -1))
-    return float(np.floor(confidence[order][gained.argmax()] * 1000) / 1000)
-
-
 def calibrated(model: Model, held: HeldOut) -> Model:
-    """The model with the temperature and the threshold that were told held out."""
-    return replace(model, temperature=held.temperature, threshold=held.threshold)
-
-
-def figures(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Macro-F1, worst recall and whose it is, accuracy, expected calibration error, by class, confusion, reliability.
-
-    truth: (n,) numbers of names, -1 for none of them; a row of zeros has no tag.
-    """
-    said = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), len(names))
-    confusion = np.zeros((len(names), len(names) + 1), dtype=int)
-    known = truth >= 0
-    np.add.at(confusion, (truth[known], said[known]), 1)
-    right = np.diagonal(confusion).astype(float)
-    asked, given = confusion.sum(axis=1), np.bincount(said, minlength=len(names) + 1)[: len(names)]
-    recall, precision = right / np.maximum(asked, 1), right / np.maximum(given, 1)
-    f1 = 2 * right / np.maximum(asked + given, 1)
-    there = np.flatnonzero(asked)
-    worst = int(there[recall[there].argmin()])
-    bins, error = _reliability(probabilities.max(axis=1), said == truth)
-    return {
-        "count": len(truth),
-        "macro_f1": round(float(f1[there].mean()), 4),
-        "worst_recall": round(float(recall[worst]), 4),
-        "worst": names[worst],
-        "accuracy": round(float((said == truth).mean()), 4),
-        "calibration_error": round(error, 4),
-        "classes": {
-            names[row]: {
-                "count": int(asked[row]), "precision": round(float(precision[row]), 4),
-                "recall": round(float(recall[row]), 4), "f1": round(float(f1[row]), 4),
-            }
-            for row in there.tolist()
-        },
-        "confusion": confusion.tolist(),
-        "reliability": bins,
-    }  # fmt: skip
-
-
-def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[str, float]], float]:
-    """(by tenth of confidence: count, mean confidence, share right; the expected calibration error)."""
-    which = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    bins: list[dict[str, float]] = []
-    error = 0.0
-    for number in np.unique(which):
-        mine = which == number
-        said, true = float(confidence[mine].mean()), float(right[mine].mean())
-        error += abs(said - true) * float(mine.mean())
-        bins.append({"count": int(mine.sum()), "confidence": round(said, 4), "right": round(true, 4)})
-    return bins, error
-
-
-def best(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The remedy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
-    top = max(result["macro_f1"] for result in results.values())
-    alike = [name for name, result in results.items() if result["macro_f1"] >= top - _ALIKE]
-    return max(
-        alike,
-        key=lambda name: (
-            results[name]["worst_recall"],
-            -results[name]["calibration_error"],
-            results[name]["macro_f1"],
-        ),
-    )
+    """The model with what was told held out."""
+    return replace(model, calibration=held.calibration)

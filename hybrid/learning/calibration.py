@@ -1,0 +1,204 @@
+"""Tags told of examples that were not learned from: how sure to be of them, and how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Remedies, and how far rare tags are raised: what differs by less in macro-F1 is judged by its worst class.
+_ALIKE = 0.01
+#: How far rare tags may be raised: 0 as the examples have them, 1 as if all were alike in number.
+_BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_BINS = 10
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """(n, tags) rows that sum to 1."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is made of a model's probabilities before they are shown. Their logarithms are lowered by `offsets`, more
+    for frequent tags, and divided by `temperature`. threshold: of confidence, from which on a tag is worth writing.
+
+    offsets: one a tag, or none: (Menon et al., ICLR 2021, after the training) balance times the logarithm of its share.
+    """
+
+    temperature: float = 1.0
+    threshold: float = 0.0
+    offsets: tuple[float, ...] = ()
+
+    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
+        """(n, tags) -> (n, tags) rows that sum to 1."""
+        return softmax(_adjusted(probabilities, self.offsets) / self.temperature)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """As a model's bytes have it."""
+        return {"numbers": np.array([self.temperature, self.threshold]), "offsets": np.array(self.offsets)}
+
+    @classmethod
+    def from_arrays(cls, held: Mapping[str, np.ndarray]) -> Calibration:
+        """Raises KeyError or ValueError where these are no such arrays."""
+        temperature, threshold = held["numbers"].tolist()
+        # Models of before 0.9 have none.
+        return cls(temperature, threshold, tuple(held["offsets"].tolist()) if "offsets" in held else ())
+
+
+def _adjusted(probabilities: np.ndarray, offsets: Sequence[float]) -> np.ndarray:
+    logs = np.log(np.maximum(probabilities, 1e-9))
+    return np.asarray(logs - np.array(offsets) if len(offsets) else logs)
+
+
+def calibrate(probabilities: np.ndarray, truth: np.ndarray) -> Calibration:
+    """The calibration that does best on (n, tags) probabilities by models that had not seen these examples."""
+    shares = np.bincount(truth, minlength=probabilities.shape[1]) / len(truth)
+    offsets = _balanced(probabilities, truth, np.log(np.maximum(shares, 1 / len(truth))).tolist())
+    whole = Calibration(_temperature(_adjusted(probabilities, offsets), truth), 0.0, offsets)
+    return Calibration(whole.temperature, _threshold(whole(probabilities), truth), offsets)
+
+
+def _balanced(probabilities: np.ndarray, truth: np.ndarray, logs: Sequence[float]) -> tuple[float, ...]:
+    """Offsets: rare tags are raised as far as the worst recall gains by it and macro-F1 does not suffer."""
+    names = [str(number) for number in range(len(logs))]
+    offsets = {balance: tuple(balance * log for log in logs) if balance else () for balance in _BALANCES}
+    tried = {
+        balance: figures(names, truth, softmax(_adjusted(probabilities, lowered)))
+        for balance, lowered in offsets.items()
+    }
+    top = max(found["macro_f1"] for found in tried.values())
+    alike = [balance for balance, found in tried.items() if found["macro_f1"] >= top - _ALIKE]
+    chosen = max(alike, key=lambda balance: (tried[balance]["worst_recall"], tried[balance]["macro_f1"], -balance))
+    return offsets[chosen]
+
+
+def _temperature(logs: np.ndarray, truth: np.ndarray) -> float:
+    """The one at which what happened is likeliest (Guo et al., ICML 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log: float) -> float:
+        right = softmax(logs / float(np.exp(log)))[np.arange(len(truth)), truth]
+        return float(-np.log(np.maximum(right, 1e-9)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
+
+
+def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The confidence from which on tags are written: where right ones outnumber wrong ones by most."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    order = np.argsort(-confidence, kind="stable")
+    gained = np.cumsum(np.where(right[order], 1, -1))
+    return float(np.floor(confidence[order][gained.argmax()] * 1000) / 1000)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Calibrated predictions of items by models that had not seen them. calibration: learned from all of them; views:
+    by several views of each; alone: by one part of several."""
+
+    names: tuple[str, ...]
+    truth: np.ndarray
+    probabilities: np.ndarray
+    calibration: Calibration
+    views: np.ndarray
+    alone: Mapping[str, np.ndarray]
+
+    def figures(self) -> dict[str, Any]:
+        found = figures(self.names, self.truth, self.probabilities)
+        if len(self.views):
+            found["with_views"] = _brief(figures(self.names, self.truth, self.views))
+        if self.alone:
+            found["alone"] = {part: _brief(figures(self.names, self.truth, one)) for part, one in self.alone.items()}
+        return found
+
+
+def _brief(found: Mapping[str, Any]) -> dict[str, float]:
+    return {name: found[name] for name in ("macro_f1", "worst_recall", "accuracy")}
+
+
+def held_out(
+    names: Sequence[str], truth: np.ndarray, raw: np.ndarray, fold: np.ndarray,
+    views: np.ndarray | None = None, alone: Mapping[str, np.ndarray] | None = None,
+) -> HeldOut:  # fmt: skip
+    """What raw (n, tags) probabilities tell, each by a model that had not seen it; a fold is calibrated by the others.
+
+    fold: (n,) which model's. views, alone: as HeldOut has them, not calibrated.
+    """
+    by = {number: calibrate(raw[fold != number], truth[fold != number]) for number in np.unique(fold).tolist()}
+
+    def made(some: np.ndarray) -> np.ndarray:
+        out = some.copy()
+        for number, one in by.items() if len(some) else ():
+            out[fold == number] = one(some[fold == number])
+        return out
+
+    return HeldOut(
+        tuple(names), truth, made(raw), calibrate(raw, truth), made(raw[:0] if views is None else views),
+        {part: made(one) for part, one in (alone or {}).items()},
+    )  # fmt: skip
+
+
+def figures(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Macro-F1, worst recall and whose it is, accuracy, expected calibration error, by class, confusion, reliability.
+
+    truth: (n,) numbers of names, -1 for none of them; a row of zeros has no tag.
+    """
+    said = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), len(names))
+    confusion = np.zeros((len(names), len(names) + 1), dtype=int)
+    known = truth >= 0
+    np.add.at(confusion, (truth[known], said[known]), 1)
+    right = np.diagonal(confusion).astype(float)
+    asked, given = confusion.sum(axis=1), np.bincount(said, minlength=len(names) + 1)[: len(names)]
+    recall, precision = right / np.maximum(asked, 1), right / np.maximum(given, 1)
+    f1 = 2 * right / np.maximum(asked + given, 1)
+    there = np.flatnonzero(asked)
+    worst = int(there[recall[there].argmin()])
+    bins, error = _reliability(probabilities.max(axis=1), said == truth)
+    return {
+        "count": len(truth),
+        "macro_f1": round(float(f1[there].mean()), 4),
+        "worst_recall": round(float(recall[worst]), 4),
+        "worst": names[worst],
+        "accuracy": round(float((said == truth).mean()), 4),
+        "calibration_error": round(error, 4),
+        "classes": {
+            names[row]: {
+                "count": int(asked[row]), "precision": round(float(precision[row]), 4),
+                "recall": round(float(recall[row]), 4), "f1": round(float(f1[row]), 4),
+            }
+            for row in there.tolist()
+        },
+        "confusion": confusion.tolist(),
+        "reliability": bins,
+    }  # fmt: skip
+
+
+def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[str, float]], float]:
+    """(by tenth of confidence: count, mean confidence, share right; the expected calibration error)."""
+    which = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins: list[dict[str, float]] = []
+    error = 0.0
+    for number in np.unique(which):
+        mine = which == number
+        said, true = float(confidence[mine].mean()), float(right[mine].mean())
+        error += abs(said - true) * float(mine.mean())
+        bins.append({"count": int(mine.sum()), "confidence": round(said, 4), "right": round(true, 4)})
+    return bins, error
+
+
+def best(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The remedy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
+    top = max(result["macro_f1"] for result in results.values())
+    alike = [name for name, result in results.items() if result["macro_f1"] >= top - _ALIKE]
+    return max(
+        alike,
+        key=lambda name: (
+            results[name]["worst_recall"],
+            -results[name]["calibration_error"],
+            results[name]["macro_f1"],
+        ),
+    )

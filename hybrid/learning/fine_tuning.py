@@ -1,0 +1,143 @@
+"""Letting the last blocks of EfficientNet-Lite0 learn from photos, for whatever is to be told by them.
+
+What the earlier blocks make of every view is computed once, and only what follows learns, so that a thousand photos
+take minutes on two cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.encoders import convert
+from hybrid.encoders.base import file_digest
+from hybrid.encoders.convert import FROZEN
+from hybrid.encoders.image import BATCH, weights_file
+from hybrid.encoders.picture_tags import VIEWS, mean_colour, shown, squashed
+from hybrid.encoders.runtime import load_graph
+from hybrid.errors import UsageError
+from hybrid.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+#: Of the network's middle: channels, height, width.
+MIDDLE = (112, 14, 14)
+#: Beside the views that a picture is looked at by, so many varied ones are learned from, and of all that there is room
+#: for (44 kB each).
+AUGMENTED, ROOM, MAX_PHOTOS = 8, 16_000, 5_000
+#: Photos of a step.
+ROWS = 32
+RATE, HEAD_RATE = 3e-4, 3e-3
+SMOOTH, MIX = 0.1, 0.2
+_DECAY = 1e-2
+
+Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
+
+
+@dataclass(frozen=True)
+class Middles:
+    """What the blocks that do not learn make of photos. learned: (n, views, *MIDDLE) float16 of views to learn from;
+    asked: (n, VIEWS, *MIDDLE) of those that a picture is looked at by; there: (of all that were given,) whether it
+    could be opened: n of them."""
+
+    learned: np.ndarray
+    asked: np.ndarray
+    there: np.ndarray
+
+
+def look(
+    pictures: Iterable[Image.Image | None], count: int, settings: Settings, seed: int, progress: Progress,
+    learn: bool = True, beside: Callable[[int, Image.Image], None] | None = None,
+) -> Middles:  # fmt: skip
+    """Views of pictures, as far as the blocks that do not learn. count: of pictures, of which None are left out.
+
+    learn: also the views that are learned from. beside: is given each picture's place and the picture.
+
+    Raises:
+        UsageError: more than MAX_PHOTOS are to be learned from: they would not fit into memory.
+        EncoderError: the model cannot be had.
+    """
+    if learn and count > MAX_PHOTOS:
+        raise UsageError(f"{count:,} photos: the network learns from at most {MAX_PHOTOS:,}; give it a part of them")
+    rng = np.random.default_rng(seed)
+    varied = min(AUGMENTED, max(0, ROOM // max(1, count) - VIEWS)) if learn else 0
+    version = f"efficientnet-lite0-front@{file_digest(weights_file(), settings)}+{FROZEN}"
+    front = load_graph("efficientnet-lite0-front", weights_file(), version, settings)
+    learned = np.zeros((count if learn else 0, varied + VIEWS, *MIDDLE), np.float16)
+    asked = np.zeros((count, VIEWS, *MIDDLE), np.float16)
+    there = np.zeros(count, dtype=bool)
+    for row, picture in enumerate(pictures):
+        if picture is not None:
+            picture = picture.convert("RGB")
+            views = np.stack([*shown(picture), *(_varied(picture, rng) for _ in range(varied))])
+            made = np.concatenate([front.run([views[at : at + BATCH]]) for at in range(0, len(views), BATCH)])
+            asked[row], there[row] = made[:VIEWS], True
+            if learn:
+                learned[row] = made
+            if beside is not None:
+                beside(row, picture)
+        if row % 16 == 15 or row + 1 == count:
+            progress("views of photos", row + 1, count)
+    if not there.all():
+        learned, asked = learned[there[: len(learned)]], asked[there]
+    return Middles(learned, asked, there)
+
+
+def _varied(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    """(224, 224, 3) uint8: a part of the picture, mirrored or not, a little turned, lighter or darker."""
+    from PIL import Image, ImageEnhance, ImageOps
+
+    width, height = picture.size
+    area, shape = width * height * rng.uniform(0.4, 1.0), float(np.exp(rng.uniform(-0.29, 0.29)))
+    across = min(width, max(1, round((area * shape) ** 0.5)))
+    down = min(height, max(1, round((area / shape) ** 0.5)))
+    left, top = rng.integers(0, width - across + 1), rng.integers(0, height - down + 1)
+    part = picture.crop((left, top, left + across, top + down))
+    if rng.random() < 0.5:
+        part = ImageOps.mirror(part)
+    part = part.rotate(rng.uniform(-10, 10), Image.Resampling.BILINEAR, fillcolor=mean_colour(part))
+    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        part = enhancer(part).enhance(rng.uniform(0.7, 1.3))
+    return squashed(part)
+
+
+def drawn(learned: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """(len(rows), *MIDDLE): of each of these photos a view at random."""
+    import torch
+
+    views = learned[rows, rng.integers(0, learned.shape[1], len(rows))].astype(np.float32)
+    return torch.from_numpy(views).to(memory_format=torch.channels_last)
+
+
+def descend(
+    groups: list[dict[str, Any]], steps: int, loss: Callable[[], torch.Tensor], progress: Callable[[int, int], None]
+) -> None:
+    """So many steps of AdamW, the rate first rising, then falling. groups: parameters and their "lr"; loss: of a step.
+
+    progress: (steps, of how many).
+    """
+    import torch
+
+    optimiser = torch.optim.AdamW(groups, weight_decay=_DECAY)
+    rates = [group["lr"] for group in groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=0.15)
+    for step in range(steps):
+        optimiser.zero_grad()
+        loss().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        progress(step + 1, steps)
+
+
+def changes(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """What a tail learned, as hybrid.encoders.convert.tail takes it. before: its parameters by name, as `tail` has
+    them."""
+    learned: dict[str, np.ndarray] = {}
+    for name, value in module.named_parameters():
+        learned |= convert.packed(name, (value.detach() - before[name]).numpy())
+    return learned
