@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +19,14 @@ from hybrid.attach import AttachPlan, AttachReport, decide_profile, run_attach
 from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
 from hybrid.elastic import coding, products, shop
 from hybrid.encoders.aligned import PREFIX, middle
+from hybrid.encoders.towers import TOWERS
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.runs import Report
 from hybrid.tables import read_table
 from hybrid.wiring import Services
+
+if TYPE_CHECKING:
+    from hybrid.learning.alignment_report import Clouds
 
 CATALOGUE = "catalogue"
 _ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
@@ -32,7 +36,7 @@ _LOOKED_UP = 500
 Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
 
 
-def _silent(what: str, done: int, of: int) -> None:
+def silent(what: str, done: int, of: int) -> None:
     pass
 
 
@@ -104,7 +108,7 @@ def train(
     method: str = "auto",
     media: Path | None = None,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> tuple[Trained, Pairs]:
     """Learn an alignment of photos to the texts of an index's products. Writes nothing.
 
@@ -170,7 +174,7 @@ def page(trained: Trained, pairs: Pairs) -> str:
     Drawn are pairs that were held out, by an alignment that was fitted to the others for this.
     """
     from hybrid.learning import alignment
-    from hybrid.learning.alignment_report import clouds, report
+    from hybrid.learning.alignment_report import clouds
 
     rng = np.random.default_rng(0)
     several = pairs.count >= 2 * len(pairs.texts)
@@ -186,13 +190,19 @@ def page(trained: Trained, pairs: Pairs) -> str:
         trained.method, pairs.photos[~drawn], right[~drawn], pairs.groups[~drawn], views=pairs.photo[~drawn]
     )
     named: dict[Hashable, str] = dict(enumerate(pairs.names))
-    shown = clouds(fitted, pairs.photos[drawn], right[drawn], pairs.groups[drawn], named)
+    return page_of(trained, clouds(fitted, pairs.photos[drawn], right[drawn], pairs.groups[drawn], named))
+
+
+def page_of(trained: Trained, drawn: Clouds) -> str:
+    """As `page`, with clouds that there are."""
+    from hybrid.learning.alignment_report import report
+
     notes = [
         f"{trained.pairs:,} photos of {trained.products:,} products; photos encoded in {trained.encode_s:,.1f} s, "
         f"{trained.method} fitted in {trained.fit_s:,.1f} s.",
         *(f"{count:,} photos were left out: {reason}." for reason, count in sorted(trained.skipped.items())),
     ]
-    return report(trained.results, trained.method, index=trained.index, drawn=shown, notes=notes)
+    return report(trained.results, trained.method, index=trained.index, drawn=drawn, notes=notes)
 
 
 def publish(services: Services, trained: Trained, name: str | None = None) -> str:
@@ -219,6 +229,12 @@ def apply(services: Services, index: str, version: str, workers: int = 0, report
         IndexConflictError: the index has vectors of another alignment, or refuses the field.
         ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
     """
+    about, _ = services.alignments.get(version)
+    if about["method"] == TOWERS:
+        raise IndexConflictError(
+            f"{version!r} makes vectors of its own: set HYBRID_IMAGE_ENCODER=towers:{version} and run "
+            f"`hybrid reindex {index}`, which encodes the pictures anew beside the index"
+        )
     found = shop.describe(services.client, index)
     spec = f"{PREFIX}{version}"
     held = found.profile.signals.get(FUSED) if found.profile else None
@@ -229,7 +245,7 @@ def apply(services: Services, index: str, version: str, workers: int = 0, report
         )
     if found.profile is None:
         raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
-    encoders = services.alignments.get(version)[0]["encoders"]
+    encoders = about["encoders"]
     parts = {name: signal for name, signal in found.profile.signals.items() if name in encoders}
     if not any(signal.version == encoders[name]["version"] for name, signal in parts.items()):
         wanted = " or ".join(f"{name} by {one['version']}" for name, one in sorted(encoders.items()))
@@ -259,10 +275,9 @@ def _file_pairs(
     media: Path | None,
     progress: Progress,
 ) -> Pairs:
-    rows = _rows(path)
-    sources = _sources(services, profile, sorted({product for _, product in rows}))
+    rows = read_pairs(path)
     texts: dict[str, str] = {}
-    for product, source in sources.items():
+    for product, source in sources(services, profile, sorted({product for _, product in rows})).items():
         text = documents.text_input(source, profile.fields, encoders["text"])
         if text:
             texts[product] = text
@@ -297,7 +312,7 @@ def _file_pairs(
     )
 
 
-def _rows(path: Path) -> list[tuple[str, str]]:
+def read_pairs(path: Path) -> list[tuple[str, str]]:
     """(photo, product id) of each line."""
     columns, lines = read_table(path, "pairs")
     named = next((name for name in _ID_COLUMNS if name in columns), None)
@@ -368,7 +383,7 @@ def _decoded(profile: IndexProfile, codes: Mapping[str, str], name: str) -> np.n
     return coding.decode_code(codes.get(name), signal.dims) if signal is not None else None
 
 
-def _sources(services: Services, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def sources(services: Services, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), _LOOKED_UP):
         found |= services.retrieval.sources(profile, ids[start : start + _LOOKED_UP])

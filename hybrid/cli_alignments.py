@@ -25,7 +25,8 @@ def train_alignment(
     method: Annotated[
         str,
         typer.Option(
-            help="procrustes, cca, ridge, gradient, contrastive; auto: the best of the first three; all: of all."
+            help="procrustes, cca, ridge, gradient, contrastive; auto: the best of the first three; all: of all; "
+            "towers: a CNN on pixels and an RNN on tokens learn instead, minutes for a thousand photos."
         ),
     ] = "auto",
     source: Annotated[str, typer.Option("--from", help="What is brought to the other: image.")] = "image",
@@ -45,27 +46,39 @@ def train_alignment(
     No picture of the catalogue is encoded again.
     Example: hybrid train alignment --index shop --pairs photos.csv --report alignment.html
     """
-    from hybrid import alignments
+    from hybrid import alignments, towers
+    from hybrid.encoders.towers import TOWERS
     from hybrid.wiring import build_services
 
     if (source, target) != ("image", "text"):
         raise UsageError(f"cannot align {source} to {target}; --from image --to text is what there is")
-    if method not in (known := ("auto", "all", *alignments.methods())):
+    if method not in (known := ("auto", "all", *alignments.methods(), TOWERS)):
         raise UsageError(f"no method {method!r}; known: {', '.join(known)}")
     services = build_services()
+    alone = method == TOWERS
     with counted() as show:
-        trained, found = alignments.train(services, index, pairs, method, media, seed, show)
+        if alone:
+            trained, drawn = towers.train(services, index, pairs, media, seed, show)
+        else:
+            trained, found = alignments.train(services, index, pairs, method, media, seed, show)
     if report:
-        report.write_text(alignments.page(trained, found), encoding="utf-8")
+        page = alignments.page_of(trained, drawn) if alone else alignments.page(trained, found)
+        report.write_text(page, encoding="utf-8")
     version = alignments.publish(services, trained, name)
     applied = None
-    if apply:
+    if apply and not alone:
         with LiveProgress() as bar:
             applied = alignments.apply(services, index, version, report=bar)
     if json:
         print_json({**trained.to_json(), "applied": applied.to_json() if applied else None})
         return
     _show_alignment(trained)
+    if alone:
+        print(
+            f"published {version}; use it with HYBRID_IMAGE_ENCODER=towers:{version} hybrid reindex {index}, and that "
+            "setting wherever searches are answered"
+        )
+        return
     print(
         f"published {version}" + (f"; {applied.encoded:,} products have their vector" if applied else ", not applied")
     )
@@ -100,20 +113,23 @@ def list_versions(index: Index, json: Json = False) -> None:
     from rich.table import Table
 
     from hybrid.contracts import FUSED
+    from hybrid.encoders.towers import TOWERS
     from hybrid.wiring import build_services
 
     services = build_services()
     found = services.alignments.list(index)
-    signal = services.searcher.profile(index).signals.get(FUSED)
-    used = signal.encoder.partition(":")[2] if signal else None
+    signals = services.searcher.profile(index).signals
+    used = signals[FUSED].encoder.partition(":")[2] if FUSED in signals else None
+    encoders = {signal.encoder for signal in signals.values()}
     if json:
         print_json({"in_use": used, "versions": found})
         return
     table = Table("", "version", "method", "created", "photos", "products")
     for entry in found:
         report = entry["report"]
+        mark = "*" if entry["version"] == used or f"{TOWERS}:{entry['version']}" in encoders else ""
         table.add_row(
-            "*" if entry["version"] == used else "", entry["version"], entry["method"], entry["created"],
+            mark, entry["version"], entry["method"], entry["created"],
             f"{report['pairs']:,}", f"{report['products']:,}",
         )  # fmt: skip
     console(stderr=False).print(table)

@@ -8,6 +8,7 @@ from typing import Any
 from hybrid import analysis, documents
 from hybrid.contracts import FUSED, MAX_VIEWS, MEDIA_SIGNALS, VECTOR_SIGNALS, FieldMap, VectorSignal
 from hybrid.encoders.aligned import PREFIX
+from hybrid.encoders.towers import TOWERS
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import is_url
 from hybrid.wiring import Services
@@ -37,7 +38,7 @@ def vector_signal(services: Services, name: str, index: str, views: int = 1) -> 
     """
     settings = services.settings
     if name == FUSED:
-        newest = services.alignments.list(index, 1)
+        newest = [entry for entry in services.alignments.list(index) if entry["method"] != TOWERS]
         if not newest:
             raise UsageError(
                 f"signal {FUSED} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`"

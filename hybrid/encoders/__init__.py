@@ -94,6 +94,12 @@ def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder], setting
     return SoundCnn(name, load, encoder)
 
 
+def _towers(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
+    from hybrid.encoders.towers import Towers
+
+    return Towers(name, load, settings)
+
+
 def _tags(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
     from hybrid.encoders.tagger import PublishedTags
 
@@ -121,6 +127,7 @@ TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder], Set
     "tfidf": ("tfidf", _tfidf),
     "sound-cnn": ("sounds", _sound_cnn),
     "tags": ("tags", _tags),
+    "towers": ("alignments", _towers),
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}

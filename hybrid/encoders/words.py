@@ -69,7 +69,7 @@ class Bow(LazyEncoder[None]):
             for word, count in Counter(_words(text)).items():
                 code = _code(word)
                 out[row, code % self.dims] += (1 if code >> 63 else -1) * (1 + np.log(count))
-        return _unit(out)
+        return unit(out)
 
 
 @lru_cache(maxsize=200_000)
@@ -100,7 +100,7 @@ class TfIdf:
             if counts:
                 weights = 1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))
                 out[row] = weights @ self.matrix[list(counts)]
-        return _unit(out)
+        return unit(out)
 
     def to_bytes(self) -> bytes:
         """An npz without pickles; the matrix in half precision."""
@@ -265,15 +265,19 @@ class MiniLMWords(LazyEncoder[_Tokens]):
         vectors -= vectors @ common.T @ common
         return _Tokens(tokenizer, (vectors * (SIF / (SIF + frequency))[:, None]).astype(np.float32))
 
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), 384) float32, rows of unit length; a zero row for a text without a word."""
+    def word_vectors(self, texts: Sequence[str], most: int | None = None) -> list[np.ndarray]:
+        """Of each text (tokens, 384) float32, weighted, in their order: of its first `most`, or of all."""
         tokenizer, vectors = self.model
         valid = [text[:MAX_CHARS].encode("utf-8", "replace").decode() for text in texts]
+        found = tokenizer.encode_batch_fast(valid, add_special_tokens=False)
+        return [vectors[encoding.ids[:most]] for encoding in found]
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), 384) float32, rows of unit length; a zero row for a text without a word."""
         out = np.zeros((len(texts), self.dims), np.float32)
-        for row, encoding in enumerate(tokenizer.encode_batch_fast(valid, add_special_tokens=False)):
-            if encoding.ids:
-                out[row] = vectors[encoding.ids].sum(axis=0)
-        return _unit(out)
+        for row, words in enumerate(self.word_vectors(texts)):
+            out[row] = words.sum(axis=0)
+        return unit(out)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -281,7 +285,7 @@ def _words(text: str) -> Iterator[str]:
         yield term.text
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit(rows: np.ndarray) -> np.ndarray:
     """Rows at length 1, float32; zero rows stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 1e-9, lengths, 1), np.float32)

@@ -77,15 +77,17 @@ def clouds(
     if len(first) > _SHOWN:
         chosen = np.linspace(0, len(first) - 1, _SHOWN).astype(int)
         labels, first = labels[chosen], first[chosen]
-    sides = [prepare(np.asarray(side)[first], root=False) for side in (left, right)]
+    before = [prepare(np.asarray(side)[first], root=False) for side in (left, right)]
+    after = [alignment.project(name, side) for name, side in zip((left_name, right_name), before, strict=True)]
+    return drawn(before, after, [(names or {}).get(label, str(label)) for label in labels.tolist()])
+
+
+def drawn(before: Sequence[np.ndarray], after: Sequence[np.ndarray], names: Sequence[str]) -> Clouds:
+    """Clouds of unit rows: (left, right) before and after, of as many products; names: of these."""
     # Encoders of different width share no space: the narrower is filled up with zeros, to be drawn at all.
-    width = max(side.shape[1] for side in sides)
-    filled = [np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in sides]
-    return Clouds(
-        _cloud(filled[0], filled[1]),
-        _cloud(*(alignment.project(name, side) for name, side in zip((left_name, right_name), sides, strict=True))),
-        [(names or {}).get(label, str(label)) for label in labels.tolist()],
-    )
+    width = max(side.shape[1] for side in before)
+    filled = [np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in before]
+    return Clouds(_cloud(filled[0], filled[1]), _cloud(after[0], after[1]), list(names))
 
 
 def _cloud(left: np.ndarray, right: np.ndarray) -> Cloud:

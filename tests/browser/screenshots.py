@@ -1,7 +1,7 @@
 """Pictures of the search page, to look at: `python -m tests.browser.screenshots OUT_DIR URL [QUERY]`.
 
 URL is that of a running page, as `make demo` and `hybrid serve` print it.
-Start, results, an open "why this result", and Chinese; each for a desktop and a phone, light and dark.
+Start, results, an open "why this result", similar products, Chinese; each for a desktop and a phone, light and dark.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ def take(browser: Browser, url: str, out: Path, query: str) -> list[Path]:
         summary.scroll_into_view_if_needed()
         page.locator(".why-body").first.scroll_into_view_if_needed()
         shot("why")
+        page.locator(".similar a").first.click()
+        page.wait_for_url("**/?like=*")
+        shot("similar")
         page.goto(f"{url}/?lang=zh&q={query}")
         shot("chinese")
     return taken

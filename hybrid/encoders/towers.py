@@ -1,0 +1,189 @@
+"""Two towers in one space, learned from a shop's own pairs: a CNN on pixels and an RNN on tokens.
+
+The CNN is EfficientNet-Lite0, whose last blocks learned; the RNN, small enough to run without torch, reads MiniLM's own
+word vectors. See hybrid.learning.towers for the training.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.encoders.picture_tags import VIEWS, jobs, kept, shown
+from hybrid.encoders.runtime import Graph, load_graph
+from hybrid.encoders.words import MiniLMWords, unit
+from hybrid.errors import EncoderError, UsageError
+from hybrid.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: What a spec begins with, before a colon and the version; and the method that a version is listed with.
+TOWERS = "towers"
+#: Of the shared space, and of the RNN's state in either direction.
+DIMS, WIDTH = 256, 128
+#: Tokens of a text that are read.
+MAX_TOKENS = 96
+REVISION = "1"
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """A bidirectional GRU (Cho et al., EMNLP 2014) over word vectors, and a linear map of their mean beside it.
+
+    weights: as torch.nn.GRU names them, and "from_states" (DIMS, 2 WIDTH), "from_words" (DIMS, d), "bias" (DIMS,).
+    """
+
+    weights: Mapping[str, np.ndarray]
+
+    def __call__(self, texts: Sequence[np.ndarray]) -> np.ndarray:
+        """(len(texts), DIMS) float32 unit rows of the (tokens, d) word vectors of each; zero for a text without any."""
+        out = np.zeros((len(texts), DIMS), np.float32)
+        # Those of a length at a time: what a text gives must not hang on the others.
+        lengths = np.array([len(text) for text in texts])
+        for length in np.unique(lengths[lengths > 0]).tolist():
+            rows = np.flatnonzero(lengths == length)
+            words = np.stack([texts[row] for row in rows.tolist()]).astype(np.float32)
+            states = np.concatenate([self._states(words, ""), self._states(words[:, ::-1], "_reverse")], axis=1)
+            out[rows] = (
+                states @ self.weights["from_states"].T
+                + words.mean(axis=1) @ self.weights["from_words"].T
+                + self.weights["bias"]
+            )
+        return unit(out)
+
+    def _states(self, words: np.ndarray, way: str) -> np.ndarray:
+        """(n, WIDTH): the mean over its states on the way through (n, tokens, d) word vectors."""
+        given = words @ self.weights[f"weight_ih_l0{way}"].T + self.weights[f"bias_ih_l0{way}"]
+        matrix, bias = self.weights[f"weight_hh_l0{way}"].T, self.weights[f"bias_hh_l0{way}"]
+        state = np.zeros((len(words), WIDTH), np.float32)
+        total = np.zeros_like(state)
+        for step in range(words.shape[1]):
+            before = state @ matrix + bias
+            reset, update = np.split(_sigmoid(given[:, step, : 2 * WIDTH] + before[:, : 2 * WIDTH]), 2, axis=1)
+            new = np.tanh(given[:, step, 2 * WIDTH :] + reset * before[:, 2 * WIDTH :])
+            state = (1 - update) * new + update * state
+            total += state
+        return np.asarray(total / words.shape[1])
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * values)))
+
+
+@dataclass(frozen=True)
+class TowersModel:
+    """picture: what the CNN learned, as hybrid.encoders.convert.tail takes it; text: the other tower."""
+
+    picture: Mapping[str, np.ndarray]
+    text: TextTower
+
+    def to_bytes(self) -> bytes:
+        """An npz without pickles, the same bytes for the same towers."""
+        out = io.BytesIO()
+        arrays = {f"picture/{name}": array for name, array in self.picture.items()}
+        arrays |= {f"text/{name}": array.astype(np.float16) for name, array in self.text.weights.items()}
+        np.savez(out, **arrays)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TowersModel:
+        """What `to_bytes` gave.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
+        parts: dict[str, dict[str, np.ndarray]] = {"picture": {}, "text": {}}
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as held:
+                for name in held.files:
+                    part, _, of = name.partition("/")
+                    parts[part][of] = held[name].astype(np.float32) if part == "text" else held[name]
+            made = cls(parts["picture"], TextTower(parts["text"]))
+            # Whatever does not fit together shows here.
+            if not np.isfinite(made.text([np.ones((2, MiniLMWords.dims), np.float32)])).all():
+                raise ValueError("numbers that are none")
+            if made.picture["head.weight"].shape[0] != DIMS:
+                raise ValueError("another format")
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"these bytes are no towers: {error}") from error
+        return made
+
+    def graph(self, settings: Settings) -> Graph:
+        """The CNN, ready to run: (batch, 224, 224, 3) uint8 -> (batch, DIMS) unit rows.
+
+        Raises:
+            EncoderError: it cannot be kept on this machine, or neither OpenVINO nor torch can run it.
+        """
+        file, version = kept("picture-tower", REVISION, self.picture, settings)
+        return load_graph("picture-tower", file, version, settings)
+
+
+class Towers:
+    """The Encoder protocol over published towers, loaded at first use; one a process."""
+
+    modalities = frozenset({"text", "image"})
+    scripts = MiniLMWords.scripts
+    dims = DIMS
+
+    def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
+        """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
+        self.name = name
+        self._load = load
+        self._settings = settings
+        self._words = MiniLMWords("minilm-words", "", settings)
+        self._lock = threading.Lock()
+        self._loaded: TowersModel | None = None
+
+    @property
+    def version(self) -> str:
+        # A version in the cluster is never changed, so that its name is enough.
+        return f"{self.name}+{REVISION}"
+
+    @property
+    def model(self) -> TowersModel:
+        """Both towers.
+
+        Raises:
+            ModelVersionError: there is no such version.
+            EncoderError: it is damaged, or was trained on other word vectors.
+        """
+        with self._lock:
+            if self._loaded is None:
+                about, data = self._load()
+                wanted = about["encoders"]["text"]["version"]
+                if wanted != self._words.version:
+                    raise EncoderError(
+                        f"{self.name} was trained on {wanted}, and this process has {self._words.version}; "
+                        "train towers anew"
+                    )
+                try:
+                    self._loaded = TowersModel.from_bytes(data)
+                except ValueError as error:
+                    raise EncoderError(f"{self.name} is damaged ({error}); train towers anew") from error
+            return self._loaded
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return self.model.graph(self._settings)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), DIMS) float32, rows of unit length; a zero row for a text without a word."""
+        return self.model.text(self._words.word_vectors(texts, MAX_TOKENS))
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """(len(images), DIMS) float32, rows of unit length: of each the mean over its views."""
+        rows = np.zeros((len(images) * VIEWS, DIMS), dtype=np.float32)
+        self._graph.run_jobs(jobs(images, shown), rows)
+        return unit(rows.reshape(len(images), VIEWS, DIMS).sum(axis=1))
+
+    def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
+        """Raises UsageError: it takes none."""
+        raise UsageError(f'encoder "{self.name}" takes no sound; choose one of modality audio')

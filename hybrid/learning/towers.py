@@ -1,0 +1,227 @@
+"""Two towers from a shop's own pairs of photo and text: the last blocks of a CNN on pixels, and an RNN on tokens.
+
+Both learn at once, so that a photo stands nearer to its product's text than to others' (InfoNCE: van den Oord et al.,
+2018; both ways: Radford et al., 2021; all photos of a product are its partners: Khosla et al., 2020).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.encoders import convert
+from hybrid.encoders.picture_tags import VIEWS
+from hybrid.encoders.towers import DIMS, WIDTH, TextTower, TowersModel
+from hybrid.encoders.words import MiniLMWords
+from hybrid.errors import UsageError
+from hybrid.learning import fine_tuning
+from hybrid.learning.alignment import MIN_PAIRS, MIN_PRODUCTS
+from hybrid.learning.alignment_report import Clouds, drawn
+from hybrid.learning.fine_tuning import MIX, RATE, ROWS, SMOOTH
+from hybrid.learning.heads import Pairs, unit
+from hybrid.learning.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDS, EPOCHS = 3, 8
+#: Products that a step tells its photos apart from.
+CANDIDATES = 128
+_TEMPERATURE, _TEXT_RATE, _FORGOTTEN = 0.07, 2e-3, 0.2
+
+
+def _silent(step: int, of: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is learned from: n photos of m products.
+
+    learned: (n, views, *MIDDLE), asked: (n, VIEWS, *MIDDLE), as hybrid.learning.fine_tuning.Middles has them; groups:
+    (n,) which product a photo is of; own: (n,) whether it is the catalogue's picture: always learned from, never asked
+    for. texts: of each product its word vectors (tokens, d); titles: those of its title alone, as shoppers are brief.
+    """
+
+    learned: np.ndarray
+    asked: np.ndarray
+    groups: np.ndarray
+    own: np.ndarray
+    texts: Sequence[np.ndarray]
+    titles: Sequence[np.ndarray]
+
+
+def check(shown: Shown) -> None:
+    """Raises UsageError where nothing can be learned."""
+    count, products = len(shown.groups), len(np.unique(shown.groups))
+    if count < MIN_PAIRS or products < MIN_PRODUCTS:
+        raise UsageError(
+            f"{count} pairs of {products} products are too few to align by: at least {MIN_PAIRS} pairs of "
+            f"{MIN_PRODUCTS} products are needed"
+        )
+
+
+def fit(
+    shown: Shown, rows: np.ndarray | None = None, seed: int = 0, progress: Callable[[int, int], None] = _silent
+) -> TowersModel:
+    """Both towers, learned from these rows, or all. progress: (steps, of how many)."""
+    import torch
+    from torch.nn import functional
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    rows = np.arange(len(shown.groups)) if rows is None else rows
+    products, groups = np.unique(shown.groups[rows], return_inverse=True)
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    tail = convert.tail(None, DIMS).to(memory_format=torch.channels_last)
+    before = {name: value.detach().clone() for name, value in tail.named_parameters()}
+    torch.nn.init.normal_(tail.head.weight, std=1280**-0.5)
+    tail.drop.train()
+    words = MiniLMWords.dims
+    gru = torch.nn.GRU(words, WIDTH, bidirectional=True, batch_first=True)
+    from_states, from_words = torch.nn.Linear(2 * WIDTH, DIMS), torch.nn.Linear(words, DIMS, bias=False)
+
+    def texts(chosen: np.ndarray) -> torch.Tensor:
+        """(len(chosen), DIMS): of each product its text or its title, some of its words forgotten."""
+        read = []
+        for row in products[chosen].tolist():
+            text = shown.titles[row] if rng.random() < 0.5 and len(shown.titles[row]) else shown.texts[row]
+            left = text[rng.random(len(text)) >= _FORGOTTEN]
+            read.append(torch.from_numpy(left if len(left) else text))
+        lengths = torch.tensor([len(text) for text in read])
+        padded = torch.nn.utils.rnn.pad_sequence(read, batch_first=True)
+        states = gru(pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False))[0]
+        mean = pad_packed_sequence(states, batch_first=True)[0].sum(1) / lengths[:, None]
+        plain = padded.sum(1) / lengths[:, None]
+        return functional.normalize(
+            from_states(functional.dropout(mean, 0.2)) + from_words(functional.dropout(plain, 0.2)), dim=1
+        )
+
+    batch = min(ROWS, len(rows))
+    rarely = 1 / np.sqrt(np.bincount(groups))[groups]
+
+    def loss() -> torch.Tensor:
+        chosen = rng.choice(len(rows), batch, replace=False, p=rarely / rarely.sum())
+        here = np.unique(groups[chosen])
+        rest = np.setdiff1d(np.arange(len(products)), here)
+        candidates = np.concatenate([here, rng.permutation(rest)[: max(0, CANDIDATES - len(here))]])
+        place = np.searchsorted(here, groups[chosen])
+        share, others = float(rng.beta(MIX, MIX)), rng.permutation(batch)
+        given = fine_tuning.drawn(shown.learned, rows[chosen], rng)
+        seen = functional.normalize(tail(share * given + (1 - share) * given[others]), dim=1)
+        scores = seen @ texts(candidates).T / _TEMPERATURE
+        partners = functional.one_hot(torch.from_numpy(place), len(candidates)).float()
+        partners = share * partners + (1 - share) * partners[others]
+        smooth = (1 - SMOOTH) * partners + SMOOTH / len(candidates)
+        asks = -(smooth * scores.log_softmax(1)).sum(1).mean()
+        answers = partners[:, : len(here)] / partners[:, : len(here)].sum(0)
+        return asks - (answers * scores.log_softmax(0)[:, : len(here)]).sum(0).mean()
+
+    learning = [*gru.parameters(), *from_states.parameters(), *from_words.parameters()]
+    last = list(tail.head.parameters())
+    rest = [value for name, value in tail.named_parameters() if not name.startswith("head.")]
+    rates = [{"params": rest, "lr": RATE}, {"params": last, "lr": RATE}, {"params": learning, "lr": _TEXT_RATE}]
+    fine_tuning.descend(rates, max(1, EPOCHS * len(rows) // batch), loss, progress)
+    weights = {name: value.detach().numpy() for name, value in gru.named_parameters()}
+    weights["from_states"], weights["bias"] = from_states.weight.detach().numpy(), from_states.bias.detach().numpy()
+    weights["from_words"] = from_words.weight.detach().numpy()
+    made = TowersModel(fine_tuning.changes(tail, before), TextTower(weights))
+    return TowersModel.from_bytes(made.to_bytes())  # as precise as it is stored
+
+
+def pictures(model: TowersModel, asked: np.ndarray) -> np.ndarray:
+    """(n, DIMS) unit rows of (n, VIEWS, *MIDDLE)."""
+    import torch
+    from torch.nn import functional
+
+    tail = convert.tail(model.picture, DIMS)
+    made = np.zeros((len(asked), DIMS), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(asked), ROWS):
+            part = torch.from_numpy(asked[start : start + ROWS].astype(np.float32)).flatten(0, 1)
+            made[start : start + ROWS] = functional.normalize(tail(part), dim=1).reshape(-1, VIEWS, DIMS).sum(1).numpy()
+    return unit(made)
+
+
+def validate(
+    shown: Shown, names: Sequence[str], seed: int, progress: Callable[[int, int], None]
+) -> tuple[dict[str, Any], Clouds]:
+    """What towers are worth on pairs that they have not seen, as hybrid.learning.alignment.validate tells it, and the
+    clouds of products of the last fold, held out. names: of the products.
+
+    "to_product": photos ask for the catalogue's own pictures of products.
+    """
+    check(shown)
+    taken = np.flatnonzero(~shown.own)
+    labels, groups = np.unique(shown.groups[taken], return_inverse=True)
+    # Folds by the same rule as for other methods; the vectors themselves play no part in it.
+    nothing = np.zeros((len(taken), 1), np.float32)
+    pairs = Pairs(nothing, nothing[: len(labels)], groups, np.arange(len(taken)), False, False)
+    photos, products = by_photos(pairs), by_products(pairs, FOLDS, seed)
+    runs = len(photos) + len(products)
+    done, seconds = 0, []
+    models: list[TowersModel] = []
+
+    def over(masks: Sequence[np.ndarray]) -> dict[str, Any]:
+        nonlocal done
+        parts: dict[str, list[Ranked]] = {}
+        for test in masks:
+
+            def told(step: int, of: int, done: int = done) -> None:
+                progress(done * of + step, runs * of)
+
+            started = time.perf_counter()
+            # A product that is held out brings no picture of its own to learn from either.
+            unseen = np.setdiff1d(shown.groups[taken[test]], shown.groups[taken[~test]])
+            learn = np.concatenate([taken[~test], np.flatnonzero(shown.own & ~np.isin(shown.groups, unseen))])
+            model = fit(shown, learn, seed, told)
+            models[:] = [model]
+            seconds.append(time.perf_counter() - started)
+            done += 1
+            for name, one in _asked(model, shown, taken, test).items():
+                parts.setdefault(name, []).append(one)
+        return {name: figures(joined(part), name == "right_to_left", seed) for name, part in parts.items()}
+
+    result = {
+        "method": "towers",
+        "photos": over(photos) if photos else None,
+        "products": over(products),
+        "pairs": len(taken),
+        "candidates": len(labels),
+        "seconds": round(float(np.mean(seconds)), 2),
+    }
+    return result, _clouds(models[-1], shown, taken[products[-1]], names)
+
+
+def _clouds(model: TowersModel, shown: Shown, held: np.ndarray, names: Sequence[str]) -> Clouds:
+    """Before: what the blocks that do not learn see in photos, and the mean word vector of texts."""
+    labels, first = np.unique(shown.groups[held], return_index=True)
+    photos = shown.asked[held[first]]
+    texts = [shown.texts[row] for row in labels.tolist()]
+    plain = unit(photos.astype(np.float32).mean(axis=(1, 3, 4))), unit(np.stack([text.mean(axis=0) for text in texts]))
+    return drawn(plain, (pictures(model, photos), model.text(texts)), [names[row] for row in labels.tolist()])
+
+
+def _asked(model: TowersModel, shown: Shown, taken: np.ndarray, test: np.ndarray) -> dict[str, Ranked]:
+    held = taken[test]
+    groups = shown.groups
+    labels = np.unique(groups[taken])
+    texts = model.text([shown.texts[row] for row in labels.tolist()])
+    seen = pictures(model, shown.asked[held])
+    tested = np.unique(groups[held])
+    # Photos that were learned from are no candidates for the product that they are of, and are for all others.
+    others = taken[~test & ~np.isin(groups[taken], tested)]
+    candidates = np.vstack([seen, pictures(model, shown.asked[others])])
+    asking = texts[np.searchsorted(labels, tested)]
+    found = {
+        "left_to_right": ranked(seen, groups[held], texts, labels),
+        "right_to_left": ranked(asking, tested, candidates, np.concatenate([groups[held], groups[others]])),
+    }
+    own = np.flatnonzero(shown.own)
+    if len(np.intersect1d(groups[own], tested)) == len(tested):
+        found["to_product"] = ranked(seen, groups[held], pictures(model, shown.asked[own]), groups[own])
+    return found

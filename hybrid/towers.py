@@ -1,0 +1,140 @@
+"""Two towers of a shop's own photos and texts: pairs are read, what they are worth is measured held out.
+
+An alignment maps vectors that there are; towers make vectors of their own, of pixels and of tokens, so that an index
+takes them up by a reindex that encodes its pictures anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid import analysis, documents
+from hybrid.alignments import CATALOGUE, Progress, Trained, read_pairs, silent, sources
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import products
+from hybrid.encoders.towers import DIMS, MAX_TOKENS, TOWERS
+from hybrid.encoders.words import MiniLMWords
+from hybrid.errors import MediaError, UsageError
+from hybrid.media import open_image, resolve_media
+from hybrid.wiring import Services
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from hybrid.learning.alignment_report import Clouds
+
+_LOOKED_UP = 500
+
+
+def train(
+    services: Services, index: str, pairs: str, media: Path | None = None, seed: int = 0, progress: Progress = silent
+) -> tuple[Trained, Clouds]:
+    """Learn both towers from photos and texts of an index's products, and draw some, held out. Writes nothing.
+
+    pairs, media: as hybrid.alignments.train. The catalogue's own pictures are learned from beside the photos of a file.
+
+    Raises:
+        UsageError: the pairs cannot be read, are too few, or too many to be held in memory.
+        EncoderError: a model cannot be had.
+        ClusterError: the cluster does not answer.
+    """
+    from hybrid.learning import fine_tuning, towers
+
+    profile = services.searcher.profile(index)
+    words, eyes = MiniLMWords("minilm-words", "", services.settings), services.encoder("efficientnet-lite0")
+    started = time.monotonic()
+    skipped: dict[str, int] = {}
+    rows = [] if pairs == CATALOGUE else read_pairs(Path(pairs))
+    wanted = sorted({product for _, product in rows})
+    found = sources(services, profile, wanted) if rows else _with_pictures(services, profile, fine_tuning.MAX_PHOTOS)
+    said = words.word_vectors(
+        [documents.text_input(source, profile.fields, words) for source in found.values()], MAX_TOKENS
+    )
+    texts = {id: vectors for id, vectors in zip(found, said, strict=True) if len(vectors)}
+    names = list(texts)
+    place = {id: number for number, id in enumerate(names)}
+    usable = [(image, product) for image, product in rows if product in place]
+    if len(usable) < len(rows):
+        skipped["unknown_product"] = len(rows) - len(usable)
+    groups = np.array([*(place[product] for _, product in usable), *range(len(names))])
+    if not len(groups):
+        raise UsageError(f"no pair of a photo and a text of a product of {index!r}; name a file with --pairs")
+    root = (media or Path(pairs).parent).resolve()
+
+    def opened() -> Iterator[Image.Image | None]:
+        for image, _ in usable:
+            try:
+                yield open_image(resolve_media(image, root))
+            except MediaError as error:
+                skipped[error.reason] = skipped.get(error.reason, 0) + 1
+                yield None
+        for id in names:
+            yield _own_picture(services, profile, found[id])
+
+    looked = fine_tuning.look(opened(), len(groups), services.settings, seed, progress)
+    shown = towers.Shown(
+        looked.learned,
+        looked.asked,
+        groups[looked.there],
+        (np.arange(len(groups)) >= len(usable))[looked.there] if usable else np.zeros(looked.there.sum(), dtype=bool),
+        list(texts.values()),
+        words.word_vectors([_title(found[id], profile, words) for id in names], MAX_TOKENS),
+    )
+    towers.check(shown)
+    encoded = time.monotonic()
+    result, drawn = towers.validate(shown, names, seed, lambda step, of: progress("held out", step, of))
+    fitting = time.monotonic()
+    model = towers.fit(shown, None, seed, lambda step, of: progress("towers", step, of))
+    taken = shown.groups[~shown.own]
+    trained = Trained(
+        index=index,
+        method=TOWERS,
+        pairs=len(taken),
+        products=len(np.unique(taken)),
+        skipped=skipped,
+        encode_s=round(encoded - started, 1),
+        fit_s=round(time.monotonic() - fitting, 1),
+        dims=DIMS,
+        shares={},
+        results={TOWERS: result},
+        encoders={
+            "text": {"spec": words.name, "version": words.version},
+            "image": {"spec": eyes.name, "version": eyes.version},
+        },
+        data=model.to_bytes(),
+    )
+    return trained, drawn
+
+
+def _with_pictures(services: Services, profile: IndexProfile, most: int) -> dict[str, dict[str, Any]]:
+    """The first so many products that have a picture, by id."""
+    if "image" not in profile.signals:
+        raise UsageError(f"index {profile.index!r} has no image vectors; name a file with --pairs")
+    found: dict[str, dict[str, Any]] = {}
+    search = {"query": {"exists": {"field": "hybrid.image"}}, "source": {"excludes": ["hybrid"]}}
+    for hits in products.pages(services.client, profile.index, search, _LOOKED_UP):
+        found |= {hit["_id"]: hit["_source"] for hit in hits}
+        if len(found) >= most:
+            break
+    return dict(list(found.items())[:most])
+
+
+def _own_picture(services: Services, profile: IndexProfile, source: Mapping[str, Any]) -> Image.Image | None:
+    if "image" not in profile.signals or not services.inputs.wants("image", source, profile):
+        return None
+    try:
+        read = services.inputs.read("image", source, profile, services.encoder(profile.signals["image"].encoder))
+    except MediaError:  # the failures of the index have it
+        return None
+    return read.content[0] if read.content else None
+
+
+def _title(source: Mapping[str, Any], profile: IndexProfile, words: MiniLMWords) -> str:
+    """Its title, or the first in a script that these words are of."""
+    titles = (str(value) for value in documents.role_values(source, profile.fields, "title"))
+    return next((title for title in titles if analysis.script_of(title) in ("", *(words.scripts or ()))), "")
