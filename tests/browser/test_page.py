@@ -202,16 +202,17 @@ def test_similar_products(page: Page, url: str, sample: Sample, tmp_path: Path) 
     page.goto(url)
     page.locator("#photo-file").set_input_files(photo)
     expect(page.locator("#found-title")).to_have_text("Products like your photo")
-    first = page.locator(".card").first
-    title = first.locator("h3").inner_text()
-    product = answer_to(sample, image=photo.read_bytes()).hits[0]
+    chosen = page.locator(".card").nth(12)  # far down the page
+    title = chosen.locator("h3").inner_text()
+    product = answer_to(sample, image=photo.read_bytes()).hits[12]
     assert product.source["name"] == title
-    first.get_by_role("link", name=re.compile(rf"Similar products\W+{re.escape(title)}")).click()
+    chosen.get_by_role("link", name=re.compile(rf"Similar products\W+{re.escape(title)}")).click()
     expect(page.locator("#found-title")).to_have_text(re.compile(rf"^Products like\W+{re.escape(title)}\W*$"))
     alike = answer_to(sample, like=product.id)
     assert product.id not in [hit.id for hit in alike.hits]
     expect_answer(page, alike)
     expect(page.locator("#thumb")).to_be_hidden()
+    expect(page.locator("#found-title")).to_be_in_viewport()
     expect(page).to_have_url(f"{url}/?like={product.id}")
     kind = alike.hits[0].source["category"]
     tick(page, kind).check()

@@ -119,7 +119,7 @@ document.addEventListener("click", async (event) => {
     const given = new URL(link.href).searchParams;
     input.value = given.get("q") ?? "";
     if (given.get("like")) await usePhoto(null); // in place of the photo
-    load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-page") });
+    load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-top") });
   }
   if (event.target.closest("[data-close-facets]")) {
     $("facets").open = false;
