@@ -45,7 +45,7 @@ class Calibration:
     def from_arrays(cls, held: Mapping[str, np.ndarray]) -> Calibration:
         """Raises KeyError or ValueError where these are no such arrays."""
         temperature, threshold = held["numbers"].tolist()
-        # Models of before 0.9 have none.
+        # Models that were published before there were any have none.
         return cls(temperature, threshold, tuple(held["offsets"].tolist()) if "offsets" in held else ())
 
 

@@ -80,7 +80,7 @@ def measured(model: PictureTags, photos: Photos) -> dict[str, Any]:
 
 
 def fit(photos: Photos, seed: int = 0, progress: Callable[[int, int], None] = _silent) -> PictureTags:
-    """TAILS networks that learn from all photos, and a head over the late layers of the one that did not; they vote.
+    """TAILS networks that learn from all photos, and a head over many layers of the one that did not; they vote.
     Not yet calibrated. progress: (steps, of how many)."""
     names = np.unique(photos.tags)
     tails = []
