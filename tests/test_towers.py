@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
 
 from hybrid import alignments, towers
+from hybrid.cli import app
 from hybrid.contracts import SearchRequest
 from hybrid.encoders.towers import DIMS, WIDTH, TextTower, TowersModel
 from hybrid.encoders.words import MiniLMWords
@@ -187,11 +190,32 @@ def test_what_cannot_be_learned_from_is_said(engine: Any, name: str, folder: Pat
             towers.train(services, name, pairs)
 
 
-def load(services: Services, folder: Path, name: str) -> None:
-    report = index_file(
-        services, folder / "products.ndjson", name, folder, signals=["text", "image"], media_root=folder
-    )
-    assert report.complete
+@pytest.mark.es
+def test_by_command_from_the_catalogues_own_pictures(
+    engine: Any, name: str, folder: Path, quick: None, models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
+    rows = [
+        {"id": photo.stem, "title": photo.stem.replace("-", " "), "image": photo.name}
+        for photo in sorted(folder.glob("*-*-*.png"))
+    ]
+    load(services, folder, name, write_rows(folder / "many.ndjson", rows))
+    monkeypatch.setattr(learning, "EPOCHS", 1)
+    monkeypatch.setattr("hybrid.wiring.build_services", lambda: services)
+    page = tmp_path / "towers.html"
+    asked = ["train", "alignment", "--index", name, "--method", "towers", "--name", f"{name}-t", "--report", str(page)]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    assert f"HYBRID_IMAGE_ENCODER=towers:{name}-t hybrid reindex {name}" in " ".join(done.output.split())
+    assert "Products held out" in page.read_text() and "Photos held out" not in page.read_text()
+    listed = json.loads(CliRunner().invoke(app, ["alignments", "list", "--index", name, "--json"]).output)
+    assert listed["in_use"] is None
+    assert [(one["version"], one["report"]["pairs"]) for one in listed["versions"]] == [(f"{name}-t", len(rows))]
+
+
+def load(services: Services, folder: Path, name: str, path: Path | None = None) -> None:
+    path = path or folder / "products.ndjson"
+    assert index_file(services, path, name, folder, signals=["text", "image"], media_root=folder).complete
 
 
 def test_settings_name_them(tmp_path: Path) -> None:
