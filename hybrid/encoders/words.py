@@ -261,8 +261,10 @@ class MiniLMWords(LazyEncoder[_Tokens]):
         frequency = 1 / np.maximum(np.arange(len(vectors)) - _FIRST_WORD + 1, 1)
         frequency /= frequency[_FIRST_WORD:].sum()
         vectors = vectors - vectors[_FIRST_WORD:].mean(axis=0)
-        common = np.linalg.svd(vectors[_FIRST_WORD:], full_matrices=False)[2][:1]
-        vectors -= vectors @ common.T @ common
+        # Their first singular vector, by the small matrix: two seconds sooner at the first text.
+        rows = vectors[_FIRST_WORD:].astype(np.float64)
+        common = np.linalg.eigh(rows.T @ rows)[1][:, -1:]
+        vectors -= (vectors @ common @ common.T).astype(np.float32)
         return _Tokens(tokenizer, (vectors * (SIF / (SIF + frequency))[:, None]).astype(np.float32))
 
     def word_vectors(self, texts: Sequence[str], most: int | None = None) -> list[np.ndarray]:
