@@ -16,10 +16,9 @@ import numpy as np
 
 from hybrid import documents
 from hybrid.attach import AttachPlan, AttachReport, decide_profile, run_attach
-from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
+from hybrid.contracts import FUSED, TOWERS, Encoder, IndexProfile, VectorSignal
 from hybrid.elastic import coding, products, shop
 from hybrid.encoders.aligned import PREFIX, middle
-from hybrid.encoders.towers import TOWERS
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.runs import Report
 from hybrid.tables import read_table

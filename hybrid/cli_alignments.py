@@ -47,7 +47,7 @@ def train_alignment(
     Example: hybrid train alignment --index shop --pairs photos.csv --report alignment.html
     """
     from hybrid import alignments, towers
-    from hybrid.encoders.towers import TOWERS
+    from hybrid.contracts import TOWERS
     from hybrid.wiring import build_services
 
     if (source, target) != ("image", "text"):
@@ -112,8 +112,7 @@ def list_versions(index: Index, json: Json = False) -> None:
     """Alignments that were trained on an index, newest first. Example: hybrid alignments list --index shop"""
     from rich.table import Table
 
-    from hybrid.contracts import FUSED
-    from hybrid.encoders.towers import TOWERS
+    from hybrid.contracts import FUSED, TOWERS
     from hybrid.wiring import build_services
 
     services = build_services()

@@ -22,6 +22,8 @@ TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "descriptio
 #: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
 VECTOR_SIGNALS = ("text", "image", "video", "audio", "fused")
 FUSED = "fused"
+#: What the spec of an encoder of two towers begins with, and the method that its version is listed with.
+TOWERS = "towers"
 #: Signals that are made of files, each named by the role of that name.
 MEDIA_SIGNALS = ("image", "video", "audio")
 #: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid import analysis, documents
-from hybrid.contracts import FUSED, MAX_VIEWS, MEDIA_SIGNALS, VECTOR_SIGNALS, FieldMap, VectorSignal
+from hybrid.contracts import FUSED, MAX_VIEWS, MEDIA_SIGNALS, TOWERS, VECTOR_SIGNALS, FieldMap, VectorSignal
 from hybrid.encoders.aligned import PREFIX
-from hybrid.encoders.towers import TOWERS
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import is_url
 from hybrid.wiring import Services

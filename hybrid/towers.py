@@ -15,9 +15,9 @@ import numpy as np
 
 from hybrid import analysis, documents
 from hybrid.alignments import CATALOGUE, Progress, Trained, read_pairs, silent, sources
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import TOWERS, IndexProfile
 from hybrid.elastic import products
-from hybrid.encoders.towers import DIMS, MAX_TOKENS, TOWERS
+from hybrid.encoders.towers import DIMS, MAX_TOKENS
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_image, resolve_media

@@ -22,10 +22,9 @@ from hybrid.reindex import planning, running
 from hybrid.settings import Settings
 from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
+from tests.shapes import SHAPES, put
 
 pytestmark = pytest.mark.models
-
-SHAPES = ("disc", "stripes", "cross")
 
 
 def draw(shape: str, rng: np.random.Generator) -> Image.Image:
@@ -34,15 +33,7 @@ def draw(shape: str, rng: np.random.Generator) -> Image.Image:
     ground, ink = (tuple(int(one) for one in rng.integers(low, low + 100, 3)) for low in (150, 0))
     picture = Image.new("RGB", size, ground)
     pen = ImageDraw.Draw(picture)
-    x, y, r = int(rng.integers(30, 60)), int(rng.integers(30, 60)), int(rng.integers(20, 30))
-    if shape == "disc":
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=ink)
-    elif shape == "stripes":
-        for left in range(0, size[0], 14):
-            pen.rectangle((left, 0, left + 6, size[1]), fill=ink)
-    else:
-        pen.line((x - r, y - r, x + r, y + r), fill=ink, width=9)
-        pen.line((x - r, y + r, x + r, y - r), fill=ink, width=9)
+    put(pen, size, shape, (int(rng.integers(30, 60)), int(rng.integers(30, 60)), int(rng.integers(20, 30))), ink)
     return picture
 
 

@@ -26,11 +26,11 @@ from hybrid.planning import vector_signal
 from hybrid.settings import Settings
 from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
+from tests.shapes import SHAPES, put
 
 pytestmark = pytest.mark.models
 
 INKS = {"red": (200, 30, 30), "blue": (30, 60, 200)}
-SHAPES = ("disc", "stripes", "cross")
 PHOTOS = 6
 
 
@@ -40,15 +40,7 @@ def draw(ink: str, shape: str, rng: np.random.Generator) -> Image.Image:
     colour = tuple(int(np.clip(one + rng.integers(-25, 25), 0, 255)) for one in INKS[ink])
     picture = Image.new("RGB", size, tuple(int(one) for one in rng.integers(200, 250, 3)))
     pen = ImageDraw.Draw(picture)
-    x, y, r = int(rng.integers(35, 55)), int(rng.integers(35, 55)), int(rng.integers(22, 32))
-    if shape == "disc":
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=colour)
-    elif shape == "stripes":
-        for left in range(0, size[0], 14):
-            pen.rectangle((left, 0, left + 6, size[1]), fill=colour)
-    else:
-        pen.line((x - r, y - r, x + r, y + r), fill=colour, width=9)
-        pen.line((x - r, y + r, x + r, y - r), fill=colour, width=9)
+    put(pen, size, shape, (int(rng.integers(35, 55)), int(rng.integers(35, 55)), int(rng.integers(22, 32))), colour)
     return picture
 
 

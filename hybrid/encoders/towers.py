@@ -7,7 +7,6 @@ word vectors. See hybrid.learning.towers for the training.
 from __future__ import annotations
 
 import io
-import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.encoders.base import LazyEncoder
 from hybrid.encoders.picture_tags import VIEWS, jobs, kept, shown
 from hybrid.encoders.runtime import Graph, load_graph
 from hybrid.encoders.words import MiniLMWords, unit
-from hybrid.errors import EncoderError, UsageError
+from hybrid.errors import EncoderError
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What a spec begins with, before a colon and the version; and the method that a version is listed with.
-TOWERS = "towers"
 #: Of the shared space, and of the RNN's state in either direction.
 DIMS, WIDTH = 256, 128
 #: Tokens of a text that are read.
@@ -126,7 +124,7 @@ class TowersModel:
         return load_graph("picture-tower", file, version, settings)
 
 
-class Towers:
+class Towers(LazyEncoder[TowersModel]):
     """The Encoder protocol over published towers, loaded at first use; one a process."""
 
     modalities = frozenset({"text", "image"})
@@ -135,44 +133,31 @@ class Towers:
 
     def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
         """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
-        self.name = name
-        self._load = load
-        self._settings = settings
+        super().__init__(name, settings)
+        self._published = load
         self._words = MiniLMWords("minilm-words", "", settings)
-        self._lock = threading.Lock()
-        self._loaded: TowersModel | None = None
 
     @property
     def version(self) -> str:
         # A version in the cluster is never changed, so that its name is enough.
         return f"{self.name}+{REVISION}"
 
-    @property
-    def model(self) -> TowersModel:
-        """Both towers.
-
-        Raises:
-            ModelVersionError: there is no such version.
-            EncoderError: it is damaged, or was trained on other word vectors.
-        """
-        with self._lock:
-            if self._loaded is None:
-                about, data = self._load()
-                wanted = about["encoders"]["text"]["version"]
-                if wanted != self._words.version:
-                    raise EncoderError(
-                        f"{self.name} was trained on {wanted}, and this process has {self._words.version}; "
-                        "train towers anew"
-                    )
-                try:
-                    self._loaded = TowersModel.from_bytes(data)
-                except ValueError as error:
-                    raise EncoderError(f"{self.name} is damaged ({error}); train towers anew") from error
-            return self._loaded
+    def _load(self) -> TowersModel:
+        """Both towers. Raises EncoderError, or ModelVersionError where there is no such version."""
+        about, data = self._published()
+        wanted = about["encoders"]["text"]["version"]
+        if wanted != self._words.version:
+            raise EncoderError(
+                f"{self.name} was trained on {wanted}, and this process has {self._words.version}; train towers anew"
+            )
+        try:
+            return TowersModel.from_bytes(data)
+        except ValueError as error:
+            raise EncoderError(f"{self.name} is damaged ({error}); train towers anew") from error
 
     @cached_property
     def _graph(self) -> Graph:
-        return self.model.graph(self._settings)
+        return self.model.graph(self.settings)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), DIMS) float32, rows of unit length; a zero row for a text without a word."""
@@ -183,7 +168,3 @@ class Towers:
         rows = np.zeros((len(images) * VIEWS, DIMS), dtype=np.float32)
         self._graph.run_jobs(jobs(images, shown), rows)
         return unit(rows.reshape(len(images), VIEWS, DIMS).sum(axis=1))
-
-    def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
-        """Raises UsageError: it takes none."""
-        raise UsageError(f'encoder "{self.name}" takes no sound; choose one of modality audio')
