@@ -328,10 +328,15 @@ class ReindexRun(Transfer):
 
         def catch_up() -> None:
             self.advance(dispatch)
-            self.remove_gone()
-            encode()
+            if dispatch is not None:
+                encode()
 
         self.repeat_until_short(catch_up, _IN_STEP_S)
+        # Once: both look at the whole index, and the longer a round, the more there is to do in the next. Copies are
+        # encoded as they are written here, so that few are left.
+        self.remove_gone()
+        if dispatch is None:
+            encode()
 
     def models(self) -> tuple[dict[str, str], dict[str, str]]:
         """signal -> encoder version, of the old index and of the new one."""
