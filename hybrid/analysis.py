@@ -99,6 +99,8 @@ def is_chinese(text: str) -> bool:
 
 def script_of(text: str) -> str:
     """The script of most letters: "Latin", "Han", "Cyrillic", …; "" where there is no letter."""
+    if text.isascii():
+        return "Latin" if any(map(str.isalpha, text)) else ""
     counts: dict[str, int] = {}
     for char in text:
         if char.isalpha():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import orjson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +74,11 @@ class FieldMap:
     types: Mapping[str, str] = field(default_factory=dict)
     facets: tuple[str, ...] = ()
 
+    @cached_property
+    def canonical(self) -> bytes:
+        """The same for the same map, whatever the order of its keys; part of every document's fingerprint."""
+        return orjson.dumps(self.to_json(), option=orjson.OPT_SORT_KEYS)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "roles": {role: list(paths) for role, paths in self.roles.items()},
@@ -107,14 +115,17 @@ def values_at(source: Mapping[str, Any], path: str) -> Iterator[Any]:
 
 
 def _scalars(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, str | int | float):  # nearly all of them
+        if value != "":
+            yield value
+    elif isinstance(value, Mapping):
         # By name: Elasticsearch gives the keys of a document in this order or that.
         for _, item in sorted(value.items()):
             yield from _scalars(item)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _scalars(item)
-    elif value is not None and value != "":
+    elif value is not None:
         yield value
 
 

@@ -37,7 +37,8 @@ def is_reserved(name: str) -> bool:
 
 def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[Any]:
     """Every value that plays a role, in the order of its fields."""
-    return [value for path in expand(fields.roles.get(role, ()), source) for value in values_at(source, path)]
+    paths = fields.roles.get(role)
+    return [value for path in expand(paths, source) for value in values_at(source, path)] if paths else []
 
 
 def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]:
@@ -119,7 +120,7 @@ def source_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
 def _hash(content: Mapping[str, Any], profile: IndexProfile) -> hashlib.blake2b:
     digest = hashlib.blake2b(digest_size=12)
     digest.update(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
-    digest.update(orjson.dumps(profile.fields.to_json(), option=orjson.OPT_SORT_KEYS))
+    digest.update(profile.fields.canonical)
     digest.update(f"{profile.language} {profile.analysis}".encode())
     return digest
 

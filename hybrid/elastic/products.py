@@ -338,6 +338,8 @@ def _guard(product: StoredProduct) -> dict[str, Any]:
 
 
 Item = tuple[str, dict[str, Any], dict[str, Any] | None]
+#: An item's id, and its lines as they are sent.
+_Lines = tuple[str, list[bytes]]
 
 
 def bulk(
@@ -367,9 +369,9 @@ def bulk(
 
 
 def _send(
-    client: Elasticsearch, index: str, items: Sequence[Item], report: BulkReport, options: Mapping[str, Any]
-) -> tuple[list[Item], str]:
-    operations = [part for _, action, body in items for part in (action, body) if part is not None]
+    client: Elasticsearch, index: str, items: Sequence[_Lines], report: BulkReport, options: Mapping[str, Any]
+) -> tuple[list[_Lines], str]:
+    operations: list[Any] = [line for _, lines in items for line in lines]
     retrying = Retrying(
         retry=retry_if_exception_type(ClusterError),
         stop=stop_after_attempt(3),
@@ -380,7 +382,7 @@ def _send(
         with attempt, translated(index):
             # Longer than a search: a bulk of vectors may wait for a merge.
             answer = client.options(request_timeout=60).bulk(index=index, operations=operations, **options)
-    again: list[Item] = []
+    again: list[_Lines] = []
     reason = ""
     for item, result in zip(items, answer["items"], strict=True):
         outcome = next(iter(result.values()))
@@ -410,17 +412,19 @@ def _typed_reason(kind: str) -> str:
     }.get(kind, kind)
 
 
-def _chunks(items: Sequence[Item]) -> Iterator[list[Item]]:
+def _chunks(items: Sequence[Item]) -> Iterator[list[_Lines]]:
     import orjson
 
-    chunk: list[Item] = []
+    chunk: list[_Lines] = []
     size = 0
-    for item in items:
-        length = len(orjson.dumps(item[2], option=orjson.OPT_SERIALIZE_NUMPY))
+    for id, action, body in items:
+        parts = (action,) if body is None else (action, body)
+        lines = [orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY) for part in parts]
+        length = sum(map(len, lines))
         if chunk and size + length > _MAX_BULK_BYTES:
             yield chunk
             chunk, size = [], 0
-        chunk.append(item)
+        chunk.append((id, lines))
         size += length
     if chunk:
         yield chunk
