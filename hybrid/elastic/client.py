@@ -73,6 +73,9 @@ def connect(settings: Settings, url: str, verbatim: bool = False) -> Elasticsear
     }
     if verbatim:
         options["serializers"] = dict.fromkeys(("application/json", "application/x-ndjson"), VerbatimSerializer())
+        from hybrid.elastic.curl import CurlNode  # not at start-up: commands do without it
+
+        options["node_class"] = CurlNode
     if settings.es_api_key:
         options["api_key"] = settings.es_api_key.get_secret_value()
     elif settings.es_username and settings.es_password:
