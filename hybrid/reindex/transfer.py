@@ -205,7 +205,10 @@ class Transfer(Run):
         indices.refresh(self._client, self.target)
         if not self.refused and self._same_count():
             return 0  # the target has all that the source has, so it has no more
-        suspects = self._suspects()
+        return self._remove(self._suspects())
+
+    def _remove(self, suspects: list[Found]) -> int:
+        """Delete those that the source does not have; how many."""
         gone = copies.absent(self._client, self.source, suspects) if suspects else []
         if gone:
             self._lease.keep()
@@ -221,10 +224,16 @@ class Transfer(Run):
     def _suspects(self) -> list[Found]:
         if not self.back:
             return self.differences().extra
-        # What the source copied of the target once, and what came to the target since, by this run.
+        return [*self._uncopied(), *self._carried()]
+
+    def _uncopied(self) -> list[Found]:
+        """On the way back: what the source copied of the target once, and has not as it was then."""
         indices.refresh(self._client, self.source)
-        uncopied = copies.uncopied(self._client, self.target, self.source, self._before_swap)
-        return [*uncopied, *copies.above(self._client, self.target, self._before_swap)]
+        return copies.uncopied(self._client, self.target, self.source, self._before_swap)
+
+    def _carried(self) -> list[Found]:
+        """On the way back: what came to the target since the swap, by this run or one that was interrupted."""
+        return list(copies.above(self._client, self.target, self._before_swap))
 
     def differences(self) -> Differences:
         """What of the source has no copy of its present revision, and the other way round, as far as was copied."""
@@ -252,6 +261,15 @@ class Transfer(Run):
     def catch_up(self) -> int:
         """One round without encoding: what changed, and what was deleted; how many documents."""
         return self.advance() + self.remove_gone()
+
+    def carry_back(self) -> int:
+        """`catch_up` for the first round of a way back: what was deleted is looked for while the rest is copied."""
+        indices.refresh(self._client, self.target)
+        carried = self._carried()
+        with ThreadPoolExecutor(1) as beside:
+            uncopied = beside.submit(self._uncopied)
+            copied = self.advance()
+        return copied + self._remove([*uncopied.result(), *carried])
 
     # -- swapping --------------------------------------------------------------------------------------------
 
@@ -340,10 +358,12 @@ class Transfer(Run):
     def _copy_the_last(self, deadline: float) -> None:
         """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
         the aliases have moved."""
+        catch_up = self.carry_back if self.back else self.catch_up
         while True:
-            self.catch_up()
+            catch_up()
             if self.is_level:
                 return
+            catch_up = self.catch_up
             if time.monotonic() > deadline:
                 raise JobError(
                     f"the last changes of {self.source!r} took too long; the writes go on where they were: run "
