@@ -14,6 +14,7 @@ HybridError                  exit code 1, HTTP 500
 ├── WriteBlockedError        the cluster refuses writes (disk watermark, read-only index)
 ├── ClusterError             the cluster answered with an error
 │   ├── AccessRefusedError        a privilege is missing for that
+│   ├── ClusterTimeoutError       it does not answer in time (HTTP 504)
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
@@ -114,6 +115,10 @@ class AccessRefusedError(ClusterError):
 
 class ClusterUnreachableError(ClusterError):
     http_status = 503
+
+
+class ClusterTimeoutError(ClusterError):
+    http_status = 504
 
 
 class NodeError(HybridError):

@@ -6,9 +6,12 @@ import copy
 import gzip
 import json
 import logging
+import os
+import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -568,3 +571,23 @@ def test_a_key_may_be_asked_for(shop: Shop) -> None:
 def test_a_search_is_given_an_end(shop: Shop) -> None:
     search = shop.services.dropin._taken(INDEX, {"timeout": "1h"}, {})
     assert search.body["timeout"] == f"{round(shop.services.settings.es_timeout_s * 1000)}ms"
+
+
+def test_a_cluster_that_hangs_is_waited_for_twice_at_most(shop: Shop, engine: NodeStatus) -> None:
+    """Once by the search that would be ranked, once by the plain one; not by a question in between."""
+    app = create_app(Services(shop.services.settings.model_copy(update={"es_timeout_s": 1.5})))
+    client = app.test_client()
+    body = {"query": WORDS}
+    assert client.post(f"/es/{INDEX}/_search", json=body).headers["X-Hybrid"] == "ranked"
+    assert engine.es_pid is not None
+    os.kill(engine.es_pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answer = client.post(f"/es/{INDEX}/_search", json={**body, "size": 3})
+        took = time.monotonic() - started
+    finally:
+        os.kill(engine.es_pid, signal.SIGCONT)
+    assert (answer.status_code, answer.headers["X-Hybrid"]) == (504, "failed")
+    assert "in time" in answer.json["error"]["reason"]
+    assert 3.0 <= took < 4.0
+    assert client.post(f"/es/{INDEX}/_search", json=body).headers["X-Hybrid"] == "ranked"

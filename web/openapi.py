@@ -98,6 +98,7 @@ _ERRORS = {
     500: "an unexpected error; the log has it under the X-Request-Id",
     502: "Elasticsearch answered with an error",
     503: "Elasticsearch or a model cannot be reached",
+    504: "Elasticsearch did not answer in time",
 }
 
 
@@ -148,7 +149,7 @@ def document() -> dict[str, Any]:
 
 def _paths(search: dict[str, Any], suggest: dict[str, Any], similar: dict[str, Any]) -> dict[str, Any]:
     found = _answer("the page of hits, with facets and the part of each signal", "SearchAnswer")
-    search_errors = _errors(400, 404, 405, 413, 415, 500, 502, 503)
+    search_errors = _errors(400, 404, 405, 413, 415, 500, 502, 503, 504)
     path_name = {"in": "path", "required": True, "schema": {"type": "string"}}
     html = {"200": {"description": "the search page", "content": {"text/html": {"schema": {"type": "string"}}}}}
     return {
@@ -173,7 +174,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any], similar: dict[str, A
                 "parameters": _query(suggest),
                 "responses": {
                     "200": _answer("completions, best first", "Suggestions"),
-                    **_errors(400, 404, 500, 502, 503),
+                    **_errors(400, 404, 500, 502, 503, 504),
                 },
             }
         },
@@ -184,7 +185,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any], similar: dict[str, A
                 "parameters": [{"name": "product_id", **path_name}, *_query(similar)],
                 "responses": {
                     "200": _answer("products, most alike first", "SearchAnswer"),
-                    **_errors(400, 404, 500, 502, 503),
+                    **_errors(400, 404, 500, 502, 503, 504),
                 },
             }
         },
@@ -199,7 +200,7 @@ def _paths(search: dict[str, Any], suggest: dict[str, Any], similar: dict[str, A
                 "requestBody": {"required": True, "content": _PUSHED},
                 "responses": {
                     "200": _answer("what became of each document; errors says whether all is well", "PushAnswer"),
-                    **_errors(400, 401, 404, 405, 409, 413, 415, 500, 502, 503),
+                    **_errors(400, 401, 404, 405, 409, 413, 415, 500, 502, 503, 504),
                 },
             }
         },
@@ -247,7 +248,7 @@ def _admin() -> dict[str, Any]:
             ],
             "responses": {
                 "200": {"description": "done, or found", "headers": _HEADERS, **said},
-                **_errors(400, 401, 403, 404, 405, 409, 429, 500, 502, 503),
+                **_errors(400, 401, 403, 404, 405, 409, 429, 500, 502, 503, 504),
             },
         }
         if takes:
@@ -286,7 +287,7 @@ def _dropin() -> dict[str, Any]:
             "summary": summary,
             "parameters": [name] if "{index}" in path else [],
             "requestBody": {"required": False, "content": dict.fromkeys(types, body)},
-            "responses": {"200": answer, **_cluster_errors(400, 401, 403, 405, 406, 413, 415, 500, 502, 503)},
+            "responses": {"200": answer, **_cluster_errors(400, 401, 403, 405, 406, 413, 415, 500, 502, 503, 504)},
         }
         word = "Index" if kind != "json" and "{index}" in path else ""
         operation = f"dropin{word}{'Search' if kind == 'json' else 'Msearch'}"
@@ -373,7 +374,7 @@ def _media(operation: str, summary: str, types: str, more: dict[str, str], path_
                 "200": {"description": "the file", "content": {types: {}}},
                 "206": {"description": "the part asked for by Range"},
                 "304": {"description": "unchanged since the ETag sent"},
-                **_errors(400, 404, 500, 502, 503),
+                **_errors(400, 404, 500, 502, 503, 504),
             },
         }
     }

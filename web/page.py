@@ -251,7 +251,7 @@ def error_page(status: int, kind: str, reason: str) -> Response:
     except UsageError:
         state = PageState(lang=language(given))
     text = strings.STRINGS[state.lang]
-    key = f"error_{status}" if f"error_{status}" in text else "error_503" if status == 502 else "error_500"
+    key = f"error_{status}" if f"error_{status}" in text else "error_503" if status in (502, 504) else "error_500"
     try:
         names = services().searcher.indices() if status < 500 else []
     except HybridError:

@@ -17,7 +17,7 @@ from hybrid.dropin import answer as shaping
 from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
-from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
+from hybrid.errors import ClusterTimeoutError, ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
 from hybrid.search import Prepared
 
 logger = logging.getLogger(__name__)
@@ -188,6 +188,8 @@ class DropIn:
 
     def _again(self, error: Exception, plans: Iterable[_Plan]) -> bool:
         """Whether a failure comes of a move, so that a new plan may do better."""
+        if isinstance(error, ClusterTimeoutError):
+            return False  # whoever asks waits long enough for the search that passes
         try:
             # Asked in any case: it is what makes the searcher forget the profile.
             moved = self._moved(plans)

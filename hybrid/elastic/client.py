@@ -16,6 +16,7 @@ from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 from hybrid.errors import (
     AccessRefusedError,
     ClusterError,
+    ClusterTimeoutError,
     ClusterUnreachableError,
     IndexMissingError,
     UsageError,
@@ -126,6 +127,8 @@ def translated(index: str | None = None) -> Iterator[None]:
         ) from error
     except ApiError as error:
         raise translate(error, index) from error
+    except elastic_transport.ConnectionTimeout as error:
+        raise ClusterTimeoutError(f"Elasticsearch did not answer in time ({_short(error)})") from error
     except elastic_transport.TransportError as error:
         raise ClusterError(f"Elasticsearch: {_short(error)}") from error
 
