@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from hybrid.contracts import IndexProfile
-from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError
+from hybrid.errors import ClusterTimeoutError, ClusterUnreachableError, HybridError, IndexMovedError
 
 #: One repetition is the rule. More are for an alias that moves again and again, and for a cluster whose nodes do not
 #: all know of the move yet.
@@ -56,8 +56,8 @@ def whole(profiles: ProfilesLike, index: str, make: Callable[[IndexProfile], Mad
         profile = profiles.profile(index)
         try:
             made = make(profile)
-        except ClusterUnreachableError:
-            raise
+        except (ClusterUnreachableError, ClusterTimeoutError):
+            raise  # a cluster that does not answer cannot be asked
         except IndexMovedError:
             if not left:
                 raise

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,14 @@ from PIL import Image
 
 from hybrid import fusion, jobs
 from hybrid.contracts import SearchRequest
-from hybrid.errors import EncoderError, IndexConflictError, IndexMissingError, MediaError, UsageError
+from hybrid.errors import (
+    ClusterTimeoutError,
+    EncoderError,
+    IndexConflictError,
+    IndexMissingError,
+    MediaError,
+    UsageError,
+)
 from hybrid.wiring import Services
 from tests.conftest import Sample, make_services, write_rows
 from web import create_app
@@ -318,3 +328,20 @@ def test_products_like_a_product(sample: Sample) -> None:
         hit.id for hit in searcher.search(SearchRequest(index=sample.name, like=first, size=3)).hits
     ]
     assert client.get(f"/api/products/nothing/similar?index={sample.name}").status_code == 404
+
+
+def test_a_cluster_that_hangs_is_waited_for_twice_at_most(shop: tuple[Services, str], engine: Any) -> None:
+    """Once by the search, once by that of keywords alone; not by a question where the alias stands."""
+    services, name = shop
+    hasty = Services(services.settings.model_copy(update={"es_timeout_s": 1.5}))
+    hasty.searcher.search(SearchRequest(index=name, q="mug"))
+    os.kill(engine.es_pid, SIGSTOP)
+    try:
+        started = time.monotonic()
+        with pytest.raises(ClusterTimeoutError):
+            hasty.searcher.search(SearchRequest(index=name, q="lamp"))
+        took = time.monotonic() - started
+    finally:
+        os.kill(engine.es_pid, SIGCONT)
+    assert 3.0 <= took < 4.0
+    assert hasty.searcher.search(SearchRequest(index=name, q="lamp")).hits

@@ -189,7 +189,7 @@ class DropIn:
     def _again(self, error: Exception, plans: Iterable[_Plan]) -> bool:
         """Whether a failure comes of a move, so that a new plan may do better."""
         if isinstance(error, ClusterTimeoutError):
-            return False  # whoever asks waits long enough for the search that passes
+            return False  # as in hybrid.coherence: a cluster that does not answer cannot be asked
         try:
             # Asked in any case: it is what makes the searcher forget the profile.
             moved = self._moved(plans)
