@@ -37,8 +37,7 @@ def is_reserved(name: str) -> bool:
 
 def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[Any]:
     """Every value that plays a role, in the order of its fields."""
-    paths = fields.roles.get(role)
-    return [value for path in expand(paths, source) for value in values_at(source, path)] if paths else []
+    return [value for path in expand(fields.roles.get(role, ()), source) for value in values_at(source, path)]
 
 
 def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]:

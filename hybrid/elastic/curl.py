@@ -31,7 +31,8 @@ class CurlNode(BaseNode):
     """One node of the cluster, for `Elasticsearch(node_class=CurlNode)`. Thread-safe: each thread has a connection.
 
     Certificates are always verified, by `ca_certs` or the usual authorities; what else a node can be told about TLS is
-    not read. A thread that waits for an answer hears of no signal until it is there: it is meant for servers' threads.
+    not read, and nothing is compressed. A thread that waits for an answer hears of no signal until it is there: it is
+    meant for servers' threads.
     """
 
     _CLIENT_META_HTTP_CLIENT = ("cl", client_meta_version(pycurl.version_info()[1]))
@@ -95,8 +96,6 @@ class CurlNode(BaseNode):
             handle.setopt(pycurl.TCP_NODELAY, True)
             handle.setopt(pycurl.NOPROXY, "*")  # as the client's other ways, which do not read the environment
             handle.setopt(pycurl.CAINFO, str(self.config.ca_certs or certifi.where()))
-            if self._http_compress:
-                handle.setopt(pycurl.ACCEPT_ENCODING, "gzip")
         return handle
 
 

@@ -358,17 +358,17 @@ class Transfer(Run):
     def _copy_the_last(self, deadline: float) -> None:
         """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
         the aliases have moved."""
-        catch_up = self.carry_back if self.back else self.catch_up
-        while True:
-            catch_up()
-            if self.is_level:
-                return
-            catch_up = self.catch_up
+        if self.back:
+            self.carry_back()
+        else:
+            self.catch_up()
+        while not self.is_level:
             if time.monotonic() > deadline:
                 raise JobError(
                     f"the last changes of {self.source!r} took too long; the writes go on where they were: run "
                     f"`hybrid reindex {self.alias} --resume` in a calmer hour"
                 )
+            self.catch_up()
 
     @property
     def is_level(self) -> bool:
