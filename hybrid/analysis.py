@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import es_mappings
 from hybrid.errors import UsageError
 
-#: Stored in `hybrid.meta`; products analysed by another version are analysed anew.
+#: Changes with the terms of a text; see also `hybrid.documents.WORDS_VERSION`.
 ANALYSIS_VERSION = "2"
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -51,6 +51,23 @@ def languages() -> list[str]:
     return sorted(es_mappings.load("languages"))
 
 
+def tokens(text: str) -> Iterator[re.Match[str]]:
+    """A text's words as they stand, with their inner marks, and its runs of Chinese and of kana or hangul.
+
+    `lastgroup` of each says which: "word", "han", "cjk".
+    """
+    return _TOKEN.finditer(text)
+
+
+def parts(word: str) -> list[str]:
+    """The parts of a compound.
+
+    >>> parts("dv7-1211ea")
+    ['dv7', '1211ea']
+    """
+    return _PART.findall(word)
+
+
 def analyse(text: str, language: str = "en") -> Iterator[Term]:
     """The terms of a text in order, with their offsets.
 
@@ -59,7 +76,7 @@ def analyse(text: str, language: str = "en") -> Iterator[Term]:
     Raises:
         UsageError: no stemmer for that language.
     """
-    for match in _TOKEN.finditer(text):
+    for match in tokens(text):
         start, end = match.span()
         if match.lastgroup == "han":
             yield from _segment_chinese(match.group(), start)

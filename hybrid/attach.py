@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid import analysis
 from hybrid.contracts import FUSED, MEDIA_SIGNALS, IndexProfile
-from hybrid.documents import media_values
+from hybrid.documents import WORDS_VERSION, media_values
 from hybrid.elastic import changes, indices, products, shop
 from hybrid.elastic.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
@@ -184,7 +183,7 @@ def decide_profile(
         fields=fields,
         signals={**(before.signals if before else {}), **chosen},
         language=language or (before.language if before else "en"),
-        analysis=analysis.ANALYSIS_VERSION,
+        analysis=WORDS_VERSION,
         media_root=root,
         lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
         shards=found.shards,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.analysis import ANALYSIS_VERSION
 from hybrid.contracts import IndexProfile
+from hybrid.documents import WORDS_VERSION
 from hybrid.elastic import cluster, indices
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.queue import TaskQueue
@@ -179,8 +179,8 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         if version != signal.version:
             detail = f"vectors are of {signal.encoder} {signal.version}, and queries here of {version}"
             yield Check(part, f"{signal_name} encoder", "degraded", detail, again)
-    if profile.analysis != ANALYSIS_VERSION:
-        detail = f"made by {profile.analysis}, and queries by {ANALYSIS_VERSION}"
+    if profile.analysis != WORDS_VERSION:
+        detail = f"made by {profile.analysis}, and queries by {WORDS_VERSION}"
         yield Check(part, "words", "degraded", detail, again)
     yield from _coverage(services, profile, refresh)
     yield from _in_step(services, profile)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from hybrid import analysis
+from hybrid import analysis, completions
 from hybrid.contracts import MEDIA_SIGNALS, Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.fields import expand
@@ -24,10 +24,14 @@ TERM_FIELDS: dict[str, tuple[str, ...]] = {
     "description": ("description",),
     "attributes": ("color", "attributes"),
 }
+#: What words of an earlier version left in the layer's field: completions, dear to build.
+OUTDATED = "suggest"
 #: The layer's own field in a shop's document.
 RESERVED = "hybrid"
 _TEXT_SIGNAL_ROLES = ("title", "description")
-_MAX_SUGGESTIONS = 6  # a title is completed from any of its first words
+#: Stored in `hybrid.meta`: products whose words were made by another version get them anew. The second number is that
+#: of `hybrid.typed`.
+WORDS_VERSION = f"{analysis.ANALYSIS_VERSION}.1"
 
 
 def is_reserved(name: str) -> bool:
@@ -51,14 +55,9 @@ def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]
     return found
 
 
-def suggestions_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, Any] | None:
-    """`hybrid.suggest` of a product: its titles, completed from any of their first words."""
-    inputs: list[str] = []
-    for value in role_values(source, profile.fields, "title"):
-        words = analysis.fold(analysis.plain_text(str(value))).split()
-        inputs += [" ".join(words[start:])[:60] for start in range(min(len(words), _MAX_SUGGESTIONS))]
-    unique = [text for text in dict.fromkeys(inputs) if text]
-    return {"input": unique} if unique else None
+def typed_of(source: Mapping[str, Any], profile: IndexProfile) -> str | None:
+    """`hybrid.typed` of a product: the words of its titles as they are typed, for completions."""
+    return completions.words(str(value) for value in role_values(source, profile.fields, "title")) or None
 
 
 def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) -> str:

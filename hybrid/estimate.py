@@ -58,7 +58,7 @@ def measure(
     rates: dict[str, float] = {}
     seconds = count / _WRITTEN_PER_S
     size = 0.0
-    words = [orjson.dumps([documents.terms_of(row, profile), documents.suggestions_of(row, profile)]) for row in sample]
+    words = [orjson.dumps([documents.terms_of(row, profile), documents.typed_of(row, profile)]) for row in sample]
     size += _WORDS * sum(map(len, words)) / len(words)
     in_source = _VECTOR_IN_SOURCE if services.capabilities.version < (9, 2) else 0.0
     for name, signal in profile.signals.items():

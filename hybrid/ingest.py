@@ -132,9 +132,8 @@ class Ingester:
     ) -> dict[str, Any]:
         """The layer's field of a document that is written whole. carried: signal -> (vector, code) that it had."""
         layer: dict[str, Any] = {"id": row.id, "terms": documents.terms_of(row.source, profile), "codes": {}}
-        suggestions = documents.suggestions_of(row.source, profile)
-        if suggestions:
-            layer["suggest"] = suggestions
+        if typed := documents.typed_of(row.source, profile):
+            layer["typed"] = typed
         new_meta: dict[str, Any] = {
             "source": digest, "analysis": profile.analysis, "pending": [], "failed": [], "at": now()
         }  # fmt: skip

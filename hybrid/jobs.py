@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid import analysis
 from hybrid.catalogue import Catalogue, RejectsFile, open_catalogue
 from hybrid.contracts import MEDIA_SIGNALS, IndexProfile, Product, Reject
-from hybrid.documents import is_reserved
+from hybrid.documents import WORDS_VERSION, is_reserved
 from hybrid.elastic import indices
 from hybrid.errors import UsageError
 from hybrid.fields import guess_fields
@@ -114,7 +113,7 @@ def plan_index(
         fields=fields,
         signals=vector_signals,
         language=language,
-        analysis=analysis.ANALYSIS_VERSION,
+        analysis=WORDS_VERSION,
         media_root=str(root) if set(MEDIA_SIGNALS) & set(vector_signals) else None,
     )
     return Plan(path, profile, sample, notes, own, own_words)

@@ -172,13 +172,15 @@ class Marker:
         if need.words:
             layer["id"] = product.id
             terms: dict[str, str | None] = dict(documents.terms_of(product.source, profile))
-            suggestions = documents.suggestions_of(product.source, profile)
+            typed = documents.typed_of(product.source, profile)
             if product.meta:
                 # A partial update merges objects: what is no more must be taken away by name.
                 terms = {name: terms.get(name) for name in documents.TERM_FIELDS}
-                layer["suggest"] = suggestions
-            elif suggestions:
-                layer["suggest"] = suggestions
+                layer["typed"] = typed
+                if product.meta.get("analysis") != profile.analysis:
+                    layer[documents.OUTDATED] = None
+            elif typed:
+                layer["typed"] = typed
             layer["terms"] = terms
         for name in {*need.pending, *need.gone}.difference(need.asked):
             meta[name] = {"hash": None, "encoder": None}

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hybrid.completions import Typed
 from hybrid.contracts import IndexProfile
 from hybrid.weights import WeightsModel
 
@@ -54,7 +55,7 @@ class RetrievalLike(Protocol):
     ) -> list[tuple[str, float]]: ...
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]: ...
-    def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]: ...
+    def completing(self, profile: IndexProfile, typed: Typed, size: int) -> dict[str, dict[str, Any]]: ...
 
 
 class PublishedLike(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 
 from hybrid import analysis, fusion, weights
 from hybrid.coherence import Made, moved_error, whole
+from hybrid.completions import Typed, offers
 from hybrid.contracts import (
     MEDIA_SIGNALS,
     SYSTEMS,
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
+#: Titles looked at for each completion that is wanted: several products share a text.
+_COMPLETING = 5
 _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
@@ -114,10 +117,22 @@ class Searcher:
 
     def suggest(self, index: str, prefix: str, size: int = 8) -> list[dict[str, Any]]:
         """Completions of what was typed so far: {"text", "id", "kind"} each, best first."""
-        wanted = analysis.fold(prefix.strip())
-        if not wanted:
+        typed = Typed.of(prefix)
+        if not typed.words:
             return []
-        return [{**option, "kind": "product"} for option in self._retrieval.suggest(index, wanted, size)]
+        profile = self.profile(index)
+        found: dict[str, str] = {}
+        for asked in (typed, typed.forgiven()):
+            if asked is not None and len(found) < size:
+                sources = self._retrieval.completing(profile, asked, _COMPLETING * size)
+                titles = [
+                    (id, str(title))
+                    for id, source in sources.items()
+                    for title in role_values(source, profile.fields, "title")
+                ]
+                for text, id in offers(titles, asked):
+                    found.setdefault(text, id)
+        return [{"text": text, "id": id, "kind": "product"} for text, id in list(found.items())[:size]]
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request; parts that fail are left out, and named in `degraded`.

@@ -102,6 +102,28 @@ def test_a_text_that_is_gone_takes_its_vector_along(services: Services, name: st
     assert (again.written, again.encoded) == (0, {})
 
 
+def test_words_of_an_earlier_version_are_made_anew_and_vectors_stay(services: Services, name: str) -> None:
+    """Completions stood in a field of their own, which costs the shop's cluster much; its values go."""
+    data = rows()
+    make_shop(services.client, name, data)
+    attach(services, name)
+    layer = {"properties": {"suggest": {"type": "completion"}}}
+    services.client.indices.put_mapping(index=name, properties={"hybrid": layer})
+    older = {"hybrid": {"suggest": {"input": ["of before"]}, "typed": None, "meta": {"analysis": "2"}}}
+    operations = [part for row in data for part in ({"update": {"_id": row["id"]}}, {"doc": older})]
+    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    assert services.searcher.suggest(name, "lamp nu") == []
+    report = attach(services, name)
+    assert (report.written, report.encoded, report.complete) == (30, 0, True)
+    assert indices.count(services.client, name, {"exists": {"field": "hybrid.suggest"}}) == 0
+    assert services.client.get(index=name, id="p1")["_source"]["hybrid"]["suggest"] is None
+    assert services.searcher.suggest(name, "lamp nu", 2) == [
+        {"text": "lamp number 1", "id": "p1", "kind": "product"},
+        {"text": "lamp number 4", "id": "p4", "kind": "product"},
+    ]
+    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+
+
 def test_behind_an_alias_with_odd_ids_and_routing(services: Services, name: str) -> None:
     """Under `dynamic: strict` and required routing; ids of every script, with the characters that URLs know."""
     concrete = f"{name}-v7"

@@ -122,6 +122,23 @@ def test_another_model(services: Services, name: str, engine: Any) -> None:
     assert not answer.degraded
 
 
+def test_words_of_an_earlier_version(services: Services, name: str) -> None:
+    """Its completions stood in a field of their own, which is not taken along."""
+    data = make(services, name)
+    old = {"properties": {"hybrid": {"properties": {"suggest": {"type": "completion"}}}}}
+    services.client.indices.put_mapping(index=name, **old)
+    older = {"hybrid": {"suggest": {"input": ["of before"]}, "typed": None, "meta": {"analysis": "2"}}}
+    operations = [part for row in data for part in ({"update": {"_id": row["id"]}}, {"doc": older})]
+    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    report = reindex(services, name)
+    assert (report.copied, report.encoded, report.complete) == (40, 0, True)
+    layer = services.client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]["hybrid"]
+    assert "suggest" not in layer["properties"]
+    assert "suggest" not in services.client.get(index=name, id="p1")["_source"]["hybrid"]
+    assert services.searcher.suggest(name, "lamp number 4", 1)[0]["text"] == "lamp number 4"
+    clean(services, name, record(data))
+
+
 def test_another_mapping_and_every_alias_moves(services: Services, name: str) -> None:
     data = make(services, name)
     client = services.client

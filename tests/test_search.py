@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 
 from hybrid import fusion, jobs
+from hybrid.completions import Typed, offers
 from hybrid.contracts import SearchRequest
+from hybrid.documents import role_values
 from hybrid.errors import (
     ClusterTimeoutError,
     EncoderError,
@@ -225,7 +227,28 @@ def test_suggestions_complete_titles_in_both_languages(shop: tuple[Services, str
     services, name = shop
     assert all("lamp" in option["text"] for option in services.searcher.suggest(name, "Green la", 5))
     assert services.searcher.suggest(name, "围", 3)[0]["text"].startswith("围巾")
-    assert services.searcher.suggest(name, "  ", 3) == []
+    assert services.searcher.suggest(name, "  ", 3) == services.searcher.suggest(name, "?!", 3) == []
+
+
+@pytest.mark.parametrize("typed", ["lamp", "lanp", "lapm gren", "lamp g", "gree", "围巾", "巾"])
+def test_the_cluster_finds_the_titles_that_complete(shop: tuple[Services, str], typed: str) -> None:
+    """Its prefixes and patterns mean what ours do: no product is missed, none is found that completes nothing."""
+    services, name = shop
+    profile = services.searcher.profile(name)
+    hits = services.client.search(index=name, size=500)["hits"]["hits"]
+    titles = [(hit["_id"], title) for hit in hits for title in role_values(hit["_source"], profile.fields, "title")]
+    last: set[str] = set()
+    for asked in (Typed.of(typed), Typed.of(typed).forgiven()):
+        if asked is not None:
+            found = services.retrieval.completing(profile, asked, 500)
+            last = {id for id, title in titles if offers([(id, title)], asked)}
+            assert set(found) == last
+    assert 0 < len(last) < len(titles)
+
+
+def test_a_mistyped_word_is_completed_when_too_few_are(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    assert services.searcher.suggest(name, "lanp", 3) == services.searcher.suggest(name, "lamp", 3) != []
 
 
 def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import es_mappings
+from hybrid.completions import FIRST, Typed
 from hybrid.contracts import TAGS, FieldMap, IndexProfile
 from hybrid.errors import UsageError
 from hybrid.template import Template
@@ -325,15 +326,20 @@ def facet_aggs(facets: Sequence[str], fields: FieldMap) -> dict[str, Any]:
     return aggs
 
 
-def suggest_body(prefix: str, size: int) -> dict[str, Any]:
-    """Completions of a prefix; typing mistakes are forgiven from the fourth letter on."""
-    completion: dict[str, Any] = {"field": "hybrid.suggest", "size": size, "skip_duplicates": True}
-    if len(prefix) > 3 and prefix.isascii():
-        completion["fuzzy"] = {"fuzziness": 1, "prefix_length": 2, "min_length": 4}
+def completion_search(typed: Typed, fields: FieldMap, size: int) -> dict[str, Any]:
+    """Products whose titles have the typed words; those whose titles begin with them first."""
+    every: list[dict[str, Any]] = []
+    for place, word in enumerate(typed.words):
+        if pattern := typed.pattern(place):
+            every.append({"regexp": {"hybrid.typed": {"value": pattern, "flags": "NONE"}}})
+        else:
+            every.append({"prefix" if typed.goes_on(place) else "term": {"hybrid.typed": word}})
+    first = {"prefix" if typed.goes_on(0) else "term": {"hybrid.typed": f"{FIRST}{typed.words[0]}"}}
     return {
-        "_source": False,
-        "size": 0,
-        "suggest": {"titles": {"prefix": prefix, "completion": completion}},
+        "query": {"bool": {"filter": every, "should": [{"constant_score": {"filter": first}}]}},
+        "_source": list(fields.roles["title"]),
+        "size": size,
+        "track_total_hits": False,
     }
 
 

@@ -106,7 +106,7 @@ def vectors(
 
 
 #: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
-UNREAD = [f"hybrid.{name}" for name in ("terms", "suggest", "codes", *VECTOR_SIGNALS)]
+UNREAD = [f"hybrid.{name}" for name in ("terms", "typed", "codes", *VECTOR_SIGNALS)]
 
 
 def read(

@@ -14,6 +14,7 @@ from elasticsearch import Elasticsearch
 
 from hybrid import standins
 from hybrid.coherence import moved_error
+from hybrid.completions import Typed
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import bodies, coding, indices, products
 from hybrid.elastic import lookalikes as likes
@@ -339,12 +340,11 @@ class Retrieval:
         found = {doc["_id"]: doc["_source"].get("hybrid", {}).get("meta", {}) for doc in docs if doc.get("found")}
         return {id: {name: (meta.get(name) or {}).get("at") or [] for name in names} for id, meta in found.items()}
 
-    def suggest(self, index: str, prefix: str, size: int) -> list[dict[str, Any]]:
-        """Completions of a prefix: {"text", "id"} each."""
-        with translated(index):
-            answer = self._client.search(index=index, **bodies.suggest_body(prefix, size))
-        options = answer["suggest"]["titles"][0]["options"]
-        return [{"text": option["text"], "id": option["_id"]} for option in options]
+    def completing(self, profile: IndexProfile, typed: Typed, size: int) -> dict[str, dict[str, Any]]:
+        """id -> the title fields of products that have the typed words, in some order."""
+        with translated(profile.index):
+            answer = self._client.search(index=profile.index, **bodies.completion_search(typed, profile.fields, size))
+        return {hit["_id"]: hit.get("_source", {}) for hit in answer["hits"]["hits"]}
 
 
 def _listed(vector: np.ndarray) -> list[float]:

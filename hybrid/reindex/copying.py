@@ -19,7 +19,7 @@ from hybrid.inputs import Inputs, encode, held_at_once
 logger = logging.getLogger(__name__)
 
 #: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
-_MADE = frozenset({"id", "terms", "suggest", "codes", "meta", TAGS, *VECTOR_SIGNALS})
+_MADE = frozenset({"id", "terms", "typed", "codes", "meta", TAGS, *VECTOR_SIGNALS, documents.OUTDATED})
 
 
 class Copyist:
@@ -132,15 +132,15 @@ class Copyist:
         layer: dict[str, Any] = {name: value for name, value in held.items() if name not in _MADE}
         layer |= {"id": original.id, "codes": {}}
         if (known or self._in_haste) and self._same_words and meta.get("analysis") == profile.analysis:
-            words, suggestions = held.get("terms") or {}, held.get("suggest")
+            words, typed = held.get("terms") or {}, held.get("typed")
             if not known:
                 digest = str(meta.get("source"))  # so that a sync finds it
         else:
             words = documents.terms_of(original.source, profile)
-            suggestions = documents.suggestions_of(original.source, profile)
+            typed = documents.typed_of(original.source, profile)
         layer["terms"] = {name: text for name, text in words.items() if text}
-        if suggestions:
-            layer["suggest"] = suggestions
+        if typed:
+            layer["typed"] = typed
         pending: list[str] = []
         noted: dict[str, Any] = {}
         for name in profile.signals:
