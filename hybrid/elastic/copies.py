@@ -7,7 +7,9 @@ are read: a million documents take some tenths of a second.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +73,20 @@ def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) 
     }
     for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
         yield [_original(hit, shard) for hit in hits]
+
+
+def read_ahead(
+    client: Elasticsearch, index: str, ranges: Mapping[int, tuple[int, int]]
+) -> Iterator[tuple[int, list[Original]]]:
+    """(shard, batch) of `read` for shard -> (after, until); the next batch is fetched while one is worked on."""
+    batches = (
+        (shard, batch) for shard, (after, until) in ranges.items() for batch in read(client, index, shard, after, until)
+    )
+    with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, batches, None)
+        while (found := coming.result()) is not None:
+            coming = beside.submit(next, batches, None)
+            yield found
 
 
 def _original(hit: dict[str, Any], shard: int) -> Original:

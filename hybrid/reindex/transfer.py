@@ -115,19 +115,22 @@ class Transfer(Run):
         before = self.copied
         size = self._services.settings.batch_size
         waiting: list[str] = []
+        ranges: dict[int, tuple[int, int]] = {}
         for shard, (history, last) in shards.items():
             known, after = self.positions.get(shard, (history, -1))
             if known != history:
                 raise JobError(f"{self.source!r} was restored meanwhile; `hybrid reindex {self.alias} --cancel`")
-            for batch in copies.read(self._client, self.source, int(shard), after, last) if after < last else ():
-                # Here, if nobody else does: a document is written once then.
-                waiting += self._copy(batch, encode=dispatch is None and self.encodes)
-                self.positions[shard] = (history, batch[-1].seq_no)
-                while dispatch and len(waiting) >= size:
-                    dispatch(waiting[:size])
-                    del waiting[:size]
-                self._tick()
-            self.positions[shard] = (history, last)
+            if after < last:
+                ranges[int(shard)] = (after, last)
+        for number, batch in copies.read_ahead(self._client, self.source, ranges):
+            # Here, if nobody else does: a document is written once then.
+            waiting += self._copy(batch, encode=dispatch is None and self.encodes)
+            self.positions[str(number)] = (shards[str(number)][0], batch[-1].seq_no)
+            while dispatch and len(waiting) >= size:
+                dispatch(waiting[:size])
+                del waiting[:size]
+            self._tick()
+        self.positions |= shards
         if dispatch and waiting:
             dispatch(waiting)
         return self.copied - before
@@ -203,7 +206,7 @@ class Transfer(Run):
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
         indices.refresh(self._client, self.target)
-        if not self.refused and self._same_count():
+        if not self.refused and indices.count(self._client, self.source) == indices.count(self._client, self.target):
             return 0  # the target has all that the source has, so it has no more
         return self._remove(self._suspects())
 
@@ -217,9 +220,6 @@ class Transfer(Run):
             for one in gone:
                 self.refused.pop(one.id, None)
         return len(gone)
-
-    def _same_count(self) -> bool:
-        return indices.count(self._client, self.source) == indices.count(self._client, self.target)
 
     def _suspects(self) -> list[Found]:
         if not self.back:
