@@ -105,15 +105,18 @@ def offers(titles: Iterable[tuple[str, str]], typed: Typed) -> list[tuple[str, s
     """(text, id) of what completes what was typed, best first, each text once.
 
     titles: (id, title) of products. A text is the title from the first typed word on, where the words stand there
-    in that order, else the whole title. Titles that begin so come first, then those with the words side by side; of
-    two the shorter, which leaves more open.
+    in that order, else the whole title. Titles in a script that is typed come first; then those that begin so, then
+    those with the words side by side; of two the shorter, which leaves more open.
     """
-    found: dict[str, tuple[tuple[int, int, str], str]] = {}
+    spaced = all(map(is_spaced, typed.words))
+    found: dict[str, tuple[bool, int, int, str]] = {}
     for id, title in titles:
         if completed := _complete(title, typed):
             rank, text = completed
-            found[text] = min(found.get(text, ((9, 0, ""), "")), ((rank, len(text), text), id))
-    return [(text, id) for text, (_, id) in sorted(found.items(), key=lambda item: item[1])]
+            other = spaced and any(match.lastgroup != "word" for match in analysis.tokens(text))
+            key = (other, rank, len(text), id)
+            found[text] = min(found.get(text, key), key)
+    return [(text, key[-1]) for text, key in sorted(found.items(), key=lambda item: (item[1][:3], item[0]))]
 
 
 def _complete(title: str, typed: Typed) -> tuple[int, str] | None:

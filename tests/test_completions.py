@@ -61,6 +61,12 @@ def test_titles_that_begin_so_come_first_then_words_side_by_side_then_the_shorte
     ]  # fmt: skip
 
 
+def test_titles_in_the_script_that_is_typed_come_first() -> None:
+    titles = [("zh", "Kilnwood 随行杯"), ("en", "Travel mug by Kilnwood of brushed steel")]
+    assert [id for _, id in offers(titles, Typed.of("kiln"))] == ["en", "zh"]
+    assert [id for _, id in offers(titles, Typed.of("kilnwood 随"))] == ["zh"]
+
+
 def test_a_long_title_is_cut_between_words() -> None:
     [(text, _)] = offers([("1", "lamp " + "of brushed steel " * 9)], Typed.of("lamp"))
     assert len(text) <= MAX_TEXT and text.endswith(("of", "brushed", "steel"))
