@@ -28,22 +28,11 @@ def test_index_body_has_explicit_types_and_vector_options() -> None:
         "dims": 4,
         "index": True,
         "similarity": "cosine",
-        "index_options": {"type": "int8_flat"},
+        "index_options": {"type": "int8_hnsw", "m": 16, "ef_construction": 100},
     }
     assert layer["codes"]["properties"]["text"] == {"type": "binary", "doc_values": True}
     assert set(layer["meta"]["properties"]) >= {"source", "analysis", "pending", "failed", "text"}
     assert {field["analyzer"] for field in layer["terms"]["properties"].values()} == {"whitespace"}
-
-
-def test_many_vectors_get_a_graph_and_keep_it() -> None:
-    graph = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
-    layer = bodies.index_body(PROFILE, documents=5_000_000)["mappings"]["properties"]["hybrid"]["properties"]
-    assert layer["text"]["index_options"] == graph  # 20 MB to scan
-    flat = {"index_options": {"type": "int8_flat"}}
-    assert bodies.index_options(384, 41_000, flat) == {"type": "int8_flat"}
-    assert bodies.index_options(384, 42_000, flat) == graph
-    assert bodies.index_options(384, 10, {"index_options": graph}) == graph  # no way back but a new index
-    assert bodies.index_options(384, 10, {"index_options": {"type": "bbq_hnsw"}}) == {"type": "bbq_hnsw"}
 
 
 def test_profile_survives_the_mapping() -> None:

@@ -22,9 +22,6 @@ TIE_BREAKER = 0.02
 #: More values than a page shows, so that counts merged with those of vector-only candidates stay right.
 FACET_VALUES = 100
 
-#: Vectors of a shard that a search scans, at a byte for each dimension; of more, a graph finds the nearest sooner.
-SCANNED_BYTES = 16_000_000
-
 #: `_id` is a stored field, read from compressed blocks beside `_source`: for 200 candidates that takes longer
 #: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
@@ -33,16 +30,8 @@ _DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
-def index_body(
-    profile: IndexProfile,
-    template: Template | None = None,
-    documents: int = 0,
-    present: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Settings and mappings of a product index; what the shop's own template says of its fields comes first.
-
-    documents, present: see `vector_properties`.
-    """
+def index_body(profile: IndexProfile, template: Template | None = None) -> dict[str, Any]:
+    """Settings and mappings of a product index; what the shop's own template says of its fields comes first."""
     body = es_mappings.load("product")
     body["settings"]["number_of_shards"] = profile.shards
     properties = body["mappings"]["properties"]
@@ -56,8 +45,7 @@ def index_body(
     for path, kind in profile.fields.types.items():
         if path not in own:
             _put(properties, path, _typed(kind))
-    layer = properties["hybrid"]["properties"]
-    layer.update(vector_properties(profile, layer, documents, present))
+    properties["hybrid"]["properties"].update(vector_properties(profile, properties["hybrid"]["properties"]))
     body["mappings"]["_meta"] = {"hybrid": profile.to_json()}
     return body
 
@@ -78,33 +66,22 @@ def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def layer_property(
-    profile: IndexProfile, own_similarity: bool, documents: int, present: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def layer_property(profile: IndexProfile, own_similarity: bool) -> dict[str, Any]:
     """The field `hybrid` for the mapping of an index that the layer did not make.
 
-    documents, present: see `vector_properties`.
     own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an open
     index cannot take, so elsewhere the words are scored with Elasticsearch's own.
     """
     layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
-    layer["properties"].update(vector_properties(profile, layer["properties"], documents, present))
+    layer["properties"].update(vector_properties(profile, layer["properties"]))
     if not own_similarity:
         for definition in layer["properties"]["terms"]["properties"].values():
             del definition["similarity"]
     return layer
 
 
-def vector_properties(
-    profile: IndexProfile,
-    into: Mapping[str, Any] | None = None,
-    documents: int = 0,
-    present: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags.
-
-    documents: how many the index holds, or is to hold. present: the properties under `hybrid` that it has already.
-    """
+def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags."""
     template = es_mappings.load("vector")
     into = into or {}
     codes = dict(into.get("codes", {"dynamic": False, "properties": {}}))
@@ -112,28 +89,13 @@ def vector_properties(
     codes["properties"], meta["properties"] = dict(codes["properties"]), dict(meta["properties"])
     properties: dict[str, Any] = {"codes": codes, "meta": meta}
     for name, signal in profile.signals.items():
-        options = index_options(signal.dims, documents / profile.shards, (present or {}).get(name, {}))
-        properties[name] = {**template["vector"], "dims": signal.dims, "index_options": options}
+        properties[name] = {**template["vector"], "dims": signal.dims}
         codes["properties"][name] = template["code"]
         meta["properties"][name] = template["meta"]
     if profile.tags is not None:
         properties[TAGS] = template["tags"]
         meta["properties"][TAGS] = template["meta"]
     return properties
-
-
-def index_options(dims: int, vectors: float, present: Mapping[str, Any]) -> dict[str, Any]:
-    """How vectors are indexed: scanned while a shard has few, by a graph from then on.
-
-    A scan is exact and costs nothing to build, where a graph is most of what refreshes and merges cost. Elasticsearch
-    changes from the one to the other in place, segment by segment as it merges them, and never back.
-    present: the field as it is mapped already.
-    """
-    template = es_mappings.load("vector")
-    if present and present.get("index_options", {}).get("type") != template["scan"]["type"]:
-        return dict(present["index_options"])
-    found: dict[str, Any] = template["graph" if vectors * dims > SCANNED_BYTES else "scan"]
-    return found
 
 
 def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str, Any]]:
