@@ -223,6 +223,19 @@ def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:
     assert "<mark>mug</mark>" in answer.hits[0].highlight["title"]
 
 
+def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str]) -> None:
+    """Of several hundred products, whatever way the cluster indexes vectors: not any that have one."""
+    services, name = shop
+    profile = services.searcher.profile(name)
+    hits = services.client.search(index=name, size=500, fields=["hybrid.text"], source=False)["hits"]["hits"]
+    held = {hit["_id"]: np.array(hit["fields"]["hybrid.text"]) for hit in hits if "fields" in hit}
+    vector = next(iter(held.values()))
+    found = services.retrieval.retrieve(profile, "lamp", {"text": vector}, {}, [], 50).lists["text"]
+    nearest = sorted((float(one @ vector) for one in held.values()), reverse=True)[:50]
+    assert len(held) > 300
+    assert sorted((float(held[id] @ vector) for id in found), reverse=True)[:50] == pytest.approx(nearest, abs=0.02)
+
+
 def test_suggestions_complete_titles_in_both_languages(shop: tuple[Services, str]) -> None:
     services, name = shop
     assert all("lamp" in option["text"] for option in services.searcher.suggest(name, "Green la", 5))
