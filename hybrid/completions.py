@@ -27,12 +27,12 @@ _SURE = 2
 class _Unit:
     """A place in a title where a word can begin. forms: (word, number of the unit behind it) each.
 
-    One for each part of a compound, and for each character of a run of Chinese, whose words have no space between.
+    One for each part of a compound, and for each character of a run of Chinese, whose words have no space between:
+    which unit is behind one (None) its length says.
     """
 
     start: int
-    forms: tuple[tuple[str, int], ...]
-    spaced: bool = True
+    forms: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Typed:
 
     @classmethod
     def of(cls, text: str) -> Typed:
-        """
+        """The words of a text as far as it is typed, compounds in their parts.
+
         >>> Typed.of("Green t-sh").words
         ('green', 't', 'sh')
         """
@@ -79,10 +80,9 @@ class Typed:
         return pattern is not None and _compiled(pattern).fullmatch(word) is not None
 
 
-def is_spaced(word: str) -> bool:
-    """Whether it is of a script that sets spaces between words."""
-    match = next(analysis.tokens(word), None)
-    return match is None or match.lastgroup == "word"
+def is_spaced(text: str) -> bool:
+    """Whether all its words are of scripts that set spaces between them."""
+    return all(match.lastgroup == "word" for match in analysis.tokens(text))
 
 
 def words(titles: Iterable[str]) -> str:
@@ -93,7 +93,7 @@ def words(titles: Iterable[str]) -> str:
     """
     found: dict[str, None] = {}
     for title in titles:
-        for place, unit in enumerate(_units(title)):
+        for place, unit in enumerate(_units(_text(title))):
             for word, _ in unit.forms:
                 if not place:
                     found[FIRST + word] = None
@@ -113,15 +113,14 @@ def offers(titles: Iterable[tuple[str, str]], typed: Typed) -> list[tuple[str, s
     for id, title in titles:
         if completed := _complete(title, typed):
             rank, text = completed
-            other = spaced and any(match.lastgroup != "word" for match in analysis.tokens(text))
-            key = (other, rank, len(text), id)
+            key = (spaced and not is_spaced(text), rank, len(text), id)
             found[text] = min(found.get(text, key), key)
     return [(text, key[-1]) for text, key in sorted(found.items(), key=lambda item: (item[1][:3], item[0]))]
 
 
 def _complete(title: str, typed: Typed) -> tuple[int, str] | None:
     text = _text(title)
-    units = _units(title)
+    units = _units(text)
     for place, unit in enumerate(units):
         if _stands(units, place, typed, 0):
             return (1 if place else 0), _cut(text[unit.start :])
@@ -139,9 +138,8 @@ def _stands(units: Sequence[_Unit], at: int, typed: Typed, place: int) -> bool:
     unit = units[at]
     for word, behind in unit.forms:
         if typed.fits(word, place):
-            if not unit.spaced:
-                behind = at + len(typed.words[place])
-            if _stands(units, behind, typed, place + 1):
+            following = at + len(typed.words[place]) if behind is None else behind
+            if _stands(units, following, typed, place + 1):
                 return True
     return False
 
@@ -157,19 +155,17 @@ def _cut(text: str) -> str:
     return text.rstrip(" ,;:-/(&")
 
 
-def _units(title: str) -> list[_Unit]:
+def _units(text: str) -> list[_Unit]:
     units: list[_Unit] = []
-    for match in analysis.tokens(_text(title)):
+    for match in analysis.tokens(text):
         here, start = len(units), match.start()
         if match.lastgroup != "word":
             run = match.group()
-            units += [
-                _Unit(start + at, ((run[at : at + _MAX_WORD], here + at + 1),), spaced=False) for at in range(len(run))
-            ]
+            units += [_Unit(start + at, ((run[at : at + _MAX_WORD], None),)) for at in range(len(run))]
             continue
         parts = analysis.parts(match.group())
         for number, part in enumerate(parts):
-            forms = [(part[:_MAX_WORD], here + number + 1)]
+            forms: list[tuple[str, int | None]] = [(part[:_MAX_WORD], here + number + 1)]
             if not number and len(parts) > 1:
                 forms.insert(0, ("".join(parts)[:_MAX_WORD], here + len(parts)))
             units.append(_Unit(start, tuple(forms)))
