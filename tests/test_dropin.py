@@ -26,6 +26,7 @@ from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.elastic import shown
 from hybrid.elastic.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
@@ -250,6 +251,7 @@ def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> No
 
 def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in for its vector is what products like it in words have; the match set stays the shop's."""
+    monkeypatch.setattr(shown, "_TTL_S", 600.0)  # else hits of an earlier test may be forgotten between two searches
     like = next(str(row["id"]) for row in web_services.products() if row["category"] == "Lighting")
     body = {"query": {"match": {"description": "lamp steel"}}, "size": 40}
 
@@ -278,8 +280,9 @@ def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch:
     assert abs(scores["twin"] - scores[like]) < abs(without["twin"] - without[like])
 
 
-def test_a_change_is_shown_at_once(shop: Shop) -> None:
+def test_a_change_is_shown_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hit that was shown a moment ago is not shown again once its product has changed."""
+    monkeypatch.setattr(shown, "_TTL_S", 600.0)
     body = {"query": {"match": {"description": "steel dome"}}, "size": 40}
 
     def prices() -> dict[str, float]:

@@ -11,6 +11,9 @@ from typing import Any
 
 import orjson
 
+#: Bounds what a version cannot tell: an index that was deleted and made anew under its name.
+_TTL_S = 5.0
+
 #: An index (not its alias), a sequence number and a primary term name one version of a document while the index lives.
 Version = tuple[str, int, int]
 
@@ -19,12 +22,10 @@ class ShownHits:
     """Hits by index, look and product. Thread-safe.
 
     A hit is given again only for the very version of the product that the candidates' search has just seen, so a
-    change is shown at once, and so is an alias's change of index. ttl_s bounds what that cannot tell: an index that was
-    deleted and made anew under its name.
+    change is shown at once, and so is an alias's change of index.
     """
 
-    def __init__(self, ttl_s: float = 5.0, most: int = 2_000) -> None:
-        self._ttl_s = ttl_s
+    def __init__(self, most: int = 2_000) -> None:
         self._most = most
         self._hits: OrderedDict[tuple[bytes, str], tuple[float, Version, dict[str, Any]]] = OrderedDict()
         self._lock = threading.Lock()
@@ -38,7 +39,7 @@ class ShownHits:
         """A copy of the hit, if this version of it was shown."""
         with self._lock:
             kept = self._hits.get((key, id))
-        if kept is None or kept[1] != version or time.monotonic() - kept[0] > self._ttl_s:
+        if kept is None or kept[1] != version or time.monotonic() - kept[0] > _TTL_S:
             return None
         return dict(kept[2])
 
