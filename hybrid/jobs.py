@@ -183,6 +183,7 @@ class _Run(Run):
         """Write changed rows in batches, and hand on the ids that wait for vectors."""
         size = self._services.settings.batch_size
         waiting: list[str] = []
+        fitted = 1_000
         # Sees what an interrupted run wrote last.
         indices.refresh(self._services.client, self._profile.index)
         with open_catalogue(self._plan.path) as catalogue:
@@ -202,6 +203,10 @@ class _Run(Run):
                     dispatch(waiting[:size])
                     del waiting[:size]
                 self.progress.position = catalogue.position()
+                if self.progress.read > 2 * fitted:  # not only at the end: what is written meanwhile has its graph then
+                    fitted = self.progress.read
+                    indices.refresh(self._services.client, self._profile.index)
+                    indices.fit_vectors(self._services.client, self._profile)
                 self._tick()
             if waiting:
                 dispatch(waiting)

@@ -28,11 +28,22 @@ def test_index_body_has_explicit_types_and_vector_options() -> None:
         "dims": 4,
         "index": True,
         "similarity": "cosine",
-        "index_options": {"type": "int8_hnsw", "m": 16, "ef_construction": 100},
+        "index_options": {"type": "int8_flat"},
     }
     assert layer["codes"]["properties"]["text"] == {"type": "binary", "doc_values": True}
     assert set(layer["meta"]["properties"]) >= {"source", "analysis", "pending", "failed", "text"}
     assert {field["analyzer"] for field in layer["terms"]["properties"].values()} == {"whitespace"}
+
+
+def test_many_vectors_get_a_graph_and_keep_it() -> None:
+    graph = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
+    layer = bodies.index_body(PROFILE, documents=5_000_000)["mappings"]["properties"]["hybrid"]["properties"]
+    assert layer["text"]["index_options"] == graph  # 20 MB to scan
+    flat = {"index_options": {"type": "int8_flat"}}
+    assert bodies.index_options(384, 41_000, flat) == {"type": "int8_flat"}
+    assert bodies.index_options(384, 42_000, flat) == graph
+    assert bodies.index_options(384, 10, {"index_options": graph}) == graph  # no way back but a new index
+    assert bodies.index_options(384, 10, {"index_options": {"type": "bbq_hnsw"}}) == {"type": "bbq_hnsw"}
 
 
 def test_profile_survives_the_mapping() -> None:
@@ -47,7 +58,15 @@ def test_vector_search_repeats_the_filter_inside_the_knn() -> None:
     )
     knn = {"field": "hybrid.text", "query_vector": [1.0, 0.0], "k": 200, "num_candidates": 200, "filter": [clause]}
     assert body == {
-        "query": {"bool": {"filter": [{"knn": knn}], "should": [bodies.lexical_query("toner")]}},
+        "query": {"knn": knn},
+        "rescore": {
+            "window_size": 200,
+            "query": {
+                "rescore_query": bodies.lexical_query("toner"),
+                "query_weight": 0.0,
+                "rescore_query_weight": 1.0,
+            },
+        },
         "size": 200,
         "track_total_hits": False,
         "docvalue_fields": ["hybrid.id", "hybrid.codes.text", "brand"],

@@ -365,4 +365,4 @@ def test_words_alone_are_scored_without_the_query_again(query: dict[str, Any], a
     seen = recognise({"query": query}, NOT_TEXT)
     assert not seen.passes
     scored = dropin_bodies.scored(query, seen, words)
-    assert dropin_bodies.beside(scored, seen, words) == ({"must": [scored]} if again else {"should": [words]})
+    assert dropin_bodies.beside(scored, seen, words) == (scored if again else words)

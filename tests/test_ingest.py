@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from hybrid import jobs
-from hybrid.elastic import indices, products
+from hybrid.contracts import SearchRequest
+from hybrid.elastic import bodies, indices, products
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
 from hybrid.jobs import IndexReport
 from hybrid.settings import Settings
+from hybrid.sync import run_sync
 from hybrid.wiring import Services
 from tests.conftest import make_services, write_rows
 
@@ -237,3 +239,46 @@ def test_presence_is_asked_of_the_index(services: Services, name: str, tmp_path:
     run(services, write_rows(tmp_path / "c.ndjson", rows(4)), name)
     states = products.states(services.client, name, ["p0", "p3", "nope"], ["text", "image"])
     assert {id: set(state.present) for id, state in states.items()} == {"p0": {"text"}, "p3": {"text"}}
+
+
+def kind(services: Services, index: str) -> str:
+    (found,) = services.client.indices.get_mapping(index=index).body.values()
+    return str(found["mappings"]["properties"]["hybrid"]["properties"]["text"]["index_options"]["type"])
+
+
+def test_vectors_get_a_graph_when_they_have_become_many(
+    services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dims = 32  # of the toy encoder
+    monkeypatch.setattr(bodies, "SCANNED_BYTES", 40 * dims)
+    path = write_rows(tmp_path / "c.ndjson", rows(30))
+    run(services, path, name)
+    run_sync(services, name)
+    assert kind(services, name) == "int8_flat"
+    before = services.searcher.search(SearchRequest(name, q="lamp 7", system="text", size=30))
+    write_rows(path, rows(50))
+    run(services, path, name)  # an index has the kind of its size when a run begins, and of the size it has come to
+    run_sync(services, name)
+    assert kind(services, name) == "int8_hnsw"
+    assert count(services, name, "hybrid.text") == 50
+    after = services.searcher.search(SearchRequest(name, q="lamp 7", system="text", size=50))
+    scores = {hit.id: hit.score for hit in after.hits}
+    assert len(scores) == 50
+    assert [scores[hit.id] for hit in before.hits] == pytest.approx([hit.score for hit in before.hits])
+    write_rows(path, rows(30))
+    monkeypatch.setattr(bodies, "SCANNED_BYTES", 400 * dims)
+    assert run(services, path, name).unchanged == 30
+    assert kind(services, name) == "int8_hnsw"
+
+
+def test_a_long_catalogue_gets_its_graph_while_it_is_read(
+    services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "SCANNED_BYTES", 1_000 * 32)
+    path = write_rows(tmp_path / "c.ndjson", rows(2_600))
+    kinds = []
+    enrich = services.ingester.enrich
+    monkeypatch.setattr(services.ingester, "enrich", lambda *a: (kinds.append(kind(services, name)), enrich(*a))[1])
+    run(services, path, name)
+    assert kinds[0] == "int8_flat"
+    assert kinds[-1] == "int8_hnsw"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import time
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from elasticsearch.helpers import bulk
 from PIL import Image
 
 from hybrid import fusion, jobs
 from hybrid.completions import Typed, offers
 from hybrid.contracts import SearchRequest
 from hybrid.documents import role_values
+from hybrid.elastic import bodies
 from hybrid.errors import (
     ClusterTimeoutError,
     EncoderError,
@@ -223,17 +226,44 @@ def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:
     assert "<mark>mug</mark>" in answer.hits[0].highlight["title"]
 
 
-def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str]) -> None:
-    """Of several hundred products, whatever way the cluster indexes vectors: not any that have one."""
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("kind", ["int8_flat", "int8_hnsw"])
+def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str], kind: str, shards: int) -> None:
+    """Of several hundred products, whatever way the cluster indexes vectors: not any that have one; with their BM25."""
     services, name = shop
-    profile = services.searcher.profile(name)
-    hits = services.client.search(index=name, size=500, fields=["hybrid.text"], source=False)["hits"]["hits"]
-    held = {hit["_id"]: np.array(hit["fields"]["hybrid.text"]) for hit in hits if "fields" in hit}
-    vector = next(iter(held.values()))
-    found = services.retrieval.retrieve(profile, "lamp", {"text": vector}, {}, [], 50).lists["text"]
-    nearest = sorted((float(one @ vector) for one in held.values()), reverse=True)[:50]
-    assert len(held) > 300
-    assert sorted((float(held[id] @ vector) for id in found), reverse=True)[:50] == pytest.approx(nearest, abs=0.02)
+    (made,) = services.client.indices.get(index=name).body.values()
+    mappings = copy.deepcopy(made["mappings"])
+    mappings["properties"]["hybrid"]["properties"]["text"]["index_options"] = {"type": kind}
+    settings = {"number_of_shards": shards, "similarity": made["settings"]["index"]["similarity"]}
+    index = f"{name}-{kind}-{shards}"
+    services.client.indices.create(index=index, mappings=mappings, settings=settings)
+    try:
+        hits = services.client.search(index=name, size=500, fields=["hybrid.text"])["hits"]["hits"]
+        held = {hit["_id"]: np.array(hit["fields"]["hybrid.text"]) for hit in hits if "hybrid.text" in hit["fields"]}
+        for hit in hits:
+            if hit["_id"] in held:
+                hit["_source"]["hybrid"]["text"] = held[hit["_id"]].tolist()
+        bulk(services.client, ({"_index": index, "_id": h["_id"], "_source": h["_source"]} for h in hits), refresh=True)
+        profile = services.searcher.profile(index)
+        assert profile.shards == shards
+        vector = held["p001"]
+        found = services.retrieval.retrieve(profile, "lamp", {"text": vector}, {}, [], 50)
+        last = sorted((float(one @ vector) for one in held.values()), reverse=True)[49]
+        listed = found.lists["text"]
+        assert len(held) > 300
+        assert len(listed) == 50
+        assert sum(held[id] @ vector > last - 0.02 for id in listed) >= 48  # they are found by int8 vectors
+        query = bodies.lexical_query("lamp", profile.lexical_fields)
+        words = {"index": index, "query": query, "size": 500, "search_type": "dfs_query_then_fetch"}
+        lamps = services.client.search(**words)["hits"]["hits"]
+        scores = {hit["_id"]: hit["_score"] for hit in lamps}
+        assert 0 < len(found.lists["lexical"]) <= len(scores)
+        assert set(scores) & set(listed)
+        assert set(listed) - set(scores)
+        bm25 = {id: found.raw["lexical"][id] for id in listed}
+        assert bm25 == pytest.approx({id: scores.get(id, 0.0) for id in listed})
+    finally:
+        services.client.indices.delete(index=index)
 
 
 def test_suggestions_complete_titles_in_both_languages(shop: tuple[Services, str]) -> None:

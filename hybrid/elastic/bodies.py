@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,9 @@ TIE_BREAKER = 0.02
 #: More values than a page shows, so that counts merged with those of vector-only candidates stay right.
 FACET_VALUES = 100
 
+#: Vectors of a shard that a search scans, at a byte for each dimension; of more, a graph finds the nearest sooner.
+SCANNED_BYTES = 16_000_000
+
 #: `_id` is a stored field, read from compressed blocks beside `_source`: for 200 candidates that takes longer
 #: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
@@ -30,8 +34,16 @@ _DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
-def index_body(profile: IndexProfile, template: Template | None = None) -> dict[str, Any]:
-    """Settings and mappings of a product index; what the shop's own template says of its fields comes first."""
+def index_body(
+    profile: IndexProfile,
+    template: Template | None = None,
+    documents: int = 0,
+    present: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Settings and mappings of a product index; what the shop's own template says of its fields comes first.
+
+    documents, present: see `vector_properties`.
+    """
     body = es_mappings.load("product")
     body["settings"]["number_of_shards"] = profile.shards
     properties = body["mappings"]["properties"]
@@ -45,7 +57,8 @@ def index_body(profile: IndexProfile, template: Template | None = None) -> dict[
     for path, kind in profile.fields.types.items():
         if path not in own:
             _put(properties, path, _typed(kind))
-    properties["hybrid"]["properties"].update(vector_properties(profile, properties["hybrid"]["properties"]))
+    layer = properties["hybrid"]["properties"]
+    layer.update(vector_properties(profile, layer, documents, present))
     body["mappings"]["_meta"] = {"hybrid": profile.to_json()}
     return body
 
@@ -66,22 +79,33 @@ def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def layer_property(profile: IndexProfile, own_similarity: bool) -> dict[str, Any]:
+def layer_property(
+    profile: IndexProfile, own_similarity: bool, documents: int, present: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The field `hybrid` for the mapping of an index that the layer did not make.
 
+    documents, present: see `vector_properties`.
     own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an open
     index cannot take, so elsewhere the words are scored with Elasticsearch's own.
     """
     layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
-    layer["properties"].update(vector_properties(profile, layer["properties"]))
+    layer["properties"].update(vector_properties(profile, layer["properties"], documents, present))
     if not own_similarity:
         for definition in layer["properties"]["terms"]["properties"].values():
             del definition["similarity"]
     return layer
 
 
-def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags."""
+def vector_properties(
+    profile: IndexProfile,
+    into: Mapping[str, Any] | None = None,
+    documents: int = 0,
+    present: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags.
+
+    documents: how many the index holds, or is to hold. present: the properties under `hybrid` that it has already.
+    """
     template = es_mappings.load("vector")
     into = into or {}
     codes = dict(into.get("codes", {"dynamic": False, "properties": {}}))
@@ -89,13 +113,28 @@ def vector_properties(profile: IndexProfile, into: Mapping[str, Any] | None = No
     codes["properties"], meta["properties"] = dict(codes["properties"]), dict(meta["properties"])
     properties: dict[str, Any] = {"codes": codes, "meta": meta}
     for name, signal in profile.signals.items():
-        properties[name] = {**template["vector"], "dims": signal.dims}
+        options = index_options(signal.dims, documents / profile.shards, (present or {}).get(name, {}))
+        properties[name] = {**template["vector"], "dims": signal.dims, "index_options": options}
         codes["properties"][name] = template["code"]
         meta["properties"][name] = template["meta"]
     if profile.tags is not None:
         properties[TAGS] = template["tags"]
         meta["properties"][TAGS] = template["meta"]
     return properties
+
+
+def index_options(dims: int, vectors: float, present: Mapping[str, Any]) -> dict[str, Any]:
+    """How vectors are indexed: scanned while a shard has few, by a graph from then on.
+
+    A scan is exact and costs nothing to build, where a graph is most of what refreshes and merges cost. Elasticsearch
+    changes from the one to the other in place, segment by segment as it merges them, and never back.
+    present: the field as it is mapped already.
+    """
+    template = es_mappings.load("vector")
+    if present and present.get("index_options", {}).get("type") != template["scan"]["type"]:
+        return dict(present["index_options"])
+    found: dict[str, Any] = template["graph" if vectors * dims > SCANNED_BYTES else "scan"]
+    return found
 
 
 def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str, Any]]:
@@ -152,6 +191,15 @@ def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:
     return {"multi_match": {"query": words, "type": "cross_fields", "fields": fields, "tie_breaker": TIE_BREAKER}}
 
 
+def header(profile: IndexProfile, words: str) -> dict[str, Any]:
+    """The line before each search of an `_msearch` for these words."""
+    # The same copy of every shard for the same words, so that pages of one search agree.
+    found = {"index": profile.index, "preference": hashlib.blake2b(words.encode(), digest_size=6).hexdigest()}
+    if profile.shards > 1:  # as a section `knn` has it: a word weighs the same on every shard
+        found["search_type"] = "dfs_query_then_fetch"
+    return found
+
+
 def lexical_search(
     lexical: Mapping[str, Any],
     filters: Sequence[dict[str, Any]],
@@ -185,17 +233,11 @@ def vector_search(
 ) -> dict[str, Any]:
     """The nearest products by one vector signal, each with its BM25 score as `_score` and its codes.
 
-    The kNN clause filters (repeating the shop's filters inside, for a filter beside it would come after the
-    cut), the words score: so one search tells both, with no second round trip. `k` is per shard, so a
-    sharded index returns up to shards * depth; the caller cuts by true cosine.
+    The shop's filters are in the kNN clause, for a filter beside it would come after the cut. One search tells both
+    scores, with no second round trip.
     """
-    query: dict[str, Any] = {"filter": [{"knn": _knn(signal, vector, filters, depth)}]}
-    if lexical:
-        query["should"] = [dict(lexical)]
     return {
-        "query": {"bool": query},
-        "size": depth * shards,
-        "track_total_hits": False,
+        **nearest(_knn(signal, vector, filters, depth), shards, lexical),
         "docvalue_fields": [*_doc_values(codes), *facets],
         **_NO_STORED_FIELDS,
     }
@@ -212,16 +254,29 @@ def nearest_search(
     """The nearest products by one vector signal that is searched alone, each with its true cosine in `_score`.
 
     No codes are read: for 200 products that takes longer than finding them. Rescoring by the vectors themselves, in
-    place of the int8 ones that the graph is walked by, makes the cosine as exact as a code's.
+    place of the int8 ones that they are found by, makes the cosine as exact as a code's.
     """
     knn = {**_knn(signal, vector, filters, depth), "rescore_vector": {"oversample": 1.0}}
     return {
-        "query": {"knn": knn},
-        "size": depth * shards,
-        "track_total_hits": False,
+        **nearest(knn, shards),
         "docvalue_fields": [*_doc_values(()), *facets],
         **_NO_STORED_FIELDS,
     }
+
+
+def nearest(knn: Mapping[str, Any], shards: int, words: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A search of the `k` nearest, with their own scores, or with those of `words` (0 where they do not match).
+
+    As a filter the clause would not do: on a field without a graph it matches all that have a vector, and the `k`
+    nearest are then those of highest score. As the query it cuts within each shard; where there are several, the
+    section `knn` cuts over all of them, for one more round between the nodes (1 ms); see also `header`.
+    """
+    found: dict[str, Any] = {"query": {"knn": knn}} if shards == 1 else {"knn": knn}
+    if words:
+        # After the cut, of the same products: what words score does not decide which are near.
+        swap = {"rescore_query": dict(words), "query_weight": 0.0, "rescore_query_weight": 1.0}
+        found["rescore"] = {"window_size": knn["k"], "query": swap}
+    return {**found, "size": knn["k"], "track_total_hits": False}
 
 
 def cosine(score: float) -> float:

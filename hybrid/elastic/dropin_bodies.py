@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybrid.dropin.recognise import Recognised, part, put
+from hybrid.elastic import bodies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,10 +168,8 @@ def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any])
 
 
 def beside(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
-    """How a `bool` that filters by the shop's query already scores as `scored` does: the query is not run again."""
-    if seen.adds or seen.inner is not None or seen.text:
-        return {"must": [dict(query)]}
-    return {"should": [dict(words)]}
+    """What scores as `scored` does where the shop's query matches already: it is not run again."""
+    return dict(query if seen.adds or seen.inner is not None or seen.text else words)
 
 
 def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
@@ -203,9 +202,7 @@ def nearest(
         "filter": within,
     }
     return {
-        "query": {"bool": {"filter": [{"knn": knn}], **scoring}},
-        "size": depth * shards,
-        "track_total_hits": False,
+        **bodies.nearest(knn, shards, scoring),
         "timeout": body["timeout"],
         **_codes(codes),
     }

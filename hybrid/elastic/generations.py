@@ -74,7 +74,7 @@ def create(
             "take `aliases` out of the template, then run this again"
         )
     mappings = {key: value for key, value in found.mappings.items() if key not in ("properties", "_meta")}
-    layer = bodies.layer_property(profile, own_similarity=True)
+    layer = bodies.layer_property(profile, True, found.documents)
     layer["properties"]["meta"]["properties"]["revision"] = REVISION
     mappings |= template.mappings
     mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}

@@ -111,7 +111,8 @@ def ensure_index(
         shards=existing.shards,
         tags=existing.tags,
     )
-    mappings = _body(merged, template)["mappings"]
+    layer = properties["hybrid"]["properties"]
+    mappings = _body(merged, template, count(client, profile.index), layer)["mappings"]
     try:
         with translated(profile.index):
             client.indices.put_mapping(index=profile.index, properties=mappings["properties"], meta=mappings["_meta"])
@@ -125,8 +126,29 @@ def ensure_index(
     return False
 
 
-def _body(profile: IndexProfile, template: Template) -> dict[str, Any]:
-    body = bodies.index_body(profile, template)
+def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> list[str]:
+    """Give vectors that have become too many to scan a graph; the signals that got one. See `bodies.index_options`.
+
+    Raises:
+        IndexMissingError, ClusterError
+    """
+    _, properties = _read(client, profile.index)
+    present = properties["hybrid"]["properties"]
+    fields = bodies.vector_properties(profile, present, count(client, profile.index), present)
+    options = {name: fields[name]["index_options"] for name in profile.signals if name in present}
+    grown = {
+        name: fields[name] for name, one in options.items() if one["type"] != present[name]["index_options"]["type"]
+    }
+    if grown:
+        with translated(profile.index):
+            client.indices.put_mapping(index=profile.index, properties={"hybrid": {"properties": grown}})
+    return list(grown)
+
+
+def _body(
+    profile: IndexProfile, template: Template, documents: int = 0, present: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    body = bodies.index_body(profile, template, documents, present)
     known = text_fields(body["mappings"]["properties"])
     for name in profile.lexical_fields:
         if name.partition("^")[0] not in known:

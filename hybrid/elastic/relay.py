@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,9 +60,7 @@ class Ask:
         return bodies.lexical_query(self.terms, self.profile.lexical_fields)
 
     def header(self) -> dict[str, Any]:
-        # The same copy of every shard for the same words, so that pages of one search agree.
-        preference = hashlib.blake2b(self.terms.encode(), digest_size=6).hexdigest()
-        return {"index": self.profile.index, "preference": preference, **self.route}
+        return {**bodies.header(self.profile, self.terms), **self.route}
 
 
 @dataclass
@@ -153,7 +150,7 @@ class Relay:
         found = []
         rest = iter(answers)
         for ask, group in zip(asks, searches, strict=True):
-            found.append(self._read(ask, [(name, next(rest)) for name, _ in group], depth))
+            found.append(self._read(ask, [(name, next(rest)) for name, _ in group]))
         return found, took + self._stand_in(asks, found, params)
 
     def _stand_in(self, asks: Sequence[Ask], founds: Sequence[Found], params: Mapping[str, Any]) -> int:
@@ -260,7 +257,7 @@ class Relay:
             searches.append((name, body))
         return searches
 
-    def _read(self, ask: Ask, answers: Sequence[tuple[str, dict[str, Any]]], depth: int) -> Found:
+    def _read(self, ask: Ask, answers: Sequence[tuple[str, dict[str, Any]]]) -> Found:
         answer = answers[0][1]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {ask.profile.index}: {error_reason(answer)[1]}")
@@ -273,7 +270,7 @@ class Relay:
             for hit in one["hits"]["hits"]:
                 hits.setdefault(hit["_id"], hit)
             retrieved.lists[name] = [hit["_id"] for hit in one["hits"]["hits"]]
-        score(retrieved, hits, ask.profile, ask.terms, ask.vectors, depth)
+        score(retrieved, hits, ask.profile, ask.terms, ask.vectors)
         named: dict[str, dict[str, float]] = {}
         for id, hit in hits.items():
             for name, value in (hit.get("matched_queries") or {}).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -212,7 +211,7 @@ class Retrieval:
             retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
         if len(retrieved.failed) == len(answers):
             raise ClusterError(f"Elasticsearch could not search {asked.profile.index}: {retrieved.failed}")
-        score(retrieved, hits, asked.profile, asked.terms, asked.vectors, asked.depth, asked.alone)
+        score(retrieved, hits, asked.profile, asked.terms, asked.vectors, asked.alone)
         if lookalikes:
             self._stand_in(retrieved, hits, asked)
         lexical = answers[0][1] if asked.terms is not None and "lexical" in retrieved.lists else None
@@ -226,9 +225,7 @@ class Retrieval:
         terms: str | None,
         named: bool = False,
     ) -> list[dict[str, Any]]:
-        # The same copy of every shard for the same words, so that pages of one search agree.
-        preference = hashlib.blake2b((terms or "").encode(), digest_size=6).hexdigest()
-        head = {"index": profile.index, "preference": preference}
+        head = bodies.header(profile, terms or "")
         operations = [part for _, body in searches for part in (head, body)]
         with translated(profile.index):
             # Named scores cost a search of their own for each hit, so they are asked for where they are read.
@@ -390,10 +387,9 @@ def score(
     profile: IndexProfile,
     terms: str | None,
     vectors: Mapping[str, np.ndarray],
-    depth: int,
     alone: bool = False,
 ) -> None:
-    """Give every candidate its raw score by every signal, and put each list in its order, at most `depth` long.
+    """Give every candidate its raw score by every signal, and put each list in its order.
 
     hits: product id -> hit with `_score` (the words') and the codes of its vectors; alone: `_score` is that of a knn
     query for the one vector. terms None: no lexical signal.
@@ -412,8 +408,8 @@ def score(
             (id for id in retrieved.lists[name] if scores[id] is not None),
             key=lambda id: (-(scores[id] or 0.0), id),
         )
-        retrieved.lists[name] = ranked[:depth]
-    # A sharded kNN brings more than `depth`; what no list kept is no candidate.
+        retrieved.lists[name] = ranked
+    # What no list kept is no candidate: a product whose vector is gone.
     kept = {id for ranked in retrieved.lists.values() for id in ranked}
     for name, raw in retrieved.raw.items():
         retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}

@@ -199,7 +199,8 @@ def count_fields(found: Mapping[str, Any]) -> int:
 
 def properties(shop: ShopIndex, profile: IndexProfile) -> dict[str, Any]:
     """The one property that attaching adds."""
-    return {"hybrid": bodies.layer_property(profile, shop.own_similarity)}
+    present = shop.properties.get("hybrid", {}).get("properties", {})
+    return {"hybrid": bodies.layer_property(profile, shop.own_similarity, shop.documents, present)}
 
 
 def sample(client: Elasticsearch, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
