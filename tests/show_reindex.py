@@ -367,7 +367,7 @@ def left_over(check: str, shop: Shop) -> bool:
     held = {
         name: found
         for name, index in described.items()
-        if (found := {key: value for key, value in index["settings"].items() if _odd(key, value)})
+        if (found := {key: value for key, value in index["settings"].items() if _odd(key)})
     }
     new = shop.behind()
     wrong = [
@@ -393,8 +393,8 @@ def left_over(check: str, shop: Shop) -> bool:
     return not wrong
 
 
-def _odd(key: str, value: str) -> bool:
-    return key.startswith(("index.write.", "index.blocks.")) or (key == "index.refresh_interval" and value == "-1")
+def _odd(key: str) -> bool:
+    return key.startswith(("index.write.", "index.blocks.", "index.merge.")) or key == "index.refresh_interval"
 
 
 def _waits(settings: dict[str, str]) -> bool:

@@ -157,6 +157,9 @@ def test_another_mapping_and_every_alias_moves(services: Services, name: str) ->
     assert aliases[f"{name}-cheap"]["filter"] == {"range": {"price": {"lt": 10}}}
     assert aliases[f"{name}-write"]["is_write_index"]
     assert client.indices.get_alias(index=old).body[old]["aliases"] == {}
+    settings = settings_of(services, name)[report.new]
+    assert settings["index.refresh_interval"] == "2s"
+    assert not [key for key in settings if key.startswith("index.merge")]  # those of an index that is built
     properties = client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]
     assert properties["short_description"]["analyzer"] == "plain"
     assert "supplier" not in indices.read_profile(client, name).fields.types  # a text field cannot be filtered on

@@ -126,8 +126,8 @@ def vector_properties(
 def index_options(dims: int, vectors: float, present: Mapping[str, Any]) -> dict[str, Any]:
     """How vectors are indexed: scanned while a shard has few, by a graph from then on.
 
-    A scan is exact and costs nothing to build, where a graph is most of what refreshes and merges cost. Elasticsearch
-    changes from the one to the other in place, segment by segment as it merges them, and never back.
+    A scan misses none and costs nothing to build, where a graph is most of what refreshes and merges cost.
+    Elasticsearch changes from the one to the other in place, segment by segment as it merges them, and never back.
     present: the field as it is mapped already.
     """
     template = es_mappings.load("vector")

@@ -31,6 +31,13 @@ _OWN_SETTINGS = re.compile(
 )
 #: Pipelines would change what was already through them, so they are set when the shop's own writes arrive.
 PIPELINES = ("index.default_pipeline", "index.final_pipeline")
+#: While an index is built nobody searches it, and what a copy replaces is merged away soon enough by the shop's own
+#: writes: Elasticsearch 9 else merges a small index whole with every few refreshes. 2 MB is the default of 8.19.
+BUILD_SETTINGS = {
+    "index.refresh_interval": "5s",
+    "index.merge.policy.floor_segment": "2mb",
+    "index.merge.policy.deletes_pct_allowed": 50,
+}
 _WAIT = "index.write.wait_for_active_shards"
 _ALLOCATION = "index.routing.allocation.enable"
 _FENCE_SETTINGS = ("index.number_of_replicas", "index.auto_expand_replicas", _ALLOCATION, _WAIT)
@@ -61,13 +68,12 @@ def create(
     """
     template = template or Template()
     settings: dict[str, Any] = {key: value for key, value in found.settings.items() if not _OWN_SETTINGS.match(key)}
-    for key, value in template.settings.items():
-        settings |= _flat(f"index.{key}", value)
+    settings |= settings_in(template)
     similarity = bodies.own_settings()
     settings |= _flat("index", similarity)
     settings |= {"index.number_of_shards": profile.shards, "index.hidden": True}
     # Copies went through them once; by name, for a template of the cluster may have some too.
-    settings |= dict.fromkeys(PIPELINES, "_none")
+    settings |= dict.fromkeys(PIPELINES, "_none") | BUILD_SETTINGS
     for alias in _template_aliases(client, name):
         raise IndexConflictError(
             f"an index template of the cluster would put {name!r} behind the alias {alias!r} at once, empty as it is; "
@@ -108,6 +114,11 @@ def _template_aliases(client: Elasticsearch, name: str) -> list[str]:
     except ClusterError:
         return []
     return sorted(answer.get("template", {}).get("aliases", {}))
+
+
+def settings_in(template: Template) -> dict[str, Any]:
+    """The settings of a template, flat."""
+    return _flat("index", template.settings)
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

@@ -112,12 +112,13 @@ def run_reindex(
         require_idle(services, index, {plan.shop.concrete})
         checkpoint = services.checkpoints.get(index)
         settings = plan.shop.settings
-        wanted = {f"index.{key}": value for key, value in plan.template.settings.items()}
+        wanted = {**settings, **generations.settings_in(plan.template)}
         state = {
             "old": plan.shop.concrete, "new": plan.new, "uuid": plan.shop.uuid, "notes": plan.notes,
             "checkpoint": checkpoint.to_json() if checkpoint is not None else None,
             "hidden": settings.get("index.hidden"), "ordered": options.ordered,
-            "pipelines": {key: wanted.get(key, settings.get(key)) for key in generations.PIPELINES},
+            "pipelines": {key: wanted.get(key) for key in generations.PIPELINES},
+            "in_use": {key: wanted.get(key) for key in generations.BUILD_SETTINGS},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
         made = False

@@ -86,6 +86,7 @@ class Transfer(Run):
         self._uuid = state.get("uuid")
         self._undoes, self._hidden = state.get("undoes"), state.get("hidden")
         self._pipelines: dict[str, str | None] = dict(state.get("pipelines") or {})
+        self._in_use: dict[str, Any] = dict(state.get("in_use") or {})
         self._fences: dict[str, generations.Fence] = dict(state.get("fences") or {})
         self._before_swap = {int(shard): int(number) for shard, number in (state.get("originals") or {}).items()}
         self.refused: dict[str, str] = dict(state.get("refused") or {})
@@ -307,7 +308,7 @@ class Transfer(Run):
         # With the fence goes what held as long as only copies were written; each change of settings costs some
         # hundredths of a second, and writes wait.
         pipelines = {key: self._pipelines.get(key) for key in generations.PIPELINES}
-        as_ever = {**self._fences[self.target], **pipelines, "index.hidden": self._hidden}
+        as_ever = {**self._fences[self.target], **self._in_use, **pipelines, "index.hidden": self._hidden}
         generations.lower_fence(self._client, self.target, as_ever)
         self.fenced_s = round(time.monotonic() - started, 3)
         generations.hide(self._client, self.source)
