@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,28 @@ def test_another_mapping_and_every_alias_moves(services: Services, name: str) ->
     assert properties["short_description"]["analyzer"] == "plain"
     assert "supplier" not in indices.read_profile(client, name).fields.types  # a text field cannot be filtered on
     clean(services, name, record(data))
+
+
+def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is built with a long interval; a run that dies behind the move must not leave it so."""
+    make(services, name)
+    services.client.indices.put_settings(index=name, settings={"index.refresh_interval": "2s"})
+    seen: list[str] = []
+
+    def noted(step: Callable[..., Any]) -> Callable[..., Any]:
+        def stepped(*args: Any) -> Any:
+            seen.append(settings_of(services, name)[f"{name}-000002"]["index.refresh_interval"])
+            return step(*args)
+
+        return stepped
+
+    monkeypatch.setattr(generations, "primaries_ready", noted(generations.primaries_ready))
+    monkeypatch.setattr(generations, "swap", noted(generations.swap))
+    assert reindex(services, name).complete
+    assert seen == ["5s", "2s"]
+    assert settings_of(services, name)[f"{name}-000002"]["index.refresh_interval"] == "2s"
 
 
 def test_documents_of_every_kind(services: Services, name: str) -> None:

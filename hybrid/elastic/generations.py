@@ -218,6 +218,11 @@ def set_pipelines(client: Elasticsearch, index: str, pipelines: Mapping[str, str
         _put(client, index, {key: pipelines.get(key) for key in PIPELINES})
 
 
+def set_refresh_interval(client: Elasticsearch, index: str, interval: str | None) -> None:
+    """How often an index shows what was written; None: as it is by default."""
+    _put(client, index, {"index.refresh_interval": interval})
+
+
 def open_for_copies(client: Elasticsearch, index: str) -> None:
     """Let copies be written to an index that was in use once: what they are of went through its pipelines then."""
     _put(client, index, {**dict.fromkeys(PIPELINES, "_none"), "index.blocks.write": None})

@@ -233,6 +233,8 @@ def _swap(services: Services, run: ReindexRun) -> None:
         )
     _lay_weights_aside(services, run)
     _load_text_model(services, run)
+    # Before the aliases move: a run that dies right after that must not leave an index that shows changes late.
+    run.refresh_as_in_use()
     run.approach()
     with Guardian(services, run.alias):
         try:
@@ -338,6 +340,11 @@ class ReindexRun(Transfer):
         self.remove_gone()
         if dispatch is None:
             encode()
+
+    def refresh_as_in_use(self) -> None:
+        """Show changes as soon as the shop's own setting says; the other settings of a build end with the swap."""
+        if "index.refresh_interval" in self._in_use:  # not of a run that an older version began
+            generations.set_refresh_interval(self._client, self.target, self._in_use["index.refresh_interval"])
 
     def models(self) -> tuple[dict[str, str], dict[str, str]]:
         """signal -> encoder version, of the old index and of the new one."""
