@@ -26,7 +26,7 @@ from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
-from hybrid.elastic import shown
+from hybrid.elastic import coding, cosines, shown
 from hybrid.elastic.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
@@ -298,6 +298,65 @@ def test_a_change_is_shown_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
     asked = requests_of(shop.direct)["/_msearch"]
     assert prices() == before
     assert requests_of(shop.direct)["/_msearch"] == asked + 1
+
+
+def test_a_repeated_search_reads_no_codes_of_what_it_knows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever changed meanwhile, its scores are those of a process that never made the search."""
+    relay = shop.services.dropin._relay
+    body = {"query": {"match": {"description": "steel dome lamp"}}, "size": 40}
+    sent: list[list[dict[str, Any]]] = []
+    send = relay.msearch
+
+    def spied(searches: Any, params: Any) -> Any:
+        sent.append([search for _, search in searches])
+        return send(searches, params)
+
+    def reads_codes(search: dict[str, Any]) -> bool:
+        return any("hybrid.codes" in str(field) for field in search.get("docvalue_fields", ()))
+
+    def scores() -> dict[str, float]:
+        answer = shop.dropin.search(index=INDEX, body=body)
+        assert answer.meta.headers["x-hybrid"] == "ranked"
+        return {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}
+
+    def anew() -> dict[str, float]:
+        monkeypatch.setattr(relay, "_cosines", cosines.KnownCosines())
+        return scores()
+
+    monkeypatch.setattr(relay, "msearch", spied)
+    before = anew()
+    assert all(map(reads_codes, sent[0]))
+    sent.clear()
+    assert scores() == before
+    assert not any(reads_codes(search) for searches in sent for search in searches)
+
+    def whole(id: str, codes_of: str) -> dict[str, Any]:
+        """The document of a product, as it is but for its vectors: those of another one."""
+        found, other = (shop.direct.get(index=INDEX, id=one).body["_source"] for one in (id, codes_of))
+        layer = {**found["hybrid"], "codes": other["hybrid"]["codes"]}
+        for name, code in layer["codes"].items():
+            layer[name] = coding.vector_of(code, profile.signals[name].dims, as_base64=False)
+        return {**found, "hybrid": layer}
+
+    profile = shop.services.searcher.profile(INDEX)
+    first, last = list(before)[0], list(before)[-1]
+    as_it_was, changed, bare = whole(first, first), whole(first, last), whole(first, first)
+    came = {**whole(last, last), "hybrid": {**whole(last, last)["hybrid"], "id": "came"}}
+    bare["hybrid"] = {"id": first, "terms": bare["hybrid"]["terms"]}
+    try:
+        # One has another vector, one comes: only these are read.
+        shop.direct.index(index=INDEX, id=first, document=changed)
+        shop.direct.index(index=INDEX, id="came", document=came, refresh=True)
+        sent.clear()
+        after = scores()
+        read = [search for searches in sent for search in searches if reads_codes(search)]
+        assert [set(search["query"]["bool"]["filter"][0]["ids"]["values"]) for search in read] == [{first, "came"}]
+        assert after == anew() == scores() and after[first] != before[first] and "came" in after
+        shop.direct.index(index=INDEX, id=first, document=bare, refresh=True)
+        assert scores() == anew() and scores()[first] not in (before[first], after[first])
+    finally:
+        shop.direct.delete(index=INDEX, id="came")
+        shop.direct.index(index=INDEX, id=first, document=as_it_was, refresh=True)
 
 
 def test_a_swap_of_the_alias_is_shown_at_once(shop: Shop) -> None:

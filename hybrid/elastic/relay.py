@@ -16,6 +16,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
 from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.cosines import Known, KnownCosines, of_hits
 from hybrid.elastic.lookalikes import Gaps
 from hybrid.elastic.origins import broken, strays
 from hybrid.elastic.retrieval import Retrieved, identify, score
@@ -62,6 +63,11 @@ class Ask:
     def header(self) -> dict[str, Any]:
         return {**bodies.header(self.profile, self.terms), **self.route}
 
+    def key(self) -> bytes:
+        """Of what decides which candidates it has, and how near they are; see KnownCosines."""
+        parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
+        return KnownCosines.key(self.profile, [*parts, self.terms, self.route], self.vectors)
+
 
 @dataclass
 class Found:
@@ -99,6 +105,32 @@ class Page:
     rest: int = 0
 
 
+class _Candidates:
+    """The answers to an ask's searches. known: what the same search computed a moment ago.
+
+    Raises:
+        ClusterError: the shop's own search has none.
+    """
+
+    def __init__(self, ask: Ask, key: bytes, known: Known, answers: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        if "error" in answers[0][1]:
+            reason = error_reason(answers[0][1])[1]
+            raise ClusterError(f"Elasticsearch could not search {ask.profile.index}: {reason}")
+        self.ask, self.key, self.known, self.answers = ask, key, known, answers
+        self.retrieved = Retrieved()
+        self.hits: dict[str, dict[str, Any]] = {}
+        for name, one in answers:
+            if "error" in one:
+                self.retrieved.failed[name] = ": ".join(error_reason(one))
+                continue
+            for hit in one["hits"]["hits"]:
+                self.hits.setdefault(hit["_id"], hit)
+            self.retrieved.lists[name] = [hit["_id"] for hit in one["hits"]["hits"]]
+        self.versions = {id: _version(hit) for id, hit in self.hits.items() if "_seq_no" in hit}
+        #: Those whose cosines have to be computed.
+        self.unknown = [id for id in self.hits if id not in known or known[id][0] != self.versions.get(id)]
+
+
 class Relay:
     """Talks to the cluster with bytes. Thread-safe.
 
@@ -109,6 +141,7 @@ class Relay:
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
         self._shown = ShownHits()
+        self._cosines = KnownCosines()
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Reply:
         """One search as it is; an error of the cluster is its answer.
@@ -134,12 +167,17 @@ class Relay:
     ) -> tuple[list[Found], int]:
         """One `_msearch`: the candidates of every ask, and the milliseconds taken.
 
-        One more where candidates lack a vector, for the words of those that are like them.
+        One more where candidates lack a vector, for the words of those that are like them; and one where a search was
+        made a moment ago, and has candidates now that it did not have then.
 
         Raises:
             ClusterError: the cluster takes none of it, or cannot answer one of the asks.
         """
-        searches = [self._searches(ask, depth) for ask in asks]
+        keys = [ask.key() for ask in asks]
+        known = [self._cosines.get(key) for key in keys]
+        searches = [
+            self._searches(ask, depth, [] if told else list(ask.vectors)) for ask, told in zip(asks, known, strict=True)
+        ]
         if any(ask.seen.adds or ask.seen.inner is not None for ask in asks):
             params = {**params, "include_named_queries_score": "true"}
         lines = [(ask, body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
@@ -147,11 +185,30 @@ class Relay:
         if not all([identify(answer) for answer in answers]):  # products that the layer has not written yet
             answers, again = self._many([(ask, bodies.with_ids(body)) for ask, body in lines], params)
             took += again
-        found = []
         rest = iter(answers)
-        for ask, group in zip(asks, searches, strict=True):
-            found.append(self._read(ask, [(name, next(rest)) for name, _ in group]))
-        return found, took + self._stand_in(asks, found, params)
+        found = [
+            _Candidates(ask, key, told, [(name, next(rest)) for name, _ in group])
+            for ask, key, told, group in zip(asks, keys, known, searches, strict=True)
+        ]
+        took += self._read_codes([one for one in found if one.known and one.unknown], params)
+        read = [self._read(one) for one in found]
+        return read, took + self._stand_in(asks, read, params)
+
+    def _read_codes(self, lacking: Sequence[_Candidates], params: Mapping[str, Any]) -> int:
+        """Give candidates the codes that their search was not asked for. Milliseconds taken."""
+        if not lacking:
+            return 0
+        lines = [(one.ask, dropin_bodies.codes(one.ask.body, one.unknown, list(one.ask.vectors))) for one in lacking]
+        answers, took = self._many(lines, params)
+        for one, answer in zip(lacking, answers, strict=True):
+            if "error" in answer:
+                raise ClusterError(f"Elasticsearch could not search {one.ask.profile.index}: {error_reason(answer)[1]}")
+            # What is not read now is not remembered either.
+            one.versions = {id: version for id, version in one.versions.items() if id not in set(one.unknown)}
+            for hit in answer["hits"]["hits"]:
+                one.hits[hit["_id"]]["fields"] = hit.get("fields", {})
+                one.versions[hit["_id"]] = _version(hit)
+        return took
 
     def _stand_in(self, asks: Sequence[Ask], founds: Sequence[Found], params: Mapping[str, Any]) -> int:
         """Scores for candidates without a vector: they change their places, not what matches. Milliseconds taken."""
@@ -246,10 +303,9 @@ class Relay:
         """Names in Found.named: of the score that the shop multiplies, and of the shop's own words."""
         return dropin_bodies.INNER, dropin_bodies.SHOP
 
-    def _searches(self, ask: Ask, depth: int) -> list[tuple[str, dict[str, Any]]]:
+    def _searches(self, ask: Ask, depth: int, codes: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
         query = ask.query()
         scoring = dropin_bodies.beside(query, ask.seen, ask.words())
-        codes = list(ask.vectors)
         searches = [("lexical", dropin_bodies.counted(ask.body, query, codes, depth))]
         for name, vector in ask.vectors.items():
             numbers = np.ascontiguousarray(vector, dtype=np.float32)
@@ -257,20 +313,9 @@ class Relay:
             searches.append((name, body))
         return searches
 
-    def _read(self, ask: Ask, answers: Sequence[tuple[str, dict[str, Any]]]) -> Found:
-        answer = answers[0][1]
-        if "error" in answer:
-            raise ClusterError(f"Elasticsearch could not search {ask.profile.index}: {error_reason(answer)[1]}")
-        retrieved = Retrieved()
-        hits: dict[str, dict[str, Any]] = {}
-        for name, one in answers:
-            if "error" in one:
-                retrieved.failed[name] = ": ".join(error_reason(one))
-                continue
-            for hit in one["hits"]["hits"]:
-                hits.setdefault(hit["_id"], hit)
-            retrieved.lists[name] = [hit["_id"] for hit in one["hits"]["hits"]]
-        score(retrieved, hits, ask.profile, ask.terms, ask.vectors)
+    def _read(self, found: _Candidates) -> Found:
+        ask, hits, retrieved = found.ask, found.hits, found.retrieved
+        score(retrieved, hits, ask.terms, self._told(found))
         named: dict[str, dict[str, float]] = {}
         for id, hit in hits.items():
             for name, value in (hit.get("matched_queries") or {}).items():
@@ -279,18 +324,31 @@ class Relay:
         scores = {id: float(value or 0.0) for id, value in kept.items()}
         if dropin_bodies.TEXT in named:
             retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
-        versions = {
-            id: (str(hit["_index"]), int(hit["_seq_no"]), int(hit["_primary_term"]))
-            for id, hit in hits.items()
-            if "_seq_no" in hit
-        }
-        doubtful = not hits or any(broken(one) for _, one in answers)
+        doubtful = not hits or any(broken(one) for _, one in found.answers)
+        answer = found.answers[0][1]
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return Found(
-            answer, retrieved.lists, retrieved.raw, retrieved.stand_ins, named, scores, retrieved.failed, versions,
-            doubtful,
+            answer, retrieved.lists, retrieved.raw, retrieved.stand_ins, named, scores, retrieved.failed,
+            found.versions, doubtful,
         )  # fmt: skip
+
+    def _told(self, found: _Candidates) -> dict[str, dict[str, float | None]]:
+        """Signal -> product id -> cosine of every candidate; those that had to be computed are remembered."""
+        names = [name for name in found.ask.vectors if name not in found.retrieved.failed]
+        unknown = set(found.unknown)
+        new = {id: hit for id, hit in found.hits.items() if id in unknown}
+        told: dict[str, dict[str, float | None]] = {}
+        for name in names:
+            told[name] = {id: found.known[id][1].get(name) for id in found.hits if id not in unknown}
+            if new:
+                told[name] |= of_hits(new, found.ask.profile, name, found.ask.vectors[name])[0]
+        remembered = {
+            id: (found.versions[id], {name: told[name][id] for name in names}) for id in new if id in found.versions
+        }
+        if remembered and len(names) == len(found.ask.vectors):
+            self._cosines.put(found.key, remembered)
+        return told
 
     def _many(
         self, searches: Sequence[tuple[Ask, Mapping[str, Any]]], params: Mapping[str, Any]
@@ -324,6 +382,10 @@ def _hits(answer: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
     if alone:
         dropin_bodies.sources_alone(found)
     return found
+
+
+def _version(hit: Mapping[str, Any]) -> Version:
+    return str(hit["_index"]), int(hit["_seq_no"]), int(hit["_primary_term"])
 
 
 def _bytes(body: Any) -> bytes:

@@ -15,7 +15,7 @@ from hybrid import standins
 from hybrid.coherence import moved_error
 from hybrid.completions import Typed
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies, coding, indices, products
+from hybrid.elastic import bodies, coding, cosines, indices, products
 from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.origins import broken, strays
@@ -211,7 +211,15 @@ class Retrieval:
             retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
         if len(retrieved.failed) == len(answers):
             raise ClusterError(f"Elasticsearch could not search {asked.profile.index}: {retrieved.failed}")
-        score(retrieved, hits, asked.profile, asked.terms, asked.vectors, asked.alone)
+        known: dict[str, dict[str, float | None]] = {}
+        for name, vector in asked.vectors.items():
+            if name in retrieved.failed:
+                continue
+            if asked.alone:
+                known[name] = _told(hits)
+            else:
+                known[name], retrieved.views[name] = cosines.of_hits(hits, asked.profile, name, vector)
+        score(retrieved, hits, asked.terms, known)
         if lookalikes:
             self._stand_in(retrieved, hits, asked)
         lexical = answers[0][1] if asked.terms is not None and "lexical" in retrieved.lists else None
@@ -257,7 +265,7 @@ class Retrieval:
             retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
         for name in signals:
             scores = retrieved.raw[name]
-            told, nearest = _cosines(found.hits, profile, name, asked.vectors[name])
+            told, nearest = cosines.of_hits(found.hits, profile, name, asked.vectors[name])
             scores.update(told)
             retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
@@ -353,57 +361,21 @@ def _told(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
     return {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
 
 
-def _cosines(
-    hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
-) -> tuple[dict[str, float | None], dict[str, int]]:
-    """(id -> cosine by the code of each hit, None where it has none; id -> number of the view that is nearest).
-
-    What has several views is as near as the nearest of them, or as their mean where that is nearer.
-    """
-    path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
-    query = vector.astype(np.float32)
-    scores: dict[str, float | None] = dict.fromkeys(hits)
-    codes = {id: hit["fields"][path] for id, hit in hits.items() if path in hit.get("fields", {})}
-    whole = {id: next((code for code in held if not coding.is_view(code, dims)), None) for id, held in codes.items()}
-    with_code = [id for id, code in whole.items() if code is not None]
-    if with_code:
-        matrix = coding.decode_codes([whole[id] or "" for id in with_code], dims)
-        scores.update(zip(with_code, (matrix @ query).tolist(), strict=True))
-    nearest: dict[str, int] = {}
-    views = [(id, code) for id in with_code for code in codes[id] if len(codes[id]) > 1 and coding.is_view(code, dims)]
-    if views:
-        numbers, matrix = coding.decode_views([code for _, code in views], dims)
-        best: dict[str, float] = {}
-        for (id, _), number, cosine in zip(views, numbers.tolist(), (matrix @ query).tolist(), strict=True):
-            if cosine > best.get(id, -2.0):
-                best[id], nearest[id] = cosine, number
-        scores.update({id: max(cosine, scores[id] or cosine) for id, cosine in best.items()})
-    return scores, nearest
-
-
 def score(
     retrieved: Retrieved,
     hits: Mapping[str, dict[str, Any]],
-    profile: IndexProfile,
     terms: str | None,
-    vectors: Mapping[str, np.ndarray],
-    alone: bool = False,
+    told: Mapping[str, Mapping[str, float | None]],
 ) -> None:
     """Give every candidate its raw score by every signal, and put each list in its order.
 
-    hits: product id -> hit with `_score` (the words') and the codes of its vectors; alone: `_score` is that of a knn
-    query for the one vector. terms None: no lexical signal.
+    hits: product id -> hit with `_score`, the words'; terms None: no lexical signal. told: signal -> product id ->
+    cosine of every hit, None where it has no vector.
     """
     if terms is not None:
         retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-    for name, vector in vectors.items():
-        if name in retrieved.failed:
-            continue
-        if alone:
-            scores = _told(hits)
-        else:
-            scores, retrieved.views[name] = _cosines(hits, profile, name, vector)
-        retrieved.raw[name] = scores
+    for name, scores in told.items():
+        retrieved.raw[name] = dict(scores)
         ranked = sorted(
             (id for id in retrieved.lists[name] if scores[id] is not None),
             key=lambda id: (-(scores[id] or 0.0), id),

@@ -1,0 +1,92 @@
+"""True cosines of hits with a query's vectors: by their codes, or as they were computed a moment ago."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic import coding
+from hybrid.elastic.shown import Version
+
+#: Bounds what a version cannot tell, as in hybrid.elastic.shown; a cosine is no price, so it may be older.
+_TTL_S = 60.0
+#: Products that one search is remembered with: many times its candidates.
+_MOST_PRODUCTS = 500
+
+#: Product id -> (its version, signal -> cosine, None where it has no vector).
+Known = Mapping[str, tuple[Version, Mapping[str, float | None]]]
+
+
+def of_hits(
+    hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
+) -> tuple[dict[str, float | None], dict[str, int]]:
+    """(id -> cosine by the code of each hit, None where it has none; id -> number of the view that is nearest).
+
+    What has several views is as near as the nearest of them, or as their mean where that is nearer.
+    vector: (dims,) of length 1.
+    """
+    path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
+    query = vector.astype(np.float32)
+    scores: dict[str, float | None] = dict.fromkeys(hits)
+    codes = {id: hit["fields"][path] for id, hit in hits.items() if path in hit.get("fields", {})}
+    whole = {id: next((code for code in held if not coding.is_view(code, dims)), None) for id, held in codes.items()}
+    with_code = [id for id, code in whole.items() if code is not None]
+    if with_code:
+        matrix = coding.decode_codes([whole[id] or "" for id in with_code], dims)
+        scores.update(zip(with_code, (matrix @ query).tolist(), strict=True))
+    nearest: dict[str, int] = {}
+    views = [(id, code) for id in with_code for code in codes[id] if len(codes[id]) > 1 and coding.is_view(code, dims)]
+    if views:
+        numbers, matrix = coding.decode_views([code for _, code in views], dims)
+        best: dict[str, float] = {}
+        for (id, _), number, cosine in zip(views, numbers.tolist(), (matrix @ query).tolist(), strict=True):
+            if cosine > best.get(id, -2.0):
+                best[id], nearest[id] = cosine, number
+        scores.update({id: max(cosine, scores[id] or cosine) for id, cosine in best.items()})
+    return scores, nearest
+
+
+class KnownCosines:
+    """Cosines of searches that were made a moment ago, so that the same search reads no codes again. Thread-safe.
+
+    A cosine is given again only for the very version of the product that it was computed with.
+    """
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
+        self._searches: OrderedDict[bytes, tuple[float, Known]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
+        """Of an index and all that decides what is found in it and how near that is. search: JSON."""
+        models = [(name, profile.signals[name].version) for name in vectors]
+        digest = hashlib.blake2b(orjson.dumps([profile.index, profile.concrete, models, search]), digest_size=16)
+        for vector in vectors.values():
+            digest.update(vector.tobytes())
+        return digest.digest()
+
+    def get(self, key: bytes) -> Known:
+        """What is known of a search; empty where it is nothing, or too old."""
+        with self._lock:
+            kept = self._searches.get(key)
+        return kept[1] if kept is not None and time.monotonic() - kept[0] < _TTL_S else {}
+
+    def put(self, key: bytes, found: Known) -> None:
+        """Remember what was computed by codes, beside what is known already."""
+        known = self.get(key)
+        whole = {**known, **found} if len(known) + len(found) <= _MOST_PRODUCTS else dict(found)
+        with self._lock:
+            since = self._searches[key][0] if known and key in self._searches else time.monotonic()
+            self._searches[key] = (since, whole)
+            self._searches.move_to_end(key)
+            while len(self._searches) > self._most:
+                self._searches.popitem(last=False)
