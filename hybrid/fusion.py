@@ -124,20 +124,24 @@ def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, tuple[float, s
 
     No match, or the same score for every candidate: nothing. A weak best score: in proportion.
     """
-    found: dict[str, tuple[float, str]] = {}
+    found = {}
     for name, scores in raw.items():
-        scaled = scaling.array(name, np.array([value for value in scores.values() if value is not None], dtype=float))
-        best = float(scaled.max()) if len(scaled) else 0.0
-        weak = WEAK.get(name.partition(".")[0], 0.0)
-        if best <= 0:
-            found[name] = 0.0, "no match"
-        elif len(scaled) > 1 and best - float(scaled.min()) < 1e-9 and len(raw) > 1:
-            found[name] = 0.0, "the same score for every candidate"
-        elif best < weak:
-            found[name] = best / weak, f"weak best score {best:.2f}"
-        else:
-            found[name] = 1.0, ""
+        known = np.array([value for value in scores.values() if value is not None], dtype=float)
+        found[name] = _voice(name, scaling.array(name, known[~np.isnan(known)]), len(raw) > 1)
     return found
+
+
+def _voice(name: str, scaled: np.ndarray, beside_others: bool) -> tuple[float, str]:
+    """`voices` of one signal, by the scaled scores of the candidates that have one."""
+    best = float(scaled.max()) if len(scaled) else 0.0
+    weak = WEAK.get(name.partition(".")[0], 0.0)
+    if best <= 0:
+        return 0.0, "no match"
+    if beside_others and len(scaled) > 1 and best - float(scaled.min()) < 1e-9:
+        return 0.0, "the same score for every candidate"
+    if best < weak:
+        return best / weak, f"weak best score {best:.2f}"
+    return 1.0, ""
 
 
 def effective_weights(
@@ -147,7 +151,12 @@ def effective_weights(
 
     Where that would leave nothing, the given weights stand, for some order is better than none.
     """
-    heard = voices({name: raw.get(name, {}) for name in weights}, scaling)
+    return _lowered(weights, voices({name: raw.get(name, {}) for name in weights}, scaling))
+
+
+def _lowered(
+    weights: Mapping[str, float], heard: Mapping[str, tuple[float, str]]
+) -> tuple[dict[str, float], list[str]]:
     lowered = {name: weight * heard[name][0] for name, weight in weights.items()}
     notes = [f"{name}: {why}" for name, (_, why) in heard.items() if why]
     return normalised(lowered if sum(lowered.values()) > 0 else weights), notes
@@ -170,29 +179,42 @@ def weighted(
     raised to sum to 1.
     """
     stand_ins = stand_ins or {}
-    in_force, notes = effective_weights(weights, raw, scaling)
     candidates = sorted({product for scores in raw.values() for product in scores})
-    scaled, counted = scaled_table(raw, candidates, scaling, stand_ins)
+    scaled, counted, own = _scaled(raw, candidates, scaling, stand_ins)
+    # As `effective_weights`, whose voices are of the same scores.
+    silent = np.empty(0)
+    rows = {name: scaled[at][own[at]] for at, name in enumerate(raw)}
+    heard = {name: _voice(name, rows.get(name, silent), len(weights) > 1) for name in weights}
+    in_force, notes = _lowered(weights, heard)
     totals = combine(scaled, counted, np.array([in_force.get(name, 0.0) for name in raw]))
+    # The candidates are in order of their ids, so that equal scores keep it.
+    ids = [candidates[at] for at in np.argsort(-totals, kind="stable").tolist()]
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(_ordered(scores), scores, in_force, notes, raw, None, scaling, stand_ins)
+    return Ranking(ids, scores, in_force, notes, raw, None, scaling, stand_ins)
 
 
 def scaled_table(
     raw: RawScores, candidates: Sequence[str], scaling: Scaling, stand_ins: StandIns
 ) -> tuple[np.ndarray, np.ndarray]:
     """(signals, candidates) scaled scores, and whether each counts: a product's own, or its stand-in."""
-    scaled = np.zeros((len(raw), len(candidates)))
-    counted = np.ones((len(raw), len(candidates)), dtype=bool)
-    for row, (name, scores) in enumerate(raw.items()):
-        others = stand_ins.get(name, {})
-        values = np.array([scores.get(product) for product in candidates], dtype=float)  # None becomes NaN
+    return _scaled(raw, candidates, scaling, stand_ins)[:2]
+
+
+def _scaled(
+    raw: RawScores, candidates: Sequence[str], scaling: Scaling, stand_ins: StandIns
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`scaled_table`, and whether each score is the product's own."""
+    values = np.array([[scores.get(product) for product in candidates] for scores in raw.values()], dtype=float)
+    values = values.reshape(len(raw), len(candidates))  # None became NaN
+    own = ~np.isnan(values)
+    scaled = np.zeros(values.shape)
+    for row, name in enumerate(raw):
+        others = stand_ins.get(name)
         if others:
             estimates = np.array([others.get(product) for product in candidates], dtype=float)
-            values = np.where(np.isnan(values), estimates, values)
-        scaled[row] = scaling.array(name, values)
-        counted[row] = ~np.isnan(values)
-    return scaled, counted
+            values[row] = np.where(own[row], values[row], estimates)
+        scaled[row] = scaling.array(name, values[row])
+    return scaled, ~np.isnan(values) if stand_ins else own, own
 
 
 def combine(scaled: np.ndarray, counted: np.ndarray, weights: np.ndarray) -> np.ndarray:
