@@ -110,7 +110,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     es_url = build_services().es_url
-    command = [*serve_command("127.0.0.1", port, 1, 8)[:-2], "--log-level", "warning"]
+    command = [*serve_command("127.0.0.1", port, 1, 8), "--no-access-log", "--log-level", "error"]
     server = subprocess.Popen(command, env={**os.environ, "HYBRID_ES_URL": es_url})
     try:
         dropin = client(f"http://127.0.0.1:{port}/es")

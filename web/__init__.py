@@ -1,4 +1,4 @@
-"""The Flask layer: `create_app()` for gunicorn (`gunicorn "web:create_app()"`), and for tests."""
+"""The Flask layer: `create_app()` for any WSGI server, and for tests; that of `hybrid serve` loads web.serving."""
 
 from __future__ import annotations
 

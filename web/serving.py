@@ -1,12 +1,30 @@
-"""What gunicorn calls; `hybrid serve` names this module as its configuration."""
+"""What the web server of `hybrid serve` loads: granian calls `create_app` in each of its workers."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import signal
+import threading
 
+from flask import Flask
+
+import web
 from web.admin import live
 
 
-def post_worker_init(worker: Any) -> None:
-    """A server that is asked to stop refuses new requests at once, and ends when the last open one has."""
-    live.serving = lambda: bool(worker.alive)
+def create_app() -> Flask:
+    """The app, whose streams of events end when its worker is asked to stop: the worker waits for them."""
+    stopping = threading.Event()
+    live.serving = lambda: not stopping.is_set()
+    # The handler of the signal is the server's own, set later; the number of every signal comes here all the same.
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(told, stopping), name="stopping", daemon=True).start()
+    return web.create_app()
+
+
+def _watch(told: int, stopping: threading.Event) -> None:
+    while os.read(told, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+        pass
+    stopping.set()
