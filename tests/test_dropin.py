@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import io
 import json
 import logging
 import os
@@ -594,6 +595,9 @@ def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.Mon
     bomb = gzip.compress(b" " * (64 * MAX_BODY_BYTES))
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     assert shop.app.post(f"/es/{INDEX}/_search", data=bomb, headers=packed).status_code == 413
+    chunks = io.BytesIO(b'{"query": "' + b"x" * MAX_BODY_BYTES + b'"}')
+    chunked = {"content_type": "application/json", "environ_overrides": {"wsgi.input_terminated": True}}
+    assert shop.app.post(f"/es/{INDEX}/_search", input_stream=chunks, **chunked).status_code == 413
     xml = shop.app.post(f"/es/{INDEX}/_search", data="<q/>", content_type="text/xml")
     assert (xml.status_code, xml.json["error"]["type"]) == (415, "media_type_header_exception")
     assert shop.app.get(f"/es/{INDEX}/_search", headers={"Accept": "application/yaml"}).status_code == 406

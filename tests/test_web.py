@@ -294,6 +294,16 @@ def test_too_large(client: FlaskClient) -> None:
     assert "too large" in page.get_data(as_text=True)
 
 
+def test_too_large_though_it_tells_no_length(client: FlaskClient) -> None:
+    """As a client sends it in chunks. Cut where it becomes too long, such a body could still be one."""
+    for size, status in ((100, 400), (MAX_BODY_BYTES + 1, 413)):
+        answer = client.post(
+            "/api/search", input_stream=io.BytesIO(b"0" * size), content_type="application/json",
+            environ_overrides={"wsgi.input_terminated": True},
+        )  # fmt: skip
+        assert answer.status_code == status
+
+
 def test_health(client: FlaskClient, unreachable: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "alive"}
     assert client.get("/readyz").status_code == 200

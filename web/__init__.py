@@ -8,8 +8,8 @@ import threading
 import uuid
 from typing import Any
 
-from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Request, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from hybrid.errors import HybridError, UsageError
 from web import latency
@@ -35,9 +35,26 @@ _HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class _Request(Request):
+    """A request whose body is whole: werkzeug cuts one that tells no length where it becomes too long."""
+
+    def get_data(self, *args: Any, **options: Any) -> Any:
+        """See werkzeug.
+
+        Raises:
+            RequestEntityTooLarge: it is longer than this request may be.
+        """
+        data = super().get_data(*args, **options)
+        most = self.max_content_length
+        if self.content_length is None and most is not None and len(data) >= most:
+            raise RequestEntityTooLarge
+        return data
+
+
 def create_app(services: ServicesLike | None = None) -> Flask:
     """The WSGI app. Without `services`, those that the settings of this process describe."""
     app = Flask(__name__)
+    app.request_class = _Request
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     # The page keeps a photo in a hidden field where the browser runs no script.
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
