@@ -24,6 +24,10 @@ WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "video": 0.10, "audio": 0.
 PHOTO_SHARE = 0.6
 
 
+#: Scales to 1 as infinity does, and can be divided by itself.
+_ENDLESS = 1e300
+
+
 @dataclass(frozen=True)
 class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
@@ -54,12 +58,10 @@ class Scaling:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
         if signal.partition(".")[0] == "lexical":
             half = self.half.get(signal, SATURATION)
-            positive = np.where(np.isnan(raw) | (raw <= 0), 0.0, raw)
-            finite = np.where(np.isinf(positive), 1.0, positive)
-            return np.where(np.isinf(positive), 1.0, finite / (finite + half))
+            finite = np.minimum(np.where(raw > 0, raw, 0.0), _ENDLESS)
+            return np.asarray(finite / (finite + half))
         low, high = self.span.get(signal, (0.0, 1.0))
-        known = np.where(np.isnan(raw), low, np.clip(raw, low, high))
-        return (known - low) / (high - low)
+        return np.asarray((np.fmin(np.fmax(raw, low), high) - low) / (high - low))
 
     def one(self, signal: str, raw: float) -> float:
         """A raw score in [0, 1]. `signal` may carry a field, as in "lexical.title"; NaN scales to 0.
