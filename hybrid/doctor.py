@@ -183,6 +183,10 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         detail = f"made by {profile.analysis}, and queries by {WORDS_VERSION}"
         yield Check(part, "words", "degraded", detail, again)
     yield from _coverage(services, profile, refresh)
+    for signal_name in indices.scanned(services.client, profile):
+        detail = "more of them are scanned by each search than is quick"
+        mend = f"hybrid sync {name}, by a user who may change the mapping"
+        yield Check(part, f"{signal_name} vectors", "note", detail, mend)
     yield from _in_step(services, profile)
     yield from _reindexed(services, name)
     model, problem = services.published.in_force(name)

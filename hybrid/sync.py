@@ -214,9 +214,10 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
 
 def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
     indices.refresh(services.client, run.index)
-    indices.fit_vectors(services.client, run.profile)
-    run.drop_settled()
     progress = run.progress
+    if progress.read:  # else it has not grown
+        indices.fit_vectors(services.client, run.profile)
+    run.drop_settled()
     return SyncReport(
         index=run.index,
         looked=progress.read,

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import AuthorizationException
+from elasticsearch.client import IndicesClient
 from PIL import Image
 
 from hybrid import jobs
 from hybrid.contracts import SearchRequest
+from hybrid.doctor import Check, examine
 from hybrid.elastic import bodies, indices, products
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
 from hybrid.jobs import IndexReport
@@ -269,6 +273,30 @@ def test_vectors_get_a_graph_when_they_have_become_many(
     monkeypatch.setattr(bodies, "SCANNED_BYTES", 400 * dims)
     assert run(services, path, name).unchanged == 30
     assert kind(services, name) == "int8_hnsw"
+
+
+def test_who_may_not_change_the_mapping_scans_on(
+    services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(services, write_rows(tmp_path / "c.ndjson", rows(30)), name)
+    monkeypatch.setattr(bodies, "SCANNED_BYTES", 20 * 32)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        meta = ApiResponseMeta(403, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "shop", 9200))
+        raise AuthorizationException("security_exception", meta, {"error": {"type": "security_exception"}})
+
+    def told() -> list[Check]:
+        return [check for check in examine(services, name).checks if "scanned" in check.detail]
+
+    with monkeypatch.context() as refused:
+        refused.setattr(IndicesClient, "put_mapping", refuse)
+        report = run_sync(services, name)
+        assert report.complete and report.looked == 30
+        assert kind(services, name) == "int8_flat"
+        assert [(check.status, check.what) for check in told()] == [("note", "text vectors")]
+    services.client.update(index=name, id="p0", doc={"name": "Another lamp"}, refresh=True)
+    run_sync(services, name)
+    assert kind(services, name) == "int8_hnsw" and not told()
 
 
 def test_a_long_catalogue_gets_its_graph_while_it_is_read(

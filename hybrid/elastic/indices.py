@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ from elasticsearch import BadRequestError, Elasticsearch
 from hybrid.contracts import IndexProfile, VectorSignal
 from hybrid.elastic import bodies, coding, products
 from hybrid.elastic.client import translated
-from hybrid.errors import IndexConflictError, IndexMissingError, UsageError
+from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, UsageError
 from hybrid.template import Template, text_fields
+
+logger = logging.getLogger(__name__)
 
 
 def read_profile(client: Elasticsearch, index: str, one: bool = False) -> IndexProfile:
@@ -126,23 +129,40 @@ def ensure_index(
     return False
 
 
-def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> list[str]:
-    """Give vectors that have become too many to scan a graph; the signals that got one. See `bodies.index_options`.
+def scanned(client: Elasticsearch, profile: IndexProfile) -> dict[str, dict[str, Any]]:
+    """Signals whose vectors are scanned and have become too many for it: how they should be mapped instead.
 
     Raises:
         IndexMissingError, ClusterError
     """
     _, properties = _read(client, profile.index)
     present = properties["hybrid"]["properties"]
-    fields = bodies.vector_properties(profile, present, count(client, profile.index), present)
-    options = {name: fields[name]["index_options"] for name in profile.signals if name in present}
-    grown = {
-        name: fields[name] for name, one in options.items() if one["type"] != present[name]["index_options"]["type"]
-    }
-    if grown:
+    each = count(client, profile.index) / profile.shards
+    found = {}
+    for name, signal in profile.signals.items():
+        if name in present:
+            options = bodies.index_options(signal.dims, each, present[name])
+            if options["type"] != present[name]["index_options"]["type"]:
+                found[name] = {**present[name], "index_options": options}
+    return found
+
+
+def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> None:
+    """Give vectors that have become too many to scan a graph; see `bodies.index_options`.
+
+    A user who may not change the mapping goes on without: the search finds the same, and takes longer.
+
+    Raises:
+        IndexMissingError, ClusterError
+    """
+    grown = scanned(client, profile)
+    if not grown:
+        return
+    try:
         with translated(profile.index):
             client.indices.put_mapping(index=profile.index, properties={"hybrid": {"properties": grown}})
-    return list(grown)
+    except AccessRefusedError as error:
+        logger.warning("the vectors of %s are scanned on: %s", profile.index, error)
 
 
 def _body(
