@@ -159,14 +159,17 @@ def _differing(
     client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]
 ) -> Iterator[tuple[_Side, _Side, set[int], set[int]]]:
     """(originals, copies, numbers of the originals, numbers of the copies), of each range in which they differ."""
-    for shard, last in until.items():
-        width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
-        ours = _Side(client, live, "_seq_no", [], f"_shards:{shard}")
-        theirs = _Side(client, copied, _SEQ_NO, [{"term": {_SHARD: shard}}], None)
-        here, there = ours.buckets(width, last), theirs.buckets(width, last)
-        differing = [start for start in sorted(here.keys() | there.keys()) if here.get(start) != there.get(start)]
-        for start, end in _ranges(differing, width, last):
-            yield ours, theirs, ours.numbers(start, end), theirs.numbers(start, end)
+    with ThreadPoolExecutor(1) as beside:
+        for shard, last in until.items():
+            width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
+            ours = _Side(client, live, "_seq_no", [], f"_shards:{shard}")
+            theirs = _Side(client, copied, _SEQ_NO, [{"term": {_SHARD: shard}}], None)
+            other = beside.submit(theirs.buckets, width, last)
+            here, there = ours.buckets(width, last), other.result()
+            differing = [start for start in sorted(here.keys() | there.keys()) if here.get(start) != there.get(start)]
+            for start, end in _ranges(differing, width, last):
+                others = beside.submit(theirs.numbers, start, end)
+                yield ours, theirs, ours.numbers(start, end), others.result()
 
 
 def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int, int]]:

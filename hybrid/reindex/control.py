@@ -12,12 +12,12 @@ from hybrid.elastic import generations, indices
 from hybrid.elastic.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
 from hybrid.reindex.guardian import Guardian
+from hybrid.reindex.mending import Watch
 from hybrid.reindex.running import (
     FINAL,
     KIND,
     discard,
     leased,
-    mend,
     require_idle,
     restore_weights,
     unfinished,
@@ -46,7 +46,7 @@ def status(services: Services, index: str) -> dict[str, Any]:
     running = Lease(services.client, index).holder() is not None
     shown = (
         "status", "phase", "old", "new", "started", "updated", "counts", "copied", "deleted", "refused", "verified",
-        "error", "notes", "back", "control", "ordered",
+        "error", "notes", "back", "control", "ordered", "mended",
     )  # fmt: skip
     return {"job": job, "index": index, "running": running, **{key: state[key] for key in shown if key in state}}
 
@@ -114,17 +114,19 @@ def rollback(
         try:
             if run.moved:
                 run.finish()
+                Watch.of(services, run.target, run.late).keep(services)
             else:
                 if state.get("fences"):
                     run.abort()
                 generations.open_for_copies(services.client, run.target)
                 run.approach()
-                with Guardian(services, index):
+                with Guardian(services, index) as guardian:
                     try:
                         run.swap()
                     except BaseException:
                         run.abort()
                         raise
+                    guardian.leave(job, Watch.of(services, run.target, run.late))
         except LeaseLostError:
             raise
         except BaseException as error:
@@ -136,10 +138,9 @@ def rollback(
                     let_go(services, job, services.jobs.get(job))
             raise
         restore_weights(services, index, state["undoes"])
-        mended = mend(run)
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
-        "waited_s": run.fenced_s, "mended": mended, "refused": run.refused,
+        "waited_s": run.fenced_s, "refused": run.refused,
         "seconds": round(max(run.swapped, started) - started, 3),
     }  # fmt: skip
 
@@ -176,7 +177,9 @@ def recover(services: Services, index: str) -> str:
             if not _is_left(state):
                 continue
             if generations.has_moved(services.client, index, state["new"]):
-                Transfer(services, job, state, lease).finish()
+                run = Transfer(services, job, state, lease)
+                run.finish()
+                Watch.of(services, run.target, run.late).keep(services)
                 said = f"{state['new']} is in use"
             else:
                 let_go(services, job, state)

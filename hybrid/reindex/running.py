@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ from hybrid.elastic.products import BUILDING, is_building
 from hybrid.errors import HybridError, JobError
 from hybrid.judgments import Judgments
 from hybrid.reindex.guardian import Guardian
+from hybrid.reindex.mending import Watch
 from hybrid.reindex.planning import ReindexPlan
 from hybrid.reindex.transfer import Stopped, Transfer
 from hybrid.reindex.verification import MAX_LOSS, verify
@@ -30,16 +30,13 @@ KIND = "reindex"
 FINAL = ("done", "cancelled", "rolled back")
 #: A round this short means being that many seconds behind the shop; what is left is copied behind the fence.
 _IN_STEP_S = 5.0
-#: Pauses between looks for late writes that a client overwrote with what it had read before.
-MENDING_S = (0.1, 0.5)
 
 
 @dataclass
 class ReindexReport:
     """What a reindex did. status: "done", "verified" (not swapped, as asked), "paused" or "cancelled".
 
-    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector. mended:
-    see `Transfer.mend_overwritten`.
+    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector.
     """
 
     job: str
@@ -55,7 +52,6 @@ class ReindexReport:
     swapped: bool = False
     waited_s: float = 0.0
     waiting: int = 0
-    mended: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     verified: dict[str, Any] = field(default_factory=dict)
@@ -166,6 +162,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     try:
         if run.moved:
             run.finish()
+            Watch.of(services, run.target, run.late).keep(services)
         else:
             if state.get("fences"):
                 run.abort()
@@ -236,7 +233,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
     # Before the aliases move: a run that dies right after that must not leave an index that shows changes late.
     run.refresh_as_in_use()
     run.approach()
-    with Guardian(services, run.alias):
+    with Guardian(services, run.alias) as guardian:
         try:
             run.swap()
         except BaseException:
@@ -244,6 +241,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
             if not run.moved:
                 restore_weights(services, run.alias, run.job)
             raise
+        guardian.leave(run.job, Watch.of(services, run.target, run.late))
 
 
 def _load_text_model(services: Services, run: ReindexRun) -> None:
@@ -275,14 +273,11 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
     """Encode what came with the last changes, under the name that the index has now."""
     profile = indices.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
-    with ThreadPoolExecutor(1) as beside:
-        mended = beside.submit(mend, run)  # which waits most of the time
-        if not options.workers or rest.pending():  # workers take a while to start
-            with encoding(services, rest, options.workers) as (dispatch, encode):
-                if dispatch is not None:
-                    rest.send_pending(dispatch)
-                encode()
-        found.mended = mended.result()
+    if not options.workers or rest.pending():  # workers take a while to start
+        with encoding(services, rest, options.workers) as (dispatch, encode):
+            if dispatch is not None:
+                rest.send_pending(dispatch)
+            encode()
     found.documents = indices.count(services.client, run.alias)
     found.waiting = rest.pending()
     found.failed = services.dead_letters.counts(run.alias, run.job)
@@ -291,17 +286,6 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
             f"the weights in force were learned with other vectors, and the fixed ones are in force now; train "
             f"anew: hybrid train weights --index {run.alias} --judgments FILE"
         )
-
-
-def mend(run: Transfer) -> int:
-    """Look for some seconds, for as long as what was read before the swap may be on its way back."""
-    mended = run.mend_overwritten()
-    for pause in MENDING_S:
-        if not run.has_late:
-            break
-        time.sleep(pause)
-        mended += run.mend_overwritten()
-    return mended
 
 
 class ReindexRun(Transfer):

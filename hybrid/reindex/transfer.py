@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
@@ -20,6 +20,7 @@ from hybrid.elastic.leases import Lease
 from hybrid.elastic.products import BUILDING
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.reindex.copying import Copyist
+from hybrid.reindex.mending import Late
 from hybrid.runs import Dispatch, Report, Run
 from hybrid.wiring import Services
 
@@ -33,8 +34,6 @@ _FENCED_TEXTS = 40
 _APPROACHES, _NEAR_S = 3, 1.0
 #: Writes that are copied in about a second. Where nobody else writes it is faster, and it is one refresh less.
 _FEW = 2_000
-#: How often to mend what is written by somebody else at the same moment.
-_MENDING_TRIES = 4
 #: Documents that the new mapping refuses are kept by name, up to so many.
 _NAMED = 200
 
@@ -93,13 +92,13 @@ class Transfer(Run):
         self.copied = int(state.get("copied") or 0)
         self.deleted = int(state.get("deleted") or 0)
         self.fenced_s = self.swapped = 0.0
-        #: Writes that were on their way during the swap, each with what the target showed until they were copied.
-        self._late: list[tuple[dict[str, Any], copies.Original]] = []
+        #: Writes that were on their way during the swap.
+        self.late: list[Late] = []
 
     # -- copying ---------------------------------------------------------------------------------------------
 
-    def advance(self, dispatch: Dispatch | None = None) -> int:
-        """Copy what was written since last time; how many documents.
+    def advance(self, dispatch: Dispatch | None = None, refreshed: Callable[[], None] | None = None) -> int:
+        """Copy what was written since last time; how many documents. refreshed: called before they are read.
 
         Raises:
             JobError: the source is another index now, or was restored.
@@ -113,6 +112,8 @@ class Transfer(Run):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
         self._uuid = uuid
         indices.refresh(self._client, self.source)
+        if refreshed is not None:
+            refreshed()
         before = self.copied
         size = self._services.settings.batch_size
         waiting: list[str] = []
@@ -174,35 +175,7 @@ class Transfer(Run):
         """Keep what the target showed instead of these writes, for some hundredths of a second, after the swap."""
         routing = {original.id: original.routing for original in batch if original.routing is not None}
         shown = products.read(self._client, self.target, [original.id for original in batch], routing)
-        self._late += [(shown[original.id].source, original) for original in batch if original.id in shown]
-
-    @property
-    def has_late(self) -> bool:
-        """Whether writes were on their way during the swap."""
-        return bool(self._late)
-
-    def mend_overwritten(self) -> int:
-        """Put back late writes that a client took away again: it read the document before they were in the target,
-        edited it and wrote it whole. Such a document has the revision of what was read. How many were mended.
-        """
-        routing = {late.id: late.routing for _, late in self._late if late.routing is not None}
-        count = 0
-        for _ in range(_MENDING_TRIES):
-            shown = products.read(self._client, self.target, [late.id for _, late in self._late], routing)
-            mended = []
-            for before, late in self._late:
-                found = shown.get(late.id)
-                revision = found.meta.get("revision") if found is not None else None
-                if not found or not revision or revision["shard"] != late.shard or revision["seq_no"] >= late.seq_no:
-                    continue
-                merged = _merged(before, late.source, found.source)
-                body = {**merged, "hybrid": {"id": late.id, "meta": {"revision": late.revision}}}
-                mended.append((late.id, found, late.routing, body))
-            report = products.replace_documents(self._client, self.target, mended)
-            count += len(report.ok)
-            if not report.errors:
-                break
-        return count
+        self.late += [Late(shown[original.id].source, original) for original in batch if original.id in shown]
 
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
@@ -323,10 +296,15 @@ class Transfer(Run):
         generations.lower_fence(self._client, self.source, self._fences[self.source])
         generations.settle_writes(self._client, self.source, earlier)
         with ThreadPoolExecutor(1) as beside:
-            blocked = beside.submit(generations.block_writes, self._client, self.source)
-            # At once, for whoever wrote reads it from the target now.
-            self.catch_up()
-            blocked.result()
+            blocked: list[Future[None]] = []
+
+            def block() -> None:
+                blocked.append(beside.submit(generations.block_writes, self._client, self.source))
+
+            # At once, for whoever wrote reads it from the target now. A refresh would wait until the block holds.
+            self.advance(refreshed=block)
+            self.remove_gone()
+            blocked[0].result()
         # The source is still from here on, and the target takes no write but ours: this is the last of it.
         if not self.is_level:
             self.catch_up()
@@ -427,18 +405,6 @@ def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
         generations.set_pipelines(services.client, state["new"], state.get("pipelines") or {})
         generations.block_writes(services.client, state["new"])
     services.jobs.update(job, phase="catch up", fences=None)
-
-
-def _merged(before: dict[str, Any], late: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """`now`, made of `before`, with what `late` changed in `before`, but for what `now` changed itself."""
-    merged = dict(now)
-    for name in before.keys() | late.keys():
-        if late.get(name) != before.get(name) and now.get(name) == before.get(name):
-            if name in late:
-                merged[name] = late[name]
-            else:
-                merged.pop(name, None)
-    return merged
 
 
 def described(found: Differences, refused: Mapping[str, str]) -> str:
