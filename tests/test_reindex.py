@@ -23,7 +23,7 @@ from hybrid.contracts import SearchRequest
 from hybrid.elastic import copies, generations, indices, products
 from hybrid.elastic.copies import Original
 from hybrid.elastic.leases import Lease, Owner
-from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
+from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.judgments import Judgments
 from hybrid.reindex import control, copying, mending, planning, running, transfer, verification
 from hybrid.reindex.mending import Late, Watch
@@ -303,6 +303,20 @@ def test_late_writes_are_watched_in_their_own_index_alone(
     assert services.client.get(index=name, id="p1")["_source"]["title"] == "a"
     services.client.indices.delete(index=name)
     assert watch.keep(services) == 0
+
+
+def test_a_rollback_is_done_though_nobody_can_look_after_late_writes(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(services, name)
+    reindex(services, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "of", throw(ClusterError("gone")))
+        with pytest.raises(ClusterError):
+            control.rollback(services, name)
+    assert behind(services, name) == f"{name}-000001"
+    assert control.status(services, name)["status"] == "done"
+    assert reindex(services, name).swapped  # nothing is open
 
 
 # -- a shop that writes all the while ------------------------------------------------------------------------

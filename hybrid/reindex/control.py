@@ -131,9 +131,10 @@ def rollback(
             raise
         except BaseException as error:
             with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
-                services.jobs.update(
-                    job, status="failed", error=str(error) or type(error).__name__, refused=run.refused
-                )
+                if not run.moved or services.jobs.get(job)["status"] != "done":
+                    services.jobs.update(
+                        job, status="failed", error=str(error) or type(error).__name__, refused=run.refused
+                    )
                 if not run.moved:
                     let_go(services, job, services.jobs.get(job))
             raise

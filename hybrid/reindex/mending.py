@@ -51,7 +51,7 @@ class Watch:
 
     @classmethod
     def of(cls, services: Services, target: str, late: Sequence[Late]) -> Watch:
-        return cls(target, _uuid(services, target), late)
+        return cls(target, _uuid(services, target) if late else "", late)
 
     def to_json(self) -> bytes:
         """One line."""
