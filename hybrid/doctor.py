@@ -183,10 +183,6 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         detail = f"made by {profile.analysis}, and queries by {WORDS_VERSION}"
         yield Check(part, "words", "degraded", detail, again)
     yield from _coverage(services, profile, refresh)
-    for signal_name in indices.scanned(services.client, profile):
-        detail = "more of them are scanned by each search than is quick"
-        mend = f"hybrid sync {name}, by a user who may change the mapping"
-        yield Check(part, f"{signal_name} vectors", "note", detail, mend)
     yield from _in_step(services, profile)
     yield from _reindexed(services, name)
     model, problem = services.published.in_force(name)
@@ -241,6 +237,9 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
             detail += f"; {counts['outdated']:,} are of another encoder"
             mend = sync
         yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend)
+    for name in indices.scanned(services.client, profile, total):
+        detail = "more of them are scanned by each search than is quick"
+        yield Check(part, f"{name} vectors", "note", detail, f"{sync}, by a user who may change the mapping")
     if found["pending"]:
         mend = f"{sync}, or wait for the workers"
         yield Check(part, "waiting", "degraded", f"{found['pending']:,} documents wait for vectors", mend)

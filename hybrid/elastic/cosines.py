@@ -82,11 +82,12 @@ class KnownCosines:
 
     def put(self, key: bytes, found: Known) -> None:
         """Remember what was computed by codes, beside what is known already."""
-        known = self.get(key)
-        whole = {**known, **found} if len(known) + len(found) <= _MOST_PRODUCTS else dict(found)
+        now = time.monotonic()
         with self._lock:
-            since = self._searches[key][0] if known and key in self._searches else time.monotonic()
-            self._searches[key] = (since, whole)
+            since, known = self._searches.get(key, (now, {}))
+            if now - since >= _TTL_S or len(known) + len(found) > _MOST_PRODUCTS:
+                since, known = now, {}
+            self._searches[key] = (since, {**known, **found})
             self._searches.move_to_end(key)
             while len(self._searches) > self._most:
                 self._searches.popitem(last=False)

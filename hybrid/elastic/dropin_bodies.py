@@ -210,12 +210,9 @@ def nearest(
 
 def codes(body: Mapping[str, Any], ids: Sequence[str], signals: Sequence[str]) -> dict[str, Any]:
     """The codes of these products, with their `_id`, in any order."""
-    fields = [f"{_LAYER}.codes.{name}" for name in signals]
     wanted = {"bool": {"filter": [{"ids": {"values": list(ids)}}]}}
-    return {
-        "query": wanted, "size": len(ids), "_source": False, "docvalue_fields": fields, "seq_no_primary_term": True,
-        "track_total_hits": False, "timeout": body["timeout"],
-    }  # fmt: skip
+    shown = {"size": len(ids), "track_total_hits": False, "timeout": body["timeout"]}
+    return bodies.with_ids({"query": wanted, **shown, **_codes(signals)})
 
 
 def page(body: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:

@@ -129,19 +129,20 @@ def ensure_index(
     return False
 
 
-def scanned(client: Elasticsearch, profile: IndexProfile) -> dict[str, dict[str, Any]]:
+def scanned(client: Elasticsearch, profile: IndexProfile, documents: int) -> dict[str, dict[str, Any]]:
     """Signals whose vectors are scanned and have become too many for it: how they should be mapped instead.
+
+    documents: how many the index holds.
 
     Raises:
         IndexMissingError, ClusterError
     """
     _, properties = _read(client, profile.index)
     present = properties["hybrid"]["properties"]
-    each = count(client, profile.index) / profile.shards
     found = {}
     for name, signal in profile.signals.items():
         if name in present:
-            options = bodies.index_options(signal.dims, each, present[name])
+            options = bodies.index_options(signal.dims, documents / profile.shards, present[name])
             if options["type"] != present[name]["index_options"]["type"]:
                 found[name] = {**present[name], "index_options": options}
     return found
@@ -155,7 +156,7 @@ def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> None:
     Raises:
         IndexMissingError, ClusterError
     """
-    grown = scanned(client, profile)
+    grown = scanned(client, profile, count(client, profile.index))
     if not grown:
         return
     try:

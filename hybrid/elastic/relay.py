@@ -204,7 +204,8 @@ class Relay:
             if "error" in answer:
                 raise ClusterError(f"Elasticsearch could not search {one.ask.profile.index}: {error_reason(answer)[1]}")
             # What is not read now is not remembered either.
-            one.versions = {id: version for id, version in one.versions.items() if id not in set(one.unknown)}
+            for id in one.unknown:
+                one.versions.pop(id, None)
             for hit in answer["hits"]["hits"]:
                 one.hits[hit["_id"]]["fields"] = hit.get("fields", {})
                 one.versions[hit["_id"]] = _version(hit)

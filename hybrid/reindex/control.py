@@ -12,7 +12,6 @@ from hybrid.elastic import generations, indices
 from hybrid.elastic.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
 from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.mending import Watch
 from hybrid.reindex.running import (
     FINAL,
     KIND,
@@ -113,8 +112,7 @@ def rollback(
         run = Transfer(services, job, state, lease, report)
         try:
             if run.moved:
-                run.finish()
-                Watch.of(services, run.target, run.late).keep(services)
+                run.finish_alone()
             else:
                 if state.get("fences"):
                     run.abort()
@@ -126,7 +124,7 @@ def rollback(
                     except BaseException:
                         run.abort()
                         raise
-                    guardian.leave(job, Watch.of(services, run.target, run.late))
+                    guardian.leave(job, run.watch())
         except LeaseLostError:
             raise
         except BaseException as error:
@@ -178,9 +176,7 @@ def recover(services: Services, index: str) -> str:
             if not _is_left(state):
                 continue
             if generations.has_moved(services.client, index, state["new"]):
-                run = Transfer(services, job, state, lease)
-                run.finish()
-                Watch.of(services, run.target, run.late).keep(services)
+                Transfer(services, job, state, lease).finish_alone()
                 said = f"{state['new']} is in use"
             else:
                 let_go(services, job, state)

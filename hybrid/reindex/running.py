@@ -17,7 +17,6 @@ from hybrid.elastic.products import BUILDING, is_building
 from hybrid.errors import HybridError, JobError
 from hybrid.judgments import Judgments
 from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.mending import Watch
 from hybrid.reindex.planning import ReindexPlan
 from hybrid.reindex.transfer import Stopped, Transfer
 from hybrid.reindex.verification import MAX_LOSS, verify
@@ -161,8 +160,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     found = ReindexReport(job, run.alias, run.source, run.target, notes=list(state.get("notes") or ()))
     try:
         if run.moved:
-            run.finish()
-            Watch.of(services, run.target, run.late).keep(services)
+            run.finish_alone()
         else:
             if state.get("fences"):
                 run.abort()
@@ -241,7 +239,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
             if not run.moved:
                 restore_weights(services, run.alias, run.job)
             raise
-        guardian.leave(run.job, Watch.of(services, run.target, run.late))
+        guardian.leave(run.job, run.watch())
 
 
 def _load_text_model(services: Services, run: ReindexRun) -> None:

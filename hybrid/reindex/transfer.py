@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
@@ -20,7 +20,7 @@ from hybrid.elastic.leases import Lease
 from hybrid.elastic.products import BUILDING
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
 from hybrid.reindex.copying import Copyist
-from hybrid.reindex.mending import Late
+from hybrid.reindex.mending import Late, Watch
 from hybrid.runs import Dispatch, Report, Run
 from hybrid.wiring import Services
 
@@ -97,13 +97,17 @@ class Transfer(Run):
 
     # -- copying ---------------------------------------------------------------------------------------------
 
-    def advance(self, dispatch: Dispatch | None = None, refreshed: Callable[[], None] | None = None) -> int:
-        """Copy what was written since last time; how many documents. refreshed: called before they are read.
+    def advance(self, dispatch: Dispatch | None = None) -> int:
+        """Copy what was written since last time; how many documents.
 
         Raises:
             JobError: the source is another index now, or was restored.
             Stopped: somebody asked for it.
         """
+        return self._copy_until(self._stand(), dispatch)
+
+    def _stand(self) -> dict[str, tuple[str, int]]:
+        """Where the source stands: shard -> (history, sequence number). All up to there is seen by what reads it."""
         if self._is_async:
             # Its positions are those of what is on disk, which lags some seconds behind.
             indices.flush(self._client, self.source)
@@ -112,8 +116,10 @@ class Transfer(Run):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
         self._uuid = uuid
         indices.refresh(self._client, self.source)
-        if refreshed is not None:
-            refreshed()
+        return shards
+
+    def _copy_until(self, shards: Mapping[str, tuple[str, int]], dispatch: Dispatch | None = None) -> int:
+        """`advance` to where the source stood."""
         before = self.copied
         size = self._services.settings.batch_size
         waiting: list[str] = []
@@ -291,20 +297,27 @@ class Transfer(Run):
             self._services.jobs.update(self._undoes, status="rolled back")
         self.update(phase="done", status="done", fenced_s=self.fenced_s, control=None)
 
+    def finish_alone(self) -> None:
+        """`finish`, and look after the late writes, where no guardian does."""
+        self.finish()
+        self.watch().keep(self._services)
+
+    def watch(self) -> Watch:
+        """What is to be looked after once the swap is done."""
+        return Watch.of(self._services, self.target, self.late)
+
     def _drain(self, earlier: Collection[str]) -> None:
         """Take over what still reaches the source, and let nothing more reach it."""
         generations.lower_fence(self._client, self.source, self._fences[self.source])
         generations.settle_writes(self._client, self.source, earlier)
         with ThreadPoolExecutor(1) as beside:
-            blocked: list[Future[None]] = []
-
-            def block() -> None:
-                blocked.append(beside.submit(generations.block_writes, self._client, self.source))
-
-            # At once, for whoever wrote reads it from the target now. A refresh would wait until the block holds.
-            self.advance(refreshed=block)
+            stands = self._stand()
+            # Only now: a refresh would wait until the block holds.
+            blocked = beside.submit(generations.block_writes, self._client, self.source)
+            # At once, for whoever wrote reads it from the target now.
+            self._copy_until(stands)
             self.remove_gone()
-            blocked[0].result()
+            blocked.result()
         # The source is still from here on, and the target takes no write but ours: this is the last of it.
         if not self.is_level:
             self.catch_up()
