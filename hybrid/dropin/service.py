@@ -285,13 +285,13 @@ class DropIn:
         # All that matches are candidates, unless the list of words was cut.
         rest = size - len(here) if len(lexical) >= self._depth else 0
         last = scores[ids[-1]] if ids else 0.0
-        lowest = min((found.scores[id] for id in lexical), default=0.0)
 
         def fill(hits: list[dict[str, Any]]) -> None:
             tail = [hit for hit in hits if hit["_id"] not in scores]
             for hit in hits:
                 if hit["_id"] in scores:
                     hit["_score"] = scores[hit["_id"]]
+            lowest = min((found.scores[id] for id in lexical), default=0.0) if tail else 0.0
             for hit, score in zip(tail, shaping.behind([hit["_score"] for hit in tail], last, lowest), strict=True):
                 hit["_score"] = score
 

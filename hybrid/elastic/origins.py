@@ -8,9 +8,8 @@ from typing import Any
 
 def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
     """Whether a hit is of another index than this one; "": any index will do."""
-    return bool(concrete) and any(
-        hit["_index"] != concrete for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]
-    )
+    found = {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]}
+    return bool(concrete) and not found <= {concrete}
 
 
 def broken(answer: Mapping[str, Any]) -> bool:

@@ -271,8 +271,7 @@ class Relay:
         if look is None:
             return None, {}
         key = ShownHits.key(page.ask.profile.index, look)
-        found = {id: self._shown.get(key, id, page.versions.get(id)) for id in page.ids}
-        return key, {id: hit for id, hit in found.items() if hit is not None}
+        return key, self._shown.get(key, {id: page.versions.get(id) for id in page.ids})
 
     def ask(self, prepared: Prepared, search: ShopSearch, seen: Recognised) -> Ask:
         """What `candidates` takes for a search whose words are encoded and weighed."""
@@ -322,7 +321,7 @@ class Relay:
             for name, value in (hit.get("matched_queries") or {}).items():
                 named.setdefault(name, {})[id] = float(value)
         kept = retrieved.raw["lexical"]
-        scores = {id: float(value or 0.0) for id, value in kept.items()}
+        scores = {id: value or 0.0 for id, value in kept.items()}
         if dropin_bodies.TEXT in named:
             retrieved.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in kept}
         doubtful = not hits or any(broken(one) for _, one in found.answers)
@@ -337,11 +336,10 @@ class Relay:
     def _told(self, found: _Candidates) -> dict[str, dict[str, float | None]]:
         """Signal -> product id -> cosine of every candidate; those that had to be computed are remembered."""
         names = [name for name in found.ask.vectors if name not in found.retrieved.failed]
-        unknown = set(found.unknown)
-        new = {id: hit for id, hit in found.hits.items() if id in unknown}
+        new = {id: found.hits[id] for id in found.unknown}
         told: dict[str, dict[str, float | None]] = {}
         for name in names:
-            told[name] = {id: found.known[id][1].get(name) for id in found.hits if id not in unknown}
+            told[name] = {id: found.known[id][1].get(name) for id in found.hits if id not in new}
             if new:
                 told[name] |= of_hits(new, found.ask.profile, name, found.ask.vectors[name])[0]
         remembered = {
@@ -386,7 +384,7 @@ def _hits(answer: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
 
 
 def _version(hit: Mapping[str, Any]) -> Version:
-    return str(hit["_index"]), int(hit["_seq_no"]), int(hit["_primary_term"])
+    return hit["_index"], hit["_seq_no"], hit["_primary_term"]
 
 
 def _bytes(body: Any) -> bytes:

@@ -376,18 +376,19 @@ def score(
         retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
     for name, scores in told.items():
         retrieved.raw[name] = dict(scores)
-        ranked = sorted(
-            (id for id in retrieved.lists[name] if scores[id] is not None),
-            key=lambda id: (-(scores[id] or 0.0), id),
-        )
-        retrieved.lists[name] = ranked
+        retrieved.lists[name] = _best_first([id for id in retrieved.lists[name] if scores[id] is not None], scores)
     # What no list kept is no candidate: a product whose vector is gone.
     kept = {id for ranked in retrieved.lists.values() for id in ranked}
-    for name, raw in retrieved.raw.items():
-        retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
+    if len(kept) < len(hits):
+        for name, raw in retrieved.raw.items():
+            retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
     if "lexical" in retrieved.lists:
-        raw = retrieved.raw["lexical"]
-        retrieved.lists["lexical"].sort(key=lambda id: (-(raw[id] or 0.0), id))
+        retrieved.lists["lexical"] = _best_first(retrieved.lists["lexical"], retrieved.raw["lexical"])
+
+
+def _best_first(ids: Sequence[str], scores: Mapping[str, float | None]) -> list[str]:
+    """In the order of their scores, ties by id."""
+    return sorted(sorted(ids), key=lambda id: scores[id] or 0.0, reverse=True)
 
 
 def identify(answer: dict[str, Any]) -> bool:

@@ -35,13 +35,16 @@ class ShownHits:
         """Of an index and all that decides how its hits look."""
         return hashlib.blake2b(orjson.dumps([index, look]), digest_size=16).digest()
 
-    def get(self, key: bytes, id: str, version: Version | None) -> dict[str, Any] | None:
-        """A copy of the hit, if this version of it was shown."""
+    def get(self, key: bytes, versions: Mapping[str, Version | None]) -> dict[str, dict[str, Any]]:
+        """Product id -> a copy of its hit, of those whose version was shown. versions: product id -> version."""
+        oldest = time.monotonic() - _TTL_S
+        found = {}
         with self._lock:
-            kept = self._hits.get((key, id))
-        if kept is None or kept[1] != version or time.monotonic() - kept[0] > _TTL_S:
-            return None
-        return dict(kept[2])
+            for id, version in versions.items():
+                kept = self._hits.get((key, id))
+                if kept is not None and kept[1] == version and kept[0] >= oldest:
+                    found[id] = dict(kept[2])
+        return found
 
     def put(self, key: bytes, id: str, version: Version | None, hit: Mapping[str, Any]) -> None:
         if version is None:
