@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from cachetools import LRUCache
 
 from hybrid import analysis, fusion
 from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
@@ -50,7 +50,7 @@ class QueryVectors:
 
     def __init__(self, get_encoder: Callable[[str], Encoder]) -> None:
         self._get_encoder = get_encoder
-        self._kept: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._kept: LRUCache[tuple[str, str], np.ndarray] = LRUCache(_CACHED_VECTORS)
         self._lock = threading.Lock()
 
     def vectors(
@@ -127,12 +127,10 @@ class QueryVectors:
     def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
         key = (encoder.version, text)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            kept = self._kept.get(key)
+        if kept is not None:
+            return kept
         vector: np.ndarray = encoder.encode_texts([text])[0]
         with self._lock:
             self._kept[key] = vector
-            while len(self._kept) > _CACHED_VECTORS:
-                self._kept.popitem(last=False)
         return vector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gzip
 import io
 import json
@@ -27,6 +28,7 @@ from werkzeug.serving import make_server
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.dropin.repeats import Repeats
 from hybrid.elastic import coding, cosines, shown
 from hybrid.elastic.lookalikes import Gaps
 from hybrid.errors import EncoderError
@@ -258,6 +260,7 @@ def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch:
 
     def asked() -> tuple[dict[str, float], int]:
         shop.dropin.search(index=INDEX, body=body)  # from here on its hits are known
+        monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())  # its answer is not
         before = requests_of(shop.direct)["/_msearch"]
         answer = shop.dropin.search(index=INDEX, body=body)
         assert answer.meta.headers["x-hybrid"] == "ranked"
@@ -299,6 +302,78 @@ def test_a_change_is_shown_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
     asked = requests_of(shop.direct)["/_msearch"]
     assert prices() == before
     assert requests_of(shop.direct)["/_msearch"] == asked + 1
+
+
+def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each search asks the cluster, and one thing that differs has it ranked: the answer is as one made anew."""
+    monkeypatch.setattr(shown, "_TTL_S", 600.0)
+    dropin = shop.services.dropin
+    body: dict[str, Any] = {
+        "query": {"match": {"description": "light shoes"}},
+        "aggs": {"by": {"terms": {"field": "brand"}}},
+    }
+    made: list[int] = []
+    candidates = dropin._relay.candidates
+
+    def counted(gathered: Any) -> Any:
+        made.append(1)
+        return candidates(gathered)
+
+    def asked(**changed: Any) -> tuple[dict[str, Any], int]:
+        made.clear()
+        before = requests_of(shop.direct)["/_msearch"]
+        answer = shop.dropin.search(index=INDEX, body={**body, **changed})
+        assert answer.meta.headers["x-hybrid"] == "ranked" and requests_of(shop.direct)["/_msearch"] > before
+        return {key: value for key, value in answer.body.items() if key != "took"}, len(made)
+
+    def anew() -> dict[str, Any]:
+        monkeypatch.setattr(dropin, "_repeats", Repeats())
+        return asked()[0]
+
+    monkeypatch.setattr(dropin._relay, "candidates", counted)
+    first = anew()
+    asked()  # the first was sent for codes too
+    assert asked() == (first, 0)
+    for changed in ({"from": 3}, {"_source": ["price"]}, {"aggs": {}}, {"query": {"match": {"description": "lamp"}}}):
+        other, ranked = asked(**changed)
+        assert ranked == 1 and other != first
+    assert asked() == (first, 0)
+
+    prepare = shop.services.searcher.prepare
+
+    def weighed(request: Any, profile: Any) -> Any:
+        return prepare(dataclasses.replace(request, weights={"lexical": 0.9, "text": 0.1}), profile)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.services.searcher, "prepare", weighed)
+        other, ranked = asked()
+    assert ranked == 1 and other != first
+
+    id = first["hits"]["hits"][0]["_id"]
+    price = first["hits"]["hits"][0]["_source"]["price"]
+    for other_price in (price + 1, price):
+        shop.direct.update(index=INDEX, id=id, doc={"price": other_price}, refresh=True)
+        answer, ranked = asked()
+        shown_now = {hit["_id"]: hit["_source"]["price"] for hit in answer["hits"]["hits"]}
+        assert ranked == 1 and shown_now[id] == other_price
+    assert asked()[0] == anew()
+
+
+def test_an_answer_is_not_given_again_once_its_hits_are_too_old(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version cannot tell an index that was made anew under its name; see hybrid.elastic.shown."""
+    body = {"query": {"match": {"description": "light jacket"}}}
+
+    def spent() -> int:
+        before = requests_of(shop.direct)["/_msearch"]
+        assert shop.dropin.search(index=INDEX, body=body).meta.headers["x-hybrid"] == "ranked"
+        return requests_of(shop.direct)["/_msearch"] - before
+
+    monkeypatch.setattr(shown, "_TTL_S", 600.0)
+    spent()
+    assert [spent(), spent()] == [1, 1]
+    monkeypatch.setattr(shown, "_TTL_S", 0.0)
+    monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
+    assert [spent(), spent(), spent()] == [2, 2, 2]
 
 
 def test_a_repeated_search_reads_no_codes_of_what_it_knows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,11 +557,12 @@ def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch
     assert shops_own(answer.body) == shops_own(direct.body)
 
 
-@pytest.mark.parametrize("part", ["candidates", "pages", "ask"])
+@pytest.mark.parametrize("part", ["gather", "candidates", "pages", "ask"])
 def test_a_mistake_of_the_layer_is_not_the_shops(shop: Shop, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     def broken(*given: Any) -> Any:
         raise KeyError("a mistake of ours")
 
+    monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
     monkeypatch.setattr(shop.services.dropin._relay, part, broken)
     direct = shop.direct.search(index=INDEX, body={"query": WORDS})
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS})

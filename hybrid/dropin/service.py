@@ -16,6 +16,7 @@ from hybrid.contracts import IndexProfile, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
+from hybrid.dropin.repeats import Made, Repeats
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
 from hybrid.errors import ClusterTimeoutError, ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
 from hybrid.search import Prepared
@@ -45,8 +46,11 @@ class RelayLike(Protocol):
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Any: ...
     def msearch(self, searches: Sequence[tuple[Any, Any]], params: Mapping[str, Any]) -> Any: ...
-    def candidates(self, asks: Sequence[Any], params: Mapping[str, Any], depth: int) -> tuple[list[Any], int]: ...
-    def pages(self, wanted: Sequence[Any], params: Mapping[str, Any]) -> tuple[list[list[dict[str, Any]]], int]: ...
+    def gather(self, asks: Sequence[Any], params: Mapping[str, Any], depth: int) -> Any: ...
+    def candidates(self, gathered: Any) -> tuple[list[Any], int]: ...
+    def pages(
+        self, wanted: Sequence[Any], params: Mapping[str, Any]
+    ) -> tuple[list[tuple[list[dict[str, Any]], float]], int]: ...
     def ask(self, prepared: Prepared, search: ShopSearch, seen: Any) -> Any: ...
     def page(self, ask: Any, found: Any, ids: Sequence[str], ranked: Sequence[str], start: int, rest: int) -> Any: ...
     def without_layer(self, body: Mapping[str, Any]) -> dict[str, Any]: ...
@@ -86,6 +90,7 @@ class DropIn:
         self._timeout_s = timeout_s
         self._served = frozenset(served)
         self._depth = min(depth, DEPTH)
+        self._repeats = Repeats()
         self._known: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
         self._lock = threading.Lock()
 
@@ -234,7 +239,13 @@ class DropIn:
         Raises:
             IndexMovedError: a part of an answer is of another index than the rest.
         """
-        founds, took = self._relay.candidates([plan.ask for plan in plans], params, self._depth)
+        gathered = self._relay.gather([plan.ask for plan in plans], params, self._depth)
+        repeat = _repeat(plans[0], gathered) if len(plans) == 1 else None
+        if repeat is not None:
+            same = self._repeats.get(*repeat)
+            if same is not None:
+                return {0: {**same, "took": gathered.took()}}
+        founds, took = self._relay.candidates(gathered)
         pages: list[tuple[int, Any, Callable[[list[dict[str, Any]]], None]]] = []
         answers: dict[int, dict[str, Any]] = {}
         # Where nothing is found, or not all that is sought, no hit tells the index: then the cluster is asked.
@@ -251,15 +262,17 @@ class DropIn:
             pages.append((place, page, fill))
         shown, again = self._relay.pages([page for _, page, _ in pages], params)
         doubtful += [
-            plans[place] for (place, page, _), hits in zip(pages, shown, strict=True) if len(hits) < len(page.ids)
+            plans[place] for (place, page, _), (hits, _) in zip(pages, shown, strict=True) if len(hits) < len(page.ids)
         ]
         if self._moved(doubtful):
             raise moved_error(doubtful[0].search.index)
-        for (place, _, fill), hits in zip(pages, shown, strict=True):
+        for (place, _, fill), (hits, until) in zip(pages, shown, strict=True):
             fill(hits)
             answers[place]["hits"]["hits"] = hits
             answers[place]["took"] = took + again
             self._relay.hide(plans[place].search.body, answers[place])
+            if repeat is not None and founds[place].alone and not doubtful:
+                self._repeats.put(*repeat, answers[place], until)
         return answers
 
     def _page(self, plan: _Plan, found: Any) -> tuple[Any, Callable[[list[dict[str, Any]]], None]]:
@@ -297,6 +310,14 @@ class DropIn:
 
         found.answer["hits"]["max_score"] = scores[ids[0]] if ids else None
         return self._relay.page(plan.ask, found, here, ids, max(0, start - len(ids)), rest), fill
+
+
+def _repeat(plan: _Plan, gathered: Any) -> tuple[bytes, Made] | None:
+    """(key of a search, all that its answer is made of): see hybrid.dropin.repeats."""
+    if plan.prepared is None or gathered.reply.status != 200:
+        return None
+    weighed = plan.prepared.profile, plan.prepared.asked.weights, plan.prepared.model.version
+    return gathered.keys[0] + orjson.dumps(plan.search.body), (gathered.told(), plan.ask.seen, plan.how, *weighed)
 
 
 def _upstream(params: Mapping[str, str]) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
+from cachetools import LRUCache
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic import coding
@@ -61,8 +61,7 @@ class KnownCosines:
     """
 
     def __init__(self, most: int = 1_000) -> None:
-        self._most = most
-        self._searches: OrderedDict[bytes, tuple[float, Known]] = OrderedDict()
+        self._searches: LRUCache[bytes, tuple[float, Known]] = LRUCache(most)
         self._lock = threading.Lock()
 
     @staticmethod
@@ -88,6 +87,3 @@ class KnownCosines:
             if now - since >= _TTL_S or len(known) + len(found) > _MOST_PRODUCTS:
                 since, known = now, {}
             self._searches[key] = (since, {**known, **found})
-            self._searches.move_to_end(key)
-            while len(self._searches) > self._most:
-                self._searches.popitem(last=False)

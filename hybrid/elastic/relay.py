@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
+_TOOK = re.compile(rb'"took":(\d+),(?="responses"|"timed_out")')
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -77,6 +79,7 @@ class Found:
     stand_ins: the same, of what stands in for a missing vector. lists: signal -> product ids. named: score name ->
     product id -> score (see dropin_bodies). scores: product id -> `_score` of the shop's query with the layer's words.
     doubtful: a search failed or found nothing, so that not every answer tells the index that it is of.
+    alone: all of it was made of one reply, so that the same reply makes the same; or of versions that it names.
     """
 
     answer: dict[str, Any]
@@ -88,6 +91,36 @@ class Found:
     failed: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     doubtful: bool = False
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The cluster's reply to the searches for candidates.
+
+    keys, known, searches: of each ask, its key, what the same search computed a moment ago, (signal, body) of each
+    search.
+    """
+
+    asks: Sequence[Ask]
+    keys: Sequence[bytes]
+    known: Sequence[Known]
+    searches: Sequence[Sequence[tuple[str, dict[str, Any]]]]
+    params: Mapping[str, Any]
+    reply: Reply
+
+    @property
+    def lines(self) -> list[tuple[Ask, Mapping[str, Any]]]:
+        return [(ask, body) for ask, group in zip(self.asks, self.searches, strict=True) for _, body in group]
+
+    def told(self) -> bytes:
+        """The reply without the times that it took, which differ where nothing else does."""
+        return _TOOK.sub(b"", self.reply.body)
+
+    def took(self) -> int:
+        """Milliseconds."""
+        found = _TOOK.search(self.reply.body)
+        return int(found[1]) if found else 0
 
 
 @dataclass(frozen=True)
@@ -159,19 +192,11 @@ class Relay:
         lines = b"".join(orjson.dumps(part, option=_LINE) for search in searches for part in search)
         return self._send("/_msearch", lines, params, _NDJSON)
 
-    def candidates(
-        self,
-        asks: Sequence[Ask],
-        params: Mapping[str, Any],
-        depth: int,
-    ) -> tuple[list[Found], int]:
-        """One `_msearch`: the candidates of every ask, and the milliseconds taken.
-
-        One more where candidates lack a vector, for the words of those that are like them; and one where a search was
-        made a moment ago, and has candidates now that it did not have then.
+    def gather(self, asks: Sequence[Ask], params: Mapping[str, Any], depth: int) -> Gathered:
+        """One `_msearch` for the candidates of every ask.
 
         Raises:
-            ClusterError: the cluster takes none of it, or cannot answer one of the asks.
+            ClusterUnreachableError, ClusterError: no answer.
         """
         keys = [ask.key() for ask in asks]
         known = [self._cosines.get(key) for key in keys]
@@ -180,19 +205,37 @@ class Relay:
         ]
         if any(ask.seen.adds or ask.seen.inner is not None for ask in asks):
             params = {**params, "include_named_queries_score": "true"}
-        lines = [(ask, body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
-        answers, took = self._many(lines, params)
-        if not all([identify(answer) for answer in answers]):  # products that the layer has not written yet
+        lines = [(ask.header(), body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
+        return Gathered(asks, keys, known, searches, params, self.msearch(lines, params))
+
+    def candidates(self, gathered: Gathered) -> tuple[list[Found], int]:
+        """The candidates of every ask, and the milliseconds taken.
+
+        Another `_msearch` where candidates lack a vector, for the words of those that are like them; and one where a
+        search was made a moment ago, and has candidates now that it did not have then.
+
+        Raises:
+            ClusterError: the cluster takes none of it, or cannot answer one of the asks.
+        """
+        lines, params = gathered.lines, gathered.params
+        answers, took = self._answers(lines, gathered.reply)
+        identified = all([identify(answer) for answer in answers])
+        if not identified:  # products that the layer has not written yet
             answers, again = self._many([(ask, bodies.with_ids(body)) for ask, body in lines], params)
             took += again
         rest = iter(answers)
         found = [
             _Candidates(ask, key, told, [(name, next(rest)) for name, _ in group])
-            for ask, key, told, group in zip(asks, keys, known, searches, strict=True)
+            for ask, key, told, group in zip(
+                gathered.asks, gathered.keys, gathered.known, gathered.searches, strict=True
+            )
         ]
-        took += self._read_codes([one for one in found if one.known and one.unknown], params)
+        lacking = [one for one in found if one.known and one.unknown]
+        took += self._read_codes(lacking, params)
         read = [self._read(one) for one in found]
-        return read, took + self._stand_in(asks, read, params)
+        for one in read:
+            one.alone = identified and not lacking
+        return read, took + self._stand_in(gathered.asks, read, params)
 
     def _read_codes(self, lacking: Sequence[_Candidates], params: Mapping[str, Any]) -> int:
         """Give candidates the codes that their search was not asked for. Milliseconds taken."""
@@ -233,15 +276,19 @@ class Relay:
             return 0
         return took
 
-    def pages(self, wanted: Sequence[Page], params: Mapping[str, Any]) -> tuple[list[list[dict[str, Any]]], int]:
+    def pages(
+        self, wanted: Sequence[Page], params: Mapping[str, Any]
+    ) -> tuple[list[tuple[list[dict[str, Any]], float]], int]:
         """One `_msearch`: the hits of each page in its order, milliseconds taken. Products gone meanwhile are left out.
+
+        With the hits, until when the same versions may be shown as they are: by the monotonic clock, in seconds.
 
         Raises:
             ClusterError: the cluster cannot answer one of them.
         """
         lines: list[tuple[Ask, Mapping[str, Any]]] = []
         known = [self._known(page) for page in wanted]
-        for page, (_, shown) in zip(wanted, known, strict=True):
+        for page, (_, shown, _) in zip(wanted, known, strict=True):
             missing = [id for id in page.ids if id not in shown]
             if missing:
                 lines.append((page.ask, dropin_bodies.page(page.ask.body, missing)))
@@ -252,7 +299,7 @@ class Relay:
         answers, took = self._many(lines, params) if lines else ([], 0)
         rest = iter(answers)
         pages = []
-        for page, (key, shown) in zip(wanted, known, strict=True):
+        for page, (key, shown, until) in zip(wanted, known, strict=True):
             alone = page.ask.body.get("_source") == dropin_bodies.SHOP_ALONE
             if any(id not in shown for id in page.ids):
                 for hit in _hits(next(rest), alone):
@@ -262,16 +309,18 @@ class Relay:
             hits = [shown[id] for id in page.ids if id in shown]
             if page.rest:
                 hits += _hits(next(rest), alone)
-            pages.append(hits)
+                until = 0.0  # of what is behind the candidates no version is told
+            pages.append((hits, until))
         return pages, took
 
-    def _known(self, page: Page) -> tuple[bytes | None, dict[str, dict[str, Any]]]:
-        """(key of the page's look, its hits that were shown a moment ago)."""
+    def _known(self, page: Page) -> tuple[bytes | None, dict[str, dict[str, Any]], float]:
+        """(key of the page's look, its hits that were shown a moment ago, until when the page may be shown again)."""
         look = dropin_bodies.look(page.ask.body)
         if look is None:
-            return None, {}
+            return None, {}, 0.0
         key = ShownHits.key(page.ask.profile.index, look)
-        return key, self._shown.get(key, {id: page.versions.get(id) for id in page.ids})
+        found, until = self._shown.get(key, {id: page.versions.get(id) for id in page.ids})
+        return key, found, until if all(id in page.versions for id in page.ids) else 0.0
 
     def ask(self, prepared: Prepared, search: ShopSearch, seen: Recognised) -> Ask:
         """What `candidates` takes for a search whose words are encoded and weighed."""
@@ -353,7 +402,11 @@ class Relay:
         self, searches: Sequence[tuple[Ask, Mapping[str, Any]]], params: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], int]:
         """Answers in order, and the milliseconds taken."""
-        reply = self.msearch([(ask.header(), body) for ask, body in searches], params)
+        return self._answers(searches, self.msearch([(ask.header(), body) for ask, body in searches], params))
+
+    def _answers(
+        self, searches: Sequence[tuple[Ask, Mapping[str, Any]]], reply: Reply
+    ) -> tuple[list[dict[str, Any]], int]:
         answer = orjson.loads(reply.body)
         if reply.status != 200:
             raise ClusterError(f"Elasticsearch answered {reply.status}: {error_reason(answer)[1]}")
