@@ -22,6 +22,7 @@ from hybrid.elastic import indices
 from hybrid.errors import EncoderError
 from tests.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, create_app
+from web.compat import ADDRESSES
 from web.schemas import MAX_FILE_BYTES, SearchParams
 
 pytestmark = pytest.mark.es
@@ -324,6 +325,7 @@ def test_openapi_is_valid_and_whole(client: FlaskClient) -> None:
         and (rule.rule.startswith("/admin/api/") or not rule.rule.startswith("/admin/"))  # pages are for people
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
+    served |= {(f"/es{address}", method) for address, (methods, _) in ADDRESSES.items() for method in methods}
     assert described == served
     assert set(document["components"]["schemas"]["SearchParams"]["properties"]) == set(SearchParams.model_fields)
     statuses = set(document["paths"]["/api/search"]["post"]["responses"])

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 import zlib
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request, Response
 
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, Outcome
 from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
-from web.services import services
+from web.requests import WholeBody, describe, request_id
+from web.services import ServicesLike
 
-compat = Blueprint("compat", __name__, url_prefix="/es")
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _VENDOR = re.compile(r"application/vnd\.elasticsearch\+(?:x-nd)?json\s*;\s*compatible-with\s*=\s*(\d+)")
 _TAKEN = ("application/json", "application/x-ndjson", "application/vnd.elasticsearch+json",
@@ -27,53 +30,73 @@ _TAKEN = ("application/json", "application/x-ndjson", "application/vnd.elasticse
 _MAX_HOW_CHARS = 1_000
 
 
-@compat.before_request
-def check_request() -> None:
-    """Who asks, and in what form."""
-    request.max_content_length = MAX_BODY_BYTES
-    key = services().settings.dropin_key
-    if key is not None and not hmac.compare_digest(_key_sent().encode(), key.get_secret_value().encode()):
-        raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
-    if request.content_length and request.mimetype not in _TAKEN:
-        raise RefusedError(
-            f"Content-Type header [{request.content_type}] is not supported", "media_type_header_exception", 415
-        )
-    accepted = request.headers.get("Accept", "*/*")
-    if not any(kind in accepted for kind in ("json", "*/*", "application/*")):
-        raise RefusedError(f"Accept header [{accepted}] is not supported", "media_type_header_exception", 406)
+class _Request(WholeBody, Request):
+    """A request at /es: its body is whole, and of bounded length."""
+
+    max_content_length = MAX_BODY_BYTES
 
 
-@compat.get("/", strict_slashes=False)
-def info() -> Response:
+class Compat:
+    """The WSGI app of /es, before another one that has all else.
+
+    Not a part of the Flask app: its routing, contexts and hooks took a third of the time of a search that is ranked.
+    """
+
+    def __init__(self, rest: WSGIApplication, services: ServicesLike) -> None:
+        self._rest = rest
+        self._services = services
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path != "/es" and not path.startswith("/es/"):
+            return self._rest(environ, start_response)
+        began = time.perf_counter()
+        request = _Request(environ)
+        id = request_id(request.headers.get("X-Request-Id", ""))
+        view = None
+        try:
+            self._check_key(request)
+            view, index = _routed(request)
+            _check_form(request)
+            response = view(request, self._services, index)
+        except Exception as error:  # the one place where errors become answers, as in web
+            response = _error_answer(request, error, id)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = id
+        if view not in (None, _info):  # a request with many searches counts as one
+            took_ms, degraded = (time.perf_counter() - began) * 1000, "degraded" in response.headers["X-Hybrid"]
+            self._services.search_times.add("drop-in", took_ms, degraded, response.status_code >= 500)
+        return response(environ, start_response)
+
+    def _check_key(self, request: Request) -> None:
+        key = self._services.settings.dropin_key
+        if key is None:
+            return
+        scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+        sent = sent.strip() if scheme.lower() in ("apikey", "bearer") else ""
+        if not hmac.compare_digest(sent.encode(), key.get_secret_value().encode()):
+            raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
+
+
+def _info(request: Request, services: ServicesLike, index: str | None) -> Response:
     """What a client asks first: which Elasticsearch this is."""
-    version = services().health()["elasticsearch"].get("version")
+    version = services.health()["elasticsearch"].get("version")
     if version is None:
         raise RefusedError("Elasticsearch does not answer", "service_unavailable", 503)
     number = {"number": version, "build_flavor": "default", "minimum_wire_compatibility_version": version}
     about = {"name": "hybrid", "cluster_name": "hybrid", "version": number, "tagline": "You Know, for Search"}
-    return _json(orjson.dumps(about), 200)
+    return _json(request, orjson.dumps(about), 200)
 
 
-@compat.route("/<index>/_search", methods=["GET", "POST"])
-def search(index: str) -> Response:
-    return _answer(services().dropin.search(index, _object(_body() or b"{}"), _params()))
+def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
+    return _answer(request, services.dropin.search(index or "", _object(_body(request) or b"{}"), _params(request)))
 
 
-@compat.route("/<index>/_msearch", methods=["GET", "POST"])
-def index_msearch(index: str) -> Response:
-    return _msearch(index)
-
-
-@compat.route("/_msearch", methods=["GET", "POST"])
-def msearch() -> Response:
-    return _msearch(None)
-
-
-def _msearch(index: str | None) -> Response:
-    params = _params()
+def _msearch(request: Request, services: ServicesLike, index: str | None) -> Response:
+    params = _params(request)
     if unknown := sorted(set(params) - MSEARCH):
         raise RefusedError(f"request [{request.path}] contains unrecognized parameter: [{unknown[0]}]")
-    lines = _body().split(b"\n")
+    lines = _body(request).split(b"\n")
     if lines and lines[-1].strip():
         raise RefusedError("The msearch request must be terminated by a newline [\\n]")
     lines = lines[:-1]
@@ -83,7 +106,46 @@ def _msearch(index: str | None) -> Response:
         (*_header(_object(head or b"{}"), index), _object(body))
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
-    return _answer(services().dropin.msearch([(name, body, route) for name, route, body in searches], params))
+    return _answer(request, services.dropin.msearch([(name, body, route) for name, route, body in searches], params))
+
+
+#: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.
+ADDRESSES: dict[str, tuple[tuple[str, ...], Callable[[Request, ServicesLike, str | None], Response]]] = {
+    "/": (("GET",), _info),
+    "/{index}/_search": (("GET", "POST"), _search),
+    "/{index}/_msearch": (("GET", "POST"), _msearch),
+    "/_msearch": (("GET", "POST"), _msearch),
+}
+
+
+def _routed(request: Request) -> tuple[Callable[[Request, ServicesLike, str | None], Response], str | None]:
+    """(view, index) of an address.
+
+    Raises:
+        RefusedError: it is none of those, or not for this method.
+    """
+    below = request.path.removeprefix("/es") or "/"
+    head, _, last = below[1:].rpartition("/")
+    index = head if head and "/" not in head else None
+    methods, view = ADDRESSES.get(f"/{{index}}/{last}" if index else below, ((), None))
+    if view is None:
+        only = f"only searches are served here: no [{request.method}] of [{request.path}]"
+        raise RefusedError(only, "security_exception", 403)
+    if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+        reason = f"Incorrect HTTP method for uri [{request.path}] and method [{request.method}]"
+        raise RefusedError(f"{reason}, allowed: [{', '.join(methods)}]", "illegal_argument_exception", 405)
+    return view, index
+
+
+def _check_form(request: Request) -> None:
+    """In what form it asks, and wants its answer."""
+    if request.content_length and request.mimetype not in _TAKEN:
+        raise RefusedError(
+            f"Content-Type header [{request.content_type}] is not supported", "media_type_header_exception", 415
+        )
+    accepted = request.headers.get("Accept", "*/*")
+    if not any(kind in accepted for kind in ("json", "*/*", "application/*")):
+        raise RefusedError(f"Accept header [{accepted}] is not supported", "media_type_header_exception", 406)
 
 
 def _header(line: dict[str, Any], index: str | None) -> tuple[str, dict[str, Any]]:
@@ -99,19 +161,14 @@ def _header(line: dict[str, Any], index: str | None) -> tuple[str, dict[str, Any
     return named, line
 
 
-def _params() -> dict[str, str]:
+def _params(request: Request) -> dict[str, str]:
     for name, values in request.args.lists():
         if len(values) > 1:
             raise RefusedError(f"parameter [{name}] is given [{len(values)}] times")
     return request.args.to_dict()
 
 
-def _key_sent() -> str:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() in ("apikey", "bearer") else ""
-
-
-def _body() -> bytes:
+def _body(request: Request) -> bytes:
     data = request.get_data()
     encoding = request.headers.get("Content-Encoding", "")
     if not encoding or not data:
@@ -138,8 +195,8 @@ def _object(data: bytes) -> dict[str, Any]:
     return read
 
 
-def _answer(outcome: Outcome) -> Response:
-    response = _json(outcome.body, outcome.status)
+def _answer(request: Request, outcome: Outcome) -> Response:
+    response = _json(request, outcome.body, outcome.status)
     # A list of values in one header is told apart by commas.
     how = ", ".join(" ".join(one.replace(",", ";").split()) for one in outcome.how)
     response.headers["X-Hybrid"] = how.encode("ascii", "replace").decode()[:_MAX_HOW_CHARS]
@@ -148,32 +205,22 @@ def _answer(outcome: Outcome) -> Response:
     return response
 
 
-def error_answer(error: HTTPException | Exception, status: int, kind: str, reason: str) -> Response:
+def _error_answer(request: Request, error: Exception, id: str) -> Response:
     """An error in the cluster's shape."""
+    status, kind, reason = describe(error, id, request.method)
     if isinstance(error, RefusedError):
         kind = error.kind
-    elif status == 404:  # an address that is not one of the three
-        status, kind = 403, "security_exception"
-        reason = f"only searches are served here: no [{request.method}] of [{request.path}]"
-    elif status == 405:
-        kind = "illegal_argument_exception"
-        reason = f"Incorrect HTTP method for uri [{request.path}] and method [{request.method}], allowed: [GET, POST]"
     elif status == 413:
         kind, reason = "content_too_long_exception", f"the body is larger than [{MAX_BODY_BYTES}] bytes"
     cause = {"type": kind, "reason": reason}
-    response = _json(orjson.dumps({"error": {"root_cause": [cause], **cause}, "status": status}), status)
+    response = _json(request, orjson.dumps({"error": {"root_cause": [cause], **cause}, "status": status}), status)
     response.headers["X-Hybrid"] = "refused" if status < 500 else "failed"
     if status == 401:
         response.headers["WWW-Authenticate"] = "ApiKey"
     return response
 
 
-def is_here() -> bool:
-    """Whether the request is one of the drop-in's, known address or not."""
-    return request.path == "/es" or request.path.startswith("/es/")
-
-
-def _json(body: bytes, status: int) -> Response:
+def _json(request: Request, body: bytes, status: int) -> Response:
     accepted = _VENDOR.search(request.headers.get("Accept", ""))
     kind = f"application/vnd.elasticsearch+json;compatible-with={accepted[1]}" if accepted else "application/json"
     response = Response(body, status, content_type=kind)

@@ -8,13 +8,10 @@ from flask import Flask, Response, g, request
 
 from web.services import services
 
-#: Endpoint -> by which way a search came. A request with many searches counts as one.
+#: Endpoint -> by which way a search came. Those of the drop-in are counted where they are answered.
 _SEARCHES = {
     "api.search": "api",
     "page.index": "page",
-    "compat.search": "drop-in",
-    "compat.index_msearch": "drop-in",
-    "compat.msearch": "drop-in",
 }
 
 
