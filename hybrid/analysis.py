@@ -91,6 +91,7 @@ def terms(values: Iterable[Any], language: str = "en") -> str:
     return " ".join(term.text for value in values for term in analyse(_plain(value), language))
 
 
+@lru_cache(maxsize=4096)  # shoppers ask the same again and again, and Chinese is cut by a dictionary
 def query_terms(text: str, language: str = "en") -> str:
     """The same analysis for a query, each term once and in order.
 
