@@ -125,6 +125,37 @@ def test_another_model(services: Services, name: str, engine: Any) -> None:
     assert not answer.degraded
 
 
+def test_a_new_price_needs_no_new_vector(
+    services: Services, name: str, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied and is written again keeps what its copy has, unless that was made of what changed."""
+    data = record(make(services, name))
+    other = make_services(engine, text_encoder="toy:64")
+    encoded: list[str] = []
+    encoder = other.encoder("toy:64")
+    encode_texts = type(encoder).encode_texts
+
+    def spied(self: Any, texts: Any) -> Any:
+        encoded.extend(texts)
+        return encode_texts(self, texts)
+
+    def shop(progress: Progress) -> None:
+        if progress.phase == "catch up" and data["p5"]["price"] != 1.0:
+            encoded.clear()
+            for id in ("p5", "p6"):
+                data[id]["price"] = 1.0
+            data["p7"]["title"] = "a new title"
+            services.client.update(index=name, id="p5", doc={"price": 1.0})
+            services.client.index(index=name, id="p6", document=data["p6"])  # whole, without the layer's field
+            services.client.update(index=name, id="p7", doc={"title": "a new title"})
+
+    monkeypatch.setattr(type(encoder), "encode_texts", spied)
+    report = reindex(other, name, shop)
+    assert (report.copied, report.complete) == (43, True)
+    assert sorted({text for text in encoded if text != "ready"}) == ["a new title. words of 7"]
+    clean(other, name, data)
+
+
 def test_words_of_an_earlier_version(services: Services, name: str) -> None:
     """Its completions stood in a field of their own, which is not taken along."""
     data = make(services, name)

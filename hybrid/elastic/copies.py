@@ -120,6 +120,18 @@ def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkRep
     return products.bulk(client, index, items, wait_for_active_shards="1")
 
 
+def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, dict[str, Any]]:
+    """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
+    if not originals:
+        return {}
+    hidden = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
+    with translated(index):
+        docs = client.mget(
+            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=hidden
+        )["docs"]
+    return {doc["_id"]: doc["_source"]["hybrid"] for doc in docs if doc.get("found") and "hybrid" in doc["_source"]}
+
+
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:
     """Those that the index does not have at this moment."""
     there: set[tuple[str, str | None]] = set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from hybrid import documents, tagging
@@ -37,6 +39,7 @@ class Copyist:
     ) -> None:
         self._in_haste = in_haste
         self._inputs = inputs
+        self._capabilities = capabilities
         self._base64 = capabilities.base64_vectors
         self._before = before
         self._profile = profile
@@ -50,8 +53,28 @@ class Copyist:
             and before.fields == profile.fields
         )
 
-    def body(self, original: Original) -> tuple[dict[str, Any], list[str]]:
-        """(the whole document, the signals that it waits for)."""
+    @cached_property
+    def anew(self) -> frozenset[str]:
+        """Signals of which no original has a vector that its copy could have."""
+        if self._profile is None or self._in_haste:
+            return frozenset()
+        had = {name: signal.version for name, signal in self._before.signals.items()} if self._before else {}
+        return frozenset(name for name, signal in self._profile.signals.items() if had.get(name) != signal.version)
+
+    @cached_property
+    def _again(self) -> Copyist:
+        """Copies what was copied before, from its copy."""
+        return Copyist(self._inputs, self._capabilities, self._profile, self._profile)
+
+    def body(self, original: Original, layer: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+        """(the whole document, the signals that it waits for). layer: of an earlier copy of it, which has vectors that
+        the original has not, of what did not change since."""
+        if layer is not None:
+            body, waits = self._again.body(replace(original, layer=layer))
+            if self.anew.issuperset(waits):
+                return body, waits
+            other, others = self.body(original)
+            return (other, others) if len(others) < len(waits) else (body, waits)
         if self._profile is None or (self._in_haste and not original.layer):
             return original.source, []
         layer = self._layer(original, self._profile)

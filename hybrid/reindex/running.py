@@ -35,7 +35,7 @@ _IN_STEP_S = 5.0
 class ReindexReport:
     """What a reindex did. status: "done", "verified" (not swapped, as asked), "paused" or "cancelled".
 
-    waited_s: how long the shop's writes waited at the swap. waiting: products that still wait for a vector.
+    waited_s: how long the shop's writes waited at the swap.
     """
 
     job: str
@@ -50,7 +50,6 @@ class ReindexReport:
     rounds: int = 0
     swapped: bool = False
     waited_s: float = 0.0
-    waiting: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     verified: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +59,7 @@ class ReindexReport:
     @property
     def complete(self) -> bool:
         """Whether it did what was asked for. A picture that failed is in the failures list, and no reason to wait."""
-        return self.status in ("done", "verified") and not self.waiting and not self.refused
+        return self.status in ("done", "verified") and not self.refused
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "complete": self.complete}
@@ -191,7 +190,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
         services.jobs.update(job, status=found.status, verified=found.verified)
     found.copied, found.deleted, found.rounds = run.copied, run.deleted, run.rounds
     found.refused = dict(Counter(reason.partition(":")[0] for reason in run.refused.values()))
-    found.encoded = max(0, run.progress.to_encode - run.failed_products(found.failed) - found.waiting)
+    found.encoded = max(0, run.progress.to_encode - run.failed_products(found.failed))
     found.waited_s = run.fenced_s
     found.seconds = round(time.monotonic() - started, 2)
     return found
@@ -205,7 +204,7 @@ def _build(services: Services, run: ReindexRun, options: Options, found: Reindex
         run.copy(dispatch, encode)
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
-        verification = verify(services, run, options.judgments, options.max_loss)
+        verification = verify(services, run, run.level(), options.judgments, options.max_loss)
         found.verified = verification.to_json()
         found.documents = indices.count(services.client, run.target)
         found.failed = services.dead_letters.counts(run.profile.index, run.job)
@@ -277,7 +276,6 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
                 rest.send_pending(dispatch)
             encode()
     found.documents = indices.count(services.client, run.alias)
-    found.waiting = rest.pending()
     found.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
         found.notes.append(
@@ -305,7 +303,10 @@ class ReindexRun(Transfer):
         self.enter("encode")
         if dispatch is not None and self.resumed:
             self.send_pending(dispatch)  # what an earlier process copied, and what its broker lost, waits as well
-        encode()
+        if (
+            dispatch is not None or self.progress.done < self.progress.to_encode
+        ):  # else all was encoded as it was copied
+            encode()
 
     def catch_up_until_in_step(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
         """Look for what changed meanwhile until the run is in step, or there is no gaining on the shop."""
@@ -317,9 +318,8 @@ class ReindexRun(Transfer):
                 encode()
 
         self.repeat_until_short(catch_up, _IN_STEP_S)
-        # Once: both look at the whole index, and the longer a round, the more there is to do in the next. Copies are
+        # Once: it looks at the whole index, and the longer a round, the more there is to do in the next. Copies are
         # encoded as they are written here, so that few are left.
-        self.remove_gone()
         if dispatch is None:
             encode()
 

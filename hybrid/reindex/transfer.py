@@ -132,7 +132,7 @@ class Transfer(Run):
                 ranges[int(shard)] = (after, last)
         for number, batch in copies.read_ahead(self._client, self.source, ranges):
             # Here, if nobody else does: a document is written once then.
-            waiting += self._copy(batch, encode=dispatch is None and self.encodes)
+            waiting += self._copy(batch, ranges[number][0] > -1, encode=dispatch is None and self.encodes)
             self.positions[str(number)] = (shards[str(number)][0], batch[-1].seq_no)
             while dispatch and len(waiting) >= size:
                 dispatch(waiting[:size])
@@ -143,9 +143,13 @@ class Transfer(Run):
             dispatch(waiting)
         return self.copied - before
 
-    def _copy(self, batch: list[copies.Original], encode: bool) -> list[str]:
-        """Write a batch; the ids of those that wait for a vector."""
-        made = [(original, *self._copyist.body(original)) for original in batch]
+    def _copy(self, batch: list[copies.Original], again: bool, encode: bool) -> list[str]:
+        """Write a batch; the ids of those that wait for a vector. again: some may have been copied before."""
+        building = not self.back and not self.moved
+        target = f"{self.target}{BUILDING}" if building else self.target
+        # What was copied once, and written since, keeps of its copy what was made of the same.
+        layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
+        made = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
         wanting = sum(bool(waits) for _, _, waits in made)
         self.progress.to_encode += wanting
         fenced = self.progress.phase == "swap"
@@ -160,8 +164,6 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        building = not self.back and not self.moved
-        target = f"{self.target}{BUILDING}" if building else self.target
         report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
         for id in report.ok:
             self.refused.pop(id, None)
@@ -189,6 +191,13 @@ class Transfer(Run):
         if not self.refused and indices.count(self._client, self.source) == indices.count(self._client, self.target):
             return 0  # the target has all that the source has, so it has no more
         return self._remove(self._suspects())
+
+    def level(self) -> Differences:
+        """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
+        indices.refresh(self._client, self.target)
+        found = self.differences()
+        self._remove(found.extra)
+        return found
 
     def _remove(self, suspects: list[Found]) -> int:
         """Delete those that the source does not have; how many."""

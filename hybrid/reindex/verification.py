@@ -52,15 +52,19 @@ class Verification:
         return {"ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
 
 
-def verify(services: Services, run: Transfer, judgments: Judgments | None, max_loss: float) -> Verification:
+def verify(
+    services: Services, run: Transfer, differences: Differences, judgments: Judgments | None, max_loss: float
+) -> Verification:
     """Compare the new index with the old one, both as they are now; the shop may go on writing.
+
+    differences: of the two, as far as was copied, a moment ago.
 
     Raises:
         ClusterError: one of them cannot be read.
     """
     found = Verification()
     before, after = profile_of(services, run.source), run.profile
-    found.findings.append(_documents(services, run))
+    found.findings.append(_documents(services, run, differences))
     found.findings.append(_sample(services, run))
     found.findings += _coverage(services, before, after)
     if judgments is not None:
@@ -68,9 +72,8 @@ def verify(services: Services, run: Transfer, judgments: Judgments | None, max_l
     return found
 
 
-def _documents(services: Services, run: Transfer) -> Finding:
+def _documents(services: Services, run: Transfer, differences: Differences) -> Finding:
     """Every document by its revision. What the shop deleted since the last round is there still, and no fault."""
-    differences = run.differences()
     if differences.missing:
         return Finding(
             "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
@@ -100,7 +103,8 @@ def _sample(services: Services, run: Transfer) -> Finding:
 
 
 def _coverage(services: Services, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
-    earlier = cluster.coverage(services.client, before) if before is not None else None
+    # Of what searches see: to refresh an index that is written to costs some hundredths of a second.
+    earlier = cluster.coverage(services.client, before, refresh=False) if before is not None else None
     now = cluster.coverage(services.client, after)
     total = max(1, now["documents"])
     findings = []
