@@ -271,7 +271,7 @@ class DropIn:
             answers[place]["hits"]["hits"] = hits
             answers[place]["took"] = took + again
             self._relay.hide(plans[place].search.body, answers[place])
-            if repeat is not None and founds[place].alone and not doubtful:
+            if repeat is not None and until and founds[place].alone and not doubtful:
                 self._repeats.put(*repeat, answers[place], until)
         return answers
 

@@ -91,9 +91,13 @@ def read_ahead(
 
 def _original(hit: dict[str, Any], shard: int) -> Original:
     source = hit["_source"]
-    layer = source.pop("hybrid", None)
-    own = isinstance(layer, dict) and layer.get("id") == hit["_id"]
-    return Original(hit["_id"], hit.get("_routing"), source, layer if own else {}, shard, hit["_seq_no"])
+    layer = _own(source.pop("hybrid", None), hit["_id"])
+    return Original(hit["_id"], hit.get("_routing"), source, layer, shard, hit["_seq_no"])
+
+
+def _own(layer: Any, id: str) -> dict[str, Any]:
+    """What a document has of the layer; nothing where its field is another's, or of another document."""
+    return layer if isinstance(layer, dict) and layer.get("id") == id else {}
 
 
 def _place(one: Original | Found) -> dict[str, str]:
@@ -129,7 +133,8 @@ def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> 
         docs = client.mget(
             index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=hidden
         )["docs"]
-    return {doc["_id"]: doc["_source"]["hybrid"] for doc in docs if doc.get("found") and "hybrid" in doc["_source"]}
+    found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
+    return {id: layer for id, layer in found.items() if layer}
 
 
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:

@@ -8,8 +8,9 @@ from typing import Any
 
 def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
     """Whether a hit is of another index than this one; "": any index will do."""
-    found = {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]}
-    return bool(concrete) and not found <= {concrete}
+    if not concrete:
+        return False
+    return not {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]} <= {concrete}
 
 
 def broken(answer: Mapping[str, Any]) -> bool:

@@ -303,9 +303,8 @@ class ReindexRun(Transfer):
         self.enter("encode")
         if dispatch is not None and self.resumed:
             self.send_pending(dispatch)  # what an earlier process copied, and what its broker lost, waits as well
-        if (
-            dispatch is not None or self.progress.done < self.progress.to_encode
-        ):  # else all was encoded as it was copied
+        # Else all was encoded as it was copied.
+        if dispatch is not None or self.progress.done < self.progress.to_encode:
             encode()
 
     def catch_up_until_in_step(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
