@@ -206,9 +206,15 @@ class Searcher:
             every_term = self._terms(request, system, profile, every_vector)
         model = self._model(request, system, degraded)
         asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
-        return Prepared(
-            profile, system, model, asked, terms, vectors, every_term, every_vector, degraded, notes
-        )  # fmt: skip
+        return Prepared(profile, system, model, asked, terms, vectors, every_term, every_vector, degraded, notes)
+
+    def holds(self, prepared: Prepared) -> bool:
+        """Whether the same words would be prepared the same now: the index's profile and the weights are as then."""
+        index = prepared.profile.index
+        if prepared.degraded or self._published is None or self._retrieval.profile(index) is not prepared.profile:
+            return False
+        model, problem = self._published.in_force(index)
+        return model is prepared.model and not problem
 
     def candidates(self, request: SearchRequest) -> Candidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import gzip
 import io
 import json
@@ -26,6 +25,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
+from hybrid import weights
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
 from hybrid.dropin.repeats import Repeats
@@ -328,6 +328,7 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
     def anew() -> dict[str, Any]:
         monkeypatch.setattr(dropin, "_repeats", Repeats())
+        dropin._asks.clear()
         return asked()[0]
 
     monkeypatch.setattr(dropin._relay, "candidates", counted)
@@ -339,15 +340,16 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
         assert ranked == 1 and other != first
     assert asked() == (first, 0)
 
-    prepare = shop.services.searcher.prepare
-
-    def weighed(request: Any, profile: Any) -> Any:
-        return prepare(dataclasses.replace(request, weights={"lexical": 0.9, "text": 0.1}), profile)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(shop.services.searcher, "prepare", weighed)
+    monkeypatch.setattr(shop.services.published, "TTL_S", 0.0)
+    model = weights.fixed({"lexical": 0.9, "text": 0.1}, "words-1")
+    shop.services.weights_versions.add(INDEX, "words-1", "fixed", model.to_json(), {})
+    shop.services.weights_versions.promote(INDEX, "words-1")
+    try:
         other, ranked = asked()
-    assert ranked == 1 and other != first
+        assert ranked == 1 and other != first
+    finally:
+        shop.services.weights_versions.promote(INDEX, weights.FIXED_VERSION)
+    assert asked()[0] == first
 
     id = first["hits"]["hits"][0]["_id"]
     price = first["hits"]["hits"][0]["_source"]["price"]
@@ -563,6 +565,7 @@ def test_a_mistake_of_the_layer_is_not_the_shops(shop: Shop, monkeypatch: pytest
         raise KeyError("a mistake of ours")
 
     monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
+    shop.services.dropin._asks.clear()
     monkeypatch.setattr(shop.services.dropin._relay, part, broken)
     direct = shop.direct.search(index=INDEX, body={"query": WORDS})
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS})

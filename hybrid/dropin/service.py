@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+from cachetools import LRUCache
 
 from hybrid.coherence import moved_error, tries
 from hybrid.contracts import IndexProfile, SearchRequest
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 #: whatever the weight of the vectors, and fewer are faster.
 DEPTH = 30
 _INDICES_TTL_S = 5.0
+_ASKS = 1_000
 _FLOOR = 0.0011  # see hybrid.elastic.dropin_bodies: what a product has that the layer's words do not find
 
 RANKED = "ranked"
@@ -39,6 +41,7 @@ class SearcherLike(Protocol):
     def profile(self, index: str) -> IndexProfile: ...
     def moved(self, profile: IndexProfile) -> bool: ...
     def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared: ...
+    def holds(self, prepared: Prepared) -> bool: ...
 
 
 class RelayLike(Protocol):
@@ -91,6 +94,8 @@ class DropIn:
         self._served = frozenset(served)
         self._depth = min(depth, DEPTH)
         self._repeats = Repeats()
+        #: What was to be ranked a moment ago, by search.
+        self._asks: LRUCache[bytes, tuple[Any, Prepared]] = LRUCache(_ASKS)
         self._known: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
         self._lock = threading.Lock()
 
@@ -214,6 +219,11 @@ class DropIn:
         if search.plain:
             return _Plan(search, f"passed; parameter {min(search.plain)}")
         try:
+            key = orjson.dumps([search.index, search.body, search.route])
+            with self._lock:
+                ask, prepared = self._asks.get(key, (None, None))
+            if prepared is not None and self._searcher.holds(prepared):
+                return _Plan(search, RANKED, ask, prepared)
             profile = self._searcher.profile(search.index)
             seen = recognise(search.body, profile.fields.types)
             if seen.passes:
@@ -227,7 +237,10 @@ class DropIn:
             if not prepared.every_term:
                 return _Plan(search, "passed; no words that the layer knows")
             how = f"{RANKED}; degraded: {lost}" if lost else RANKED
-            return _Plan(search, how, self._relay.ask(prepared, search, seen), prepared)
+            ask = self._relay.ask(prepared, search, seen)
+            with self._lock:
+                self._asks[key] = ask, prepared
+            return _Plan(search, how, ask, prepared)
         except ClusterUnreachableError:
             raise
         except Exception as error:  # as in `search`

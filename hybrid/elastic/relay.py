@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -65,6 +66,7 @@ class Ask:
     def header(self) -> dict[str, Any]:
         return {**bodies.header(self.profile, self.terms), **self.route}
 
+    @cached_property
     def key(self) -> bytes:
         """Of what decides which candidates it has, and how near they are; see KnownCosines."""
         parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
@@ -198,7 +200,7 @@ class Relay:
         Raises:
             ClusterUnreachableError, ClusterError: no answer.
         """
-        keys = [ask.key() for ask in asks]
+        keys = [ask.key for ask in asks]
         known = [self._cosines.get(key) for key in keys]
         searches = [
             self._searches(ask, depth, [] if told else list(ask.vectors)) for ask, told in zip(asks, known, strict=True)
