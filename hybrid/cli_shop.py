@@ -48,6 +48,7 @@ def attach(
         if not report.in_step:
             print("the shop changes texts faster than they are encoded here; try --workers, or workers elsewhere too")
         show_trouble(report)
+        show_waiting(report)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -68,6 +69,7 @@ def sync(
     else:
         print(report.summary())
         show_trouble(report)
+        show_waiting(report)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -130,6 +132,10 @@ def show_trouble(report: Any) -> None:
         print(f"{sum(report.refused.values()):,} documents refused: {summary_counts(report.refused)}")
     if report.failed:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")
+
+
+def show_waiting(report: Any) -> None:
+    """What a sync has to go on with."""
     if report.waiting:
         print(f"{report.waiting:,} documents still wait for vectors; run `hybrid sync {report.index}`")
 

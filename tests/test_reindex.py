@@ -1043,3 +1043,6 @@ def test_the_command(services: Services, name: str, hybrid: Any, tmp_path: Path)
     again = hybrid("reindex", name, "--rollback")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "Traceback" not in again.stderr
+    plainly = hybrid("reindex", name, "--shards", "1")
+    assert plainly.returncode == 0, plainly.stderr
+    assert "swapped in, writes waited" in plainly.stdout
