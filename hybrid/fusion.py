@@ -224,12 +224,6 @@ def combine(scaled: np.ndarray, counted: np.ndarray, weights: np.ndarray) -> np.
 
     scaled, counted: (signals, candidates), weights: (signals,).
     """
-    if counted.all():  # as it mostly is: then the shares are the same for all
-        whole = sum(weights.tolist())
-        shares = [weight / whole if whole > 0 else 0.0 for weight in weights.tolist()]
-        return np.asarray(
-            sum((share * row for share, row in zip(shares, scaled, strict=True)), np.zeros(scaled.shape[1]))
-        )
     heard = np.zeros(scaled.shape[1])
     for row, weight in zip(counted, weights, strict=True):
         heard = heard + np.where(row, weight, 0.0)

@@ -63,7 +63,7 @@ class Compat:
             response = _error_answer(request, error, id)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Request-Id"] = id
-        if view not in (None, _info):  # a request with many searches counts as one
+        if view in (_search, _msearch):  # a request with many searches counts as one
             took_ms, degraded = (time.perf_counter() - began) * 1000, "degraded" in response.headers["X-Hybrid"]
             self._services.search_times.add("drop-in", took_ms, degraded, response.status_code >= 500)
         return response(environ, start_response)

@@ -74,12 +74,13 @@ class Outcome:
 
 @dataclass
 class _Plan:
-    """One search on its way: with an `ask` it is to be ranked, without one it passes."""
+    """One search on its way: with an `ask` it is to be ranked, without one it passes. key: of all that it asks for."""
 
     search: ShopSearch
     how: str
     ask: Any = None
     prepared: Prepared | None = None
+    key: bytes = b""
 
 
 class DropIn:
@@ -223,7 +224,7 @@ class DropIn:
             with self._lock:
                 ask, prepared = self._asks.get(key, (None, None))
             if prepared is not None and self._searcher.holds(prepared):
-                return _Plan(search, RANKED, ask, prepared)
+                return _Plan(search, RANKED, ask, prepared, key)
             profile = self._searcher.profile(search.index)
             seen = recognise(search.body, profile.fields.types)
             if seen.passes:
@@ -240,7 +241,7 @@ class DropIn:
             ask = self._relay.ask(prepared, search, seen)
             with self._lock:
                 self._asks[key] = ask, prepared
-            return _Plan(search, how, ask, prepared)
+            return _Plan(search, how, ask, prepared, key)
         except ClusterUnreachableError:
             raise
         except Exception as error:  # as in `search`
@@ -330,7 +331,7 @@ def _repeat(plan: _Plan, gathered: Any) -> tuple[bytes, Made] | None:
     if plan.prepared is None or gathered.reply.status != 200:
         return None
     weighed = plan.prepared.profile, plan.prepared.asked.weights, plan.prepared.model.version
-    return gathered.keys[0] + orjson.dumps(plan.search.body), (gathered.told(), plan.ask.seen, plan.how, *weighed)
+    return plan.key, (gathered.told(), plan.ask.seen, plan.how, *weighed)
 
 
 def _upstream(params: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from hybrid.elastic.products import BulkReport
 #: Where a copy keeps its revision, and how that is mapped.
 REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}
 _SHARD, _SEQ_NO = "hybrid.meta.revision.shard", "hybrid.meta.revision.seq_no"
+_VECTORS = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
 #: A bucket is read in one search, and Elasticsearch shows 10,000 hits.
 _MOST_IN_BUCKET = 10_000
 _LEAST_IN_BUCKET = 200
@@ -68,7 +69,7 @@ def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) 
     """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
     search = {
         "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
-        "source": {"excludes": [f"hybrid.{name}" for name in VECTOR_SIGNALS]},
+        "source": {"excludes": _VECTORS},
         "seq_no_primary_term": True,
     }
     for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
@@ -128,10 +129,9 @@ def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> 
     """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
     if not originals:
         return {}
-    hidden = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
     with translated(index):
         docs = client.mget(
-            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=hidden
+            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
         )["docs"]
     found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
     return {id: layer for id, layer in found.items() if layer}

@@ -100,12 +100,10 @@ class Found:
 class Gathered:
     """The cluster's reply to the searches for candidates.
 
-    keys, known, searches: of each ask, its key, what the same search computed a moment ago, (signal, body) of each
-    search.
+    known, searches: of each ask, what the same search computed a moment ago, and (signal, body) of each search.
     """
 
     asks: Sequence[Ask]
-    keys: Sequence[bytes]
     known: Sequence[Known]
     searches: Sequence[Sequence[tuple[str, dict[str, Any]]]]
     params: Mapping[str, Any]
@@ -147,11 +145,11 @@ class _Candidates:
         ClusterError: the shop's own search has none.
     """
 
-    def __init__(self, ask: Ask, key: bytes, known: Known, answers: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, ask: Ask, known: Known, answers: Sequence[tuple[str, dict[str, Any]]]) -> None:
         if "error" in answers[0][1]:
             reason = error_reason(answers[0][1])[1]
             raise ClusterError(f"Elasticsearch could not search {ask.profile.index}: {reason}")
-        self.ask, self.key, self.known, self.answers = ask, key, known, answers
+        self.ask, self.known, self.answers = ask, known, answers
         self.retrieved = Retrieved()
         self.hits: dict[str, dict[str, Any]] = {}
         for name, one in answers:
@@ -200,15 +198,14 @@ class Relay:
         Raises:
             ClusterUnreachableError, ClusterError: no answer.
         """
-        keys = [ask.key for ask in asks]
-        known = [self._cosines.get(key) for key in keys]
+        known = [self._cosines.get(ask.key) for ask in asks]
         searches = [
             self._searches(ask, depth, [] if told else list(ask.vectors)) for ask, told in zip(asks, known, strict=True)
         ]
         if any(ask.seen.adds or ask.seen.inner is not None for ask in asks):
             params = {**params, "include_named_queries_score": "true"}
         lines = [(ask.header(), body) for ask, group in zip(asks, searches, strict=True) for _, body in group]
-        return Gathered(asks, keys, known, searches, params, self.msearch(lines, params))
+        return Gathered(asks, known, searches, params, self.msearch(lines, params))
 
     def candidates(self, gathered: Gathered) -> tuple[list[Found], int]:
         """The candidates of every ask, and the milliseconds taken.
@@ -227,10 +224,8 @@ class Relay:
             took += again
         rest = iter(answers)
         found = [
-            _Candidates(ask, key, told, [(name, next(rest)) for name, _ in group])
-            for ask, key, told, group in zip(
-                gathered.asks, gathered.keys, gathered.known, gathered.searches, strict=True
-            )
+            _Candidates(ask, told, [(name, next(rest)) for name, _ in group])
+            for ask, told, group in zip(gathered.asks, gathered.known, gathered.searches, strict=True)
         ]
         lacking = [one for one in found if one.known and one.unknown]
         took += self._read_codes(lacking, params)
@@ -397,7 +392,7 @@ class Relay:
             id: (found.versions[id], {name: told[name][id] for name in names}) for id in new if id in found.versions
         }
         if remembered and len(names) == len(found.ask.vectors):
-            self._cosines.put(found.key, remembered)
+            self._cosines.put(found.ask.key, remembered)
         return told
 
     def _many(
