@@ -15,6 +15,8 @@ install:
 lint: install
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/lint-imports
+	.venv/bin/python scripts/package_table
 	.venv/bin/mypy
 
 fix: install

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from hybrid.elastic.admin import AdminStore
+from hybrid.elastic.stores.admin import AdminStore
 from hybrid.errors import AccountError
 from hybrid.settings import Settings
 

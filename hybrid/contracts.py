@@ -342,3 +342,23 @@ class SearchAnswer:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class Fuser(Protocol):
+    """See hybrid.encoders.trained.alignment.AlignedEncoder."""
+
+    @property
+    def version(self) -> str: ...
+
+    def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None: ...
+
+
+class Tagger(Protocol):
+    """See hybrid.encoders.trained.tags.PublishedTags."""
+
+    @property
+    def version(self) -> str: ...
+
+    def tags(self, parts: Mapping[str, np.ndarray | None]) -> list[dict[str, Any]]: ...
+
+    def look(self, pictures: Sequence[Sequence[Image.Image]]) -> list[list[dict[str, Any]]]: ...

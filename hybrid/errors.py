@@ -96,7 +96,7 @@ class IndexMissingError(HybridError):
 
 
 class IndexMovedError(HybridError):
-    """What was asked of a name came from another index than the one it stood for. See hybrid.coherence."""
+    """What was asked of a name came from another index than the one it stood for. See hybrid.search.consistency."""
 
     http_status = 503
 

@@ -9,37 +9,39 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid import analysis
 from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
 from hybrid.elastic import client as es
-from hybrid.elastic.admin import AdminStore, AuditTrail
-from hybrid.elastic.changes import Checkpoints
-from hybrid.elastic.evaluations import Evaluations
-from hybrid.elastic.indices import read_profile
-from hybrid.elastic.judgment_lists import JudgmentLists
-from hybrid.elastic.model_versions import ModelVersions
-from hybrid.elastic.orders import Orders
-from hybrid.elastic.relay import Relay
-from hybrid.elastic.retrieval import Retrieval
-from hybrid.elastic.search_times import SearchTimesStore
-from hybrid.elastic.stores import DeadLetters, Jobs
-from hybrid.elastic.weights_versions import WeightsVersions
+from hybrid.elastic.indices.changes import Checkpoints
+from hybrid.elastic.indices.lifecycle import read_profile
+from hybrid.elastic.retrieval.candidates import Retrieval
+from hybrid.elastic.retrieval.relay import Relay
+from hybrid.elastic.stores.admin import AdminStore, AuditTrail
+from hybrid.elastic.stores.dead_letters import DeadLetters
+from hybrid.elastic.stores.evaluations import Evaluations
+from hybrid.elastic.stores.jobs import Jobs
+from hybrid.elastic.stores.judgments import JudgmentLists
+from hybrid.elastic.stores.models import ModelVersions
+from hybrid.elastic.stores.orders import Orders
+from hybrid.elastic.stores.search_times import SearchTimesStore
+from hybrid.elastic.stores.weights import WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
-from hybrid.ingest import Ingester
-from hybrid.inputs import Inputs
-from hybrid.judgments import LIST, Judgments, read_judgments
-from hybrid.marking import Marker
-from hybrid.push import Operation, Pusher, PushReport
-from hybrid.queue import TaskQueue
-from hybrid.search import Searcher
-from hybrid.search_times import SearchTimes
+from hybrid.evaluation.formats import read_judgments
+from hybrid.evaluation.judgments import LIST, Judgments
+from hybrid.ingest.ingester import Ingester
+from hybrid.ingest.inputs import Inputs
+from hybrid.ingest.marker import Marker
+from hybrid.ingest.push import Operation, Pusher, PushReport
+from hybrid.ingest.queue import TaskQueue
+from hybrid.metrics import SearchTimes
+from hybrid.search.searcher import Searcher
+from hybrid.search.weights import PublishedWeights
 from hybrid.settings import Settings, load_settings
-from hybrid.weights import PublishedWeights
+from hybrid.text import analysis
 
 if TYPE_CHECKING:
     from hybrid.accounts import Accounts
-    from hybrid.media.addresses import Fetcher
+    from hybrid.media.fetching import Fetcher
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +161,7 @@ class Services:
 
     @cached_property
     def fetcher(self) -> Fetcher:
-        from hybrid.media.addresses import Fetcher  # with an HTTP client and TLS, of no use to a search
+        from hybrid.media.fetching import Fetcher  # with an HTTP client and TLS, of no use to a search
 
         return Fetcher(self.settings.media_urls, self.settings.media_private_hosts.split(","))
 

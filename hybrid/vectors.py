@@ -104,3 +104,20 @@ def _halves(codes: Sequence[str], width: int) -> np.ndarray:
     else:
         raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
     return np.frombuffer(raw, dtype="<u2").reshape(len(codes), width)
+
+
+#: How much of the vector of `fused` is the photo's where words stand beside it.
+PHOTO_SHARE = 0.6
+
+
+def between(photo: np.ndarray | None, words: np.ndarray | None) -> np.ndarray | None:
+    """The vector (dims,) of a photo and words in one space, "this, but in red": what is between them is like both."""
+    if photo is None or words is None:
+        return photo if words is None else words
+    return unit(PHOTO_SHARE * photo + (1 - PHOTO_SHARE) * words)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """A vector (dims,), or each row of (n, dims), at length 1, float32; what is zero stays so."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 1e-9, lengths, 1), np.float32)

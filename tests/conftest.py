@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from hybrid import jobs, node
+from hybrid import node
 from hybrid.node import NodeStatus
+from hybrid.operations import indexing
 from hybrid.sample import SamplePaths, write_sample
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
-from tests import web_services
-from tests.web_services import WebShop
+from tests.support import web_services
+from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -86,9 +87,11 @@ def real_services(engine: NodeStatus) -> Services:
     return make_services(engine, text_encoder="minilm", image_encoder="efficientnet-lite0", es_timeout_s=30)
 
 
-def index_file(services: Services, path: Path, name: str, folder: Path, **options: Any) -> jobs.IndexReport:
+def index_file(services: Services, path: Path, name: str, folder: Path, **options: Any) -> indexing.IndexReport:
     """Index a catalogue, its rejects into `folder`."""
-    return jobs.run_index(services, jobs.plan_index(services, path, name, **options), rejects_path=folder / "rejects")
+    return indexing.run_index(
+        services, indexing.plan_index(services, path, name, **options), rejects_path=folder / "rejects"
+    )
 
 
 @pytest.fixture(scope="session")

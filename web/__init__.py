@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from web import latency
+from web import metrics
 from web.requests import WholeBody, describe, request_id
 from web.services import ServicesLike
 
@@ -45,11 +45,11 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.extensions["hybrid"] = services if services is not None else _build_services()
 
     from web import admin
-    from web.api import api
-    from web.compat import Compat
-    from web.documents import documents
-    from web.media import media
-    from web.page import page
+    from web.api.documents import documents
+    from web.api.search import api
+    from web.compat.elasticsearch import Compat
+    from web.shop.media import media
+    from web.shop.page import page
 
     app.register_blueprint(api)
     app.register_blueprint(documents)
@@ -58,7 +58,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     admin.install(app)
     app.wsgi_app = Compat(app.wsgi_app, app.extensions["hybrid"])  # type: ignore[method-assign]
     app.register_error_handler(Exception, _on_error)
-    latency.install(app)
+    metrics.install(app)
     app.before_request(_name_request)
     app.after_request(_finish)
     return app
@@ -66,7 +66,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
 
 def _build_services() -> ServicesLike:
     # Here, not above: tests bring their own services, and then the core's clients need not load.
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     built = build_services()
     # Beside the first requests, which would otherwise wait for the models.
@@ -88,7 +88,7 @@ def _finish(response: Response) -> Response:
 def _on_error(error: Exception) -> Any:
     """The one place where errors become answers, but at /es: JSON everywhere, the page itself on the page."""
     from web import admin
-    from web.page import error_page
+    from web.shop.page import error_page
 
     status, kind, reason = describe(error, g.get("request_id", "-"), request.method)
     if admin.is_here():

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
 from hybrid.dropin import Outcome
 from hybrid.errors import IndexMissingError
-from hybrid.push import Operation, PushReport
+from hybrid.ingest.push import Operation, PushReport
 
 Made = TypeVar("Made")
 

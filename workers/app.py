@@ -11,8 +11,8 @@ import psutil
 from celery import Celery
 from celery.signals import worker_process_shutdown, worker_ready
 
-from hybrid.queue import celery_config
-from hybrid.wiring import Services, build_services
+from hybrid.ingest.queue import celery_config
+from hybrid.services import Services, build_services
 
 
 def create_app(services: Services | None = None) -> Celery:

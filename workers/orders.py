@@ -1,18 +1,23 @@
-"""What each kind of order does. Each goes on where it was when it is begun again, for its process may have died."""
+"""The process of an order, `python -m workers.orders SLOT`, and the table of what each kind of order does.
+
+Each goes on where it was when it is begun again, for its process may have died."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid import attach as attaching
-from hybrid import failures
-from hybrid.elastic.leases import Lease
+from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import JobError
-from hybrid.orders import Perform, Work
-from hybrid.reindex import control, planning, running
-from hybrid.sync import run_sync
+from hybrid.operations import attach as attaching
+from hybrid.operations import failures, orders
+from hybrid.operations.orders import Perform, Work
+from hybrid.operations.reindex import control, planning, running
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services, build_services
 
 #: What decides how an index is made: None means as it is, or as guessed.
 _DECIDED = ("signals", "language")
@@ -93,12 +98,12 @@ def _decided(work: Work) -> dict[str, Any]:
 
 
 def _of_learning(kind: str) -> Perform:
-    """Options: see hybrid.learning.ordered, which is loaded only where it is used: scipy and torch are large."""
+    """Options: see hybrid.learning.orders, which is loaded only where it is used: scipy and torch are large."""
 
     def perform(work: Work) -> Mapping[str, Any]:
-        from hybrid.learning import ordered
+        from hybrid.learning import orders
 
-        return ordered.KINDS[kind](work)
+        return orders.KINDS[kind](work)
 
     return perform
 
@@ -115,3 +120,14 @@ KINDS: dict[str, Perform] = {
     "train": _of_learning("train"),
     "evaluate": _of_learning("evaluate"),
 }
+
+
+def work(services: Services, slot: str) -> bool:
+    """Do an order of a slot in this process; whether there was one to do."""
+    return orders.work(services, slot, KINDS)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
+    sys.exit(0 if work(build_services(), sys.argv[1]) else 3)

@@ -15,10 +15,10 @@ from hybrid.errors import (
     IndexMissingError,
     WriteBlockedError,
 )
-from hybrid.orders import call_abandoned, start
-from hybrid.queue import ENRICH_TASK, ORDER_TASK, SYNC_TASK
-from hybrid.reindex.control import recover_all
-from hybrid.sync import dispatch_sync
+from hybrid.ingest.queue import ENRICH_TASK, ORDER_TASK, SYNC_TASK
+from hybrid.operations.orders import call_abandoned, start
+from hybrid.operations.reindex.recovery import recover_all
+from hybrid.operations.sync import dispatch_sync
 
 logger = logging.getLogger(__name__)
 

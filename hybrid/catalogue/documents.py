@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from hybrid import analysis, completions
+from hybrid.catalogue.fields import expand
 from hybrid.contracts import MEDIA_SIGNALS, Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
-from hybrid.fields import expand
 from hybrid.media import is_data_url, is_url, resolve_media
+from hybrid.text import analysis, completions
 
 #: `hybrid.terms` field -> the roles whose text it holds.
 TERM_FIELDS: dict[str, tuple[str, ...]] = {

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hybrid.catalogue.field_statistics import Profile, base_name, image_rank, media_rank, profile_rows, rank
 from hybrid.contracts import ROLES, FieldMap, values_at
 from hybrid.errors import UsageError
-from hybrid.field_profiles import Profile, base_name, image_rank, media_rank, profile_rows, rank
 
 MAX_TYPES = 200
 MAX_FACETS = 8

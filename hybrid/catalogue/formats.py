@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue.streams import CHUNK, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.errors import CatalogueError
-from hybrid.streams import CHUNK, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 
 _BOMS = {  # the longer ones first: UTF-32's begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",

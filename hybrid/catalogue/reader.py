@@ -20,10 +20,10 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue.formats import sniff
+from hybrid.catalogue.streams import MAX_ROW_BYTES, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
 from hybrid.contracts import Product, Reject, values_at
 from hybrid.errors import CatalogueError
-from hybrid.sniff import sniff
-from hybrid.streams import MAX_ROW_BYTES, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
 
 MAX_ID_BYTES = 512  # Elasticsearch's own limit on an _id
 MAX_REJECT_CHARS = 2000  # how much of a rejected row is kept

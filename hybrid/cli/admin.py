@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Json
+from hybrid.cli.options import Json
+from hybrid.cli.output import console, print_json
 from hybrid.errors import AccountError
-from hybrid.terminal import console, print_json
 
 admin = typer.Typer(help="The admin page's accounts and audit trail.", no_args_is_help=True, rich_markup_mode=None)
 user = typer.Typer(help="Accounts of the admin page.", no_args_is_help=True, rich_markup_mode=None)
@@ -72,7 +72,7 @@ def show_audit(
     """Show who did what on the admin page, newest first. Example: hybrid admin audit --size 20"""
     from rich.table import Table
 
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     entries, total = build_services().audit.list(size)
     if json:
@@ -85,7 +85,7 @@ def show_audit(
 
 
 def _accounts() -> Any:
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     return build_services().accounts
 

@@ -1,143 +1,50 @@
-"""`hybrid bench`: figures of this machine, each against its baseline in the same run."""
+"""`hybrid bench`: figures of this machine."""
 
 from __future__ import annotations
 
-import random
-import time
-from dataclasses import replace
 from pathlib import Path
-from statistics import mean, median
-from typing import Any
+from typing import Annotated
 
-from hybrid import analysis
-from hybrid.catalogue import open_catalogue
-from hybrid.contracts import Product, SearchRequest
-from hybrid.documents import text_input
-from hybrid.elastic.retrieval import Retrieval, Retrieved
+import typer
+
+from hybrid.cli.options import Json
+from hybrid.cli.output import print_json
 from hybrid.errors import UsageError
-from hybrid.evaluation import measures
-from hybrid.fields import guess_fields
-from hybrid.judgments import read_judgments
-from hybrid.wiring import Services
-
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"})
-_ROUNDS = 5
 
 
-def encoding(services: Services, file: Path, limit: int) -> dict[str, Any]:
-    """Text encoding of a catalogue's products against stock PyTorch; see hybrid.encoders.bench."""
-    from hybrid.encoders.bench import benchmark
+def bench(
+    what: Annotated[str, typer.Argument(help="encode, search or weights")],
+    file: Annotated[Path | None, typer.Option(help="encode: a catalogue whose texts are encoded.")] = None,
+    images: Annotated[Path | None, typer.Option(help="encode: a folder whose pictures are encoded.")] = None,
+    index: Annotated[str | None, typer.Option("--index", help="search, weights: the index.")] = None,
+    judgments: Annotated[Path | None, typer.Option(help="search, weights: judged queries.")] = None,
+    limit: Annotated[int, typer.Option(min=10, help="encode: how many, at random.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Speed on this machine: encoding against stock PyTorch, or search against its parts; or what learned weights are
+    worth with few judgments and with bad vectors.
 
-    with open_catalogue(file) as catalogue:
-        fields = guess_fields(catalogue.sample())
-    with open_catalogue(file) as catalogue:
-        rows = [row for row in catalogue.rows(fields.roles["id"]) if isinstance(row, Product)]
-    chosen = random.Random(0).sample(rows, min(limit, len(rows)))
-    encoder = services.encoder(services.settings.text_encoder)
-    texts = [text_input(row.source, fields, encoder) for row in chosen]
-    return benchmark(services.settings.text_encoder, [text for text in texts if text], services.settings)
-
-
-def encoding_pictures(services: Services, folder: Path, limit: int) -> dict[str, Any]:
-    """Encoding of a folder's pictures, decoding included, against stock PyTorch; see hybrid.encoders.bench."""
-    from hybrid.encoders.bench import benchmark_pictures
-
-    if not folder.is_dir():
-        raise UsageError(f"no folder {folder}; give one with pictures")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    chosen = random.Random(0).sample(found, min(limit, len(found)))
-    return benchmark_pictures(services.settings.image_encoder, chosen, services.settings)
-
-
-def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]:
-    """Search with cached query vectors: `fixed` against its BM25 and kNN parts alone, interleaved.
-
-    Times are whole searches, milliseconds, medians over the queries of the medians over the rounds;
-    `ratio` is fixed over the slower of its parts.
+    Example: hybrid bench encode --file products.ndjson.gz
     """
-    judged = read_judgments(judgments)
-    if any(judged.query(name).image for name in judged.ratings):
-        raise UsageError("bench search takes text queries")
-    systems = ("bm25", "text", "fixed")
-    times: dict[str, dict[str, list[float]]] = {system: {} for system in systems}
-    for turn in range(_ROUNDS + 1):
-        for query in judged.ratings:
-            for system in systems:
-                request = SearchRequest(index=index, q=query, system=system, size=10, facets=())
-                started = time.perf_counter()
-                services.searcher.search(request)
-                if turn:  # the first round warms the caches
-                    taken = (time.perf_counter() - started) * 1000
-                    times[system].setdefault(query, []).append(taken)
-    p50 = {system: median(median(taken) for taken in times[system].values()) for system in systems}
-    return {
-        "queries": len(judged.ratings),
-        **{f"{system}_p50_ms": round(value, 2) for system, value in p50.items()},
-        "ratio": round(p50["fixed"] / max(p50["bm25"], p50["text"]), 3),
-    }
+    from hybrid.bench import measurements
+    from hybrid.services import build_services
 
-
-def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
-    """Learned weights with few judgments and with bad vectors; what predicting them costs, and skipping signals saves.
-
-    predict_ms_p50 is for one query on top of its embedding. retrieval_ms_mean is what the index takes for a query by
-    the weights in force, without the encoding of its words and photo: the mean over queries of the median over rounds;
-    retrieval_all_ms_mean the same with every signal searched, interleaved.
-    """
-    from hybrid.learning import robustness
-    from hybrid.search import Searcher
-    from hybrid.weights import Pinned, Query
-
-    judged = read_judgments(judgments)
-    result = robustness.measure(services, index, judged)
-    model, _ = services.published.in_force(index)
-    times = []
-    for query in list(judged.ratings) * 3:
-        asked = Query(query, analysis.query_terms(query))
-        started = time.perf_counter()
-        model.predict(asked, model.signals[:2], explain=True)
-        times.append((time.perf_counter() - started) * 1000)
-    timed = [_TimedRetrieval(services.retrieval) for _ in range(2)]
-    searchers = [
-        Searcher(retrieval, services.encoder, services.settings.depth, Pinned(choice))
-        for retrieval, choice in zip(timed, (model, replace(model, skip_below=0.0)), strict=True)
-    ]
-    taken: list[dict[str, list[float]]] = [{}, {}]
-    quality: list[dict[str, list[str]]] = [{}, {}]
-    for turn in range(_ROUNDS):
-        for query in judged.ratings:
-            for place, searcher in enumerate(searchers):
-                timed[place].ms = 0.0
-                answer = searcher.search(judged.request(query, index=index, size=10, facets=()))
-                if turn:
-                    taken[place].setdefault(query, []).append(timed[place].ms)
-                quality[place][query] = [hit.id for hit in answer.hits]
-    relevant = {query: rel for query, rel in judged.ratings.items() if any(value >= 1 for value in rel.values())}
-    some, all_ = (mean(median(times) for times in queries.values()) for queries in taken)
-    skipping, everything = (measures(runs, relevant)["ndcg@10"] for runs in quality)
-    return {
-        **result,
-        "in_force": model.version,
-        "skip_below": model.skip_below,
-        "predict_ms_p50": round(median(times), 3),
-        "retrieval_ms_mean": round(some, 2),
-        "retrieval_all_ms_mean": round(all_, 2),
-        "retrieval_time_saved": round(1 - some / all_, 3),
-        "search_ndcg": skipping,
-        "search_all_ndcg": everything,
-    }
-
-
-class _TimedRetrieval(Retrieval):
-    """Counts the milliseconds that retrieving takes, a second try for skipped signals included."""
-
-    def __init__(self, inner: Retrieval) -> None:
-        self.__dict__.update(inner.__dict__)
-        self.ms = 0.0
-
-    def retrieve(self, *arguments: Any) -> Retrieved:
-        started = time.perf_counter()
-        try:
-            return super().retrieve(*arguments)
-        finally:
-            self.ms += (time.perf_counter() - started) * 1000
+    services = build_services()
+    if what == "encode" and file:
+        result = measurements.encoding(services, file, limit)
+    elif what == "encode" and images:
+        result = measurements.encoding_pictures(services, images, limit)
+    elif what == "search" and index and judgments:
+        result = measurements.searching(services, index, judgments)
+    elif what == "weights" and index and judgments:
+        result = measurements.weighing(services, index, judgments)
+    else:
+        raise UsageError(
+            "use `hybrid bench encode --file FILE` or `--images FOLDER`, "
+            "or `hybrid bench search|weights --index NAME --judgments FILE`"
+        )
+    if json:
+        print_json(result)
+        return
+    for key, value in result.items():
+        print(f"{key:<28} {value:.4g}" if isinstance(value, float) else f"{key:<28} {value}")

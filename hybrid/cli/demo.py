@@ -21,7 +21,7 @@ from hybrid.errors import JobError, NodeError
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
-    from hybrid.wiring import Services
+    from hybrid.services import Services
 
 INDEX = "sample"
 ADMIN = "demo"
@@ -34,10 +34,11 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
     Raises:
         NodeError, JobError: a part did not start; the message names its log.
     """
-    from hybrid import jobs, node, pool
-    from hybrid.cli import serve_command
+    from hybrid import node
+    from hybrid.operations import indexing, processes
+    from hybrid.operations.processes import serve_command
     from hybrid.sample import write_sample
-    from hybrid.wiring import Services
+    from hybrid.services import Services
 
     # A polite kill ends the demo as Ctrl-C does: everything that it started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -57,14 +58,14 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             "HYBRID_REDIS_URL": services.redis_url,
             "HYBRID_INDEX": INDEX,
         }
-        plan = jobs.plan_index(services, paths.products, INDEX)
+        plan = indexing.plan_index(services, paths.products, INDEX)
         with progress() as show:
-            report = jobs.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
+            report = indexing.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
         say(report.summary())
         logs = settings.data_dir / "logs"
         schedule = services.settings.data_dir / "beat" / "demo"
         schedule.parent.mkdir(parents=True, exist_ok=True)
-        worker = _spawn(pool.worker_command(1, schedule), environment, logs / "demo-worker.log", stack)
+        worker = _spawn(processes.worker_command(1, schedule), environment, logs / "demo-worker.log", stack)
         port = _free(port)
         url = f"http://127.0.0.1:{port}/"
         web = _spawn(serve_command("127.0.0.1", port, 1, 8), environment, logs / "demo-web.log", stack)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Index, Json, names
+from hybrid.cli.options import Index, Json, names
+from hybrid.cli.output import console, counted, print_json, say
 from hybrid.errors import UsageError
-from hybrid.terminal import console, counted, print_json, say
 
 if TYPE_CHECKING:
-    from hybrid.evaluation import Evaluation, Search
-    from hybrid.report import Curves
+    from hybrid.evaluation.evaluate import Evaluation, Search
+    from hybrid.evaluation.report import Curves
 
 Queries = Annotated[
     Path | None, typer.Option(help="Texts of queries that qrels name by number: id, tab, text. Else queries.tsv.")
@@ -43,9 +43,9 @@ def evaluate(
     Learned weights that are in force may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
-    from hybrid import evaluation
     from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
-    from hybrid.wiring import build_services
+    from hybrid.evaluation import evaluate as evaluation
+    from hybrid.services import build_services
 
     chosen = list(dict.fromkeys(names(systems)))
     for name in chosen:
@@ -67,7 +67,7 @@ def evaluate(
     with counted() as show:
         search: Search = services.searcher.search
         if folds:
-            from hybrid.learning import validation
+            from hybrid.learning.weights import validation
 
             search = validation.held_out_search(services, index, judged, learned, folds, made_up, progress=show)
         done, total = 0, len(judged.relevant) * len(chosen)
@@ -80,7 +80,7 @@ def evaluate(
         result = evaluation.evaluate(search, index, judged, chosen, count, depth)
     written = evaluation.write_runs(result, run_out) if run_out else []
     if report:
-        from hybrid.report import write_report
+        from hybrid.evaluation.report import write_report
 
         write_report(result, report, profile.fields.roles.get("title", ()), _curves(services, index, learned))
         written.append(report)
@@ -99,7 +99,7 @@ def evaluate(
 
 def _curves(services: Any, index: str, learned: list[str]) -> Curves | None:
     """What the training of the weights in force measured, or of the newest of these kinds."""
-    from hybrid.report import Curves
+    from hybrid.evaluation.report import Curves
 
     versions = services.weights_versions
     names = [versions.in_force(index), *(versions.latest(index, kind) for kind in reversed(learned))]
@@ -140,7 +140,7 @@ def judgments(
 
     Example: hybrid judgments qrels.txt --queries topics.tsv --to quepid --out judgments.csv
     """
-    from hybrid.judgments import read_judgments, write_judgments
+    from hybrid.evaluation.formats import read_judgments, write_judgments
 
     if (to is None) != (out is None):
         raise UsageError("--to and --out go together: the format, and where to write it")
@@ -161,14 +161,14 @@ def judgments(
         "notes": list(judged.notes),
     }
     if index is not None:
-        from hybrid.elastic import indices
-        from hybrid.wiring import build_services
+        from hybrid.elastic.indices import lifecycle
+        from hybrid.services import build_services
 
         services = build_services()
         services.searcher.profile(index)
         ids = sorted({id for rated in judged.ratings.values() for id in rated})
         known = sum(
-            indices.count(services.client, index, {"ids": {"values": ids[start : start + 10_000]}})
+            lifecycle.count(services.client, index, {"ids": {"values": ids[start : start + 10_000]}})
             for start in range(0, len(ids), 10_000)
         )
         found["products"] = len(ids)

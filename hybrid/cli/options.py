@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.terminal import console, say
+from hybrid.cli.output import console, say
 
 if TYPE_CHECKING:
     from hybrid.contracts import IndexProfile
@@ -33,7 +33,7 @@ def show_fields(what: str, profile: IndexProfile, sample: Sequence[dict[str, Any
     """A table of how documents are read, and what else was decided. what: is read, in the title."""
     from rich.table import Table
 
-    from hybrid.fields import describe
+    from hybrid.catalogue.fields import describe
 
     table = Table("role", "fields", "example", title=f"How {what} (change it with --map)")
     for role, fields, example in describe(profile.fields, sample):
@@ -41,3 +41,11 @@ def show_fields(what: str, profile: IndexProfile, sample: Sequence[dict[str, Any
     console().print(table)
     for note in notes:
         say(note)
+
+
+train = typer.Typer(help="Learn from judgments.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@train.callback()
+def _train() -> None:
+    """Learn from judgments."""

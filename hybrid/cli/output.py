@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybrid.runs import Progress
+    from hybrid.operations.runs import Progress
 
 
 def console(stderr: bool = True) -> Any:
@@ -23,15 +23,6 @@ def console(stderr: bool = True) -> Any:
 def say(line: str) -> None:
     """A line for people, on stderr: stdout is for the answer."""
     print(line, file=sys.stderr, flush=True)
-
-
-def size(count: float) -> str:
-    """Bytes for people; the admin page writes them so, too."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1_000:
-            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
-        count /= 1_000
-    return f"{count:.1f} TB"
 
 
 def print_left_out(skipped: Mapping[str, int]) -> None:
@@ -109,3 +100,19 @@ class LiveProgress:
         rate = (progress.done - self._base) / seconds if seconds > 0.5 else 0.0
         detail = f"{progress.done:,} of {progress.to_encode:,} products, {rate:,.0f}/s, {progress.failed:,} failed"
         self._bar.update(self._encode, total=progress.to_encode, completed=progress.done, detail=detail)
+
+
+def show_trouble(report: Any) -> None:
+    """What a run could not do, and what to do about it."""
+    from hybrid.operations.indexing import summary_counts
+
+    if report.refused:
+        print(f"{sum(report.refused.values()):,} documents refused: {summary_counts(report.refused)}")
+    if report.failed:
+        print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")
+
+
+def show_waiting(report: Any) -> None:
+    """What a sync has to go on with."""
+    if report.waiting:
+        print(f"{report.waiting:,} documents still wait for vectors; run `hybrid sync {report.index}`")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
-from hybrid.cli_shop import duration, show_trouble
+from hybrid.cli.options import Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.output import LiveProgress, print_json, say, show_trouble
 from hybrid.errors import UsageError
-from hybrid.terminal import LiveProgress, print_json, say, size
+from hybrid.text.human import duration, size
 
 if TYPE_CHECKING:
-    from hybrid.reindex.planning import ReindexPlan
-    from hybrid.reindex.running import ReindexReport
-    from hybrid.wiring import Services
+    from hybrid.operations.reindex.planning import ReindexPlan
+    from hybrid.operations.reindex.running import ReindexReport
+    from hybrid.services import Services
 
 
 def reindex(
@@ -54,9 +54,9 @@ def reindex(
 
     Example: hybrid reindex shop --shards 2 --dry-run
     """
-    from hybrid.judgments import read_judgments
-    from hybrid.reindex import control, planning, running
-    from hybrid.wiring import build_services
+    from hybrid.evaluation.formats import read_judgments
+    from hybrid.operations.reindex import control, planning, running
+    from hybrid.services import build_services
 
     asked = [
         name
@@ -86,7 +86,7 @@ def reindex(
             report = running.resume(services, index, options, show)
         _end(report, json)
     else:
-        from hybrid.template import read_template
+        from hybrid.catalogue.index_template import read_template
 
         plan = planning.plan_reindex(
             services,
@@ -110,7 +110,7 @@ def reindex(
 
 
 def _dry_run(services: Services, plan: ReindexPlan, as_json: bool) -> None:
-    from hybrid.reindex.planning import estimate
+    from hybrid.operations.reindex.planning import estimate
 
     found = estimate(services, plan)
     if as_json:

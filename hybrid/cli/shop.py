@@ -1,14 +1,16 @@
-"""`hybrid attach`, `sync` and `doctor`: the verbs for an index that the shop itself writes."""
+"""`hybrid index`, `attach`, `sync` and `doctor`: the verbs that give an index its vectors and keep it in step."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.options import Index, Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.output import LiveProgress, console, print_json, show_trouble, show_waiting
 from hybrid.errors import IndexConflictError
-from hybrid.terminal import LiveProgress, console, print_json, size
+from hybrid.text.human import duration, size
 
 
 def attach(
@@ -28,8 +30,8 @@ def attach(
 
     Example: hybrid attach shop --dry-run
     """
-    from hybrid import attach as attaching
-    from hybrid.wiring import build_services
+    from hybrid.operations import attach as attaching
+    from hybrid.services import build_services
 
     services = build_services()
     chosen = names(signals) if signals is not None else None
@@ -59,8 +61,8 @@ def sync(
     json: Json = False,
 ) -> None:
     """Find what changed since last time, and enrich that alone. Example: hybrid sync shop"""
-    from hybrid.sync import run_sync
-    from hybrid.wiring import build_services
+    from hybrid.operations.sync import run_sync
+    from hybrid.services import build_services
 
     with LiveProgress() as show:
         report = run_sync(build_services(), index, workers, show)
@@ -86,8 +88,8 @@ def doctor(
     """
     from rich.table import Table
 
-    from hybrid.doctor import examine
-    from hybrid.wiring import build_services
+    from hybrid.operations.doctor import examine
+    from hybrid.services import build_services
 
     found = examine(build_services(), index)
     if json:
@@ -102,7 +104,7 @@ def doctor(
 
 
 def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
-    from hybrid.attach import estimate
+    from hybrid.operations.attach import estimate
 
     found = estimate(services, plan)
     if as_json:
@@ -124,22 +126,57 @@ def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
         raise IndexConflictError(f"it cannot be attached yet: {plan.blockers[0]}")
 
 
-def show_trouble(report: Any) -> None:
-    """What a run could not do, and what to do about it."""
-    from hybrid.jobs import summary_counts
+def index(
+    file: Annotated[Path, typer.Argument(help="NDJSON, JSON array, CSV or TSV; plain or .gz.")],
+    index: Index,
+    map: Map = None,
+    signals: Annotated[
+        str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
+    ] = None,
+    workers: Workers = 0,
+    language: Annotated[
+        str, typer.Option(help="Language of the words; Chinese is always understood beside it.")
+    ] = "en",
+    media: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; the catalogue's own folder if not given.")
+    ] = None,
+    rejects: Annotated[Path | None, typer.Option(help="File for rows that cannot be taken.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="JSON of your own settings and mappings: analyzers, field types.")
+    ] = None,
+    lexical: Lexical = None,
+    json: Json = False,
+) -> None:
+    """Index a catalogue, with vectors; only what changed is written and encoded.
 
-    if report.refused:
-        print(f"{sum(report.refused.values()):,} documents refused: {summary_counts(report.refused)}")
+    Example: hybrid index products.ndjson.gz --index shop --map title=name,brand=maker --workers 2
+    """
+    from hybrid.operations import indexing
+    from hybrid.services import build_services
+
+    services = build_services()
+    chosen = names(signals) if signals is not None else None
+    plan = indexing.plan_index(services, file, index, map, chosen, language, media, template, lexical)
+    if not json:
+        show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, plan.notes)
+    with LiveProgress() as show:
+        report = indexing.run_index(services, plan, workers, show, rejects)
+    if json:
+        print_json(report.to_json())
+    else:
+        _show_report(report)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _show_report(report: Any) -> None:
+    from hybrid.operations.indexing import summary_counts
+
+    print(report.summary())
+    if report.rejects:
+        print(
+            f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; "
+            f"see {report.rejects_file}"
+        )
     if report.failed:
-        print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; attach tries again")
-
-
-def show_waiting(report: Any) -> None:
-    """What a sync has to go on with."""
-    if report.waiting:
-        print(f"{report.waiting:,} documents still wait for vectors; run `hybrid sync {report.index}`")
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; tried again next time")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hybrid.fusion import RawScores
+from hybrid.search.fusion import RawScores
 
 
 def boosted(

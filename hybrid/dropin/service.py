@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import orjson
 from cachetools import LRUCache
 
-from hybrid.coherence import moved_error, tries
 from hybrid.contracts import IndexProfile, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
@@ -20,7 +19,8 @@ from hybrid.dropin.recognise import recognise
 from hybrid.dropin.repeats import Made, Repeats
 from hybrid.dropin.request import ANSWER, SHAPE, ShopSearch, flag
 from hybrid.errors import ClusterTimeoutError, ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
-from hybrid.search import Prepared
+from hybrid.search.consistency import moved_error, tries
+from hybrid.search.preparation import Prepared
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 DEPTH = 30
 _INDICES_TTL_S = 5.0
 _ASKS = 1_000
-_FLOOR = 0.0011  # see hybrid.elastic.dropin_bodies: what a product has that the layer's words do not find
+_FLOOR = 0.0011  # see hybrid.elastic.retrieval.dropin_bodies: what a product has that the layer's words do not find
 
 RANKED = "ranked"
 
 
 class SearcherLike(Protocol):
-    """See hybrid.search.Searcher."""
+    """See hybrid.search.searcher.Searcher."""
 
     def indices(self) -> list[str]: ...
     def profile(self, index: str) -> IndexProfile: ...
@@ -45,7 +45,7 @@ class SearcherLike(Protocol):
 
 
 class RelayLike(Protocol):
-    """See hybrid.elastic.relay.Relay."""
+    """See hybrid.elastic.retrieval.relay.Relay."""
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Any: ...
     def msearch(self, searches: Sequence[tuple[Any, Any]], params: Mapping[str, Any]) -> Any: ...
@@ -179,7 +179,7 @@ class DropIn:
     ) -> tuple[list[_Plan], dict[int, dict[str, Any]]]:
         """A plan for each search, and the answers, by place, of those that are ranked.
 
-        Each is of one index, also while an alias is moved to another; see hybrid.coherence.
+        Each is of one index, also while an alias is moved to another; see hybrid.search.consistency.
         """
         for left in tries():
             plans = [self._plan(search) for search in searches]
@@ -200,7 +200,7 @@ class DropIn:
     def _again(self, error: Exception, plans: Iterable[_Plan]) -> bool:
         """Whether a failure comes of a move, so that a new plan may do better."""
         if isinstance(error, ClusterTimeoutError):
-            return False  # as in hybrid.coherence: a cluster that does not answer cannot be asked
+            return False  # as in hybrid.search.consistency: a cluster that does not answer cannot be asked
         try:
             # Asked in any case: it is what makes the searcher forget the profile.
             moved = self._moved(plans)

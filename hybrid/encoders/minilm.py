@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hybrid.encoders.base import LazyEncoder, file_digest
-from hybrid.encoders.runtime import Graph, Job, load_graph
+from hybrid.encoders.inference.graphs import Graph, Job, load_graph
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 

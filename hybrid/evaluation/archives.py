@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybrid.errors import MediaError, UsageError
-from hybrid.judgments import QUERY_FILES, Judgments, read_judgments, write_judgments
+from hybrid.evaluation.formats import QUERY_FILES, read_judgments, write_judgments
+from hybrid.evaluation.judgments import Judgments
 from hybrid.media import resolve_media
 
 #: What an archive of judgments may come to.

@@ -6,41 +6,21 @@ product are left out. accuracy@k is the share of queries with a relevant product
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 
 import numpy as np
 
 from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.errors import UsageError
-from hybrid.judgments import Judgments, write_judgments
-
-CUT = 10
-#: A query is hurt (or helped) when it loses (or gains) more than this much nDCG@10 against the baseline.
-HURT = 0.05
-_RESAMPLES = 9_999
-#: Ratings may be fractions, and trec_eval counts in whole numbers: one unit of gain is this many.
-_UNIT = 100
+from hybrid.evaluation.formats import write_judgments
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.measures import CUT, _means, latency, per_query_measures
+from hybrid.evaluation.significance import Comparison, compare
 
 Search = Callable[[SearchRequest], SearchAnswer]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One system on the same queries as a baseline: mean with its 95 % bootstrap interval; difference of the means
-    with the p-value of a paired randomisation test (Smucker, Allan and Carterette, CIKM 2007), two-sided and not
-    corrected for how many systems are compared; shares of the queries hurt and helped."""
-
-    mean: float
-    low: float
-    high: float
-    difference: float
-    p: float
-    hurt: float
-    helped: float
 
 
 @dataclass
@@ -148,168 +128,7 @@ def evaluate(
     )
 
 
-def measures(
-    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
-) -> dict[str, float]:
-    """Mean metrics of ranked lists, over the queries of `ratings`; a query without a list counts as 0."""
-    return _means(per_query_measures(runs, ratings, cut))
-
-
-def per_query_measures(
-    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
-) -> dict[str, dict[str, float]]:
-    """Metric -> query -> value, of ranked lists; a query without a list counts as 0."""
-    import ir_measures
-    from ir_measures import RR, Judged, P, R, Success, nDCG
-
-    wanted = {
-        f"ndcg@{cut}": nDCG @ cut,
-        f"recall@{cut}": R(rel=_UNIT) @ cut,
-        f"precision@{cut}": P(rel=_UNIT) @ cut,
-        f"accuracy@{cut}": Success(rel=_UNIT) @ cut,
-        "mrr": RR(rel=_UNIT),
-        f"judged@{cut}": Judged @ cut,
-    }
-    # trec_eval's gain is the rating itself; handing it the gain gives the exponential one.
-    qrels = [
-        ir_measures.Qrel(query, doc, round(_UNIT * (2**rating - 1)))
-        for query, rel in ratings.items()
-        for doc, rating in rel.items()
-    ]
-    run = [
-        ir_measures.ScoredDoc(query, doc, float(len(ranked) - rank))
-        for query, ranked in runs.items()
-        for rank, doc in enumerate(ranked)
-    ]
-    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(ratings, 0.0) for name in wanted}
-    names = {str(measure): name for name, measure in wanted.items()}
-    for metric in ir_measures.iter_calc(list(wanted.values()), qrels, run):
-        per_query[names[str(metric.measure)]][metric.query_id] = metric.value
-    per_query[f"f1@{cut}"] = {
-        query: _f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings
-    }
-    return per_query
-
-
-def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    return {name: round(sum(values.values()) / len(values), 4) for name, values in per_query.items()}
-
-
-def _f1(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def latency(times: Sequence[float]) -> dict[str, float]:
-    """p50_ms and p95_ms of times in milliseconds; at least one."""
-    if len(times) == 1:
-        return {"p50_ms": round(times[0], 2), "p95_ms": round(times[0], 2)}
-    cuts = quantiles(times, n=100, method="inclusive")
-    return {"p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2)}
-
-
 # -- significance ------------------------------------------------------------------------------------------------
-
-
-def compare(systems: Mapping[str, np.ndarray], baseline: str, seed: int = 0) -> dict[str, Comparison]:
-    """Each system's (queries,) scores against the baseline's."""
-    found = {}
-    for name, scores in systems.items():
-        low, high = interval(scores, seed)
-        gained = scores - systems[baseline]
-        found[name] = Comparison(
-            mean=round(float(scores.mean()), 4),
-            low=low,
-            high=high,
-            difference=round(float(gained.mean()), 4),
-            p=round(_p_value(gained, seed), 4),
-            hurt=round(float((gained < -HURT).mean()), 4),
-            helped=round(float((gained > HURT).mean()), 4),
-        )
-    return found
-
-
-def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of (queries,) scores."""
-    rng = np.random.default_rng(seed)
-    # In parts: all at once, ten thousand queries would take a gigabyte.
-    part = max(1, 5_000_000 // len(scores))
-    sizes = [min(part, _RESAMPLES - start) for start in range(0, _RESAMPLES, part)]
-    means = np.concatenate([scores[rng.integers(0, len(scores), (size, len(scores)))].mean(1) for size in sizes])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return round(float(low), 4), round(float(high), 4)
-
-
-def _p_value(gained: np.ndarray, seed: int) -> float:
-    from scipy import stats
-
-    if len(gained) < 2 or not np.abs(gained).max() > 1e-12:
-        return 1.0  # of a single difference, either sign is as extreme
-    result = stats.permutation_test(
-        (gained, np.zeros_like(gained)),
-        lambda a, b, axis: np.mean(a - b, axis=axis),
-        permutation_type="samples",
-        n_resamples=_RESAMPLES,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
-
-
-@dataclass(frozen=True)
-class Change:
-    """nDCG@10 of one query, before and after."""
-
-    query: str
-    before: float
-    after: float
-
-    @property
-    def gain(self) -> float:
-        return self.after - self.before
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two results of the same queries: means, difference of the means with its 95 % bootstrap interval, and the
-    queries, those that lose most first."""
-
-    before: float
-    after: float
-    difference: float
-    low: float
-    high: float
-    changes: list[Change] = field(repr=False)
-
-    @property
-    def lost(self) -> list[Change]:
-        return [change for change in self.changes if change.gain < -HURT]
-
-    @property
-    def won(self) -> list[Change]:
-        """Those that gain most first."""
-        return [change for change in reversed(self.changes) if change.gain > HURT]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **{name: value for name, value in self.__dict__.items() if name != "changes"},
-            "queries": len(self.changes),
-            "lost": [change.__dict__ for change in self.lost],
-            "won": [change.__dict__ for change in self.won],
-        }
-
-
-def paired(before: Mapping[str, float], after: Mapping[str, float], seed: int = 0) -> Paired | None:
-    """query -> score of two results, compared on the queries that both have; None where there are none."""
-    changes = [Change(query, before[query], after[query]) for query in before if query in after]
-    if not changes:
-        return None
-    gains = np.array([change.gain for change in changes])
-    low, high = interval(gains, seed)
-    first, second = ([getattr(change, name) for change in changes] for name in ("before", "after"))
-    return Paired(
-        round(float(np.mean(first)), 4), round(float(np.mean(second)), 4), round(float(gains.mean()), 4), low, high,
-        sorted(changes, key=lambda change: change.gain),
-    )  # fmt: skip
 
 
 # -- out ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hybrid.errors import UsageError
-from hybrid.judgments import JudgedQuery
+from hybrid.evaluation.judgments import JudgedQuery
 from hybrid.media import open_image
 
 #: Pixels of the longer side, and the quality of the JPEG: no encoder looks at more.

@@ -17,8 +17,10 @@ import numpy as np
 
 from hybrid.contracts import Hit, SearchAnswer, values_at
 from hybrid.errors import UsageError
-from hybrid.evaluation import CUT, HURT, Evaluation, SystemResult
-from hybrid.judgments import Judgments
+from hybrid.evaluation.evaluate import Evaluation, SystemResult
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.measures import CUT
+from hybrid.evaluation.significance import HURT
 from hybrid.media import open_image
 
 if TYPE_CHECKING:

@@ -6,26 +6,17 @@ It is made from vectors that are there already: from their codes, so that nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from hybrid import documents
-from hybrid.contracts import FUSED, IndexProfile
-from hybrid.elastic import coding
+from hybrid import vectors as coding
+from hybrid.catalogue import documents
+from hybrid.contracts import FUSED, Fuser, IndexProfile
 
 #: The signals that it is made of, in the order of its hash.
 PARTS = ("text", "image")
 NO_PARTS = ("no_parts", "neither its text nor its picture has a vector; mend those, then try this again")
-
-
-class Fuser(Protocol):
-    """See hybrid.encoders.aligned.AlignedEncoder."""
-
-    @property
-    def version(self) -> str: ...
-
-    def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None: ...
 
 
 def fused_hash(version: str, hashes: Mapping[str, str | None]) -> str:

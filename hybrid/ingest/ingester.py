@@ -17,16 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import documents, tagging
+from hybrid import vectors as coding
+from hybrid.catalogue import documents
+from hybrid.catalogue.documents import RESERVED
 from hybrid.contracts import FUSED, TAGS, Encoder, IndexProfile, Product
-from hybrid.documents import RESERVED
-from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.stores import DeadLetter, DeadLetters, now
+from hybrid.elastic.indices import products
+from hybrid.elastic.stores.base import now
+from hybrid.elastic.stores.dead_letters import DeadLetter, DeadLetters
 from hybrid.errors import IndexConflictError, MediaError
-from hybrid.fused import NO_PARTS, PARTS, agrees, fuse
-from hybrid.inputs import Input, Inputs, encode, held_at_once
-from hybrid.marking import Marker
+from hybrid.ingest import tagging
+from hybrid.ingest.fused import NO_PARTS, PARTS, agrees, fuse
+from hybrid.ingest.inputs import Input, Inputs, encode, held_at_once
+from hybrid.ingest.marker import Marker
 
 logger = logging.getLogger(__name__)
 

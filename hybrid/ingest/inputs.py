@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hybrid import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, Encoder, IndexProfile
-from hybrid.encoders.tagger import PREFIX
+from hybrid.catalogue import documents
+from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, Encoder, Fuser, IndexProfile
+from hybrid.encoders.trained.tags import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
-from hybrid.fused import PARTS, Fuser
+from hybrid.ingest.fused import PARTS
 from hybrid.media import is_url, open_image, open_video, read_media, samples
 
 if TYPE_CHECKING:
-    from hybrid.media.addresses import Fetcher
-    from hybrid.tagging import Tagger
+    from hybrid.contracts import Tagger
+    from hybrid.media.fetching import Fetcher
 
 #: Files of a batch that are fetched and decoded at once.
 _AT_ONCE = 4

@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid import documents, tagging
+from hybrid import vectors as coding
+from hybrid.catalogue import documents
 from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, IndexProfile
-from hybrid.elastic import coding, products
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.products import ItemError, StoredProduct
-from hybrid.elastic.stores import now
-from hybrid.fused import PARTS, agrees
-from hybrid.inputs import Inputs
+from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import ItemError, StoredProduct
+from hybrid.elastic.stores.base import now
+from hybrid.ingest import tagging
+from hybrid.ingest.fused import PARTS, agrees
+from hybrid.ingest.inputs import Inputs
 
 
 @dataclass

@@ -8,14 +8,15 @@ from typing import Any
 
 import orjson
 
-from hybrid import documents
+from hybrid import vectors
+from hybrid.catalogue import documents
+from hybrid.catalogue.documents import RESERVED, is_reserved
 from hybrid.contracts import IndexProfile, Product
-from hybrid.documents import RESERVED, is_reserved
-from hybrid.elastic import coding, products
-from hybrid.elastic.products import StoredProduct
-from hybrid.elastic.stores import DeadLetters
-from hybrid.ingest import Ingester
-from hybrid.marking import Marker
+from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import StoredProduct
+from hybrid.elastic.stores.dead_letters import DeadLetters
+from hybrid.ingest.ingester import Ingester
+from hybrid.ingest.marker import Marker
 
 _CONFLICT_ROUNDS = 5
 
@@ -152,7 +153,7 @@ class Pusher:
             for name, signal in profile.signals.items():
                 if not (before.meta.get(name) or {}).get("hash"):
                     continue
-                vector = coding.decode_code(kept[1].get(name), signal.dims)
+                vector = vectors.decode_code(kept[1].get(name), signal.dims)
                 if vector is not None:
                     carried[name] = (vector.tolist(), kept[1][name])
         digest = documents.fingerprint(source, profile)

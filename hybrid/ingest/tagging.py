@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hybrid import documents
-from hybrid.contracts import TAGS, IndexProfile
-from hybrid.elastic import coding, products
-from hybrid.elastic.stores import DeadLetter
+from hybrid import vectors
+from hybrid.catalogue import documents
+from hybrid.contracts import TAGS, IndexProfile, Tagger
+from hybrid.elastic.indices import products
+from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import EncoderError, MediaError
-from hybrid.fused import is_there
-from hybrid.inputs import Inputs, held_at_once
+from hybrid.ingest.fused import is_there
+from hybrid.ingest.inputs import Inputs, held_at_once
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_MODEL = "no_tags_model"
-
-
-class Tagger(Protocol):
-    """See hybrid.encoders.tagger.PublishedTags."""
-
-    @property
-    def version(self) -> str: ...
-
-    def tags(self, parts: Mapping[str, np.ndarray | None]) -> list[dict[str, Any]]: ...
-
-    def look(self, pictures: Sequence[Sequence[Image.Image]]) -> list[list[dict[str, Any]]]: ...
 
 
 def tags_hash(meta: Mapping[str, Any], profile: IndexProfile) -> str:
@@ -90,7 +78,7 @@ def put(
     if profile.tags.looks:
         layer[TAGS] = noted["told"] = (seen or []) if there else []
     else:
-        parts = {part: coding.decode_code(codes.get(part), profile.signals[part].dims) for part in there}
+        parts = {part: vectors.decode_code(codes.get(part), profile.signals[part].dims) for part in there}
         layer[TAGS] = tagger.tags(parts) if any(vector is not None for vector in parts.values()) else []
     layer["meta"][TAGS] = noted
 

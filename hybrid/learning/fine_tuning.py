@@ -6,18 +6,18 @@ take minutes on two cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders import convert
 from hybrid.encoders.base import file_digest
-from hybrid.encoders.convert import FROZEN
-from hybrid.encoders.image import BATCH, weights_file
-from hybrid.encoders.picture_tags import VIEWS, mean_colour, shown, squashed
-from hybrid.encoders.runtime import load_graph
+from hybrid.encoders.inference import networks
+from hybrid.encoders.inference.graphs import load_graph
+from hybrid.encoders.inference.networks import FROZEN
+from hybrid.encoders.pixels import BATCH, VIEWS, mean_colour, shown, squashed, weights_file
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
@@ -135,9 +135,25 @@ def descend(
 
 
 def changes(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """What a tail learned, as hybrid.encoders.convert.tail takes it. before: its parameters by name, as `tail` has
+    """What a tail learned, as networks.tail takes it. before: its parameters by name, as `tail` has
     them."""
     learned: dict[str, np.ndarray] = {}
     for name, value in module.named_parameters():
-        learned |= convert.packed(name, (value.detach() - before[name]).numpy())
+        learned |= networks.packed(name, (value.detach() - before[name]).numpy())
     return learned
+
+
+@contextmanager
+def alone(seed: int) -> Iterator[None]:
+    """Torch with a seed of its own, in one thread: matrices this small are worth no second one (it takes three times
+    the work), and sums are then the same every time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid import evaluation
 from hybrid.contracts import LEARNED_SYSTEMS, UNWEIGHTED, SearchAnswer, SearchRequest
-from hybrid.elastic.stores import now
-from hybrid.judgments import Judgments
-from hybrid.learning import training, validation
-from hybrid.orders import Perform, Work
-from hybrid.weights import FIXED_VERSION
+from hybrid.elastic.stores.base import now
+from hybrid.evaluation import evaluate as evaluation
+from hybrid.evaluation.judgments import Judgments
+from hybrid.learning.weights import training, validation
+from hybrid.operations.orders import Perform, Work
+from hybrid.search.weights import FIXED_VERSION
 
 _RECENT = 20
 

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hybrid.catalogue import open_catalogue
+from hybrid.catalogue.documents import text_input
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import Product
-from hybrid.documents import text_input
-from hybrid.elastic import products
+from hybrid.elastic.indices import products
 from hybrid.errors import UsageError
-from hybrid.fields import guess_fields
-from hybrid.wiring import Services
+from hybrid.services import Services
 
 KIND = "tfidf"
 _PAGE = 500
@@ -30,7 +30,7 @@ def train(
         CatalogueError: the file is no catalogue. ModelVersionError: there is a version of that name.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.encoders.words import TfIdf
+    from hybrid.encoders.trained.tfidf import TfIdf
 
     if (index is None) == (catalogue is None):
         raise UsageError("name what to fit to: --index NAME or --catalogue FILE")

@@ -1,4 +1,6 @@
-"""Pictures, frames and sound of untrusted bytes, decoded in limited processes beside this one. See hybrid.media.child.
+"""Pictures, frames and sound of untrusted bytes, decoded in limited processes beside this one.
+
+See hybrid.media.sandbox.
 
 A few children a process are started at first use and kept; one that dies gives its file the reason, and is replaced.
 All end with this process, whatever becomes of it: their pipe ends. What a picture can do is spend the processor time
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import EncoderError, MediaError
-from hybrid.media.child import CPU_S
+from hybrid.media.sandbox import CPU_S
 from hybrid.media.sources import name_of, read_bytes
 
 if TYPE_CHECKING:
@@ -163,7 +165,7 @@ class _Child:
         environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
         # Where this process finds its packages, whatever it was started from.
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_MALLOC}
-        command = [sys.executable, "-s", "-P", str(Path(__file__).with_name("child.py")), decoder]
+        command = [sys.executable, "-s", "-P", str(Path(__file__).with_name("sandbox.py")), decoder]
         try:
             # No buffers on our side: a forked process could write out its copy of one.
             self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow. Runs in the limited process of hybrid.media.child, and imports nothing of Hybrid."""
+"""Decodes pictures with Pillow. Runs in the limited process of hybrid.media.sandbox, and imports nothing of Hybrid."""
 
 from __future__ import annotations
 

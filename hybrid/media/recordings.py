@@ -1,4 +1,4 @@
-"""Decodes video and sound with FFmpeg. Runs in the limited process of hybrid.media.child, imports nothing of Hybrid."""
+"""Decodes video and sound with FFmpeg. Runs in the limited process of hybrid.media.sandbox, without Hybrid."""
 
 from __future__ import annotations
 

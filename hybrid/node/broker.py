@@ -17,16 +17,7 @@ from urllib.parse import urlsplit
 from hybrid.errors import NodeError
 from hybrid.node.engine import runs_in
 from hybrid.node.places import Owner, Places, make_folder, reachable
-from hybrid.node.process import (
-    clean_environment,
-    exit_code,
-    find,
-    free_port,
-    last_words,
-    log_size,
-    spawn,
-    stop,
-)
+from hybrid.node.process import clean_environment, exit_code, find, free_port, last_words, log_size, spawn, stop
 
 #: A long append-only file is read before the first answer.
 READY_TIMEOUT_S = 60.0

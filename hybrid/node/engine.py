@@ -22,16 +22,7 @@ from hybrid.errors import NodeError
 from hybrid.node.archive import PINNED, Unpacked, provide_archive, provide_pinned, resolve_version
 from hybrid.node.java import JAVA_FOR, Java, find_java
 from hybrid.node.places import Places, make_folder, reachable
-from hybrid.node.process import (
-    clean_environment,
-    exit_code,
-    find,
-    free_port,
-    last_words,
-    log_size,
-    spawn,
-    stop,
-)
+from hybrid.node.process import clean_environment, exit_code, find, free_port, last_words, log_size, spawn, stop
 from hybrid.settings import Settings
 
 READY_TIMEOUT_S = 120.0

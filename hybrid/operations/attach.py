@@ -10,22 +10,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, IndexProfile
-from hybrid.documents import WORDS_VERSION, media_values
-from hybrid.elastic import changes, indices, products, shop
-from hybrid.elastic.shop import ShopIndex
+from hybrid.catalogue.index_template import text_fields
+from hybrid.contracts import IndexProfile
+from hybrid.elastic.indices import changes, lifecycle, products, shop
+from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.estimate import Estimate, measure
-from hybrid.fields import guess_fields
-from hybrid.media import is_data_url, is_url
-from hybrid.planning import check_options, guess_signals, vector_signal, views_in
-from hybrid.runs import Dispatch, Report, encoding
-from hybrid.sync import SyncRun
-from hybrid.template import parse_lexical, served_by, text_fields
-from hybrid.wiring import Services
+from hybrid.operations.planning import check_options, decide_profile
+from hybrid.operations.runs import Dispatch, Report, encoding
+from hybrid.operations.sizing import Estimate, measure
+from hybrid.operations.sync import SyncRun
+from hybrid.services import Services
 
 KIND = "attach"
-_SAMPLE = 500
 #: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
 _IN_STEP_S = 15.0
 
@@ -129,70 +125,6 @@ def plan_attach(
     return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.capabilities))
 
 
-def decide_profile(
-    services: Services,
-    found: ShopIndex,
-    mapping: str | None,
-    signals: Sequence[str] | None,
-    language: str | None,
-    media_root: Path | None,
-    lexical: str | None,
-    notes: list[str],
-) -> tuple[IndexProfile, list[dict[str, Any]]]:
-    """How the layer reads an index, and a sample of it: what it decided before, but for what is given here.
-
-    Raises:
-        IndexConflictError: documents have a field `hybrid` of their own.
-        UsageError: it is empty, or an option cannot be used.
-    """
-    check_options(language or "en", signals)
-    own_words = parse_lexical(lexical) if lexical is not None else None
-    before = found.profile
-    raw = shop.sample(services.client, found, _SAMPLE)
-    sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
-    if not sample:
-        raise UsageError(f"index {found.name!r} is empty, so its fields cannot be told; run this when it has documents")
-    if before is None and any("hybrid" in row for _, row in raw):
-        raise IndexConflictError(
-            f"documents of {found.name!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
-        )
-    if mapping is not None or before is None:
-        fields = served_by(found.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
-    else:
-        fields = before.fields
-    wanted = list(signals) if signals is not None else None
-    if wanted is None:
-        wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
-    held = before.signals if before else {}
-    chosen = {
-        # What an index has of views stays: its vectors are of so many, and no document says of how many others are.
-        name: vector_signal(
-            services, name, found.name, held[name].views if name in held else views_in(sample, fields, name)
-        )
-        for name in wanted
-        if signals is not None or name != FUSED
-    }
-    media = media_root or services.settings.media_root
-    root = str(media.resolve()) if media else before.media_root if before else None
-    media_signals = [name for name in MEDIA_SIGNALS if name in chosen]
-    files = [value for name in media_signals for row in sample for value in media_values(row, fields, name)]
-    if root is None and not all(is_url(value) or is_data_url(value) for value in files):
-        raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
-    profile = IndexProfile(
-        index=found.name,
-        fields=fields,
-        signals={**(before.signals if before else {}), **chosen},
-        language=language or (before.language if before else "en"),
-        analysis=WORDS_VERSION,
-        media_root=root,
-        lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
-        shards=found.shards,
-        attached=before.attached if before else True,
-        tags=before.tags if before else None,
-    )
-    return profile, sample
-
-
 def _check_lexical(found: ShopIndex, lexical: Sequence[str]) -> None:
     known = text_fields({name: value for name, value in found.properties.items() if name != "hybrid"})
     for name in lexical:
@@ -209,7 +141,7 @@ def estimate(services: Services, plan: AttachPlan) -> Estimate:
     """
     todo = plan.shop.documents
     if plan.shop.profile is not None:
-        todo = indices.count(services.client, plan.shop.concrete, changes.incomplete_query(plan.profile))
+        todo = lifecycle.count(services.client, plan.shop.concrete, changes.incomplete_query(plan.profile))
     return measure(services, plan.profile, plan.sample, todo, plan.shop.replicas)
 
 
@@ -241,7 +173,7 @@ def run_attach(
             run.scan(dispatch)
             encode()
             run.catch_up(dispatch, encode)
-        indices.refresh(services.client, profile.index)
+        lifecycle.refresh(services.client, profile.index)
         run.drop_settled()
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hybrid.catalogue.documents import WORDS_VERSION
 from hybrid.contracts import IndexProfile
-from hybrid.documents import WORDS_VERSION
-from hybrid.elastic import cluster, indices
+from hybrid.elastic.indices import health as cluster
+from hybrid.elastic.indices import lifecycle
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
-from hybrid.queue import TaskQueue
-from hybrid.reindex import control
-from hybrid.reindex.running import FINAL, KIND
-from hybrid.wiring import Services
+from hybrid.ingest.queue import TaskQueue
+from hybrid.operations.reindex import control
+from hybrid.operations.reindex.running import FINAL, KIND
+from hybrid.services import Services
 
 #: From good to bad. A note asks for nothing; the two last are worth an alarm.
 STATUSES = ("ok", "note", "degraded", "blocked")
@@ -163,7 +164,7 @@ def _machine(services: Services) -> Iterator[Check]:
 def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     part = f"index {name}"
     try:
-        profile = indices.read_profile(services.client, name)
+        profile = lifecycle.read_profile(services.client, name)
     except IndexConflictError:
         yield from _attachable(services, name)
         return
@@ -199,7 +200,7 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
 
 
 def _attachable(services: Services, name: str) -> Iterator[Check]:
-    from hybrid.attach import plan_attach
+    from hybrid.operations.attach import plan_attach
 
     part = f"index {name}"
     try:
@@ -237,7 +238,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
             detail += f"; {counts['outdated']:,} are of another encoder"
             mend = sync
         yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend)
-    for name in indices.scanned(services.client, profile, total):
+    for name in lifecycle.scanned(services.client, profile, total):
         detail = "more of them are scanned by each search than is quick"
         yield Check(part, f"{name} vectors", "note", detail, f"{sync}, by a user who may change the mapping")
     if found["pending"]:

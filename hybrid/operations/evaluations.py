@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid import orders
 from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
 from hybrid.errors import UsageError
-from hybrid.evaluation import Paired, paired
-from hybrid.weights import FIXED_VERSION
-from hybrid.wiring import Services
+from hybrid.evaluation.significance import Paired, paired
+from hybrid.operations import orders
+from hybrid.search.weights import FIXED_VERSION
+from hybrid.services import Services
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,6 @@ class Difference:
 
     system: str
     change: Paired | None
-
-
-def expect_list(services: Services, index: str, name: str) -> None:
-    """Raises UsageError: an index has no judgment list of that name."""
-    known = [entry["list"] for entry in services.judgment_lists.lists(index)]
-    if name not in known:
-        raise UsageError(f"no judgment list {name!r} for index {index!r}; lists: {', '.join(known) or 'none yet'}")
 
 
 def order(
@@ -42,8 +35,6 @@ def order(
         IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
         OrderTakenError: the index is learned from or measured already.
     """
-    from hybrid.versions import learning_slot  # which orders trainings on these lists
-
     services.searcher.profile(index)
     chosen = list(dict.fromkeys(systems))
     if not chosen:
@@ -58,9 +49,9 @@ def order(
     for kind in sorted(kinds) if not folds else ():
         if services.weights_versions.latest(index, kind) is None:
             raise UsageError(f"systems: no {kind} weights for {index!r} yet; train them first, or ask held out")
-    expect_list(services, index, judgments)
+    services.judgment_lists.require(index, judgments)
     asked = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
-    return orders.place(services, learning_slot(index), "evaluate", index, asked, by)
+    return orders.place(services, orders.learning_slot(index), "evaluate", index, asked, by)
 
 
 def run(services: Services, key: str) -> dict[str, Any]:

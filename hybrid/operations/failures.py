@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hybrid.orders import Work
-from hybrid.wiring import Services
+from hybrid.operations.orders import Work
+from hybrid.services import Services
 
 #: Order slot of trying all products of a reason again; beside the runs that change an index.
 KIND = "retry"

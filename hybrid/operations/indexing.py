@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.catalogue import Catalogue, RejectsFile, open_catalogue
+from hybrid.catalogue.documents import WORDS_VERSION, is_reserved
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.index_template import Template, parse_lexical, read_template
+from hybrid.catalogue.reader import Catalogue, RejectsFile, open_catalogue
 from hybrid.contracts import MEDIA_SIGNALS, IndexProfile, Product, Reject
-from hybrid.documents import WORDS_VERSION, is_reserved
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
 from hybrid.errors import UsageError
-from hybrid.fields import guess_fields
-from hybrid.planning import check_options, guess_signals, vector_signal, views_in
-from hybrid.runs import Dispatch, Report, Run, encoding
-from hybrid.template import Template, parse_lexical, read_template
-from hybrid.wiring import Services
+from hybrid.operations.planning import check_options, guess_signals, vector_signal, views_in
+from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.services import Services
 
 
 @dataclass
@@ -88,7 +88,7 @@ def plan_index(
     """Look at the catalogue and decide fields and signals. Writes nothing.
 
     template, lexical: the shop's own field definitions, and its analysed fields to find words in
-    (see hybrid.template).
+    (see hybrid.catalogue.index_template).
 
     Raises:
         CatalogueError, UsageError: the file, the mapping, a signal, the language or the template cannot be used.
@@ -134,8 +134,8 @@ def run_index(
             command goes on from there.
     """
     profile = plan.profile
-    created = indices.ensure_index(services.client, profile, plan.template, plan.lexical)
-    profile = indices.read_profile(services.client, profile.index)
+    created = lifecycle.ensure_index(services.client, profile, plan.template, plan.lexical)
+    profile = lifecycle.read_profile(services.client, profile.index)
     job = services.jobs.start("index", profile.index)
     run = _Run(services, plan, profile, job, report)
     started = time.monotonic()
@@ -146,7 +146,7 @@ def run_index(
                 encode()
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
-        indices.refresh(services.client, profile.index)
+        lifecycle.refresh(services.client, profile.index)
     except BaseException as error:
         with contextlib.suppress(Exception):  # the cluster may be the very thing that failed
             services.jobs.update(job, status="failed", error=str(error) or type(error).__name__)
@@ -185,7 +185,7 @@ class _Run(Run):
         waiting: list[str] = []
         fitted = 1_000
         # Sees what an interrupted run wrote last.
-        indices.refresh(self._services.client, self._profile.index)
+        lifecycle.refresh(self._services.client, self._profile.index)
         with open_catalogue(self._plan.path) as catalogue:
             self.progress.size = catalogue.size_bytes
             rows = self._rows(catalogue, rejects)
@@ -205,8 +205,8 @@ class _Run(Run):
                 self.progress.position = catalogue.position()
                 if self.progress.read > 2 * fitted:  # not only at the end: what is written meanwhile has its graph then
                     fitted = self.progress.read
-                    indices.refresh(self._services.client, self._profile.index)
-                    indices.fit_vectors(self._services.client, self._profile)
+                    lifecycle.refresh(self._services.client, self._profile.index)
+                    lifecycle.fit_vectors(self._services.client, self._profile)
                 self._tick()
             if waiting:
                 dispatch(waiting)

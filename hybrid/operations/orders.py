@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybrid.errors import ClusterError, ClusterUnreachableError, HybridError, NodeError
-from hybrid.runs import Progress
-from hybrid.wiring import Services, build_services
+from hybrid.operations.runs import Progress
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 _BEAT_S = 2.0
 #: Points kept of the curve of progress; when there are more, every second one goes.
 _SAMPLES = 240
+
+
+def learning_slot(index: str) -> str:
+    """Learning and measuring stand in one line for an index: each would slow the other, and spoil its latencies."""
+    return f"learn:{index}"
 
 
 def place(services: Services, slot: str, kind: str, index: str, options: Mapping[str, Any], by: str) -> bool:
@@ -47,7 +52,7 @@ def start(services: Services, slot: str) -> None:
     environment.pop("HYBRID_OWNER_PID", None)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hybrid.orders", slot],
+            [sys.executable, "-m", "workers.orders", slot],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -120,7 +125,7 @@ class Work:
         self._told({**asdict(progress), "done": done, "total": total})
 
     def counted(self, what: str, done: int, total: int) -> None:
-        """Take the progress of a step, as `hybrid.terminal.counted` does."""
+        """Take the progress of a step, as `hybrid.cli.output.counted` does."""
         self._told({"phase": what, "done": done, "total": total})
 
     def _told(self, progress: dict[str, Any]) -> None:
@@ -139,10 +144,8 @@ class Work:
 Perform = Callable[[Work], Mapping[str, Any]]
 
 
-def work(services: Services, slot: str) -> bool:
-    """Do an order in this process; whether there was one to do."""
-    from hybrid import performing  # which needs this module's Work
-
+def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
+    """Do an order in this process; whether there was one to do. kinds: what each kind of order does."""
     order = services.orders.take(slot)
     if order is None:
         return False
@@ -153,7 +156,7 @@ def work(services: Services, slot: str) -> bool:
     beating.start()
     end: dict[str, Any]
     try:
-        end = {"status": "done", "result": dict(performing.KINDS[order["kind"]](doing)), "error": None}
+        end = {"status": "done", "result": dict(kinds[order["kind"]](doing)), "error": None}
     except StopWork as stop:
         end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:
@@ -191,11 +194,3 @@ def _keep(doing: Work, **fields: Any) -> None:
     )
     doing.sample()
     retrying(doing.services.orders.keep, doing.order, progress=doing.progress, samples=doing.samples, **fields)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
-    from hybrid import orders  # as others import it: this module's own name is __main__ here
-
-    sys.exit(0 if orders.work(build_services(), sys.argv[1]) else 3)

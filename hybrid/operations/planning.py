@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from hybrid import analysis, documents
-from hybrid.contracts import FUSED, MAX_VIEWS, MEDIA_SIGNALS, TOWERS, VECTOR_SIGNALS, FieldMap, VectorSignal
-from hybrid.encoders.aligned import PREFIX
-from hybrid.errors import MediaError, UsageError
-from hybrid.media import is_url
-from hybrid.wiring import Services
+from hybrid.catalogue import documents
+from hybrid.catalogue.documents import WORDS_VERSION, media_values
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.index_template import parse_lexical, served_by
+from hybrid.contracts import (
+    FUSED,
+    MAX_VIEWS,
+    MEDIA_SIGNALS,
+    TOWERS,
+    VECTOR_SIGNALS,
+    FieldMap,
+    IndexProfile,
+    VectorSignal,
+)
+from hybrid.elastic.indices import shop
+from hybrid.elastic.indices.shop import ShopIndex
+from hybrid.encoders.trained.alignment import PREFIX
+from hybrid.errors import IndexConflictError, MediaError, UsageError
+from hybrid.media import is_data_url, is_url
+from hybrid.services import Services
+from hybrid.text import analysis
 
 _TRIED = 2  # files behind addresses
 
@@ -90,3 +106,70 @@ def _unreachable(services: Services, values: Sequence[str]) -> str | None:
         except MediaError as error:
             why = str(error)
     return why
+
+
+_SAMPLE = 500
+
+
+def decide_profile(
+    services: Services,
+    found: ShopIndex,
+    mapping: str | None,
+    signals: Sequence[str] | None,
+    language: str | None,
+    media_root: Path | None,
+    lexical: str | None,
+    notes: list[str],
+) -> tuple[IndexProfile, list[dict[str, Any]]]:
+    """How the layer reads an index, and a sample of it: what it decided before, but for what is given here.
+
+    Raises:
+        IndexConflictError: documents have a field `hybrid` of their own.
+        UsageError: it is empty, or an option cannot be used.
+    """
+    check_options(language or "en", signals)
+    own_words = parse_lexical(lexical) if lexical is not None else None
+    before = found.profile
+    raw = shop.sample(services.client, found, _SAMPLE)
+    sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
+    if not sample:
+        raise UsageError(f"index {found.name!r} is empty, so its fields cannot be told; run this when it has documents")
+    if before is None and any("hybrid" in row for _, row in raw):
+        raise IndexConflictError(
+            f"documents of {found.name!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
+        )
+    if mapping is not None or before is None:
+        fields = served_by(found.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
+    else:
+        fields = before.fields
+    wanted = list(signals) if signals is not None else None
+    if wanted is None:
+        wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
+    held = before.signals if before else {}
+    chosen = {
+        # What an index has of views stays: its vectors are of so many, and no document says of how many others are.
+        name: vector_signal(
+            services, name, found.name, held[name].views if name in held else views_in(sample, fields, name)
+        )
+        for name in wanted
+        if signals is not None or name != FUSED
+    }
+    media = media_root or services.settings.media_root
+    root = str(media.resolve()) if media else before.media_root if before else None
+    media_signals = [name for name in MEDIA_SIGNALS if name in chosen]
+    files = [value for name in media_signals for row in sample for value in media_values(row, fields, name)]
+    if root is None and not all(is_url(value) or is_data_url(value) for value in files):
+        raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
+    profile = IndexProfile(
+        index=found.name,
+        fields=fields,
+        signals={**(before.signals if before else {}), **chosen},
+        language=language or (before.language if before else "en"),
+        analysis=WORDS_VERSION,
+        media_root=root,
+        lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
+        shards=found.shards,
+        attached=before.attached if before else True,
+        tags=before.tags if before else None,
+    )
+    return profile, sample

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybrid.errors import JobError
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
+
+if TYPE_CHECKING:
+    from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -80,3 +84,14 @@ def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
     """The environment of a worker: each process gets its share of the cores, unless the settings say."""
     threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, processes))
     return {**os.environ, "HYBRID_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+
+
+def serve_command(host: str, port: int, processes: int, threads: int) -> list[str]:
+    """The command line of the web server."""
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "web.serving:create_app",
+        "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes),
+        # A thread that ends takes its connection to the cluster along.
+        "--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600",
+        "--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws", "--access-log",
+    ]  # fmt: skip

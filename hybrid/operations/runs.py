@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import indices, products
+from hybrid.elastic.indices import lifecycle, products
 from hybrid.errors import ClusterError, JobError
-from hybrid.pool import WorkerPool
-from hybrid.queue import TaskQueue
-from hybrid.wiring import Services
+from hybrid.ingest.queue import TaskQueue
+from hybrid.operations.processes import WorkerPool
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -164,14 +164,14 @@ class Run:
 
     def pending_ids(self) -> list[str]:
         """The products that wait for a vector."""
-        indices.refresh(self._services.client, self._profile.index)
+        lifecycle.refresh(self._services.client, self._profile.index)
         return list(products.iterate_ids(self._services.client, self._profile.index, PENDING))
 
     def _pending_count(self) -> int:
         for attempt in range(_PATIENCE):
             try:
-                indices.refresh(self._services.client, self._profile.index)
-                return indices.count(self._services.client, self._profile.index, PENDING)
+                lifecycle.refresh(self._services.client, self._profile.index)
+                return lifecycle.count(self._services.client, self._profile.index, PENDING)
             except ClusterError as error:
                 if attempt == _PATIENCE - 1:
                     raise

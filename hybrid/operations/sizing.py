@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from hybrid import documents
+from hybrid.catalogue import documents
 from hybrid.contracts import FUSED, Encoder, IndexProfile
 from hybrid.errors import MediaError
-from hybrid.inputs import encode
-from hybrid.wiring import Services
+from hybrid.ingest.inputs import encode
+from hybrid.services import Services
 
 #: Enough for a rate within a few percent, and a second or two of waiting.
 _TEXTS, _FILES = 96, 16

@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import changes, indices, products
-from hybrid.elastic.changes import Checkpoint
-from hybrid.elastic.products import StoredProduct
+from hybrid.elastic.indices import changes, lifecycle, products
+from hybrid.elastic.indices.changes import Checkpoint
+from hybrid.elastic.indices.products import StoredProduct
 from hybrid.errors import IndexConflictError
-from hybrid.queue import TaskQueue
-from hybrid.runs import Dispatch, Report, Run, encoding
-from hybrid.wiring import Services
+from hybrid.ingest.queue import TaskQueue
+from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class SyncRun(Run):
         self.whole = not here.continues(earlier)
         marked = self.mark(changes.changed(client, self._profile, here, earlier), dispatch)
         if marked:
-            indices.refresh(client, here.index)
+            lifecycle.refresh(client, here.index)
         marked += self.mark(changes.incomplete(client, self._profile, here), dispatch)
         # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
         self._services.checkpoints.save(index, here)
@@ -200,7 +200,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
     Raises:
         IndexConflictError: an encoder gives other vectors now.
     """
-    profile = indices.read_profile(services.client, index, one=True)
+    profile = lifecycle.read_profile(services.client, index, one=True)
     for name, signal in profile.signals.items():
         version = services.encoder(signal.encoder).version
         if version != signal.version:
@@ -213,10 +213,10 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
 
 
 def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
-    indices.refresh(services.client, run.index)
+    lifecycle.refresh(services.client, run.index)
     progress = run.progress
     if progress.read:  # else it has not grown
-        indices.fit_vectors(services.client, run.profile)
+        lifecycle.fit_vectors(services.client, run.profile)
     run.drop_settled()
     return SyncReport(
         index=run.index,

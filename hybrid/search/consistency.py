@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 
 
 class ProfilesLike(Protocol):
-    """See hybrid.elastic.retrieval.Retrieval."""
+    """See hybrid.elastic.retrieval.candidates.Retrieval."""
 
     def profile(self, index: str) -> IndexProfile: ...
     def moved(self, profile: IndexProfile) -> bool: ...

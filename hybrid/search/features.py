@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hybrid import analysis
+from hybrid.text import analysis
 
 #: Length of what is kept of the query's vector.
 MEANING = 4

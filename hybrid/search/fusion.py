@@ -19,11 +19,6 @@ from hybrid.contracts import SignalScore
 
 #: A best scaled score under this is weak: the signal's weight falls in proportion.
 WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "video": 0.10, "audio": 0.10, "fused": 0.10}
-
-#: How much of the vector of `fused` is the photo's where words stand beside it.
-PHOTO_SHARE = 0.6
-
-
 #: Scales to 1 as infinity does, and can be divided by itself.
 _ENDLESS = 1e300
 
@@ -81,7 +76,7 @@ RRF_K = 60
 
 #: signal -> product id -> raw score; None where the product has nothing for that signal.
 RawScores = Mapping[str, Mapping[str, float | None]]
-#: signal -> product id -> what a product without a vector would score, see hybrid.standins.
+#: signal -> product id -> what a product without a vector would score, see hybrid.search.stand_ins.
 StandIns = Mapping[str, Mapping[str, float]]
 
 
@@ -280,16 +275,3 @@ def _finite(value: float | None) -> float | None:
 
 def _ordered(totals: Mapping[str, float]) -> list[str]:
     return sorted(totals, key=lambda product: (-totals[product], product))
-
-
-def between(photo: np.ndarray | None, words: np.ndarray | None) -> np.ndarray | None:
-    """The vector (dims,) of a photo and words in one space, "this, but in red": what is between them is like both."""
-    if photo is None or words is None:
-        return photo if words is None else words
-    return unit(PHOTO_SHARE * photo + (1 - PHOTO_SHARE) * words)
-
-
-def unit(vector: np.ndarray) -> np.ndarray:
-    """The vector (dims,) at length 1."""
-    scaled: np.ndarray = vector / max(float(np.linalg.norm(vector)), 1e-12)
-    return scaled

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hybrid.completions import Typed
 from hybrid.contracts import IndexProfile
-from hybrid.weights import WeightsModel
+from hybrid.search.weights import WeightsModel
+from hybrid.text.completions import Typed
 
 
 class RetrievedLike(Protocol):
-    """See hybrid.elastic.retrieval.Retrieved."""
+    """See hybrid.elastic.retrieval.candidates.Retrieved."""
 
     lists: dict[str, list[str]]
     raw: dict[str, dict[str, float | None]]
@@ -59,7 +59,7 @@ class RetrievalLike(Protocol):
 
 
 class PublishedLike(Protocol):
-    """See hybrid.weights.PublishedWeights."""
+    """See hybrid.search.weights.PublishedWeights."""
 
     def in_force(self, index: str) -> tuple[WeightsModel, str]: ...
     def named(self, index: str, version: str) -> WeightsModel: ...

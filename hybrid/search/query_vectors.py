@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cachetools import LRUCache
 
-from hybrid import analysis, fusion
+from hybrid import vectors as vectors_module
 from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
+from hybrid.text import analysis
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,10 +107,10 @@ class QueryVectors:
         seen: np.ndarray | None = None
         if name in ("image", "video", FUSED) and files.pictures:
             views = encoder.encode_images(files.pictures)
-            seen = views[0] if len(views) == 1 else fusion.unit(views.sum(axis=0))
+            seen = views[0] if len(views) == 1 else vectors_module.unit(views.sum(axis=0))
         if seen is not None and name != FUSED:
             return seen
-        return fusion.between(seen, self._words_vector(name, encoder, request, notes))
+        return vectors_module.between(seen, self._words_vector(name, encoder, request, notes))
 
     def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
         if not request.q.strip() or "text" not in encoder.modalities:

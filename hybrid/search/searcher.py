@@ -10,12 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import analysis, fusion, weights
-from hybrid.coherence import Made, moved_error, whole
-from hybrid.completions import Typed, offers
+from hybrid.catalogue.documents import role_values
 from hybrid.contracts import (
-    MEDIA_SIGNALS,
-    SYSTEMS,
     UNWEIGHTED,
     VECTOR_SIGNALS,
     Degradation,
@@ -26,26 +22,21 @@ from hybrid.contracts import (
     SearchRequest,
     SignalScore,
 )
-from hybrid.documents import role_values
-from hybrid.errors import (
-    ClusterUnreachableError,
-    HybridError,
-    IndexMovedError,
-    UsageError,
-    WeightsError,
-)
-from hybrid.highlights import highlights
-from hybrid.query_vectors import QueryVectors
-from hybrid.seams import PublishedLike, RetrievalLike, RetrievedLike
-from hybrid.weights import Prediction, WeightsModel
+from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
+from hybrid.search import fusion, weights
+from hybrid.search.consistency import Made, moved_error, whole
+from hybrid.search.page import _total_counts, highlights
+from hybrid.search.ports import PublishedLike, RetrievalLike, RetrievedLike
+from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
+from hybrid.search.query_vectors import QueryVectors
+from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.text import analysis
+from hybrid.text.completions import Typed, offers
 
 logger = logging.getLogger(__name__)
 
-#: Pages end here, as they do in Elasticsearch itself.
-MAX_WINDOW = 10_000
 #: Titles looked at for each completion that is wanted: several products share a text.
 _COMPLETING = 5
-_NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
 @dataclass(frozen=True)
@@ -55,29 +46,6 @@ class Candidates:
     query: weights.Query
     raw: fusion.RawScores
     stand_ins: fusion.StandIns
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A query before anything is searched: what to look for, and how much each signal is to count.
-
-    terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
-    """
-
-    profile: IndexProfile
-    system: str
-    model: WeightsModel
-    asked: Prediction
-    terms: str | None
-    vectors: dict[str, np.ndarray]
-    every_term: str | None
-    every_vector: dict[str, np.ndarray]
-    degraded: list[Degradation]
-    notes: list[str]
-
-    def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
-        """The candidates by the weighted sum of what each signal gave them."""
-        return _fused(raw, self.asked, self.model, stand_ins)
 
 
 class Searcher:
@@ -96,7 +64,7 @@ class Searcher:
         self._queries = QueryVectors(get_encoder)
 
     def profile(self, index: str) -> IndexProfile:
-        """What the layer knows of an index; see hybrid.elastic.indices.read_profile for errors."""
+        """What the layer knows of an index; see hybrid.elastic.indices.lifecycle.read_profile for errors."""
         return self._retrieval.profile(index)
 
     def moved(self, profile: IndexProfile) -> bool:
@@ -411,49 +379,3 @@ class Searcher:
                 number = views.get(hit.id, len(known))
                 if number < len(known):
                     hit.nearest[name] = known[number]
-
-
-def _check(request: SearchRequest) -> str:
-    """The system to use.
-
-    Raises:
-        UsageError: unknown system or signal, negative weights, a page out of reach.
-    """
-    system = request.system or "fixed"
-    if system not in SYSTEMS:
-        raise UsageError(f"no system {system!r}; known: {', '.join(SYSTEMS)}")
-    if request.page < 1 or request.size < 1:
-        raise UsageError("page and size count from 1")
-    if request.page * request.size > MAX_WINDOW:
-        raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
-    if request.like and (request.q.strip() or request.by_media):
-        raise UsageError("like takes the place of words and files: give one or the other")
-    if system in MEDIA_SIGNALS and not (request.like or request.q.strip()):
-        seen = request.image is not None or request.video is not None
-        if not (request.audio is not None if system == "audio" else seen):
-            raise UsageError(f"system {system} needs {_NEEDS[system]}")
-    return system
-
-
-def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns) -> fusion.Ranking:
-    given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
-    return fusion.weighted(raw, given, model.scaling, stand_ins)
-
-
-def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
-    return weights.Query(
-        request.q, terms or "", request.image is not None or request.video is not None, vectors.get("text")
-    )
-
-
-def _words(query: str, profile: IndexProfile) -> str:
-    """What the lexical signal looks for: analysed here, unless the shop's own fields are, by the cluster."""
-    return query.strip() if profile.lexical_fields else analysis.query_terms(query, profile.language)
-
-
-def _total_counts(terms: str | None, vectors: Mapping[str, Any], depth: int) -> str:
-    nearest = f"the {depth} nearest by {' and by '.join(vectors)}" if vectors else ""
-    if terms is None:
-        return nearest
-    words = "products with one of the words" if terms else "all products"
-    return f"{words}, and {nearest}" if nearest else words

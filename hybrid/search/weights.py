@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from hybrid.errors import HybridError, UsageError, WeightsError
-from hybrid.features import FEATURES, MEANING, Vocabulary, query_features
-from hybrid.fusion import PLAIN, Scaling
+from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.search.fusion import PLAIN, Scaling
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ class WeightsModel:
 
 
 class StoreLike(Protocol):
-    """Where versions are kept; see hybrid.elastic.weights_versions."""
+    """Where versions are kept; see hybrid.elastic.stores.weights."""
 
     def in_force(self, index: str) -> str | None: ...
     def model(self, index: str, version: str) -> dict[str, Any] | None: ...

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import es_mappings
 from hybrid.errors import UsageError
 
-#: Changes with the terms of a text; see also `hybrid.documents.WORDS_VERSION`.
+#: Changes with the terms of a text; see also `hybrid.catalogue.documents.WORDS_VERSION`.
 ANALYSIS_VERSION = "2"
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hybrid import analysis
+from hybrid.text import analysis
 
 #: Before the word that a title begins with; no word begins so.
 FIRST = "^"

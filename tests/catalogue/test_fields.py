@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.catalogue import open_catalogue
+from hybrid.catalogue.fields import MAX_FACETS, MAX_TYPES, describe, expand, guess_fields, override
+from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import ROLES, FieldMap, values_at
 from hybrid.errors import UsageError
-from hybrid.fields import MAX_FACETS, MAX_TYPES, describe, expand, guess_fields, override
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def shared_sample(name: str) -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hybrid import jobs
+from hybrid.catalogue.index_template import Template, parse_lexical, read_template, served_by
 from hybrid.contracts import FieldMap, SearchRequest
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.template import Template, parse_lexical, read_template, served_by
-from hybrid.wiring import Services
+from hybrid.operations import indexing
+from hybrid.services import Services
 from tests.conftest import write_rows
 
 OWN = {
@@ -85,9 +85,9 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
     template.write_text(json.dumps({"template": OWN}))
     rows = write_rows(tmp_path / "c.ndjson", ROWS)
 
-    def index(**options: Any) -> jobs.IndexReport:
-        plan = jobs.plan_index(services, rows, name, "title=name,brand=brand,price=price", **options)
-        report = jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    def index(**options: Any) -> indexing.IndexReport:
+        plan = indexing.plan_index(services, rows, name, "title=name,brand=brand,price=price", **options)
+        report = indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
         services.retrieval._profiles.clear()
         return report
 
@@ -97,7 +97,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
         return {hit.id for hit in answer.hits}
 
     index(template=template, lexical="name^3,brand")
-    profile = indices.read_profile(services.client, name)
+    profile = lifecycle.read_profile(services.client, name)
     assert profile.lexical_fields == ("name^3", "brand")
     assert profile.shards == 2
     assert found("the lamp") == {"a"}  # as the shop's analyser has it: no stemming, no "the"
@@ -123,9 +123,9 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
 def test_a_mapping_that_the_cluster_refuses_is_one_line(services: Services, name: str, tmp_path: Path) -> None:
     template = tmp_path / "own.json"
     template.write_text(json.dumps({"mappings": {"properties": {"name": {"type": "text", "analyzer": "nowhere"}}}}))
-    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name, template=template)
+    plan = indexing.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name, template=template)
     with pytest.raises(UsageError, match="the cluster refuses the mapping.*nowhere"):
-        jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+        indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
 
 
 def test_an_existing_index_serves_what_it_has() -> None:

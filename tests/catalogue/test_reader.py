@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybrid.catalogue import MAX_REJECT_CHARS, MAX_ROW_BYTES, RejectsFile, open_catalogue
+from hybrid.catalogue.reader import MAX_REJECT_CHARS, MAX_ROW_BYTES, RejectsFile, open_catalogue
 from hybrid.contracts import Product, Reject
 from hybrid.errors import CatalogueError
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 ROWS = [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]
 
 
@@ -189,7 +189,7 @@ def test_array_elements_across_chunks(tmp_path: Path, size: int, monkeypatch: py
     rows = [{"id": str(i), "t": '\\"]}, [{' + "é" * i, "n": [{"x": ["\\"]}]} for i in range(20)]
     path = written(tmp_path, "a.json", "\n\n" + json.dumps({"items": rows}, ensure_ascii=False, indent=1))
     catalogue = open_catalogue(path)
-    monkeypatch.setattr("hybrid.streams.CHUNK", size)
+    monkeypatch.setattr("hybrid.catalogue.streams.CHUNK", size)
     assert [p.source for p in catalogue.rows(["id"]) if isinstance(p, Product)] == rows
 
 
@@ -293,7 +293,7 @@ def test_a_row_of_100_mb_is_passed_over(tmp_path: Path, kind: str) -> None:
 READ_AND_MEASURE = """
 import sys
 from pathlib import Path
-from hybrid.catalogue import open_catalogue
+from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import Product
 with open_catalogue(Path(sys.argv[1])) as catalogue:
     print(sum(isinstance(item, Product) for item in catalogue.rows(["id"])))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.terminal import size
+from hybrid.text.human import size
 from tests.conftest import write_rows
 
 VERBS = [
@@ -34,7 +34,11 @@ VERBS = [
 def hybrid(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
     return subprocess.run(
-        [sys.executable, "-m", "hybrid.cli", *args], capture_output=True, text=True, env={**clean, **env}, timeout=120
+        [sys.executable, "-m", "hybrid.cli.main", *args],
+        capture_output=True,
+        text=True,
+        env={**clean, **env},
+        timeout=120,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hybrid import vectors as coding
 from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
-from hybrid.elastic import bodies, coding
+from hybrid.elastic.indices import mappings
+from hybrid.elastic.retrieval import bodies
 from hybrid.errors import UsageError
 
 FIELDS = FieldMap(
@@ -18,7 +20,7 @@ PROFILE = IndexProfile("shop", FIELDS, {"text": VectorSignal("toy:4", "toy@1", 4
 
 
 def test_index_body_has_explicit_types_and_vector_options() -> None:
-    properties = bodies.index_body(PROFILE)["mappings"]["properties"]
+    properties = mappings.index_body(PROFILE)["mappings"]["properties"]
     assert properties["brand"] == {"type": "keyword", "ignore_above": 256}
     assert properties["price"] == {"type": "double", "ignore_malformed": True}
     assert properties["offer"] == {"properties": {"stock": {"type": "long", "ignore_malformed": True}}}
@@ -37,17 +39,17 @@ def test_index_body_has_explicit_types_and_vector_options() -> None:
 
 def test_many_vectors_get_a_graph_and_keep_it() -> None:
     graph = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
-    layer = bodies.index_body(PROFILE, documents=5_000_000)["mappings"]["properties"]["hybrid"]["properties"]
+    layer = mappings.index_body(PROFILE, documents=5_000_000)["mappings"]["properties"]["hybrid"]["properties"]
     assert layer["text"]["index_options"] == graph  # 20 MB to scan
     flat = {"index_options": {"type": "int8_flat"}}
-    assert bodies.index_options(384, 41_000, flat) == {"type": "int8_flat"}
-    assert bodies.index_options(384, 42_000, flat) == graph
-    assert bodies.index_options(384, 10, {"index_options": graph}) == graph  # no way back but a new index
-    assert bodies.index_options(384, 10, {"index_options": {"type": "bbq_hnsw"}}) == {"type": "bbq_hnsw"}
+    assert mappings.index_options(384, 41_000, flat) == {"type": "int8_flat"}
+    assert mappings.index_options(384, 42_000, flat) == graph
+    assert mappings.index_options(384, 10, {"index_options": graph}) == graph  # no way back but a new index
+    assert mappings.index_options(384, 10, {"index_options": {"type": "bbq_hnsw"}}) == {"type": "bbq_hnsw"}
 
 
 def test_profile_survives_the_mapping() -> None:
-    meta = bodies.index_body(PROFILE)["mappings"]["_meta"]["hybrid"]
+    meta = mappings.index_body(PROFILE)["mappings"]["_meta"]["hybrid"]
     assert IndexProfile.from_json("shop", meta) == PROFILE
 
 

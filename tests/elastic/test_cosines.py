@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
-from hybrid.elastic import cosines
-from hybrid.elastic.cosines import KnownCosines
+from hybrid.elastic.retrieval import cosines
+from hybrid.elastic.retrieval.cosines import KnownCosines
 
 PROFILE = IndexProfile(
     "shop", FieldMap({}), {"text": VectorSignal("toy:4", "toy-1", 4)}, "en", "", concrete="shop-000001"

@@ -11,9 +11,9 @@ from hybrid.dropin import limits
 from hybrid.dropin.answer import behind, boosted, filtered, order
 from hybrid.dropin.recognise import Recognised, put, recognise
 from hybrid.dropin.request import ShopSearch, bounded
-from hybrid.elastic import dropin_bodies
+from hybrid.elastic.retrieval import dropin_bodies
 from hybrid.errors import RefusedError
-from tests.dropin_requests import KINDS, Kind
+from tests.support.dropin_requests import KINDS, Kind
 
 MATCH: dict[str, Any] = {"match": {"name": "red shoes"}}
 TERM: dict[str, Any] = {"term": {"name": "sale"}}

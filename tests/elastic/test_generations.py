@@ -20,13 +20,14 @@ from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import service
-from hybrid.elastic import indices, retrieval
+from hybrid.elastic.indices import lifecycle
+from hybrid.elastic.retrieval import candidates
 from hybrid.errors import HybridError, IndexMissingError, UsageError
 from hybrid.node import NodeStatus
-from hybrid.weights import PublishedWeights
-from hybrid.wiring import Services
-from tests import web_services
+from hybrid.search.weights import PublishedWeights
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
+from tests.support import web_services
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -399,7 +400,7 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
 
 def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
-    for owner, name in ((retrieval, "_PROFILE_TTL_S"), (service, "_INDICES_TTL_S")):
+    for owner, name in ((candidates, "_PROFILE_TTL_S"), (service, "_INDICES_TTL_S")):
         monkeypatch.setattr(owner, name, 600.0)
     two.services.searcher.search(REQUESTS["words"])
     dropped_in(two, BODIES["words"])
@@ -425,13 +426,13 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
 
 
 def test_the_profile_knows_its_index_and_is_the_same_behind_another(two: Generations) -> None:
-    by_alias = indices.read_profile(two.services.client, NAME)
+    by_alias = lifecycle.read_profile(two.services.client, NAME)
     assert by_alias.concrete == two.now
     assert "concrete" not in by_alias.to_json()
     both = f"{NAME}-both"
     two.direct.indices.put_alias(index=[two.old, two.new], name=both)
     try:
-        assert indices.read_profile(two.services.client, both).concrete == ""
+        assert lifecycle.read_profile(two.services.client, both).concrete == ""
         assert not two.services.retrieval.moved(two.services.searcher.profile(both))
     finally:
         two.direct.indices.delete_alias(index=[two.old, two.new], name=both)

@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from hybrid.contracts import Encoder
-from hybrid.encoders import get_encoder, known_encoders, runtime
+from hybrid.encoders import get_encoder, known_encoders
 from hybrid.encoders.base import RETRY_AFTER_S, LazyEncoder, file_digest, thread_count
-from hybrid.encoders.bench import benchmark, benchmark_pictures
-from hybrid.encoders.text import batches
+from hybrid.encoders.benchmark import benchmark, benchmark_pictures
+from hybrid.encoders.inference import graphs
+from hybrid.encoders.minilm import batches
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 
@@ -257,8 +258,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     Converted in this process, which needs torch anyway: loading it takes longer than the conversion. The
     picture model goes through the child process, as in production.
     """
-    from hybrid.encoders import convert
-    from hybrid.encoders.text import model_folder
+    from hybrid.encoders.inference import convert
+    from hybrid.encoders.minilm import model_folder
 
     settings = Settings(data_dir=tmp_path_factory.mktemp("models"), threads=2)
     for spec, kind in (("minilm", "minilm"), ("minilm:f32", "minilm-f32")):
@@ -274,7 +275,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def stock_vectors() -> np.ndarray:
     from sentence_transformers import SentenceTransformer
 
-    from hybrid.encoders.text import model_folder
+    from hybrid.encoders.minilm import model_folder
 
     texts = [text.encode("utf-8", "replace").decode() for text in TEXTS]
     return np.asarray(SentenceTransformer(str(model_folder()), device="cpu").encode(texts, show_progress_bar=False))
@@ -348,11 +349,11 @@ def test_a_half_written_model_is_made_anew(models: Settings, monkeypatch: pytest
 
     aside = models.data_dir / "aside"
     shutil.copytree(kept, aside)
-    monkeypatch.setattr(runtime, "_convert", convert)
+    monkeypatch.setattr(graphs, "_convert", convert)
 
     def load() -> np.ndarray:
         tokens = np.array([[101, 9949, 8000, 102]], dtype=np.int64)  # [CLS] wireless mouse [SEP]
-        return runtime.load_graph("minilm", Path(), fresh.version, models).run([tokens, np.ones_like(tokens)])
+        return graphs.load_graph("minilm", Path(), fresh.version, models).run([tokens, np.ones_like(tokens)])
 
     assert cosines(load(), expected).min() > 0.9999 and made == []
     (kept / "model.bin").write_bytes(b"cut")  # on a copy: the first one is mapped, see below
@@ -393,7 +394,7 @@ def test_without_openvino_torch_does_it(
     def broken() -> Any:
         raise ImportError("No module named 'openvino'")
 
-    monkeypatch.setattr(runtime, "_core", broken)
+    monkeypatch.setattr(graphs, "_core", broken)
     encoder = get_encoder("minilm:f32", Settings(data_dir=models.data_dir, threads=1))
     rows = encoder.encode_texts(TEXTS[:12])
     assert cosines(rows, stock_vectors[:12]).min() > 0.9999
@@ -409,7 +410,7 @@ def test_a_data_dir_that_cannot_be_written_keeps_nothing(
     expected = good.encode_images([picture])
     kept = models.data_dir / "models" / good.version
     monkeypatch.setattr(
-        runtime, "_convert", lambda kind, source, folder: shutil.copytree(kept, folder, dirs_exist_ok=True)
+        graphs, "_convert", lambda kind, source, folder: shutil.copytree(kept, folder, dirs_exist_ok=True)
     )
     (tmp_path / "file").write_text("")
     other = get_encoder("efficientnet-lite0", Settings(data_dir=tmp_path / "file" / "below"))
@@ -420,7 +421,7 @@ def test_a_data_dir_that_cannot_be_written_keeps_nothing(
 @pytest.mark.models
 def test_a_failed_conversion_ends_in_torch_or_one_line(models: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(EncoderError, match="efficientnet-lite0 cannot be loaded from .*reinstall") as caught:
-        runtime.load_graph("efficientnet-lite0", Path("none.pth"), "none", models)
+        graphs.load_graph("efficientnet-lite0", Path("none.pth"), "none", models)
     assert "\n" not in str(caught.value) and "conversion failed" in caplog.text
 
 
@@ -512,7 +513,7 @@ def test_a_model_that_cannot_be_had_is_one_line_and_quick(
 
 @pytest.mark.models
 def test_sentence_transformers_from_a_folder(settings: Settings, stock_vectors: np.ndarray) -> None:
-    from hybrid.encoders.text import model_folder
+    from hybrid.encoders.minilm import model_folder
 
     encoder = get_encoder(f"sentence-transformers:{model_folder()}", settings)
     assert encoder.dims == 384 and encoder.version.endswith("@53aa51172d14+1")
@@ -590,7 +591,7 @@ def test_two_threads_may_be_the_first_to_use_openvino() -> None:
     """A web process that warms up, and is asked at the same moment, waited for ever in every third start."""
     code = (
         "import threading\n"
-        "from hybrid.encoders.runtime import _core\n"
+        "from hybrid.encoders.inference.graphs import _core\n"
         "both = threading.Barrier(2)\n"
         "def use():\n"
         "    both.wait()\n"

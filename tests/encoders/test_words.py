@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid import tfidf
 from hybrid.contracts import Encoder, SearchRequest
 from hybrid.encoders import get_encoder
-from hybrid.encoders.words import TfIdf, features
+from hybrid.encoders.trained.tfidf import TfIdf, features
 from hybrid.errors import EncoderError, ModelVersionError, UsageError
-from hybrid.judgments import read_judgments
+from hybrid.evaluation.formats import read_judgments
+from hybrid.learning import tfidf
 from hybrid.sample import SamplePaths
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
 from tests.conftest import index_file
-from tests.measure_word_encoders import fitted, measure, texts_of
+from tests.measure.word_encoders import fitted, measure, texts_of
 
 TEXTS = ["red running shoe", "红色运动鞋", "blue garden hose", "red garden shoe", "蓝色运动鞋", "blue hose"]
 

@@ -14,18 +14,19 @@ import pytest
 from ir_measures import nDCG
 from PIL import Image
 
-from hybrid import evaluation, report
 from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
-from hybrid.judged_photos import file_name, judged_photo
-from hybrid.judgments import JudgedQuery, Judgments, read_judgments
-from hybrid.report import Curves, write_report
+from hybrid.evaluation import evaluate, measures, report, significance
+from hybrid.evaluation.formats import read_judgments
+from hybrid.evaluation.judgments import JudgedQuery, Judgments
+from hybrid.evaluation.photos import file_name, judged_photo
+from hybrid.evaluation.report import Curves, write_report
 
 
 def test_measures_on_paper() -> None:
     ratings = {"q1": {"a": 3.0, "b": 1.0, "c": 0.0}, "q2": {"x": 2.0}}
     runs = {"q1": ["b", "u", "a"], "q2": ["u", "v"]}
-    found = evaluation.measures(runs, ratings)
+    found = measures.measures(runs, ratings)
     dcg = 1 / log2(2) + 7 / log2(4)
     ideal = 7 / log2(2) + 1 / log2(3)
     assert found["ndcg@10"] == pytest.approx((dcg / ideal + 0) / 2, abs=1e-4)
@@ -38,12 +39,12 @@ def test_measures_on_paper() -> None:
 
 
 def test_a_query_without_hits_counts_as_zero() -> None:
-    found = evaluation.measures({"q1": ["a"]}, {"q1": {"a": 1.0}, "q2": {"b": 1.0}})
+    found = measures.measures({"q1": ["a"]}, {"q1": {"a": 1.0}, "q2": {"b": 1.0}})
     assert found["ndcg@10"] == pytest.approx(0.5)
 
 
 def test_a_rating_between_grades() -> None:
-    found = evaluation.measures({"q": ["b", "a"]}, {"q": {"a": 1.5, "b": 0.9}})
+    found = measures.measures({"q": ["b", "a"]}, {"q": {"a": 1.5, "b": 0.9}})
     high, low = 2**1.5 - 1, 2**0.9 - 1
     assert found["ndcg@10"] == pytest.approx((low + high / log2(3)) / (high + low / log2(3)), abs=2e-3)
     assert found["precision@10"] == pytest.approx(0.1)  # 0.9 is short of relevant
@@ -52,7 +53,7 @@ def test_a_rating_between_grades() -> None:
 def test_comparison_on_paper() -> None:
     before = np.array([0.5, 0.5, 0.5, 0.5])
     after = np.array([0.9, 0.56, 0.44, 0.5])
-    found = evaluation.compare({"bm25": before, "new": after}, "bm25")
+    found = significance.compare({"bm25": before, "new": after}, "bm25")
     assert found["new"].difference == pytest.approx(0.1)
     assert (found["new"].hurt, found["new"].helped) == (0.25, 0.5)
     # Of the 8 sign patterns of the three differences, those as extreme as +.4 +.06 -.06: 6 of 8.
@@ -62,7 +63,7 @@ def test_comparison_on_paper() -> None:
 
 
 def test_a_single_query_is_no_evidence() -> None:
-    found = evaluation.compare({"bm25": np.array([0.2]), "new": np.array([0.9])}, "bm25")["new"]
+    found = significance.compare({"bm25": np.array([0.2]), "new": np.array([0.9])}, "bm25")["new"]
     assert (found.difference, found.p, found.helped) == (0.7, 1.0, 1.0)
 
 
@@ -81,28 +82,28 @@ def judged() -> Judgments:
 
 
 @pytest.fixture
-def result(judged: Judgments) -> evaluation.Evaluation:
+def result(judged: Judgments) -> evaluate.Evaluation:
     given = {
         ("bm25", "lamp"): answer(["a", "b"], []),
         ("bm25", "mug"): answer(["b"], []),
         ("gate", "lamp"): answer(["b", "x", "a"], ["term rarity (more than usual): text +0.30"], 0.2),
         ("gate", "mug"): answer(["c"], [], 0.9),
     }
-    return evaluation.evaluate(lambda request: given[str(request.system), request.q], "shop", judged, ["bm25", "gate"])
+    return evaluate.evaluate(lambda request: given[str(request.system), request.q], "shop", judged, ["bm25", "gate"])
 
 
-def test_evaluation_leaves_out_queries_with_nothing_relevant(result: evaluation.Evaluation) -> None:
+def test_evaluation_leaves_out_queries_with_nothing_relevant(result: evaluate.Evaluation) -> None:
     found = result.to_json()
     assert (found["queries"], found["baseline"]) == (2, "bm25")
     assert found["systems"]["gate"]["per_query"] == {"lamp": 0.5, "mug": 1.0}
     assert found["systems"]["bm25"]["ndcg@10"] == pytest.approx(0.5)
     assert (found["systems"]["gate"]["hurt"], found["systems"]["gate"]["helped"]) == (0.5, 0.5)
     with pytest.raises(UsageError, match="no judged query has a relevant product"):
-        evaluation.evaluate(lambda request: answer([], []), "x", Judgments({"q": {"a": 0.0}}), ["bm25"])
+        evaluate.evaluate(lambda request: answer([], []), "x", Judgments({"q": {"a": 0.0}}), ["bm25"])
 
 
-def test_runs_read_by_another_tool_give_the_same_figures(result: evaluation.Evaluation, tmp_path: Path) -> None:
-    written = evaluation.write_runs(result, tmp_path / "runs")
+def test_runs_read_by_another_tool_give_the_same_figures(result: evaluate.Evaluation, tmp_path: Path) -> None:
+    written = evaluate.write_runs(result, tmp_path / "runs")
     assert {path.name for path in written} == {"qrels.txt", "qrels.queries.tsv", "bm25.run", "gate.run"}
     qrels = [
         ir_measures.Qrel(row.query_id, row.doc_id, 2**row.relevance - 1)
@@ -115,7 +116,7 @@ def test_runs_read_by_another_tool_give_the_same_figures(result: evaluation.Eval
         assert again == pytest.approx(result.systems[system].measures["ndcg@10"], abs=1e-4)
 
 
-def test_report_is_one_file_that_says_what_was_hurt(result: evaluation.Evaluation, tmp_path: Path) -> None:
+def test_report_is_one_file_that_says_what_was_hurt(result: evaluate.Evaluation, tmp_path: Path) -> None:
     fewer = [{"judged": 0, "ndcg": 0.6, "low": 0.5, "high": 0.7}, {"judged": 44, "ndcg": 0.7, "low": 0.6, "high": 0.8}]
     skip = [{"threshold": 0.0, "ndcg": 0.7, "saved": 0.0}, {"threshold": 0.1, "ndcg": 0.69, "saved": 0.4}]
     write_report(result, tmp_path / "e.html", ("name",), Curves("gate-1", fewer, skip))
@@ -134,7 +135,7 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluation.Evaluatio
 def photo_report(folder: Path, judged: Judgments) -> str:
     """The report on judged photos that "text" loses, all of them."""
     given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
-    result = evaluation.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
+    result = evaluate.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
     write_report(result, folder / "e.html")
     return (folder / "e.html").read_text(encoding="utf-8")
 
@@ -166,7 +167,7 @@ def test_the_report_names_photos_that_went_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "j.csv").write_text("image,docid,rating\nred.png,a,3\n")
     given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
     judged = read_judgments(tmp_path / "j.csv")
-    result = evaluation.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
+    result = evaluate.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
     (tmp_path / "red.png").unlink()
     write_report(result, tmp_path / "e.html")
     page = (tmp_path / "e.html").read_text(encoding="utf-8")

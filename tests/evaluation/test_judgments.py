@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from hybrid.errors import UsageError
-from hybrid.judgments import FORMATS, JudgedQuery, Judgments, read_judgments, write_judgments
+from hybrid.evaluation.formats import FORMATS, read_judgments, write_judgments
+from hybrid.evaluation.judgments import JudgedQuery, Judgments
 
 RATINGS = {"red lamp": {"a": 3.0, "b-1": 0.0}, "降噪 耳机": {"a": 1.0}, 'say "hi", twice': {"c/2": 2.0}}
 

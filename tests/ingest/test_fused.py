@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hybrid import alignments, jobs, sync
-from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
-from hybrid.elastic import indices, products
+from hybrid.elastic.indices import lifecycle, products
 from hybrid.encoders.toy import Toy
 from hybrid.errors import IndexConflictError, ModelVersionError, UsageError
-from hybrid.reindex import planning, running
-from hybrid.wiring import Services
+from hybrid.learning.alignment import training
+from hybrid.operations import indexing, sync
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.reindex import planning, running
+from hybrid.services import Services
 from tests.conftest import write_rows
-from tests.shop_writer import make_shop
+from tests.support.shop_writer import make_shop
 
 pytestmark = pytest.mark.es
 
@@ -58,14 +59,14 @@ def catalogue(services: Services, name: str, tmp_path: Path) -> Path:
     return path
 
 
-def load(services: Services, path: Path, name: str) -> jobs.IndexReport:
-    plan = jobs.plan_index(services, path, name, signals=["text", "image"])
-    return jobs.run_index(services, plan, rejects_path=path.with_suffix(".rejects"))
+def load(services: Services, path: Path, name: str) -> indexing.IndexReport:
+    plan = indexing.plan_index(services, path, name, signals=["text", "image"])
+    return indexing.run_index(services, plan, rejects_path=path.with_suffix(".rejects"))
 
 
 def align(services: Services, index: str, called: str | None = None) -> str:
-    trained, _ = alignments.train(services, index, "catalogue", "cca")
-    return alignments.publish(services, trained, called)
+    trained, _ = training.train(services, index, "catalogue", "cca")
+    return training.publish(services, trained, called)
 
 
 def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
@@ -79,15 +80,15 @@ def held(services: Services, name: str, id: str) -> tuple[dict[str, Any], dict[s
 
 
 def count(services: Services, name: str) -> int:
-    return indices.count(services.client, name, {"exists": {"field": f"hybrid.{FUSED}"}})
+    return lifecycle.count(services.client, name, {"exists": {"field": f"hybrid.{FUSED}"}})
 
 
 def test_a_photo_finds_what_has_a_name_alone(
     services: Services, name: str, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, found = alignments.train(services, name, "catalogue", "cca")
+    trained, found = training.train(services, name, "catalogue", "cca")
     assert (trained.pairs, found.texts.shape) == (56, (56, 32))
-    version = alignments.publish(services, trained)
+    version = training.publish(services, trained)
     assert version == f"{name}-cca-1"
 
     def encoded(*_: object) -> None:
@@ -96,9 +97,9 @@ def test_a_photo_finds_what_has_a_name_alone(
     with monkeypatch.context() as patched:
         patched.setattr(Toy, "encode_images", encoded)
         patched.setattr(Toy, "encode_texts", encoded)
-        report = alignments.apply(services, name, version)
+        report = training.apply(services, name, version)
     assert report.complete and report.encoded == 64 and count(services, name) == 64
-    again = alignments.apply(services, name, version)
+    again = training.apply(services, name, version)
     assert (again.encoded, again.unchanged) == (0, 64)
 
     fresh = make_services_like(services)
@@ -121,7 +122,7 @@ def make_services_like(services: Services) -> Services:
 
 
 def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
-    alignments.apply(services, name, align(services, name))
+    training.apply(services, name, align(services, name))
     before, codes = held(services, name, "red-mug")
     made = rows(tmp_path)
     made[1]["name"] = "green mug"  # was red
@@ -143,7 +144,7 @@ def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tm
 
 
 def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
-    alignments.apply(services, name, align(services, name))
+    training.apply(services, name, align(services, name))
     made = [*rows(tmp_path), {"id": "bare", "name": "", "brand": "Hue", "image": "gone.png"}]
     report = load(services, write_rows(catalogue, made), name)
     assert report.failed == {"image_missing": 1, "no_parts": 1}
@@ -157,7 +158,7 @@ def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> Non
     plan = plan_attach(services, name, signals=["text", "image"], media_root=tmp_path)
     assert run_attach(services, plan).complete
     version = align(services, name)
-    assert alignments.apply(services, name, version).complete
+    assert training.apply(services, name, version).complete
     assert count(services, name) == 64
     # A whole-document write drops the layer's field; the next sync gives it all again.
     services.client.index(index=name, id="red-mug", document={**data[1], "name": "crimson mug"}, refresh=True)
@@ -174,11 +175,11 @@ def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> Non
 
 def test_another_alignment_needs_another_generation(services: Services, name: str, catalogue: Path) -> None:
     first = align(services, name)
-    alignments.apply(services, name, first)
+    training.apply(services, name, first)
     second = align(services, name)
     assert (first, second) == (f"{name}-cca-1", f"{name}-cca-2")
     with pytest.raises(IndexConflictError, match="hybrid reindex"):
-        alignments.apply(services, name, second)
+        training.apply(services, name, second)
     with pytest.raises(ModelVersionError, match="already"):
         align(services, name, called=first)
     # Until then the index keeps to the one that it has.
@@ -188,7 +189,7 @@ def test_another_alignment_needs_another_generation(services: Services, name: st
 @pytest.mark.parametrize("how", ["gone", "damaged", "other model"])
 def test_search_goes_on_without_it(services: Services, name: str, catalogue: Path, how: str) -> None:
     version = align(services, name)
-    alignments.apply(services, name, version)
+    training.apply(services, name, version)
     fresh = make_services_like(services)
     if how == "gone":
         services.client.delete(index="hybrid-alignments", id=version, refresh=True)
@@ -208,7 +209,7 @@ def test_bad_pairs_are_told_in_one_line(services: Services, name: str, catalogue
         path = tmp_path / "pairs.csv"
         path.write_text(content)
         with pytest.raises(UsageError, match=match) as error:
-            alignments.train(services, name, str(path), "cca")
+            training.train(services, name, str(path), "cca")
         assert "\n" not in str(error.value)
 
     refused("photo,product\na.png,1\n", "needs a column `image`")
@@ -216,7 +217,7 @@ def test_bad_pairs_are_told_in_one_line(services: Services, name: str, catalogue
     refused("image,product_id\nred.png,nobody\n", "none of its 1 products")
     refused("image,product_id\nmissing.png,red-mug\n", "no photo can be used .image_missing")
     with pytest.raises(UsageError, match="cannot be read"):
-        alignments.train(services, name, str(tmp_path / "nowhere.csv"), "cca")
+        training.train(services, name, str(tmp_path / "nowhere.csv"), "cca")
     with pytest.raises(UsageError, match="hybrid train alignment"):
         plan_attach_fused(services, f"{name}x")
 
@@ -233,6 +234,6 @@ def test_pairs_of_a_file(services: Services, name: str, catalogue: Path, tmp_pat
         "x.png,red-mug",
     ]
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
-    trained, found = alignments.train(services, name, str(tmp_path / "pairs.csv"), "cca")
+    trained, found = training.train(services, name, str(tmp_path / "pairs.csv"), "cca")
     assert (trained.pairs, trained.products, trained.skipped) == (32, 32, {"image_missing": 1})
     assert len(found.photos) == 3 * 32  # whole, mirrored, middle

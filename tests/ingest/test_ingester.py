@@ -11,15 +11,16 @@ from elasticsearch import AuthorizationException
 from elasticsearch.client import IndicesClient
 from PIL import Image
 
-from hybrid import jobs
 from hybrid.contracts import SearchRequest
-from hybrid.doctor import Check, examine
-from hybrid.elastic import bodies, indices, products
+from hybrid.elastic.indices import lifecycle, products
+from hybrid.elastic.retrieval import bodies
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
-from hybrid.jobs import IndexReport
+from hybrid.operations import indexing
+from hybrid.operations.doctor import Check, examine
+from hybrid.operations.indexing import IndexReport
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.sync import run_sync
-from hybrid.wiring import Services
 from tests.conftest import make_services, write_rows
 
 pytestmark = pytest.mark.es
@@ -40,12 +41,12 @@ def rows(count: int = 30, **extra: Any) -> list[dict[str, Any]]:
 
 
 def run(services: Services, path: Path, name: str, **options: Any) -> IndexReport:
-    plan = jobs.plan_index(services, path, name, **options)
-    return jobs.run_index(services, plan, rejects_path=path.with_suffix(".rejects"))
+    plan = indexing.plan_index(services, path, name, **options)
+    return indexing.run_index(services, plan, rejects_path=path.with_suffix(".rejects"))
 
 
 def count(services: Services, name: str, field: str) -> int:
-    return indices.count(services.client, name, {"exists": {"field": field}})
+    return lifecycle.count(services.client, name, {"exists": {"field": field}})
 
 
 def test_first_run_second_run_one_change_one_price(services: Services, name: str, tmp_path: Path) -> None:
@@ -92,9 +93,9 @@ def test_dropped_vectors_are_noticed_and_made_again(services: Services, name: st
 
 def test_an_interrupted_run_goes_on(services: Services, name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "c.ndjson", rows(20))
-    plan = jobs.plan_index(services, path, name)
-    indices.ensure_index(services.client, plan.profile)
-    with jobs.open_catalogue(path) as catalogue:
+    plan = indexing.plan_index(services, path, name)
+    lifecycle.ensure_index(services.client, plan.profile)
+    with indexing.open_catalogue(path) as catalogue:
         loaded = services.ingester.load(plan.profile, list(catalogue.rows(["id"])))
     assert len(loaded.queued) == 20  # and now the process is killed
     assert count(services, name, "hybrid.text") == 0
@@ -106,9 +107,9 @@ def test_an_interrupted_run_goes_on(services: Services, name: str, tmp_path: Pat
 
 def test_a_change_during_encoding_is_encoded_again(services: Services, name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "c.ndjson", rows(3))
-    plan = jobs.plan_index(services, path, name)
-    indices.ensure_index(services.client, plan.profile)
-    with jobs.open_catalogue(path) as catalogue:
+    plan = indexing.plan_index(services, path, name)
+    lifecycle.ensure_index(services.client, plan.profile)
+    with indexing.open_catalogue(path) as catalogue:
         batch = list(catalogue.rows(["id"]))
     services.ingester.load(plan.profile, batch)
     encoder = services.encoder("toy:32")
@@ -193,7 +194,7 @@ def test_an_index_of_somebody_else_is_left_alone(services: Services, name: str, 
     path = write_rows(tmp_path / "c.ndjson", rows(5))
     with pytest.raises(IndexConflictError, match="was not made by Hybrid"):
         run(services, path, name)
-    assert indices.count(services.client, name) == 1
+    assert lifecycle.count(services.client, name) == 1
 
 
 def test_a_bad_index_name_a_bad_signal_a_bad_language(services: Services, tmp_path: Path) -> None:

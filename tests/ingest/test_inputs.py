@@ -11,8 +11,8 @@ from PIL import Image
 from hybrid.contracts import Encoder, FieldMap, IndexProfile, VectorSignal
 from hybrid.encoders import get_encoder
 from hybrid.errors import MediaError
-from hybrid.inputs import Inputs
-from hybrid.media.addresses import Fetched, Fetcher
+from hybrid.ingest.inputs import Inputs
+from hybrid.media.fetching import Fetched, Fetcher
 from hybrid.settings import Settings
 
 URL = "https://shop.example/a.png"

@@ -9,15 +9,15 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from hybrid.attach import plan_attach, run_attach
-from hybrid.elastic import indices
-from hybrid.queue import TaskQueue
-from hybrid.sync import run_sync
-from hybrid.wiring import Services
+from hybrid.elastic.indices import lifecycle
+from hybrid.ingest.queue import TaskQueue
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services
 from tests.conftest import make_services
-from tests.shop_writer import compare, make_shop
+from tests.support.shop_writer import compare, make_shop
 from web import create_app
-from web.documents import MAX_DOCUMENTS
+from web.api.documents import MAX_DOCUMENTS
 
 pytestmark = pytest.mark.es
 
@@ -73,7 +73,7 @@ def test_documents_and_deletes_and_the_same_again(client: FlaskClient, shop: Ser
     record = {row["id"]: row for row in rows()}
     record |= {str(item["_id"]): {k: v for k, v in item.items() if k[0] != "_"} for item in body if "title" in item}
     del record["p4"]
-    assert compare(shop, indices.read_profile(shop.client, name), record).clean
+    assert compare(shop, lifecycle.read_profile(shop.client, name), record).clean
 
 
 def test_bulk_lines_in_their_order(client: FlaskClient, shop: Services, name: str) -> None:
@@ -108,7 +108,7 @@ def test_one_bad_document_does_not_cost_the_others(client: FlaskClient, shop: Se
 def test_a_failure_of_a_changed_text_is_tried_again(client: FlaskClient, shop: Services, name: str) -> None:
     before = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]["text"]["hash"]
     assert results(send(client, name, [{"_id": "p1", **rows()[1], "title": "Another thing"}])) == ["updated"]
-    shop.ingester.give_up(indices.read_profile(shop.client, name), "job", ["p1"], "encoder_failed", "no model")
+    shop.ingester.give_up(lifecycle.read_profile(shop.client, name), "job", ["p1"], "encoder_failed", "no model")
     meta = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]
     assert (meta["failed"], meta["text"]["hash"]) == (["text"], before)  # the hash of the older text
     assert run_sync(shop, name).encoded == {}  # what failed for good is not tried again by each sync
@@ -183,7 +183,7 @@ def test_only_indices_of_the_layer(client: FlaskClient, shop: Services, name: st
     assert send(client, f"{name}-none", [{"_id": "x"}]).status_code == 404
     for wrong in (".security", f"{name},{name}-other", "*", "Shop"):
         assert send(client, wrong, [{"_id": "x"}]).status_code in (400, 404)
-    assert indices.count(shop.client, f"{name}-other") == 2
+    assert lifecycle.count(shop.client, f"{name}-other") == 2
 
 
 def test_the_schedule_finds_changes_and_queues_them(shop: Services, name: str, monkeypatch: Any) -> None:

@@ -15,15 +15,15 @@ import psutil
 import pytest
 from PIL import Image
 
-from hybrid import jobs, runs
-from hybrid.attach import AttachReport, estimate, plan_attach, run_attach
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import indices, shop
+from hybrid.elastic.indices import lifecycle, shop
 from hybrid.errors import HybridError, IndexConflictError, UsageError
-from hybrid.sync import run_sync
-from hybrid.wiring import Services
+from hybrid.operations import indexing, runs
+from hybrid.operations.attach import AttachReport, estimate, plan_attach, run_attach
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services
 from tests.conftest import make_services, write_rows
-from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
+from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
 pytestmark = pytest.mark.es
 
@@ -42,7 +42,7 @@ def test_attach_adds_the_layer_and_touches_nothing_else(services: Services, name
     after = services.client.indices.get_mapping(index=name).body[name]["mappings"]
     assert after["_meta"]["owner"] == "shop"
     assert {key: value for key, value in after["properties"].items() if key != "hybrid"} == before["properties"]
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
     answer = services.searcher.search(SearchRequest(index=name, q="lamp", filters={"supplier": "Aurora"}))
     assert answer.hits[0].source["title"].startswith("lamp")
     assert "hybrid" not in answer.hits[0].source
@@ -74,7 +74,7 @@ def test_a_search_works_while_a_part_is_enriched(services: Services, name: str) 
     assert not answer.degraded
     repaired = run_sync(services, name)
     assert repaired.encoded == {"text": 20}
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
 
 
 def test_vectors_that_a_whole_put_dropped_come_back_without_encoding(services: Services, name: str) -> None:
@@ -87,7 +87,7 @@ def test_vectors_that_a_whole_put_dropped_come_back_without_encoding(services: S
     services.client.index(index=name, id="p4", document=source)
     report = run_sync(services, name)
     assert (report.written, report.restored, report.encoded) == (1, 1, {})
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
 
 
 def test_a_text_that_is_gone_takes_its_vector_along(services: Services, name: str) -> None:
@@ -96,8 +96,8 @@ def test_a_text_that_is_gone_takes_its_vector_along(services: Services, name: st
     attach(services, name)
     services.client.update(index=name, id="p4", doc={"title": None, "short_description": None})
     run_sync(services, name)
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 29
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.terms.title"}}) == 29
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 29
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.terms.title"}}) == 29
     again = run_sync(services, name)
     assert (again.written, again.encoded) == (0, {})
 
@@ -115,13 +115,13 @@ def test_words_of_an_earlier_version_are_made_anew_and_vectors_stay(services: Se
     assert services.searcher.suggest(name, "lamp nu") == []
     report = attach(services, name)
     assert (report.written, report.encoded, report.complete) == (30, 0, True)
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.suggest"}}) == 0
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.suggest"}}) == 0
     assert services.client.get(index=name, id="p1")["_source"]["hybrid"]["suggest"] is None
     assert services.searcher.suggest(name, "lamp nu", 2) == [
         {"text": "lamp number 1", "id": "p1", "kind": "product"},
         {"text": "lamp number 4", "id": "p4", "kind": "product"},
     ]
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
 
 
 def test_behind_an_alias_with_odd_ids_and_routing(services: Services, name: str) -> None:
@@ -145,7 +145,7 @@ def test_behind_an_alias_with_odd_ids_and_routing(services: Services, name: str)
     assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
     report = attach(services, name)
     assert (report.encoded, report.complete) == (len(ids), True)
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
     found = {hit["_id"]: hit["_routing"] for hit in services.client.search(index=name, size=100)["hits"]["hits"]}
     assert found == {id: f"customer-{n % 5}" for n, id in enumerate(ids)}
     services.client.update(index=name, id="#1", routing="customer-3", doc={"title": "chair, renamed"})
@@ -160,7 +160,7 @@ def test_its_own_words_and_mapping_are_used(services: Services, name: str) -> No
     answer = services.searcher.search(SearchRequest(index=name, q="lamps number", system="bm25"))
     assert answer.total == 30  # the standard analyzer of the shop, and no stemmer: "number" is in every title
     # Without options, what was decided before holds.
-    assert plan_attach(services, name).profile == indices.read_profile(services.client, name)
+    assert plan_attach(services, name).profile == lifecycle.read_profile(services.client, name)
     with pytest.raises(UsageError, match="is no text field of index .*; text fields: short_description, title"):
         plan_attach(services, name, lexical="supplier")
 
@@ -176,13 +176,13 @@ def test_pictures(services: Services, name: str, tmp_path: Path) -> None:
         plan_attach(services, name)
     report = attach(services, name, media_root=tmp_path)
     assert (report.failed, report.complete) == ({"image_missing": 2}, False)
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 4
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 4
     assert run_sync(services, name).failed == {}  # no change, no new try
     for number in (4, 5):
         Image.new("RGB", (40, 40), (9, number * 20, 9)).save(tmp_path / f"{number}.png")
     mended = attach(services, name)
     assert mended.complete
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 6
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 6
 
 
 def test_an_estimate_writes_nothing(services: Services, name: str) -> None:
@@ -280,10 +280,10 @@ def test_other_dimensions_and_the_layers_own_indices(
     other = make_services(engine, text_encoder="toy:16")
     blocked(other, f"{name}-shop", "holds text vectors of 32 dimensions")
     path = write_rows(tmp_path / "c.ndjson", rows(5))
-    plan = jobs.plan_index(services, path, f"{name}-shop")
+    plan = indexing.plan_index(services, path, f"{name}-shop")
     with pytest.raises(IndexConflictError, match="is the shop's own, and Hybrid is only attached"):
-        jobs.run_index(services, plan, rejects_path=tmp_path / "r")
-    jobs.run_index(services, jobs.plan_index(services, path, f"{name}-made"), rejects_path=tmp_path / "r")
+        indexing.run_index(services, plan, rejects_path=tmp_path / "r")
+    indexing.run_index(services, indexing.plan_index(services, path, f"{name}-made"), rejects_path=tmp_path / "r")
     blocked(services, f"{name}-made", "was made by Hybrid and needs no attach")
 
 
@@ -300,7 +300,7 @@ def test_under_a_writer(services: Services, name: str) -> None:
     assert report.complete
     writer.put_whole(0.1)
     assert run_sync(services, name).complete
-    verdict = compare(services, indices.read_profile(services.client, name), writer.record)
+    verdict = compare(services, lifecycle.read_profile(services.client, name), writer.record)
     assert verdict.clean, verdict.counts()
     assert run_sync(services, name).written == 0
 
@@ -321,25 +321,25 @@ def environment(engine: Any) -> dict[str, str]:
 def test_killed_and_run_again(services: Services, engine: Any, name: str, phase: str) -> None:
     data = rows(3_000)
     make_shop(services.client, name, data)
-    command = [sys.executable, "-m", "hybrid.cli", "attach", name, "--json"]
+    command = [sys.executable, "-m", "hybrid.cli.main", "attach", name, "--json"]
     process = subprocess.Popen(command, env=environment(engine), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     field = "hybrid.meta.at" if phase == "marking" else "hybrid.text"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         services.client.indices.refresh(index=name)
-        if indices.count(services.client, name, {"exists": {"field": field}}) > 100:
+        if lifecycle.count(services.client, name, {"exists": {"field": field}}) > 100:
             break
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = indices.count(services.client, name, {"exists": {"field": "hybrid.text"}})
+    done = lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}})
     assert done < 3_000
     again = subprocess.run(command, env=environment(engine), capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     report = json.loads(again.stdout)
     assert report["complete"]
-    profile = indices.read_profile(services.client, name)
+    profile = lifecycle.read_profile(services.client, name)
     assert compare(services, profile, record(data)).clean
 
 
@@ -370,14 +370,14 @@ def test_a_killed_worker_costs_nothing(
     report = run_attach(own, plan_attach(own, name), workers=2, report=kill)
     assert killed
     assert report.complete
-    assert compare(services, indices.read_profile(services.client, name), record(data)).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record(data)).clean
 
 
 def test_the_command(services: Services, engine: Any, name: str) -> None:
     make_shop(services.client, name, rows())
 
     def hybrid(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli", *args]
+        command = [sys.executable, "-m", "hybrid.cli.main", *args]
         return subprocess.run(command, env=environment(engine), capture_output=True, text=True, timeout=120)
 
     dry = hybrid("attach", name, "--dry-run", "--json")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hybrid.media import frames, samples, video_frames
-from tests import clips
+from tests.support import clips
 
 
 def test_sounds_can_be_heard_and_are_the_same_every_time(tmp_path: Path) -> None:

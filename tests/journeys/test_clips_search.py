@@ -14,16 +14,16 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from hybrid import jobs
-from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import MAX_VIEWS, SearchAnswer, SearchRequest
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_video
-from hybrid.wiring import Services
-from tests import clips
-from tests.clips import COLOURS, SHAPES, SOUNDS, Clip
+from hybrid.operations import indexing
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, real_services, write_rows
+from tests.support import clips
+from tests.support.clips import COLOURS, SHAPES, SOUNDS, Clip
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -168,8 +168,8 @@ def test_broken_files_are_listed_and_their_products_found(engine: Any, name: str
     path = write_rows(tmp_path / "lamps.ndjson", rows)
     report = index_file(services, path, name, tmp_path, signals=["text", "video", "audio"], media_root=tmp_path)
     assert sum(report.failed.values()) == 4
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.video"}}) == 1
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 4
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.video"}}) == 1
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 4
     services.client.indices.refresh(index="hybrid-dead-letters")
     found = letters(services, name)
     assert found.pop(("b", "video")) in ("video_unreadable", "video_unsupported")
@@ -199,9 +199,9 @@ def test_a_product_is_as_near_as_its_nearest_picture(engine: Any, name: str, tmp
     ]
     services = make_services(engine)
     path = write_rows(tmp_path / "c.ndjson", rows)
-    plan = jobs.plan_index(services, path, name, media_root=tmp_path)
+    plan = indexing.plan_index(services, path, name, media_root=tmp_path)
     assert plan.profile.signals["image"].views == MAX_VIEWS
-    jobs.run_index(services, plan, rejects_path=tmp_path / "r")
+    indexing.run_index(services, plan, rejects_path=tmp_path / "r")
     for number, file in enumerate(reds):
         for asked in ({}, {"system": "image"}, {"q": "socks"}):
             answer = search(services, name, image=(tmp_path / file).read_bytes(), **asked)
@@ -215,11 +215,11 @@ def test_a_product_is_as_near_as_its_nearest_picture(engine: Any, name: str, tmp
     assert letters(services, name) == {("several", "image"): "image_unsupported"}
     answer = search(services, name, image=(tmp_path / "green.jpg").read_bytes())
     assert answer.hits[0].nearest == {"image": 2}
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 2
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 2
 
 
 def test_views_go_along_with_a_reindex_and_come_back_after_a_whole_put(engine: Any, name: str, tmp_path: Path) -> None:
-    from hybrid.reindex import planning, running
+    from hybrid.operations.reindex import planning, running
 
     files = [jpeg(tmp_path / "red.jpg", (220, 20, 20)), jpeg(tmp_path / "blue.jpg", (20, 30, 220))]
     services = make_services(engine)

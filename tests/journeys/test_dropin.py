@@ -25,18 +25,19 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
-from hybrid import weights
+from hybrid import vectors
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
 from hybrid.dropin.repeats import Repeats
-from hybrid.elastic import coding, cosines, shown
-from hybrid.elastic.lookalikes import Gaps
+from hybrid.elastic.retrieval import cosines, shown
+from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
-from hybrid.wiring import Services
-from tests import web_services
+from hybrid.search import weights
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, npm_package, write_rows
-from tests.dropin_requests import FACETS, KINDS, WORDS, Kind
+from tests.support import web_services
+from tests.support.dropin_requests import FACETS, KINDS, WORDS, Kind
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -362,7 +363,7 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
 
 def test_an_answer_is_not_given_again_once_its_hits_are_too_old(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version cannot tell an index that was made anew under its name; see hybrid.elastic.shown."""
+    """A version cannot tell an index that was made anew under its name; see hybrid.elastic.retrieval.shown."""
     body = {"query": {"match": {"description": "light jacket"}}}
 
     def spent() -> int:
@@ -413,7 +414,7 @@ def test_a_repeated_search_reads_no_codes_of_what_it_knows(shop: Shop, monkeypat
         found, other = (shop.direct.get(index=INDEX, id=one).body["_source"] for one in (id, codes_of))
         layer = {**found["hybrid"], "codes": other["hybrid"]["codes"]}
         for name, code in layer["codes"].items():
-            layer[name] = coding.vector_of(code, profile.signals[name].dims, as_base64=False)
+            layer[name] = vectors.vector_of(code, profile.signals[name].dims, as_base64=False)
         return {**found, "hybrid": layer}
 
     profile = shop.services.searcher.profile(INDEX)

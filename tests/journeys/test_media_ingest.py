@@ -14,13 +14,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from hybrid import jobs
-from hybrid.attach import plan_attach, run_attach
-from hybrid.elastic import indices
-from hybrid.media import child
-from hybrid.wiring import Services
+from hybrid.elastic.indices import lifecycle
+from hybrid.media import sandbox
+from hybrid.operations import indexing
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
-from tests.picture_server import Server
+from tests.support.picture_server import Server
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -57,7 +57,7 @@ def run(services: Services, folder: Path, name: str, data: list[dict[str, Any]],
 
 
 def count(services: Services, name: str) -> int:
-    return indices.count(services.client, name, {"exists": {"field": "hybrid.image"}})
+    return lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}})
 
 
 def sent(server: Server) -> list[str]:
@@ -110,7 +110,7 @@ def test_pictures_behind_addresses_are_fetched_once(
     fourth = run(services, tmp_path, name, priced, signals=["text", "image"])
     assert (fourth.written, len(encoded)) == (6, 1)
     assert vector_note(services, name, "p3")["etag"] != note["etag"]
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
 
     # The same picture at another address: fetched, not encoded; and then a file again.
     priced[1]["image"] = f"http://localhost:{server.port}/1.png?v=2"
@@ -160,7 +160,7 @@ def test_data_urls_and_failures_with_reasons(services: Services, server: Server,
     assert (shown.status_code, shown.mimetype, shown.data) == (200, "image/png", png(99))
     assert [client.get(f"/media/{name}/p{number}").status_code for number in (2, 3, 4)] == [404] * 3
     # The text of all is there: a bad picture costs no more than itself.
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == len(data)
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == len(data)
 
 
 def test_an_attached_index_looks_at_its_pictures_again_when_asked(
@@ -178,13 +178,13 @@ def test_an_attached_index_looks_at_its_pictures_again_when_asked(
     assert len(server.seen) >= 6
     assert vector_note(services, name, "p3")["hash"] != before["hash"]
     assert vector_note(services, name, "p2")["etag"]
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
 
 
 def test_where_no_picture_can_be_fetched_the_plan_says_so(services: Services, name: str, tmp_path: Path) -> None:
     data = [row(number, f"http://127.0.0.1/{number}.png") for number in range(4)]
     path = write_rows(tmp_path / "c.ndjson", data)
-    [note] = [note for note in jobs.plan_index(services, path, name).notes if "no image vectors" in note]
+    [note] = [note for note in indexing.plan_index(services, path, name).notes if "no image vectors" in note]
     assert "not public" in note and "--signals text,image" in note
     report = index_file(services, path, name, tmp_path)
     assert report.signals == ["lexical", "text"] and report.complete
@@ -209,8 +209,8 @@ def test_workers_decode_beside_themselves_and_leave_nothing_behind(
     data = [*rows(server), row(6, "bomb.jpg"), row(7, "cut.png")]
     before = _decoders()
     path = write_rows(tmp_path / "c.ndjson", data)
-    plan = jobs.plan_index(services, path, name, signals=["text", "image"])
-    report = jobs.run_index(services, plan, workers=1, rejects_path=tmp_path / "rejects")
+    plan = indexing.plan_index(services, path, name, signals=["text", "image"])
+    report = indexing.run_index(services, plan, workers=1, rejects_path=tmp_path / "rejects")
     assert report.failed == {"image_too_large": 1, "image_unreadable": 1}
     assert count(services, name) == 6
     until = time.monotonic() + 10
@@ -221,6 +221,6 @@ def test_workers_decode_beside_themselves_and_leave_nothing_behind(
 
 def _decoders() -> set[int]:
     """Decoding processes of this tree that live."""
-    script = str(Path(child.__file__))
+    script = str(Path(sandbox.__file__))
     found = psutil.process_iter(["cmdline", "status"])
     return {one.pid for one in found if script in (one.info["cmdline"] or []) and one.info["status"] != "zombie"}

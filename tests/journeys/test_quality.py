@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hybrid import evaluation
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import indices
-from hybrid.judgments import read_judgments
+from hybrid.elastic.indices import lifecycle
+from hybrid.evaluation import evaluate
+from hybrid.evaluation.formats import read_judgments
 from tests.conftest import Sample, index_file, real_services
 
 pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.
 def test_sample_text_queries(sample: Sample) -> None:
     services, name, paths = sample
     judged = read_judgments(paths.judgments)
-    result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
+    result = evaluate.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
     ndcg = {system: values["ndcg@10"] for system, values in result["systems"].items()}
     print(ndcg)
     assert all(values["degraded"] == 0 for values in result["systems"].values())
@@ -30,7 +30,7 @@ def test_sample_text_queries(sample: Sample) -> None:
 def test_sample_photo_queries_find_the_category(sample: Sample) -> None:
     services, name, paths = sample
     judged = read_judgments(paths.photo_queries)
-    result = evaluation.evaluate(services.searcher.search, name, judged, ["image"]).to_json()
+    result = evaluate.evaluate(services.searcher.search, name, judged, ["image"]).to_json()
     assert result["systems"]["image"]["precision@10"] > 0.5
 
 
@@ -51,7 +51,7 @@ def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path) -> None:
     report = index_file(services, shared / "grocery" / "products.ndjson", name, tmp_path)
     try:
         assert report.complete
-        assert indices.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 81
+        assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 81
         with (shared / "grocery" / "val.csv").open() as file:
             photos = list(csv.DictReader(file))[::6]
         found = 0
@@ -72,12 +72,12 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path) -> None:
     try:
         report = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (report.read, report.encoded, report.complete) == (19406, 19406, True)
-        assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 19406
+        assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 19406
         again = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (again.written, again.encoded, again.unchanged) == (0, 0, 19406)
         assert again.seconds < report.seconds / 10
         judged = read_judgments(shared / "chorus" / "judgments.csv")
-        result = evaluation.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
+        result = evaluate.evaluate(services.searcher.search, name, judged, ["bm25", "text", "rrf", "fixed"]).to_json()
         print(result)
         assert result["queries"] == 55
         assert result["systems"]["bm25"]["ndcg@10"] >= 0.75

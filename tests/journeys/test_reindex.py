@@ -17,22 +17,22 @@ from typing import Any
 
 import pytest
 
-from hybrid import weights
-from hybrid.attach import plan_attach, run_attach
+from hybrid.catalogue.index_template import Template
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import copies, generations, indices, products
-from hybrid.elastic.copies import Original
-from hybrid.elastic.leases import Lease, Owner
+from hybrid.elastic.indices import copies, generations, lifecycle, products
+from hybrid.elastic.indices.copies import Original
+from hybrid.elastic.stores.leases import Lease, Owner
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
-from hybrid.judgments import Judgments
-from hybrid.reindex import control, copying, mending, planning, running, transfer, verification
-from hybrid.reindex.mending import Late, Watch
-from hybrid.runs import Progress
-from hybrid.sync import run_sync
-from hybrid.template import Template
-from hybrid.wiring import Services
+from hybrid.evaluation.judgments import Judgments
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.reindex import control, copying, mending, planning, recovery, running, transfer, verification
+from hybrid.operations.reindex.mending import Late, Watch
+from hybrid.operations.runs import Progress
+from hybrid.operations.sync import run_sync
+from hybrid.search import weights
+from hybrid.services import Services
 from tests.conftest import make_services
-from tests.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
+from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
 pytestmark = pytest.mark.es
 
@@ -60,7 +60,7 @@ def shop_documents(services: Services, index: str) -> dict[str, dict[str, Any]]:
 
 def clean(services: Services, name: str, data: dict[str, dict[str, Any]]) -> None:
     """The alias shows what the shop wrote, each with its vector, and nothing is left of a run."""
-    verdict = compare(services, indices.read_profile(services.client, name), data)
+    verdict = compare(services, lifecycle.read_profile(services.client, name), data)
     assert verdict.clean, verdict.counts()
     no_leftovers(services, name)
 
@@ -81,7 +81,7 @@ def settings_of(services: Services, name: str) -> dict[str, dict[str, str]]:
 
 
 def behind(services: Services, name: str) -> str:
-    (concrete,) = indices.behind(services.client, name)
+    (concrete,) = lifecycle.behind(services.client, name)
     return concrete
 
 
@@ -117,7 +117,7 @@ def test_another_model(services: Services, name: str, engine: Any) -> None:
     other = make_services(engine, text_encoder="toy:64")
     report = reindex(other, name)
     assert (report.encoded, report.complete) == (40, True)
-    profile = indices.read_profile(other.client, name)
+    profile = lifecycle.read_profile(other.client, name)
     assert profile.signals["text"].dims == 64
     clean(other, name, record(data))
     answer = other.searcher.search(SearchRequest(index=name, q="lamp number 4"))
@@ -196,7 +196,7 @@ def test_another_mapping_and_every_alias_moves(services: Services, name: str) ->
     assert not [key for key in settings if key.startswith("index.merge")]  # those of an index that is built
     properties = client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]
     assert properties["short_description"]["analyzer"] == "plain"
-    assert "supplier" not in indices.read_profile(client, name).fields.types  # a text field cannot be filtered on
+    assert "supplier" not in lifecycle.read_profile(client, name).fields.types  # a text field cannot be filtered on
     clean(services, name, record(data))
 
 
@@ -479,8 +479,8 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     code = f"""
         import os, signal
         from hybrid.elastic import generations
-        from hybrid.reindex import planning, running
-        from hybrid.wiring import build_services
+        from hybrid.operations.reindex import planning, running
+        from hybrid.services import build_services
         real = generations.swap
         def swap(*args):
             if {moved}:
@@ -533,7 +533,7 @@ def test_the_schedule_ends_what_no_guardian_does(
             reindex(services, name)
     assert control.status(services, name)["phase"] == "swap"
     assert real is generations.block_writes
-    control.recover_all(services)
+    recovery.recover_all(services)
     assert control.status(services, name)["status"] == "done"
     clean(services, name, data)
 
@@ -910,7 +910,7 @@ def test_the_fence_comes_down_whatever_else_is_gone(
         services.client.indices.delete_alias(index=f"{name}-000001", name=name)
     else:
         services.client.indices.delete(index=f"{name}-000002")
-    control.recover_all(services)
+    recovery.recover_all(services)
     assert control.cancel(services, name)["status"] == "cancelled"
     assert list(settings_of(services, name)) == [f"{name}-000001"]
     no_leftovers(services, name)
@@ -982,7 +982,7 @@ def test_what_was_deleted_is_told_by_revisions(services: Services, name: str, mo
 
     report = reindex(services, name, shop, shards=1)
     assert report.deleted == 7
-    assert indices.count(services.client, name) == 53
+    assert lifecycle.count(services.client, name) == 53
 
 
 def test_the_transfer_refuses_another_index_of_the_name(services: Services, name: str) -> None:
@@ -1010,7 +1010,7 @@ def hybrid(services: Services) -> Any:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "hybrid.cli", *arguments], env=environment, capture_output=True, text=True,
+            [sys.executable, "-m", "hybrid.cli.main", *arguments], env=environment, capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
 

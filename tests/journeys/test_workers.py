@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
-from hybrid import jobs, node, runs
-from hybrid.elastic import indices
-from hybrid.queue import TaskQueue
+from hybrid import node
+from hybrid.elastic.indices import lifecycle
+from hybrid.ingest.queue import TaskQueue
+from hybrid.operations import indexing, runs
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
 from tests.conftest import make_services, write_rows
 
 pytestmark = [pytest.mark.es, pytest.mark.slow]
@@ -68,13 +69,15 @@ def test_workers_survive_kills_and_a_broker_restart(
 
     thread = threading.Thread(target=trouble)
     thread.start()
-    plan = jobs.plan_index(make_services(engine, batch_size=64), path, name)
-    report = jobs.run_index(make_services(engine, batch_size=64), plan, workers=2, rejects_path=tmp_path / "rejects")
+    plan = indexing.plan_index(make_services(engine, batch_size=64), path, name)
+    report = indexing.run_index(
+        make_services(engine, batch_size=64), plan, workers=2, rejects_path=tmp_path / "rejects"
+    )
     thread.join()
     assert done[:2] == ["child killed", "redis restarted"]
     assert report.complete
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == count
-    assert indices.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == count
+    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
     assert pool_children() == []
 
 
@@ -84,8 +87,8 @@ def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, 
     from workers import tasks
 
     path = write_rows(tmp_path / "c.ndjson", rows(4))
-    plan = jobs.plan_index(services, path, name)
-    indices.ensure_index(services.client, plan.profile)
+    plan = indexing.plan_index(services, path, name)
+    lifecycle.ensure_index(services.client, plan.profile)
     batch = [Product(row["id"], row, 1) for row in rows(4)]
     services.ingester.load(plan.profile, batch)
     sent: list[tuple[list[str], int]] = []

@@ -15,15 +15,15 @@ import pytest
 from PIL import ImageOps
 
 from hybrid.encoders import get_encoder
-from hybrid.encoders.aligned import middle
+from hybrid.encoders.trained.alignment import Alignment, middle
 from hybrid.errors import UsageError
-from hybrid.learning import alignment
-from hybrid.learning.alignment import METHODS, Alignment
-from hybrid.learning.alignment_report import clouds, report
-from hybrid.learning.heads import unit
-from hybrid.learning.held_out import by_photos, figures, ranked
+from hybrid.learning.alignment import fit
+from hybrid.learning.alignment.fit import METHODS
+from hybrid.learning.alignment.held_out import by_photos, figures, ranked
+from hybrid.learning.alignment.report import clouds, report
 from hybrid.media import open_image
 from hybrid.settings import Settings
+from hybrid.vectors import unit
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,7 +33,7 @@ def few_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Descents are short where pairs are small and easy; not where real ones are learned."""
     if not request.node.get_closest_marker("slow"):
         short = {"gradient": (40, 80), "contrastive": (40, 80)}
-        monkeypatch.setattr(alignment, "_SETTINGS", {**alignment._SETTINGS, **short})
+        monkeypatch.setattr(fit, "_SETTINGS", {**fit._SETTINGS, **short})
 
 
 def photos_of_products(products: int = 30, photos: int = 6, noise: float = 0.5, seed: int = 0) -> Pairs:
@@ -53,7 +53,7 @@ def single_pairs(count: int = 200, noise: float = 0.1) -> Pairs:
 @pytest.mark.parametrize("method", METHODS)
 def test_partners_are_found_where_products_have_several_photos(method: str) -> None:
     left, right, groups = photos_of_products()
-    result = alignment.validate(method, left, right, groups, folds=3)
+    result = fit.validate(method, left, right, groups, folds=3)
     assert (result["pairs"], result["candidates"], result["method"]) == (180, 30, method)
     # By chance: 1 in 30.
     assert result["photos"]["left_to_right"]["top1"] > 0.7
@@ -66,7 +66,7 @@ def test_partners_are_found_where_products_have_several_photos(method: str) -> N
 @pytest.mark.parametrize("method", METHODS)
 def test_partners_are_found_where_products_have_one_photo(method: str) -> None:
     left, right, groups = single_pairs()
-    result = alignment.validate(method, left, right, groups, folds=3)
+    result = fit.validate(method, left, right, groups, folds=3)
     assert result["photos"] is None
     # By chance: 1 in 200.
     assert result["products"]["left_to_right"]["top1"] > 0.3
@@ -78,7 +78,7 @@ def test_a_rotation_is_found_exactly() -> None:
     left = unit(rng.standard_normal((100, 12)))
     turn, _ = np.linalg.qr(rng.standard_normal((12, 12)))
     right = left @ turn.astype(np.float32)
-    fitted = alignment.fit("procrustes", left, right, np.arange(100))
+    fitted = fit.fit("procrustes", left, right, np.arange(100))
     cosines = (fitted.project("image", left) * fitted.project("text", right)).sum(1)
     assert cosines.min() > 0.9999
     assert np.allclose(
@@ -94,7 +94,7 @@ def test_photos_are_recognised_better_by_what_differs_between_products() -> None
     rng = np.random.default_rng(2)
     lit = unit(left + rng.standard_normal((len(left), 2)) @ rng.standard_normal((2, 24)) * 0.5)
     scores = {
-        method: alignment.validate(method, lit, right, groups)["photos"]["left_to_right"]["top1"]
+        method: fit.validate(method, lit, right, groups)["photos"]["left_to_right"]["top1"]
         for method in ("procrustes", "cca")
     }
     assert scores["cca"] > scores["procrustes"] + 0.1
@@ -103,10 +103,10 @@ def test_photos_are_recognised_better_by_what_differs_between_products() -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_pairs_give_the_same_bytes(method: str) -> None:
     left, right, groups = photos_of_products()
-    data = alignment.fit(method, left, right, groups, seed=3).to_bytes()
+    data = fit.fit(method, left, right, groups, seed=3).to_bytes()
     back = Alignment.from_bytes(data)
     assert back.to_bytes() == data
-    fitted = alignment.fit(method, left, right, groups, seed=3)
+    fitted = fit.fit(method, left, right, groups, seed=3)
     assert fitted.to_bytes() == data
     assert (back.method, back.shares, back.dims) == (fitted.method, fitted.shares, fitted.dims)
     for name, side in (("image", left), ("text", right)):
@@ -118,7 +118,7 @@ def test_the_same_pairs_give_the_same_bytes(method: str) -> None:
 
 def test_damaged_bytes_are_refused() -> None:
     left, right, groups = photos_of_products()
-    data = alignment.fit("ridge", left, right, groups).to_bytes()
+    data = fit.fit("ridge", left, right, groups).to_bytes()
     rng = np.random.default_rng(0)
     for broken in (b"", b"PK", b"nonsense" * 100, data[: len(data) // 2], data[:-30], data[200:]):
         with pytest.raises(ValueError, match="no alignment"):
@@ -141,7 +141,7 @@ def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", about=np.frombuffer(b'{"format": 99}', np.uint8))
     with pytest.raises(ValueError, match="format 99"):
         Alignment.from_bytes((tmp_path / "one.npz").read_bytes())
-    data = alignment.fit("ridge", left, right, groups).to_bytes()
+    data = fit.fit("ridge", left, right, groups).to_bytes()
     (tmp_path / "two.npz").write_bytes(data)
     with np.load(tmp_path / "two.npz") as file:
         arrays = dict(file)
@@ -154,7 +154,7 @@ def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
 def test_a_product_of_one_part() -> None:
     left, right, groups = photos_of_products()
     pictures = {product: left[groups == product].mean(0) for product in range(30)}
-    fitted = alignment.fit("cca", left, right, groups, catalogue=pictures)
+    fitted = fit.fit("cca", left, right, groups, catalogue=pictures)
     assert sum(fitted.shares.values()) == pytest.approx(1)
     parts: dict[str, np.ndarray | None] = {"image": pictures[4], "text": right[groups == 4][0]}
     both = fitted.product(parts)
@@ -173,12 +173,12 @@ def test_shares_follow_what_the_catalogue_is_worth() -> None:
     left, right, groups = photos_of_products()
     rng = np.random.default_rng(5)
     lost = {product: rng.standard_normal(24) for product in range(30)}
-    assert alignment.fit("cca", left, right, groups, catalogue=lost).shares["image"] < 0.5
+    assert fit.fit("cca", left, right, groups, catalogue=lost).shares["image"] < 0.5
     # Nobody said what products look like: both count the same.
-    assert alignment.fit("cca", left, right, groups).shares == {"image": 0.5, "text": 0.5}
+    assert fit.fit("cca", left, right, groups).shares == {"image": 0.5, "text": 0.5}
     # Products without a picture of their own have their text.
     some = {product: left[groups == product].mean(0) for product in range(0, 30, 2)}
-    result = alignment.validate("cca", left, right, groups, catalogue=some)
+    result = fit.validate("cca", left, right, groups, catalogue=some)
     assert result["photos"]["to_product"]["top1"] > result["photos"]["today"]["top1"]
 
 
@@ -186,8 +186,8 @@ def test_views_of_a_photo_stay_together() -> None:
     left, right, groups = photos_of_products(noise=1.5)
     photos = np.arange(len(left))
     thrice = [np.concatenate([part] * 3) for part in (left, right, groups, photos)]
-    plain = alignment.validate("ridge", left, right, groups)
-    copied = alignment.validate("ridge", *thrice[:3], views=thrice[3])
+    plain = fit.validate("ridge", left, right, groups)
+    copied = fit.validate("ridge", *thrice[:3], views=thrice[3])
     # Copies teach nothing, and a photo that is held out takes its copies along; were they left, all would be found.
     assert copied["pairs"] == plain["pairs"]
     assert copied["photos"]["left_to_right"]["queries"] == plain["photos"]["left_to_right"]["queries"]
@@ -201,7 +201,7 @@ def test_groups_and_views_of_any_kind() -> None:
     named = np.array([f"product-{group}" for group in groups])
     files = np.array([f"{row}.jpg" for row in range(len(left))])
     pictures = {f"product-{product}": left[groups == product].mean(0) for product in range(30)}
-    fitted = alignment.fit("ridge", left, right, named, views=files, catalogue=pictures, left_name="a", right_name="b")
+    fitted = fit.fit("ridge", left, right, named, views=files, catalogue=pictures, left_name="a", right_name="b")
     assert set(fitted.heads) == set(fitted.shares) == {"a", "b"}
 
 
@@ -212,33 +212,33 @@ def test_auto_takes_the_best_and_of_equals_the_simplest() -> None:
 
         return {"photos": scheme(by_photos), "products": scheme(by_products)}
 
-    assert alignment.best({"contrastive": result(0.9, 0), "cca": result(0.8, 0.3)}) == "contrastive"
-    assert alignment.best({"contrastive": result(0.9, 0), "cca": result(0.897, 0)}) == "cca"
-    assert alignment.best({"gradient": result(None, 0.2), "ridge": result(None, 0.3)}) == "ridge"
+    assert fit.best({"contrastive": result(0.9, 0), "cca": result(0.8, 0.3)}) == "contrastive"
+    assert fit.best({"contrastive": result(0.9, 0), "cca": result(0.897, 0)}) == "cca"
+    assert fit.best({"gradient": result(None, 0.2), "ridge": result(None, 0.3)}) == "ridge"
     left, right, groups = photos_of_products()
-    assert alignment.fit("auto", left, right, groups).method in METHODS
+    assert fit.fit("auto", left, right, groups).method in METHODS
 
 
 def test_too_few_pairs_are_refused() -> None:
     left, right, groups = single_pairs(20)
-    assert alignment.fit("cca", left, right, groups).dims <= 16
+    assert fit.fit("cca", left, right, groups).dims <= 16
     for method in (*METHODS, "auto"):
         with pytest.raises(UsageError, match=r"19 pairs of 19 products are too few .* at least 20 pairs of 5 products"):
-            alignment.fit(method, left[:19], right[:19], groups[:19])
+            fit.fit(method, left[:19], right[:19], groups[:19])
     with pytest.raises(UsageError, match="20 pairs of 2 products are too few"):
-        alignment.validate("cca", left, right, groups % 2)
+        fit.validate("cca", left, right, groups % 2)
     with pytest.raises(UsageError, match="1 pairs of 20 products"):
-        alignment.validate("cca", left, right, groups, views=[0] * 20)
+        fit.validate("cca", left, right, groups, views=[0] * 20)
     with pytest.raises(UsageError, match="0 pairs"):
-        alignment.fit("cca", np.empty((0, 3)), np.empty((0, 3)), [])
+        fit.fit("cca", np.empty((0, 3)), np.empty((0, 3)), [])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_fewest_pairs_that_are_accepted(method: str) -> None:
     left, right, groups = single_pairs(20)
-    result = alignment.validate(method, left, right, groups, folds=2)
+    result = fit.validate(method, left, right, groups, folds=2)
     assert result["products"]["left_to_right"]["queries"] == 20
-    assert np.isfinite(alignment.fit(method, left, right, groups).project("image", left)).all()
+    assert np.isfinite(fit.fit(method, left, right, groups).project("image", left)).all()
 
 
 def test_vectors_that_are_none_are_refused() -> None:
@@ -246,19 +246,19 @@ def test_vectors_that_are_none_are_refused() -> None:
     broken = left.copy()
     broken[7, 3] = np.nan
     with pytest.raises(UsageError, match="image vector 7 holds a number that is not finite"):
-        alignment.fit("ridge", broken, right, groups)
+        fit.fit("ridge", broken, right, groups)
     broken[7] = 0
     with pytest.raises(UsageError, match="image vector 7 is zero"):
-        alignment.fit("ridge", broken, right, groups)
+        fit.fit("ridge", broken, right, groups)
     with pytest.raises(UsageError, match="text vector 2 is zero"):
-        alignment.fit("ridge", left, right * (np.arange(40) != 2)[:, None], groups)
+        fit.fit("ridge", left, right * (np.arange(40) != 2)[:, None], groups)
     with pytest.raises(UsageError, match="catalogue image vector 0 is zero"):
-        alignment.fit("ridge", left, right, groups, catalogue={3: np.zeros(24)})
+        fit.fit("ridge", left, right, groups, catalogue={3: np.zeros(24)})
     with pytest.raises(UsageError, match="pairs need as many of each"):
-        alignment.fit("ridge", left, right[:-1], groups)
+        fit.fit("ridge", left, right[:-1], groups)
     with pytest.raises(UsageError, match='no alignment method "magic"; known: procrustes, cca'):
-        alignment.fit("magic", left, right, groups)
-    fitted = alignment.fit("ridge", left, right, groups)
+        fit.fit("magic", left, right, groups)
+    fitted = fit.fit("ridge", left, right, groups)
     with pytest.raises(UsageError, match=r"\(40, 16\), where \(rows, 24\) is wanted"):
         fitted.project("image", right)
     with pytest.raises(UsageError, match="vector 7 is zero"):
@@ -271,10 +271,10 @@ def test_products_that_are_hardly_told_apart() -> None:
     left, _, groups = single_pairs(40)
     right = np.ones((40, 16), np.float32)
     with pytest.raises(UsageError, match="the text vectors are all the same"):
-        alignment.fit("cca", left, right, groups)
+        fit.fit("cca", left, right, groups)
     right[0, 0] = -1
     for method in METHODS:
-        result = alignment.validate(method, left, right, groups, folds=2)
+        result = fit.validate(method, left, right, groups, folds=2)
         # Texts that are the same earn nothing by luck.
         assert result["products"]["left_to_right"]["top1"] < 0.1
 
@@ -293,7 +293,7 @@ def test_ranks_by_hand() -> None:
 
 def test_photos_are_held_out_in_blocks() -> None:
     left, right, groups = photos_of_products(5, 4)
-    pairs, _ = alignment._checked(left, right, groups, None, None, "image", "text")
+    pairs, _ = fit._checked(left, right, groups, None, None, "image", "text")
     first, second = by_photos(pairs)
     assert first.tolist() == [True, True, False, False] * 5
     assert second.tolist() == (~first).tolist()
@@ -306,7 +306,7 @@ def test_a_whole_catalogue() -> None:
     wide = np.random.default_rng(3).standard_normal((24, 512)).astype(np.float32)
     for method in METHODS:
         started = time.perf_counter()
-        fitted = alignment.fit(method, np.maximum(left @ wide, 0), right, groups)
+        fitted = fit.fit(method, np.maximum(left @ wide, 0), right, groups)
         seconds = time.perf_counter() - started
         print(f"{method}: {seconds:.1f} s")
         assert seconds < 60
@@ -320,9 +320,9 @@ def test_report() -> None:
     left, right, groups = photos_of_products()
     pictures = {product: left[groups == product].mean(0) for product in range(30)}
     results = {
-        method: alignment.validate(method, left, right, groups, catalogue=pictures) for method in ("procrustes", "cca")
+        method: fit.validate(method, left, right, groups, catalogue=pictures) for method in ("procrustes", "cca")
     }
-    fitted = alignment.fit("cca", left, right, groups)
+    fitted = fit.fit("cca", left, right, groups)
     drawn = clouds(fitted, left, right, groups, {4: "<b>Käse</b>", 0: "milk"})
     assert drawn.after.partners > drawn.after.strangers + 0.3
     assert drawn.after.found > drawn.before.found
@@ -346,7 +346,7 @@ def test_report() -> None:
 
 def test_report_of_single_pairs_without_clouds() -> None:
     left, right, groups = single_pairs()
-    page = report({"ridge": alignment.validate("ridge", left, right, groups)}, "ridge")
+    page = report({"ridge": fit.validate("ridge", left, right, groups)}, "ridge")
     assert "Photos held out" not in page and "The two clouds" not in page
     assert len(re.findall("<svg ", page)) == 1
 
@@ -376,7 +376,7 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
         seen[split] = np.concatenate([eyes.encode_images(view) for view in shown]), rows
     left, groups = seen["train"][0], np.tile(seen["train"][1], 3)
     started = time.perf_counter()
-    fitted = alignment.fit("cca", left, texts[groups], groups, views=np.tile(np.arange(len(left) // 3), 3))
+    fitted = fit.fit("cca", left, texts[groups], groups, views=np.tile(np.arange(len(left) // 3), 3))
     seconds = time.perf_counter() - started
     queries, wanted = seen["val"]
     result = ranked(fitted.project("image", queries), wanted, fitted.project("text", texts), np.arange(len(products)))
@@ -386,10 +386,10 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
     assert seconds < 60
     assert len(fitted.to_bytes()) < 1_000_000
     # Words find photos: a map of the first half of each product's photos, searched among the second.
-    half = by_photos(alignment._checked(left[: len(left) // 3], texts[groups][: len(left) // 3],
+    half = by_photos(fit._checked(left[: len(left) // 3], texts[groups][: len(left) // 3],
                                         groups[: len(left) // 3], None, None, "image", "text")[0])[0]  # fmt: skip
     learned = np.tile(~half, 3)
-    partly = alignment.fit(
+    partly = fit.fit(
         "cca", left[learned], texts[groups[learned]], groups[learned], views=np.tile(np.flatnonzero(~half), 3)
     )
     hidden = np.flatnonzero(half)

@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hybrid import sync, tags
-from hybrid.attach import plan_attach, run_attach
-from hybrid.encoders.picture_tags import VIEWS, PictureTags, framed, shown
-from hybrid.encoders.tagger import FINE_TUNED, PublishedTags
+from hybrid.encoders.pixels import VIEWS, framed, shown
+from hybrid.encoders.trained.picture_tags import PictureTags
+from hybrid.encoders.trained.tags import FINE_TUNED, PublishedTags
 from hybrid.errors import UsageError
-from hybrid.learning import fine_tuning, picture_tags
+from hybrid.learning import fine_tuning
+from hybrid.learning.tags import pictures as picture_tags
+from hybrid.learning.tags import training
 from hybrid.media import open_image
-from hybrid.reindex import planning, running
+from hybrid.operations import sync
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.reindex import planning, running
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
-from tests.shapes import SHAPES, put
+from tests.support.shapes import SHAPES, put
 
 pytestmark = pytest.mark.models
 
@@ -64,7 +67,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def learned() -> dict[str, tags.Trained]:
+def learned() -> dict[str, training.Trained]:
     """What was learned once, for the engine of the other version."""
     return {}
 
@@ -86,7 +89,7 @@ def written(services: Services, name: str) -> dict[str, str]:
     return {hit["_id"]: hit["_source"]["hybrid"]["tags"][0]["name"] for hit in hits if hit["_source"]["hybrid"]["tags"]}
 
 
-def surely(trained: tags.Trained) -> None:
+def surely(trained: training.Trained) -> None:
     """Let every product have a tag, however unsure."""
     model = PictureTags.from_bytes(trained.data)
     sure = dataclasses.replace(model.calibration, threshold=0.0)
@@ -136,7 +139,7 @@ def test_views_show_all_of_a_picture() -> None:
 @pytest.mark.es
 def test_products_are_looked_at_once(
     engine: Any, name: str, folder: Path, models: Path, quick: None, looks: list[int],
-    learned: dict[str, tags.Trained],
+    learned: dict[str, training.Trained],
 ) -> None:  # fmt: skip
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
     files = {f"{shape}{number}": f"{shape}{number}" for shape in SHAPES for number in range(4)}
@@ -144,25 +147,25 @@ def test_products_are_looked_at_once(
     assert load(services, path, name, folder).complete
     if "some" not in learned:
         with pytest.MonkeyPatch.context() as patch:  # on shapes so plain the vectors may do as well
-            patch.setattr("hybrid.learning.calibration.best", lambda results: FINE_TUNED)
-            learned["some"] = tags.train(
+            patch.setattr("hybrid.learning.tags.calibration.best", lambda results: FINE_TUNED)
+            learned["some"] = training.train(
                 services, name, str(folder / "some.csv"), "image", "plain", fine_tune=True, validate=folder / "some.csv"
             )
     made = dataclasses.replace(learned["some"], index=name)
     assert set(made.results) == {"plain", FINE_TUNED} and made.skipped == {"image_unsupported": 1}
     assert made.validation is not None and made.validation["index"]["count"] == made.examples == 36
     surely(made)
-    version = tags.publish(services, made, f"{name}-looks")
+    version = training.publish(services, made, f"{name}-looks")
     assert services.models("tags").list(name)[0]["method"] == FINE_TUNED
-    report = tags.apply(services, name, version)
+    report = training.apply(services, name, version)
     assert report.complete and sum(looks) == 12
     found = written(services, name)
     right = sum(found.get(id, "").startswith(id.rstrip("0123456789")) for id in files)
     assert right >= 9  # of 12; by chance 4
-    shown_first = tags.predict(services, version, folder / "products" / "disc0.png", None)[0]
+    shown_first = training.predict(services, version, folder / "products" / "disc0.png", None)[0]
     assert shown_first["name"] == found.get("disc0", shown_first["name"])
     with pytest.raises(UsageError, match="give --image FILE"):
-        tags.predict(services, version, None, "a disc")
+        training.predict(services, version, None, "a disc")
 
     # Another price moves the tags along; another picture is looked at; a new process knows what was told.
     fresh = Services(services.settings)
@@ -193,7 +196,7 @@ def test_products_are_looked_at_once(
 @pytest.mark.es
 def test_a_shops_own_index_is_looked_at_and_kept_in_step(
     engine: Any, name: str, folder: Path, models: Path, quick: None, looks: list[int],
-    learned: dict[str, tags.Trained],
+    learned: dict[str, training.Trained],
 ) -> None:  # fmt: skip
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
     for number, shape in enumerate(SHAPES):
@@ -204,12 +207,14 @@ def test_a_shops_own_index_is_looked_at_and_kept_in_step(
     assert run_attach(services, plan).complete
     if "some" not in learned:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("hybrid.learning.calibration.best", lambda results: FINE_TUNED)
-            learned["some"] = tags.train(services, name, str(folder / "photos.csv"), "image", "plain", fine_tune=True)
+            patch.setattr("hybrid.learning.tags.calibration.best", lambda results: FINE_TUNED)
+            learned["some"] = training.train(
+                services, name, str(folder / "photos.csv"), "image", "plain", fine_tune=True
+            )
     made = dataclasses.replace(learned["some"], index=name)
     surely(made)
-    version = tags.publish(services, made, f"{name}-own")
-    assert tags.apply(services, name, version).complete and sum(looks) == 3
+    version = training.publish(services, made, f"{name}-own")
+    assert training.apply(services, name, version).complete and sum(looks) == 3
     before = written(services, name)
     services.client.update(index=name, id="disc", doc={"image": "products/cross2.png"}, refresh=True)
     services.client.update(index=name, id="cross", doc={"title": "another"}, refresh=True)

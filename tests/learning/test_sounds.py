@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid import sounds as made
 from hybrid.contracts import Encoder, SearchRequest
 from hybrid.encoders import get_encoder
-from hybrid.encoders.sound import MELS
-from hybrid.encoders.sound_cnn import DIMS, WINDOW, WINDOWS, SoundModel, frames, windows
+from hybrid.encoders.mfcc import MELS
+from hybrid.encoders.trained.sounds import DIMS, WINDOW, WINDOWS, SoundModel, frames, windows
 from hybrid.errors import EncoderError, ModelVersionError, UsageError
-from hybrid.learning import sounds
-from hybrid.learning.sounds import Sounds
+from hybrid.learning.sounds import fit
+from hybrid.learning.sounds import training as made
+from hybrid.learning.sounds.fit import Sounds
 from hybrid.media import samples
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
-from tests import clips
-from tests.clips import Clip
 from tests.conftest import index_file, make_services, write_rows
+from tests.support import clips
+from tests.support.clips import Clip
 
 LABELS = ("guitar", "bell", "siren", "drum", "rain", "organ")
 
@@ -47,8 +47,8 @@ def mfcc() -> Encoder:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training is short where only that it is done matters."""
-    monkeypatch.setattr(sounds, "STEPS", 30)
-    monkeypatch.setattr(sounds, "FOLDS", 2)
+    monkeypatch.setattr(fit, "STEPS", 30)
+    monkeypatch.setattr(fit, "FOLDS", 2)
 
 
 def prepared(mfcc: Encoder, found: list[Clip], heard: list[np.ndarray]) -> Sounds:
@@ -114,12 +114,12 @@ def test_names_by_a_voice_that_was_not_learned_from(mfcc: Encoder, tmp_path: Pat
     whole = prepared(mfcc, said, [samples(clip.path) for clip in said])
     new = np.array([clip.variant == "en-gb+f2" for clip in said])
     learned, asking = whole.of(np.flatnonzero(~new)), whole.of(np.flatnonzero(new))
-    model = sounds.fit(learned, seed=1, steps=100)
+    model = fit.fit(learned, seed=1, steps=100)
     found = {
-        method: sounds.figures(
-            sounds.scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
+        method: fit.figures(
+            fit.scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
         )
-        for method in sounds.METHODS
+        for method in fit.METHODS
     }
     for method, told in found.items():
         print(f"{method}, a new voice: top-1 {told['top1']:.2f}, mAP {told['map']:.2f}, by chance 0.17")
@@ -130,7 +130,7 @@ def test_names_by_a_voice_that_was_not_learned_from(mfcc: Encoder, tmp_path: Pat
 
 def test_the_same_seed_gives_the_same_bytes(mfcc: Encoder, heard: tuple[list[Clip], list[np.ndarray]]) -> None:
     whole = prepared(mfcc, *heard)
-    one, two, other = (sounds.fit(whole, seed=seed, steps=5).to_bytes() for seed in (3, 3, 4))
+    one, two, other = (fit.fit(whole, seed=seed, steps=5).to_bytes() for seed in (3, 3, 4))
     assert one == two != other
     back = SoundModel.from_bytes(one)
     assert back.to_bytes() == one and back.tags == tuple(sorted(LABELS))
@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_bytes(mfcc: Encoder, heard: tuple[list[Cli
 
 
 def test_damaged_bytes_are_refused(mfcc: Encoder, heard: tuple[list[Clip], list[np.ndarray]], tmp_path: Path) -> None:
-    data = sounds.fit(prepared(mfcc, *heard), steps=1).to_bytes()
+    data = fit.fit(prepared(mfcc, *heard), steps=1).to_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 0xFF
     for broken in (b"", b"PK", b"nonsense" * 100, data[: len(data) // 2], data[:-30], bytes(flipped)):
@@ -163,12 +163,12 @@ def test_damaged_bytes_are_refused(mfcc: Encoder, heard: tuple[list[Clip], list[
 
 def test_figures_by_hand() -> None:
     candidates = np.eye(3, dtype=np.float32)[[0, 1, 2]]
-    rows = sounds.scores(
+    rows = fit.scores(
         np.array([[3, 2, 1], [1, 3, 2], [1, 2, 3.0]]), np.array(["a", "a", "c"]), candidates, np.array(["a", "b", "a"])
     )
     # The third asks for what nothing is of. Of two right ones, at 1 and 3; at 2 and 3.
     assert rows.tolist() == [[1, 0.5, pytest.approx((1 + 2 / 3) / 2)], [0, 0.5, pytest.approx((1 / 2 + 2 / 3) / 2)]]
-    told = sounds.figures(rows)
+    told = fit.figures(rows)
     assert (told["top1"], told["precision@5"], told["queries"]) == (0.5, 0.5, 2)
 
 
@@ -176,9 +176,9 @@ def test_too_few_sounds_are_refused(mfcc: Encoder, heard: tuple[list[Clip], list
     whole = prepared(mfcc, *heard)
     for rows in (np.arange(6), np.arange(9)):
         with pytest.raises(UsageError, match="too few to learn from: at least 2 tags with 4 sounds each"):
-            sounds.fit(whole.of(rows))
+            fit.fit(whole.of(rows))
         with pytest.raises(UsageError, match="too few"):
-            sounds.validate(whole.of(rows))
+            fit.validate(whole.of(rows))
 
 
 # -- through an index ------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_trained_published_and_searched(
         "audio_twice": 1, "rare_tag": 1, "audio_missing": 1, "audio_unsupported": 1, "audio_silent": 1,
     }  # fmt: skip
     assert trained.sounds == 30 and trained.tags == dict.fromkeys(sorted(LABELS), 5)
-    assert set(trained.results) == set(sounds.METHODS)
+    assert set(trained.results) == set(fit.METHODS)
     page = made.page(trained)
     assert "mean average precision" in page and "5 left out" not in page and "audio_silent" in page
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", page)
@@ -248,7 +248,7 @@ def test_trained_published_and_searched(
     print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 30 steps")
     assert right >= 4
 
-    command = [sys.executable, "-m", "hybrid.cli", "sounds", "list", "--index", name, "--json"]
+    command = [sys.executable, "-m", "hybrid.cli.main", "sounds", "list", "--index", name, "--json"]
     told = json.loads(subprocess.check_output(command, env={**os.environ, "HYBRID_ES_URL": engine.es_url}))
     assert told["in_use"] is None and [one["version"] for one in told["versions"]] == [version]
     with pytest.raises(ModelVersionError, match="no version 'none'"):

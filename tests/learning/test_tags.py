@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid import attach, tags
 from hybrid.contracts import IndexProfile, SearchRequest
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
+from hybrid.encoders.trained import calibration as calibration_module
+from hybrid.encoders.trained.tags import TagModel
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.learning import calibration
-from hybrid.learning import tags as learning
-from hybrid.learning.tags import REMEDIES, Examples, TagModel
-from hybrid.learning.tags_report import page
-from hybrid.reindex import planning, running
-from hybrid.wiring import Services
+from hybrid.learning.tags import calibration, training
+from hybrid.learning.tags import fit as learning
+from hybrid.learning.tags.fit import REMEDIES, Examples
+from hybrid.learning.tags.report import page
+from hybrid.operations import attach
+from hybrid.operations.reindex import planning, running
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 
 WORDS = {"cup": "cup mug handle tea", "shoe": "shoe sole lace walk", "lamp": "lamp light bulb shade"}
@@ -82,10 +84,12 @@ def test_rare_tags_are_raised_as_far_as_the_others_do_not_suffer() -> None:
     assert after["worst_recall"] > before["worst_recall"] + 0.02
     assert after["macro_f1"] > before["macro_f1"] - 0.011
     assert after["calibration_error"] < 0.05
-    assert calibration.Calibration.from_arrays(found.to_arrays()) == found
+    assert calibration_module.Calibration.from_arrays(found.to_arrays()) == found
     # Nothing to gain: probabilities stay in their order, and versions of before this are read.
     assert calibration.calibrate(np.eye(2)[truth] * 0.8 + 0.1, truth).offsets == ()
-    assert calibration.Calibration.from_arrays({"numbers": np.array([2.0, 0.5])}) == calibration.Calibration(2.0, 0.5)
+    assert calibration_module.Calibration.from_arrays(
+        {"numbers": np.array([2.0, 0.5])}
+    ) == calibration_module.Calibration(2.0, 0.5)
 
 
 def test_best_prefers_the_worst_class_where_macro_f1_is_alike() -> None:
@@ -114,10 +118,10 @@ def rows(count: int = 12) -> list[dict[str, Any]]:
 
 def trained(services: Services, name: str, folder: Path) -> str:
     index_file(services, write_rows(folder / "a.ndjson", rows()), name, folder, signals=["text"])
-    made = tags.train(services, name, "catalogue", "text", "plain", "kind")
+    made = training.train(services, name, "catalogue", "text", "plain", "kind")
     text = page({**made.to_json(), "index": "<b>"})
     assert "<b>" not in text.replace("<body>", "") and "&lt;b&gt;" in text
-    return tags.publish(services, made, f"{name}-v")
+    return training.publish(services, made, f"{name}-v")
 
 
 def written(services: Services, name: str, id: str) -> list[str]:
@@ -128,7 +132,7 @@ def written(services: Services, name: str, id: str) -> list[str]:
 @pytest.mark.es
 def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
-    report = tags.apply(services, name, version)
+    report = training.apply(services, name, version)
     assert report.complete and report.documents == 36
     answer_services = make_services_like(services)
     request = SearchRequest(name, "", facets=("hybrid.tags.name",), size=40)
@@ -154,7 +158,7 @@ def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str
 @pytest.mark.es
 def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
-    tags.apply(services, name, version)
+    training.apply(services, name, version)
     plan = planning.plan_reindex(services, name, shards=2)
     report = running.run_reindex(services, plan, running.Options(), None)
     assert report.swapped and report.encoded == 0
@@ -163,11 +167,11 @@ def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services
     counts = fresh.searcher.search(request).facets["hybrid.tags.name"]
     assert {item["value"]: item["count"] for item in counts} == dict.fromkeys(WORDS, 12)
     for _ in range(2):  # as after a run that ended early
-        assert tags.remove(fresh, name).complete
+        assert training.remove(fresh, name).complete
     layers = [hit["_source"]["hybrid"] for hit in fresh.client.search(index=name, size=40)["hits"]["hits"]]
     assert len(layers) == 36 and not any(layer.get("tags") or layer["meta"]["tags"]["hash"] for layer in layers)
     assert all(layer["codes"]["text"] for layer in layers)
-    assert indices.read_profile(fresh.client, name).tags is None
+    assert lifecycle.read_profile(fresh.client, name).tags is None
     with pytest.raises(UsageError, match="no facet 'hybrid.tags.name'"):
         make_services_like(services).searcher.search(request)
     new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
@@ -175,8 +179,8 @@ def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services
     assert written(services, name, "new") == []
     services.client.indices.create(index=f"{name}-bare")
     with pytest.raises(IndexConflictError, match="has no vectors yet"):
-        tags.remove(services, f"{name}-bare")
-    assert tags.apply(make_services_like(services), name, version).complete
+        training.remove(services, f"{name}-bare")
+    assert training.apply(make_services_like(services), name, version).complete
     assert written(services, name, "new") == ["lamp"]
 
 
@@ -185,7 +189,7 @@ def test_without_its_model_products_have_their_vectors_and_it_is_said(
     services: Services, name: str, tmp_path: Path
 ) -> None:
     version = trained(services, name, tmp_path)
-    tags.apply(services, name, version)
+    training.apply(services, name, version)
     services.client.delete(index="hybrid-tags", id=version, refresh=True)
     fresh = make_services_like(services)
     new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
@@ -203,7 +207,7 @@ def test_a_shops_own_index_is_tagged_and_its_fields_stay(services: Services, nam
         services.client.index(index=own, id=row["id"], document=row)
     services.client.indices.refresh(index=own)
     attach.run_attach(services, attach.plan_attach(services, own, "title=title", signals=["text"]))
-    assert tags.apply(services, own, version).complete
+    assert training.apply(services, own, version).complete
     assert written(services, own, "lamp1") == ["lamp"]
     found = services.client.get(index=own, id="lamp1")["_source"]
     assert {key: value for key, value in found.items() if key != "hybrid"} == rows(3)[7]
@@ -224,14 +228,14 @@ def test_what_cannot_be_used_is_said_in_one_line(services: Services, name: str, 
     ]
     for options, said in cases:
         with pytest.raises(UsageError, match=said) as caught:
-            tags.train(services, name, **options)
+            training.train(services, name, **options)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.es
 def test_profiles_of_before_are_read_as_they_are(services: Services, name: str, tmp_path: Path) -> None:
     index_file(services, write_rows(tmp_path / "a.ndjson", rows(2)), name, tmp_path, signals=["text"])
-    profile = indices.read_profile(services.client, name)
+    profile = lifecycle.read_profile(services.client, name)
     assert profile.tags is None and "tags" not in profile.to_json()
     assert IndexProfile.from_json(name, profile.to_json()).searchable is not None
 
@@ -250,10 +254,10 @@ FLOOR = (0.75, 0.45)
 @pytest.mark.models
 @pytest.mark.slow
 def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path) -> None:
-    """The figures of README, slightly lowered; see tests.measure_tags."""
+    """The figures of README, slightly lowered; see tests.measure.tags."""
     if not engine.es_version.startswith("9"):
         pytest.skip("the photos are encoded once a run, on 9.x; tags are written and counted on both")
-    from tests.measure_tags import measure
+    from tests.measure.tags import measure
 
     found = measure(make_services(engine, image_encoder="efficientnet-lite0"), shared / "clothing", tmp_path, name)
     assert found["documents"]["macro_f1"] >= FLOOR[0]

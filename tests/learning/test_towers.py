@@ -13,20 +13,20 @@ import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from hybrid import alignments, towers
-from hybrid.cli import app
+from hybrid.cli.main import app
 from hybrid.contracts import SearchRequest
-from hybrid.encoders.towers import DIMS, WIDTH, TextTower, TowersModel
+from hybrid.encoders.trained.towers import DIMS, WIDTH, TextTower, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import EncoderError, IndexConflictError, UsageError
 from hybrid.learning import fine_tuning
-from hybrid.learning import towers as learning
+from hybrid.learning.alignment import towers as learning
+from hybrid.learning.alignment import towers_training, training
 from hybrid.media import open_image
-from hybrid.planning import vector_signal
+from hybrid.operations.planning import vector_signal
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
 from tests.conftest import index_file, make_services, write_rows
-from tests.shapes import SHAPES, put
+from tests.support.shapes import SHAPES, put
 
 pytestmark = pytest.mark.models
 
@@ -114,7 +114,7 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     load(services, folder, name)
     seen: list[str] = []
     pairs = str(folder / "photos.csv")
-    trained, drawn = towers.train(services, name, pairs, progress=lambda what, *_: seen.append(what))
+    trained, drawn = towers_training.train(services, name, pairs, progress=lambda what, *_: seen.append(what))
     assert list(dict.fromkeys(seen)) == ["views of photos", "held out", "towers"]
     assert trained.pairs == 6 * PHOTOS and trained.skipped == {"unknown_product": 1, "image_unsupported": 1}
     result = trained.results["towers"]
@@ -122,10 +122,10 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     assert result["photos"]["left_to_right"]["top1"] > 0.4  # by chance 0.17
     assert result["photos"]["right_to_left"]["precision@10"] > 0.4
     assert set(result["products"]) == {"left_to_right", "right_to_left", "to_product"}
-    assert "towers" in alignments.page_of(trained, drawn)
-    version = alignments.publish(services, trained, f"{name}-towers")
+    assert "towers" in training.page_of(trained, drawn)
+    version = training.publish(services, trained, f"{name}-towers")
     with pytest.raises(IndexConflictError, match=f"HYBRID_IMAGE_ENCODER=towers:{version}"):
-        alignments.apply(services, name, version)
+        training.apply(services, name, version)
     with pytest.raises(UsageError, match="needs an alignment"):  # towers are none
         vector_signal(services, "fused", name)
 
@@ -154,7 +154,7 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     ours = shop.encoder(spec).encode_images(pictures)
     assert np.allclose(ours, learning.pictures(model, looked.asked), atol=2e-2)
     code = (
-        "import sys; from hybrid.settings import Settings; from hybrid.wiring import Services;"
+        "import sys; from hybrid.settings import Settings; from hybrid.services import Services;"
         f"e = Services(Settings(es_url={engine.es_url!r})).encoder({spec!r});"
         "print(e.encode_texts(['red disc']).tolist()); assert 'torch' not in sys.modules"
     )
@@ -177,7 +177,7 @@ def test_what_cannot_be_learned_from_is_said(engine: Any, name: str, folder: Pat
     few.write_text("image,product_id\nred-disc-0.png,red-disc\n")
     for pairs, said in ((str(few), "too few"), ("catalogue", "too few")):
         with pytest.raises(UsageError, match=said):
-            towers.train(services, name, pairs)
+            towers_training.train(services, name, pairs)
 
 
 @pytest.mark.es
@@ -192,7 +192,7 @@ def test_by_command_from_the_catalogues_own_pictures(
     ]
     load(services, folder, name, write_rows(folder / "many.ndjson", rows))
     monkeypatch.setattr(learning, "EPOCHS", 1)
-    monkeypatch.setattr("hybrid.wiring.build_services", lambda: services)
+    monkeypatch.setattr("hybrid.services.build_services", lambda: services)
     page = tmp_path / "towers.html"
     asked = ["train", "alignment", "--index", name, "--method", "towers", "--name", f"{name}-t", "--report", str(page)]
     done = CliRunner().invoke(app, asked)

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid import fusion, jobs
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
 from hybrid.errors import UsageError, WeightsError
-from hybrid.evaluation import measures
-from hybrid.features import FEATURES, Vocabulary, query_features
-from hybrid.fusion import Scaling
-from hybrid.judgments import Judgments
-from hybrid.learning import training, validation
-from hybrid.learning.examples import Example, Table, calibrate
-from hybrid.learning.fit import Options
-from hybrid.learning.queries import make_up
-from hybrid.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
-from hybrid.wiring import Services
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.measures import measures
+from hybrid.learning.weights import training, validation
+from hybrid.learning.weights.examples import Example, Table, calibrate
+from hybrid.learning.weights.fit import Options
+from hybrid.learning.weights.queries import make_up
+from hybrid.operations import indexing
+from hybrid.search import fusion
+from hybrid.search.features import FEATURES, Vocabulary, query_features
+from hybrid.search.fusion import Scaling
+from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
+from hybrid.services import Services
 from tests.conftest import write_rows
 
 SIGNALS = ("lexical", "text")
@@ -318,8 +319,8 @@ ROWS = [
 
 @pytest.fixture
 def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
-    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
-    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    plan = indexing.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
+    indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
     return services, name
 
 

@@ -1,6 +1,6 @@
 """What an alignment is worth on photos taken in shops, through the real index.
 
-hybrid up && python -m tests.measure_alignment ../shared/data/grocery
+hybrid up && python -m tests.measure.alignment ../shared/data/grocery
 
 Prints JSON. `photo`: val's photos ask for their product, top-1 and top-5 by system, and the same by `hybrid search
 --image` for every tenth. `words and photo`: the same photos beside the name of their shelf (the product's category,
@@ -22,9 +22,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from hybrid import alignments, jobs
 from hybrid.contracts import SearchRequest
-from hybrid.wiring import Services, build_services
+from hybrid.learning.alignment import training
+from hybrid.operations import indexing
+from hybrid.services import Services, build_services
 
 PRODUCTS, PHOTOS = "measure-grocery", "measure-grocery-photos"
 
@@ -36,14 +37,14 @@ def rows_of(path: Path) -> list[tuple[str, str]]:
 
 def index(services: Services, path: Path, name: str, **options: Any) -> None:
     services.client.options(ignore_status=404).indices.delete(index=f"{name}-000001")
-    plan = jobs.plan_index(services, path, name, **options)
-    assert jobs.run_index(services, plan, rejects_path=path.with_suffix(".rejects")).complete
+    plan = indexing.plan_index(services, path, name, **options)
+    assert indexing.run_index(services, plan, rejects_path=path.with_suffix(".rejects")).complete
 
 
 def learn(services: Services, folder: Path, pairs: Path, method: str) -> tuple[str, dict[str, Any]]:
-    trained, _ = alignments.train(services, PRODUCTS, str(pairs), method, media=folder)
+    trained, _ = training.train(services, PRODUCTS, str(pairs), method, media=folder)
     told = {key: getattr(trained, key) for key in ("method", "pairs", "encode_s", "fit_s", "dims", "shares")}
-    return alignments.publish(services, trained, f"{PRODUCTS}-{time.time_ns()}"), told
+    return training.publish(services, trained, f"{PRODUCTS}-{time.time_ns()}"), told
 
 
 def top(services: Services, asked: list[tuple[SearchRequest, str]]) -> dict[str, float]:
@@ -56,7 +57,18 @@ def top(services: Services, asked: list[tuple[SearchRequest, str]]) -> dict[str,
 
 
 def by_command(image: Path) -> list[str]:
-    command = [sys.executable, "-m", "hybrid.cli", "search", "--index", PRODUCTS, "--image", str(image), "--size", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "hybrid.cli.main",
+        "search",
+        "--index",
+        PRODUCTS,
+        "--image",
+        str(image),
+        "--size",
+        "5",
+    ]
     return [hit["id"] for hit in json.loads(subprocess.check_output([*command, "--json"]))["hits"]]
 
 
@@ -110,14 +122,14 @@ def main() -> None:
     )
     index(services, photos, PHOTOS, media_root=folder, signals=["image"], mapping="id=id,title=name,image=image")
     version, told_half = learn(services, folder, half, options.method)
-    alignments.apply(services, PHOTOS, version)
+    training.apply(services, PHOTOS, version)
     of: dict[str, list[str]] = defaultdict(list)
     for number, (_, product) in enumerate(halves[1]):
         of[product].append(f"p{number}")
     result: dict[str, Any] = {"words": words_to_photos(services, of, names), "learned from half": told_half}
 
     version, told = learn(services, folder, folder / "train.csv", options.method)
-    alignments.apply(services, PRODUCTS, version)
+    training.apply(services, PRODUCTS, version)
     services = build_services()
     data = {image: (folder / image).read_bytes() for image, _ in val}
 

@@ -1,7 +1,7 @@
 """Prints the figures of attaching under a writer, and of a sync after 100 changes, on a running engine.
 
-hybrid up && python -m tests.show_attach --count 2000
-python -m tests.show_attach --products ../shared/data/chorus/products.ndjson.gz
+hybrid up && python -m tests.measure.attach --count 2000
+python -m tests.measure.attach --products ../shared/data/chorus/products.ndjson.gz
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import orjson
 
-from hybrid.attach import plan_attach, run_attach
-from hybrid.elastic import indices
-from hybrid.sync import run_sync
-from hybrid.wiring import Services, build_services
-from tests.shop_writer import ShopWriter, compare, make_shop
+from hybrid.elastic.indices import lifecycle
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services, build_services
+from tests.support.shop_writer import ShopWriter, compare, make_shop
 
 NAME = "show-attach"
 
@@ -51,7 +51,7 @@ def under_writer(services: Services, rows: list[dict[str, Any]], rate: int, work
     for _ in range(3):  # as a schedule would; the last finds nothing to do
         synced = run_sync(services, NAME, workers)
         _print(f"sync after {put} documents were PUT whole", synced.to_json())
-    profile = indices.read_profile(services.client, NAME)
+    profile = lifecycle.read_profile(services.client, NAME)
     verdict = compare(services, profile, writer.record, vectors=profile.signals["text"].encoder.startswith("toy"))
     _print("every document against the writer's record", verdict.counts())
     return verdict.clean

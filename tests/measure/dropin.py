@@ -1,6 +1,6 @@
 """What the drop-in costs and is worth: the official Python client against Elasticsearch itself and against /es.
 
-python -m tests.measure_dropin --index chorus --judgments judgments.csv --fields title^3,name,short_description^2
+python -m tests.measure.dropin --index chorus --judgments judgments.csv --fields title^3,name,short_description^2
 
 Both sides are asked in turn, query by query, so that they share the machine's moods. Prints JSON: for each kind of
 body the p50 of both and their ratio, the same of each query's fastest round (`quiet`, what other work on the machine
@@ -24,10 +24,10 @@ from typing import Any
 from elasticsearch import Elasticsearch
 from elasticsearch.serializer import OrjsonSerializer
 
-from hybrid.cli import serve_command
-from hybrid.evaluation import measures
-from hybrid.judgments import read_judgments
-from hybrid.wiring import build_services
+from hybrid.evaluation.formats import read_judgments
+from hybrid.evaluation.measures import measures
+from hybrid.operations.processes import serve_command
+from hybrid.services import build_services
 
 ROUNDS = 9
 

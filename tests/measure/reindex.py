@@ -1,8 +1,8 @@
 """Prints the figures of `hybrid reindex`: under a writer and searches, when killed, rolled back, and what it costs.
 
-hybrid up && python -m tests.show_reindex --count 2000
-python -m tests.show_reindex --only writer --products ../shared/data/chorus/products.ndjson.gz
-python -m tests.show_reindex --only kills --seeds 20
+hybrid up && python -m tests.measure.reindex --count 2000
+python -m tests.measure.reindex --only writer --products ../shared/data/chorus/products.ndjson.gz
+python -m tests.measure.reindex --only kills --seeds 20
 
 The index was made by a shop with one shard and attached with another model, so that mapping, model and number of
 shards all change. Every check is of a real `hybrid` process beside this one, which is the shop and its shoppers.
@@ -36,13 +36,13 @@ import psutil
 from elasticsearch import NotFoundError
 
 from hybrid import node
-from hybrid.attach import plan_attach, run_attach
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.services import Services, build_services
 from hybrid.settings import Settings
-from hybrid.wiring import Services, build_services
-from tests.shop_searchers import Answered, LayerShopper, OwnWrites, PlainShopper
-from tests.shop_writer import ShopWriter, compare, make_shop
-from tests.show_attach import rows_of
+from tests.measure.attach import rows_of
+from tests.support.shop_searchers import Answered, LayerShopper, OwnWrites, PlainShopper
+from tests.support.shop_writer import ShopWriter, compare, make_shop
 
 NAME = "show-reindex"
 #: Seconds that a write may wait where nothing is killed.
@@ -346,7 +346,7 @@ def compared(check: str, shop: Shop, crowd: Crowd, encoder: str) -> bool:
             sync = Command(shop, "sync", shop.alias, "--json", encoder=encoder).wait(600)
             good = good and sync.code == 0
             say(check, "sync", {"code": sync.code, "error": sync.error, **sync.report})
-        profile = indices.read_profile(shop.services.client, shop.alias)
+        profile = lifecycle.read_profile(shop.services.client, shop.alias)
         verdict = compare(services, profile, crowd.writer.record, vectors=encoder.startswith("toy"))
         of_shop = not (verdict.lost or verdict.resurrected or verdict.shop_fields_changed)
         good = good and (of_shop if when == "as it is" else verdict.clean)
@@ -657,7 +657,9 @@ def main() -> int:
     parser.add_argument("--old-encoder", default="toy:16", help="of the old one")
     parser.add_argument("--batch", type=int, help="HYBRID_BATCH_SIZE of the command")
     parser.add_argument("--deadline", type=float, default=1200.0, help="seconds until a run counts as hung")
-    parser.add_argument("--command", default=f"{shlex.quote(sys.executable)} -m hybrid.cli", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--command", default=f"{shlex.quote(sys.executable)} -m hybrid.cli.main", help=argparse.SUPPRESS
+    )
     checks: dict[str, Callable[[Services, list[dict[str, Any]], argparse.Namespace], bool]] = {
         "writer": writer, "kills": kills, "rollback": rollback, "overhead": overhead,
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """What MFCC statistics and a trained network find, on clips that were not learned from. Needs no cluster.
 
-python -m tests.measure_sounds
+python -m tests.measure.sounds
 
 Prints JSON, for each set and method top-1, precision@5 and mAP with 95 % intervals. `new voices`: names of products
 spoken by two voices ask for the same names by the others, each pair of voices held out in turn. `new sounds`:
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from hybrid.encoders import get_encoder
-from hybrid.encoders.sound_cnn import frames
-from hybrid.learning import sounds
-from hybrid.learning.sounds import METHODS, Sounds
+from hybrid.encoders.trained.sounds import frames
+from hybrid.learning.sounds import fit
+from hybrid.learning.sounds.fit import METHODS, Sounds
 from hybrid.media import samples
 from hybrid.settings import Settings
-from tests import clips
-from tests.clips import Clip
+from tests.support import clips
+from tests.support.clips import Clip
 
 
 def heard(found: list[Clip], noise: float = 0.0) -> Sounds:
@@ -44,12 +44,12 @@ def compare(pairs: list[tuple[Sounds, Sounds, Any]]) -> dict[str, Any]:
     for asking, held, model in pairs:
         for method in METHODS:
             vectors = asking.vectors(model, method), held.vectors(model, method)
-            rows[method].append(sounds.scores(vectors[0], asking.tags, vectors[1], held.tags))
+            rows[method].append(fit.scores(vectors[0], asking.tags, vectors[1], held.tags))
         # Of a rank without any knowledge: what is searched in an order of its own.
         random = np.random.default_rng(0).normal(size=(len(asking.tags) + len(held.tags), 16))
         split = np.split(random, [len(asking.tags)])
-        rows["chance"].append(sounds.scores(split[0], asking.tags, split[1], held.tags))
-    return {method: sounds.figures(np.concatenate(found)) for method, found in rows.items()}
+        rows["chance"].append(fit.scores(split[0], asking.tags, split[1], held.tags))
+    return {method: fit.figures(np.concatenate(found)) for method, found in rows.items()}
 
 
 def main() -> None:
@@ -67,13 +67,13 @@ def main() -> None:
     for two in (names[:2], names[2:4], names[4:]):
         held = np.isin(voices, two)
         learned = spoken.of(np.flatnonzero(~held & english))
-        by_voice.append((spoken.of(np.flatnonzero(held & english)), learned, sounds.fit(learned)))
+        by_voice.append((spoken.of(np.flatnonzero(held & english)), learned, fit.fit(learned)))
         trainings += 1
-    model = sounds.fit(known)
+    model = fit.fit(known)
     words = []
     for half in (clips.SPOKEN[::2], clips.SPOKEN[1::2]):
         mine = np.isin(spoken.tags, half)
-        other = sounds.fit(spoken.of(np.flatnonzero(english & ~mine)))
+        other = fit.fit(spoken.of(np.flatnonzero(english & ~mine)))
         asks = mine & np.isin(voices, names[:2])
         words.append((spoken.of(np.flatnonzero(asks)), spoken.of(np.flatnonzero(mine & ~asks)), other))
         trainings += 1

@@ -1,6 +1,6 @@
 """What tags are worth on clothes, through the real index: val's photos are its products, tagged from its codes.
 
-hybrid up && python -m tests.measure_tags ../shared/data/clothing [--fine-tune]
+hybrid up && python -m tests.measure.tags ../shared/data/clothing [--fine-tune]
 
 Prints JSON: the remedies, held out on train; val by the model; val read back from the documents, where a product
 without a tag counts as wrong.
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hybrid import jobs, tags
-from hybrid.elastic import products
-from hybrid.learning.calibration import figures
-from hybrid.wiring import Services, build_services
+from hybrid.elastic.indices import products
+from hybrid.learning.tags import training
+from hybrid.learning.tags.calibration import figures
+from hybrid.operations import indexing
+from hybrid.services import Services, build_services
 
 SHOWN = ("macro_f1", "worst_recall", "worst", "accuracy", "calibration_error", "with_views")
 
@@ -33,14 +34,16 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     catalogue = work / "photos.ndjson"
     lines = [orjson.dumps({"id": f"p{n}", "title": "photo", "image": row["image"]}) for n, row in enumerate(photos)]
     catalogue.write_bytes(b"\n".join(lines) + b"\n")
-    plan = jobs.plan_index(
+    plan = indexing.plan_index(
         services, catalogue, name, media_root=folder, signals=["image"], mapping="id=id,title=title,image=image"
     )
-    assert jobs.run_index(services, plan, rejects_path=work / "rejects").complete
-    trained = tags.train(services, name, str(folder / "train.csv"), validate=folder / "val.csv", fine_tune=fine_tune)
-    version = tags.publish(services, trained, f"{name}-clothing")
-    assert tags.apply(services, name, version).complete
-    model = tags.published(services, version).model
+    assert indexing.run_index(services, plan, rejects_path=work / "rejects").complete
+    trained = training.train(
+        services, name, str(folder / "train.csv"), validate=folder / "val.csv", fine_tune=fine_tune
+    )
+    version = training.publish(services, trained, f"{name}-clothing")
+    assert training.apply(services, name, version).complete
+    model = training.published(services, version).model
     likely, truth = np.zeros((len(photos), len(model.names))), np.zeros(len(photos), dtype=int)
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.tags"]}}
     for hits in products.pages(services.client, name, search, 500):

@@ -1,6 +1,6 @@
 """What the text encoders are worth on chorus: nDCG@10 of their vectors alone, by exact cosine, and judged@10.
 
-python -m tests.measure_word_encoders ../shared/data/chorus [--no-minilm]
+python -m tests.measure.word_encoders ../shared/data/chorus [--no-minilm]
 
 Prints JSON, with texts encoded a second. MiniLM alone takes minutes.
 """
@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid.catalogue import open_catalogue
+from hybrid.catalogue.documents import text_input
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import Encoder, Product
-from hybrid.documents import text_input
 from hybrid.encoders import get_encoder
-from hybrid.encoders.words import TfIdf, TfIdfEncoder
-from hybrid.fields import guess_fields
-from hybrid.judgments import Judgments, read_judgments
+from hybrid.encoders.trained.tfidf import TfIdf, TfIdfEncoder
+from hybrid.evaluation.formats import read_judgments
+from hybrid.evaluation.judgments import Judgments
 from hybrid.settings import Settings
 
 

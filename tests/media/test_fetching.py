@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from hybrid.errors import MediaError
-from hybrid.media import addresses
-from hybrid.media.addresses import Fetcher
-from tests.picture_server import MODIFIED, PICTURE, Server
+from hybrid.media import fetching
+from hybrid.media.fetching import Fetcher
+from tests.support.picture_server import MODIFIED, PICTURE, Server
 
 PUBLIC, SECOND = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 
@@ -265,14 +265,14 @@ def test_bad_answers_have_reasons(shop: Fetcher, server: Server, path: str, reas
 def test_the_time_is_that_of_the_whole_fetch(
     shop: Fetcher, server: Server, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addresses, "TOTAL_S", 0.5)
+    monkeypatch.setattr(fetching, "TOTAL_S", 0.5)
     started = time.monotonic()
     assert reason_of(shop, at(server, path)) == "image_url_timeout"
     assert time.monotonic() - started < 1.5
 
 
 def test_a_look_up_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "CONNECT_S", 0.2)
+    monkeypatch.setattr(fetching, "CONNECT_S", 0.2)
     release = threading.Event()
     fetcher = Fetcher(resolve=lambda host, port: [str(release.wait(10))])
     assert reason_of(fetcher, "http://slow.example/") == "image_url_timeout"
@@ -332,17 +332,17 @@ def test_a_catalogue_of_a_dead_host_ends_quickly_with_reasons() -> None:
     started = time.monotonic()
     reasons = [reason_of(fetcher, f"http://dead.example/{number}.jpg") for number in range(20_000)]
     assert time.monotonic() - started < 10
-    assert reasons[: addresses.FAILURES] == ["image_url_unresolved"] * addresses.FAILURES
-    assert set(reasons[addresses.FAILURES :]) == {"image_host_paused"}
+    assert reasons[: fetching.FAILURES] == ["image_url_unresolved"] * fetching.FAILURES
+    assert set(reasons[fetching.FAILURES :]) == {"image_host_paused"}
     assert reason_of(fetcher, "http://alive.example/") == "image_url_unresolved"  # others are not held back
-    now[0] += addresses.PAUSE_S + 1
+    now[0] += fetching.PAUSE_S + 1
     assert reason_of(fetcher, "http://dead.example/") == "image_url_unresolved"
     assert reason_of(fetcher, "http://dead.example/") == "image_host_paused"  # one try after the pause
-    assert asked.count("dead.example") == addresses.FAILURES + 1
+    assert asked.count("dead.example") == fetching.FAILURES + 1
 
 
 def test_a_picture_that_is_missing_does_not_pause_its_host(shop: Fetcher, server: Server) -> None:
-    for _ in range(addresses.FAILURES + 2):
+    for _ in range(fetching.FAILURES + 2):
         assert reason_of(shop, at(server, "status/404")) == "image_url_status"
     assert shop.fetch(at(server, "a.jpg")).data == PICTURE
 
@@ -355,7 +355,7 @@ def test_few_at_once_from_one_host(shop: Fetcher, server: Server) -> None:
     for thread in threads:
         thread.join()
     assert got == [PICTURE] * 12
-    assert 1 < server.most <= addresses.PER_HOST
+    assert 1 < server.most <= fetching.PER_HOST
 
 
 def test_proxies_of_the_environment_are_not_used(

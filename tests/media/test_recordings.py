@@ -18,7 +18,7 @@ import pytest
 
 from hybrid.errors import MediaError
 from hybrid.media import decoding, samples, video_frames
-from tests.test_media_hostile import GOOD, MEMORY, SECONDS, Watch
+from tests.media.test_hostile import GOOD, MEMORY, SECONDS, Watch
 
 RATE = 44_100
 

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hybrid.attach import plan_attach, run_attach
-from hybrid.doctor import STATUSES, Check, Diagnosis, examine
-from hybrid.elastic import cluster
-from hybrid.elastic.stores import DeadLetter
+from hybrid.elastic.indices import health
+from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.doctor import STATUSES, Check, Diagnosis, examine
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.sync import run_sync
-from hybrid.wiring import Services
 from tests.conftest import make_services
-from tests.shop_writer import make_shop
+from tests.support.shop_writer import make_shop
 
 
 def rows(count: int = 10) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
 
     def doctor(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli", "doctor", *args]
+        command = [sys.executable, "-m", "hybrid.cli.main", "doctor", *args]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     well = doctor(name, "--json")
@@ -164,7 +164,7 @@ def test_what_the_cluster_does_not_say_does_not_end_it(
         raise ClusterError("Elasticsearch refuses access (403: no monitor)")
 
     make_shop(services.client, name, rows())
-    monkeypatch.setattr(cluster, "health", refuse)
+    monkeypatch.setattr(health, "health", refuse)
     checks = {(check.part, check.what): check for check in examine(services, name).checks}
     assert (checks["cluster", "access"].status, "403" in checks["cluster", "access"].detail) == ("degraded", True)
     assert checks[f"index {name}", "attach"].status == "note"

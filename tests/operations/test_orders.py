@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from hybrid import orders, performing, pool
-from hybrid.elastic.orders import ORDERS
+from hybrid.elastic.stores.orders import ORDERS
 from hybrid.errors import JobError, OrderTakenError
-from hybrid.wiring import Services
+from hybrid.operations import orders, processes
+from hybrid.services import Services
+from workers import orders as performing
 
 pytestmark = pytest.mark.es
 WAIT_S = 60.0
@@ -152,7 +153,7 @@ def test_a_worker_starts_an_order_that_outlives_it_and_the_schedule_goes_on_with
         "HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32", "HYBRID_DATA_DIR": str(tmp_path),
     }  # fmt: skip
     with (tmp_path / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(pool.worker_command(1), env=environment, stdout=log, stderr=log)
+        worker = subprocess.Popen(processes.worker_command(1), env=environment, stdout=log, stderr=log)
     try:
         assert orders.place(services, slot, "sync", name, {}, "mei")
         until(lambda: (services.orders.get(slot) or {})["status"] == "done")
@@ -164,7 +165,7 @@ def test_a_worker_starts_an_order_that_outlives_it_and_the_schedule_goes_on_with
     services.orders.place(slot, "sync", name, {}, "mei")
     # As a worker starts it, but stopped before it can end.
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import time; from hybrid.wiring import build_services; "
+        [sys.executable, "-c", f"import time; from hybrid.services import build_services; "
          f"build_services().orders.take({slot!r}); time.sleep(600)"],
         env=environment,
     )  # fmt: skip

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from hybrid.attach import plan_attach, run_attach
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
-from hybrid.elastic import changes, indices, products, shop
-from hybrid.elastic.changes import Checkpoint
+from hybrid.elastic.indices import changes, lifecycle, products, shop
+from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.errors import IndexConflictError
-from hybrid.sync import SyncReport, SyncRun, checked_profile, dispatch_sync, run_sync
-from hybrid.wiring import Services
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.sync import SyncReport, SyncRun, checked_profile, dispatch_sync, run_sync
+from hybrid.services import Services
 from tests.conftest import make_services
-from tests.shop_writer import compare, make_shop
+from tests.support.shop_writer import compare, make_shop
 
 
 def rows(count: int = 300) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def test_another_index_behind_the_alias(services: Services, name: str) -> None:
 def test_a_crash_between_marking_and_encoding(services: Services, name: str) -> None:
     attached(services, name, rows(20))
     update(services, name, range(5), title="Changed")
-    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    run = SyncRun(services, lifecycle.read_profile(services.client, name), "job")
     assert run.look() == 5  # and here the process dies
     after = run_sync(services, name)
     assert (after.encoded, after.complete) == ({"text": 5}, True)
@@ -155,16 +155,16 @@ def test_many_at_once_are_as_one(engine: Any, services: Services, name: str) -> 
         thread.join()
     assert run_sync(services, name).complete
     record = {str(row["id"]): row for row in data}
-    assert compare(services, indices.read_profile(services.client, name), record).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record).clean
 
 
 @pytest.mark.es
 def test_an_index_that_the_layer_made(services: Services, name: str, tmp_path: Any) -> None:
-    from hybrid import jobs
+    from hybrid.operations import indexing
     from tests.conftest import write_rows
 
     path = write_rows(tmp_path / "c.ndjson", rows(20))
-    jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=tmp_path / "r")
+    indexing.run_index(services, indexing.plan_index(services, path, name), rejects_path=tmp_path / "r")
     first = run_sync(services, name)
     assert (first.whole, first.looked, first.written) == (True, 20, 0)
     update(services, name, range(3), title="Written past the layer")
@@ -190,7 +190,7 @@ def test_the_alias_moves_while_a_look_is_under_way(services: Services, name: str
     make_shop(services.client, f"{name}-2", rows(20))
     services.client.index(index=f"{name}-1", id="p3", document={"id": "p3", "title": "Changed"})
     services.client.index(index=f"{name}-2", id="p3", document={"id": "p3", "title": "Changed"})
-    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    run = SyncRun(services, lifecycle.read_profile(services.client, name), "job")
     before = services.client.get(index=f"{name}-2", id="p3")
     found = next(products.iterate(services.client, name, {"ids": {"values": ["p3"]}}, ["text"]))
     services.client.update(index=f"{name}-2", id="p3", doc={"price": 1}, if_seq_no=before["_seq_no"], if_primary_term=1)
@@ -203,7 +203,7 @@ def test_the_alias_moves_while_a_look_is_under_way(services: Services, name: str
     with pytest.raises(IndexConflictError, match=f"hybrid attach {name}"):
         run.look()
     services.client.indices.refresh(index=f"{name}-2")
-    assert indices.count(services.client, f"{name}-2", {"exists": {"field": "hybrid.meta.at"}}) == 0
+    assert lifecycle.count(services.client, f"{name}-2", {"exists": {"field": "hybrid.meta.at"}}) == 0
     mapping = services.client.indices.get_mapping(index=f"{name}-2").body[f"{name}-2"]["mappings"]
     assert "hybrid" not in mapping["properties"]
 
@@ -217,7 +217,7 @@ def test_an_attach_that_died_after_it_changed_the_profile(services: Services, na
     report = run_sync(services, name)
     assert (report.whole, report.encoded, report.complete) == (True, {"text": 20}, True)
     record = {str(row["id"]): row for row in rows(20)}
-    assert compare(services, indices.read_profile(services.client, name), record).clean
+    assert compare(services, lifecycle.read_profile(services.client, name), record).clean
 
 
 @pytest.mark.es
@@ -247,7 +247,7 @@ def test_a_worker_with_another_version_of_the_encoder_makes_no_vectors(
 ) -> None:
     attached(services, name, rows(5))
     update(services, name, range(2), title="Changed")
-    run = SyncRun(services, indices.read_profile(services.client, name), "job")
+    run = SyncRun(services, lifecycle.read_profile(services.client, name), "job")
     run.look()
     monkeypatch.setattr(services.encoder("toy:32"), "version", "toy@32+newer")
     with pytest.raises(IndexConflictError, match="and this machine has toy@32.newer"):

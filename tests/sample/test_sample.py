@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from PIL import Image, ImageStat
 
-from hybrid.analysis import is_chinese
-from hybrid.judgments import read_judgments
+from hybrid.evaluation.formats import read_judgments
 from hybrid.sample import SamplePaths, write_sample
 from hybrid.sample.pen import ACCENT, CREAM, RGB
 from hybrid.sample.pictures import draw
 from hybrid.sample.products import products
 from hybrid.sample.queries import judge, photo_queries, text_queries
+from hybrid.text.analysis import is_chinese
 
 FIELDS = {
     "id", "name", "name_zh", "description", "description_zh", "brand", "category", "category_zh", "color", "color_zh",

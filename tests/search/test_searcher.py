@@ -18,11 +18,9 @@ import pytest
 from elasticsearch.helpers import bulk
 from PIL import Image
 
-from hybrid import fusion, jobs
-from hybrid.completions import Typed, offers
+from hybrid.catalogue.documents import role_values
 from hybrid.contracts import SearchRequest
-from hybrid.documents import role_values
-from hybrid.elastic import bodies
+from hybrid.elastic.retrieval import bodies
 from hybrid.errors import (
     ClusterTimeoutError,
     EncoderError,
@@ -31,7 +29,10 @@ from hybrid.errors import (
     MediaError,
     UsageError,
 )
-from hybrid.wiring import Services
+from hybrid.operations import indexing
+from hybrid.search import fusion
+from hybrid.services import Services
+from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
 from web import create_app
 
@@ -72,7 +73,7 @@ def shop(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         Image.new("RGB", (48, 48), rgb).save(folder / f"{color}.png")
     path = write_rows(folder / "c.ndjson", catalogue())
     name = f"tsearch-{engine.es_version.replace('.', '-')}"
-    jobs.run_index(services, jobs.plan_index(services, path, name), rejects_path=folder / "rejects")
+    indexing.run_index(services, indexing.plan_index(services, path, name), rejects_path=folder / "rejects")
     # 8.19 walks the graphs of several segments at once, which tell each other what is good enough: then the hundred
     # nearest of many alike are not the same hundred twice.
     services.client.options(request_timeout=60).indices.forcemerge(index=name, max_num_segments=1)
@@ -112,7 +113,7 @@ def test_every_candidate_has_every_present_signal_and_order_is_brute_force(shop:
     encoder = services.encoder("toy:32")
     query = encoder.encode_texts(["green lamp"])[0]
     profile = searcher.profile(name)
-    from hybrid.documents import text_input
+    from hybrid.catalogue.documents import text_input
 
     for hit in answer.hits:
         assert set(hit.signals) == {"lexical", "text", "image"}

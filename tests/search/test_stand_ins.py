@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid import standins
 from hybrid.contracts import SearchRequest
-from hybrid.elastic import indices, lookalikes
-from hybrid.judgments import read_judgments
-from hybrid.wiring import Services
+from hybrid.elastic.indices import lifecycle
+from hybrid.elastic.retrieval import lookalikes
+from hybrid.evaluation.formats import read_judgments
+from hybrid.search import stand_ins
+from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
 WORDS = {
@@ -25,36 +26,36 @@ SCORES = {**{f"red{n}": 0.9 for n in range(8)}, **{f"blue{n}": 0.1 for n in rang
 
 
 def test_a_product_scores_as_those_most_like_it() -> None:
-    donors = standins.donors(SCORES)
-    found = standins.estimate(SCORES, donors, WORDS, ["new", "mute", "unheard of"])
+    donors = stand_ins.donors(SCORES)
+    found = stand_ins.estimate(SCORES, donors, WORDS, ["new", "mute", "unheard of"])
     assert set(found) == {"new"}  # of the others no word is known
     assert 0.8 < found["new"] <= 0.9
-    other = standins.estimate(SCORES, donors, {**WORDS, "new": frozenset({"blue", "dress"})}, ["new"])
+    other = stand_ins.estimate(SCORES, donors, {**WORDS, "new": frozenset({"blue", "dress"})}, ["new"])
     assert 0.1 <= other["new"] < 0.2
 
 
 def test_a_product_like_no_other_comes_out_low() -> None:
     scores = {**{f"p{n}": 0.9 - n / 100 for n in range(60)}, "odd": None}
     words = {**{id: frozenset({"cup", id}) for id in scores}, "odd": frozenset({"saw"})}
-    found = standins.estimate(scores, standins.donors(scores), words, ["odd"])
+    found = stand_ins.estimate(scores, stand_ins.donors(scores), words, ["odd"])
     assert found["odd"] < np.median([score for score in scores.values() if score is not None])
 
 
 def test_the_same_scores_stand_in_as_they_are() -> None:
     flat = {id: None if score is None else 0.4 for id, score in SCORES.items()}
-    assert standins.estimate(flat, standins.donors(flat), WORDS, ["new"])["new"] == pytest.approx(0.4)
+    assert stand_ins.estimate(flat, stand_ins.donors(flat), WORDS, ["new"])["new"] == pytest.approx(0.4)
 
 
 def test_donors_are_the_best_and_some_of_all_others() -> None:
     scores: dict[str, float | None] = {f"p{n:04}": n / 1000 for n in range(1000)} | {"none": None}
-    donors = standins.donors(scores)
-    assert len(donors) == len(set(donors)) == standins.DONORS
+    donors = stand_ins.donors(scores)
+    assert len(donors) == len(set(donors)) == stand_ins.DONORS
     assert donors[:3] == ["p0999", "p0998", "p0997"] and donors[-1] == "p0000"
-    assert standins.donors({"a": 0.5, "b": None}) == []  # too few to say anything
+    assert stand_ins.donors({"a": 0.5, "b": None}) == []  # too few to say anything
 
 
 def test_telling_words_are_those_of_the_best() -> None:
-    assert standins.telling_words(standins.donors(SCORES), WORDS)[0] == "red"
+    assert stand_ins.telling_words(stand_ins.donors(SCORES), WORDS)[0] == "red"
 
 
 @pytest.mark.es
@@ -122,9 +123,9 @@ def test_a_third_of_the_vectors_may_be_lost(sample: Sample) -> None:
     def gone(id: str, signal: str) -> bool:
         return zlib.crc32(f"{signal} {id}".encode()) % 10 < 3
 
-    indices.copy_without(services.client, profile, lost, gone, services.capabilities.base64_vectors)
+    lifecycle.copy_without(services.client, profile, lost, gone, services.capabilities.base64_vectors)
     try:
-        from hybrid.evaluation import measures
+        from hybrid.evaluation.measures import measures
 
         quality = {}
         for index in (name, lost):
@@ -137,6 +138,6 @@ def test_a_third_of_the_vectors_may_be_lost(sample: Sample) -> None:
                 runs[query] = [hit.id for hit in answer.hits]
             quality[index] = measures(runs, {query: judged.ratings[query] for query in judged.relevant})["ndcg@10"]
     finally:
-        indices.delete(services.client, lost)
+        lifecycle.delete(services.client, lost)
     print(f"all vectors {quality[name]:.4f}, 30 % lost {quality[lost]:.4f}")
     assert quality[lost] >= 0.96 * quality[name]  # one draw; `hybrid bench weights` has the mean of many mixtures

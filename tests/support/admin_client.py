@@ -9,8 +9,8 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from hybrid.elastic.admin import ADMIN, AUDIT
-from hybrid.wiring import Services
+from hybrid.elastic.stores.admin import ADMIN, AUDIT
+from hybrid.services import Services
 from web import create_app
 
 PASSWORD = "correct horse battery"

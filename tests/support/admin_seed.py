@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from hybrid import evaluations, orders
-from hybrid.elastic.evaluations import EVALUATIONS
-from hybrid.elastic.judgment_lists import JUDGMENTS
-from hybrid.elastic.orders import ORDERS
-from hybrid.elastic.stores import DEAD_LETTERS, JOBS, DeadLetter, now
-from hybrid.elastic.weights_versions import WEIGHTS
-from hybrid.judgments import Judgments
-from hybrid.versions import learning_slot
-from hybrid.weights import FIXED_VERSION, fixed
-from hybrid.wiring import Services
-from tests.admin_client import forget
+from hybrid.elastic.stores.base import now
+from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
+from hybrid.elastic.stores.evaluations import EVALUATIONS
+from hybrid.elastic.stores.jobs import JOBS
+from hybrid.elastic.stores.judgments import JUDGMENTS
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.elastic.stores.weights import WEIGHTS
+from hybrid.evaluation.judgments import Judgments
+from hybrid.operations import evaluations, orders
+from hybrid.operations.orders import learning_slot
+from hybrid.search.weights import FIXED_VERSION, fixed
+from hybrid.services import Services
 from tests.conftest import index_file, write_rows
-from tests.web_services import EVIL, Watched, products, write_pictures
+from tests.support.admin_client import forget
+from tests.support.web_services import EVIL, Watched, products, write_pictures
 from web.admin.reindex import plan_slot, slot
 
 #: Markup without a slash, which a part of an address cannot hold.

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from hybrid.media import addresses
+from hybrid.media import fetching
 
 PICTURE = b"\xff\xd8\xff" + b"picture" * 100
 MODIFIED = "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -75,7 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif what == "status":
             self._head(int(rest))
         elif what == "large":
-            self._head(200, **{"Content-Length": str(addresses.MAX_BYTES + 1)})
+            self._head(200, **{"Content-Length": str(fetching.MAX_BYTES + 1)})
         elif what == "endless":
             self._head(200)
             while True:

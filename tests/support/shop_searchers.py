@@ -12,8 +12,8 @@ from typing import Any
 from elasticsearch import NotFoundError
 
 from hybrid.contracts import SearchRequest
-from hybrid.wiring import Services
-from tests.shop_writer import ShopWriter
+from hybrid.services import Services
+from tests.support.shop_writer import ShopWriter
 
 #: Seconds until a delete must be seen by searches: an index is refreshed every second.
 SEEN_AFTER_S = 2.0

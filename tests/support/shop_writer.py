@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from elasticsearch import NotFoundError
 
-from hybrid import documents
+from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile
-from hybrid.wiring import Services
+from hybrid.services import Services
 
 MAPPINGS = {
     "dynamic": False,

@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from hybrid.contracts import SearchAnswer, SearchRequest
-from hybrid.search import Searcher
+from hybrid.search.searcher import Searcher
+from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.wiring import Services
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid import analysis
 from hybrid.errors import UsageError
+from hybrid.text import analysis
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.completions import MAX_TEXT, Typed, offers, words
+from hybrid.text.completions import MAX_TEXT, Typed, offers, words
 
 
 @pytest.mark.parametrize(

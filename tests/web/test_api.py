@@ -18,12 +18,12 @@ from openapi_spec_validator import validate as validate_openapi
 from pydantic import TypeAdapter
 
 from hybrid.contracts import SearchAnswer
-from hybrid.elastic import indices
+from hybrid.elastic.indices import lifecycle
 from hybrid.errors import EncoderError
-from tests.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
+from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, create_app
-from web.compat import ADDRESSES
-from web.schemas import MAX_FILE_BYTES, SearchParams
+from web.compat.elasticsearch import ADDRESSES
+from web.params import MAX_FILE_BYTES, SearchParams
 
 pytestmark = pytest.mark.es
 
@@ -208,7 +208,7 @@ def test_a_model_that_cannot_be_had_degrades(
 ) -> None:
     profile = services.searcher.profile(web_shop.name)
     text = dataclasses.replace(profile.signals["text"], encoder=spec)
-    indices.ensure_index(services.client, dataclasses.replace(profile, index=name, signals={"text": text}))
+    lifecycle.ensure_index(services.client, dataclasses.replace(profile, index=name, signals={"text": text}))
     answer = client.get(f"/api/search?q=mug&index={name}")
     assert answer.status_code == 200
     assert [part["part"] for part in answer.json["degraded"]] == ["text"]
@@ -248,7 +248,7 @@ def test_the_cluster_answers_with_an_error(
     client: FlaskClient, services: Watched, web_shop: WebShop, name: str
 ) -> None:
     profile = services.searcher.profile(web_shop.name)
-    indices.ensure_index(services.client, dataclasses.replace(profile, index=name))
+    lifecycle.ensure_index(services.client, dataclasses.replace(profile, index=name))
     services.client.indices.close(index=name)
     check_failure(client, 502, "ClusterError", "closed", index=name)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web_services import EVIL, Watched, WebShop, jpeg
-from web import create_app, strings, view
+from tests.support.web_services import EVIL, Watched, WebShop, jpeg
+from web import create_app, strings
+from web.shop import view
 
 pytestmark = pytest.mark.es
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, request
 
-from hybrid.judged_photos import parts_of
+from hybrid.evaluation.photos import parts_of
 from web.admin import access, audit, evaluations, failures, judgments, overview, reindex, tryit, weights
 from web.admin.access import admin
 from web.admin.frame import error_answer

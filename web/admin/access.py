@@ -21,7 +21,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.errors import HybridError, UsageError
 from web.admin.frame import choose_language, core, render
-from web.schemas import SignIn, validate
+from web.admin.schemas import SignIn
+from web.params import validate
 
 log = logging.getLogger("hybrid.web.admin")
 admin = Blueprint("admin", __name__, url_prefix="/admin")

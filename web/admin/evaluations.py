@@ -7,16 +7,17 @@ from typing import Any
 from flask import g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import evaluations as kept
-from hybrid import versions
 from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
 from hybrid.errors import UsageError
-from hybrid.evaluation import HURT
-from hybrid.judgment_archives import read_upload
+from hybrid.evaluation.archives import read_upload
+from hybrid.evaluation.significance import HURT
+from hybrid.learning.weights import versions
+from hybrid.operations import evaluations as kept
+from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.parse import fields_of
-from web.schemas import EvaluationParams, validate
+from web.admin.schemas import EvaluationParams
+from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Runs that the lines over time are drawn through; hurt queries shown at once, and queries in a table of all.
@@ -35,7 +36,7 @@ def evaluations() -> str:
         total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
         chosen=chosen, alike=alike, series=_series(alike), systems=SYSTEMS, learned=LEARNED_SYSTEMS,
         weights_versions=services.weights_versions.names(index), in_force=versions.standing(services, index).in_force,
-        order=services.orders.get(versions.learning_slot(index)), best=_best,
+        order=services.orders.get(orders.learning_slot(index)), best=_best,
     )  # fmt: skip
 
 
@@ -129,4 +130,4 @@ def api_evaluations_start() -> tuple[dict[str, Any], int]:
     """Order an evaluation. told: whether a worker heard of it at once."""
     given = validate(EvaluationParams, fields_of(request))
     told = _order(given)
-    return {"order": core().orders.get(versions.learning_slot(given.index)), "told": told}, 202
+    return {"order": core().orders.get(orders.learning_slot(given.index)), "told": told}, 202

@@ -11,14 +11,15 @@ from typing import Any
 from flask import Response, abort, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import failures as core_failures
 from hybrid.contracts import Hit
 from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError
-from hybrid.orders import place
+from hybrid.operations import failures as core_failures
+from hybrid.operations.orders import place
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.schemas import MAX_WINDOW, ChosenFailures, FailuresPage, validate
-from web.view import Cards
+from web.admin.schemas import ChosenFailures, FailuresPage
+from web.params import MAX_WINDOW, validate
+from web.shop.view import Cards
 
 PAGE_SIZE = 50
 #: Seconds that the page goes on to look after all products of an order are queued.

@@ -9,16 +9,16 @@ from flask import Response, current_app, flash, g, jsonify, make_response, rende
 from flask_wtf.csrf import generate_csrf
 
 from hybrid.errors import UsageError
-from hybrid.terminal import size
+from hybrid.text.human import size
 from web import strings
 from web.admin import charts
-from web.admin.words import WORDS
-from web.page import asset
-from web.schemas import MAX_WINDOW, IndexName, Params, validate
+from web.admin.words.common import WORDS
+from web.assets import asset
+from web.params import MAX_WINDOW, IndexName, Params, validate
 from web.services import default_index
 
 if TYPE_CHECKING:
-    from hybrid.wiring import Services
+    from hybrid.services import Services
 
 #: (endpoint, word) of the pages, in the order of the navigation.
 NAVIGATION = [

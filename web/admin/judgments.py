@@ -8,11 +8,12 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import tryout
 from hybrid.errors import UsageError
-from hybrid.judged_photos import checked_key
-from hybrid.judgment_archives import archived, read_upload
-from hybrid.judgments import FORMATS, checked_list
+from hybrid.evaluation import side_by_side
+from hybrid.evaluation.archives import archived, read_upload
+from hybrid.evaluation.formats import FORMATS
+from hybrid.evaluation.judgments import checked_list
+from hybrid.evaluation.photos import checked_key
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, render, say
 from web.services import default_index
@@ -45,8 +46,8 @@ def judgments_of(index: str, name: str) -> str:
     )  # fmt: skip
 
 
-def _coverage(index: str, name: str) -> tryout.Coverage:
-    return tryout.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
+def _coverage(index: str, name: str) -> side_by_side.Coverage:
+    return side_by_side.coverage(core().searcher, index, core().judgment_lists.judgments(index, name))
 
 
 @admin.get("/judgments/<index>/<name>/coverage")

@@ -1,4 +1,4 @@
-"""The admin's own calls, for the interface description in web.openapi."""
+"""The admin's own calls, for the interface description in web.api.openapi."""
 
 from __future__ import annotations
 

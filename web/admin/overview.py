@@ -12,10 +12,10 @@ from typing import Any
 from flask import abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import doctor
 from hybrid.errors import HybridError
-from hybrid.orders import place
-from hybrid.wiring import Services
+from hybrid.operations import doctor
+from hybrid.operations.orders import place
+from hybrid.services import Services
 from web.admin.access import admin
 from web.admin.frame import core, render, say
 from web.admin.reindex import slot

@@ -8,15 +8,16 @@ from typing import Any
 from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import orders
-from hybrid.elastic.indices import list_others
+from hybrid.elastic.indices.lifecycle import list_others
 from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, JobError, UsageError
-from hybrid.reindex import control, planning
-from hybrid.reindex.running import FINAL
+from hybrid.operations import orders
+from hybrid.operations.reindex import control, planning
+from hybrid.operations.reindex.running import FINAL
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.schemas import RunAction, validate
+from web.admin.schemas import RunAction
+from web.params import validate
 
 PAGE_SIZE = 25
 #: What cannot be taken back, and so has to be confirmed.

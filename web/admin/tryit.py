@@ -12,19 +12,20 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import fusion, tryout
 from hybrid.contracts import SYSTEMS, Hit, SearchRequest
-from hybrid.elastic.judgment_lists import RATINGS
+from hybrid.elastic.stores.judgments import RATINGS
 from hybrid.errors import MediaError, UsageError
-from hybrid.judged_photos import JudgedPhoto, checked_key, judged_photo
+from hybrid.evaluation import side_by_side
+from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
+from hybrid.search import fusion
 from web import strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say
-from web.page import kept_file, read_photo
-from web.parse import fields_of
-from web.schemas import Rating, SearchParams, TryParams, validate
+from web.admin.schemas import Rating, TryParams
+from web.assets import kept_file, read_photo
+from web.params import SearchParams, fields_of, validate
 from web.services import default_index
-from web.view import Cards
+from web.shop.view import Cards
 
 SIDES = ("left", "right")
 #: Hits that are shown, and those whose places are known for telling what moved.
@@ -130,7 +131,7 @@ def _tried(asked: Asked, index: str, photo: JudgedPhoto | None, searched: bool) 
     profile = searcher.profile(index)
     signals = ["lexical", *profile.signals]
     if not searched:
-        sides = [_side(side, asked, tryout.Side(None), None, signals) for side in SIDES]
+        sides = [_side(side, asked, side_by_side.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
     base = _base(index, asked.q, photo)
     found, candidates = _search(asked, base)
@@ -161,21 +162,21 @@ def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
     return validate(SearchParams, given).to_request(index)
 
 
-def _search(asked: Asked, base: SearchRequest) -> tuple[list[tryout.Side], tryout.Pool | None]:
+def _search(asked: Asked, base: SearchRequest) -> tuple[list[side_by_side.Side], side_by_side.Pool | None]:
     requests: list[SearchRequest | str] = []
     for side in SIDES:
         try:
-            requests.append(tryout.side_request(base, asked.systems[side], asked.own.get(side)))
+            requests.append(side_by_side.side_request(base, asked.systems[side], asked.own.get(side)))
         except UsageError as error:
             requests.append(str(error))
     asking = [one for one in requests if not isinstance(one, str)]
-    found, pool = tryout.side_by_side(core().searcher, core().published, asking, base)
+    found, pool = side_by_side.side_by_side(core().searcher, core().published, asking, base)
     answers = iter(found)
-    return [tryout.Side(None, one) if isinstance(one, str) else next(answers) for one in requests], pool
+    return [side_by_side.Side(None, one) if isinstance(one, str) else next(answers) for one in requests], pool
 
 
 def _side(
-    name: str, asked: Asked, found: tryout.Side, pool: tryout.Pool | None, signals: Sequence[str]
+    name: str, asked: Asked, found: side_by_side.Side, pool: side_by_side.Pool | None, signals: Sequence[str]
 ) -> dict[str, Any]:
     answer, system = found.answer, asked.systems[name]
     start: Mapping[str, float] = asked.own.get(name, {}) if system == "own" else {}

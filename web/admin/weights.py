@@ -7,13 +7,14 @@ from typing import Any
 from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid import versions
 from hybrid.errors import UsageError, WeightsError
+from hybrid.learning.weights import versions
+from hybrid.operations import orders
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.parse import fields_of
-from web.schemas import PointParams, PromoteParams, TrainParams, validate
+from web.admin.schemas import PointParams, PromoteParams, TrainParams
+from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Queries shown of those that change.
@@ -32,7 +33,7 @@ def weights() -> str:
     return render(
         "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
         total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(services, index),
-        lists=services.judgment_lists.lists(index), order=services.orders.get(versions.learning_slot(index)),
+        lists=services.judgment_lists.lists(index), order=services.orders.get(orders.learning_slot(index)),
     )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def weights() -> str:
 def weights_order(index: str) -> str:
     """The part of the page that changes while an order runs, for its script."""
     index = checked_index(index)
-    return render("admin/_learning.html", index=index, order=core().orders.get(versions.learning_slot(index)))
+    return render("admin/_learning.html", index=index, order=core().orders.get(orders.learning_slot(index)))
 
 
 @admin.get("/weights/<index>/order/events")
@@ -137,7 +138,7 @@ def api_weights(index: str) -> dict[str, Any]:
 @admin.get("/api/weights/<index>/order")
 def api_weights_order(index: str) -> dict[str, Any]:
     """The newest training or evaluation of an index: its state and progress, or null."""
-    return {"order": core().orders.get(versions.learning_slot(checked_index(index)))}
+    return {"order": core().orders.get(orders.learning_slot(checked_index(index)))}
 
 
 @admin.get("/api/weights/<index>/compare")

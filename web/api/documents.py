@@ -14,8 +14,8 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge, Unauthorized, U
 
 from hybrid.contracts import values_at
 from hybrid.errors import UsageError
-from hybrid.push import Operation
-from web.schemas import IndexName, Params, validate
+from hybrid.ingest.push import Operation
+from web.params import IndexName, Params, validate
 from web.services import services
 
 documents = Blueprint("documents", __name__)

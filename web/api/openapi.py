@@ -10,9 +10,8 @@ from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
 from hybrid.contracts import MEDIA_SIGNALS, SearchAnswer
-from web import openapi_admin
-from web.documents import MAX_DOCUMENTS, PushAnswer
-from web.schemas import (
+from web.admin import openapi
+from web.admin.schemas import (
     ChosenFailures,
     EvaluationParams,
     FailuresPage,
@@ -20,13 +19,12 @@ from web.schemas import (
     PromoteParams,
     Rating,
     RunAction,
-    SearchParams,
     SignIn,
-    SimilarParams,
-    SuggestParams,
     TrainParams,
     TryParams,
 )
+from web.api.documents import MAX_DOCUMENTS, PushAnswer
+from web.params import SearchParams, SimilarParams, SuggestParams
 
 
 class ErrorDetail(BaseModel):
@@ -256,7 +254,7 @@ def _admin() -> dict[str, Any]:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
         return described
 
-    return openapi_admin.paths(called)
+    return openapi.paths(called)
 
 
 def _dropin() -> dict[str, Any]:
@@ -317,8 +315,6 @@ _FILTER = {
     "schema": {"type": "array", "items": {"type": "string"}, "examples": [["brand:HP", "brand:Canon"]]},
     "explode": True,
 }
-
-
 _PUSHED = {
     "application/json": {
         "schema": {
@@ -343,8 +339,6 @@ _PUSHED = {
         }
     },
 }
-
-
 #: Addresses of a product's files: (operation, what it is, its types, parameters).
 _FILES: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "media": ("picture", "A product's picture", "image/*", {"n": "of several pictures, which; from 0"}),

@@ -7,9 +7,8 @@ from werkzeug.exceptions import NotFound
 
 from hybrid.contracts import SearchRequest
 from hybrid.errors import HybridError
-from web.openapi import document
-from web.parse import fields_of
-from web.schemas import SearchParams, SimilarParams, SuggestParams, validate
+from web.api.openapi import document
+from web.params import SearchParams, SimilarParams, SuggestParams, fields_of, validate
 from web.services import default_index, services
 
 api = Blueprint("api", __name__)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import NotFound
 
+from hybrid.catalogue.documents import media_values
 from hybrid.contracts import MAX_VIEWS
-from hybrid.documents import media_values
 from hybrid.errors import MediaError, UsageError
+from web.assets import type_of
 from web.services import services
 
 if TYPE_CHECKING:
@@ -165,73 +166,3 @@ def _bars(sound: np.ndarray) -> list[float]:
     parts = np.array_split(sound, WAVE_BARS)
     loud = np.array([float(np.sqrt(np.mean(np.square(part)))) if len(part) else 0.0 for part in parts])
     return [float(bar) for bar in loud / max(float(loud.max()), 1e-6)]
-
-
-def type_of(data: Path | bytes, role: str) -> str | None:
-    """The media type of what may be shown in a role; of an animation in place of a video too."""
-    if isinstance(data, Path):
-        with data.open("rb") as file:
-            head = file.read(16)
-    else:
-        head = data[:16]
-    found = picture_type_of(head)
-    if role == "image":
-        return found
-    if found is not None:
-        return found if role == "video" and found in ("image/gif", "image/webp", "image/png", "image/avif") else None
-    return recording_type_of(head, role)
-
-
-def recording_type_of(head: bytes, role: str) -> str | None:
-    """The media type of a video or a sound by its first 16 bytes. role: which of the two a container is taken for."""
-    if head[4:8] == b"ftyp":
-        return "audio/mp4" if role == "audio" else "video/mp4"
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return f"{role}/webm"
-    if head.startswith(b"OggS"):
-        return f"{role}/ogg"
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "video/x-msvideo" if role == "video" else None
-    if role == "video":
-        return "video/mpeg" if head[:4] in (b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3") else None
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return "audio/wav"
-    if head.startswith(b"fLaC"):
-        return "audio/flac"
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return "audio/aiff"
-    if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
-        return "audio/aac"
-    if head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
-        return "audio/mpeg"
-    return None
-
-
-def picture_type_of(head: bytes) -> str | None:
-    """The media type of a picture by its first 16 bytes.
-
-    SVG is left out on purpose, since it can carry script.
-    """
-    for magic, mimetype in (
-        (b"\xff\xd8\xff", "image/jpeg"),
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"GIF87a", "image/gif"),
-        (b"GIF89a", "image/gif"),
-        (b"BM", "image/bmp"),
-    ):
-        if head.startswith(magic):
-            return mimetype
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return "image/avif" if head[4:12] == b"ftypavif" else None
-
-
-def role_of(data: bytes) -> str | None:
-    """Which of the three a shopper's file is: "image", "video" or "audio"; None where it is none of them."""
-    head = data[:16]
-    if picture_type_of(head) or head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        return "image"
-    if recording_type_of(head, "video"):
-        sound_only = head[4:11] == b"ftypM4A" or head.startswith(b"OggS")
-        return "audio" if sound_only else "video"
-    return "audio" if recording_type_of(head, "audio") else None

@@ -6,35 +6,29 @@ see the same page, and every text from a catalogue is escaped in one place: the 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import FUSED, LEARNED_SYSTEMS, MEDIA_SIGNALS, SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
-from hybrid.media import decode_data_url
-from web import strings, view
-from web.media import role_of, type_of
-from web.schemas import MAX_WINDOW, SearchParams, validate
+from web import strings
+from web.assets import asset, kept_file, read_files
+from web.params import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
-from web.view import PageState
+from web.shop import view
+from web.shop.view import PageState
 
 page = Blueprint("page", __name__)
 
 PAGE_SIZE = 24
 #: Learned weights are offered as the default, which is whatever is in force: an index need not have every kind.
 _CHOICES = tuple(name for name in SYSTEMS if name not in LEARNED_SYSTEMS)
-#: A larger file is not carried through a page without script; the results still use it.
-MAX_KEPT_FILE = 3 * 1024 * 1024
 EXAMPLES = 6
 
 
@@ -120,32 +114,6 @@ def language(given: MultiDict[str, str]) -> str:
     if asked in strings.LANGUAGES:
         return asked
     return request.accept_languages.best_match(strings.LANGUAGES, "en") or "en"
-
-
-def read_photo() -> bytes | None:
-    """The photo just chosen, or the one that the page without script carries along."""
-    return read_files().get("image")
-
-
-def read_files() -> dict[str, bytes]:
-    """The photo, video or sound just chosen, or the one that the page without script carries along, by its kind."""
-    if request.method != "POST":
-        return {}
-    for name in MEDIA_SIGNALS:
-        file = request.files.get(name)
-        data = file.read() if file else b""
-        if data:
-            # What it is, whatever the field says: people choose any file in a picker.
-            return {role_of(data) or name: data}
-    kept = request.form.get("kept_image", "")
-    if not kept or request.form.get("drop_image"):
-        return {}
-    kind = kept[:10].partition(":")[2].partition("/")[0]
-    kind = kind if kind in MEDIA_SIGNALS else "image"
-    try:
-        return {kind: decode_data_url(kept, kind)}
-    except ValueError as error:
-        raise UsageError(f"{kind}: {error}") from None
 
 
 def filters_of(state: PageState) -> dict[str, Any]:
@@ -260,18 +228,3 @@ def error_page(status: int, kind: str, reason: str) -> Response:
         key = "error_400"
     error = {"text": text[key], "reason": reason if kind != "InternalError" else "", "status": status}
     return _render(state, names, {}, error=error)
-
-
-def kept_file(data: bytes, kind: str = "image") -> str | None:
-    """A data URL that carries a file through a page without script; None where it is too large for that."""
-    mimetype = type_of(data, kind)
-    if mimetype is None or len(data) > MAX_KEPT_FILE:
-        return None
-    return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
-
-
-@lru_cache(maxsize=16)
-def asset(name: str) -> str:
-    """The address of a static file, with its content's hash, so that a new release is never half cached."""
-    digest = hashlib.sha256((Path(__file__).parent / "static" / name).read_bytes()).hexdigest()[:12]
-    return f"/static/{name}?v={digest}"

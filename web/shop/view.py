@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from hybrid import analysis
+from hybrid.catalogue.documents import media_values
 from hybrid.contracts import MAX_VIEWS, FieldMap, Hit, values_at
-from hybrid.documents import media_values
+from hybrid.text import analysis
 from web import strings
 
 FACET_VALUES_SHOWN = 7

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Index, Json
-from hybrid.cli_weights import train
+from hybrid.cli.options import Index, Json, train
+from hybrid.cli.output import LiveProgress, console, counted, print_json, print_left_out
 from hybrid.errors import UsageError
-from hybrid.terminal import LiveProgress, console, counted, print_json, print_left_out
 
 alignments = typer.Typer(help="Versions of trained alignments.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -46,29 +45,29 @@ def train_alignment(
     No picture of the catalogue is encoded again.
     Example: hybrid train alignment --index shop --pairs photos.csv --report alignment.html
     """
-    from hybrid import alignments, towers
     from hybrid.contracts import TOWERS
-    from hybrid.wiring import build_services
+    from hybrid.learning.alignment import towers_training, training
+    from hybrid.services import build_services
 
     if (source, target) != ("image", "text"):
         raise UsageError(f"cannot align {source} to {target}; --from image --to text is what there is")
-    if method not in (known := ("auto", "all", *alignments.methods(), TOWERS)):
+    if method not in (known := ("auto", "all", *training.methods(), TOWERS)):
         raise UsageError(f"no method {method!r}; known: {', '.join(known)}")
     services = build_services()
     alone = method == TOWERS
     with counted() as show:
         if alone:
-            trained, drawn = towers.train(services, index, pairs, media, seed, show)
+            trained, drawn = towers_training.train(services, index, pairs, media, seed, show)
         else:
-            trained, found = alignments.train(services, index, pairs, method, media, seed, show)
+            trained, found = training.train(services, index, pairs, method, media, seed, show)
     if report:
-        page = alignments.page_of(trained, drawn) if alone else alignments.page(trained, found)
+        page = training.page_of(trained, drawn) if alone else training.page(trained, found)
         report.write_text(page, encoding="utf-8")
-    version = alignments.publish(services, trained, name)
+    version = training.publish(services, trained, name)
     applied = None
     if apply and not alone:
         with LiveProgress() as bar:
-            applied = alignments.apply(services, index, version, report=bar)
+            applied = training.apply(services, index, version, report=bar)
     if json:
         print_json({**trained.to_json(), "applied": applied.to_json() if applied else None})
         return
@@ -113,7 +112,7 @@ def list_versions(index: Index, json: Json = False) -> None:
     from rich.table import Table
 
     from hybrid.contracts import FUSED, TOWERS
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     services = build_services()
     found = services.alignments.list(index)
@@ -144,8 +143,8 @@ def apply_version(
 
     Example: hybrid alignments apply shop-cca-1 --index pictures
     """
-    from hybrid import alignments as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.alignment import training as made
+    from hybrid.services import build_services
 
     services = build_services()
     with LiveProgress() as bar:

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Index, Json
-from hybrid.cli_weights import train
-from hybrid.terminal import console, counted, print_json, print_left_out
+from hybrid.cli.options import Index, Json, train
+from hybrid.cli.output import console, counted, print_json, print_left_out
 
 sounds = typer.Typer(help="Versions of trained encoders of sounds.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,8 +39,8 @@ def train_sounds(
     Reads the index and the sounds; writes a version, which HYBRID_AUDIO_ENCODER=sound-cnn:VERSION puts in use.
     Example: hybrid train sounds --index shop --field category --report sounds.html
     """
-    from hybrid import sounds as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.sounds import training as made
+    from hybrid.services import build_services
 
     services = build_services()
     with counted() as show:
@@ -88,8 +87,8 @@ def list_versions(index: Index, json: Json = False) -> None:
     """Encoders that were trained on an index, newest first. Example: hybrid sounds list --index shop"""
     from rich.table import Table
 
-    from hybrid.encoders.sound_cnn import PREFIX
-    from hybrid.wiring import build_services
+    from hybrid.encoders.trained.sounds import PREFIX
+    from hybrid.services import build_services
 
     services = build_services()
     found = services.models("sounds").list(index)

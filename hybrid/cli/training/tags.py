@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Index, Json
-from hybrid.cli_weights import train
-from hybrid.terminal import LiveProgress, console, counted, print_json, print_left_out
+from hybrid.cli.options import Index, Json, train
+from hybrid.cli.output import LiveProgress, console, counted, print_json, print_left_out
 
 tags = typer.Typer(help="Versions of trained tags.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -47,14 +46,14 @@ def train_tags(
     Reads the index and the examples; writes a version of tags, and the field hybrid.tags of the index.
     Example: hybrid train tags --index shop --labels photos.csv --validate unseen.csv --report tags.html
     """
-    from hybrid import tags as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.tags import training as made
+    from hybrid.services import build_services
 
     services = build_services()
     with counted() as show:
         trained = made.train(services, index, labels, source, remedy, column, media, validate, seed, show, fine_tune)
     if report:
-        from hybrid.learning.tags_report import page
+        from hybrid.learning.tags.report import page
 
         report.write_text(page(trained.to_json()), encoding="utf-8")
     version = made.publish(services, trained, name)
@@ -102,7 +101,7 @@ def list_versions(index: Index, json: Json = False) -> None:
     """Tags that were trained on an index, newest first. Example: hybrid tags list --index shop"""
     from rich.table import Table
 
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     services = build_services()
     found = services.models("tags").list(index)
@@ -130,8 +129,8 @@ def apply_version(
 
     Example: hybrid tags apply shop-image-1 --index pictures
     """
-    from hybrid import tags as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.tags import training as made
+    from hybrid.services import build_services
 
     services = build_services()
     with LiveProgress() as bar:
@@ -150,8 +149,8 @@ def remove(index: Index, json: Json = False) -> None:
 
     Example: hybrid tags remove --index shop
     """
-    from hybrid import tags as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.tags import training as made
+    from hybrid.services import build_services
 
     services = build_services()
     with LiveProgress() as bar:
@@ -172,8 +171,8 @@ def predict(
     json: Json = False,
 ) -> None:
     """Tags of a photo, of a text or of both. Example: hybrid tags predict shop-image-1 --image photo.jpg"""
-    from hybrid import tags as made
-    from hybrid.wiring import build_services
+    from hybrid.learning.tags import training as made
+    from hybrid.services import build_services
 
     found = made.predict(build_services(), version, image, text)
     if json:

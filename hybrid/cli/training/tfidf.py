@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hybrid.cli_options import Json
-from hybrid.cli_weights import train
-from hybrid.terminal import print_json
+from hybrid.cli.options import Json, train
+from hybrid.cli.output import print_json
 
 tfidf = typer.Typer(help="Versions of trained TF-IDF models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,8 +32,8 @@ def train_tfidf(
     Reads titles and descriptions; writes a version of the model to the cluster, and no product.
     Example: hybrid train tfidf --catalogue products.ndjson.gz --name shop-1
     """
-    from hybrid import tfidf as training
-    from hybrid.wiring import build_services
+    from hybrid.learning import tfidf as training
+    from hybrid.services import build_services
 
     trained = training.train(build_services(), index, catalogue, dims, name, seed)
     if json:
@@ -53,7 +52,7 @@ def list_versions(
     json: Json = False,
 ) -> None:
     """Models that were fitted to an index or a file, newest first. Example: hybrid tfidf list --index shop"""
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     found = build_services().models("tfidf").list(index)
     if json:

@@ -7,17 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli_options import Index, Json
+from hybrid.cli.options import Index, Json, train
+from hybrid.cli.output import console, counted, print_json
 from hybrid.errors import UsageError
-from hybrid.terminal import console, counted, print_json
 
-train = typer.Typer(help="Learn from judgments.", no_args_is_help=True, rich_markup_mode=None)
 weights = typer.Typer(help="Versions of learned weights.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@train.callback()
-def _train() -> None:
-    """Learn from judgments."""
 
 
 @train.command("weights")
@@ -43,8 +37,8 @@ def train_weights(
     Reads the index and the judgments; writes a version of weights for the index.
     Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
     """
-    from hybrid.learning import training
-    from hybrid.wiring import build_services
+    from hybrid.learning.weights import training
+    from hybrid.services import build_services
 
     services = build_services()
     judged = services.judged(index, judgments) if judgments else None
@@ -146,8 +140,8 @@ def promote(version: Annotated[str, typer.Argument(help="The version to put in f
 
     Example: hybrid weights promote gate-2 --index shop
     """
-    from hybrid import versions
-    from hybrid.wiring import build_services
+    from hybrid.learning.weights import versions
+    from hybrid.services import build_services
 
     versions.promote(build_services(), index, version)
     print(f"{version} is in force for {index}")
@@ -161,6 +155,6 @@ def rollback(index: Index) -> None:
 
 
 def _versions() -> Any:
-    from hybrid.wiring import build_services
+    from hybrid.services import build_services
 
     return build_services().weights_versions

@@ -18,10 +18,10 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import indices, products
 from hybrid.elastic.client import translated
-from hybrid.elastic.products import StoredProduct
-from hybrid.elastic.stores import ensure_store, now, stored
+from hybrid.elastic.indices import lifecycle, products
+from hybrid.elastic.indices.products import StoredProduct
+from hybrid.elastic.stores.base import ensure_store, now, stored
 from hybrid.errors import ClusterError, IndexConflictError
 
 CHECKPOINTS = "hybrid-checkpoints"
@@ -76,10 +76,10 @@ def position(client: Elasticsearch, index: str, refresh: bool = True) -> Checkpo
         ClusterError: a shard has no primary at the moment.
     """
     concrete, uuid, shards = _positions(client, index)
-    profile = dataclasses.replace(indices.read_profile(client, concrete), index=index)
+    profile = dataclasses.replace(lifecycle.read_profile(client, concrete), index=index)
     _require_all(index, shards, profile.shards)
     if refresh:
-        indices.refresh(client, concrete)
+        lifecycle.refresh(client, concrete)
     return Checkpoint(uuid, shards, digest(profile), concrete)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import VECTOR_SIGNALS
-from hybrid.elastic import products
 from hybrid.elastic.client import translated
-from hybrid.elastic.products import BulkReport
+from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import BulkReport
 
 #: Where a copy keeps its revision, and how that is mapped.
 REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}

@@ -14,14 +14,14 @@ from typing import Any
 
 from elasticsearch import BadRequestError, Elasticsearch
 
+from hybrid.catalogue.index_template import Template
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies
 from hybrid.elastic.client import translated
-from hybrid.elastic.copies import REVISION
-from hybrid.elastic.products import BUILDING, is_building
-from hybrid.elastic.shop import ShopIndex
+from hybrid.elastic.indices import mappings as mappings_module
+from hybrid.elastic.indices.copies import REVISION
+from hybrid.elastic.indices.products import BUILDING, is_building
+from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError
-from hybrid.template import Template
 
 #: Settings that belong to one index, or that must not hold while it is built.
 _OWN_SETTINGS = re.compile(
@@ -69,7 +69,7 @@ def create(
     template = template or Template()
     settings: dict[str, Any] = {key: value for key, value in found.settings.items() if not _OWN_SETTINGS.match(key)}
     settings |= settings_in(template)
-    similarity = bodies.own_settings()
+    similarity = mappings_module.own_settings()
     settings |= _flat("index", similarity)
     settings |= {"index.number_of_shards": profile.shards, "index.hidden": True}
     # Copies went through them once; by name, for a template of the cluster may have some too.
@@ -80,7 +80,7 @@ def create(
             "take `aliases` out of the template, then run this again"
         )
     mappings = {key: value for key, value in found.mappings.items() if key not in ("properties", "_meta")}
-    layer = bodies.layer_property(profile, True, found.documents)
+    layer = mappings_module.layer_property(profile, True, found.documents)
     layer["properties"]["meta"]["properties"]["revision"] = REVISION
     mappings |= template.mappings
     mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}

@@ -7,8 +7,8 @@ from typing import Any
 from elasticsearch import BadRequestError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import changes, indices
 from hybrid.elastic.client import translated
+from hybrid.elastic.indices import changes, lifecycle
 from hybrid.errors import ClusterError
 
 ANALYZERS = ("english", "cjk")
@@ -67,10 +67,10 @@ def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True)
     whole-document write) and outdated (of another encoder). Without `refresh`, of what searches see."""
     index = profile.index
     if refresh:
-        indices.refresh(client, index)
+        lifecycle.refresh(client, index)
 
     def count(query: dict[str, Any]) -> int:
-        return indices.count(client, index, query)
+        return lifecycle.count(client, index, query)
 
     found: dict[str, Any] = {
         "documents": count({"match_all": {}}),

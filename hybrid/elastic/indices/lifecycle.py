@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from elasticsearch import BadRequestError, Elasticsearch
 
+from hybrid import vectors as coding
+from hybrid.catalogue.index_template import Template, text_fields
 from hybrid.contracts import IndexProfile, VectorSignal
-from hybrid.elastic import bodies, coding, products
 from hybrid.elastic.client import translated
+from hybrid.elastic.indices import mappings as mappings_module
+from hybrid.elastic.indices import products
 from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, UsageError
-from hybrid.template import Template, text_fields
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,9 @@ def ensure_index(
             f"index {profile.index!r} is the shop's own, and Hybrid is only attached to it: write to it as you do, and "
             f"run `hybrid sync {profile.index}`"
         )
-    template = dataclasses.replace(template, properties={**bodies.shop_properties(properties), **template.properties})
+    template = dataclasses.replace(
+        template, properties={**mappings_module.shop_properties(properties), **template.properties}
+    )
     for name, signal in profile.signals.items():
         before = existing.signals.get(name)
         if before and before.dims != signal.dims:
@@ -142,7 +146,7 @@ def scanned(client: Elasticsearch, profile: IndexProfile, documents: int) -> dic
     found = {}
     for name, signal in profile.signals.items():
         if name in present:
-            options = bodies.index_options(signal.dims, documents / profile.shards, present[name])
+            options = mappings_module.index_options(signal.dims, documents / profile.shards, present[name])
             if options["type"] != present[name]["index_options"]["type"]:
                 found[name] = {**present[name], "index_options": options}
     return found
@@ -169,7 +173,7 @@ def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> None:
 def _body(
     profile: IndexProfile, template: Template, documents: int = 0, present: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    body = bodies.index_body(profile, template, documents, present)
+    body = mappings_module.index_body(profile, template, documents, present)
     known = text_fields(body["mappings"]["properties"])
     for name in profile.lexical_fields:
         if name.partition("^")[0] not in known:

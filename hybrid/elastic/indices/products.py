@@ -11,8 +11,8 @@ from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from hybrid.contracts import VECTOR_SIGNALS
-from hybrid.elastic import bodies
 from hybrid.elastic.client import error_reason, translated, write_blocked
+from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterError, IndexMissingError
 
 #: Per-item errors worth another try: the node is busy, or a shard is moving.
@@ -75,7 +75,7 @@ class BulkReport:
 def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
     """State of those of `ids` that the index holds. Sees what the last refresh saw."""
     with translated(index):
-        answer = client.search(index=index, **bodies.state_search(ids, signals))
+        answer = client.search(index=index, **mappings.state_search(ids, signals))
     return {
         hit["_id"]: ProductState(
             meta=hit.get("_source", {}).get("hybrid", {}).get("meta", {}),
@@ -92,7 +92,7 @@ def vectors(
     if not ids:
         return {}
     with translated(index):
-        answer = client.search(index=index, **bodies.state_search(ids, signals, carry=True))
+        answer = client.search(index=index, **mappings.state_search(ids, signals, carry=True))
     found: dict[str, dict[str, tuple[list[float], str]]] = {}
     for hit in answer["hits"]["hits"]:
         codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
@@ -190,7 +190,7 @@ def iterate(
 ) -> Iterator[list[StoredProduct]]:
     """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
     search = {
-        "query": {"bool": {"filter": [query], "should": bodies.presence(signals)}},
+        "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
         "source": {"excludes": UNREAD},
         "seq_no_primary_term": True,
     }

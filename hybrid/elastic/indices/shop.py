@@ -11,8 +11,8 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies
 from hybrid.elastic.client import Capabilities, translated
+from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.errors import IndexConflictError, IndexMissingError
 
 _BLOCKS = ("write", "read_only", "read_only_allow_delete", "metadata", "read")
@@ -200,7 +200,7 @@ def count_fields(found: Mapping[str, Any]) -> int:
 def properties(shop: ShopIndex, profile: IndexProfile) -> dict[str, Any]:
     """The one property that attaching adds."""
     present = shop.properties.get("hybrid", {}).get("properties", {})
-    return {"hybrid": bodies.layer_property(profile, shop.own_similarity, shop.documents, present)}
+    return {"hybrid": mappings_module.layer_property(profile, shop.own_similarity, shop.documents, present)}
 
 
 def sample(client: Elasticsearch, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from elasticsearch import Elasticsearch
 
-from hybrid import standins
-from hybrid.coherence import moved_error
-from hybrid.completions import Typed
+from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies, coding, cosines, indices, products
-from hybrid.elastic import lookalikes as likes
 from hybrid.elastic.client import error_reason, translated
-from hybrid.elastic.origins import broken, strays
+from hybrid.elastic.indices import lifecycle, products
+from hybrid.elastic.retrieval import bodies, cosines
+from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
+from hybrid.search import stand_ins as standins
+from hybrid.search.consistency import moved_error
+from hybrid.text.completions import Typed
 
 _PROFILE_TTL_S = 5.0
 
@@ -30,7 +31,7 @@ class Retrieved:
 
     lists: signal -> product ids, best first, at most `depth`.
     raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
-    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.standins).
+    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
     matched: products that match the words; total: that many plus the candidates that only vectors found.
     failed: part -> reason, for the parts that the cluster could not answer.
     views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
@@ -80,7 +81,7 @@ class Retrieval:
     """Reads product indices. Thread-safe; profiles are kept for five seconds.
 
     What is asked with a profile is answered from the index that the profile is of, or raises IndexMovedError; then the
-    profile is forgotten. See hybrid.coherence.
+    profile is forgotten. See hybrid.search.consistency.
     """
 
     def __init__(self, client: Elasticsearch) -> None:
@@ -95,7 +96,7 @@ class Retrieval:
             kept = self._profiles.get(index)
         if kept and time.monotonic() - kept[0] < _PROFILE_TTL_S:
             return kept[1]
-        profile = indices.read_profile(self._client, index)
+        profile = lifecycle.read_profile(self._client, index)
         with self._lock:
             self._profiles[index] = (time.monotonic(), profile)
         return profile
@@ -108,7 +109,7 @@ class Retrieval:
         Raises:
             IndexMissingError: it stands for none.
         """
-        if not profile.concrete or indices.behind(self._client, profile.index) == {profile.concrete}:
+        if not profile.concrete or lifecycle.behind(self._client, profile.index) == {profile.concrete}:
             return False
         self._forget(profile)
         return True
@@ -134,7 +135,7 @@ class Retrieval:
             raise moved_error(profile.index)
 
     def indices(self) -> list[str]:
-        return indices.list_indices(self._client)
+        return lifecycle.list_indices(self._client)
 
     def retrieve(
         self,
@@ -427,3 +428,15 @@ def _merge_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
             counts[value] = counts.get(value, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return [{"value": value, "count": count} for value, count in ordered]
+
+
+def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
+    """Whether a hit is of another index than this one; "": any index will do."""
+    if not concrete:
+        return False
+    return not {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]} <= {concrete}
+
+
+def broken(answer: Mapping[str, Any]) -> bool:
+    """Whether a search or a part of it failed, as it does where the index behind the alias is gone or another one."""
+    return "error" in answer or bool(answer.get("_shards", {}).get("failed"))

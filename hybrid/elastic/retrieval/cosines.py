@@ -12,11 +12,11 @@ import numpy as np
 import orjson
 from cachetools import LRUCache
 
+from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import coding
-from hybrid.elastic.shown import Version
+from hybrid.elastic.retrieval.shown import Version
 
-#: Bounds what a version cannot tell, as in hybrid.elastic.shown; a cosine is no price, so it may be older.
+#: Bounds what a version cannot tell, as in hybrid.elastic.retrieval.shown; a cosine is no price, so it may be older.
 _TTL_S = 60.0
 #: Products that one search is remembered with: many times its candidates.
 _MOST_PRODUCTS = 500

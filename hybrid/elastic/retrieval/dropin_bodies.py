@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybrid.dropin.recognise import Recognised, part, put
-from hybrid.elastic import bodies
+from hybrid.elastic.retrieval import bodies
 
 if TYPE_CHECKING:
     import numpy as np

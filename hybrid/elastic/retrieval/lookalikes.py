@@ -1,4 +1,4 @@
-"""Products without a vector: found, and given the scores of products most like them in words (hybrid.standins).
+"""Products without a vector: found, and given the scores of products most like them in words (hybrid.search.stand_ins).
 
 Two more round trips (one where none are to be found beside the candidates), and only where products lack a vector of
 a signal that is searched.
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid import standins
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import bodies
 from hybrid.elastic.client import error_reason
+from hybrid.elastic.retrieval import bodies
 from hybrid.errors import ClusterError
+from hybrid.search import stand_ins
 
 #: A search is not made longer for a smaller share of the catalogue than this; candidates get their stand-ins always.
 _FEW = 0.005
@@ -79,7 +79,7 @@ def find(
     missing = _missing(raw, signals)
     shares = coverage.lacking(profile, ask)
     wanted = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
-    found = Lookalikes(donors={name: donors for name in wanted if (donors := standins.donors(raw[name]))})
+    found = Lookalikes(donors={name: donors for name in wanted if (donors := stand_ins.donors(raw[name]))})
     if not found.donors:
         return found
     everyone = sorted({id for donors in found.donors.values() for id in donors})
@@ -87,7 +87,7 @@ def find(
         found.words[hit["_id"]] = _words(hit)
     searches = [
         bodies.lookalike_search(
-            name, missing[name], standins.telling_words(donors, found.words), words, clauses, signals,
+            name, missing[name], stand_ins.telling_words(donors, found.words), words, clauses, signals,
             depth if shares.get(name, 0.0) > _FEW else 0, facets,
         )
         for name, donors in found.donors.items()
@@ -112,7 +112,7 @@ class Gaps:
     @classmethod
     def of(cls, raw: Scores, signals: Iterable[str]) -> Gaps:
         missing = _missing(raw, [name for name in signals if name in raw])
-        donors = {name: found for name, ids in missing.items() if ids and (found := standins.donors(raw[name]))}
+        donors = {name: found for name, ids in missing.items() if ids and (found := stand_ins.donors(raw[name]))}
         return cls(raw, donors, missing)
 
     def search(self) -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ class Gaps:
         """
         words = {hit["_id"]: _words(hit) for hit in _checked(answer)["hits"]["hits"]}
         return {
-            name: standins.estimate(self.raw[name], donors, words, self.missing[name])
+            name: stand_ins.estimate(self.raw[name], donors, words, self.missing[name])
             for name, donors in self.donors.items()
         }
 

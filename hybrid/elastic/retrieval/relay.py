@@ -13,21 +13,20 @@ import numpy as np
 import orjson
 from elasticsearch import ApiError, Elasticsearch
 
-from hybrid.coherence import moved_error
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
-from hybrid.elastic import bodies, dropin_bodies
 from hybrid.elastic.client import error_reason, translated
-from hybrid.elastic.cosines import Known, KnownCosines, of_hits
-from hybrid.elastic.lookalikes import Gaps
-from hybrid.elastic.origins import broken, strays
-from hybrid.elastic.retrieval import Retrieved, identify, score
-from hybrid.elastic.shown import ShownHits, Version
+from hybrid.elastic.retrieval import bodies, dropin_bodies
+from hybrid.elastic.retrieval.candidates import Retrieved, broken, identify, score, strays
+from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
+from hybrid.elastic.retrieval.lookalikes import Gaps
+from hybrid.elastic.retrieval.shown import ShownHits, Version
 from hybrid.errors import ClusterError, ClusterUnreachableError
+from hybrid.search.consistency import moved_error
 
 if TYPE_CHECKING:
     from hybrid.dropin.request import ShopSearch
-    from hybrid.search import Prepared
+    from hybrid.search.preparation import Prepared
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -168,7 +167,7 @@ class Relay:
     """Talks to the cluster with bytes. Thread-safe.
 
     Candidates and pages are of the index that the ask's profile is of, as far as their hits tell; else they raise
-    IndexMovedError. See hybrid.coherence.
+    IndexMovedError. See hybrid.search.consistency.
     """
 
     def __init__(self, client: Elasticsearch) -> None:

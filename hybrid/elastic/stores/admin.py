@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, NotFoundError
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
 from hybrid.errors import AccountError, ClusterError
 
 ADMIN = "hybrid-admin"

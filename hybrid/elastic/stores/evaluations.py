@@ -8,14 +8,14 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, stored
+from hybrid.elastic.stores.base import ensure_store, stored
 
 EVALUATIONS = "hybrid-evaluations"
 
 
 class Evaluations:
     """{"id", "at", "by", "index", "list", "systems", "weights_version", "queries", "baseline", "results": system ->
-    figures, "per_query": {"queries": [...], "scores": {system: [...]}}, …} of every run. See hybrid.learning.ordered.
+    figures, "per_query": {"queries": [...], "scores": {system: [...]}}, …} of every run. See hybrid.learning.orders.
     """
 
     def __init__(self, client: Elasticsearch) -> None:

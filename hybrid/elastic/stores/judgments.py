@@ -2,7 +2,7 @@
 
 A list belongs to an index. Who rates the same product again replaces what was said before; two people who rate
 different products write different documents, so neither loses anything. A query is words, a photo, or both; its name,
-see hybrid.judged_photos, is the words where there is no photo. A photo is kept as long as a judgment names it.
+see hybrid.evaluation.photos, is the words where there is no photo. A photo is kept as long as a judgment names it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 from elasticsearch import Elasticsearch, NotFoundError
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.judged_photos import JudgedPhotos
-from hybrid.elastic.stores import ensure_store, now, write_all
+from hybrid.elastic.stores.base import ensure_store, now, write_all
+from hybrid.elastic.stores.judged_photos import JudgedPhotos
 from hybrid.errors import ClusterError, IndexMissingError, MediaError, UsageError
-from hybrid.judged_photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
-from hybrid.judgments import JudgedQuery, Judgments, checked_list
+from hybrid.evaluation.judgments import JudgedQuery, Judgments, checked_list
+from hybrid.evaluation.photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
 
 JUDGMENTS = "hybrid-judgments"
-#: Grades that a person gives; files may hold others, see hybrid.judgments.
+#: Grades that a person gives; files may hold others, see hybrid.evaluation.judgments.
 RATINGS = (0, 1, 2, 3)
 _CHUNK = 5_000
 
@@ -51,6 +51,12 @@ class JudgmentLists:
             self._client.index(index=JUDGMENTS, id=id, document=body, refresh=True)
         if photo:
             self.photos.keep([photo])  # marked after its judgment can be found, see JudgedPhotos.forget
+
+    def require(self, index: str, name: str) -> None:
+        """Raises UsageError: an index has no judgment list of that name."""
+        known = [entry["list"] for entry in self.lists(index)]
+        if name not in known:
+            raise UsageError(f"no judgment list {name!r} for index {index!r}; lists: {', '.join(known) or 'none yet'}")
 
     def _prepare(self, photos: Sequence[JudgedPhoto]) -> None:
         """Make room for judgments, and keep the photos that they name: no judgment is without its photo."""

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from elasticsearch import Elasticsearch
 
-from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
 from hybrid.errors import HybridError, JobError
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pybase64
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
 from hybrid.errors import ModelVersionError
 
 

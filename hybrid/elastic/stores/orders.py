@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, store_unchanged, stored
+from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
 from hybrid.errors import OrderTakenError
 
 ORDERS = "hybrid-orders"

@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now
+from hybrid.elastic.stores.base import ensure_store, now
 
 SEARCH_TIMES = "hybrid-search-times"
 _PROCESSES = 1_000

@@ -188,14 +188,14 @@ class TorchGraph:
         try:
             import torch
 
-            from hybrid.encoders import convert
+            from hybrid.encoders.inference import networks
         except Exception as error:
             raise EncoderError(
                 f"{kind} needs openvino or torch, and neither can be loaded ({_line(error)}); install openvino"
             ) from error
         torch.set_num_threads(threads)
         try:
-            self._module = convert.torch_module(kind, source)
+            self._module = networks.torch_module(kind, source)
         except Exception as error:
             raise EncoderError(f"{kind} cannot be loaded from {source}: {_line(error)}; reinstall it") from error
         self._torch = torch
@@ -267,8 +267,8 @@ def _convert(kind: str, source: Path, folder: Path) -> None:
     """Fill `folder` in a child process; a note with the files' sizes, written last, says that it is whole."""
     log.info("converting %s for OpenVINO, once; this takes some 10 to 60 seconds", kind)
     done = subprocess.run(
-        [sys.executable, "-m", "hybrid.encoders.convert", kind, str(source), str(folder)],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-m", "hybrid.encoders.inference.convert", kind, str(source), str(folder)],
+        cwd=Path(__file__).parents[3],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

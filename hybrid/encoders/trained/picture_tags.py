@@ -2,7 +2,7 @@
 as it came, with a linear head over many of its layers.
 
 They look at the picture itself, its middle and all of it, not at the vector in the index, which is of the middle alone.
-See hybrid.learning.picture_tags for the training.
+See hybrid.learning.tags.pictures for the training.
 """
 
 from __future__ import annotations
@@ -12,35 +12,31 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hybrid.encoders.base import file_digest
-from hybrid.encoders.image import BATCH, SIDE, pixels, weights_file
-from hybrid.encoders.runtime import Graph, Job, load_graph
+from hybrid.encoders.efficientnet import jobs
+from hybrid.encoders.inference.graphs import Graph, load_graph
+from hybrid.encoders.pixels import LAYERS, VIEWS, WIDE, framed, shown, squashed, weights_file
+from hybrid.encoders.trained.calibration import Calibration, softmax
 from hybrid.errors import EncoderError
-from hybrid.learning.calibration import Calibration, softmax
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
-VIEWS = 3
-#: Of the layers that the head takes, and pixels of a side of what is shown to them; see hybrid.encoders.convert.
-LAYERS, WIDE = 3304, 320
-#: Pictures that are looked at at a time.
-AT_ONCE = max(1, BATCH // VIEWS)
 REVISION = "2"  # raise it when the preprocessing changes
 
 
 @dataclass(frozen=True)
 class PictureTags:
-    """names: the tags. tails: what several networks learned, as hybrid.encoders.convert.tail takes it. head: "matrix"
-    (LAYERS, tags) and "bias" (tags,), over what hybrid.encoders.convert.LayersModule gives. All of them vote."""
+    """names: the tags. tails: what several networks learned, as networks.tail takes it. head: "matrix" (LAYERS, tags)
+    and "bias" (tags,), over what networks.LayersModule gives. All of them vote."""
 
     names: tuple[str, ...]
     tails: tuple[Mapping[str, np.ndarray], ...]
@@ -124,7 +120,7 @@ def kept(kind: str, revision: str, weights: Mapping[str, np.ndarray], settings: 
 
 
 class Graphs(NamedTuple):
-    """tails: (batch, 224, 224, 3) uint8 -> (batch, tags) logarithms. layers: hybrid.encoders.convert.LayersModule."""
+    """tails: (batch, 224, 224, 3) uint8 -> (batch, tags) logarithms. layers: networks.LayersModule."""
 
     tails: Graph
     layers: Graph
@@ -146,45 +142,3 @@ def layers(graph: Graph, pictures: Sequence[Image.Image]) -> np.ndarray:
 def _wide(picture: Image.Image) -> list[np.ndarray]:
     whole = squashed(picture, WIDE)
     return [whole, whole[:, ::-1], framed(picture, WIDE)]
-
-
-def jobs(pictures: Sequence[Image.Image], views: Callable[[Image.Image], list[np.ndarray]]) -> Iterator[Job]:
-    """What a graph is to run of several views of each picture: rows of its output in their order."""
-    start = 0
-    for at in range(0, len(pictures), AT_ONCE):
-        batch = [view for picture in pictures[at : at + AT_ONCE] for view in views(picture)]
-        yield range(start, start + len(batch)), [np.stack(batch)]
-        start += len(batch)
-
-
-def shown(picture: Image.Image) -> list[np.ndarray]:
-    """The VIEWS that tags are told by, each (224, 224, 3) uint8: its middle, as it is searched by; all of it squashed;
-    and all of it framed."""
-    return [pixels(picture), squashed(picture), framed(picture)]
-
-
-def squashed(picture: Image.Image, side: int = SIDE) -> np.ndarray:
-    """(side, side, 3) uint8: all of the picture, whatever its shape was."""
-    from PIL import Image
-
-    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return np.asarray(rgb.resize((side, side), Image.Resampling.BICUBIC))
-
-
-def framed(picture: Image.Image, side: int = SIDE) -> np.ndarray:
-    """(side, side, 3) uint8: all of the picture, on a square of its mean colour."""
-    return squashed(on_square(picture, max(picture.size)), side)
-
-
-def on_square(picture: Image.Image, side: int) -> Image.Image:
-    """The picture as it is in the middle of a square of its mean colour. side: in pixels."""
-    from PIL import Image
-
-    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    square = Image.new("RGB", (side, side), mean_colour(rgb))
-    square.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))
-    return square
-
-
-def mean_colour(picture: Image.Image) -> tuple[int, ...]:
-    return cast(tuple[int, ...], picture.resize((1, 1)).getpixel((0, 0)))

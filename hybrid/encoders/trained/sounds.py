@@ -1,7 +1,7 @@
 """A small convolutional network over log-mel frames that a shop trained on its own tags, as an encoder of sounds.
 
 Its vector is what the network makes of a sound before it names a tag, and where that was better on sounds held out, the
-MFCC statistics of hybrid.encoders.sound beside it. See hybrid.learning.sounds for the training.
+MFCC statistics of hybrid.encoders.mfcc beside it. See hybrid.learning.sounds.fit for the training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import Encoder
-from hybrid.encoders.sound import MELS, log_mel, mel_filters
+from hybrid.encoders.mfcc import MELS, log_mel, mel_filters
 from hybrid.errors import EncoderError, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class SoundCnn:
     def __init__(
         self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], get_encoder: Callable[[str], Encoder]
     ) -> None:
-        """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
+        """load: gives what hybrid.elastic.stores.models.ModelVersions.get does."""
         self.name = name
         self._load = load
         self._get_encoder = get_encoder

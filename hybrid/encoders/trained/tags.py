@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders.picture_tags import Graphs, PictureTags
+from hybrid.encoders.trained.calibration import Calibration, softmax
+from hybrid.encoders.trained.picture_tags import Graphs, PictureTags
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from hybrid.learning.tags import TagModel
 
 #: What a spec begins with; behind it stands the version.
 PREFIX = "tags:"
@@ -27,7 +28,7 @@ class PublishedTags:
     """Tags of vectors or of pictures, by a version that is kept in the cluster."""
 
     def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
-        """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
+        """load: gives what hybrid.elastic.stores.models.ModelVersions.get does."""
         self.name = name
         self._load = load
         self._settings = settings
@@ -38,8 +39,6 @@ class PublishedTags:
     def _published(self) -> tuple[dict[str, Any], TagModel | PictureTags]:
         with self._lock:
             if self._loaded is None:
-                from hybrid.learning.tags import TagModel
-
                 about, data = self._load()
                 kind = PictureTags if about["method"] == FINE_TUNED else TagModel
                 try:
@@ -113,3 +112,82 @@ def named(names: tuple[str, ...], likely: np.ndarray, threshold: float) -> list[
     return [
         {"name": names[row], "confidence": round(float(likely[row]), 4)} for row in order if likely[row] >= threshold
     ]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the vectors of a part are prepared: square roots of what is never negative (see heads.Head),
+    centre, spread."""
+
+    root: bool
+    centre: np.ndarray
+    spread: float
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, dims) -> (n, dims) of mean variance 1; zero, the middle of all, where there is no vector."""
+        here = np.isfinite(vectors).all(axis=1, keepdims=True)
+        rows = np.where(here, vectors, 0.0).astype(np.float32)
+        rows = np.sqrt(np.maximum(rows, 0)) if self.root else rows
+        return np.asarray(np.where(here, (rows - self.centre) / self.spread, 0.0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TagModel:
+    """Heads over prepared vectors. matrix: (heads, dims of all parts, tags); bias: (heads, tags)."""
+
+    names: tuple[str, ...]
+    scales: Mapping[str, Scale]
+    matrix: np.ndarray
+    bias: np.ndarray
+    calibration: Calibration = Calibration()
+
+    def probabilities(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(n, tags) calibrated, of (n, dims) vectors by part; a part may be left out, or have NaN rows.
+
+        Raises:
+            UsageError: none of the parts is there, or one is of another width.
+        """
+        given = {name: np.atleast_2d(parts[name]) for name in self.scales if name in parts}
+        if not given:
+            raise UsageError(f"the tags are told by {' and '.join(self.scales)}, and nothing of that is there")
+        count = len(next(iter(given.values())))
+        blocks = []
+        for name, scale in self.scales.items():
+            block = given.get(name, np.full((count, len(scale.centre)), np.nan, np.float32))
+            if block.shape[1] != len(scale.centre):
+                raise UsageError(f"{name} vectors of {block.shape[1]} numbers; these tags need {len(scale.centre)}")
+            blocks.append(scale(block))
+        prepared = np.hstack(blocks)
+        votes = [softmax(prepared @ matrix + bias) for matrix, bias in zip(self.matrix, self.bias, strict=True)]
+        return self.calibration(np.mean(votes, axis=0))
+
+    def to_bytes(self) -> bytes:
+        out = io.BytesIO()
+        numbers: dict[str, Any] = {
+            "names": np.array(self.names), "parts": np.array(list(self.scales)),
+            "matrix": self.matrix.astype(np.float16), "bias": self.bias.astype(np.float32),
+            **self.calibration.to_arrays(),
+        }  # fmt: skip
+        for name, scale in self.scales.items():
+            numbers[f"centre-{name}"] = scale.centre.astype(np.float32)
+            numbers[f"scale-{name}"] = np.array([float(scale.root), scale.spread])
+        np.savez_compressed(out, **numbers)
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TagModel:
+        """Raises ValueError where these are no such bytes."""
+        import zipfile
+
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as held:
+                scales = {}
+                for name in held["parts"].tolist():
+                    root, spread = held[f"scale-{name}"].tolist()
+                    scales[name] = Scale(bool(root), held[f"centre-{name}"], spread)
+                return cls(
+                    tuple(held["names"].tolist()), scales, held["matrix"].astype(np.float32), held["bias"],
+                    Calibration.from_arrays(held),
+                )  # fmt: skip
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(str(error)) from error

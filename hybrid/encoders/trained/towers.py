@@ -1,7 +1,7 @@
 """Two towers in one space, learned from a shop's own pairs: a CNN on pixels and an RNN on tokens.
 
 The CNN is EfficientNet-Lite0, whose last blocks learned; the RNN, small enough to run without torch, reads MiniLM's own
-word vectors. See hybrid.learning.towers for the training.
+word vectors. See hybrid.learning.alignment.towers for the training.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.encoders.base import LazyEncoder
-from hybrid.encoders.picture_tags import VIEWS, jobs, kept, shown
-from hybrid.encoders.runtime import Graph, load_graph
-from hybrid.encoders.words import MiniLMWords, unit
+from hybrid.encoders.efficientnet import jobs
+from hybrid.encoders.inference.graphs import Graph, load_graph
+from hybrid.encoders.pixels import VIEWS, shown
+from hybrid.encoders.trained.picture_tags import kept
+from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import EncoderError
 from hybrid.settings import Settings
+from hybrid.vectors import unit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,7 +81,7 @@ def _sigmoid(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TowersModel:
-    """picture: what the CNN learned, as hybrid.encoders.convert.tail takes it; text: the other tower."""
+    """picture: what the CNN learned, as hybrid.encoders.inference.networks.tail takes it; text: the other tower."""
 
     picture: Mapping[str, np.ndarray]
     text: TextTower
@@ -132,7 +135,7 @@ class Towers(LazyEncoder[TowersModel]):
     dims = DIMS
 
     def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
-        """load: gives what hybrid.elastic.model_versions.ModelVersions.get does."""
+        """load: gives what hybrid.elastic.stores.models.ModelVersions.get does."""
         super().__init__(name, settings)
         self._published = load
         self._words = MiniLMWords("minilm-words", "", settings)

@@ -1,7 +1,7 @@
 """Maps of two encoders' vectors into one space, in closed form: rotation, correlation, least squares.
 
 A head is what is kept of a map: from the vectors of one encoder to unit vectors of the shared space. See
-hybrid.learning.alignment for who chooses among the methods, and hybrid.learning.descent for those that descend.
+fit.py beside this for who chooses among the methods, and descent.py for those that descend.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.errors import UsageError
+from hybrid.encoders.trained.alignment import Head
 
 #: Most dimensions of a shared space: all that Elasticsearch stores and compares per product.
 MAX_DIMS = 256
@@ -19,45 +19,6 @@ MAX_DIMS = 256
 _SHRINK = 0.3
 #: Directions with less than this share of the first one's variance are noise of the arithmetic.
 _RANK = 1e-7
-
-
-@dataclass(frozen=True)
-class Head:
-    """From an encoder's vectors to the shared space: square roots, centre, matrix, and perhaps one hidden layer.
-
-    root: features that are never negative (a CNN's after its ReLU) are heavy-tailed: a few channels decide every
-    cosine. Their square roots are not (RootSIFT: Arandjelović and Zisserman, CVPR 2012). centre: (d,); matrix:
-    (d, dims). A hidden layer adds to the linear map what that misses: inner (d, width), bias (width,), outer
-    (width, dims). All are float32, rounded to what float16 holds: what is stored is what was measured.
-    """
-
-    root: bool
-    centre: np.ndarray
-    matrix: np.ndarray
-    inner: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    outer: np.ndarray | None = None
-
-    @property
-    def width(self) -> int:
-        """Of the vectors that it takes."""
-        return len(self.centre)
-
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """(n, width) vectors -> (n, dims) float32 unit vectors; a zero row where one lies at the very centre.
-
-        Raises:
-            UsageError: vectors of another width, or not all of them are numbers other than zero.
-        """
-        return self.mapped(prepare(vectors, self.root, self.width))
-
-    def mapped(self, prepared: np.ndarray) -> np.ndarray:
-        """As a call, of vectors that are prepared already, as those of Pairs are."""
-        centred = prepared - self.centre
-        made = centred @ self.matrix
-        if self.inner is not None and self.bias is not None and self.outer is not None:
-            made += np.maximum(centred @ self.inner + self.bias, 0) @ self.outer
-        return unit(made)
 
 
 @dataclass(frozen=True)
@@ -88,29 +49,6 @@ class Pairs:
         """The pairs of a choice of left's rows; right keeps only the products that are left."""
         kept, groups = np.unique(self.groups[chosen], return_inverse=True)
         return Pairs(self.left[chosen], self.right[kept], groups, self.photos[chosen], self.left_root, self.right_root)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows at length 1, float32; zero rows stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 1e-12, lengths, 1), np.float32)
-
-
-def prepare(vectors: np.ndarray, root: bool, width: int | None = None, name: str = "input") -> np.ndarray:
-    """(n, d) unit vectors, of their square roots where `root`.
-
-    Raises:
-        UsageError: not a matrix of this width, or a row that is zero or holds something other than numbers.
-    """
-    made = np.asarray(vectors, np.float32)
-    if made.ndim != 2 or (width is not None and made.shape[1] != width):
-        raise UsageError(f"{name} vectors of shape {made.shape}, where (rows, {width or 'dimensions'}) is wanted")
-    lengths = np.linalg.norm(made, axis=1)
-    if not np.isfinite(lengths).all():
-        raise UsageError(f"{name} vector {int(np.argmin(np.isfinite(lengths)))} holds a number that is not finite")
-    if not (lengths > 1e-12).all():
-        raise UsageError(f"{name} vector {int(np.argmin(lengths))} is zero: it says nothing; leave it out")
-    return unit(np.sqrt(np.maximum(made, 0))) if root else unit(made)
 
 
 def rounded(root: bool, centre: np.ndarray, *matrices: np.ndarray) -> Head:

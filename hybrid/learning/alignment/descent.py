@@ -2,18 +2,19 @@
 
 Both methods give the heads as they are after each of several numbers of steps, from a moving average of the weights:
 which of them does best on what is held out is for the caller to say, and is early stopping. See
-hybrid.learning.alignment.
+hybrid.learning.alignment.fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybrid.learning.heads import Head, Pairs, cca, ridge, rounded
+from hybrid.encoders.trained.alignment import Head
+from hybrid.learning.alignment.closed_form import Pairs, cca, ridge, rounded
+from hybrid.learning.fine_tuning import alone
 
 if TYPE_CHECKING:
     import torch
@@ -142,19 +143,3 @@ def _descend(
         if step in settings:
             kept.append([average.numpy().copy() for average in averages])
     return kept
-
-
-@contextmanager
-def alone(seed: int) -> Iterator[None]:
-    """Torch with a seed of its own, in one thread: matrices this small are worth no second one (it takes three times
-    the work), and sums are then the same every time."""
-    import torch
-
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -2,26 +2,23 @@
 
 Neither encoder is touched: only what comes out of it is mapped, by a small matrix each. So nothing is encoded again
 when an alignment changes. Methods: by similarity (`procrustes`, `cca`), by optimisation (`ridge`, `gradient`), deep
-(`contrastive`). See hybrid.learning.heads and hybrid.learning.descent.
+(`contrastive`). See hybrid.learning.alignment.closed_form and hybrid.learning.alignment.descent.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import time
-import zipfile
-import zlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hybrid.encoders.trained.alignment import Alignment, Head, prepare
 from hybrid.errors import UsageError
-from hybrid.learning import descent, heads
-from hybrid.learning.heads import Head, Pairs, prepare, unit
-from hybrid.learning.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+from hybrid.learning.alignment import closed_form, descent
+from hybrid.learning.alignment.closed_form import Pairs
+from hybrid.learning.alignment.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+from hybrid.vectors import unit
 
 #: The simplest first: of two that do equally well it is taken.
 METHODS = ("procrustes", "cca", "ridge", "gradient", "contrastive")
@@ -29,8 +26,6 @@ METHODS = ("procrustes", "cca", "ridge", "gradient", "contrastive")
 MIN_PAIRS, MIN_PRODUCTS = 20, 5
 #: Methods whose held-out top-1 differs by no more than this do equally well.
 TIE = 0.005
-FORMAT = 1
-_ARRAYS = ("centre", "matrix", "inner", "bias", "outer")
 
 #: What each method is fitted under to choose among, the most cautious first.
 _SETTINGS: Mapping[str, tuple[float, ...]] = {
@@ -40,96 +35,13 @@ _SETTINGS: Mapping[str, tuple[float, ...]] = {
     "gradient": (150, 300, 600),
     "contrastive": (150, 300, 500),
 }
-_BY_CLOSED_FORM = {"procrustes": heads.procrustes, "cca": heads.cca, "ridge": heads.ridge}
+_BY_CLOSED_FORM = {"procrustes": closed_form.procrustes, "cca": closed_form.cca, "ridge": closed_form.ridge}
 #: Methods that take seconds.
 CLOSED = tuple(_BY_CLOSED_FORM)
 _DESCENTS = {"gradient": descent.gradient, "contrastive": descent.contrastive}
 _SHARES = np.arange(1, 10) / 10
 
 Catalogue = Mapping[Hashable, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """heads: by modality. shares: how much each counts in a product's vector, sum 1. dims: of the shared space."""
-
-    method: str
-    heads: Mapping[str, Head]
-    shares: Mapping[str, float]
-    dims: int
-
-    def project(self, modality: str, vectors: np.ndarray) -> np.ndarray:
-        """(n, d) vectors of that modality's encoder -> (n, dims) float32 unit vectors.
-
-        Raises:
-            UsageError: there is no head of that modality, or the vectors do not fit it.
-        """
-        if modality not in self.heads:
-            raise UsageError(f"this alignment is of {' and '.join(self.heads)}; it has nothing for {modality}")
-        return self.heads[modality](vectors)
-
-    def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None:
-        """(dims,) unit vector of a product from its parts' vectors (d,), by modality; None: it has none of them.
-
-        Raises:
-            UsageError: as `project`.
-        """
-        made = np.zeros(self.dims, np.float32)
-        for modality, vector in parts.items():
-            if vector is not None:
-                projected = self.project(modality, np.asarray(vector)[None])[0]
-                made += self.shares[modality] * projected
-        whole = unit(made[None])[0]
-        return whole if whole.any() else None
-
-    def to_bytes(self) -> bytes:
-        """An npz without pickles, the same bytes for the same alignment."""
-        arrays: dict[str, np.ndarray] = {}
-        for modality, head in self.heads.items():
-            for name in _ARRAYS:
-                if (array := getattr(head, name)) is not None:
-                    arrays[f"{modality}.{name}"] = array.astype(np.float16)
-        about = {
-            "format": FORMAT,
-            "method": self.method,
-            "roots": {modality: head.root for modality, head in self.heads.items()},
-            "shares": dict(self.shares),
-            "dims": self.dims,
-        }
-        out = io.BytesIO()
-        np.savez(out, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-        return out.getvalue()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Alignment:
-        """What `to_bytes` gave.
-
-        Raises:
-            ValueError: the bytes are damaged, or of another format.
-        """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name].astype(np.float32) for name in file.files if name != "about"}
-                about = json.loads(file["about"].tobytes())
-            if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}")
-            made = {
-                modality: Head(
-                    root, **{name: arrays[f"{modality}.{name}"] for name in _ARRAYS if f"{modality}.{name}" in arrays}
-                )
-                for modality, root in about["roots"].items()
-            }
-            shares = {modality: float(about["shares"][modality]) for modality in made}
-            whole = cls(str(about["method"]), made, shares, int(about["dims"]))
-            # Whatever does not fit together shows here.
-            for head in made.values():
-                if head(np.ones((1, head.width))).shape != (1, whole.dims):
-                    raise ValueError("parts that do not fit together")
-        except (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, NotImplementedError) as error:
-            raise ValueError(f"these bytes are no alignment: {error}") from error
-        except (zipfile.BadZipFile, zlib.error, UsageError) as error:
-            raise ValueError(f"these bytes are no alignment: {error}") from error
-        return whole
 
 
 # -- fitting -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.learning.heads import Pairs
+from hybrid.learning.alignment.closed_form import Pairs
 
 CUT = 10
 _RESAMPLES = 1000

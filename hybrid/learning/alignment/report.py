@@ -1,4 +1,4 @@
-"""The HTML report of an alignment: one file with nothing to fetch. See hybrid.report, whose manner it keeps."""
+"""The HTML report of an alignment: one file with nothing to fetch. It looks like hybrid.evaluation.report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.learning.alignment import Alignment
-from hybrid.learning.heads import prepare, unit
-from hybrid.learning.held_out import CUT
-from hybrid.report import COLOURS, INK, draw_svg, render
+from hybrid.encoders.trained.alignment import Alignment, prepare
+from hybrid.evaluation.report import COLOURS, INK, draw_svg, render
+from hybrid.learning.alignment.held_out import CUT
+from hybrid.vectors import unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def clouds(
     left_name: str = "image",
     right_name: str = "text",
 ) -> Clouds:
-    """The clouds of pairs as `hybrid.learning.alignment.fit` takes them: of every product the first row.
+    """The clouds of pairs as `hybrid.learning.alignment.fit.fit` takes them: of every product the first row.
 
     Best of pairs that were not learned from. names: of the products, by group.
 
@@ -117,7 +117,7 @@ def report(
     left_name: str = "image",
     right_name: str = "text",
 ) -> str:
-    """The page. results: of `hybrid.learning.alignment.validate`, by method. chosen: the method that is kept.
+    """The page. results: of `hybrid.learning.alignment.fit.validate`, by method. chosen: the method that is kept.
 
     drawn: of `clouds`. notes: one sentence each, said at the top.
     """

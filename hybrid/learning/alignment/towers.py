@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders import convert
-from hybrid.encoders.picture_tags import VIEWS
-from hybrid.encoders.towers import DIMS, WIDTH, TextTower, TowersModel
+from hybrid.encoders.inference import networks
+from hybrid.encoders.pixels import VIEWS
+from hybrid.encoders.trained.towers import DIMS, WIDTH, TextTower, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import UsageError
 from hybrid.learning import fine_tuning
-from hybrid.learning.alignment import MIN_PAIRS, MIN_PRODUCTS
-from hybrid.learning.alignment_report import Clouds, drawn
+from hybrid.learning.alignment.closed_form import Pairs
+from hybrid.learning.alignment.fit import MIN_PAIRS, MIN_PRODUCTS
+from hybrid.learning.alignment.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+from hybrid.learning.alignment.report import Clouds, drawn
 from hybrid.learning.fine_tuning import MIX, RATE, ROWS, SMOOTH
-from hybrid.learning.heads import Pairs, unit
-from hybrid.learning.held_out import Ranked, by_photos, by_products, figures, joined, ranked
+from hybrid.vectors import unit
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ def fit(
     products, groups = np.unique(shown.groups[rows], return_inverse=True)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    tail = convert.tail(None, DIMS).to(memory_format=torch.channels_last)
+    tail = networks.tail(None, DIMS).to(memory_format=torch.channels_last)
     before = {name: value.detach().clone() for name, value in tail.named_parameters()}
     torch.nn.init.normal_(tail.head.weight, std=1280**-0.5)
     tail.drop.train()
@@ -138,7 +139,7 @@ def pictures(model: TowersModel, asked: np.ndarray) -> np.ndarray:
     import torch
     from torch.nn import functional
 
-    tail = convert.tail(model.picture, DIMS)
+    tail = networks.tail(model.picture, DIMS)
     made = np.zeros((len(asked), DIMS), np.float32)
     with torch.inference_mode():
         for start in range(0, len(asked), ROWS):
@@ -150,8 +151,8 @@ def pictures(model: TowersModel, asked: np.ndarray) -> np.ndarray:
 def validate(
     shown: Shown, names: Sequence[str], seed: int, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any], Clouds]:
-    """What towers are worth on pairs that they have not seen, as hybrid.learning.alignment.validate tells it, and the
-    clouds of products of the last fold, held out. names: of the products.
+    """What towers are worth on pairs that they have not seen, as fit.validate tells it, and the clouds of products of
+    the last fold, held out. names: of the products.
 
     "to_product": photos ask for the catalogue's own pictures of products.
     """

@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid import analysis, documents
-from hybrid.alignments import CATALOGUE, Progress, Trained, read_pairs, silent, sources
+from hybrid.catalogue import documents
 from hybrid.contracts import TOWERS, IndexProfile
-from hybrid.elastic import products
-from hybrid.encoders.towers import DIMS, MAX_TOKENS
+from hybrid.elastic.indices import products
+from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
+from hybrid.learning.alignment.pairs import read_pairs, sources
+from hybrid.learning.alignment.training import Trained
+from hybrid.learning.trained import CATALOGUE, Progress, silent
 from hybrid.media import open_image, resolve_media
-from hybrid.wiring import Services
+from hybrid.services import Services
+from hybrid.text import analysis
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from hybrid.learning.alignment_report import Clouds
+    from hybrid.learning.alignment.report import Clouds
 
 _LOOKED_UP = 500
 
@@ -36,14 +39,16 @@ def train(
 ) -> tuple[Trained, Clouds]:
     """Learn both towers from photos and texts of an index's products, and draw some, held out. Writes nothing.
 
-    pairs, media: as hybrid.alignments.train. The catalogue's own pictures are learned from beside the photos of a file.
+    pairs, media: as training.train takes them. Beside the photos of a file, the catalogue's own pictures are learned
+    from.
 
     Raises:
         UsageError: the pairs cannot be read, are too few, or too many to be held in memory.
         EncoderError: a model cannot be had.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.learning import fine_tuning, towers
+    from hybrid.learning import fine_tuning
+    from hybrid.learning.alignment import towers
 
     profile = services.searcher.profile(index)
     words, eyes = MiniLMWords("minilm-words", "", services.settings), services.encoder("efficientnet-lite0")

@@ -1,4 +1,4 @@
-"""Training of the small network of hybrid.encoders.sound_cnn on sounds that have a tag, and what it is worth.
+"""Training of the small network of hybrid.encoders.trained.sounds on sounds that have a tag, and what it is worth.
 
 The network learns to name the tag of a sound, of windows that are moved, stretched, put into noise and partly hidden
 (SpecAugment: Park et al., 2019), and its last layer but one is the sound's vector. Tags are told apart by the cosine
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.encoders.sound_cnn import SILENT, WINDOW, SoundModel, network, scaled, together
+from hybrid.encoders.trained.sounds import SILENT, WINDOW, SoundModel, network, scaled, together
 from hybrid.errors import UsageError
-from hybrid.learning.descent import alone
+from hybrid.learning.fine_tuning import alone
 
 #: Shares of the MFCC statistics in a vector, by method; "mfcc" is these alone, what there is without training.
 SHARES = {"cnn": 0.0, "cnn+mfcc": 0.3}

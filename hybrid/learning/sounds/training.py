@@ -5,28 +5,22 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hybrid import documents
-from hybrid.contracts import IndexProfile, values_at
-from hybrid.elastic import products
 from hybrid.errors import MediaError, UsageError
-from hybrid.inputs import named
-from hybrid.media import is_url, read_media, samples
-from hybrid.tables import read_table
-from hybrid.wiring import Services
+from hybrid.ingest.inputs import named
+from hybrid.learning.sounds.examples import _LISTENED, _bytes, _catalogue, _file, _root
+from hybrid.media import samples
+from hybrid.services import Services
 
 KIND = "sounds"
 MFCC = "mfcc"
 CATALOGUE = "catalogue"
-_LOOKED_UP = 500
-#: Seconds of a sound that are listened to, as when it is indexed.
-_LISTENED = 30
 
 Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
 
@@ -37,7 +31,7 @@ def _silent(what: str, done: int, of: int) -> None:
 
 @dataclass
 class Trained:
-    """What training gave. results: method -> its held-out figures (hybrid.learning.sounds.figures). tags: how many
+    """What training gave. results: method -> its held-out figures (hybrid.learning.sounds.fit.figures). tags: how many
     sounds of each. skipped: what could not be used, by typed reason."""
 
     index: str
@@ -79,8 +73,8 @@ def train(
         UsageError: the pairs cannot be read, or are too few.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.encoders import sound_cnn
-    from hybrid.learning import sounds
+    from hybrid.encoders.trained import sounds as sound_cnn
+    from hybrid.learning.sounds import fit
 
     profile = services.searcher.profile(index)
     mfcc = services.encoder(MFCC)
@@ -116,18 +110,18 @@ def train(
             + (f" ({', '.join(sorted(skipped))})" if skipped else "")
             + (f"; files are sought in {root}" if root else "")
         )
-    rare = {tag for tag, count in Counter(tags).items() if count < sounds.MIN_SOUNDS}
+    rare = {tag for tag, count in Counter(tags).items() if count < fit.MIN_SOUNDS}
     kept = np.array([row for row, tag in enumerate(tags) if tag not in rare], dtype=int)
     if rare:
         skipped["rare_tag"] += len(tags) - len(kept)
-    found = sounds.Sounds(mels, np.stack(vectors), np.array(tags)).of(kept)
-    sounds.check(found)
+    found = fit.Sounds(mels, np.stack(vectors), np.array(tags)).of(kept)
+    fit.check(found)
     read = time.monotonic()
-    progress("compare", 0, sounds.FOLDS)
-    results = sounds.validate(found, seed, progress=progress)
-    method = sounds.best(results)
+    progress("compare", 0, fit.FOLDS)
+    results = fit.validate(found, seed, progress=progress)
+    method = fit.best(results)
     fitting = time.monotonic()
-    model = sounds.fit(found, method, seed)
+    model = fit.fit(found, method, seed)
     names, counts = np.unique(found.tags, return_counts=True)
     return Trained(
         index=index,
@@ -160,62 +154,9 @@ def publish(services: Services, trained: Trained, name: str | None = None) -> st
 
 def page(trained: Trained) -> str:
     """A page of HTML with the figures of every method."""
-    from hybrid.learning.sounds_report import page
+    from hybrid.learning.sounds.report import page
 
     return page(trained.to_json())
 
 
 # -- examples --------------------------------------------------------------------------------------------------------
-
-
-def _file(path: Path) -> list[tuple[str, str]]:
-    """(file, tag) of each line."""
-    columns, lines = read_table(path, "sounds")
-    if missing := {"audio", "tag"} - set(columns):
-        raise UsageError(f"{path.name} needs columns audio and tag; it lacks {' and '.join(sorted(missing))}")
-    rows = [(row["audio"], row["tag"]) for row in lines if row["audio"] and row["tag"]]
-    if not rows:
-        raise UsageError(f"{path.name} has no sound with a tag")
-    return rows
-
-
-def _catalogue(
-    services: Services, profile: IndexProfile, column: str | None, skipped: Counter[str]
-) -> list[tuple[str, str]]:
-    """(file, tag) of each product that has both; products without a sound are none of our business."""
-    if not profile.fields.roles.get("audio"):
-        raise UsageError(f"no field of {profile.index!r} holds sounds; index it with --map audio=FIELD, or use --pairs")
-    paths = (column,) if column else profile.fields.roles.get("category", ())
-    if not paths:
-        raise UsageError(f"no field of {profile.index!r} is its category; name the field of the tags with --field")
-    rows = []
-    for source in _sources(services, profile):
-        values = documents.media_values(source, profile.fields, "audio")
-        tag = next((str(value).strip() for path in paths for value in values_at(source, path)), "")
-        if values and tag:
-            rows.append((values[0], tag))
-        elif values:
-            skipped["no_tag"] += 1
-    if not rows:
-        raise UsageError(f"no product of {profile.index!r} has a sound and a value in {' or '.join(paths)}")
-    return rows
-
-
-def _sources(services: Services, profile: IndexProfile) -> Iterator[dict[str, Any]]:
-    body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
-    for hits in products.pages(services.client, profile.index, body, _LOOKED_UP):
-        for hit in hits:
-            yield hit["_source"]
-
-
-def _root(services: Services, profile: IndexProfile) -> Path | None:
-    return services.settings.media_root or (Path(profile.media_root) if profile.media_root else None)
-
-
-def _bytes(services: Services, value: str, root: Path | None) -> bytes:
-    if not is_url(value):
-        return read_media(value, root, "audio")
-    data = services.fetcher.fetch(value.strip()).data
-    if data is None:
-        raise MediaError(f"{value[:200]} answered with nothing", "audio_unreadable")
-    return data

@@ -8,50 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.encoders.trained.calibration import Calibration, _adjusted, softmax
+
 #: Remedies, and how far rare tags are raised: what differs by less in macro-F1 is judged by its worst class.
 _ALIKE = 0.01
 #: How far rare tags may be raised: 0 as the examples have them, 1 as if all were alike in number.
 _BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BINS = 10
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """(n, tags) rows that sum to 1."""
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is made of a model's probabilities before they are shown. Their logarithms are lowered by `offsets`, more
-    for frequent tags, and divided by `temperature`. threshold: of confidence, from which on a tag is worth writing.
-
-    offsets: one a tag, or none: (Menon et al., ICLR 2021, after the training) balance times the logarithm of its share.
-    """
-
-    temperature: float = 1.0
-    threshold: float = 0.0
-    offsets: tuple[float, ...] = ()
-
-    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """(n, tags) -> (n, tags) rows that sum to 1."""
-        return softmax(_adjusted(probabilities, self.offsets) / self.temperature)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """As a model's bytes have it."""
-        return {"numbers": np.array([self.temperature, self.threshold]), "offsets": np.array(self.offsets)}
-
-    @classmethod
-    def from_arrays(cls, held: Mapping[str, np.ndarray]) -> Calibration:
-        """Raises KeyError or ValueError where these are no such arrays."""
-        temperature, threshold = held["numbers"].tolist()
-        # Models that were published before there were any have none.
-        return cls(temperature, threshold, tuple(held["offsets"].tolist()) if "offsets" in held else ())
-
-
-def _adjusted(probabilities: np.ndarray, offsets: Sequence[float]) -> np.ndarray:
-    logs = np.log(np.maximum(probabilities, 1e-9))
-    return np.asarray(logs - np.array(offsets) if len(offsets) else logs)
 
 
 def calibrate(probabilities: np.ndarray, truth: np.ndarray) -> Calibration:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid import vectors as coding
 from hybrid.contracts import Encoder, IndexProfile, values_at
-from hybrid.elastic import coding, products
-from hybrid.encoders.image import RESIZED, SIDE
-from hybrid.encoders.picture_tags import on_square
+from hybrid.elastic.indices import products
+from hybrid.encoders.pixels import RESIZED, SIDE, on_square
 from hybrid.errors import MediaError, UsageError
+from hybrid.learning.tables import read_table
 from hybrid.media import open_image, resolve_media
-from hybrid.tables import read_table
-from hybrid.wiring import Services
+from hybrid.services import Services
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from hybrid.learning.picture_tags import Photos
-    from hybrid.learning.tags import Examples
+    from hybrid.learning.tags.fit import Examples
+    from hybrid.learning.tags.pictures import Photos
 
 _ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
 _AT_ONCE = 32
@@ -40,7 +40,7 @@ def views(picture: Image.Image) -> list[Image.Image]:
 
 
 def _examples(parts: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], items: Sequence[int]) -> Examples:
-    from hybrid.learning.tags import Examples
+    from hybrid.learning.tags.fit import Examples
 
     made = {part: np.stack(rows).astype(np.float32) for part, rows in parts.items()}
     return Examples(made, np.array(names), np.array(items))
@@ -142,7 +142,7 @@ def photos(
     services: Services, path: Path, media: Path | None, seed: int, progress: Progress, learn: bool = True
 ) -> Photos:
     """The photos of a file of labels, as a network looks at them; those that cannot be opened are left out."""
-    from hybrid.learning import picture_tags
+    from hybrid.learning.tags import pictures as picture_tags
 
     found = [row for row in _rows(path) if row.get("image")]
     root = (media or path.parent).resolve()

@@ -8,16 +8,16 @@ They differ in what they do for tags that few examples have: weigh them (`class-
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hybrid.encoders.picture_tags import PictureTags
+from hybrid.encoders.trained.picture_tags import PictureTags
+from hybrid.encoders.trained.tags import Scale, TagModel
 from hybrid.errors import UsageError
-from hybrid.learning.calibration import Calibration, HeldOut, held_out, softmax
+from hybrid.learning.tags.calibration import HeldOut, held_out
 
 REMEDIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
 MIN_EXAMPLES = 2
@@ -52,85 +52,6 @@ class Examples:
     def first(self) -> np.ndarray:
         """Rows: of each item the first."""
         return np.unique(self.items, return_index=True)[1]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How the vectors of a part are prepared: square roots of what is never negative (see heads.Head),
-    centre, spread."""
-
-    root: bool
-    centre: np.ndarray
-    spread: float
-
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """(n, dims) -> (n, dims) of mean variance 1; zero, the middle of all, where there is no vector."""
-        here = np.isfinite(vectors).all(axis=1, keepdims=True)
-        rows = np.where(here, vectors, 0.0).astype(np.float32)
-        rows = np.sqrt(np.maximum(rows, 0)) if self.root else rows
-        return np.asarray(np.where(here, (rows - self.centre) / self.spread, 0.0), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class TagModel:
-    """Heads over prepared vectors. matrix: (heads, dims of all parts, tags); bias: (heads, tags)."""
-
-    names: tuple[str, ...]
-    scales: Mapping[str, Scale]
-    matrix: np.ndarray
-    bias: np.ndarray
-    calibration: Calibration = Calibration()
-
-    def probabilities(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(n, tags) calibrated, of (n, dims) vectors by part; a part may be left out, or have NaN rows.
-
-        Raises:
-            UsageError: none of the parts is there, or one is of another width.
-        """
-        given = {name: np.atleast_2d(parts[name]) for name in self.scales if name in parts}
-        if not given:
-            raise UsageError(f"the tags are told by {' and '.join(self.scales)}, and nothing of that is there")
-        count = len(next(iter(given.values())))
-        blocks = []
-        for name, scale in self.scales.items():
-            block = given.get(name, np.full((count, len(scale.centre)), np.nan, np.float32))
-            if block.shape[1] != len(scale.centre):
-                raise UsageError(f"{name} vectors of {block.shape[1]} numbers; these tags need {len(scale.centre)}")
-            blocks.append(scale(block))
-        prepared = np.hstack(blocks)
-        votes = [softmax(prepared @ matrix + bias) for matrix, bias in zip(self.matrix, self.bias, strict=True)]
-        return self.calibration(np.mean(votes, axis=0))
-
-    def to_bytes(self) -> bytes:
-        out = io.BytesIO()
-        numbers: dict[str, Any] = {
-            "names": np.array(self.names), "parts": np.array(list(self.scales)),
-            "matrix": self.matrix.astype(np.float16), "bias": self.bias.astype(np.float32),
-            **self.calibration.to_arrays(),
-        }  # fmt: skip
-        for name, scale in self.scales.items():
-            numbers[f"centre-{name}"] = scale.centre.astype(np.float32)
-            numbers[f"scale-{name}"] = np.array([float(scale.root), scale.spread])
-        np.savez_compressed(out, **numbers)
-        return out.getvalue()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> TagModel:
-        """Raises ValueError where these are no such bytes."""
-        import zipfile
-
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as held:
-                scales = {}
-                for name in held["parts"].tolist():
-                    root, spread = held[f"scale-{name}"].tolist()
-                    scales[name] = Scale(bool(root), held[f"centre-{name}"], spread)
-                return cls(
-                    tuple(held["names"].tolist()), scales, held["matrix"].astype(np.float32), held["bias"],
-                    Calibration.from_arrays(held),
-                )  # fmt: skip
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(str(error)) from error
 
 
 Model = TypeVar("Model", TagModel, PictureTags)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders import convert
-from hybrid.encoders.picture_tags import LAYERS, VIEWS, PictureTags, layers, layers_graph
+from hybrid.encoders.inference import networks
+from hybrid.encoders.pixels import LAYERS, VIEWS
+from hybrid.encoders.trained.calibration import softmax
+from hybrid.encoders.trained.picture_tags import PictureTags, layers, layers_graph
 from hybrid.learning import fine_tuning
-from hybrid.learning.calibration import HeldOut, figures, held_out, softmax
 from hybrid.learning.fine_tuning import HEAD_RATE, MIX, RATE, ROWS, SMOOTH, Progress
-from hybrid.learning.tags import linear_head
+from hybrid.learning.tags.calibration import HeldOut, figures, held_out
+from hybrid.learning.tags.fit import linear_head
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def _silent(step: int, of: int) -> None:
 @dataclass(frozen=True)
 class Photos:
     """What is learned from. learned, asked: as hybrid.learning.fine_tuning.Middles; layers: (n, VIEWS, LAYERS), see
-    hybrid.encoders.picture_tags; tags: (n,) names."""
+    hybrid.encoders.trained.picture_tags; tags: (n,) names."""
 
     learned: np.ndarray
     asked: np.ndarray
@@ -110,7 +112,7 @@ def _tail(photos: Photos, seed: int, progress: Callable[[int, int], None]) -> di
     names, classes = np.unique(photos.tags, return_inverse=True)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    module = convert.tail(None, len(names)).to(memory_format=torch.channels_last)
+    module = networks.tail(None, len(names)).to(memory_format=torch.channels_last)
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     rows = min(ROWS, len(classes))
     often = 1 / np.sqrt(np.bincount(classes))[classes]
@@ -134,7 +136,7 @@ def probabilities(model: PictureTags, photos: Photos) -> np.ndarray:
     """(n, tags), not calibrated."""
     import torch
 
-    tails = [convert.tail(weights, len(model.names)) for weights in model.tails]
+    tails = [networks.tail(weights, len(model.names)) for weights in model.tails]
     with torch.inference_mode():
         votes = [
             softmax(

@@ -1,18 +1,18 @@
-"""The HTML report of trained tags: one file with nothing to fetch. See hybrid.report, whose manner it keeps."""
+"""The HTML report of trained tags: one file with nothing to fetch. It looks like hybrid.evaluation.report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hybrid.report import COLOURS, INK, draw_svg, render
+from hybrid.evaluation.report import COLOURS, INK, draw_svg, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def page(trained: Mapping[str, Any]) -> str:
-    """The page. trained: `hybrid.tags.Trained.to_json()`."""
+    """The page. trained: `hybrid.learning.tags.training.Trained.to_json()`."""
     chosen = trained["results"][trained["remedy"]]
     return render(
         "tags.html",

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hybrid.attach import AttachPlan, AttachReport, decide_profile, run_attach
 from hybrid.contracts import Encoder, IndexProfile, TagsUse
-from hybrid.elastic import shop
-from hybrid.encoders.picture_tags import PictureTags
-from hybrid.encoders.tagger import FINE_TUNED, PREFIX, PublishedTags
+from hybrid.elastic.indices import shop
+from hybrid.encoders.trained.picture_tags import PictureTags
+from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags
 from hybrid.errors import IndexConflictError, UsageError
+from hybrid.learning.tags.examples import Progress, from_catalogue, from_file, photos, views
 from hybrid.media import open_image, resolve_media
-from hybrid.runs import Report
-from hybrid.tag_examples import Progress, from_catalogue, from_file, photos, views
-from hybrid.wiring import Services
+from hybrid.operations.attach import AttachPlan, AttachReport, run_attach
+from hybrid.operations.planning import decide_profile
+from hybrid.operations.runs import Report
+from hybrid.services import Services
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from hybrid.learning.tags import Examples, TagModel
+    from hybrid.encoders.trained.tags import TagModel
+    from hybrid.learning.tags.fit import Examples
 
 CATALOGUE = "catalogue"
 SOURCES: dict[str, tuple[str, ...]] = {"image": ("image",), "text": ("text",), "both": ("text", "image")}
@@ -37,7 +39,7 @@ def _silent(what: str, done: int, of: int) -> None:
 
 @dataclass
 class Trained:
-    """What training gave. results: remedy -> its held-out figures (hybrid.learning.tags.figures); drop_out: with two
+    """What training gave. results: remedy -> its held-out figures (fit.figures); drop_out: with two
     parts, the figures with and without learning from rows that lack one; validation: of photos that were not learned
     from, by the one vector that an index would hold and by several views."""
 
@@ -79,7 +81,7 @@ def train(
 
     labels: a CSV with a column `tag` and one of `image` (a photo), `text`, or `product_id` (of the index); or
     "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". remedy: one of
-    hybrid.learning.tags.REMEDIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
+    fit.REMEDIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
     also let the last blocks of the image encoder learn from the photos, minutes for a thousand of them, and keep that
     where it is the best.
 
@@ -88,11 +90,11 @@ def train(
         EncoderError: a model cannot be had.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.learning import calibration, picture_tags, tags
+    from hybrid.learning.tags import calibration, fit, pictures
 
     if source not in SOURCES:
         raise UsageError(f"no source {source!r}; known: {', '.join(SOURCES)}")
-    if remedy not in (known := ("auto", *tags.REMEDIES)):
+    if remedy not in (known := ("auto", *fit.REMEDIES)):
         raise UsageError(f"no remedy {remedy!r}; known: {', '.join(known)}")
     if fine_tune and (source != "image" or labels == CATALOGUE):
         raise UsageError("--fine-tune learns from photos: give --labels FILE with columns image and tag, --from image")
@@ -104,37 +106,37 @@ def train(
         found = from_catalogue(services, profile, encoders, column, skipped)
     else:
         found = from_file(services, profile, encoders, Path(labels), media, skipped, progress)
-    tags.check(found)
+    fit.check(found)
     encoded = time.monotonic()
     held = {}
-    compared = tags.REMEDIES if remedy == "auto" else (remedy,)
+    compared = fit.REMEDIES if remedy == "auto" else (remedy,)
     for number, name in enumerate(compared):
-        held[name] = tags.validate(name, found, seed)
+        held[name] = fit.validate(name, found, seed)
         progress("compare", number + 1, len(compared))
     looked = None
     if fine_tune:
         looked = photos(services, Path(labels), media, seed, progress)
-        held[FINE_TUNED] = picture_tags.validate(looked, seed, progress)
+        held[FINE_TUNED] = pictures.validate(looked, seed, progress)
     results = {name: one.figures() for name, one in held.items()}
     chosen = calibration.best(results)
     drop_out: dict[str, Any] = {}
     if len(encoders) > 1:
-        without = tags.validate(chosen, found, seed, drop=False).figures()
+        without = fit.validate(chosen, found, seed, drop=False).figures()
         for name, one in (("with", results[chosen]), ("without", without)):
             drop_out[name] = {"both": one["macro_f1"], **{part: f["macro_f1"] for part, f in one["alone"].items()}}
     fitting = time.monotonic()
     shown = None
     model: TagModel | PictureTags
     if chosen == FINE_TUNED and looked is not None:
-        model = tags.calibrated(
-            picture_tags.fit(looked, seed, lambda step, of: progress(FINE_TUNED, step, of)), held[chosen]
+        model = fit.calibrated(
+            pictures.fit(looked, seed, lambda step, of: progress(FINE_TUNED, step, of)), held[chosen]
         )
         fitted = time.monotonic()
         if validate is not None:
             asked = photos(services, validate, media, seed, progress, learn=False)
-            shown = picture_tags.measured(model, asked)
+            shown = pictures.measured(model, asked)
     else:
-        model = tags.calibrated(tags.fit(chosen, found, seed), held[chosen])
+        model = fit.calibrated(fit.fit(chosen, found, seed), held[chosen])
         fitted = time.monotonic()
         if validate is not None:
             shown = measured(model, from_file(services, profile, encoders, validate, media, {}, progress))
@@ -160,8 +162,8 @@ def train(
 
 def measured(model: TagModel, unseen: Examples) -> dict[str, Any]:
     """Figures of a model on examples that it has not seen: {"index": of the first view alone, "views": of all}."""
-    from hybrid.learning.calibration import figures
-    from hybrid.learning.tags import mean_by
+    from hybrid.learning.tags.calibration import figures
+    from hybrid.learning.tags.fit import mean_by
 
     place = {name: number for number, name in enumerate(model.names)}
     first = unseen.of(unseen.first)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybrid import fusion
 from hybrid.contracts import SearchRequest
-from hybrid.fusion import RawScores, Scaling, StandIns
-from hybrid.search import Candidates, Searcher
-from hybrid.weights import Query
+from hybrid.search import fusion
+from hybrid.search.fusion import RawScores, Scaling, StandIns
+from hybrid.search.searcher import Candidates, Searcher
+from hybrid.search.weights import Query
 
 CUT = 10
 _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))

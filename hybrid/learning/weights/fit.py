@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.features import FEATURES, MEANING, Vocabulary, query_features
-from hybrid.fusion import Scaling
-from hybrid.learning.examples import Example, Table
-from hybrid.weights import FIXED_WEIGHTS, WeightsModel
+from hybrid.learning.weights.examples import Example, Table
+from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.search.fusion import Scaling
+from hybrid.search.weights import FIXED_WEIGHTS, WeightsModel
 
 #: Log-weights run from -_REACH to _REACH against the first signal in play.
 _REACH = 5.0

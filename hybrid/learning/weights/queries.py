@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import analysis
+from hybrid.catalogue.documents import media_values, role_values
 from hybrid.contracts import IndexProfile
-from hybrid.documents import media_values, role_values
 from hybrid.errors import MediaError
+from hybrid.text import analysis
 
 #: The kind of query that says a product in words it has not.
 SPOKEN = "spoken"

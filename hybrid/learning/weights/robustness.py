@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.elastic import indices, products
-from hybrid.features import Vocabulary
-from hybrid.judgments import Judgments
-from hybrid.learning import validation
-from hybrid.learning.examples import Example, Table
-from hybrid.learning.fit import Options
-from hybrid.wiring import Services
+from hybrid.elastic.indices import lifecycle, products
+from hybrid.evaluation.judgments import Judgments
+from hybrid.learning.weights import validation
+from hybrid.learning.weights.examples import Example, Table
+from hybrid.learning.weights.fit import Options
+from hybrid.search.features import Vocabulary
+from hybrid.services import Services
 
 _VECTORS = ("text", "image")
 
@@ -108,7 +108,7 @@ def _without(
     profile = services.retrieval.profile(index)
     base64_vectors = services.capabilities.base64_vectors
     try:
-        indices.copy_without(services.client, profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
+        lifecycle.copy_without(services.client, profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
         return validation.collect(services, poorer, judgments, 0, seed, progress)
     finally:
-        indices.delete(services.client, poorer)
+        lifecycle.delete(services.client, poorer)

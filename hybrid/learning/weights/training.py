@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.elastic import products
+from hybrid.elastic.indices import products
 from hybrid.errors import UsageError
-from hybrid.evaluation import compare
-from hybrid.features import FEATURES, Vocabulary
-from hybrid.judgments import Judgments
-from hybrid.learning.examples import Table
-from hybrid.learning.fit import Options
-from hybrid.learning.validation import (
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.significance import compare
+from hybrid.learning.weights.examples import Table
+from hybrid.learning.weights.fit import Options
+from hybrid.learning.weights.validation import (  # fmt: skip
     CURVE_SIZES,
     WORDS,
     Material,
@@ -39,9 +38,10 @@ from hybrid.learning.validation import (
     skip_curve,
     spread,
     words_alone,
-)  # fmt: skip
-from hybrid.weights import PublishedWeights, WeightsModel
-from hybrid.wiring import Services
+)
+from hybrid.search.features import FEATURES, Vocabulary
+from hybrid.search.weights import PublishedWeights, WeightsModel
+from hybrid.services import Services
 
 #: Share of nDCG@10 that leaving out small signals may cost.
 SKIP_COST = 0.005

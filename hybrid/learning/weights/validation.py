@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import SearchAnswer, SearchRequest
-from hybrid.elastic import products
+from hybrid.elastic.indices import products
 from hybrid.errors import UsageError
-from hybrid.evaluation import interval
-from hybrid.features import Vocabulary
-from hybrid.judgments import Judgments
-from hybrid.learning.examples import Example, calibrate, gather
-from hybrid.learning.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
-from hybrid.learning.queries import SPOKEN, make_up
-from hybrid.search import Searcher
-from hybrid.weights import Pinned, WeightsModel
-from hybrid.wiring import Services
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.significance import interval
+from hybrid.learning.weights.examples import Example, calibrate, gather
+from hybrid.learning.weights.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
+from hybrid.learning.weights.queries import SPOKEN, make_up
+from hybrid.search.features import Vocabulary
+from hybrid.search.searcher import Searcher
+from hybrid.search.weights import Pinned, WeightsModel
+from hybrid.services import Services
 
 #: Numbers of judged queries that the curve of quality is drawn through.
 CURVE_SIZES = (0, 10, 20, 40, 80, 160)

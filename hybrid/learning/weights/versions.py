@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid import orders
 from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.errors import UsageError
-from hybrid.evaluation import Paired, paired
-from hybrid.evaluations import expect_list
-from hybrid.weights import FIXED_VERSION, WeightsModel
-from hybrid.wiring import Services
+from hybrid.evaluation.significance import Paired, paired
+from hybrid.operations import orders
+from hybrid.search.weights import FIXED_VERSION, WeightsModel
+from hybrid.services import Services
 
 #: Parts of a model that its page shows; the others are arrays.
 _SHOWN = ("kind", "signals", "scaling", "skip_below")
@@ -143,16 +142,11 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
 # -- training, as an order -------------------------------------------------------------------------------------------
 
 
-def learning_slot(index: str) -> str:
-    """Learning and measuring stand in one line for an index: each would slow the other, and spoil its latencies."""
-    return f"learn:{index}"
-
-
 def order_training(services: Services, index: str, kind: str, by: str, judgments: str | None, **options: int) -> bool:
     """Order the training of weights; whether a worker was told. They are published if they are better, never promoted.
 
     judgments: a list in the cluster; None: queries made up from the catalogue decide. options: folds, repeats,
-    made_up and seed of hybrid.learning.training.train.
+    made_up and seed of hybrid.learning.weights.training.train.
 
     Raises:
         UsageError: no such kind or list.
@@ -163,6 +157,6 @@ def order_training(services: Services, index: str, kind: str, by: str, judgments
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
     services.searcher.profile(index)
     if judgments is not None:
-        expect_list(services, index, judgments)
+        services.judgment_lists.require(index, judgments)
     chosen = {"kind": kind, "judgments": judgments, **options}
-    return orders.place(services, learning_slot(index), "train", index, chosen, by)
+    return orders.place(services, orders.learning_slot(index), "train", index, chosen, by)

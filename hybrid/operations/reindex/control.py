@@ -8,26 +8,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid.elastic import generations, indices
-from hybrid.elastic.leases import Lease, LeaseLostError
+from hybrid.elastic.indices import generations, lifecycle
+from hybrid.elastic.stores.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
-from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.running import (
-    FINAL,
-    KIND,
-    discard,
-    leased,
-    require_idle,
-    restore_weights,
-    unfinished,
-)
-from hybrid.reindex.transfer import Transfer, let_go
-from hybrid.runs import Report
-from hybrid.wiring import Services
+from hybrid.operations.reindex.guardian import Guardian
+from hybrid.operations.reindex.running import FINAL, KIND, discard, leased, require_idle, restore_weights, unfinished
+from hybrid.operations.reindex.transfer import Transfer, let_go
+from hybrid.operations.runs import Report
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
-_NOTHING = "nothing was left to do"
 _POLL_S = 0.3
 _STOPPING_S = 90.0
 
@@ -162,44 +153,6 @@ def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | N
     )  # fmt: skip
 
 
-def recover(services: Services, index: str) -> str:
-    """End a swap whose process died in the middle of it, forwards if the aliases moved; what was done, in words.
-
-    Raises:
-        JobError: its process lives.
-    """
-    if not any(_is_left(state) for _, state in services.jobs.of(KIND, index)):
-        return _NOTHING
-    with leased(services, index) as lease:
-        said = _NOTHING
-        for job, state in services.jobs.of(KIND, index):
-            if not _is_left(state):
-                continue
-            if generations.has_moved(services.client, index, state["new"]):
-                Transfer(services, job, state, lease).finish_alone()
-                said = f"{state['new']} is in use"
-            else:
-                let_go(services, job, state)
-                restore_weights(services, index, job)
-                services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
-                said = f"{state['old']} stays in use"
-        return said
-
-
-def _is_left(state: Mapping[str, Any]) -> bool:
-    return state["phase"] in ("swap", "drained") and state["status"] not in FINAL
-
-
-def recover_all(services: Services) -> None:
-    """`recover` for every index; for the schedule of `hybrid worker --beat`, where no guardian was left."""
-    for index in sorted({state["index"] for state in services.jobs.open(KIND, FINAL) if _is_left(state)}):
-        try:
-            if Lease(services.client, index).holder() is None:
-                logger.warning("the swap of %s was left in the middle: %s", index, recover(services, index))
-        except HybridError as error:  # of one index; the others are not to wait for it
-            logger.error("cannot end the swap of %s: %s", index, error)
-
-
 def drop(services: Services, index: str) -> list[str]:
     """Delete the indices that were kept for a rollback, or that a rollback left; their names.
 
@@ -212,7 +165,7 @@ def drop(services: Services, index: str) -> list[str]:
         if not found:
             raise JobError(f"no index is kept beside {index!r}")
         for name in found:
-            indices.delete(services.client, name)
+            lifecycle.delete(services.client, name)
     return found
 
 
@@ -239,7 +192,7 @@ def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]
-    if indices.behind(services.client, index) != {state["new"]}:
+    if lifecycle.behind(services.client, index) != {state["new"]}:
         raise JobError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
     exists = generations.exists(services.client, state["old"])
     if not exists or generations.settings_of(services.client, state["old"])["index.uuid"] != state["uuid"]:

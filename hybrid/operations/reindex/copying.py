@@ -8,15 +8,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from hybrid import documents, tagging
+from hybrid import vectors as coding
+from hybrid.catalogue import documents
 from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, VECTOR_SIGNALS, IndexProfile
-from hybrid.elastic import coding
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.copies import Original
-from hybrid.elastic.stores import now
+from hybrid.elastic.indices.copies import Original
+from hybrid.elastic.stores.base import now
 from hybrid.errors import EncoderError, MediaError
-from hybrid.fused import agrees, fuse
-from hybrid.inputs import Inputs, encode, held_at_once
+from hybrid.ingest import tagging
+from hybrid.ingest.fused import agrees, fuse
+from hybrid.ingest.inputs import Inputs, encode, held_at_once
 
 logger = logging.getLogger(__name__)
 

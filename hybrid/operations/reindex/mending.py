@@ -15,10 +15,10 @@ from typing import Any
 
 import orjson
 
-from hybrid.elastic import generations, products
-from hybrid.elastic.copies import Original
+from hybrid.elastic.indices import generations, products
+from hybrid.elastic.indices.copies import Original
 from hybrid.errors import IndexMissingError, WriteBlockedError
-from hybrid.wiring import Services
+from hybrid.services import Services
 
 #: Pauses between looks: for as long as what was read before may be on its way back.
 PAUSES_S = (0.1, 0.5)

@@ -9,17 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hybrid.attach import decide_profile
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.index_template import Template, served_by, text_fields
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import generations, shop
-from hybrid.elastic.products import BUILDING, is_building
-from hybrid.elastic.shop import ShopIndex
+from hybrid.elastic.indices import generations, shop
+from hybrid.elastic.indices.products import BUILDING, is_building
+from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.estimate import Estimate, measure
-from hybrid.fields import guess_fields
-from hybrid.planning import views_in
-from hybrid.template import Template, served_by, text_fields
-from hybrid.wiring import Services
+from hybrid.operations.planning import decide_profile, views_in
+from hybrid.operations.sizing import Estimate, measure
+from hybrid.services import Services
 
 #: How long an estimate holds, and by which part the number of documents may have moved meanwhile.
 _HOLDS, _MOVED = timedelta(hours=1), 0.2

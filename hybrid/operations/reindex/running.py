@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.elastic import generations, indices, shop
-from hybrid.elastic.leases import Lease, LeaseLostError
-from hybrid.elastic.products import BUILDING, is_building
+from hybrid.elastic.indices import generations, lifecycle, shop
+from hybrid.elastic.indices.products import BUILDING, is_building
+from hybrid.elastic.stores.leases import Lease, LeaseLostError
 from hybrid.errors import HybridError, JobError
-from hybrid.judgments import Judgments
-from hybrid.reindex.guardian import Guardian
-from hybrid.reindex.planning import ReindexPlan
-from hybrid.reindex.transfer import Stopped, Transfer
-from hybrid.reindex.verification import MAX_LOSS, verify
-from hybrid.runs import Dispatch, Report, Run, encoding
-from hybrid.weights import FIXED_VERSION
-from hybrid.wiring import Services
+from hybrid.evaluation.judgments import Judgments
+from hybrid.operations.reindex.guardian import Guardian
+from hybrid.operations.reindex.planning import ReindexPlan
+from hybrid.operations.reindex.transfer import Stopped, Transfer
+from hybrid.operations.reindex.verification import MAX_LOSS, verify
+from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.search.weights import FIXED_VERSION
+from hybrid.services import Services
 
 KIND = "reindex"
 #: States of a job that nobody goes on with.
@@ -206,7 +206,7 @@ def _build(services: Services, run: ReindexRun, options: Options, found: Reindex
         run.enter("verify")
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)
         found.verified = verification.to_json()
-        found.documents = indices.count(services.client, run.target)
+        found.documents = lifecycle.count(services.client, run.target)
         found.failed = services.dead_letters.counts(run.profile.index, run.job)
         run.update(verified=found.verified)
         if not verification.ok:
@@ -268,14 +268,14 @@ def restore_weights(services: Services, alias: str, job: str) -> None:
 
 def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
     """Encode what came with the last changes, under the name that the index has now."""
-    profile = indices.read_profile(services.client, run.alias, one=True)
+    profile = lifecycle.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
     if not options.workers or rest.pending():  # workers take a while to start
         with encoding(services, rest, options.workers) as (dispatch, encode):
             if dispatch is not None:
                 rest.send_pending(dispatch)
             encode()
-    found.documents = indices.count(services.client, run.alias)
+    found.documents = lifecycle.count(services.client, run.alias)
     found.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
         found.notes.append(
@@ -288,7 +288,7 @@ class ReindexRun(Transfer):
     """The phases of a run before the swap."""
 
     def begin(self) -> None:
-        self.progress.size = indices.count(self._client, self.source)
+        self.progress.size = lifecycle.count(self._client, self.source)
         self.progress.to_encode = self.pending()
 
     def enter(self, phase: str) -> None:

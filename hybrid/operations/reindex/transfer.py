@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
-from hybrid.elastic import changes, copies, generations, indices, products
-from hybrid.elastic.changes import Checkpoint
-from hybrid.elastic.copies import Differences, Found
-from hybrid.elastic.leases import Lease
-from hybrid.elastic.products import BUILDING
+from hybrid.elastic.indices import changes, copies, generations, lifecycle, products
+from hybrid.elastic.indices.changes import Checkpoint
+from hybrid.elastic.indices.copies import Differences, Found
+from hybrid.elastic.indices.products import BUILDING
+from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
-from hybrid.reindex.copying import Copyist
-from hybrid.reindex.mending import Late, Watch
-from hybrid.runs import Dispatch, Report, Run
-from hybrid.wiring import Services
+from hybrid.operations.reindex.copying import Copyist
+from hybrid.operations.reindex.mending import Late, Watch
+from hybrid.operations.runs import Dispatch, Report, Run
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -110,12 +110,12 @@ class Transfer(Run):
         """Where the source stands: shard -> (history, sequence number). All up to there is seen by what reads it."""
         if self._is_async:
             # Its positions are those of what is on disk, which lags some seconds behind.
-            indices.flush(self._client, self.source)
+            lifecycle.flush(self._client, self.source)
         uuid, shards = changes.shard_positions(self._client, self.source, self._shards)
         if uuid != (self._uuid or uuid):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
         self._uuid = uuid
-        indices.refresh(self._client, self.source)
+        lifecycle.refresh(self._client, self.source)
         return shards
 
     def _copy_until(self, shards: Mapping[str, tuple[str, int]], dispatch: Dispatch | None = None) -> int:
@@ -187,14 +187,16 @@ class Transfer(Run):
 
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
-        indices.refresh(self._client, self.target)
-        if not self.refused and indices.count(self._client, self.source) == indices.count(self._client, self.target):
+        lifecycle.refresh(self._client, self.target)
+        if not self.refused and lifecycle.count(self._client, self.source) == lifecycle.count(
+            self._client, self.target
+        ):
             return 0  # the target has all that the source has, so it has no more
         return self._remove(self._suspects())
 
     def level(self) -> Differences:
         """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
-        indices.refresh(self._client, self.target)
+        lifecycle.refresh(self._client, self.target)
         found = self.differences()
         self._remove(found.extra)
         return found
@@ -217,7 +219,7 @@ class Transfer(Run):
 
     def _uncopied(self) -> list[Found]:
         """On the way back: what the source copied of the target once, and has not as it was then."""
-        indices.refresh(self._client, self.source)
+        lifecycle.refresh(self._client, self.source)
         return copies.uncopied(self._client, self.target, self.source, self._before_swap)
 
     def _carried(self) -> list[Found]:
@@ -253,7 +255,7 @@ class Transfer(Run):
 
     def carry_back(self) -> int:
         """`catch_up` for the first round of a way back: what was deleted is looked for while the rest is copied."""
-        indices.refresh(self._client, self.target)
+        lifecycle.refresh(self._client, self.target)
         carried = self._carried()
         with ThreadPoolExecutor(1) as beside:
             uncopied = beside.submit(self._uncopied)
@@ -377,7 +379,7 @@ class Transfer(Run):
         return changes.shard_positions(self._client, self.source, self._shards)[1] == self.positions
 
     def _require_equal(self) -> None:
-        indices.refresh(self._client, self.target)
+        lifecycle.refresh(self._client, self.target)
         if self.back:
             if self.refused:
                 id, reason = next(iter(self.refused.items()))
@@ -385,7 +387,7 @@ class Transfer(Run):
                     f"{self.target!r} refuses {len(self.refused):,} documents written since ({id}: {reason}); "
                     "nothing was moved: change or delete them, and roll back again"
                 )
-            here, there = (indices.count(self._client, index) for index in (self.source, self.target))
+            here, there = (lifecycle.count(self._client, index) for index in (self.source, self.target))
             if here != there:
                 raise JobError(
                     f"{self.target!r} has {there:,} documents and {self.source!r} {here:,}; nothing was moved"
@@ -443,6 +445,6 @@ def described(found: Differences, refused: Mapping[str, str]) -> str:
 def profile_of(services: Services, index: str) -> IndexProfile | None:
     """The layer's profile of an index; None where it has no part in it, or it is gone."""
     try:
-        return indices.read_profile(services.client, index)
+        return lifecycle.read_profile(services.client, index)
     except (IndexConflictError, IndexMissingError):
         return None

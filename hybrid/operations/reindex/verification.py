@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import evaluation
 from hybrid.contracts import IndexProfile
-from hybrid.elastic import cluster, copies, indices, products
-from hybrid.elastic.copies import Differences
-from hybrid.judgments import Judgments
-from hybrid.reindex.transfer import Transfer, described, profile_of
-from hybrid.search import Searcher
-from hybrid.weights import WeightsModel
-from hybrid.wiring import Services
+from hybrid.elastic.indices import copies, health, lifecycle, products
+from hybrid.elastic.indices.copies import Differences
+from hybrid.evaluation import measures
+from hybrid.evaluation.judgments import Judgments
+from hybrid.operations.reindex.transfer import Transfer, described, profile_of
+from hybrid.search.searcher import Searcher
+from hybrid.search.weights import WeightsModel
+from hybrid.services import Services
 
 _SAMPLE = 200
 #: Of all documents, so many more may lack a vector than before: those that changed during the last seconds.
@@ -78,7 +78,7 @@ def _documents(services: Services, run: Transfer, differences: Differences) -> F
         return Finding(
             "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
         )
-    count = indices.count(services.client, run.target)
+    count = lifecycle.count(services.client, run.target)
     return Finding("documents", True, f"{count:,}, each copied from its present revision")
 
 
@@ -104,13 +104,13 @@ def _sample(services: Services, run: Transfer) -> Finding:
 
 def _coverage(services: Services, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
     # Of what searches see: to refresh an index that is written to costs some hundredths of a second.
-    earlier = cluster.coverage(services.client, before, refresh=False) if before is not None else None
-    now = cluster.coverage(services.client, after)
+    earlier = health.coverage(services.client, before, refresh=False) if before is not None else None
+    now = health.coverage(services.client, after)
     total = max(1, now["documents"])
     findings = []
     for name, signal in after.signals.items():
         share = now["signals"][name]["with"] / total
-        waiting = indices.count(services.client, after.index, {"term": {"hybrid.meta.pending": name}}) / total
+        waiting = lifecycle.count(services.client, after.index, {"term": {"hybrid.meta.pending": name}}) / total
         detail = f"{now['signals'][name]['with']:,} of {now['documents']:,} have a vector ({share:.1%})"
         if waiting:
             detail += f", {waiting:.1%} wait for one"
@@ -147,9 +147,9 @@ def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
     judged = judgments.relevant
     found = {}
     for query in judged:
-        answer = searcher.search(judgments.request(query, index=index, size=evaluation.CUT, facets=()))
+        answer = searcher.search(judgments.request(query, index=index, size=measures.CUT, facets=()))
         found[query] = [hit.id for hit in answer.hits]
-    measured = evaluation.per_query_measures(found, judged)[f"ndcg@{evaluation.CUT}"]
+    measured = measures.per_query_measures(found, judged)[f"ndcg@{measures.CUT}"]
     return np.array([measured[query] for query in judged])
 
 

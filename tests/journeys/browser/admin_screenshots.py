@@ -1,4 +1,5 @@
-"""Pictures of every admin page, to look at: `python -m tests.browser.admin_screenshots OUT_DIR URL NAME PASSWORD`.
+"""Pictures of every admin page, to look at:
+`python -m tests.journeys.browser.admin_screenshots OUT_DIR URL NAME PASSWORD`.
 
 URL is that of a running server, as `make demo` and `hybrid serve` print it; NAME and PASSWORD are an account's.
 Every kind of page that there is something for, for a desktop and a phone, light and dark; the desktop in Chinese too.

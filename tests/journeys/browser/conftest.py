@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from hybrid.wiring import Services
+from hybrid.services import Services
 from web import create_app
 
 from .screenshots import CHROMIUM_ARGS, chromium

@@ -1,4 +1,4 @@
-"""Pictures of the search page, to look at: `python -m tests.browser.screenshots OUT_DIR URL [QUERY]`.
+"""Pictures of the search page, to look at: `python -m tests.journeys.browser.screenshots OUT_DIR URL [QUERY]`.
 
 URL is that of a running page, as `make demo` and `hybrid serve` print it.
 Start, results, an open "why this result", similar products, Chinese; each for a desktop and a phone, light and dark.

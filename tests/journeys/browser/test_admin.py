@@ -10,12 +10,12 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hybrid import evaluations
-from hybrid.versions import learning_slot
-from hybrid.wiring import Services
-from tests.admin_client import PASSWORD
-from tests.admin_seed import done, empty, fill, make_index
+from hybrid.operations import evaluations
+from hybrid.operations.orders import learning_slot
+from hybrid.services import Services
 from tests.conftest import make_services, npm_package
+from tests.support.admin_client import PASSWORD
+from tests.support.admin_seed import done, empty, fill, make_index
 from web.admin import live
 
 from .admin_screenshots import ERROR, sign_in, walk

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hybrid import orders
-from hybrid.attach import plan_attach, run_attach
-from hybrid.cli import serve_command
-from hybrid.elastic import copies
-from hybrid.elastic.orders import ORDERS
-from hybrid.wiring import Services
-from tests.admin_client import PASSWORD, forget
-from tests.shop_writer import make_shop, rows
+from hybrid.elastic.indices import copies
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.operations import orders
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.processes import serve_command
+from hybrid.services import Services
+from tests.support.admin_client import PASSWORD, forget
+from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import slot
 
 from .admin_screenshots import sign_in

@@ -11,12 +11,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from hybrid.contracts import SearchRequest
-from hybrid.evaluation import evaluate
-from hybrid.judged_photos import judged_photo
-from hybrid.judgments import read_judgments
-from hybrid.wiring import Services
-from tests.admin_client import PASSWORD, forget
+from hybrid.evaluation.evaluate import evaluate
+from hybrid.evaluation.formats import read_judgments
+from hybrid.evaluation.photos import judged_photo
+from hybrid.services import Services
 from tests.conftest import Sample
+from tests.support.admin_client import PASSWORD, forget
 
 from .admin_screenshots import sign_in
 from .conftest import WAIT_MS, open_page, served

@@ -19,18 +19,18 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from hybrid import pool
-from hybrid.elastic.evaluations import EVALUATIONS
-from hybrid.elastic.judgment_lists import JUDGMENTS
-from hybrid.elastic.orders import ORDERS
-from hybrid.elastic.weights_versions import WEIGHTS
-from hybrid.judgments import read_judgments
+from hybrid.elastic.stores.evaluations import EVALUATIONS
+from hybrid.elastic.stores.judgments import JUDGMENTS
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.elastic.stores.weights import WEIGHTS
+from hybrid.evaluation.formats import read_judgments
 from hybrid.node import NodeStatus
-from hybrid.weights import fixed
-from hybrid.wiring import Services
-from tests.admin_client import PASSWORD, forget
+from hybrid.operations import processes
+from hybrid.search.weights import fixed
+from hybrid.services import Services
 from tests.conftest import make_services
-from tests.shop_writer import MAPPINGS, make_shop
+from tests.support.admin_client import PASSWORD, forget
+from tests.support.shop_writer import MAPPINGS, make_shop
 
 from .conftest import open_page, served
 from .hands import Keyboard, Mouse
@@ -111,7 +111,7 @@ class Worker:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(pool.worker_command(1), env=self._environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(processes.worker_command(1), env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         self._process.kill()

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from hybrid.contracts import SearchAnswer, SearchRequest
 from tests.conftest import Sample
-from tests.web_services import Watched
-from web.page import PAGE_SIZE
+from tests.support.web_services import Watched
+from web.shop.page import PAGE_SIZE
 
 from .conftest import WAIT_MS, open_page, served
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
-from hybrid.elastic.admin import ADMIN
+from hybrid.elastic.stores.admin import ADMIN
 from hybrid.errors import AccountError
-from hybrid.wiring import Services
-from tests.admin_client import PASSWORD, AdminClient, forget, signed_in
+from hybrid.services import Services
 from tests.conftest import make_services
+from tests.support.admin_client import PASSWORD, AdminClient, forget, signed_in
 
 pytestmark = pytest.mark.es
 OPEN = {"admin.sign_in", "admin.api_sign_in", "admin.language"}

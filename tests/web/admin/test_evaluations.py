@@ -12,20 +12,20 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from hybrid import evaluations, orders
-from hybrid.elastic.evaluations import EVALUATIONS
-from hybrid.elastic.judgment_lists import JUDGMENTS
-from hybrid.elastic.orders import ORDERS
-from hybrid.elastic.weights_versions import WEIGHTS
+from hybrid.elastic.stores.evaluations import EVALUATIONS
+from hybrid.elastic.stores.judgments import JUDGMENTS
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.elastic.stores.weights import WEIGHTS
 from hybrid.errors import UsageError
-from hybrid.judgments import Judgments
-from hybrid.learning import ordered
-from hybrid.versions import learning_slot
-from hybrid.weights import fixed
-from hybrid.wiring import Services
-from tests.admin_client import signed_in
-from tests.admin_seed import RATINGS
-from tests.web_services import WebShop
+from hybrid.evaluation.judgments import Judgments
+from hybrid.learning import orders as ordered
+from hybrid.operations import evaluations, orders
+from hybrid.operations.orders import learning_slot
+from hybrid.search.weights import fixed
+from hybrid.services import Services
+from tests.support.admin_client import signed_in
+from tests.support.admin_seed import RATINGS
+from tests.support.web_services import WebShop
 
 pytestmark = pytest.mark.es
 

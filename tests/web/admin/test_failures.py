@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hybrid import failures, orders
-from hybrid.elastic import products
-from hybrid.elastic.orders import ORDERS
-from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
-from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
+from hybrid.elastic.indices import products
+from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.operations import failures, orders
+from hybrid.services import Services
 from tests.conftest import index_file, write_rows
-from tests.web_services import EVIL, jpeg
+from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.web_services import EVIL, jpeg
 
 pytestmark = pytest.mark.es
 

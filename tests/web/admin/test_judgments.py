@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from hybrid.elastic.judged_photos import JUDGED_PHOTOS
-from hybrid.elastic.judgment_lists import JudgmentLists
+from hybrid.elastic.stores.judged_photos import JUDGED_PHOTOS
+from hybrid.elastic.stores.judgments import JudgmentLists
 from hybrid.errors import MediaError, UsageError
-from hybrid.judged_photos import MAX_BYTES, judged_photo
-from hybrid.judgment_archives import archived, read_upload
-from hybrid.judgments import FORMATS, Judgments
-from hybrid.wiring import Services
+from hybrid.evaluation.archives import archived, read_upload
+from hybrid.evaluation.formats import FORMATS
+from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.photos import MAX_BYTES, judged_photo
+from hybrid.services import Services
 
 pytestmark = pytest.mark.es
 
@@ -234,7 +235,7 @@ def test_a_photo_that_is_judged_meanwhile_is_not_forgotten(lists: JudgmentLists,
 def test_there_are_not_too_many_photos(
     lists: JudgmentLists, name: str, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.elastic.judged_photos.MAX_PHOTOS", kept(lists))
+    monkeypatch.setattr("hybrid.elastic.stores.judged_photos.MAX_PHOTOS", kept(lists))
     with pytest.raises(UsageError, match="above the limit"):
         lists.rate(name, "team", "", "p1", 3, "ed", judged_photo(photo))
     assert lists.lists(name) == []

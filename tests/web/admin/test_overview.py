@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from hybrid import orders, pool, search_times
-from hybrid.attach import plan_attach, run_attach
-from hybrid.doctor import examine
-from hybrid.elastic.orders import ORDERS
-from hybrid.elastic.search_times import SEARCH_TIMES, SearchTimesStore
-from hybrid.elastic.stores import DEAD_LETTERS, DeadLetter
-from hybrid.search_times import SearchTimes
-from hybrid.sync import run_sync
-from hybrid.wiring import Services
-from tests.admin_client import AdminClient, fastest_s, forget, signed_in
+from hybrid import metrics
+from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.elastic.stores.search_times import SEARCH_TIMES, SearchTimesStore
+from hybrid.metrics import SearchTimes
+from hybrid.operations import orders, processes
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.doctor import examine
+from hybrid.operations.sync import run_sync
+from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
-from tests.shop_writer import make_shop
-from tests.web_services import EVIL
+from tests.support.admin_client import AdminClient, fastest_s, forget, signed_in
+from tests.support.shop_writer import make_shop
+from tests.support.web_services import EVIL
 from web.admin.overview import PARTS
 
 pytestmark = pytest.mark.es
@@ -119,9 +120,9 @@ def test_without_a_broker_that_part_says_so_and_the_others_stay(engine: Any, sho
 
 def test_a_worker_is_found_however_often_and_briefly_it_is_asked(services: Services, client: AdminClient) -> None:
     settings = services.settings
-    environment = pool.worker_environment(settings, 1)
+    environment = processes.worker_environment(settings, 1)
     environment |= {"HYBRID_ES_URL": services.es_url, "HYBRID_REDIS_URL": services.redis_url}
-    worker = subprocess.Popen(pool.worker_command(1), env=environment, stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(processes.worker_command(1), env=environment, stderr=subprocess.DEVNULL)
     try:
         ending = time.monotonic() + 60
         while not services.queue.workers():
@@ -143,7 +144,7 @@ def no_searches(services: Services) -> None:
 def test_searches_are_counted_by_their_way(
     services: Services, client: AdminClient, shop: str, no_searches: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_times, "SAVE_AFTER_S", 0.2)
+    monkeypatch.setattr(metrics, "SAVE_AFTER_S", 0.2)
     assert "No search in the last 15 minutes" in client.get("/admin/overview/searches").text
     body = {"query": {"match": {"name": "mug"}}}
     for _ in range(3):
@@ -227,8 +228,8 @@ def test_a_cluster_that_takes_no_counts_costs_no_search_and_little_memory(
     for minute in range(60):
         monkeypatch.setattr(time, "time", lambda minute=minute: start + 60 * minute)
         kept.add("api", 10.0 + minute)
-    assert len(kept._minutes) == search_times.WINDOW_MIN
+    assert len(kept._minutes) == metrics.WINDOW_MIN
     kept.save()
     kept.save()
-    [said] = [record.message for record in caplog.records if record.name == search_times.__name__]
+    [said] = [record.message for record in caplog.records if record.name == metrics.__name__]
     assert said.startswith("search times are not told: Elasticsearch does not answer")

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
-from hybrid.wiring import Services
-from tests.admin_client import AdminClient, fastest_s, signed_in
-from tests.admin_seed import EVIL_NAME, REASON, empty, fill, make_index
+from hybrid.services import Services
 from tests.conftest import make_services
-from tests.web_services import EVIL
+from tests.support.admin_client import AdminClient, fastest_s, signed_in
+from tests.support.admin_seed import EVIL_NAME, REASON, empty, fill, make_index
+from tests.support.web_services import EVIL
 
 pytestmark = pytest.mark.es
 #: Answers that are no pages: files, streams, and parts that a page asks for when somebody wants them.

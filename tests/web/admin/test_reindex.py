@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from elastic_transport import ApiResponseMeta, TransportApiResponse
 
-from hybrid import orders
-from hybrid.attach import plan_attach, run_attach
-from hybrid.elastic.orders import ORDERS
-from hybrid.reindex import running
-from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
-from tests.shop_writer import make_shop, rows
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.operations import orders
+from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.operations.reindex import running
+from hybrid.services import Services
+from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import plan_slot, slot
 
 pytestmark = pytest.mark.es

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from hybrid import evaluations, orders
-from hybrid.elastic.evaluations import EVALUATIONS
-from hybrid.elastic.orders import ORDERS
-from hybrid.judged_photos import judged_photo
-from hybrid.versions import learning_slot
-from hybrid.wiring import Services
-from tests.admin_client import AdminClient, forget, signed_in
-from tests.web_services import EVIL, WebShop, jpeg
+from hybrid.elastic.stores.evaluations import EVALUATIONS
+from hybrid.elastic.stores.orders import ORDERS
+from hybrid.evaluation.photos import judged_photo
+from hybrid.operations import evaluations, orders
+from hybrid.operations.orders import learning_slot
+from hybrid.services import Services
+from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.web_services import EVIL, WebShop, jpeg
 
 pytestmark = pytest.mark.es
 

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from hybrid import jobs, orders, versions
-from hybrid.elastic.orders import ORDERS
+from hybrid.elastic.stores.orders import ORDERS
 from hybrid.errors import OrderTakenError, UsageError, WeightsError
-from hybrid.judgments import Judgments
-from hybrid.learning import ordered
-from hybrid.weights import FIXED_VERSION, fixed
-from hybrid.wiring import Services
-from tests.admin_client import signed_in
-from tests.admin_seed import add
+from hybrid.evaluation.judgments import Judgments
+from hybrid.learning import orders as ordered
+from hybrid.learning.weights import versions
+from hybrid.operations import indexing, orders
+from hybrid.operations import orders as orders_module
+from hybrid.search.weights import FIXED_VERSION, fixed
+from hybrid.services import Services
 from tests.conftest import write_rows
-from tests.web_services import EVIL
+from tests.support.admin_client import signed_in
+from tests.support.admin_seed import add
+from tests.support.web_services import EVIL
 
 pytestmark = pytest.mark.es
 
@@ -34,8 +36,8 @@ RATINGS = {query: {row["id"]: 3.0 for row in ROWS if row["name"].startswith(quer
 @pytest.fixture
 def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
     """Sixty products, and a judgment list of twelve queries."""
-    plan = jobs.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
-    jobs.run_index(services, plan, rejects_path=tmp_path / "rejects")
+    plan = indexing.plan_index(services, write_rows(tmp_path / "c.ndjson", ROWS), name)
+    indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
     services.judgment_lists.take_in(name, "lamps", Judgments(RATINGS), "ed")
     return services, name
 
@@ -144,7 +146,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert (answer.status_code, answer.json["order"]["status"]) == (202, "queued")
     again = admin.post(f"/admin/weights/{name}/train", kind="gate", made_up=30)
     assert again.status_code == 409  # one at a time
-    slot = versions.learning_slot(name)
+    slot = orders_module.learning_slot(name)
     assert orders.work(services, slot)
     order = services.orders.get(slot)
     assert order is not None
@@ -173,7 +175,7 @@ def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], mo
     services.weights_versions.add(name, "bad-1", "global", {**bad, "kind": "global"}, {})
     services.weights_versions.promote(name, "bad-1")
     versions.order_training(services, name, "global", "ed", "lamps", made_up=30, folds=3, repeats=1)
-    slot = versions.learning_slot(name)
+    slot = orders_module.learning_slot(name)
     taken = services.orders.take(slot)
     assert taken is not None
     first = ordered.train(orders.Work(services, taken))  # published, and then the process dies

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from web.admin.words_learning import LEARNING
-from web.admin.words_trying import TRYING
+from web.admin.words.learning import LEARNING
+from web.admin.words.trying import TRYING
 
 _PICTURES = {
     "image_missing": ("The picture is not where the catalogue says", "图片不在目录所述位置"),

@@ -1,4 +1,4 @@
-"""Words of the pages on weights and evaluations: key -> (English, Chinese). See web.admin.words."""
+"""Words of the pages on weights and evaluations: key -> (English, Chinese). See web.admin.words.common."""
 
 from __future__ import annotations
 

@@ -1,12 +1,24 @@
-"""Where the words of a query stand in a product: marked text for its page. Pure."""
+"""What a page says beside its hits: highlights, and what its total counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid import analysis
-from hybrid.contracts import IndexProfile, values_at
+from hybrid.contracts import (
+    IndexProfile,
+    values_at,
+)
+from hybrid.text import analysis
+
+
+def _total_counts(terms: str | None, vectors: Mapping[str, Any], depth: int) -> str:
+    nearest = f"the {depth} nearest by {' and by '.join(vectors)}" if vectors else ""
+    if terms is None:
+        return nearest
+    words = "products with one of the words" if terms else "all products"
+    return f"{words}, and {nearest}" if nearest else words
+
 
 _ROLES = ("title", "description")
 

@@ -9,9 +9,9 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores import ensure_store, now, stored, write_all
+from hybrid.elastic.stores.base import ensure_store, now, stored, write_all
 from hybrid.errors import UsageError
-from hybrid.judged_photos import JudgedPhoto
+from hybrid.evaluation.photos import JudgedPhoto
 
 JUDGED_PHOTOS = "hybrid-judged-photos"
 #: In the whole cluster. Each is some 30 kB, and an evaluation holds those of its list.

@@ -1,0 +1,1 @@
+"""Catalogues: files and their formats, the roles of fields, products as documents."""

@@ -1,0 +1,1 @@
+"""The `hybrid` command, one group of verbs a file; `main` registers them."""

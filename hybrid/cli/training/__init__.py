@@ -1,0 +1,1 @@
+"""The commands that train models and look after their versions, one family a file."""

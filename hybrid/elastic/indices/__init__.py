@@ -1,0 +1,1 @@
+"""Product indices: their mappings, life, aliases, changes and documents."""

@@ -1,0 +1,1 @@
+"""What the layer keeps in the cluster beside products, one store a file."""

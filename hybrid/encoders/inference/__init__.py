@@ -1,0 +1,1 @@
+"""Networks on OpenVINO: their conversion, and how they run."""

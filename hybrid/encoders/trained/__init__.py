@@ -1,0 +1,1 @@
+"""Encoders and taggers that a shop has trained: they run what `hybrid.learning` made."""

@@ -1,0 +1,1 @@
+"""How good answers are: judgments, measures, significance, and the evaluation of systems and their reports."""

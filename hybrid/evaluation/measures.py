@@ -1,0 +1,69 @@
+"""Measures of ranked lists against judgments, and of latency. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import quantiles
+
+CUT = 10
+#: Ratings may be fractions, and trec_eval counts in whole numbers: one unit of gain is this many.
+_UNIT = 100
+
+
+def measures(
+    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
+) -> dict[str, float]:
+    """Mean metrics of ranked lists, over the queries of `ratings`; a query without a list counts as 0."""
+    return _means(per_query_measures(runs, ratings, cut))
+
+
+def per_query_measures(
+    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
+) -> dict[str, dict[str, float]]:
+    """Metric -> query -> value, of ranked lists; a query without a list counts as 0."""
+    import ir_measures
+    from ir_measures import RR, Judged, P, R, Success, nDCG
+
+    wanted = {
+        f"ndcg@{cut}": nDCG @ cut,
+        f"recall@{cut}": R(rel=_UNIT) @ cut,
+        f"precision@{cut}": P(rel=_UNIT) @ cut,
+        f"accuracy@{cut}": Success(rel=_UNIT) @ cut,
+        "mrr": RR(rel=_UNIT),
+        f"judged@{cut}": Judged @ cut,
+    }
+    # trec_eval's gain is the rating itself; handing it the gain gives the exponential one.
+    qrels = [
+        ir_measures.Qrel(query, doc, round(_UNIT * (2**rating - 1)))
+        for query, rel in ratings.items()
+        for doc, rating in rel.items()
+    ]
+    run = [
+        ir_measures.ScoredDoc(query, doc, float(len(ranked) - rank))
+        for query, ranked in runs.items()
+        for rank, doc in enumerate(ranked)
+    ]
+    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(ratings, 0.0) for name in wanted}
+    names = {str(measure): name for name, measure in wanted.items()}
+    for metric in ir_measures.iter_calc(list(wanted.values()), qrels, run):
+        per_query[names[str(metric.measure)]][metric.query_id] = metric.value
+    per_query[f"f1@{cut}"] = {
+        query: _f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings
+    }
+    return per_query
+
+
+def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(sum(values.values()) / len(values), 4) for name, values in per_query.items()}
+
+
+def _f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def latency(times: Sequence[float]) -> dict[str, float]:
+    """p50_ms and p95_ms of times in milliseconds; at least one."""
+    if len(times) == 1:
+        return {"p50_ms": round(times[0], 2), "p95_ms": round(times[0], 2)}
+    cuts = quantiles(times, n=100, method="inclusive")
+    return {"p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2)}

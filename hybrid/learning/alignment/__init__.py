@@ -1,0 +1,1 @@
+"""Alignments: two encoders in one space, by maps or by towers."""

@@ -1,0 +1,1 @@
+"""An encoder of sounds that learns from the tags of a catalogue."""

@@ -1,0 +1,1 @@
+"""Tags that products are given by text and pictures."""

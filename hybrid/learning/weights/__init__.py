@@ -1,0 +1,1 @@
+"""Weights: learned from judgments and from queries made up, and their versions."""

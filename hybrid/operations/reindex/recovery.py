@@ -1,0 +1,56 @@
+"""Ends swaps whose process died in the middle of them: by its guardian, by the schedule, or by the next run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from hybrid.elastic.indices import generations
+from hybrid.elastic.stores.leases import Lease
+from hybrid.errors import HybridError
+from hybrid.operations.reindex.running import FINAL, KIND, leased, restore_weights
+from hybrid.operations.reindex.transfer import Transfer, let_go
+from hybrid.services import Services
+
+logger = logging.getLogger(__name__)
+
+_NOTHING = "nothing was left to do"
+
+
+def recover(services: Services, index: str) -> str:
+    """End a swap whose process died in the middle of it, forwards if the aliases moved; what was done, in words.
+
+    Raises:
+        JobError: its process lives.
+    """
+    if not any(_is_left(state) for _, state in services.jobs.of(KIND, index)):
+        return _NOTHING
+    with leased(services, index) as lease:
+        said = _NOTHING
+        for job, state in services.jobs.of(KIND, index):
+            if not _is_left(state):
+                continue
+            if generations.has_moved(services.client, index, state["new"]):
+                Transfer(services, job, state, lease).finish_alone()
+                said = f"{state['new']} is in use"
+            else:
+                let_go(services, job, state)
+                restore_weights(services, index, job)
+                services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
+                said = f"{state['old']} stays in use"
+        return said
+
+
+def _is_left(state: Mapping[str, Any]) -> bool:
+    return state["phase"] in ("swap", "drained") and state["status"] not in FINAL
+
+
+def recover_all(services: Services) -> None:
+    """`recover` for every index; for the schedule of `hybrid worker --beat`, where no guardian was left."""
+    for index in sorted({state["index"] for state in services.jobs.open(KIND, FINAL) if _is_left(state)}):
+        try:
+            if Lease(services.client, index).holder() is None:
+                logger.warning("the swap of %s was left in the middle: %s", index, recover(services, index))
+        except HybridError as error:  # of one index; the others are not to wait for it
+            logger.error("cannot end the swap of %s: %s", index, error)

@@ -1,0 +1,85 @@
+"""A request made ready: checked, with its terms, its vectors and the weights it will be searched by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid.contracts import (
+    MEDIA_SIGNALS,
+    SYSTEMS,
+    Degradation,
+    IndexProfile,
+    SearchRequest,
+)
+from hybrid.errors import UsageError
+from hybrid.search import fusion, weights
+from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.text import analysis
+
+#: Pages end here, as they do in Elasticsearch itself.
+MAX_WINDOW = 10_000
+_NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A query before anything is searched: what to look for, and how much each signal is to count.
+
+    terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
+    """
+
+    profile: IndexProfile
+    system: str
+    model: WeightsModel
+    asked: Prediction
+    terms: str | None
+    vectors: dict[str, np.ndarray]
+    every_term: str | None
+    every_vector: dict[str, np.ndarray]
+    degraded: list[Degradation]
+    notes: list[str]
+
+    def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
+        """The candidates by the weighted sum of what each signal gave them."""
+        return _fused(raw, self.asked, self.model, stand_ins)
+
+
+def _check(request: SearchRequest) -> str:
+    """The system to use.
+
+    Raises:
+        UsageError: unknown system or signal, negative weights, a page out of reach.
+    """
+    system = request.system or "fixed"
+    if system not in SYSTEMS:
+        raise UsageError(f"no system {system!r}; known: {', '.join(SYSTEMS)}")
+    if request.page < 1 or request.size < 1:
+        raise UsageError("page and size count from 1")
+    if request.page * request.size > MAX_WINDOW:
+        raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
+    if request.like and (request.q.strip() or request.by_media):
+        raise UsageError("like takes the place of words and files: give one or the other")
+    if system in MEDIA_SIGNALS and not (request.like or request.q.strip()):
+        seen = request.image is not None or request.video is not None
+        if not (request.audio is not None if system == "audio" else seen):
+            raise UsageError(f"system {system} needs {_NEEDS[system]}")
+    return system
+
+
+def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns) -> fusion.Ranking:
+    given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
+    return fusion.weighted(raw, given, model.scaling, stand_ins)
+
+
+def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
+    return weights.Query(
+        request.q, terms or "", request.image is not None or request.video is not None, vectors.get("text")
+    )
+
+
+def _words(query: str, profile: IndexProfile) -> str:
+    """What the lexical signal looks for: analysed here, unless the shop's own fields are, by the cluster."""
+    return query.strip() if profile.lexical_fields else analysis.query_terms(query, profile.language)

@@ -1,0 +1,1 @@
+"""Text: its analysis into terms, completions, and figures written for people."""

@@ -1,0 +1,1 @@
+"""The words of the admin page, in each language."""

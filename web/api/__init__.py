@@ -1,0 +1,1 @@
+"""The JSON API: search, suggestions, documents, and its description."""

@@ -1,0 +1,1 @@
+"""Other engines' APIs, answered by the layer."""

@@ -1,0 +1,1 @@
+"""The search page for shoppers, and its pictures."""
