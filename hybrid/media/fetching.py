@@ -4,8 +4,9 @@ A name is looked up once, every answer must be a public address, and the connect
 checked: a name that answers otherwise a moment later is not asked again. Redirects are followed by hand, each with
 the whole check. Nothing of the environment (proxies, netrc) is used, and no cookie, credential or referrer is sent.
 
-Built on http.client over a socket of our own. Of the libraries for this, advocate is unmaintained since 2020, and the
-younger ones bring a second HTTP client along for what are some twenty lines here.
+urllib3 speaks HTTP, by single connections to addresses that are checked already. Its pools are not used: they look up
+names, retry, and give no hold of the socket before the answer is there. Of the libraries that check addresses, advocate
+is unmaintained since 2020, and the younger ones bring a second HTTP client along.
 
 Typed reasons of MediaError: image_url_invalid, image_url_unsupported (another scheme), image_url_off,
 image_address_refused, image_url_unresolved, image_url_unreachable, image_url_timeout, image_url_status (404 and the
@@ -15,18 +16,23 @@ like), image_server_failed (429, 5xx), image_url_redirects, image_host_paused, i
 from __future__ import annotations
 
 import hashlib
-import http.client
 import ipaddress
+import logging
 import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from urllib.parse import quote, urljoin, urlsplit
+
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError
+from urllib3.response import HTTPResponse
 
 from hybrid.errors import MediaError
 from hybrid.media.sources import MAX_BYTES
@@ -38,8 +44,10 @@ TOTAL_S, CONNECT_S = 15.0, 5.0
 #: catalogue of 20,000 pictures on a dead host ends within seconds, and every picture has its reason.
 PER_HOST, FAILURES, PAUSE_S = 4, 5, 60.0
 _PORTS = {"http": 80, "https": 443}
-_MAX_URL, _MAX_MARK, _CHUNK = 2_048, 200, 64 * 1024
+_MAX_URL, _MAX_MARK, _PIECE = 2_048, 200, 64 * 1024
 _PATH = "/%:@!$&'()*+,;=~?[]"
+for _name in ("urllib3.connection", "urllib3.response"):  # else each odd header of a server is a warning, with a trace
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -175,7 +183,7 @@ class Fetcher:
         # In a thread, for a look-up takes no time limit; one that hangs ends by itself some time later.
         thread = threading.Thread(target=look, name="hybrid-lookup", daemon=True)
         thread.start()
-        thread.join(max(0.0, min(CONNECT_S, deadline - self._clock())))
+        thread.join(self._patience(deadline))
         if thread.is_alive():
             raise MediaError(f"{_shown(url)}: {target.host} is not looked up in time", "image_url_timeout")
         if problem or not found:
@@ -231,89 +239,88 @@ class Fetcher:
 
     def _get(self, target: _Target, url: str, headers: dict[str, str], deadline: float) -> Fetched | str:
         """The answer, or where it redirects to."""
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        usual = target.port == _PORTS[target.scheme]
         try:
-            sock = self._connect(target, url, deadline)
-        except (OSError, ssl.CertificateError) as error:
-            raise self._unreachable(url, error, deadline) from error
-        connection = http.client.HTTPConnection(target.host, target.port)
-        connection.auto_open = 0  # it must never connect by itself, to the name
-        connection.sock = sock
-        # Time limits of sockets are for one read each; a server that sends a byte a second is ended by this.
-        timer = threading.Timer(max(0.0, deadline - self._clock()), _shut, [sock])
-        timer.daemon = True
-        timer.start()
-        try:
-            host = f"[{target.host}]" if ":" in target.host else target.host
-            usual = target.port == _PORTS[target.scheme]
-            connection.request("GET", target.path, headers={
-                "Host": host if usual else f"{host}:{target.port}", "User-Agent": "hybrid-search",
-                "Accept": "image/*", "Accept-Encoding": "identity", "Connection": "close", **headers,
-            })  # fmt: skip
-            return self._answer(connection.getresponse(), url, deadline)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._unreachable(url, error, deadline) from error
-        finally:
-            timer.cancel()
-            connection.close()
-            sock.close()
+            with self._connection(target, url, deadline) as connection:
+                connection.request("GET", target.path, preload_content=False, decode_content=False, headers={
+                    "Host": host if usual else f"{host}:{target.port}", "User-Agent": "hybrid-search",
+                    "Accept": "image/*", "Accept-Encoding": "identity", "Connection": "close", **headers,
+                })  # fmt: skip
+                with closing(connection.getresponse()) as response:
+                    return self._answer(response, url, deadline)
+        except (HTTPError, HTTPException, OSError, ValueError) as error:
+            cause = error.__cause__ or error  # urllib3 wraps what happened
+            if isinstance(cause, TimeoutError) or self._clock() >= deadline:
+                raise MediaError(f"{_shown(url)} does not answer in time", "image_url_timeout") from error
+            why = str(cause) or type(cause).__name__
+            raise MediaError(f"{_shown(url)} cannot be fetched: {why}", "image_url_unreachable") from error
 
-    def _connect(self, target: _Target, url: str, deadline: float) -> socket.socket:
-        problem: OSError | None = None
-        for address in self._addresses(target, url, deadline)[:2]:
-            limit = max(0.1, min(CONNECT_S, deadline - self._clock()))
+    @contextmanager
+    def _connection(self, target: _Target, url: str, deadline: float) -> Iterator[HTTPConnection]:
+        """A connection to the first of two checked addresses that accepts one. It is cut at the deadline."""
+        addresses = self._addresses(target, url, deadline)[:2]
+        for address in addresses:
+            # The host is a number, so nothing is looked up again.
+            connection = HTTPConnection(address, target.port, timeout=self._patience(deadline))
             try:
-                sock = socket.create_connection((address, target.port), limit)
-            except OSError as error:
-                problem = error
-                continue
-            if target.scheme == "http":
-                return sock
+                connection.connect()
+                break
+            except ConnectTimeoutError:  # of urllib3, for whatever kept it from connecting
+                if address == addresses[-1]:
+                    raise
+        with closing(connection):
+            if target.scheme == "https":
+                connection.sock.settimeout(self._patience(deadline))  # for the whole handshake
+                connection.sock = self._tls.wrap_socket(connection.sock, server_hostname=target.host)
+            # Time limits of sockets are for one read each; a server that sends a byte a second is ended by this.
+            timer = threading.Timer(max(0.0, deadline - self._clock()), _shut, [connection.sock])
+            timer.daemon = True
+            timer.start()
             try:
-                return self._tls.wrap_socket(sock, server_hostname=target.host)
-            except BaseException:
-                sock.close()
-                raise
-        raise problem or OSError("no address")
+                yield connection
+            finally:
+                timer.cancel()
+
+    def _patience(self, deadline: float) -> float:
+        """Seconds to wait for one step of a fetch."""
+        return max(0.1, min(CONNECT_S, deadline - self._clock()))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()
+        """Shared by threads, so it is not given to urllib3, which changes it for each connection (CPython #141012)."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
-    def _answer(self, response: http.client.HTTPResponse, url: str, deadline: float) -> Fetched | str:
+    def _answer(self, response: HTTPResponse, url: str, deadline: float) -> Fetched | str:
         etag, modified = (
             value if value and len(value) <= _MAX_MARK else None
             for value in (response.headers.get("ETag"), response.headers.get("Last-Modified"))
         )
         if response.status == 304:
             return Fetched(None, "", etag, modified)
-        if response.status in (301, 302, 303, 307, 308):
-            place = response.headers.get("Location")
-            if not place:
-                raise MediaError(f"{_shown(url)} redirects to nowhere", "image_url_redirects")
+        place = response.get_redirect_location()
+        if place:
             return place
+        if place is not False:
+            raise MediaError(f"{_shown(url)} redirects to nowhere", "image_url_redirects")
         if response.status != 200:
             down = response.status == 429 or response.status >= 500
             raise MediaError(
                 f"{_shown(url)} answers with status {response.status}",
                 "image_server_failed" if down else "image_url_status",
             )
-        if response.length is not None and response.length > MAX_BYTES:
-            raise _too_large(url)
-        expected, data = response.length, bytearray()
-        while chunk := response.read(_CHUNK):
-            data += chunk
-            if len(data) > MAX_BYTES:
-                raise _too_large(url)
-        if self._clock() >= deadline:
-            raise TimeoutError("the time is up")
-        if expected is not None and len(data) < expected:
-            raise http.client.IncompleteRead(bytes(data[:0]), expected - len(data))
+        size, data = response.length_remaining or 0, bytearray()
+        # read1, since the other reads take a chunk of negative length for all that follows, and read that at once.
+        while size <= MAX_BYTES and (piece := response.read1(_PIECE)):
+            data += piece
+            size = max(size, len(data))
+        if size > MAX_BYTES:
+            raise MediaError(f"{_shown(url)} is larger than {MAX_BYTES // 1024 // 1024} MB", "image_too_large")
+        if self._clock() >= deadline:  # the end may be that of our patience
+            raise TimeoutError
         return Fetched(bytes(data), hashlib.sha256(data).hexdigest(), etag, modified)
-
-    def _unreachable(self, url: str, error: Exception, deadline: float) -> MediaError:
-        if isinstance(error, TimeoutError) or self._clock() >= deadline:
-            return MediaError(f"{_shown(url)} does not answer in time", "image_url_timeout")
-        return MediaError(f"{_shown(url)} cannot be fetched: {error or type(error).__name__}", "image_url_unreachable")
 
 
 #: Failures that speak against the whole host, not only against this picture.
@@ -352,10 +359,6 @@ def _shut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:  # closed already: what was to be ended has ended
         return
-
-
-def _too_large(url: str) -> MediaError:
-    return MediaError(f"{_shown(url)} is larger than {MAX_BYTES // 1024 // 1024} MB", "image_too_large")
 
 
 def _shown(url: str) -> str:

@@ -344,11 +344,19 @@ def test_animations_are_read_within_bounds() -> None:
         frames(gif(6000, 6000, 3), 2)
 
 
-def test_a_child_that_is_killed_is_replaced_and_its_file_has_a_reason() -> None:
+def test_a_child_that_is_killed_is_replaced_and_its_file_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "WALL_S", 60.0)
     process = child()
-    slow = saved(photo(3200, 2400), "PNG", compress_level=1)
-    threading.Timer(0.05, process.kill).start()
-    assert outcome(slow) == "image_decoder_died"
+    process.send_signal(signal.SIGSTOP)  # it has the file, and is not done with it
+    taken = decoding._pools["pictures"]._idle[-1]
+
+    def kill(files: int = taken.files) -> None:
+        while taken.files == files:
+            time.sleep(0.01)
+        process.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    assert outcome(GOOD) == "image_decoder_died"
     assert outcome(GOOD) == TAKEN
     process = child()
     process.kill()  # between two files: the next one is not to blame
@@ -360,9 +368,8 @@ def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     process = child()
     monkeypatch.setattr(decoding, "WALL_S", 0.3)
     process.send_signal(signal.SIGSTOP)
-    started = time.monotonic()
     assert outcome(GOOD) == "image_too_slow"
-    assert time.monotonic() - started < SECONDS
+    assert not process.is_running()
     monkeypatch.undo()
     assert outcome(GOOD) == TAKEN
 
@@ -420,7 +427,7 @@ def test_forked_workers_have_their_own_children_and_none_stays(tmp_path: Path, e
     assert done.stderr == "" and done.returncode == (0 if end == "normal" else -9)
     pids = [int(line) for line in done.stdout.split()]
     assert len(pids) == 2
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while time.monotonic() < until and any(psutil.pid_exists(pid) and not _zombie(pid) for pid in pids):
         time.sleep(0.05)
     assert not any(psutil.pid_exists(pid) and not _zombie(pid) for pid in pids)

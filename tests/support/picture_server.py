@@ -23,9 +23,15 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.busy = self.most = 0
-        self.lock = threading.Lock()
+        self.crowd = threading.Condition()
         #: path -> content; any other path has PICTURE.
         self.pictures: dict[str, bytes] = {}
+        #: path -> a whole answer with its head, sent as it is; then the connection is closed.
+        self.answers: dict[str, bytes] = {}
+        #: Bytes that "negative" could send, and whether the other side closed the connection that "kept" holds open.
+        self.sent = 0
+        self.hung_up = threading.Event()
+        self.ended = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, args=[0.02])
 
     def __enter__(self) -> Server:
@@ -33,6 +39,7 @@ class Server(http.server.ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.ended.set()
         self.shutdown()
         self._thread.join()
         self.server_close()
@@ -53,16 +60,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        with server.lock:
+        with server.crowd:
             server.seen.append((self.path, dict(self.headers)))
             server.busy += 1
             server.most = max(server.most, server.busy)
+            server.crowd.notify_all()
         try:
             self._answer(*self.path.lstrip("/").partition("/")[::2])
         except OSError:
             pass  # the other side has gone, as it should
         finally:
-            with server.lock:
+            with server.crowd:
                 server.busy -= 1
 
     def _answer(self, what: str, rest: str) -> None:
@@ -85,23 +93,41 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"x" * 10)
         elif what == "drip":
             self._head(200)
-            while True:
-                self.wfile.write(b"x")
-                time.sleep(0.05)
+            self._drip(b"x")
+        elif what == "drip-chunked":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self._drip(b"1\r\nx\r\n")
         elif what == "drip-head":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-            while True:
-                self.wfile.write(b"X: y\r\n")
-                time.sleep(0.05)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            self._drip(b"y")
+        elif what == "continue":
+            self._drip(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif what == "silent":
-            time.sleep(3)
-        elif what == "slow":
-            time.sleep(0.1)
-            self._picture()
-        elif what == "garbage":
-            self.wfile.write(b"\0\1\2 not http\r\n\r\n")
+            self.server.ended.wait()
+        elif what == "crowd":
+            with self.server.crowd:
+                full = self.server.crowd.wait_for(lambda: self.server.most >= int(rest), 30)
+            time.sleep(0.1)  # for one more than that to come, which must not
+            self._picture() if full else self._head(503)
+        elif what == "negative":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+            while self.server.sent < 10 * fetching.MAX_BYTES:
+                self.wfile.write(b"x" * 100_000)
+                self.server.sent += 100_000
+        elif what == "kept":
+            status, _, connection = rest.partition("/")
+            head = f"HTTP/1.1 {status} X\r\nConnection: {connection}\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
+            self.wfile.write(head.encode() + PICTURE)
+            if self.rfile.read(1) == b"":
+                self.server.hung_up.set()
+        elif self.path in self.server.answers:
+            self.wfile.write(self.server.answers[self.path])
         else:
             self._picture()
+
+    def _drip(self, piece: bytes) -> None:
+        while not self.server.ended.wait(0.05):
+            self.wfile.write(piece)
 
     def _picture(self) -> None:
         data = self.server.pictures.get(self.path, PICTURE)
