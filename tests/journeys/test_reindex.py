@@ -478,7 +478,7 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     data = record(make(services, name, 60))
     code = f"""
         import os, signal
-        from hybrid.elastic import generations
+        from hybrid.elastic.indices import generations
         from hybrid.operations.reindex import planning, running
         from hybrid.services import build_services
         real = generations.swap
@@ -1010,7 +1010,7 @@ def hybrid(services: Services) -> Any:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "hybrid.cli.main", *arguments], env=environment, capture_output=True, text=True,
+            [sys.executable, "-m", "hybrid.cli", *arguments], env=environment, capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
 
