@@ -209,7 +209,7 @@ def mend(page: Page, hand: Mouse, shop: Shop) -> None:
     expect(page.locator(".letter")).to_have_count(BROKEN)
     shop.mend()
     hand.press("Retry all")
-    expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("There are no failures.")).to_be_visible(timeout=LONG_MS)
 
 
 def swap_and_roll_back(page: Page, hand: Mouse, shop: Shop) -> None:

@@ -59,7 +59,7 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     services, index = shop
     admin = signed_in(services)
     page = admin.get(f"/admin/evaluations?index={index}").text
-    assert "basics (4 queries)" in page and "Nothing was measured yet" in page
+    assert "basics (4 queries)" in page and "There have been no evaluations yet" in page
     form = {"index": index, "judgments": "basics", "systems": ["bm25", "text"], "version": ""}
     assert admin.post("/admin/evaluations", **form).status_code == 302
     assert admin.post("/admin/evaluations", **form).status_code == 409

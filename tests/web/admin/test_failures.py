@@ -68,7 +68,7 @@ def test_one_that_was_mended_goes_when_it_is_tried_again_and_one_that_was_not_is
     client.get(f"/admin/failures/{letters}/image_missing")
     answer = client.post(f"/admin/failures/{letters}/image_missing", do="retry", letter=list(ids.values()))
     assert answer.status_code == 302
-    assert "2 products are with the workers" in client.get(answer.location).text
+    assert "2 products were sent to the workers" in client.get(answer.location).text
     waiting = products.read(services.client, letters, ["c", "d"])
     assert {id: product.meta["pending"] for id, product in waiting.items()} == {"c": ["image"], "d": ["image"]}
     # What a worker does with what was queued.
@@ -79,7 +79,7 @@ def test_one_that_was_mended_goes_when_it_is_tried_again_and_one_that_was_not_is
 
 def test_all_of_a_reason_are_tried_again_by_an_order(services: Services, client: AdminClient, letters: str) -> None:
     client.get(f"/admin/failures/{letters}/image_missing")
-    for wanted in ("All of them are being tried again", "under way"):
+    for wanted in ("All of them are being retried", "under way"):
         answer = client.post(f"/admin/failures/{letters}/image_missing", do="retry_all")
         if answer.status_code == 302:
             page = client.get(answer.location).text

@@ -56,12 +56,12 @@ def test_the_page_is_there_at_once_and_each_part_says_what_is(
     assert all(f'data-part="/admin/overview/{name}"' in page.text for name in PARTS)
     said = {name: client.get(f"/admin/overview/{name}").text for name in PARTS}
     assert shop in said["coverage"] and "4 of 4 have a vector" in said["coverage"]
-    assert "Basic is enough" in said["advice"] and "No worker answers" in said["workers"]
+    assert "Basic is enough" in said["advice"] and "No worker answered" in said["workers"]
     assert client.get("/admin/overview/nothing").status_code == 404
     # Without script it is all in one page.
     whole = client.get("/admin/?full=1").text
     assert "4 of 4 have a vector" in whole and "data-part" not in whole
-    assert "No worker answers within 0.2 s" in whole
+    assert "No worker answered within 0.2 s" in whole
     assert fastest_s(client, "/admin/?full=1") < 0.4
 
 
@@ -131,7 +131,7 @@ def test_a_worker_is_found_however_often_and_briefly_it_is_asked(services: Servi
         asked = [services.queue.workers(quiet_s=0.2) for _ in range(8)]
         assert asked == [asked[0]] * 8 and list(asked[0].values()) == [0]
         whole = client.get("/admin/?full=1").text
-        assert next(iter(asked[0])) in whole and "No worker answers" not in whole
+        assert next(iter(asked[0])) in whole and "No worker answered" not in whole
     finally:
         worker.terminate()
         worker.wait(30)

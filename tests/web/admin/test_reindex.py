@@ -130,7 +130,7 @@ def test_a_reindex_is_watched_paused_continued_swapped_in_and_rolled_back(
     beside = Beside(services, slot(attached), monkeypatch)
     state = client.get(f"/admin/reindex/{attached}/state").text
     assert 'data-live="1"' in state and 'value="pause"' in state and 'value="start"' not in state
-    assert "It is asked to pause" in act(client, attached, "pause")
+    assert "Pausing. It stops" in act(client, attached, "pause")
     beside.end()
     found = client.get(f"/admin/api/runs?index={attached}").get_json()
     assert (found["job"]["status"], found["can"]["resume"], found["can"]["start"]) == ("paused", True, False)
@@ -209,7 +209,7 @@ def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
     events = streams[0].response
     first = [next(iter(events)).decode() for _ in range(2)]
     assert first[0].startswith("retry:")
-    assert "Nothing is under way" in json.loads(first[1].removeprefix("data: "))
+    assert "Nothing is running" in json.loads(first[1].removeprefix("data: "))
     act(client, attached, "sync")
     until(lambda: "waiting for a worker" in next(iter(events)).decode())
     for stream in streams:

@@ -121,7 +121,7 @@ def test_a_rated_photo_shows_its_ratings_when_it_is_chosen_again(ed: AdminClient
     # Taken back with what the page carries, the photo is forgotten.
     assert rate(ed, web_shop, query="", image=kept_image(page), rating=None).json == {"rating": None, "photo": key}
     gone = ed.get(again.location)
-    assert gone.status_code == 200 and "not kept any more" in gone.text and 'id="left-1"' not in gone.text
+    assert gone.status_code == 200 and "This photo has expired" in gone.text and 'id="left-1"' not in gone.text
 
 
 def test_photos_are_rated_without_script(ed: AdminClient, web_shop: WebShop) -> None:

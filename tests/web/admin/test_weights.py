@@ -157,7 +157,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert services.weights_versions.in_force(name) is None  # never by itself
     found, total = versions.listed(services, name, 20)
     if order["result"]["version"] is None:
-        assert total == 0 and "Nothing better was found" in page
+        assert total == 0 and "The result was not better" in page
     else:
         assert [entry["version"] for entry in found] == [order["result"]["version"]]
         assert (found[0]["list"], found[0]["by"]) == ("lamps", "ed")
