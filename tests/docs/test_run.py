@@ -1,14 +1,15 @@
 """The blocks of the pages, run as they stand: each page is one session in a folder of its own, on a real engine.
 
-A page finds the sample catalogue in its folder, and an index `shop` of it, unless it makes that itself. Four programs
-are wrapped, and nothing else is changed: `hybrid serve` and `hybrid worker` go on in the background once they are
-ready, the port 8000 is a free one, `make demo` runs its recipe with --once and the other targets are only looked at
-(`make -n`), and curl fails on an error of the server.
+A page finds a part of the sample catalogue in its folder, and an index `shop` of it, unless it makes that itself. Four
+programs are wrapped, and nothing else is changed: `hybrid serve` and `hybrid worker` go on in the background once they
+are ready, the port 8000 is a free one, `make demo` runs its recipe with --once and the other targets are only looked
+at (`make -n`), and curl fails on an error of the server.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,8 @@ PREPARED: dict[str, tuple[str, ...]] = {
         "hybrid train tags --index shop --field category --from text --remedy plain --name shop-text-1 --no-apply",
     ),
 }
+#: As much of the sample as is enough to learn from; each page trains, encodes and copies it again.
+PRODUCTS, QUERIES = 192, 20
 _WRAPPED = {
     "hybrid": r"""
         case "${1:-}" in
@@ -95,9 +98,15 @@ def docs_engine() -> Iterator[NodeStatus]:
         node.down(settings, name=name, wipe=True)
 
 
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where commands find what others compiled: a page starts some ten of them."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture
 def shell(
-    docs_engine: NodeStatus, sample_files: SamplePaths, models: Path, tmp_path: Path
+    docs_engine: NodeStatus, sample_files: SamplePaths, models: Path, bytecode: Path, tmp_path: Path
 ) -> Iterator[tuple[Path, dict[str, str]]]:
     """(a folder with the sample catalogue, an environment) for a session; all indices are deleted afterwards."""
     folder = tmp_path / "session"
@@ -112,10 +121,12 @@ def shell(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    clean.pop("PYTHONDONTWRITEBYTECODE", None)
     environment = {
         **clean,
         "PATH": f"{programs}{os.pathsep}{clean['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
         "DOCS_PYTHON": sys.executable,
         "DOCS_PORT": str(port),
         "DOCS_ROOT": str(ROOT),
@@ -152,22 +163,28 @@ def _end(pids: Path) -> None:
 
 def _write_files(folder: Path, sample: SamplePaths) -> None:
     """What the pages call products.ndjson, judgments.csv, photo.jpg, photos.csv, tags.csv and so on."""
-    shutil.copy(sample.products, folder / "products.ndjson")
-    shutil.copytree(sample.images, folder / "images")
-    shutil.copy(sample.judgments, folder / "judgments.csv")
+    lines = sample.products.read_text("utf-8").splitlines(keepends=True)[:PRODUCTS]
+    (folder / "products.ndjson").write_text("".join(lines), "utf-8")
+    (folder / "images").mkdir()
+    for id in (ids := [json.loads(line)["id"] for line in lines]):
+        shutil.copy(sample.images / f"{id}.jpg", folder / "images")
+    with sample.judgments.open(newline="", encoding="utf-8") as file:
+        judged = [(row["query"], row["docid"], row["rating"]) for row in csv.DictReader(file) if row["docid"] in ids]
+    queries = list(dict.fromkeys(query for query, _, rating in judged if rating == "3"))[:QUERIES]
+    rows = [row for row in judged if row[0] in queries]
+    _write_csv(folder / "judgments.csv", "query,docid,rating", rows)
     shutil.copy(sample.photo_queries.parent / "queries" / "q01.jpg", folder / "photo.jpg")
     (folder / "template.json").write_text(
         '{"mappings": {"properties": {"name": {"type": "text"}, "description": {"type": "text"}}}}'
     )
-    pictures = sorted((folder / "images").glob("*.jpg"))
-    _write_csv(folder / "photos.csv", "image,product_id", [(f"images/{path.name}", path.stem) for path in pictures])
-    tagged = [(f"images/{path.name}", ("warm", "light")[number % 2]) for number, path in enumerate(pictures[:80])]
+    _write_csv(folder / "photos.csv", "image,product_id", [(f"images/{id}.jpg", id) for id in ids])
+    tagged = [(f"images/{id}.jpg", ("warm", "light")[number % 2]) for number, id in enumerate(ids[:80])]
     _write_csv(folder / "tags.csv", "image,tag", tagged[:60])
     _write_csv(folder / "unseen.csv", "image,tag", tagged[60:])
 
 
-def _write_csv(path: Path, header: str, rows: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="") as out:
+def _write_csv(path: Path, header: str, rows: Sequence[tuple[str, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([header.split(","), *rows])
 
 
@@ -205,11 +222,12 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, shell: tuple[Path, d
 
 
 def _make_bare_index(folder: Path, environment: dict[str, str]) -> None:
-    """The alias `shop` of an index that knows nothing of Hybrid, with the sample's products."""
+    """The alias `shop` of an index that knows nothing of Hybrid, with the sample's products but for their pictures."""
     client = Services(Settings(es_url=environment["HYBRID_ES_URL"])).client
     properties = {"name": {"type": "text"}, "brand": {"type": "keyword"}, "price": {"type": "double"}}
     client.indices.create(index="shop-v1", aliases={"shop": {}}, mappings={"properties": properties})
     lines = (folder / "products.ndjson").read_text("utf-8").splitlines()
-    operations = [part for line in lines for part in ({"index": {"_id": line[8:13]}}, line)]
+    products = [{**json.loads(line), "image": None} for line in lines]
+    operations = [part for product in products for part in ({"index": {"_id": product["id"]}}, product)]
     answer = client.options(request_timeout=60).bulk(index="shop-v1", operations=operations, refresh=True)
     assert not answer["errors"]
