@@ -70,7 +70,7 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
         for check in _cluster(services, version):
             diagnosis.checks.append(check)
     except HybridError as error:
-        mend = "see the README for the privileges that Hybrid needs"
+        mend = "docs/operating/connect.md lists the privileges that Hybrid needs"
         diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), mend))
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 KINDS = ("fixed", "global", "gate", "attention")
 FORMAT = 2
 
-#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
+#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (benchmarks.md).
 #: A photo, and more so a sound, is the stronger statement of what is wanted than the words beside it.
 FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "video": 1.5, "audio": 3.0, "fused": 0.12}
 #: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.

@@ -254,7 +254,7 @@ FLOOR = (0.75, 0.45)
 @pytest.mark.models
 @pytest.mark.slow
 def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path) -> None:
-    """The figures of README, slightly lowered; see tests.measure.tags."""
+    """The figures of docs/benchmarks.md, slightly lowered; see tests.measure.tags."""
     if not engine.es_version.startswith("9"):
         pytest.skip("the photos are encoded once a run, on 9.x; tags are written and counted on both")
     from tests.measure.tags import measure
