@@ -312,7 +312,7 @@ class PublishedWeights:
         return self.named(index, version)
 
 
-class Pinned:
+class PinnedWeights:
     """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published."""
 
     def __init__(self, model: WeightsModel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,31 +20,10 @@ from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
 from hybrid.search import stand_ins as standins
 from hybrid.search.consistency import moved_error
+from hybrid.search.ports import Retrieved
 from hybrid.text.completions import Typed
 
 _PROFILE_TTL_S = 5.0
-
-
-@dataclass
-class Retrieved:
-    """Candidates of one search.
-
-    lists: signal -> product ids, best first, at most `depth`.
-    raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
-    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
-    matched: products that match the words; total: that many plus the candidates that only vectors found.
-    failed: part -> reason, for the parts that the cluster could not answer.
-    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
-    """
-
-    lists: dict[str, list[str]] = field(default_factory=dict)
-    raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
-    matched: int = 0
-    total: int = 0
-    facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    views: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
