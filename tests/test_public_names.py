@@ -92,15 +92,17 @@ def test_importing_the_package_costs_nothing() -> None:
 
 @pytest.mark.es
 @pytest.mark.slow
-@pytest.mark.models
 def test_the_example_runs_as_it_stands(
     engine: NodeStatus, sample_files: SamplePaths, name: str, tmp_path: Path
 ) -> None:
-    """In a process of its own, with the models that searches use by default, on the sample."""
+    """In a process of its own, on the sample, with encoders that need no model: what they find is not at issue."""
     folder = sample_files.products.parent
     environment = {
         **os.environ,
         "HYBRID_ES_URL": engine.es_url or "",
+        "HYBRID_ES_TIMEOUT_S": "60",
+        "HYBRID_TEXT_ENCODER": "toy:32",
+        "HYBRID_IMAGE_ENCODER": "toy:32",
         "HYBRID_CONFIG": str(tmp_path / "none.toml"),
         "PYTHONPATH": str(ROOT),
     }
