@@ -34,7 +34,7 @@ _SHOWN = 5
 _MOST_HURT = 20
 _WIDTH = 7.6
 #: Pixels of the longer side of a judged photo, and what all of them may add to the file.
-_PHOTO_SIDE, _PHOTOS_BYTES = 96, 1_000_000
+_PHOTO_SIDE, PHOTOS_BYTES = 96, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,21 @@ class _Lost:
 
 
 def write_report(
-    evaluation: Evaluation, path: Path, title_fields: Sequence[str] = (), curves: Curves | None = None
+    evaluation: Evaluation,
+    path: Path,
+    title_fields: Sequence[str] = (),
+    curves: Curves | None = None,
+    photos_bytes: int = PHOTOS_BYTES,
 ) -> None:
     """Write the report of an evaluation.
 
-    title_fields: source fields that name a product. curves: of the learned weights, if there are any.
+    title_fields: source fields that name a product. curves: of the learned weights, if there are any. photos_bytes:
+    what judged photos may add to the file; those behind it are named only.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    photos = _Photos(evaluation.judgments)
+    photos = _Photos(evaluation.judgments, photos_bytes)
     others = {name: result for name, result in evaluation.systems.items() if name != evaluation.baseline}
     page = render(
         "report.html",
@@ -108,9 +113,9 @@ class _Photos:
     left_out: how many do not fit into the file. gone: names of those that are not there, or no more a picture.
     """
 
-    def __init__(self, judgments: Judgments) -> None:
+    def __init__(self, judgments: Judgments, room: int) -> None:
         self._judgments = judgments
-        self._room = _PHOTOS_BYTES
+        self._room = room
         self.left_out = 0
         self.gone: set[str] = set()
 

@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -249,8 +249,9 @@ class PublishedWeights:
 
     TTL_S = 2.0
 
-    def __init__(self, store: StoreLike) -> None:
-        self._store = store
+    def __init__(self, store: StoreLike, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that only go forward."""
+        self._store, self._clock = store, clock
         self._models: dict[tuple[str, str], WeightsModel] = {}
         self._current: dict[str, tuple[float, WeightsModel, str]] = {}
         self._lock = threading.Lock()
@@ -259,7 +260,7 @@ class PublishedWeights:
         """(model, why it is not the one that should be, or "")."""
         with self._lock:
             kept = self._current.get(index)
-        if kept and time.monotonic() - kept[0] < self.TTL_S:
+        if kept and self._clock() - kept[0] < self.TTL_S:
             return kept[1], kept[2]
         problem = ""
         model = kept[1] if kept else fixed()
@@ -270,7 +271,7 @@ class PublishedWeights:
             problem = f"searching by weights {model.version}: {error}"
             logger.warning(problem)
         with self._lock:
-            self._current[index] = (time.monotonic(), model, problem)
+            self._current[index] = (self._clock(), model, problem)
         return model, problem
 
     def named(self, index: str, version: str) -> WeightsModel:
@@ -312,8 +313,13 @@ class PublishedWeights:
         return self.named(index, version)
 
 
-class Pinned:
-    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published."""
+class PinnedWeights:
+    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published.
+
+    >>> words_alone = PinnedWeights(fixed({"lexical": 1.0}, "words-1"))
+    >>> words_alone.in_force("shop")[0].version
+    'words-1'
+    """
 
     def __init__(self, model: WeightsModel) -> None:
         self._model = model

@@ -88,7 +88,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
     def index(**options: Any) -> indexing.IndexReport:
         plan = indexing.plan_index(services, rows, name, "title=name,brand=brand,price=price", **options)
         report = indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
-        services.retrieval._profiles.clear()
+        services.retrieval.forget()
         return report
 
     def found(q: str, **options: Any) -> set[str]:

@@ -136,13 +136,13 @@ def two(engine: NodeStatus, pictures: Path) -> Iterator[Generations]:
     found = Generations(services, direct, *names)
     for index in names:
         direct.indices.put_alias(index=index, name=NAME)
-        services.retrieval._profiles.clear()
+        services.retrieval.forget()
         for key, request in REQUESTS.items():
             found.expected[index, key] = searched(found, request)
         for key, body in BODIES.items():
             found.expected[index, f"drop-in {key}"] = dropped_in(found, body)
         direct.indices.delete_alias(index=index, name=NAME)
-    services.retrieval._profiles.clear()
+    services.retrieval.forget()
     found.move(found.old)
     yield found
     for index in names:
@@ -203,7 +203,7 @@ def everywhere(
             left[0] -= 1
             return original(*args, **kwargs)
 
-        two.services.retrieval._profiles.clear()
+        two.services.retrieval.forget()
         if not cold:
             two.services.searcher.profile(NAME)
         before = two.now
@@ -220,7 +220,7 @@ def everywhere(
 @pytest.mark.parametrize("key", REQUESTS)
 def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, cold: bool) -> None:
     def ask() -> Any:
-        two.services.retrieval._coverage._shares.clear()  # it is asked for in the search, too
+        two.services.retrieval.coverage.forget()  # it is counted in the search, too
         return searched(two, REQUESTS[key])
 
     places = 0

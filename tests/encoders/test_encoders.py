@@ -24,6 +24,7 @@ from hybrid.encoders.inference import graphs
 from hybrid.encoders.minilm import batches
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
+from hybrid.testing import FakeClock
 
 HEAVY = ("torch", "openvino", "transformers", "tokenizers", "sentence_transformers", "open_clip", "PIL.Image")
 
@@ -195,7 +196,7 @@ def test_threads(settings: Settings) -> None:
     assert thread_count(settings) >= 1
 
 
-def test_loading_happens_once_and_failures_are_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_happens_once_and_failures_are_remembered(settings: Settings) -> None:
     calls: list[int] = []
 
     class Failing(LazyEncoder[int]):
@@ -206,13 +207,13 @@ def test_loading_happens_once_and_failures_are_remembered(settings: Settings, mo
             time.sleep(0.05)
             return 42
 
-    encoder = Failing("failing", settings)
+    clock = FakeClock()
+    encoder = Failing("failing", settings, clock)
     for _ in range(3):
         with pytest.raises(EncoderError, match="the hub is away"):
             _ = encoder.model
     assert len(calls) == 1
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_AFTER_S + 1)
+    clock.advance(RETRY_AFTER_S + 1)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(encoder.model)) for _ in range(8)]
     for thread in threads:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
-from hybrid.evaluation import evaluate, measures, report, significance
+from hybrid.evaluation import evaluate, measures, significance
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.judgments import JudgedQuery, Judgments
 from hybrid.evaluation.photos import file_name, judged_photo
@@ -132,15 +132,15 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluate.Evaluation,
         write_report(result, tmp_path / "none" / "e.html")
 
 
-def photo_report(folder: Path, judged: Judgments) -> str:
+def photo_report(folder: Path, judged: Judgments, **options: int) -> str:
     """The report on judged photos that "text" loses, all of them."""
     given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
     result = evaluate.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
-    write_report(result, folder / "e.html")
+    write_report(result, folder / "e.html", **options)
     return (folder / "e.html").read_text(encoding="utf-8")
 
 
-def test_the_report_shows_judged_photos_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_shows_judged_photos_small(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 255, (600, 900, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     (tmp_path / "j.csv").write_text("query,image,docid,rating\n,noise.png,a,3\nred,noise.png,a,3\nwords,,a,3\n")
@@ -156,8 +156,7 @@ def test_the_report_shows_judged_photos_small(tmp_path: Path, monkeypatch: pytes
         assert "named only" not in page and "http" not in page.replace("http://www.w3.org", "")
     # There is an end to what they add.
     size = len(re.findall(r"data:[^\"]+", of_file)[0])
-    monkeypatch.setattr(report, "_PHOTOS_BYTES", size)
-    page = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"))
+    page = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"), photos_bytes=size)
     assert page.count("<img") == 1 and "1 judged photos are named only" in page
     assert "<strong>red</strong> + noise.png" in page
 

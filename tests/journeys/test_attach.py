@@ -269,7 +269,7 @@ def test_names_that_are_not_one_index(services: Services, name: str) -> None:
 def test_a_data_stream_is_refused() -> None:
     """The answer of a cluster with the module; the minimal distribution has none."""
     with pytest.raises(IndexConflictError, match="is a data stream"):
-        shop._only("logs", {".ds-logs-000001": {"aliases": {}, "settings": {}, "data_stream": "logs"}})
+        shop.only("logs", {".ds-logs-000001": {"aliases": {}, "settings": {}, "data_stream": "logs"}})
 
 
 def test_other_dimensions_and_the_layers_own_indices(

@@ -21,7 +21,7 @@ from hybrid.catalogue.index_template import Template
 from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import copies, generations, lifecycle, products
 from hybrid.elastic.indices.copies import Original
-from hybrid.elastic.stores.leases import Lease, Owner
+from hybrid.elastic.stores.leases import LEASE_S, Lease, Owner
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.attach import plan_attach, run_attach
@@ -31,6 +31,7 @@ from hybrid.operations.runs import Progress
 from hybrid.operations.sync import run_sync
 from hybrid.search import weights
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import make_services
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
@@ -365,8 +366,7 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     run_sync(services, name)
     clean(services, name, writer.record)
     # And back, while it writes.
-    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2)
-    writer._next = 10_000  # its new products are others
+    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2, first_new=10_000)
     writer.start()
     time.sleep(1)
     back = control.rollback(services, name)
@@ -635,7 +635,7 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
     data = record(make(services, name))
     task = {"action": "indices:data/write/update/byquery", "description": f"update-by-query [{name}]"}
     with monkeypatch.context() as patched:
-        patched.setattr(generations, "_write_tasks", lambda client: {"node:1": task})
+        patched.setattr(generations, "write_tasks", lambda client: {"node:1": task})
         with pytest.raises(JobError, match=r"update-by-query \(node:1\) writes to .* when it has ended"):
             reindex(services, name)
     assert behind(services, name) == f"{name}-000001"
@@ -644,14 +644,15 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
 
 
 def test_a_lease_ends_with_its_owner(services: Services, name: str) -> None:
-    first, second = Lease(services.client, name), Lease(services.client, name)
+    clock = FakeClock()
+    first, second = Lease(services.client, name, clock), Lease(services.client, name)
     first.take()
     with pytest.raises(JobError, match="is being worked on"):
         second.take()
     assert first.holder() == Owner.me()
     first.release()
     second.take()
-    first._renewed = 0.0
+    clock.advance(LEASE_S)
     with pytest.raises(JobError, match="took over"):
         first.keep()
     dead = subprocess.Popen(["sleep", "0"])

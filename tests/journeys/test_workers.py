@@ -101,13 +101,13 @@ def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, 
         def apply_async(args: list[Any], kwargs: dict[str, Any]) -> None:
             sent.append((args[2], kwargs["losses"]))
 
-    tasks._isolate(Task, name, "job", ["p0", "p1", "p2", "p3"], 1)
+    tasks.isolate(Task, name, "job", ["p0", "p1", "p2", "p3"], 1)
     assert sent == [(["p0", "p1"], 0), (["p2", "p3"], 0)]
     sent.clear()
-    tasks._isolate(Task, name, "job", ["p2"], 1)
+    tasks.isolate(Task, name, "job", ["p2"], 1)
     assert sent == [(["p2"], 1)]
     sent.clear()
-    tasks._isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
+    tasks.isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
     assert sent == []
     assert services.dead_letters.counts(name) == {"worker_lost": 1}
     stored = services.client.get(index=name, id="p2")["_source"]["hybrid"]["meta"]

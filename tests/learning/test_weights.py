@@ -25,6 +25,7 @@ from hybrid.search.features import FEATURES, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import write_rows
 
 SIGNALS = ("lexical", "text")
@@ -388,15 +389,25 @@ def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) ->
 
 
 @pytest.mark.es
-def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str]) -> None:
+    """The store's cluster goes away between two looks."""
+
+    class Store:
+        def __init__(self, now: Services) -> None:
+            self.now = now
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.now.weights_versions, name)
+
     services, name = shop
     services.weights_versions.add(name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
     services.weights_versions.promote(name, "gate-1")
-    monkeypatch.setattr(PublishedWeights, "TTL_S", 0.0)
-    published = PublishedWeights(services.weights_versions)
+    clock, store = FakeClock(), Store(services)
+    published = PublishedWeights(store, clock)
     assert published.in_force(name)[0].version == "gate-1"
-    gone = fresh(replace_url(services))
-    published._store = gone.weights_versions
+    store.now = fresh(replace_url(services))
+    assert published.in_force(name)[1] == ""  # it is not looked at again so soon
+    clock.advance(PublishedWeights.TTL_S)
     model, problem = published.in_force(name)
     assert model.version == "gate-1"
     assert "Elasticsearch does not answer" in problem

@@ -8,7 +8,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
@@ -23,7 +22,6 @@ from hybrid.contracts import SearchRequest
 from hybrid.elastic.retrieval import bodies
 from hybrid.errors import (
     ClusterTimeoutError,
-    EncoderError,
     IndexConflictError,
     IndexMissingError,
     MediaError,
@@ -31,7 +29,9 @@ from hybrid.errors import (
 )
 from hybrid.operations import indexing
 from hybrid.search import fusion
+from hybrid.search.searcher import Searcher
 from hybrid.services import Services
+from hybrid.testing import ToyEncoder
 from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
 from web import create_app
@@ -210,17 +210,6 @@ def test_browsing_pages_through_everything(shop: tuple[Services, str]) -> None:
     assert len(ids) == len(set(ids)) == COUNT + 1
 
 
-def test_bare_hits_are_the_same_without_their_documents(shop: tuple[Services, str]) -> None:
-    services, name = shop
-    request = SearchRequest(name, q="red mug", size=20)
-    whole, bare = (services.searcher.search(replace(request, bare=bare)) for bare in (False, True))
-    assert [(hit.id, hit.score, hit.signals) for hit in bare.hits] == [
-        (hit.id, hit.score, hit.signals) for hit in whole.hits
-    ]
-    assert all(hit.source and hit.highlight for hit in whole.hits)
-    assert not any(hit.source or hit.highlight for hit in bare.hits)
-
-
 def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:
     services, name = shop
     answer = services.searcher.search(SearchRequest(index=name, q="mugs", system="bm25", size=1))
@@ -295,44 +284,21 @@ def test_a_mistyped_word_is_completed_when_too_few_are(shop: tuple[Services, str
     assert services.searcher.suggest(name, "lanp", 3) == services.searcher.suggest(name, "lamp", 3) != []
 
 
-def test_a_broken_encoder_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:
-    _, name = shop
-    services = make_services(engine, depth=100)
-    services.searcher  # noqa: B018 - builds it before the encoder breaks
-
-    def broken(spec: str) -> Any:
-        raise EncoderError("the model is gone")
-
-    services.searcher._queries._get_encoder = broken
-    answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
-    assert {(part.part, part.reason) for part in answer.degraded} == {
-        ("text", "the model is gone"),
-        ("image", "the model is gone"),
-    }
-    plain = make_services(engine, depth=100).searcher.search(SearchRequest(index=name, q="red mug", system="bm25"))
+def test_a_broken_vector_field_degrades_to_keywords(shop: tuple[Services, str]) -> None:
+    """The cluster refuses a vector of other dimensions than its field's."""
+    services, name = shop
+    right = services.encoder("toy:32")
+    shorter = Searcher(services.retrieval, lambda spec: ToyEncoder(16, version=right.version), 100)
+    answer = shorter.search(SearchRequest(index=name, q="red mug"))
+    plain = services.searcher.search(SearchRequest(index=name, q="red mug", system="bm25"))
+    assert [part.part for part in answer.degraded] == ["text", "image"]
+    assert all("dimension" in part.reason for part in answer.degraded)
     assert [hit.id for hit in answer.hits] == [hit.id for hit in plain.hits]
-
-
-def test_a_broken_vector_field_degrades_to_keywords(shop: tuple[Services, str], engine: Any) -> None:
-    _, name = shop
-    services = make_services(engine, depth=100)
-    original = services.searcher._queries._vector
-    services.searcher._queries._vector = lambda *args: original(*args)[:5] if original(*args) is not None else None
-    answer = services.searcher.search(SearchRequest(index=name, q="red mug"))
-    assert answer.hits
-    assert answer.degraded
-    assert "text" in {part.part for part in answer.degraded} | {"text" if "text" in str(answer.degraded) else ""}
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"system": "magic"}, UsageError, "no system 'magic'"),
-        ({"weights": {"smell": 1.0}}, UsageError, "no signal 'smell'"),
-        ({"weights": {"text": -1.0}}, UsageError, "a number from 0 up"),
-        ({"weights": {"text": 0.0}}, UsageError, "all weights are 0"),
-        ({"page": 0}, UsageError, "count from 1"),
-        ({"page": 2000, "size": 10}, UsageError, "out of reach"),
         ({"filters": {"nope": 1}}, UsageError, "cannot filter on 'nope'"),
         ({"facets": ("nope",)}, UsageError, "no facet 'nope'"),
         ({"image": b"not a picture"}, MediaError, "picture|image"),
@@ -351,15 +317,6 @@ def test_an_index_that_is_not_ours(shop: tuple[Services, str], name: str) -> Non
     with pytest.raises(IndexConflictError, match="was not made by Hybrid"):
         services.searcher.search(SearchRequest(index=name, q="red"))
     assert name not in services.searcher.indices()
-
-
-def test_weights_of_the_request_are_used(shop: tuple[Services, str]) -> None:
-    services, name = shop
-    answer = services.searcher.search(SearchRequest(index=name, q="red mug", weights={"text": 3.0, "lexical": 1.0}))
-    assert answer.weights == pytest.approx({"lexical": 0.25, "text": 0.75, "image": 0.0}, abs=1e-9) or set(
-        answer.weights
-    ) == {"lexical", "text"}
-    assert answer.weights_version == "request"
 
 
 def test_products_like_a_product(sample: Sample) -> None:

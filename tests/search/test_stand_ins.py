@@ -93,12 +93,13 @@ def test_a_product_without_a_picture_is_found_by_photo(services: Services, name:
     assert {"bare-red", "bare-blue"} <= {hit.id for hit in both.hits}
 
 
-@pytest.mark.es
 def test_words_that_were_taken_away_are_none() -> None:
     """A partial update leaves null where a text was; it made searches fail while a shop changed its products."""
     hit = {"_source": {"hybrid": {"terms": {"title": None, "brand": "acme", "description": None}}}}
-    assert lookalikes._words(hit) == {"acme"}
-    assert lookalikes._words({"_source": {"hybrid": {"terms": {"title": None, "description": None}}}}) == frozenset()
+    assert lookalikes.naming_words(hit) == {"acme"}
+    assert (
+        lookalikes.naming_words({"_source": {"hybrid": {"terms": {"title": None, "description": None}}}}) == frozenset()
+    )
 
 
 def test_one_vector_signal_alone_has_true_cosines(sample: Sample) -> None:

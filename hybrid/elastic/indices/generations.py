@@ -257,7 +257,7 @@ def settle_writes(client: Elasticsearch, index: str, earlier: Collection[str] = 
     started = time.monotonic()
     quiet = 0
     while quiet < 2 and time.monotonic() - started < patience_s:
-        tasks = _write_tasks(client)
+        tasks = write_tasks(client)
         here = any(f"[{index}]" in task.get("description", "") for task in tasks.values())
         left = bool(tasks.keys() & set(earlier)) and time.monotonic() - started < 1.0
         quiet = 0 if here or left else quiet + 1
@@ -266,19 +266,19 @@ def settle_writes(client: Elasticsearch, index: str, earlier: Collection[str] = 
 
 def writes_under_way(client: Elasticsearch) -> set[str]:
     """Names of the tasks that write, to whatever index."""
-    return set(_write_tasks(client))
+    return set(write_tasks(client))
 
 
 def long_writers(client: Elasticsearch, names: Collection[str]) -> str | None:
     """An update or delete by query that goes on over one of these names; None: there is none."""
-    for name, task in _write_tasks(client).items():
+    for name, task in write_tasks(client).items():
         words = task.get("description", "")
         if task["action"].endswith(("/byquery", "write/reindex")) and any(f"[{index}]" in words for index in names):
             return f"{words.split(' ', 1)[0]} ({name})"
     return None
 
 
-def _write_tasks(client: Elasticsearch) -> dict[str, dict[str, Any]]:
+def write_tasks(client: Elasticsearch) -> dict[str, dict[str, Any]]:
     # Not by the client's own method, which warns that this API may change.
     with translated():
         nodes = client.perform_request(

@@ -74,7 +74,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
         found = client.indices.get(
             index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
         ).body
-    concrete, described = _only(name, found)
+    concrete, described = only(name, found)
     settings = described["settings"]
     alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
     closed = _is_closed(client, concrete)
@@ -91,7 +91,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
     )
 
 
-def _only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not found:
         raise IndexMissingError(f"there is no index {name!r}")
     streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}

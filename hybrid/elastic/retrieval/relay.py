@@ -17,12 +17,13 @@ from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.retrieval import bodies, dropin_bodies
-from hybrid.elastic.retrieval.candidates import Retrieved, broken, identify, score, strays
+from hybrid.elastic.retrieval.candidates import broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
 from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.elastic.retrieval.shown import ShownHits, Version
 from hybrid.errors import ClusterError, ClusterUnreachableError
 from hybrid.search.consistency import moved_error
+from hybrid.search.ports import Retrieved
 
 if TYPE_CHECKING:
     from hybrid.dropin.request import ShopSearch

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +74,9 @@ class Lease:
         JobError: somebody else has it.
     """
 
-    def __init__(self, client: Elasticsearch, index: str) -> None:
-        self._client = client
+    def __init__(self, client: Elasticsearch, index: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: in seconds; it decides when `keep` renews."""
+        self._client, self._clock = client, clock
         self._index = index
         self._token = uuid.uuid4().hex
         self._seen: dict[str, Any] | None = None
@@ -108,7 +109,7 @@ class Lease:
         with self._lock:
             if self._lost:
                 raise LeaseLostError(f"another process took over the work on {self._index!r}")
-            if time.monotonic() - self._renewed > LEASE_S / 3:
+            if self._clock() - self._renewed > LEASE_S / 3:
                 self._write(self._seen)
 
     def _renew(self) -> None:
@@ -138,7 +139,7 @@ class Lease:
             self._lost = True
             raise LeaseLostError(f"another process took over the work on {self._index!r}")
         self._seen = seen
-        self._renewed = time.monotonic()
+        self._renewed = self._clock()
 
 
 def _living(lease: Mapping[str, Any]) -> Owner | None:

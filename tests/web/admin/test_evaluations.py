@@ -81,10 +81,10 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     assert body["per_query"]["scores"]["bm25"] == run["per_query"]["scores"]["bm25"]
 
 
-def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
+def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str]) -> None:
     services, index = shop
     admin = signed_in(services)
+    admin.app.config["ADMIN_LOOK_S"] = 0.05
     path = f"/admin/weights/{index}/order/events"
     assert f'data-events="{path}"' in admin.get(f"/admin/evaluations?index={index}").text
     assert f'data-events="{path}"' in admin.get(f"/admin/weights?index={index}").text

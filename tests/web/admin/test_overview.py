@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.doctor import examine
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.admin_client import AdminClient, fastest_s, forget, signed_in
 from tests.support.shop_writer import make_shop
@@ -143,9 +144,9 @@ def no_searches(services: Services) -> None:
 
 
 def test_searches_are_counted_by_their_way(
-    services: Services, client: AdminClient, shop: str, no_searches: None, monkeypatch: pytest.MonkeyPatch
+    services: Services, client: AdminClient, shop: str, no_searches: None
 ) -> None:
-    monkeypatch.setattr(metrics, "SAVE_AFTER_S", 0.2)
+    services.search_times = SearchTimes(lambda: SearchTimesStore(services.client), save_after_s=0.2)
     assert "There were no searches in the last 15 minutes" in client.get("/admin/overview/searches").text
     body = {"query": {"match": {"name": "mug"}}}
     for _ in range(3):
@@ -166,14 +167,11 @@ def test_searches_are_counted_by_their_way(
         time.sleep(0.1)
 
 
-def test_searches_of_all_processes_are_summed_up(
-    engine: Any, services: Services, no_searches: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, other = (make_services(engine).search_times for _ in range(2))
-    long_ago = time.time() - 3_600
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "time", lambda: long_ago)
-        one.add("api", 5_000.0, degraded=True)  # too long ago
+def test_searches_of_all_processes_are_summed_up(services: Services, no_searches: None) -> None:
+    clock = FakeClock(time.time() - 3_600)
+    one, other = (SearchTimes(lambda: SearchTimesStore(services.client), clock) for _ in range(2))
+    one.add("api", 5_000.0, degraded=True)  # too long ago
+    clock.advance(3_600)
     for _ in range(60):
         one.add("api", 10.0)
     for number in range(40):
@@ -196,14 +194,13 @@ def test_searches_of_all_processes_are_summed_up(
         }
 
 
-def test_searches_of_every_minute_count(services: Services, no_searches: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = services.search_times
-    now = time.time()
-    for minutes_ago in (3, 2, 0):
-        with monkeypatch.context() as patch:
-            patch.setattr(time, "time", lambda at=now - 60 * minutes_ago: at)
-            times.add("api", 10.0)
-            times.add("api", 10.0, degraded=True)
+def test_searches_of_every_minute_count(services: Services, no_searches: None) -> None:
+    clock = FakeClock(time.time() - 3 * 60)
+    times = SearchTimes(lambda: SearchTimesStore(services.client), clock)
+    for minutes_later in (0, 1, 2):
+        clock.advance(60 * minutes_later)
+        times.add("api", 10.0)
+        times.add("api", 10.0, degraded=True)
     found = times.summary()["ways"]["api"]
     assert (found["count"], found["degraded"]) == (6, 0.5)
 
@@ -218,19 +215,28 @@ def test_what_silent_processes_told_is_deleted(services: Services, no_searches: 
     fresh.add("page", 10.0)
     fresh.save()
     assert not services.client.exists(index=SEARCH_TIMES, id="old")
-    assert services.client.exists(index=SEARCH_TIMES, id=fresh._process)
+    assert services.client.exists(index=SEARCH_TIMES, id=fresh.process)
 
 
 def test_a_cluster_that_takes_no_counts_costs_no_search_and_little_memory(
-    engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    engine: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = make_services(engine, es_url="http://127.0.0.1:1").search_times
-    start = time.time()
+    """Each time it tells what it has, which is no more than the minutes that are summed up."""
+    gone = SearchTimesStore(make_services(engine, es_url="http://127.0.0.1:1").client)
+    told: list[int] = []
+
+    class Store:
+        def save(self, process: str, minutes: Mapping[str, Mapping[str, int]]) -> None:
+            told.append(len(minutes))
+            gone.save(process, minutes)
+
+    clock = FakeClock(time.time())
+    kept = SearchTimes(Store, clock, save_after_s=600.0)
     for minute in range(60):
-        monkeypatch.setattr(time, "time", lambda minute=minute: start + 60 * minute)
         kept.add("api", 10.0 + minute)
-    assert len(kept._minutes) == metrics.WINDOW_MIN
+        clock.advance(60)
     kept.save()
     kept.save()
+    assert told == [metrics.WINDOW_MIN, metrics.WINDOW_MIN]
     [said] = [record.message for record in caplog.records if record.name == metrics.__name__]
     assert said.startswith("search times are not told: Elasticsearch does not answer")

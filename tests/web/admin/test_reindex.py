@@ -198,9 +198,9 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
 
 
 def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
-    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, client: AdminClient, attached: str
 ) -> None:
-    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
+    client.app.config["ADMIN_LOOK_S"] = 0.05
     path = f"/admin/reindex/{attached}/events"
     # Of whatever is watched, for all hold threads of the same server.
     watched = [path, path, f"/admin/weights/{attached}/order/events"]
