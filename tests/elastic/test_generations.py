@@ -30,7 +30,7 @@ from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 NAME = "tgen"
 PHOTO = web_services.jpeg("#33456b")

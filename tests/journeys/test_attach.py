@@ -25,7 +25,7 @@ from hybrid.services import Services
 from tests.conftest import make_services, write_rows
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 
 def attach(services: Services, name: str, workers: int = 0, **options: Any) -> AttachReport:

@@ -34,7 +34,7 @@ from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 
 def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:

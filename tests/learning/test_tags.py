@@ -130,6 +130,7 @@ def written(services: Services, name: str, id: str) -> list[str]:
 
 
 @pytest.mark.es
+@pytest.mark.es_both
 def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
     report = training.apply(services, name, version)
@@ -200,6 +201,7 @@ def test_without_its_model_products_have_their_vectors_and_it_is_said(
 
 
 @pytest.mark.es
+@pytest.mark.es_both
 def test_a_shops_own_index_is_tagged_and_its_fields_stay(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
     own = f"{name}-own"

@@ -36,7 +36,7 @@ from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 COLORS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 200)}
 KINDS = ["mug", "lamp", "chair", "bag", "scarf"]
