@@ -25,6 +25,7 @@ from hybrid.sample import SamplePaths, write_sample
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.support import web_services
+from tests.support.baseline import Baseline
 from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,7 @@ VERSIONS = os.environ.get("HYBRID_TEST_ES", "9,8").split(",")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also what is marked `long`, and all on every version")
+    parser.addoption("--write-baseline", action="store_true", help="accept the quality that is measured; without -n")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,6 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         params = item.callspec.params if hasattr(item, "callspec") else {}
         group = f"es{params['engine']}" if "engine" in params else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def baseline(pytestconfig: pytest.Config) -> Baseline:
+    """Figures of quality to compare with."""
+    return Baseline(pytestconfig.getoption("write_baseline"))
 
 
 @pytest.fixture(scope="session")

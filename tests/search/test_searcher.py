@@ -34,6 +34,7 @@ from hybrid.search import fusion
 from hybrid.services import Services
 from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
+from tests.support.baseline import Baseline
 from web import create_app
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
@@ -362,7 +363,7 @@ def test_weights_of_the_request_are_used(shop: tuple[Services, str]) -> None:
     assert answer.weights_version == "request"
 
 
-def test_products_like_a_product(sample: Sample) -> None:
+def test_products_like_a_product(sample: Sample, baseline: Baseline) -> None:
     """By all vectors that it has, of one kind alone, and by its words where it has none; never itself."""
     searcher = sample.services.searcher
     rows = {row["id"]: row for row in (orjson.loads(line) for line in sample.paths.products.read_bytes().splitlines())}
@@ -374,8 +375,7 @@ def test_products_like_a_product(sample: Sample) -> None:
         same += sum(hit.source["category"] == rows[id]["category"] for hit in answer.hits)
         for hit in answer.hits:
             assert hit.score == sum(part.contribution for part in hit.signals.values())
-    print(f"\nof the five most alike, of the same category: {same / 5 / len(list(rows)[::40]):.2f}")
-    assert same >= 0.8 * 5 * len(list(rows)[::40])
+    baseline.check("sample, the five most alike", same_category=same / 5 / len(list(rows)[::40]))
     first = next(iter(rows))
     alone = searcher.search(SearchRequest(index=sample.name, like=first, system="image", size=3))
     assert set(alone.weights) == {"image"} and first not in {hit.id for hit in alone.hits}
