@@ -137,16 +137,16 @@ class _Photos:
 def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[str], photos: _Photos) -> list[_Lost]:
     baseline = evaluation.systems[evaluation.baseline]
     lost = {query: baseline.per_query[query] - value for query, value in result.per_query.items()}
-    found = []
+    rows = []
     for query in sorted(lost, key=lambda query: -lost[query])[:_MOST_HURT]:
         if lost[query] <= HURT:
             break
-        rated, asked = evaluation.judgments.ratings[query], evaluation.judgments.query(query)
-        found.append(
+        rated, query_parts = evaluation.judgments.ratings[query], evaluation.judgments.query(query)
+        rows.append(
             _Lost(
-                query=asked.text,
-                image=asked.image,
-                photo=photos.show(asked.image),
+                query=query_parts.text,
+                image=query_parts.image,
+                photo=photos.show(query_parts.image),
                 before=baseline.per_query[query],
                 after=result.per_query[query],
                 answer=result.answers[query],
@@ -154,7 +154,7 @@ def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[s
                 baseline_hits=[_row(hit, rated, title_fields) for hit in baseline.answers[query].hits[:_SHOWN]],
             )
         )
-    return found
+    return rows
 
 
 def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return environment.get_template(template).render(made=made, **values)
+    rendered_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(made=rendered_at, **values)
 
 
 def draw_svg(height: float, draw: Callable[[Axes], None], label: str) -> str:
@@ -218,8 +218,8 @@ def _systems_chart(evaluation: Evaluation) -> str:
         axes.set_ylim(len(systems) - 0.5, -0.7)
         axes.set_xlabel(f"nDCG@{CUT}, 95 % interval")
 
-    said = ", ".join(f"{name} {result.comparison.mean:.3f}" for name, result in systems)
-    return draw_svg(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {said}")
+    caption = ", ".join(f"{name} {result.comparison.mean:.3f}" for name, result in systems)
+    return draw_svg(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {caption}")
 
 
 def _wins_chart(result: SystemResult, evaluation: Evaluation) -> str:
@@ -268,8 +268,8 @@ def _weights_chart(result: SystemResult) -> str:
         axes.set_ylim(0, len(spread))
         axes.set_xlabel("weight after weak signals were lowered; bars: share of the queries, line: median")
 
-    said = ", ".join(f"{signal} median {float(np.median(values)):.2f}" for signal, values in spread.items())
-    return draw_svg(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {said}")
+    caption = ", ".join(f"{signal} median {float(np.median(values)):.2f}" for signal, values in spread.items())
+    return draw_svg(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {caption}")
 
 
 def _fewer_chart(points: Sequence[Mapping[str, float]]) -> str:
@@ -283,8 +283,8 @@ def _fewer_chart(points: Sequence[Mapping[str, float]]) -> str:
         axes.set_xlabel("judged queries learned from")
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
-    said = ", ".join(f"{point['judged']:.0f}: {point['ndcg']:.3f}" for point in points)
-    return draw_svg(2.8, draw, f"quality by number of judged queries: {said}")
+    caption = ", ".join(f"{point['judged']:.0f}: {point['ndcg']:.3f}" for point in points)
+    return draw_svg(2.8, draw, f"quality by number of judged queries: {caption}")
 
 
 def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
@@ -297,5 +297,5 @@ def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
         axes.set_xlabel("searches of a signal saved, %; the number: weights under it are not searched")
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
-    said = ", ".join(f"{point['saved']:.0%}: {point['ndcg']:.3f}" for point in points)
-    return draw_svg(2.8, draw, f"quality by share of searches saved: {said}")
+    caption = ", ".join(f"{point['saved']:.0%}: {point['ndcg']:.3f}" for point in points)
+    return draw_svg(2.8, draw, f"quality by share of searches saved: {caption}")

@@ -146,12 +146,12 @@ def _decoded(
 def _images(sizes: list[tuple[int, int]], parts: list[int], pixels: bytearray) -> list[Image.Image]:
     from PIL import Image
 
-    found, start = [], 0
+    images, start = [], 0
     for size, length in zip(sizes, parts, strict=True):
         part = pixels if length == len(pixels) else pixels[start : start + length]  # most often there is one
-        found.append(Image.frombuffer("RGB", size, part, "raw", "RGB", 0, 1))
+        images.append(Image.frombuffer("RGB", size, part, "raw", "RGB", 0, 1))
         start += length
-    return found
+    return images
 
 
 class _Died(Exception):

@@ -100,11 +100,11 @@ def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
         yield Check("cluster", "version", "note", f"{shown}: not tested", "8.19 and 9.x are")
     else:
         yield Check("cluster", "version", "ok", shown)
-    found = cluster.licence(client)
-    if found is None:
+    licence = cluster.licence(client)
+    if licence is None:
         yield Check("cluster", "licence", "note", "the cluster does not say; nothing above Basic is needed")
     else:
-        kind, state = found
+        kind, state = licence
         mend = "" if state == "active" else "renew it, or fall back with POST _license/start_basic"
         yield Check(
             "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", mend

@@ -176,14 +176,14 @@ def _beat(doing: Work, ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
         doing.sample()
         try:
-            kept = doing.services.orders.keep(doing.order, progress=doing.progress, samples=doing.samples)
+            current = doing.services.orders.keep(doing.order, progress=doing.progress, samples=doing.samples)
         except ClusterError as error:
             logger.warning("no sign of life given: %s", error)
             continue
-        if not kept:
+        if not current:
             logger.error("another process has the order %s now; ending", doing.order["slot"])
             os._exit(1)
-        doing.order["stop"] = kept.get("stop", False)
+        doing.order["stop"] = current.get("stop", False)
 
 
 def _keep(doing: Work, **fields: Any) -> None:

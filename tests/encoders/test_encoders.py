@@ -372,12 +372,12 @@ def test_two_processes_convert_once(models: Settings, tmp_path: Path) -> None:
     code = f"""
 import shutil, time
 from pathlib import Path
-from hybrid.encoders import runtime
+from hybrid.encoders.inference import graphs
 from hybrid.settings import Settings
 def convert(kind, source, folder):
     print("converted"); time.sleep(0.5); shutil.copytree({str(aside)!r}, folder, dirs_exist_ok=True)
-runtime._convert = convert
-runtime.load_graph("efficientnet-lite0", Path(), "v", Settings(data_dir=Path({str(tmp_path)!r})))
+graphs._convert = convert
+graphs.load_graph("efficientnet-lite0", Path(), "v", Settings(data_dir=Path({str(tmp_path)!r})))
 """
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     output = "".join(process.communicate()[0] for process in both)

@@ -321,7 +321,7 @@ def environment(engine: Any) -> dict[str, str]:
 def test_killed_and_run_again(services: Services, engine: Any, name: str, phase: str) -> None:
     data = rows(3_000)
     make_shop(services.client, name, data)
-    command = [sys.executable, "-m", "hybrid.cli.main", "attach", name, "--json"]
+    command = [sys.executable, "-m", "hybrid.cli", "attach", name, "--json"]
     process = subprocess.Popen(command, env=environment(engine), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     field = "hybrid.meta.at" if phase == "marking" else "hybrid.text"
     deadline = time.monotonic() + 60
@@ -377,7 +377,7 @@ def test_the_command(services: Services, engine: Any, name: str) -> None:
     make_shop(services.client, name, rows())
 
     def hybrid(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli.main", *args]
+        command = [sys.executable, "-m", "hybrid.cli", *args]
         return subprocess.run(command, env=environment(engine), capture_output=True, text=True, timeout=120)
 
     dry = hybrid("attach", name, "--dry-run", "--json")

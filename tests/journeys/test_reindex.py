@@ -1013,7 +1013,7 @@ def hybrid(services: Services) -> Any:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "hybrid.cli.main", *arguments], env=environment, capture_output=True, text=True,
+            [sys.executable, "-m", "hybrid.cli", *arguments], env=environment, capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
 

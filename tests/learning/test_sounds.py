@@ -250,7 +250,7 @@ def test_trained_published_and_searched(
     print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 30 steps")
     assert right >= 4
 
-    command = [sys.executable, "-m", "hybrid.cli.main", "sounds", "list", "--index", name, "--json"]
+    command = [sys.executable, "-m", "hybrid.cli", "sounds", "list", "--index", name, "--json"]
     told = json.loads(subprocess.check_output(command, env={**os.environ, "HYBRID_ES_URL": engine.es_url}))
     assert told["in_use"] is None and [one["version"] for one in told["versions"]] == [version]
     with pytest.raises(ModelVersionError, match="no version 'none'"):

@@ -126,7 +126,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
 
     def doctor(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli.main", "doctor", *args]
+        command = [sys.executable, "-m", "hybrid.cli", "doctor", *args]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     well = doctor(name, "--json")

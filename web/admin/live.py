@@ -42,9 +42,9 @@ def stream(part: Callable[[], str]) -> Response:
         before, ending = "", time.monotonic() + _STREAM_S
         yield "retry: 1000\n\n"
         while time.monotonic() < ending and serving():
-            shown = look()
-            digest = hashlib.sha256(shown.encode()).hexdigest()
-            yield ": still here\n\n" if digest == before else f"data: {json.dumps(shown)}\n\n"
+            state = look()
+            digest = hashlib.sha256(state.encode()).hexdigest()
+            yield ": still here\n\n" if digest == before else f"data: {json.dumps(state)}\n\n"
             before = digest
             time.sleep(_LOOK_S)
 

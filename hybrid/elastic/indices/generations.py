@@ -50,7 +50,7 @@ def next_name(client: Elasticsearch, alias: str, concrete: str) -> str:
         taken = client.indices.get(index=f"{alias}-*", expand_wildcards="all", filter_path="*.settings.index.uuid").body
     # Exactly so: a shop's own numbers may be dates, and the next one its next index.
     own = re.compile(rf"{re.escape(alias)}-(\d{{6}})")
-    numbers = [int(found.group(1)) for name in [concrete, *taken] if (found := own.fullmatch(name))]
+    numbers = [int(match.group(1)) for name in [concrete, *taken] if (match := own.fullmatch(name))]
     return f"{alias}-{max(numbers, default=0) + 1:06d}"
 
 

@@ -18,10 +18,10 @@ def licence(client: Elasticsearch) -> tuple[str, str] | None:
     """(type, status); None where the cluster does not say."""
     try:
         with translated():
-            found = client.license.get()["license"]
+            licence_info = client.license.get()["license"]
     except ClusterError:
         return None
-    return str(found["type"]), str(found["status"])
+    return str(licence_info["type"]), str(licence_info["status"])
 
 
 def health(client: Elasticsearch) -> str:
@@ -72,7 +72,7 @@ def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True)
     def count(query: dict[str, Any]) -> int:
         return lifecycle.count(client, index, query)
 
-    found: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "documents": count({"match_all": {}}),
         "unseen": count({"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}}),
         "pending": count({"exists": {"field": "hybrid.meta.pending"}}),
@@ -80,14 +80,14 @@ def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True)
         "signals": {},
     }
     for name, signal in profile.signals.items():
-        made, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
+        has_hash, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
         other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
-        found["signals"][name] = {
+        counts["signals"][name] = {
             "with": count(there),
-            "lost": count({"bool": {"filter": [made], "must_not": [there]}}),
-            "outdated": count({"bool": {"filter": [made], "must_not": [other]}}),
+            "lost": count({"bool": {"filter": [has_hash], "must_not": [there]}}),
+            "outdated": count({"bool": {"filter": [has_hash], "must_not": [other]}}),
         }
-    return found
+    return counts
 
 
 def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:

@@ -69,8 +69,8 @@ class AdminStore:
     def session(self, key: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """(the session, the account) in one round trip; None for what is not there."""
         with translated(ADMIN):
-            found = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
-        session, user = (doc.get("_source") for doc in found)
+            docs = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
+        session, user = (doc.get("_source") for doc in docs)
         return session, user
 
     def touch_session(self, key: str) -> None:
@@ -96,16 +96,16 @@ class AdminStore:
         for session in self._hits("session", old):
             self._delete(session["_id"])
 
-    def secret(self, made: str) -> str:
+    def secret(self, fresh: str) -> str:
         """The key that signs cookies: the one kept, else `made`, which is then kept for every web process."""
-        found = self._source("secret")
-        if found is None and not self._create("secret", {"kind": "secret", "value": made}):
-            found = self._source("secret")  # another process was faster
-        return str(found["value"]) if found else made
+        entry = self._source("secret")
+        if entry is None and not self._create("secret", {"kind": "secret", "value": fresh}):
+            entry = self._source("secret")  # another process was faster
+        return str(entry["value"]) if entry else fresh
 
     def _source(self, id: str) -> dict[str, Any] | None:
-        found = stored(self._client, ADMIN, id)
-        return dict(found["_source"]) if found else None
+        doc = stored(self._client, ADMIN, id)
+        return dict(doc["_source"]) if doc else None
 
     def _create(self, id: str, body: dict[str, Any]) -> bool:
         ensure_store(self._client, ADMIN, "admin")

@@ -90,18 +90,18 @@ class Lease:
 
     def _take(self) -> None:
         ensure_store(self._client, LEASES, "leases")
-        found = stored(self._client, LEASES, self._index)
-        if found is not None and (owner := _living(found["_source"])):
+        doc = stored(self._client, LEASES, self._index)
+        if doc is not None and (owner := _living(doc["_source"])):
             raise JobError(
                 f"{self._index!r} is being worked on by process {owner.pid} on {owner.host.split()[0]}; wait, or "
                 "stop it with --pause"
             )
-        self._write(found)
+        self._write(doc)
 
     def holder(self) -> Owner | None:
         """Who has it, as far as is known."""
-        found = stored(self._client, LEASES, self._index)
-        return _living(found["_source"]) if found is not None else None
+        doc = stored(self._client, LEASES, self._index)
+        return _living(doc["_source"]) if doc is not None else None
 
     def keep(self) -> None:
         """Make sure of it, to be called before every write: this process may have been held up for long."""
@@ -141,7 +141,7 @@ class Lease:
         self._renewed = time.monotonic()
 
 
-def _living(held: Mapping[str, Any]) -> Owner | None:
-    owner = Owner(**held["owner"])
-    age = (datetime.now(UTC) - datetime.fromisoformat(held["at"])).total_seconds()
-    return None if held.get("released") or owner.is_dead() or age > LEASE_S else owner
+def _living(lease: Mapping[str, Any]) -> Owner | None:
+    owner = Owner(**lease["owner"])
+    age = (datetime.now(UTC) - datetime.fromisoformat(lease["at"])).total_seconds()
+    return None if lease.get("released") or owner.is_dead() or age > LEASE_S else owner

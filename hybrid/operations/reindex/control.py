@@ -34,11 +34,11 @@ def status(services: Services, index: str) -> dict[str, Any]:
         raise JobError(f"no reindex of {index!r} was ever started")
     job, state = latest
     running = Lease(services.client, index).holder() is not None
-    shown = (
+    fields = (
         "status", "phase", "old", "new", "started", "updated", "counts", "copied", "deleted", "refused", "verified",
         "error", "notes", "back", "control", "ordered", "mended",
     )  # fmt: skip
-    return {"job": job, "index": index, "running": running, **{key: state[key] for key in shown if key in state}}
+    return {"job": job, "index": index, "running": running, **{key: state[key] for key in fields if key in state}}
 
 
 def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
@@ -161,12 +161,12 @@ def drop(services: Services, index: str) -> list[str]:
     """
     with leased(services, index):
         require_idle(services, index, set())
-        found = kept(services, index)
-        if not found:
+        generation = kept(services, index)
+        if not generation:
             raise JobError(f"no index is kept beside {index!r}")
-        for name in found:
+        for name in generation:
             lifecycle.delete(services.client, name)
-    return found
+    return generation
 
 
 def kept(services: Services, index: str) -> list[str]:
@@ -188,7 +188,7 @@ def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     Raises:
         JobError: there is nothing to go back to.
     """
-    latest = next((found for found in services.jobs.of(KIND, index) if found[1]["status"] != "cancelled"), None)
+    latest = next((entry for entry in services.jobs.of(KIND, index) if entry[1]["status"] != "cancelled"), None)
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]

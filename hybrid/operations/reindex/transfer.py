@@ -149,14 +149,14 @@ class Transfer(Run):
         target = f"{self.target}{BUILDING}" if building else self.target
         # What was copied once, and written since, keeps of its copy what was made of the same.
         layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
-        made = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
-        wanting = sum(bool(waits) for _, _, waits in made)
+        bodies = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
+        wanting = sum(bool(waits) for _, _, waits in bodies)
         self.progress.to_encode += wanting
         fenced = self.progress.phase == "swap"
         if encode and (not fenced or wanting <= _FENCED_TEXTS):
             at_once = self._services.settings.batch_size
             try:
-                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in bodies], at_once)
             except HybridError as problem:
                 if not fenced:
                     raise
@@ -164,7 +164,7 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
+        report = copies.write(self._client, target, [(original, body) for original, body, _ in bodies], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
@@ -172,7 +172,7 @@ class Transfer(Run):
                 self.refused[error.id] = f"{error.reason}: {error.message[:300]}"
         self.copied += len(report.ok)
         written = set(report.ok)
-        pending = [original.id for original, _, waits in made if waits and original.id in written]
+        pending = [original.id for original, _, waits in bodies if waits and original.id in written]
         self.progress.read += len(batch)
         self.progress.position += len(batch)
         self.progress.written += len(report.ok)
@@ -197,9 +197,9 @@ class Transfer(Run):
     def level(self) -> Differences:
         """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
         lifecycle.refresh(self._client, self.target)
-        found = self.differences()
-        self._remove(found.extra)
-        return found
+        differences = self.differences()
+        self._remove(differences.extra)
+        return differences
 
     def _remove(self, suspects: list[Found]) -> int:
         """Delete those that the source does not have; how many."""
@@ -393,9 +393,9 @@ class Transfer(Run):
                     f"{self.target!r} has {there:,} documents and {self.source!r} {here:,}; nothing was moved"
                 )
             return
-        found = self.differences()
-        if found.missing or found.extra:
-            raise JobError(f"{self.target!r} {described(found, self.refused)}; nothing was moved")
+        differences = self.differences()
+        if differences.missing or differences.extra:
+            raise JobError(f"{self.target!r} {described(differences, self.refused)}; nothing was moved")
 
     # -- state -----------------------------------------------------------------------------------------------
 
@@ -431,14 +431,16 @@ def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
     services.jobs.update(job, phase="catch up", fences=None)
 
 
-def described(found: Differences, refused: Mapping[str, str]) -> str:
+def described(differences: Differences, refused: Mapping[str, str]) -> str:
     """What two indices differ in, in words."""
-    lacking = [one.id for one in found.missing]
+    lacking = [one.id for one in differences.missing]
     reasons = [f"{id}: {refused[id]}" for id in lacking if id in refused]
     named = "; ".join(reasons[:3]) or ", ".join(lacking[:3])
     parts = [f"lacks {len(lacking):,} documents ({named})"] if lacking else []
-    if found.extra:
-        parts.append(f"has {len(found.extra):,} that are gone ({', '.join(one.id for one in found.extra[:3])})")
+    if differences.extra:
+        parts.append(
+            f"has {len(differences.extra):,} that are gone ({', '.join(one.id for one in differences.extra[:3])})"
+        )
     return " and ".join(parts)
 
 

@@ -13,11 +13,12 @@ import pytest
 from hybrid.elastic.indices import products
 from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.operations import failures, orders
+from hybrid.operations import failures
 from hybrid.services import Services
 from tests.conftest import index_file, write_rows
 from tests.support.admin_client import AdminClient, forget, signed_in
 from tests.support.web_services import EVIL, jpeg
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 
@@ -48,7 +49,10 @@ def ids_of(services: Services, index: str, reason: str) -> dict[str, str]:
 
 def test_failures_are_grouped_by_reason_and_shown_beside_the_product(client: AdminClient, letters: str) -> None:
     page = client.get("/admin/failures").text
-    assert "The picture is not where the catalogue says" in page and "of a kind that is not taken" in page
+    assert (
+        "The picture is not at the place that the catalogue names" in page
+        and "This kind of picture is not supported" in page
+    )
     shown = client.get(f"/admin/failures/{letters}/image_missing").text
     assert "does not exist under the media folder" in shown and "2 failures" in shown
     assert "&lt;script&gt;alert(1)" in shown and "<script>alert" not in shown and "<img src=x" not in shown
@@ -83,7 +87,7 @@ def test_all_of_a_reason_are_tried_again_by_an_order(services: Services, client:
             assert answer.status_code == 409
             page = answer.text
         assert wanted in page
-    assert orders.work(services, failures.slot(letters))
+    assert work(services, failures.slot(letters))
     order = services.orders.get(failures.slot(letters))
     assert order is not None and order["result"] == {"reason": "image_missing", "letters": 2, "queued": 2}
 
