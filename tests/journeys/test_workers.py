@@ -119,7 +119,5 @@ def test_a_broker_that_is_not_there_is_one_line(services: Services) -> None:
 
     queue = TaskQueue(services.settings, "redis://127.0.0.1:1/0")
     queue._app.conf.broker_connection_timeout = 1
-    started = time.monotonic()
     with pytest.raises(ClusterUnreachableError, match="the broker does not answer"):
         queue.enrich("x", "job", ["a"])
-    assert time.monotonic() - started < 120
