@@ -491,10 +491,10 @@ def test_pictures_at_twice_the_stock_rate_with_the_same_neighbours(folder: str, 
         ("timm:resnet18s", "no architecture resnet18s"),
     ],
 )
-def test_a_model_that_cannot_be_had_is_one_line_and_quick(
+def test_a_model_that_cannot_be_had_is_one_line(
     spec: str, words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import open_clip  # noqa: F401  # importing takes its time, which is not the hub's
+    import open_clip  # noqa: F401  # importing may say something, which is not the hub's
     import timm  # noqa: F401
     from huggingface_hub import constants
     from sentence_transformers import SentenceTransformer  # noqa: F401
