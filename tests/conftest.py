@@ -81,7 +81,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[NodeStatus]:
     settings = Settings(es_url=None, redis_url=None)
     name = f"test-{os.getpid()}-{request.param.replace('.', '-')}"
     try:
-        yield node.up(settings, name=name, version=request.param)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hybrid.node.engine.READY_TIMEOUT_S", 600.0)  # the machine may be busy
+            started = node.up(settings, name=name, version=request.param)
+        yield started
     finally:
         node.down(settings, name=name, wipe=True)
 
