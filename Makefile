@@ -1,13 +1,17 @@
-.PHONY: demo test lint fix install docs pictures clean
+.PHONY: demo test test-long lint fix install docs pictures clean
 
 # The main job on this machine: engine, worker, page, sample catalogue. `make demo ARGS=--once` stops by itself.
 demo:
 	scripts/setup demo
 	.venv/bin/hybrid demo $(ARGS)
 
-# All the tests, against real engines, workers, models and a browser.
+# The tests, against real engines, workers, models and a browser: one process for each of the two versions of the engine.
 test: install lint
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadgroup --durations=30 $(ARGS)
+
+# Also what takes long and guards little else, and every test on both versions.
+test-long: install lint
+	.venv/bin/python -m pytest --long -n 2 --dist loadgroup --durations=30 $(ARGS)
 
 install:
 	scripts/setup test

@@ -16,6 +16,7 @@ from hybrid.operations import indexing
 from hybrid.services import Services
 from tests.conftest import write_rows
 
+pytestmark = pytest.mark.es_both
 OWN = {
     "settings": {
         "index": {"number_of_shards": 2},

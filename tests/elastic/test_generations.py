@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +27,10 @@ from hybrid.search.weights import PublishedWeights
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
+from tests.support.waiting import until
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 NAME = "tgen"
 PHOTO = web_services.jpeg("#33456b")
@@ -492,18 +492,17 @@ def test_searches_go_on_while_the_alias_is_moved_again_and_again(two: Generation
     ]
     for thread in threads:
         thread.start()
-    begun = time.monotonic()
-    # At least 8 seconds; on a busy machine longer, until there was enough to see.
-    while time.monotonic() < begun + 8 or (
-        (counts["searches"] <= 50 or counts["moves"] <= 20) and time.monotonic() < begun + 60
-    ):
+
+    def moved_enough() -> bool:
         two.move()  # takes 20 to 150 ms
         counts["moves"] += 1
-        time.sleep(0.05)
-    stop.set()
+        return bool(failures) or (counts["searches"] > 200 and counts["moves"] > 50 and len(seen) == 2)
+
+    try:
+        until(moved_enough, "enough moves and searches")
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
-    print(counts)
     assert failures == []
     assert seen == {two.old, two.new}
-    assert counts["searches"] > 50 and counts["moves"] > 20

@@ -492,10 +492,10 @@ def test_pictures_at_twice_the_stock_rate_with_the_same_neighbours(folder: str, 
         ("timm:resnet18s", "no architecture resnet18s"),
     ],
 )
-def test_a_model_that_cannot_be_had_is_one_line_and_quick(
+def test_a_model_that_cannot_be_had_is_one_line(
     spec: str, words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import open_clip  # noqa: F401  # importing takes its time, which is not the hub's
+    import open_clip  # noqa: F401  # importing may say something, which is not the hub's
     import timm  # noqa: F401
     from huggingface_hub import constants
     from sentence_transformers import SentenceTransformer  # noqa: F401
@@ -503,11 +503,9 @@ def test_a_model_that_cannot_be_had_is_one_line_and_quick(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there, wherever this runs
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(settings.data_dir))
     capfd.readouterr()
-    start = time.monotonic()
     encoder = get_encoder(spec, settings)
     with pytest.raises(EncoderError, match=words) as caught:
         encoder.encode_images([Image.new("RGB", (9, 9))]) if spec[:4] == "timm" else encoder.encode_texts(["a"])
-    assert time.monotonic() - start < 10
     assert spec in str(caught.value) and "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, Weight
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import write_rows
+from tests.support.waiting import until
 
 SIGNALS = ("lexical", "text")
 DOCUMENTS = [{"title": "red lamp", "brand": "lumen", "category": "lamp"}, {"title": "blue chair", "category": "chair"}]
@@ -108,16 +108,6 @@ def test_features_tell_queries_apart() -> None:
     assert of("how do i keep my tea warm", "keep tea warm")["words of speech"] > 0.5
     assert of("", "", True)["has a photo"] == 1
     assert Vocabulary.from_text(vocabulary.to_text()) == vocabulary
-
-
-def test_predicting_is_fast() -> None:
-    model, query = gate(), Query("red lamp for the kitchen", "red lamp kitchen")
-    taken = []
-    for _ in range(200):
-        started = time.perf_counter()
-        model.predict(query, SIGNALS)
-        taken.append(time.perf_counter() - started)
-    assert np.median(taken) < 0.0015  # 0.2 ms on a quiet machine; a test machine is none
 
 
 @pytest.mark.parametrize(
@@ -343,10 +333,7 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
     assert store.in_force(name) is None
     store.promote(name, "gate-1")
     store.promote(name, "gate-2")
-    deadline = time.monotonic() + 5
-    while other.searcher.search(request).weights_version != "gate-2":  # no restart
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: other.searcher.search(request).weights_version == "gate-2")  # no restart
     answer = other.searcher.search(request)
     assert answer.system == "gate"
     assert answer.reasons[0].startswith("several words")

@@ -23,6 +23,8 @@ from hybrid.settings import Settings
 from tests.conftest import make_services
 from tests.support.shop_writer import make_shop
 
+pytestmark = pytest.mark.es_both
+
 
 def rows(count: int = 10) -> list[dict[str, Any]]:
     return [{"id": f"p{n}", "title": f"Lamp number {n}", "short_description": "warm", "price": n} for n in range(count)]

@@ -16,6 +16,7 @@ from hybrid.search import stand_ins
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
+pytestmark = pytest.mark.es_both
 WORDS = {
     **{f"red{n}": frozenset({"red", "dress", f"n{n}"}) for n in range(8)},
     **{f"blue{n}": frozenset({"blue", "dress", f"n{n}"}) for n in range(8)},

@@ -35,7 +35,7 @@ from tests.support.shop_writer import MAPPINGS, make_shop
 from .conftest import open_page, served
 from .hands import Keyboard, Mouse
 
-pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
+pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.es_both, pytest.mark.models]
 
 PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "1500"))
 #: Products with a picture: enough of them that a reindex which encodes them can be paused by hand.
