@@ -1,4 +1,4 @@
-"""The drop-in `_search`, from a shop's request to its answer. Knows no Elasticsearch client: it is given a relay."""
+"""The drop-in `_search`, from a shop's request to its answer. Knows no Elasticsearch client: it is given a transport."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class SearcherLike(Protocol):
     def holds(self, prepared: Prepared) -> bool: ...
 
 
-class RelayLike(Protocol):
-    """See hybrid.elastic.retrieval.relay.Relay."""
+class TransportLike(Protocol):
+    """See hybrid.elastic.retrieval.transport.Transport."""
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> Any: ...
     def msearch(self, searches: Sequence[tuple[Any, Any]], params: Mapping[str, Any]) -> Any: ...
@@ -87,10 +87,15 @@ class DropIn:
     """Answers `_search` and `_msearch` over the indices of the layer. Thread-safe; one a process."""
 
     def __init__(
-        self, searcher: SearcherLike, relay: RelayLike, timeout_s: float, served: Sequence[str] = (), depth: int = DEPTH
+        self,
+        searcher: SearcherLike,
+        transport: TransportLike,
+        timeout_s: float,
+        served: Sequence[str] = (),
+        depth: int = DEPTH,
     ) -> None:
         self._searcher = searcher
-        self._relay = relay
+        self._transport = transport
         self._timeout_s = timeout_s
         self._served = frozenset(served)
         self._depth = min(depth, DEPTH)
@@ -115,8 +120,8 @@ class DropIn:
         if 0 in answers:
             return Outcome(200, _shaped(answers[0], outer), (plan.how,))
         wanted = plan.search
-        reply = self._relay.search(index, wanted.body, {**wanted.route, **wanted.plain, **outer})
-        return Outcome(reply.status, self._relay.hidden(wanted.body, reply.body), (plan.how,), reply.warning)
+        reply = self._transport.search(index, wanted.body, {**wanted.route, **wanted.plain, **outer})
+        return Outcome(reply.status, self._transport.hidden(wanted.body, reply.body), (plan.how,), reply.warning)
 
     def msearch(
         self, searches: Sequence[tuple[str, Mapping[str, Any], Mapping[str, str]]], params: Mapping[str, str]
@@ -141,12 +146,12 @@ class DropIn:
             lines = [
                 ({"index": plans[at].search.index, **plans[at].search.route}, plans[at].search.body) for at in passing
             ]
-            reply = self._relay.msearch(lines, upstream)
+            reply = self._transport.msearch(lines, upstream)
             warning = reply.warning
             if reply.status != 200:
                 return Outcome(reply.status, reply.body, tuple(plan.how for plan in plans), warning)
             for place, one in zip(passing, orjson.loads(reply.body)["responses"], strict=True):
-                self._relay.hide(plans[place].search.body, one)
+                self._transport.hide(plans[place].search.body, one)
                 answers[place] = one
         responses = [{**answers[place], "status": answers[place].get("status", 200)} for place in range(len(plans))]
         took = round((time.perf_counter() - started) * 1000)
@@ -158,7 +163,7 @@ class DropIn:
             raise RefusedError(f"index [{index}] is not served here", "security_exception", 403)
         search = ShopSearch.of(index, body, params, self._timeout_s)
         check(index, search.body)
-        return ShopSearch(index, self._relay.without_layer(search.body), search.route, search.plain)
+        return ShopSearch(index, self._transport.without_layer(search.body), search.route, search.plain)
 
     def _allowed(self) -> frozenset[str]:
         """The layer's indices, at most five seconds old: a name from outside is looked up here, not in the cluster."""
@@ -238,7 +243,7 @@ class DropIn:
             if not prepared.every_term:
                 return _Plan(search, "passed; no words that the layer knows")
             how = f"{RANKED}; degraded: {lost}" if lost else RANKED
-            ask = self._relay.ask(prepared, search, seen)
+            ask = self._transport.ask(prepared, search, seen)
             with self._lock:
                 self._asks[key] = ask, prepared
             return _Plan(search, how, ask, prepared, key)
@@ -253,13 +258,13 @@ class DropIn:
         Raises:
             IndexMovedError: a part of an answer is of another index than the rest.
         """
-        gathered = self._relay.gather([plan.ask for plan in plans], params, self._depth)
+        gathered = self._transport.gather([plan.ask for plan in plans], params, self._depth)
         repeat = _repeat(plans[0], gathered) if len(plans) == 1 else None
         if repeat is not None:
             same = self._repeats.get(*repeat)
             if same is not None:
                 return {0: {**same, "took": gathered.took()}}
-        founds, took = self._relay.candidates(gathered)
+        founds, took = self._transport.candidates(gathered)
         pages: list[tuple[int, Any, Callable[[list[dict[str, Any]]], None]]] = []
         answers: dict[int, dict[str, Any]] = {}
         # Where nothing is found, or not all that is sought, no hit tells the index: then the cluster is asked.
@@ -274,7 +279,7 @@ class DropIn:
             answers[place] = found.answer
             page, fill = self._page(plan, found)
             pages.append((place, page, fill))
-        shown, again = self._relay.pages([page for _, page, _ in pages], params)
+        shown, again = self._transport.pages([page for _, page, _ in pages], params)
         doubtful += [
             plans[place] for (place, page, _), (hits, _) in zip(pages, shown, strict=True) if len(hits) < len(page.ids)
         ]
@@ -284,7 +289,7 @@ class DropIn:
             fill(hits)
             answers[place]["hits"]["hits"] = hits
             answers[place]["took"] = took + again
-            self._relay.hide(plans[place].search.body, answers[place])
+            self._transport.hide(plans[place].search.body, answers[place])
             if repeat is not None and until and founds[place].alone and not doubtful:
                 self._repeats.put(*repeat, answers[place], until)
         return answers
@@ -297,7 +302,7 @@ class DropIn:
         scores, ids = ranking.scores, ranking.ids
         seen = plan.ask.seen
         if seen.adds or seen.inner is not None:
-            inner, shop = (found.named.get(name, {}) for name in self._relay.score_names())
+            inner, shop = (found.named.get(name, {}) for name in self._transport.score_names())
             scores = shaping.boosted(
                 scores,
                 found.raw["lexical"],
@@ -323,7 +328,7 @@ class DropIn:
                 hit["_score"] = score
 
         found.answer["hits"]["max_score"] = scores[ids[0]] if ids else None
-        return self._relay.page(plan.ask, found, here, ids, max(0, start - len(ids)), rest), fill
+        return self._transport.page(plan.ask, found, here, ids, max(0, start - len(ids)), rest), fill
 
 
 def _repeat(plan: _Plan, gathered: Any) -> tuple[bytes, Made] | None:

@@ -163,7 +163,7 @@ class _Candidates:
         self.unknown = [id for id in self.hits if id not in known or known[id][0] != self.versions.get(id)]
 
 
-class Relay:
+class Transport:
     """Talks to the cluster with bytes. Thread-safe.
 
     Candidates and pages are of the index that the ask's profile is of, as far as their hits tell; else they raise
