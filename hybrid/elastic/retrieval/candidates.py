@@ -333,7 +333,7 @@ class Retrieval:
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
         """Signal -> vector (dims,) of a product, of those that it has."""
-        _, codes = products.codes(self._client, profile.index, [id]).get(id, (-1, {}))
+        codes = products.codes(self._client, profile.index, [id]).get(id, products.NO_CODES).by_signal
         decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
         return {name: vector for name, vector in decoded.items() if vector is not None}
 
