@@ -26,7 +26,7 @@ from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError,
 from hybrid.search import fusion, weights
 from hybrid.search.consistency import Made, moved_error, whole
 from hybrid.search.page import _total_counts, highlights
-from hybrid.search.ports import PublishedLike, RetrievalLike, RetrievedLike
+from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
 from hybrid.search.query_vectors import QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
@@ -40,7 +40,7 @@ _COMPLETING = 5
 
 
 @dataclass(frozen=True)
-class Candidates:
+class QueryCandidates:
     """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
 
     query: weights.Query
@@ -184,21 +184,21 @@ class Searcher:
         model, problem = self._published.in_force(index)
         return model is prepared.model and not problem
 
-    def candidates(self, request: SearchRequest) -> Candidates | None:
+    def candidates(self, request: SearchRequest) -> QueryCandidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
 
         None where the query has no signal at all. Raises as `search` does.
         """
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
-    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> Candidates | None:
+    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         vectors = self._queries.vectors(request, "fixed", profile, [], [])
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
             return None
         retrieved = self._retrieve(profile, terms, vectors, request, (), [])
         self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
+        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile
@@ -288,8 +288,8 @@ class Searcher:
         request: SearchRequest,
         facets: Sequence[str],
         degraded: list[Degradation],
-    ) -> RetrievedLike:
-        def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> RetrievedLike:
+    ) -> Retrieved:
+        def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion knows lists alone: what is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
@@ -310,7 +310,7 @@ class Searcher:
         return retrieved
 
     def _rank(
-        self, system: str, retrieved: RetrievedLike, terms: str | None, asked: Prediction, model: WeightsModel
+        self, system: str, retrieved: Retrieved, terms: str | None, asked: Prediction, model: WeightsModel
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
@@ -325,7 +325,7 @@ class Searcher:
         request: SearchRequest,
         profile: IndexProfile,
         ranking: fusion.Ranking,
-        retrieved: RetrievedLike,
+        retrieved: Retrieved,
         tail_terms: str | None,
     ) -> list[tuple[str, dict[str, SignalScore]]]:
         """(id, signals) of this page: the fused list, then the rest of the matches by words alone."""
@@ -362,7 +362,7 @@ class Searcher:
             if id in sources  # else deleted between the two requests
         ]
 
-    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: RetrievedLike) -> None:
+    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: Retrieved) -> None:
         """Name the picture or the frame that made a hit near, of products that have several."""
         seen = {name: views for name, views in retrieved.views.items() if views}
         ids = [hit.id for hit in hits if any(hit.id in views for views in seen.values())]

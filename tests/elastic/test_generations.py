@@ -19,7 +19,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
-from hybrid.dropin import service
+from hybrid.dropin import IncomingSearch, service
 from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.retrieval import candidates
 from hybrid.errors import HybridError, IndexMissingError, UsageError
@@ -165,7 +165,8 @@ def dropped_in(two: Generations, body: dict[str, Any]) -> Any:
 
 
 def dropped_in_together(two: Generations) -> list[Any]:
-    outcome = two.services.dropin.msearch([(NAME, body, {}) for body in BODIES.values()], {})
+    searches = [IncomingSearch(NAME, body, {}) for body in BODIES.values()]
+    outcome = two.services.dropin.msearch(searches, {})
     responses = orjson.loads(outcome.body)["responses"]
     for one in responses:
         assert one.pop("status") == 200

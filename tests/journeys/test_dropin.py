@@ -27,7 +27,7 @@ from werkzeug.serving import make_server
 
 from hybrid import vectors
 from hybrid.contracts import SearchRequest
-from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, service
 from hybrid.dropin.repeats import Repeats
 from hybrid.elastic.retrieval import cosines, shown
 from hybrid.elastic.retrieval.lookalikes import Gaps
@@ -329,7 +329,7 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
     def anew() -> dict[str, Any]:
         monkeypatch.setattr(dropin, "_repeats", Repeats())
-        dropin._asks.clear()
+        dropin._ranked.clear()
         return asked()[0]
 
     monkeypatch.setattr(dropin._transport, "candidates", counted)
@@ -560,14 +560,14 @@ def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch
     assert shops_own(answer.body) == shops_own(direct.body)
 
 
-@pytest.mark.parametrize("part", ["gather", "candidates", "pages", "ask"])
+@pytest.mark.parametrize("part", ["gather", "candidates", "pages", "RankedSearch"])
 def test_a_mistake_of_the_layer_is_not_the_shops(shop: Shop, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     def broken(*given: Any) -> Any:
         raise KeyError("a mistake of ours")
 
     monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
-    shop.services.dropin._asks.clear()
-    monkeypatch.setattr(shop.services.dropin._transport, part, broken)
+    shop.services.dropin._ranked.clear()
+    monkeypatch.setattr(service if part == "RankedSearch" else shop.services.dropin._transport, part, broken)
     direct = shop.direct.search(index=INDEX, body={"query": WORDS})
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS})
     assert answer.meta.headers["x-hybrid"] == "passed; degraded: KeyError"
@@ -715,7 +715,7 @@ def test_a_key_may_be_asked_for(shop: Shop) -> None:
 
 
 def test_a_search_is_given_an_end(shop: Shop) -> None:
-    search = shop.services.dropin._taken(INDEX, {"timeout": "1h"}, {})
+    search = shop.services.dropin._taken(IncomingSearch(INDEX, {"timeout": "1h"}, {}))
     assert search.body["timeout"] == f"{round(shop.services.settings.es_timeout_s * 1000)}ms"
 
 
