@@ -15,7 +15,7 @@ from hybrid.elastic import client as es
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.indices.lifecycle import read_profile
 from hybrid.elastic.retrieval.candidates import Retrieval
-from hybrid.elastic.retrieval.relay import Relay
+from hybrid.elastic.retrieval.transport import Transport
 from hybrid.elastic.stores.admin import AdminStore, AuditTrail
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.elastic.stores.evaluations import Evaluations
@@ -206,9 +206,9 @@ class Services:
     @cached_property
     def dropin(self) -> DropIn:
         """The drop-in `_search`, over a client of its own that hands bytes on as they are."""
-        relay = Relay(es.connect(self.settings, self.es_url, verbatim=True))
+        transport = Transport(es.connect(self.settings, self.es_url, verbatim=True))
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
-        return DropIn(self.searcher, relay, self.settings.es_timeout_s, served, self.settings.depth)
+        return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
 
     @cached_property
     def search_times(self) -> SearchTimes:

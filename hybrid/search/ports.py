@@ -17,24 +17,32 @@ from hybrid.text.completions import Typed
 
 
 @dataclass
-class Retrieved:
-    """Candidates of one search.
+class Candidates:
+    """Products that may answer a search, with what each signal gives them.
 
-    lists: signal -> product ids, best first, at most `depth`.
+    lists: signal -> product ids, best first, at most as many as were asked for.
     raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
     stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
-    matched: products that match the words; total: that many plus the candidates that only vectors found.
     failed: part -> reason, for the parts that the cluster could not answer.
-    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
     """
 
     lists: dict[str, list[str]] = field(default_factory=dict)
     raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
     stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Retrieved(Candidates):
+    """Candidates of a search of the layer's own, with what the page says of all of them.
+
+    matched: products that match the words; total: that many plus the candidates that only vectors found.
+    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
+    """
+
     matched: int = 0
     total: int = 0
     facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
 
 

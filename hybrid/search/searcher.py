@@ -40,7 +40,7 @@ _COMPLETING = 5
 
 
 @dataclass(frozen=True)
-class Candidates:
+class QueryCandidates:
     """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
 
     query: weights.Query
@@ -184,21 +184,21 @@ class Searcher:
         model, problem = self._published.in_force(index)
         return model is prepared.model and not problem
 
-    def candidates(self, request: SearchRequest) -> Candidates | None:
+    def candidates(self, request: SearchRequest) -> QueryCandidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
 
         None where the query has no signal at all. Raises as `search` does.
         """
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
-    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> Candidates | None:
+    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         vectors = self._queries.vectors(request, "fixed", profile, [], [])
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
             return None
         retrieved = self._retrieve(profile, terms, vectors, request, (), [])
         self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
+        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile

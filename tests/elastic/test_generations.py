@@ -18,7 +18,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
-from hybrid.dropin import service
+from hybrid.dropin import IncomingSearch, service
 from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.retrieval import candidates
 from hybrid.errors import HybridError, IndexMissingError, UsageError
@@ -165,7 +165,8 @@ def dropped_in(two: Generations, body: dict[str, Any]) -> Any:
 
 
 def dropped_in_together(two: Generations) -> list[Any]:
-    outcome = two.services.dropin.msearch([(NAME, body, {}) for body in BODIES.values()], {})
+    searches = [IncomingSearch(NAME, body, {}) for body in BODIES.values()]
+    outcome = two.services.dropin.msearch(searches, {})
     responses = orjson.loads(outcome.body)["responses"]
     for one in responses:
         assert one.pop("status") == 200
@@ -231,16 +232,16 @@ def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.Mon
     assert places > (5 if REQUESTS[key].image else 2) + cold
 
 
-@pytest.mark.parametrize("client", ["relay", "profile"])
+@pytest.mark.parametrize("client", ["transport", "profile"])
 @pytest.mark.parametrize("key", BODIES)
 def test_the_drop_in_is_of_one_generation(
     two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, client: str
 ) -> None:
     dropin = two.services.dropin
-    clients = {"relay": dropin._relay._client, "profile": two.services.client}
+    clients = {"transport": dropin._transport._client, "profile": two.services.client}
 
     def ask() -> Any:
-        dropin._relay._shown._hits.clear()
+        dropin._transport._shown._hits.clear()
         return dropped_in(two, BODIES[key])
 
     cold = client == "profile"
@@ -250,14 +251,14 @@ def test_the_drop_in_is_of_one_generation(
 
 def test_an_msearch_is_of_one_generation_each(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes is asked for after what is ranked, and may be of the index that came in between."""
-    relay = two.services.dropin._relay
+    transport = two.services.dropin._transport
 
     def ask() -> list[Any]:
-        relay._shown._hits.clear()
+        transport._shown._hits.clear()
         return dropped_in_together(two)
 
     places = 0
-    for _, answers in everywhere(two, monkeypatch, relay._client, ask):
+    for _, answers in everywhere(two, monkeypatch, transport._client, ask):
         for key, answer in zip(BODIES, answers, strict=True):
             assert answer in [two.expected[index, f"drop-in {key}"] for index in (two.old, two.new)]
         places += 1
@@ -324,7 +325,7 @@ def test_the_old_index_may_be_deleted_at_once(
     two: Generations, engine: NodeStatus, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last place where this can happen is before the documents are fetched, or the page of the drop-in."""
-    clients = [two.services.client, two.services.dropin._relay._client]
+    clients = [two.services.client, two.services.dropin._transport._client]
     asks: list[Callable[[], Any]] = [
         lambda: searched(two, REQUESTS["both"]),
         lambda: dropped_in(two, BODIES["filtered"]),
@@ -335,7 +336,7 @@ def test_the_old_index_may_be_deleted_at_once(
             doomed = make_index(engine, pictures, "old", f"{NAME}-doomed-{key[:1]}{place}")
             two.move(doomed)
             ask()
-            two.services.dropin._relay._shown._hits.clear()
+            two.services.dropin._transport._shown._hits.clear()
             left = [place]
             original = client.transport.perform_request
 
@@ -378,7 +379,7 @@ def test_a_name_that_becomes_an_alias(two: Generations, engine: NodeStatus, pict
 
 def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an endless search; and the drop-in has the shop's own answer."""
-    for client in (two.services.client, two.services.dropin._relay._client):
+    for client in (two.services.client, two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
@@ -405,7 +406,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["words"])
     dropped_in(two, BODIES["words"])
     paths: list[str] = []
-    for client in (two.services.client, two.services.dropin._relay._client):
+    for client in (two.services.client, two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
@@ -416,7 +417,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["bm25"])
     assert paths == ["/_msearch", f"/{NAME}/_mget"]
     paths.clear()
-    two.services.dropin._relay._shown._hits.clear()
+    two.services.dropin._transport._shown._hits.clear()
     dropped_in(two, BODIES["words"])
     assert set(paths) == {"/_msearch"} and len(paths) <= 3
     # The cluster is asked where no hit tells.

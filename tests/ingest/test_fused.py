@@ -76,7 +76,7 @@ def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
 def held(services: Services, name: str, id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """(meta, codes) of a product."""
     meta = products.read(services.client, name, [id])[id].meta
-    return dict(meta), products.codes(services.client, name, [id])[id][1]
+    return dict(meta), products.codes(services.client, name, [id])[id].by_signal
 
 
 def count(services: Services, name: str) -> int:

@@ -27,7 +27,7 @@ from werkzeug.serving import make_server
 
 from hybrid import vectors
 from hybrid.contracts import SearchRequest
-from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, service
+from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, service
 from hybrid.dropin.repeats import Repeats
 from hybrid.elastic.retrieval import cosines, shown
 from hybrid.elastic.retrieval.lookalikes import Gaps
@@ -314,7 +314,7 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
         "aggs": {"by": {"terms": {"field": "brand"}}},
     }
     made: list[int] = []
-    candidates = dropin._relay.candidates
+    candidates = dropin._transport.candidates
 
     def counted(gathered: Any) -> Any:
         made.append(1)
@@ -329,10 +329,10 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
     def anew() -> dict[str, Any]:
         monkeypatch.setattr(dropin, "_repeats", Repeats())
-        dropin._asks.clear()
+        dropin._ranked.clear()
         return asked()[0]
 
-    monkeypatch.setattr(dropin._relay, "candidates", counted)
+    monkeypatch.setattr(dropin._transport, "candidates", counted)
     first = anew()
     asked()  # the first was sent for codes too
     assert asked() == (first, 0)
@@ -381,10 +381,10 @@ def test_an_answer_is_not_given_again_once_its_hits_are_too_old(shop: Shop, monk
 
 def test_a_repeated_search_reads_no_codes_of_what_it_knows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever changed meanwhile, its scores are those of a process that never made the search."""
-    relay = shop.services.dropin._relay
+    transport = shop.services.dropin._transport
     body = {"query": {"match": {"description": "steel dome lamp"}}, "size": 40}
     sent: list[list[dict[str, Any]]] = []
-    send = relay.msearch
+    send = transport.msearch
 
     def spied(searches: Any, params: Any) -> Any:
         sent.append([search for _, search in searches])
@@ -399,10 +399,10 @@ def test_a_repeated_search_reads_no_codes_of_what_it_knows(shop: Shop, monkeypat
         return {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}
 
     def anew() -> dict[str, float]:
-        monkeypatch.setattr(relay, "_cosines", cosines.KnownCosines())
+        monkeypatch.setattr(transport, "_cosines", cosines.KnownCosines())
         return scores()
 
-    monkeypatch.setattr(relay, "msearch", spied)
+    monkeypatch.setattr(transport, "msearch", spied)
     before = anew()
     assert all(map(reads_codes, sent[0]))
     sent.clear()
@@ -560,14 +560,14 @@ def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch
     assert shops_own(answer.body) == shops_own(direct.body)
 
 
-@pytest.mark.parametrize("part", ["gather", "candidates", "pages", "ask"])
+@pytest.mark.parametrize("part", ["gather", "candidates", "pages", "RankedSearch"])
 def test_a_mistake_of_the_layer_is_not_the_shops(shop: Shop, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     def broken(*given: Any) -> Any:
         raise KeyError("a mistake of ours")
 
     monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
-    shop.services.dropin._asks.clear()
-    monkeypatch.setattr(shop.services.dropin._relay, part, broken)
+    shop.services.dropin._ranked.clear()
+    monkeypatch.setattr(service if part == "RankedSearch" else shop.services.dropin._transport, part, broken)
     direct = shop.direct.search(index=INDEX, body={"query": WORDS})
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS})
     assert answer.meta.headers["x-hybrid"] == "passed; degraded: KeyError"
@@ -715,7 +715,7 @@ def test_a_key_may_be_asked_for(shop: Shop) -> None:
 
 
 def test_a_search_is_given_an_end(shop: Shop) -> None:
-    search = shop.services.dropin._taken(INDEX, {"timeout": "1h"}, {})
+    search = shop.services.dropin._taken(IncomingSearch(INDEX, {"timeout": "1h"}, {}))
     assert search.body["timeout"] == f"{round(shop.services.settings.es_timeout_s * 1000)}ms"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from werkzeug.wrappers import Request, Response
 
-from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, Outcome
+from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, Outcome
 from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
 from web.requests import WholeBody, describe, request_id
@@ -103,10 +103,10 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
     if len(lines) % 2 or len(lines) > 2 * MAX_SEARCHES:
         raise RefusedError(f"a header and a body a line are wanted, at most [{MAX_SEARCHES}] of them")
     searches = [
-        (*_header(_object(head or b"{}"), index), _object(body))
+        _incoming(_object(head or b"{}"), _object(body), index)
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
-    return _answer(request, services.dropin.msearch([(name, body, route) for name, route, body in searches], params))
+    return _answer(request, services.dropin.msearch(searches, params))
 
 
 #: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.
@@ -148,17 +148,17 @@ def _check_form(request: Request) -> None:
         raise RefusedError(f"Accept header [{accepted}] is not supported", "media_type_header_exception", 406)
 
 
-def _header(line: dict[str, Any], index: str | None) -> tuple[str, dict[str, Any]]:
-    """(index, where and how to search) of one search of many."""
-    named = line.pop("index", index)
+def _incoming(header: dict[str, Any], body: dict[str, Any], index: str | None) -> IncomingSearch:
+    """One search of many. index: the one that the address names, if it does."""
+    named = header.pop("index", index)
     if isinstance(named, list) and len(named) == 1:
         named = named[0]
     if not isinstance(named, str):
         raise RefusedError("each search names one index, in its header or in the address", "security_exception", 403)
-    for key in line:
+    for key in header:
         if key not in ROUTE:
             raise RefusedError(f"key [{key}] is not supported in the metadata section")
-    return named, line
+    return IncomingSearch(named, body, header)
 
 
 def _params(request: Request) -> dict[str, str]:

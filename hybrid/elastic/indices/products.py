@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -119,12 +119,23 @@ def read(
     return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": UNREAD}, routing)}
 
 
+class StoredCodes(NamedTuple):
+    """The codes of a product's vectors, by signal, and the sequence number of the document that has them."""
+
+    seq_no: int
+    by_signal: dict[str, str]
+
+
+#: Of a product that is not there: no document has that sequence number.
+NO_CODES = StoredCodes(-1, {})
+
+
 def codes(
     client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
-) -> dict[str, tuple[int, dict[str, str]]]:
-    """id -> (sequence number, signal -> code) of products as they are this moment."""
+) -> dict[str, StoredCodes]:
+    """id -> codes of products as they are this moment."""
     docs = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
-    return {hit["_id"]: (hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
+    return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
 
 
 def _codes_of(layer: Any) -> dict[str, str]:

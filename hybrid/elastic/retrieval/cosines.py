@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 from cachetools import LRUCache
 
 from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.retrieval.shown import Version
+from hybrid.dropin.request import Cosines
 
 #: Bounds what a version cannot tell, as in hybrid.elastic.retrieval.shown; a cosine is no price, so it may be older.
 TTL_S = 60.0
 
-#: Product id -> (its version, signal -> cosine, None where it has no vector).
-Known = Mapping[str, tuple[Version, Mapping[str, float | None]]]
+#: By product id.
+Known = Mapping[str, Cosines]
 
 
 def of_hits(
@@ -55,7 +53,8 @@ def of_hits(
 class KnownCosines:
     """Cosines of searches that were made a moment ago, so that the same search reads no codes again. Thread-safe.
 
-    A cosine is given again only for the very version of the product that it was computed with.
+    By the `candidates_key` of a search. A cosine is given again only for the very version of the product that it was
+    computed with.
     """
 
     def __init__(
@@ -65,15 +64,6 @@ class KnownCosines:
         self._most_products, self._clock = most_products, clock
         self._searches: LRUCache[bytes, tuple[float, Known]] = LRUCache(most)
         self._lock = threading.Lock()
-
-    @staticmethod
-    def key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
-        """Of an index and all that decides what is found in it and how near that is. search: JSON."""
-        models = [(name, profile.signals[name].version) for name in vectors]
-        digest = hashlib.blake2b(orjson.dumps([profile.index, profile.concrete, models, search]), digest_size=16)
-        for vector in vectors.values():
-            digest.update(vector.tobytes())
-        return digest.digest()
 
     def get(self, key: bytes) -> Known:
         """What is known of a search; empty where it is nothing, or too old."""

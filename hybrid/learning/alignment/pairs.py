@@ -179,7 +179,7 @@ def _pictures(services: Services, profile: IndexProfile, encoder: Encoder, ids: 
         part = ids[start : start + _LOOKED_UP]
         held = products.codes(services.client, profile.index, part)
         for at, id in enumerate(part, start):
-            vector = _decoded(profile, held.get(id, (-1, {}))[1], "image")
+            vector = _decoded(profile, held.get(id, products.NO_CODES).by_signal, "image")
             if vector is not None:
                 found[at] = vector
     return found

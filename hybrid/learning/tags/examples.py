@@ -116,7 +116,7 @@ def from_file(
             held = products.codes(services.client, profile.index, sorted({row[named] for row in part}))
             for row in part:
                 if row[named] in held:
-                    _take(profile, encoders, held[row[named]][1], row["tag"], rows, names, skipped)
+                    _take(profile, encoders, held[row[named]].by_signal, row["tag"], rows, names, skipped)
                 else:
                     skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1
         if not names:

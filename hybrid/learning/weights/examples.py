@@ -10,7 +10,7 @@ import numpy as np
 from hybrid.contracts import SearchRequest
 from hybrid.search import fusion
 from hybrid.search.fusion import RawScores, Scaling, StandIns
-from hybrid.search.searcher import Candidates, Searcher
+from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
 
 CUT = 10
@@ -71,7 +71,7 @@ def gather(
     examples = []
     for name, request, ratings, made_up in requests:
         if any(rating >= 1 for rating in ratings.values()):
-            candidates: Candidates | None = searcher.candidates(request)
+            candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
                 examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up, candidates.stand_ins))
         on_query()
