@@ -14,6 +14,12 @@ HybridError                  exit code 1, HTTP 500
 ├── WriteBlockedError        the cluster refuses writes (disk watermark, read-only index)
 ├── ClusterError             the cluster answered with an error
 │   ├── AccessRefusedError        a privilege is missing for that
+│   ├── AlreadyExistsError        there is an index of that name (HTTP 409)
+│   ├── DocumentMissingError      there is no document of that id (HTTP 404)
+│   ├── VersionConflictError      somebody else wrote the document meanwhile (HTTP 409)
+│   ├── InvalidRequestError       it does not take such a request
+│   │   ├── InvalidNameError           the name cannot be an index's
+│   │   └── MappingConflictError       the mapping cannot be, or not beside what the index has (HTTP 409)
 │   ├── ClusterTimeoutError       it does not answer in time (HTTP 504)
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
@@ -196,6 +202,38 @@ class ClusterError(HybridError):
 
 class AccessRefusedError(ClusterError):
     """The cluster knows who asks and refuses it: the user or the API key lacks a privilege."""
+
+
+class AlreadyExistsError(ClusterError):
+    """There is an index of that name already, e.g. since another process was faster."""
+
+    http_status = 409
+
+
+class DocumentMissingError(ClusterError):
+    """There is no document of that id in the index."""
+
+    http_status = 404
+
+
+class VersionConflictError(ClusterError):
+    """Somebody else wrote the document since it was read; read it again."""
+
+    http_status = 409
+
+
+class InvalidRequestError(ClusterError):
+    """The cluster knows no such request, or an argument of it is wrong."""
+
+
+class InvalidNameError(InvalidRequestError):
+    """The cluster does not take the name for an index or an alias."""
+
+
+class MappingConflictError(InvalidRequestError):
+    """The cluster does not take a mapping, or not beside what the index maps already."""
+
+    http_status = 409
 
 
 class ClusterUnreachableError(ClusterError):

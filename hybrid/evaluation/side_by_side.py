@@ -98,7 +98,7 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
         name: [value if counts else None for value, counts in zip(row.tolist(), counted[at].tolist(), strict=True)]
         for at, (name, row) in enumerate(zip(candidates.raw, scaled, strict=True))
     }
-    return Pool(ids, table, {name: share for name, (share, _) in heard.items()})
+    return Pool(ids, table, {name: voice.share for name, voice in heard.items()})
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
         end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:
         end = {"status": "failed", "error": str(error)}
-    except Exception as error:
+    except Exception as error:  # the order must not stay "running": whoever gave it is told
         logger.exception("%s of %s ended unexpectedly", order["kind"], order["index"])
         end = {"status": "failed", "error": f"{type(error).__name__}: {error}; the log orders.log has more"}
     finally:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hybrid.errors import HybridError, UsageError, WeightsError
+from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 
@@ -44,7 +45,7 @@ class Prediction:
     """weights: signal -> number, summing to 1 over the signals in play. reasons: what moved them, strongest first."""
 
     weights: dict[str, float]
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class WeightsModel:
         if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         if self.kind in ("fixed", "global"):
             weights = self._weights(self.bias[columns], known)
         else:
@@ -136,7 +137,7 @@ class WeightsModel:
 
     def _reasons(
         self, features: np.ndarray, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
-    ) -> list[str]:
+    ) -> list[Reason]:
         """Each feature's part: how far the weights move when it alone is set to its mean."""
         moved = np.flatnonzero(np.abs(features) > 1e-6)
         if not len(moved):
@@ -152,8 +153,9 @@ class WeightsModel:
             if size[row] < 0.005:
                 break
             column = int(np.abs(change[row]).argmax())
-            degree = "more than usual" if features[moved[row]] > 0 else "less than usual"
-            reasons.append(f"{FEATURES[moved[row]]} ({degree}): {names[column]} {change[row, column]:+.2f}")
+            feature = int(moved[row])
+            more = bool(features[feature] > 0)
+            reasons.append(Reason(FEATURES[feature], more, names[column], round(float(change[row, column]), 4)))
         return reasons
 
     # -- storing ---------------------------------------------------------------------------------------------

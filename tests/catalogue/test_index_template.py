@@ -116,7 +116,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
         index(lexical="price")
     changed = {"mappings": {"properties": {"name": {"type": "keyword"}}}}
     template.write_text(json.dumps(changed))
-    with pytest.raises(IndexConflictError, match="maps a field otherwise"):
+    with pytest.raises(IndexConflictError, match="does not take the fields of this catalogue"):
         index(template=template)
 
 

@@ -83,7 +83,10 @@ def test_a_signal_that_came_after_the_training_leaves_the_others_as_they_were_le
 
 def test_reasons_name_what_moved_the_weights() -> None:
     reasons = gate().predict(Query("red lamp", "red lamp"), SIGNALS, explain=True).reasons
-    assert reasons[0].startswith("several words (more than usual): ")
+    assert (reasons[0].feature, reasons[0].more) == ("several words", True)
+    weights = gate().predict(Query("red lamp", "red lamp"), SIGNALS).weights
+    before = gate().predict(Query("lamp", "lamp"), SIGNALS).weights  # the feature at its mean
+    assert reasons[0].change == pytest.approx(weights[reasons[0].signal] - before[reasons[0].signal], abs=1e-4)
     assert gate().predict(Query("lamp", "lamp"), SIGNALS, explain=True).reasons == []
 
 
@@ -336,7 +339,7 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
     until(lambda: other.searcher.search(request).weights_version == "gate-2")  # no restart
     answer = other.searcher.search(request)
     assert answer.system == "gate"
-    assert answer.reasons[0].startswith("several words")
+    assert answer.reasons[0].feature == "several words"
     for hit in answer.hits:
         assert hit.score == pytest.approx(sum(part.contribution for part in hit.signals.values()))
     named = other.searcher.search(replace(request, weights_version="gate-1"))
@@ -413,11 +416,11 @@ def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, s
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
-    assert any(note.startswith("text: not searched") for note in answer.notes)
+    assert [note.signal for note in answer.notes if note.kind == "not_searched"] == ["text"]
     # No word is known: what would have been left out is searched after all.
     unknown = fresh(services).searcher.search(SearchRequest(index=name, q="zzyzx"))
     assert unknown.hits and set(unknown.hits[0].signals) == {"lexical", "text"}
-    assert not any("not searched" in note for note in unknown.notes)
+    assert "not_searched" not in {note.kind for note in unknown.notes}
 
 
 @pytest.mark.es

@@ -94,12 +94,14 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
     assert waiting.detail == "1 documents wait for vectors"
     assert {check.status for check in (documents, vectors, waiting)} == {"degraded"}
     assert documents.mend == f"hybrid sync {name}"
+    assert {check.sync for check in (documents, vectors, waiting)} == {name}
     assert found(services, name, "in step")[0].detail.startswith("3 writes since the last look")
     run_sync(services, name)
     assert examine(services, name).healthy
     services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
     failures = found(services, name, "failures")[0]
     assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.mend
+    assert failures.sync == ""  # the cause is to be mended first
     services.dead_letters.remove(name, [("p1", "text")])
 
 

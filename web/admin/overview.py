@@ -30,13 +30,7 @@ def _advice(services: Services) -> dict[str, Any]:
     diagnosis = doctor.examine(services, refresh=False)
     order = {status: -position for position, status in enumerate(doctor.STATUSES)}
     checks = sorted(diagnosis.checks, key=lambda check: order[check.status])
-    return {"status": diagnosis.status, "checks": [(check, _safe(check)) for check in checks]}
-
-
-def _safe(check: doctor.Check) -> str:
-    """The index that a sync mends; empty where a person has to decide."""
-    kind, _, name = check.part.partition(" ")
-    return name if kind == "index" and check.mend.startswith(f"hybrid sync {name}") else ""
+    return {"status": diagnosis.status, "checks": checks}
 
 
 def _coverage(services: Services) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
-from web import strings
+from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say
 from web.admin.schemas import Rating, TryParams
@@ -192,10 +192,9 @@ def _side(
         "order": [],
         "weights": {signal: f"{start.get(signal, 0.0):.3g}" if start else "" for signal in signals},
         "shares": sorted(answer.weights.items(), key=lambda item: (-item[1], item[0])) if answer else [],
-        "reasons": [strings.reason(text, g.lang) for text in answer.reasons] if answer else [],
-        "degraded": [(strings.degraded_text(item.part, g.lang), item.reason) for item in answer.degraded]
-        if answer
-        else [],
+        "reasons": [facts.reason(reason, g.lang) for reason in answer.reasons] if answer else [],
+        "notes": [facts.note(note, g.lang) for note in answer.notes] if answer else [],
+        "degraded": [(facts.degraded(item, g.lang), item.reason) for item in answer.degraded] if answer else [],
     }
 
 

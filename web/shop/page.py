@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
 from hybrid.errors import HybridError, UsageError
-from web import strings
+from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.params import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
@@ -149,13 +149,14 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
         "start": plain and state.page == 1,
         "browsing": not (state.q or state.like or by_file),
         "examples": [str(value) for value in values[:EXAMPLES]],
-        "counts": strings.counted(answer.total_counts, state.lang),
+        "counts": facts.counted(answer.total_counts, state.lang),
         "unlisted": _unlisted(state, answer),
         "degraded": [
-            {"text": strings.degraded_text(item.part, state.lang), "reason": item.reason}
+            {"text": facts.degraded(item, state.lang), "reason": item.reason}
             for item in answer.degraded
         ],
-        "reasons": [strings.reason(text, state.lang) for text in answer.reasons],
+        "reasons": [facts.reason(reason, state.lang) for reason in answer.reasons],
+        "notes": [facts.note(note, state.lang) for note in answer.notes],
         "signals": [
             {
                 "kind": name.partition(".")[0],

@@ -7,12 +7,13 @@ searches go on. Our own writes say that they do not wait. Behind it the last cha
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid.catalogue.index_template import Template
 from hybrid.contracts import IndexProfile
@@ -21,7 +22,17 @@ from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.copies import REVISION
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.indices.shop import ShopIndex
-from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError
+from hybrid.errors import (
+    AccessRefusedError,
+    AlreadyExistsError,
+    ClusterError,
+    IndexConflictError,
+    IndexMissingError,
+    InvalidRequestError,
+    JobError,
+)
+
+logger = logging.getLogger(__name__)
 
 #: Settings that belong to one index, or that must not hold while it is built.
 _OWN_SETTINGS = re.compile(
@@ -86,7 +97,7 @@ def create(
     mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}
     mappings["_meta"] = {**found.mappings.get("_meta", {}), "hybrid": profile.to_json()}
     try:
-        with translated(name):
+        with translated(name, mapping=True):
             client.options(request_timeout=60).indices.create(
                 index=name,
                 settings=settings,
@@ -94,12 +105,10 @@ def create(
                 aliases={f"{name}{BUILDING}": {"is_hidden": True}},
                 wait_for_active_shards="1",
             )
-    except HybridError as error:
-        if isinstance(error.__cause__, BadRequestError):
-            raise IndexConflictError(
-                f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
-            ) from error
-        raise
+    except (InvalidRequestError, AlreadyExistsError) as error:
+        raise IndexConflictError(
+            f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
+        ) from error
     # A legacy template does the same, and is not seen before.
     if others := [alias for alias in aliases_of(client, name) if not is_building(alias)]:
         delete(client, name)
@@ -111,7 +120,8 @@ def _template_aliases(client: Elasticsearch, name: str) -> list[str]:
     try:
         with translated(name):
             answer = client.indices.simulate_index_template(name=name).body
-    except ClusterError:
+    except AccessRefusedError as error:
+        logger.info("not known which aliases a template gives %s: %s", name, error)
         return []
     return sorted(answer.get("template", {}).get("aliases", {}))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import changes, lifecycle
-from hybrid.errors import ClusterError
+from hybrid.errors import AccessRefusedError, InvalidRequestError
 
 ANALYZERS = ("english", "cjk")
 
@@ -19,7 +19,7 @@ def licence(client: Elasticsearch) -> tuple[str, str] | None:
     try:
         with translated():
             licence_info = client.license.get()["license"]
-    except ClusterError:
+    except (AccessRefusedError, InvalidRequestError):  # the minimal distribution knows no licence
         return None
     return str(licence_info["type"]), str(licence_info["status"])
 
@@ -35,7 +35,7 @@ def fullest_disk(client: Elasticsearch) -> float | None:
     try:
         with translated():
             nodes = client.nodes.stats(metric="fs", filter_path="nodes.*.fs.total")["nodes"].values()
-    except ClusterError:
+    except (AccessRefusedError, InvalidRequestError):
         return None
     totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
     return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
@@ -48,9 +48,7 @@ def missing_analyzers(client: Elasticsearch) -> list[str]:
         try:
             with translated():
                 client.indices.analyze(analyzer=name, text="a")
-        except ClusterError as error:
-            if not isinstance(error.__cause__, BadRequestError):
-                raise
+        except InvalidRequestError:
             missing.append(name)
     return missing
 

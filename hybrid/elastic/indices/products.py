@@ -402,7 +402,7 @@ def _send(
             continue
         kind, message = error_reason(outcome)
         if kind == "cluster_block_exception":
-            raise write_blocked(index, message)
+            raise write_blocked(index, message, outcome["status"])
         if kind == "index_not_found_exception":
             raise IndexMissingError(f"there is no index {index!r} any more")
         if outcome["status"] in _TRANSIENT_STATUS:

@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import Capabilities, translated
 from hybrid.elastic.indices import mappings as mappings_module
-from hybrid.errors import IndexConflictError, IndexMissingError
+from hybrid.errors import IndexConflictError, IndexMissingError, MappingConflictError
 
 _BLOCKS = ("write", "read_only", "read_only_allow_delete", "metadata", "read")
 _FIELDS_LIMIT = 1000
@@ -222,11 +222,9 @@ def add_layer(client: Elasticsearch, shop: ShopIndex, profile: IndexProfile) -> 
         mappings = client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
     meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
     try:
-        with translated(shop.name):
+        with translated(shop.name, mapping=True):
             client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)
-    except Exception as error:
-        if any(sign in str(error) for sign in ("illegal_argument", "mapper_parsing", "Limit of")):
-            raise IndexConflictError(
-                f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
-            ) from error
-        raise
+    except MappingConflictError as error:
+        raise IndexConflictError(
+            f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
+        ) from error

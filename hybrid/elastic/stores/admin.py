@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
-from hybrid.errors import AccountError, ClusterError
+from hybrid.errors import AccountError, DocumentMissingError, IndexMissingError
 
 ADMIN = "hybrid-admin"
 AUDIT = "hybrid-audit"
@@ -75,12 +76,8 @@ class AdminStore:
 
     def touch_session(self, key: str) -> None:
         """Note that a session is in use; one that was ended meanwhile stays ended."""
-        try:
-            with translated(ADMIN):
-                self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
-        except ClusterError as error:
-            if not isinstance(error.__cause__, NotFoundError):
-                raise
+        with contextlib.suppress(DocumentMissingError), translated(ADMIN):
+            self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
 
     def end_session(self, key: str) -> None:
         self._delete(f"session:{key}")
@@ -115,10 +112,8 @@ class AdminStore:
         try:
             with translated(ADMIN):
                 self._client.delete(index=ADMIN, id=id, refresh=True)
-        except Exception as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return False
-            raise
+        except (DocumentMissingError, IndexMissingError):
+            return False
         return True
 
     def _hits(self, kind: str, query: dict[str, Any]) -> list[dict[str, Any]]:

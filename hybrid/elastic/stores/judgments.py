@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now, write_all
 from hybrid.elastic.stores.judged_photos import JudgedPhotos
-from hybrid.errors import ClusterError, IndexMissingError, MediaError, UsageError
+from hybrid.errors import DocumentMissingError, IndexMissingError, MediaError, UsageError
 from hybrid.evaluation.judgments import JudgedQuery, Judgments, checked_list
 from hybrid.evaluation.photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
 
@@ -70,10 +70,8 @@ class JudgmentLists:
         try:
             with translated(JUDGMENTS):
                 self._client.delete(index=JUDGMENTS, id=id, refresh=True)
-        except (ClusterError, IndexMissingError) as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return False
-            raise
+        except (DocumentMissingError, IndexMissingError):
+            return False
         if photo:
             self.photos.forget([photo], self._judged_by)
         return True

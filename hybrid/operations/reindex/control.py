@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -119,18 +118,18 @@ def rollback(
         except LeaseLostError:
             raise
         except BaseException as error:
-            with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
+            try:
                 if not run.moved or services.jobs.get(job)["status"] != "done":
-                    services.jobs.update(
-                        job, status="failed", error=str(error) or type(error).__name__, refused=run.refused
-                    )
+                    services.jobs.end(job, error, refused=run.refusals())
                 if not run.moved:
                     let_go(services, job, services.jobs.get(job))
+            except HybridError as lost:  # the cluster may be the very thing that failed
+                logger.warning("the rollback of %s failed (%s), and its index is not let go: %s", index, error, lost)
             raise
         restore_weights(services, index, state["undoes"])
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
-        "waited_s": run.fenced_s, "refused": run.refused,
+        "waited_s": run.fenced_s, "refused": run.refusals(),
         "seconds": round(max(run.swapped, started) - started, 3),
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import Any
 from hybrid.elastic.indices import generations, lifecycle, shop
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.stores.leases import Lease, LeaseLostError
-from hybrid.errors import HybridError, JobError
+from hybrid.errors import JobError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.planning import ReindexPlan
@@ -115,16 +115,13 @@ def run_reindex(
             "in_use": {key: wanted.get(key) for key in generations.BUILD_SETTINGS},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
-        made = False
-        try:
+        with services.jobs.failing(job, "cancelled"):
             generations.create(services.client, plan.shop, plan.profile, plan.new, plan.template)
-            made = True
-            generations.primaries_ready(services.client, plan.new)
-        except BaseException as error:
-            services.jobs.update(job, status="cancelled", error=str(error) or type(error).__name__)
-            if made:
+            try:
+                generations.primaries_ready(services.client, plan.new)
+            except BaseException:
                 generations.delete(services.client, plan.new)
-            raise
+                raise
         return _go_on(services, lease, job, options, report)
 
 
@@ -180,16 +177,13 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
         paused = isinstance(error, KeyboardInterrupt)
         if run.moved and services.jobs.get(job)["status"] == "done":
             raise  # all but the tidying up; a sync does that as well
-        with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
-            services.jobs.update(
-                job, status="paused" if paused else "failed", error=str(error) or type(error).__name__, control=None
-            )
+        services.jobs.end(job, error, "paused" if paused else "failed", control=None)
         raise
     else:
         report_so_far.status = "done" if run.moved else "verified"
         services.jobs.update(job, status=report_so_far.status, verified=report_so_far.verified)
     report_so_far.copied, report_so_far.deleted, report_so_far.rounds = run.copied, run.deleted, run.rounds
-    report_so_far.refused = dict(Counter(reason.partition(":")[0] for reason in run.refused.values()))
+    report_so_far.refused = dict(Counter(refusal.reason for refusal in run.refused.values()))
     report_so_far.encoded = max(0, run.progress.to_encode - run.failed_products(report_so_far.failed))
     report_so_far.waited_s = run.fenced_s
     report_so_far.seconds = round(time.monotonic() - started, 2)
