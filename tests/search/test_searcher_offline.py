@@ -22,6 +22,7 @@ from hybrid.errors import (
     MediaError,
     UsageError,
 )
+from hybrid.facts import Note
 from hybrid.search.fusion import RRF_K
 from hybrid.search.ports import Retrieved
 from hybrid.search.searcher import Searcher
@@ -175,22 +176,22 @@ def test_a_product_without_a_vector_stands_with_those_like_it_in_words() -> None
 @pytest.mark.parametrize(
     ("scores", "weights", "note"),
     [
-        ({"text": {"p1": 0.5, "p2": 0.5, "p3": 0.5, "p4": 0.5}}, {"lexical": 1.0, "text": 0.0}, "the same score"),
-        ({"text": {"p1": -0.1, "p2": 0.0}}, {"lexical": 1.0, "text": 0.0}, "text: no match"),
-        ({"lexical": {}}, {"lexical": 0.0, "text": 1.0}, "lexical: no match"),
+        ({"text": {"p1": 0.5, "p2": 0.5, "p3": 0.5, "p4": 0.5}}, {"lexical": 1.0, "text": 0.0}, ("same_score", "text")),
+        ({"text": {"p1": -0.1, "p2": 0.0}}, {"lexical": 1.0, "text": 0.0}, ("no_match", "text")),
+        ({"lexical": {}}, {"lexical": 0.0, "text": 1.0}, ("no_match", "lexical")),
         (
             {"text": {"p1": 0.075, "p2": 0.01}},  # half of what counts as weak
             {"lexical": 0.88 / (0.88 + 0.06), "text": 0.06 / (0.88 + 0.06)},
-            "text: weak best score 0.07",
+            ("weak_match", "text"),
         ),
     ],
 )
 def test_a_signal_that_has_nothing_to_say_gives_its_weight_to_the_others(
-    scores: Mapping[str, Mapping[str, float | None]], weights: Mapping[str, float], note: str
+    scores: Mapping[str, Mapping[str, float | None]], weights: Mapping[str, float], note: tuple[str, str]
 ) -> None:
     answer = searching(MemoryRetrieval(MUGS, scores=scores)).search(SearchRequest("shop", q="red mug"))
     assert answer.weights == pytest.approx(weights)
-    assert any(note in said for said in answer.notes)
+    assert note in [(fact.kind, fact.signal) for fact in answer.notes]
 
 
 def test_a_signal_of_small_weight_is_not_searched() -> None:
@@ -199,7 +200,7 @@ def test_a_signal_of_small_weight_is_not_searched() -> None:
     answer = searching(shop, model).search(SearchRequest("shop", q="red mug"))
     assert shop.searches == [["lexical"]]
     assert (answer.weights, answer.weights_version) == ({"lexical": 1.0}, "global-1")
-    assert answer.notes == ["text: not searched, its weight would be 0.03"]
+    assert answer.notes == [Note("not_searched", "text", value=pytest.approx(0.03))]
 
 
 def test_a_signal_of_small_weight_is_searched_where_the_others_find_nothing() -> None:
@@ -208,7 +209,7 @@ def test_a_signal_of_small_weight_is_searched_where_the_others_find_nothing() ->
     answer = searching(shop, model).search(SearchRequest("shop", q="zzz"))
     assert shop.searches == [["lexical"], ["lexical", "text"]]
     assert answer.hits
-    assert not any("not searched" in note for note in answer.notes)
+    assert "not_searched" not in [note.kind for note in answer.notes]
 
 
 def test_weights_of_the_request_are_used_and_what_has_none_is_not_even_encoded() -> None:
