@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import orjson
 
+from hybrid.facts import Counted, Note, Reason
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
@@ -36,6 +38,9 @@ TAGS = "tags"
 #: What can be filtered on and counted of them.
 TAGS_FIELD = "hybrid.tags.name"
 LEARNED_SYSTEMS = ("global", "gate", "attention")
+#: What a search can do without when it fails. "vectors": all signals but the words; "stand-ins": the scores of products
+#: that have no vector; "weights": those that were learned.
+PARTS = ("lexical", *VECTOR_SIGNALS, "vectors", "stand-ins", "weights")
 #: Systems that weigh nothing.
 UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
 SYSTEMS = (*UNWEIGHTED, "fixed", *LEARNED_SYSTEMS)
@@ -316,7 +321,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A part that failed, so that the answer was made without it."""
+    """A part that failed, so that the answer was made without it. part: one of PARTS."""
 
     part: str
     reason: str
@@ -324,7 +329,10 @@ class Degradation:
 
 @dataclass
 class SearchAnswer:
-    """total counts the set named by `total_counts`; it and the facets are the same on every page."""
+    """total counts the set named by `total_counts`; it and the facets are the same on every page.
+
+    notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
+    """
 
     total: int
     hits: list[Hit]
@@ -334,14 +342,20 @@ class SearchAnswer:
     system: str
     weights: dict[str, float]
     weights_version: str
-    total_counts: str
+    total_counts: Counted
     degraded: list[Degradation] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # why a signal was left out or lowered, for people
-    reasons: list[str] = field(default_factory=list)  # what in the query moved the weights, strongest first
+    notes: list[Note] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     took_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Facts with their English `text`."""
+        return {
+            **asdict(self),
+            "total_counts": self.total_counts.to_json(),
+            "notes": [note.to_json() for note in self.notes],
+            "reasons": [reason.to_json() for reason in self.reasons],
+        }
 
 
 class Fuser(Protocol):

@@ -46,13 +46,13 @@ def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[
 
 def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]:
     """`hybrid.terms` of a product."""
-    found = {}
+    terms = {}
     for name, roles in TERM_FIELDS.items():
         values = [value for role in roles for value in role_values(source, profile.fields, role)]
         text = analysis.terms(values, profile.language)
         if text:
-            found[name] = text
-    return found
+            terms[name] = text
+    return terms
 
 
 def typed_of(source: Mapping[str, Any], profile: IndexProfile) -> str | None:

@@ -145,7 +145,7 @@ def judgments(
     if (to is None) != (out is None):
         raise UsageError("--to and --out go together: the format, and where to write it")
     judged = read_judgments(file, queries)
-    found = {
+    summary = {
         "format": judged.format,
         "queries": len(judged.ratings),
         "with_a_relevant_product": len(judged.relevant),
@@ -171,18 +171,18 @@ def judgments(
             lifecycle.count(services.client, index, {"ids": {"values": ids[start : start + 10_000]}})
             for start in range(0, len(ids), 10_000)
         )
-        found["products"] = len(ids)
-        found["products_in_index"] = known
+        summary["products"] = len(ids)
+        summary["products_in_index"] = known
     written = write_judgments(judged, out, to) if out is not None and to is not None else []
     if json:
-        print_json({**found, "written": [str(path) for path in written]})
+        print_json({**summary, "written": [str(path) for path in written]})
         return
-    for name, value in found.items():
-        shown = ", ".join(f"{k}: {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
-        if isinstance(shown, list):
-            shown = "; ".join(shown)
-        if shown != "":
-            number = f"{shown:,}" if isinstance(shown, int) else shown
+    for name, value in summary.items():
+        text = ", ".join(f"{k}: {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
+        if isinstance(text, list):
+            text = "; ".join(text)
+        if text != "":
+            number = f"{text:,}" if isinstance(text, int) else text
             print(f"{name.replace('_', ' '):<24} {number}")
     for path in written:
         print(f"wrote {path}")

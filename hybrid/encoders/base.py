@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,10 +34,11 @@ class LazyEncoder(Generic[Model]):
     modalities: frozenset[str] = frozenset()
     scripts: frozenset[str] | None = None
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        """name: the full spec, as the registry knows it. Cheap: nothing is loaded or even looked for."""
+    def __init__(self, name: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """name: the full spec, as the registry knows it. clock: in seconds. Cheap: nothing is loaded or looked for."""
         self.name = name
         self.settings = settings
+        self._clock = clock
         self._lock = threading.RLock()
         self._model: Model | None = None
         self._failure: tuple[float, str] | None = None
@@ -56,12 +57,12 @@ class LazyEncoder(Generic[Model]):
         if self._model is None:
             with self._lock:
                 if self._model is None:
-                    if self._failure and time.monotonic() - self._failure[0] < RETRY_AFTER_S:
+                    if self._failure and self._clock() - self._failure[0] < RETRY_AFTER_S:
                         raise EncoderError(self._failure[1])
                     try:
                         self._model = self._load()
                     except EncoderError as error:
-                        self._failure = (time.monotonic(), str(error))
+                        self._failure = (self._clock(), str(error))
                         raise
         return self._model
 

@@ -364,13 +364,15 @@ class Ingester:
 
         A shop mends a product by writing it whole, which takes the layer's note of the failure along.
         """
-        letters = self._dead_letters.list(profile.index, _LETTERS)
-        stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
-        pairs = [(letter["product"], letter["signal"]) for letter in letters]
-        over = [
-            (id, name) for id, name in pairs if id not in stored or name not in (stored[id].meta.get("failed") or ())
-        ]
-        self._dead_letters.remove(profile.index, over)
+        for letters in self._dead_letters.batches(profile.index, None, _LETTERS):
+            stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
+            pairs = [(letter["product"], letter["signal"]) for letter in letters]
+            over = [
+                (id, name)
+                for id, name in pairs
+                if id not in stored or name not in (stored[id].meta.get("failed") or ())
+            ]
+            self._dead_letters.remove(profile.index, over)
 
     def _give_up(
         self,

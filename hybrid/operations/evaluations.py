@@ -50,8 +50,8 @@ def order(
         if services.weights_versions.latest(index, kind) is None:
             raise UsageError(f"systems: no {kind} weights for {index!r} yet; train them first, or ask held out")
     services.judgment_lists.require(index, judgments)
-    asked = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
-    return orders.place(services, orders.learning_slot(index), "evaluate", index, asked, by)
+    options_of_order = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
+    return orders.place(services, orders.learning_slot(index), "evaluate", index, options_of_order, by)
 
 
 def run(services: Services, key: str) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def run(services: Services, key: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none of that id.
     """
-    found = services.evaluations.get(key)
-    if found is None:
+    evaluation = services.evaluations.get(key)
+    if evaluation is None:
         raise UsageError(f"no evaluation {key!r}; the list of evaluations names those there are")
-    return found
+    return evaluation
 
 
 def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
@@ -75,8 +75,8 @@ def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
 def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
     """system -> what it changes by query against the baseline of its run."""
     before = scores(run, run["baseline"])
-    found = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
-    return {name: change for name, change in found.items() if change}
+    changes = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
+    return {name: change for name, change in changes.items() if change}
 
 
 def compared(services: Services, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:

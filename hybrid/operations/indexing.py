@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections import Counter
@@ -139,7 +138,7 @@ def run_index(
     job = services.jobs.start("index", profile.index)
     run = _Run(services, plan, profile, job, report)
     started = time.monotonic()
-    try:
+    with services.jobs.failing(job):
         with RejectsFile(rejects_path or Path.cwd() / f"{plan.path.name}.rejects.ndjson") as rejects:
             with encoding(services, run, workers) as (dispatch, encode):
                 run.load(rejects, dispatch or run.enrich_here)
@@ -147,10 +146,6 @@ def run_index(
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
         lifecycle.refresh(services.client, profile.index)
-    except BaseException as error:
-        with contextlib.suppress(Exception):  # the cluster may be the very thing that failed
-            services.jobs.update(job, status="failed", error=str(error) or type(error).__name__)
-        raise
     progress = run.progress
     failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())

@@ -1,4 +1,7 @@
-"""What search needs of the index and of the published weights, as seams: it knows no Elasticsearch client."""
+"""What search needs of the index and of the published weights, as seams: it knows no Elasticsearch client.
+
+hybrid.elastic implements them on a cluster, hybrid.testing in memory.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Retrieved(Candidates):
 
 
 class RetrievalLike(Protocol):
-    """What search needs of the index."""
+    """What search needs of the index. See hybrid.elastic.retrieval.candidates.Retrieval for each method."""
 
     def profile(self, index: str) -> IndexProfile: ...
     def moved(self, profile: IndexProfile) -> bool: ...

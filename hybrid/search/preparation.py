@@ -15,6 +15,7 @@ from hybrid.contracts import (
     SearchRequest,
 )
 from hybrid.errors import UsageError
+from hybrid.facts import Note
 from hybrid.search import fusion, weights
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.text import analysis
@@ -29,6 +30,7 @@ class Prepared:
     """A query before anything is searched: what to look for, and how much each signal is to count.
 
     terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
+    degraded: what failed; notes: why signals are left out.
     """
 
     profile: IndexProfile
@@ -40,7 +42,7 @@ class Prepared:
     every_term: str | None
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
-    notes: list[str]
+    notes: list[Note]
 
     def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
         """The candidates by the weighted sum of what each signal gave them."""

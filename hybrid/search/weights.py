@@ -13,13 +13,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from hybrid.errors import HybridError, UsageError, WeightsError
+from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 KINDS = ("fixed", "global", "gate", "attention")
 FORMAT = 2
 
-#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
+#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (benchmarks.md).
 #: A photo, and more so a sound, is the stronger statement of what is wanted than the words beside it.
 FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "video": 1.5, "audio": 3.0, "fused": 0.12}
 #: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.
@@ -44,7 +45,7 @@ class Prediction:
     """weights: signal -> number, summing to 1 over the signals in play. reasons: what moved them, strongest first."""
 
     weights: dict[str, float]
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class WeightsModel:
         if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         if self.kind in ("fixed", "global"):
             weights = self._weights(self.bias[columns], known)
         else:
@@ -136,7 +137,7 @@ class WeightsModel:
 
     def _reasons(
         self, features: np.ndarray, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
-    ) -> list[str]:
+    ) -> list[Reason]:
         """Each feature's part: how far the weights move when it alone is set to its mean."""
         moved = np.flatnonzero(np.abs(features) > 1e-6)
         if not len(moved):
@@ -152,8 +153,9 @@ class WeightsModel:
             if size[row] < 0.005:
                 break
             column = int(np.abs(change[row]).argmax())
-            degree = "more than usual" if features[moved[row]] > 0 else "less than usual"
-            reasons.append(f"{FEATURES[moved[row]]} ({degree}): {names[column]} {change[row, column]:+.2f}")
+            feature = int(moved[row])
+            more = bool(features[feature] > 0)
+            reasons.append(Reason(FEATURES[feature], more, names[column], round(float(change[row, column]), 4)))
         return reasons
 
     # -- storing ---------------------------------------------------------------------------------------------
@@ -249,8 +251,9 @@ class PublishedWeights:
 
     TTL_S = 2.0
 
-    def __init__(self, store: StoreLike) -> None:
-        self._store = store
+    def __init__(self, store: StoreLike, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that only go forward."""
+        self._store, self._clock = store, clock
         self._models: dict[tuple[str, str], WeightsModel] = {}
         self._current: dict[str, tuple[float, WeightsModel, str]] = {}
         self._lock = threading.Lock()
@@ -259,7 +262,7 @@ class PublishedWeights:
         """(model, why it is not the one that should be, or "")."""
         with self._lock:
             kept = self._current.get(index)
-        if kept and time.monotonic() - kept[0] < self.TTL_S:
+        if kept and self._clock() - kept[0] < self.TTL_S:
             return kept[1], kept[2]
         problem = ""
         model = kept[1] if kept else fixed()
@@ -270,7 +273,7 @@ class PublishedWeights:
             problem = f"searching by weights {model.version}: {error}"
             logger.warning(problem)
         with self._lock:
-            self._current[index] = (time.monotonic(), model, problem)
+            self._current[index] = (self._clock(), model, problem)
         return model, problem
 
     def named(self, index: str, version: str) -> WeightsModel:
@@ -312,8 +315,13 @@ class PublishedWeights:
         return self.named(index, version)
 
 
-class Pinned:
-    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published."""
+class PinnedWeights:
+    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published.
+
+    >>> words_alone = PinnedWeights(fixed({"lexical": 1.0}, "words-1"))
+    >>> words_alone.in_force("shop")[0].version
+    'words-1'
+    """
 
     def __init__(self, model: WeightsModel) -> None:
         self._model = model

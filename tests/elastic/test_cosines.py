@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
 from hybrid.dropin.request import Cosines, Version, candidates_key
-from hybrid.elastic.retrieval import cosines
-from hybrid.elastic.retrieval.cosines import KnownCosines
+from hybrid.elastic.retrieval.cosines import TTL_S, KnownCosines
+from hybrid.testing import FakeClock
 
 PROFILE = IndexProfile(
     "shop", FieldMap({}), {"text": VectorSignal("toy:4", "toy-1", 4)}, "en", "", concrete="shop-000001"
@@ -37,27 +36,25 @@ def test_what_decides_a_cosine_decides_the_key() -> None:
     assert len(keys) == 5
 
 
-def test_what_is_found_later_is_remembered_beside_it_and_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = KnownCosines()
-    now = 100.0
-    monkeypatch.setattr(cosines.time, "monotonic", lambda: now)
+def test_what_is_found_later_is_remembered_beside_it_and_forgotten_with_it() -> None:
+    clock = FakeClock()
+    known = KnownCosines(clock=clock)
     known.put(b"1", FOUND)
-    now += cosines._TTL_S / 2
+    clock.advance(TTL_S / 2)
     more = {"p3": Cosines(Version("shop-000001", 6, 1), {"text": 0.1})}
     known.put(b"1", more)
     assert known.get(b"1") == {**FOUND, **more}
-    now += cosines._TTL_S / 2
+    clock.advance(TTL_S / 2)
     assert known.get(b"1") == {}  # the first of them are as old as they may be
     known.put(b"1", more)
     assert known.get(b"1") == more
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = KnownCosines(most=2)
+def test_memory_is_bounded() -> None:
+    known = KnownCosines(most=2, most_products=2)
     for key in (b"1", b"2", b"3"):
         known.put(key, FOUND)
     assert [bool(known.get(key)) for key in (b"1", b"2", b"3")] == [False, True, True]
-    monkeypatch.setattr(cosines, "_MOST_PRODUCTS", 2)
     more = {"p3": Cosines(Version("shop-000001", 6, 1), {"text": 0.1})}
     known.put(b"3", more)
     assert known.get(b"3") == more

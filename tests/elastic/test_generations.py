@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +28,10 @@ from hybrid.search.weights import PublishedWeights
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
+from tests.support.waiting import until
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 NAME = "tgen"
 PHOTO = web_services.jpeg("#33456b")
@@ -137,13 +137,13 @@ def two(engine: NodeStatus, pictures: Path) -> Iterator[Generations]:
     found = Generations(services, direct, *names)
     for index in names:
         direct.indices.put_alias(index=index, name=NAME)
-        services.retrieval._profiles.clear()
+        services.retrieval.forget()
         for key, request in REQUESTS.items():
             found.expected[index, key] = searched(found, request)
         for key, body in BODIES.items():
             found.expected[index, f"drop-in {key}"] = dropped_in(found, body)
         direct.indices.delete_alias(index=index, name=NAME)
-    services.retrieval._profiles.clear()
+    services.retrieval.forget()
     found.move(found.old)
     yield found
     for index in names:
@@ -205,7 +205,7 @@ def everywhere(
             left[0] -= 1
             return original(*args, **kwargs)
 
-        two.services.retrieval._profiles.clear()
+        two.services.retrieval.forget()
         if not cold:
             two.services.searcher.profile(NAME)
         before = two.now
@@ -222,7 +222,7 @@ def everywhere(
 @pytest.mark.parametrize("key", REQUESTS)
 def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, cold: bool) -> None:
     def ask() -> Any:
-        two.services.retrieval._coverage._shares.clear()  # it is asked for in the search, too
+        two.services.retrieval.coverage.forget()  # it is counted in the search, too
         return searched(two, REQUESTS[key])
 
     places = 0
@@ -395,7 +395,7 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
 
         monkeypatch.setattr(client.transport, "perform_request", perform)
     one_try = [f"/{NAME}", "/_msearch"]
-    two.services.retrieval._profiles.clear()
+    two.services.retrieval.forget()
     with pytest.raises(HybridError) as failed:
         two.services.searcher.search(REQUESTS["words"])
     assert "moved" in str(failed.value)
@@ -507,20 +507,19 @@ def test_searches_go_on_while_the_alias_is_moved_again_and_again(two: Generation
     ]
     for thread in threads:
         thread.start()
-    begun = time.monotonic()
-    # At least 8 seconds; on a busy machine longer, until there was enough to see.
-    while time.monotonic() < begun + 8 or (
-        (counts["searches"] <= 50 or counts["moves"] <= 20) and time.monotonic() < begun + 300
-    ):
+
+    def moved_enough() -> bool:
         if max(moves) < consistency._TRIES // 2:  # more would be an alias that does not stand still
             two.move()  # takes 20 to 150 ms
             counts["moves"] += 1
             moves[:] = [during + 1 for during in moves]
-        time.sleep(0.05)
-    stop.set()
+        return bool(failures) or (counts["searches"] > 200 and counts["moves"] > 50 and len(seen) == 2)
+
+    try:
+        until(moved_enough, "enough moves and searches")
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
-    print(counts)
     assert failures == []
     assert seen == {two.old, two.new}
-    assert counts["searches"] > 50 and counts["moves"] > 20

@@ -21,7 +21,7 @@ from hybrid.services import Services
 from tests.conftest import write_rows
 from tests.support.shop_writer import make_shop
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 COLOURS = {
     "red": (220, 20, 20), "green": (20, 180, 40), "blue": (20, 40, 220), "yellow": (230, 220, 20),

@@ -23,7 +23,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 
 def rows(count: int = 30, **extra: Any) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from tests.support.shop_writer import compare, make_shop
 from web import create_app
 from web.api.documents import MAX_DOCUMENTS
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 TOKEN = "a-long-täken"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}

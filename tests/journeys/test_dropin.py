@@ -46,7 +46,7 @@ from tests.support import web_services
 from tests.support.dropin_requests import FACETS, KINDS, WORDS, Kind
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 INDEX = "tdropin"
 #: As a shop maps its products.

@@ -68,7 +68,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def learned() -> dict[str, training.Trained]:
-    """What was learned once, for the engine of the other version."""
+    """What was learned once, for the tests after the first."""
     return {}
 
 

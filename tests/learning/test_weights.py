@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,9 @@ from hybrid.search.features import FEATURES, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import write_rows
+from tests.support.waiting import until
 
 SIGNALS = ("lexical", "text")
 DOCUMENTS = [{"title": "red lamp", "brand": "lumen", "category": "lamp"}, {"title": "blue chair", "category": "chair"}]
@@ -82,7 +83,10 @@ def test_a_signal_that_came_after_the_training_leaves_the_others_as_they_were_le
 
 def test_reasons_name_what_moved_the_weights() -> None:
     reasons = gate().predict(Query("red lamp", "red lamp"), SIGNALS, explain=True).reasons
-    assert reasons[0].startswith("several words (more than usual): ")
+    assert (reasons[0].feature, reasons[0].more) == ("several words", True)
+    weights = gate().predict(Query("red lamp", "red lamp"), SIGNALS).weights
+    before = gate().predict(Query("lamp", "lamp"), SIGNALS).weights  # the feature at its mean
+    assert reasons[0].change == pytest.approx(weights[reasons[0].signal] - before[reasons[0].signal], abs=1e-4)
     assert gate().predict(Query("lamp", "lamp"), SIGNALS, explain=True).reasons == []
 
 
@@ -107,16 +111,6 @@ def test_features_tell_queries_apart() -> None:
     assert of("how do i keep my tea warm", "keep tea warm")["words of speech"] > 0.5
     assert of("", "", True)["has a photo"] == 1
     assert Vocabulary.from_text(vocabulary.to_text()) == vocabulary
-
-
-def test_predicting_is_fast() -> None:
-    model, query = gate(), Query("red lamp for the kitchen", "red lamp kitchen")
-    taken = []
-    for _ in range(200):
-        started = time.perf_counter()
-        model.predict(query, SIGNALS)
-        taken.append(time.perf_counter() - started)
-    assert np.median(taken) < 0.0015  # 0.2 ms on a quiet machine; a test machine is none
 
 
 @pytest.mark.parametrize(
@@ -342,13 +336,10 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
     assert store.in_force(name) is None
     store.promote(name, "gate-1")
     store.promote(name, "gate-2")
-    deadline = time.monotonic() + 5
-    while other.searcher.search(request).weights_version != "gate-2":  # no restart
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: other.searcher.search(request).weights_version == "gate-2")  # no restart
     answer = other.searcher.search(request)
     assert answer.system == "gate"
-    assert answer.reasons[0].startswith("several words")
+    assert answer.reasons[0].feature == "several words"
     for hit in answer.hits:
         assert hit.score == pytest.approx(sum(part.contribution for part in hit.signals.values()))
     named = other.searcher.search(replace(request, weights_version="gate-1"))
@@ -388,15 +379,25 @@ def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) ->
 
 
 @pytest.mark.es
-def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str]) -> None:
+    """The store's cluster goes away between two looks."""
+
+    class Store:
+        def __init__(self, now: Services) -> None:
+            self.now = now
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.now.weights_versions, name)
+
     services, name = shop
     services.weights_versions.add(name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
     services.weights_versions.promote(name, "gate-1")
-    monkeypatch.setattr(PublishedWeights, "TTL_S", 0.0)
-    published = PublishedWeights(services.weights_versions)
+    clock, store = FakeClock(), Store(services)
+    published = PublishedWeights(store, clock)
     assert published.in_force(name)[0].version == "gate-1"
-    gone = fresh(replace_url(services))
-    published._store = gone.weights_versions
+    store.now = fresh(replace_url(services))
+    assert published.in_force(name)[1] == ""  # it is not looked at again so soon
+    clock.advance(PublishedWeights.TTL_S)
     model, problem = published.in_force(name)
     assert model.version == "gate-1"
     assert "Elasticsearch does not answer" in problem
@@ -415,11 +416,11 @@ def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, s
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
-    assert any(note.startswith("text: not searched") for note in answer.notes)
+    assert [note.signal for note in answer.notes if note.kind == "not_searched"] == ["text"]
     # No word is known: what would have been left out is searched after all.
     unknown = fresh(services).searcher.search(SearchRequest(index=name, q="zzyzx"))
     assert unknown.hits and set(unknown.hits[0].signals) == {"lexical", "text"}
-    assert not any("not searched" in note for note in unknown.notes)
+    assert "not_searched" not in {note.kind for note in unknown.notes}
 
 
 @pytest.mark.es

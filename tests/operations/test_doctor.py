@@ -23,6 +23,8 @@ from hybrid.settings import Settings
 from tests.conftest import make_services
 from tests.support.shop_writer import make_shop
 
+pytestmark = pytest.mark.es_both
+
 
 def rows(count: int = 10) -> list[dict[str, Any]]:
     return [{"id": f"p{n}", "title": f"Lamp number {n}", "short_description": "warm", "price": n} for n in range(count)]
@@ -92,12 +94,14 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
     assert waiting.detail == "1 documents wait for vectors"
     assert {check.status for check in (documents, vectors, waiting)} == {"degraded"}
     assert documents.mend == f"hybrid sync {name}"
+    assert {check.sync for check in (documents, vectors, waiting)} == {name}
     assert found(services, name, "in step")[0].detail.startswith("3 writes since the last look")
     run_sync(services, name)
     assert examine(services, name).healthy
     services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
     failures = found(services, name, "failures")[0]
     assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.mend
+    assert failures.sync == ""  # the cause is to be mended first
     services.dead_letters.remove(name, [("p1", "text")])
 
 
@@ -124,7 +128,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
 
     def doctor(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli.main", "doctor", *args]
+        command = [sys.executable, "-m", "hybrid.cli", "doctor", *args]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     well = doctor(name, "--json")

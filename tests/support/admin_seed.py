@@ -23,6 +23,7 @@ from tests.conftest import index_file, write_rows
 from tests.support.admin_client import forget
 from tests.support.web_services import EVIL, Watched, products, write_pictures
 from web.admin.reindex import plan_slot, slot
+from workers.orders import work
 
 #: Markup without a slash, which a part of an address cannot hold.
 EVIL_NAME = "\"'><img src=x onerror=alert(2)>"
@@ -64,7 +65,7 @@ def add(services: Services, index: str, version: str, **given: Any) -> None:
 
 def done(services: Services, slot: str) -> dict[str, Any]:
     """Do an order here, as a worker would."""
-    assert orders.work(services, slot)
+    assert work(services, slot)
     order = services.orders.get(slot)
     assert order is not None and (order["status"], order["error"]) == ("done", None)
     return order

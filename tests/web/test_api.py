@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from hybrid.contracts import SearchAnswer
 from hybrid.elastic.indices import lifecycle
 from hybrid.errors import EncoderError
+from hybrid.facts import Counted, Note, Reason
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, create_app
 from web.compat.elasticsearch import ADDRESSES
@@ -328,6 +329,9 @@ def test_openapi_is_valid_and_whole(client: FlaskClient) -> None:
     served |= {(f"/es{address}", method) for address, (methods, _) in ADDRESSES.items() for method in methods}
     assert described == served
     assert set(document["components"]["schemas"]["SearchParams"]["properties"]) == set(SearchParams.model_fields)
+    for fact in (Reason("has digits", True, "text", 0.1), Note("no_match", "text"), Counted("all", (), 20)):
+        described_fact = document["components"]["schemas"][type(fact).__name__]["properties"]
+        assert set(described_fact) == set(fact.to_json())
     statuses = set(document["paths"]["/api/search"]["post"]["responses"])
     assert statuses >= {"200", "400", "404", "413", "415", "500", "502", "503"}
 

@@ -42,11 +42,11 @@ def evaluations() -> str:
 
 def _series(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:
     """system -> (place of the run, its nDCG@10) of runs that are alike, oldest first; alone, a run makes no line."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, list[tuple[float, float]]] = {}
     for place, run in enumerate(reversed(runs)):
         for name in run["systems"]:
-            found.setdefault(name, []).append((float(place), float(run["results"][name]["ndcg@10"])))
-    return {name: points for name, points in found.items() if len(points) > 1}
+            series.setdefault(name, []).append((float(place), float(run["results"][name]["ndcg@10"])))
+    return {name: points for name, points in series.items() if len(points) > 1}
 
 
 def _best(run: dict[str, Any]) -> str:
@@ -56,23 +56,23 @@ def _best(run: dict[str, Any]) -> str:
 @admin.post("/evaluations")
 def evaluations_start() -> AnyResponse:
     form = request.form
-    given: dict[str, Any] = {"index": form.get("index", ""), "judgments": form.get("judgments", "")}
-    given["systems"] = [*form.getlist("systems"), *filter(None, [form.get("version")])]
-    given["folds"] = _FOLDS if form.get("held_out") else 0
+    fields: dict[str, Any] = {"index": form.get("index", ""), "judgments": form.get("judgments", "")}
+    fields["systems"] = [*form.getlist("systems"), *filter(None, [form.get("version")])]
+    fields["folds"] = _FOLDS if form.get("held_out") else 0
     file = request.files.get("file")
     if file and file.filename:
-        index, name = checked_index(given["index"]), form.get("keep_as", "").strip()
+        index, name = checked_index(fields["index"]), form.get("keep_as", "").strip()
         judged = read_upload(file.filename, file.read())
         core().searcher.profile(index)
         core().judgment_lists.take_in(index, name, judged, g.user.name)
-        given["judgments"] = name
-    told = _order(validate(EvaluationParams, given))
-    say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
-    return redirect(url_for("admin.evaluations", index=given["index"]) + "#order")
+        fields["judgments"] = name
+    notified = _order(validate(EvaluationParams, fields))
+    say("learning_ordered" if notified else "learning_untold", "done" if notified else "warning")
+    return redirect(url_for("admin.evaluations", index=fields["index"]) + "#order")
 
 
-def _order(given: EvaluationParams) -> bool:
-    return kept.order(core(), given.index, given.judgments, given.systems, given.folds, g.user.name)
+def _order(params: EvaluationParams) -> bool:
+    return kept.order(core(), params.index, params.judgments, params.systems, params.folds, g.user.name)
 
 
 @admin.get("/evaluations/compare")
@@ -89,13 +89,13 @@ def evaluations_compare() -> str:
 
 @admin.get("/evaluations/<run>")
 def evaluations_run(run: str) -> str:
-    found = kept.run(core(), run)
-    changes = kept.against_baseline(found)
+    evaluation = kept.run(core(), run)
+    changes = kept.against_baseline(evaluation)
     gains = {name: [one.gain for one in reversed(change.changes)] for name, change in changes.items()}
     # The same scale for every system, so that they can be compared by eye.
     reach = max([2 * HURT, *(1.05 * abs(gain) for values in gains.values() for gain in values)])
     return render(
-        "admin/evaluations_run.html", here="evaluations", run=found, changes=changes, gains=gains, reach=reach,
+        "admin/evaluations_run.html", here="evaluations", run=evaluation, changes=changes, gains=gains, reach=reach,
         limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=SYSTEMS,
     )  # fmt: skip
 
@@ -128,6 +128,6 @@ def api_evaluations_run(run: str) -> dict[str, Any]:
 @admin.post("/api/evaluations")
 def api_evaluations_start() -> tuple[dict[str, Any], int]:
     """Order an evaluation. told: whether a worker heard of it at once."""
-    given = validate(EvaluationParams, fields_of(request))
-    told = _order(given)
-    return {"order": core().orders.get(orders.learning_slot(given.index)), "told": told}, 202
+    params = validate(EvaluationParams, fields_of(request))
+    notified = _order(params)
+    return {"order": core().orders.get(orders.learning_slot(params.index)), "told": notified}, 202

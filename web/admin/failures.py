@@ -60,18 +60,18 @@ def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[s
     except IndexMissingError:
         return [{**letter, "card": None, "fields": {}} for letter in letters]
     cards = Cards(index, profile.fields, g.lang)
-    found = core().retrieval.sources(profile, [letter["product"] for letter in letters])
+    sources = core().retrieval.sources(profile, [letter["product"] for letter in letters])
 
     def card(id: str, signal: str) -> dict[str, Any] | None:
-        if id not in found:
+        if id not in sources:
             return None
-        hit = Hit(id, 0.0, {}, found[id])
+        hit = Hit(id, 0.0, {}, sources[id])
         # A picture that could not be read would be a broken one here, too.
         picture = "" if signal == "image" else cards.picture(hit)
         return {"title": cards.text(hit.source, "title") or id, "picture": picture}
 
     return [
-        {**letter, "card": card(letter["product"], letter["signal"]), "fields": found.get(letter["product"], {})}
+        {**letter, "card": card(letter["product"], letter["signal"]), "fields": sources.get(letter["product"], {})}
         for letter in letters
     ]
 
@@ -92,8 +92,8 @@ def change_failures(index: str, reason: str) -> AnyResponse:
                 raise
             say("failures_unqueued", "warning", why=error)
     elif do == "retry_all":
-        told = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
-        say("failures_retrying" if told else "ordered_untold", "done" if told else "warning")
+        notified = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
+        say("failures_retrying" if notified else "ordered_untold", "done" if notified else "warning")
     elif do == "dismiss_all":
         if request.form.get("sure") != "yes":
             say("failures_not_sure", "warning")
@@ -139,9 +139,9 @@ def api_failures() -> Response:
     """Groups; with index and reason, a page of letters."""
     if not request.args:
         return jsonify({"groups": core().dead_letters.groups()})
-    asked = validate(FailuresPage, request.args.to_dict())
-    letters = core().dead_letters.page(asked.index, asked.reason, PAGE_SIZE, (asked.page - 1) * PAGE_SIZE)
-    return jsonify({"letters": letters, "total": core().dead_letters.counts(asked.index).get(asked.reason, 0)})
+    params = validate(FailuresPage, request.args.to_dict())
+    letters = core().dead_letters.page(params.index, params.reason, PAGE_SIZE, (params.page - 1) * PAGE_SIZE)
+    return jsonify({"letters": letters, "total": core().dead_letters.counts(params.index).get(params.reason, 0)})
 
 
 @admin.post("/api/failures/<index>/<do>")

@@ -142,12 +142,12 @@ def api_judgments() -> Response:
     lists = core().judgment_lists
     if not name:
         return jsonify({"index": index, "lists": lists.lists(index)})
-    found: dict[str, Any] = {"index": index, "list": name}
+    result: dict[str, Any] = {"index": index, "list": name}
     if "q" in args or args.get("photo"):
         photo = checked_key(args["photo"]) if args.get("photo") else ""
-        return jsonify({**found, "ratings": lists.ratings(index, name, args.get("q", ""), photo)})
+        return jsonify({**result, "ratings": lists.ratings(index, name, args.get("q", ""), photo)})
     rows, after = lists.queries(index, name, PAGE_SIZE, args.get("after"))
-    return jsonify({**found, "queries": rows, "after": after})
+    return jsonify({**result, "queries": rows, "after": after})
 
 
 @admin.get("/api/judgments/coverage")
@@ -161,10 +161,10 @@ def api_coverage() -> Response:
 @admin.get("/api/photos/<photo>")
 def judged_photo(photo: str) -> AnyResponse:
     """A photo that judgments name: for pages too."""
-    found = core().judgment_lists.photos.get(checked_key(photo))
-    if found is None:
+    photo_found = core().judgment_lists.photos.get(checked_key(photo))
+    if photo_found is None:
         raise NotFound("this photo is not kept")
     # Its address is its content: it never changes, but it can be deleted.
-    answer = Response(found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    answer = Response(photo_found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
     answer.set_etag(photo)
     return answer.make_conditional(request)

@@ -89,14 +89,14 @@ def _operations(incoming: Request, id_fields: tuple[str, ...]) -> list[Operation
         UsageError: it is not what its type says, or an operation is not one that is taken.
     """
     if incoming.mimetype in _NDJSON:
-        found = list(_from_lines(incoming.get_data(), id_fields))
+        operations = list(_from_lines(incoming.get_data(), id_fields))
     elif incoming.mimetype == "application/json":
-        found = list(_from_array(incoming.get_data(), id_fields))
+        operations = list(_from_array(incoming.get_data(), id_fields))
     else:
         raise UnsupportedMediaType("send application/json (an array of documents) or application/x-ndjson")
-    if not found:
+    if not operations:
         raise UsageError("body: no documents")
-    return found
+    return operations
 
 
 def _from_array(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:

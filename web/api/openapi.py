@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
 from hybrid.contracts import MEDIA_SIGNALS, SearchAnswer
+from hybrid.facts import Counted, Note, Reason
 from web.admin import openapi
 from web.admin.schemas import (
     ChosenFailures,
@@ -125,6 +126,8 @@ def document() -> dict[str, Any]:
         *((model.__name__, "serialization", TypeAdapter(model)) for model in outputs),
     ]
     _, schema = TypeAdapter.json_schemas(adapters, ref_template=_REF)
+    for fact in (Reason, Note, Counted):
+        schema["$defs"][fact.__name__]["properties"]["text"] = {"type": "string", "description": "the same in English"}
     return {
         "openapi": "3.1.0",
         "info": {

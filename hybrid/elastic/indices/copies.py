@@ -133,8 +133,8 @@ def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> 
         docs = client.mget(
             index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
         )["docs"]
-    found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
-    return {id: layer for id, layer in found.items() if layer}
+    by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
+    return {id: layer for id, layer in by_id.items() if layer}
 
 
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:
@@ -159,11 +159,11 @@ def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, i
 
     Both have to be refreshed before.
     """
-    found = Differences()
+    differences = Differences()
     for ours, theirs, mine, copied_ones in _differing(client, live, copied, until):
-        found.extra += theirs.named(copied_ones - mine)
-        found.missing += ours.named(mine - copied_ones)
-    return found
+        differences.extra += theirs.named(copied_ones - mine)
+        differences.missing += ours.named(mine - copied_ones)
+    return differences
 
 
 def uncopied(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> list[Found]:
@@ -191,17 +191,17 @@ def _differing(
 
 def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int, int]]:
     """First and last number of what is read at once: a search costs as much as reading some hundred more documents."""
-    held: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
     for start in starts:
         end = min(start + width - 1, last)
-        if held and start - held[1] <= _GAP and end - held[0] < _MOST_IN_BUCKET:
-            held = (held[0], end)
+        if span and start - span[1] <= _GAP and end - span[0] < _MOST_IN_BUCKET:
+            span = (span[0], end)
             continue
-        if held:
-            yield held
-        held = (start, end)
-    if held:
-        yield held
+        if span:
+            yield span
+        span = (start, end)
+    if span:
+        yield span
 
 
 def above(client: Elasticsearch, index: str, after: Mapping[int, int]) -> Iterator[Found]:
@@ -238,8 +238,8 @@ class _Side:
 
     def buckets(self, width: int, last: int) -> dict[int, tuple[int, float]]:
         """Start of a bucket -> (count, sum) of the numbers in it, up to `last`."""
-        found = self._histogram(width, 0, last, {"sum": {"sum": {"field": self.name}}})
-        return {int(bucket["key"]): (bucket["doc_count"], bucket["sum"]["value"]) for bucket in found}
+        histogram = self._histogram(width, 0, last, {"sum": {"sum": {"field": self.name}}})
+        return {int(bucket["key"]): (bucket["doc_count"], bucket["sum"]["value"]) for bucket in histogram}
 
     def numbers(self, start: int, end: int) -> set[int]:
         # One bucket a number: to fetch as many hits takes several times as long, even without their `_id`.
@@ -260,7 +260,7 @@ class _Side:
 
     def named(self, numbers: Collection[int]) -> list[Found]:
         """The documents with these numbers."""
-        found: list[Found] = []
+        documents: list[Found] = []
         ordered = sorted(numbers)
         for start in range(0, len(ordered), _MOST_IN_BUCKET):
             wanted = ordered[start : start + _MOST_IN_BUCKET]
@@ -274,8 +274,8 @@ class _Side:
                     docvalue_fields=[{"field": self.name}],
                     preference=self.preference,
                 )["hits"]["hits"]
-            found += [Found(hit["_id"], hit.get("_routing"), int(hit["fields"][self.name][0])) for hit in hits]
-        return found
+            documents += [Found(hit["_id"], hit.get("_routing"), int(hit["fields"][self.name][0])) for hit in hits]
+        return documents
 
     def _query(self, start: int, end: int) -> dict[str, Any]:
         return {"bool": {"filter": [*self.filters, {"range": {self.name: {"gte": start, "lte": end}}}]}}

@@ -93,16 +93,16 @@ def vectors(
         return {}
     with translated(index):
         answer = client.search(index=index, **mappings.state_search(ids, signals, carry=True))
-    found: dict[str, dict[str, tuple[list[float], str]]] = {}
+    vectors_by_id: dict[str, dict[str, tuple[list[float], str]]] = {}
     for hit in answer["hits"]["hits"]:
         codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
         fields = hit.get("fields", {})
-        found[hit["_id"]] = {
+        vectors_by_id[hit["_id"]] = {
             name: (fields[f"hybrid.{name}"], codes[name])
             for name in signals
             if f"hybrid.{name}" in fields and name in codes
         }
-    return found
+    return vectors_by_id
 
 
 #: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
@@ -134,8 +134,8 @@ def codes(
     client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
 ) -> dict[str, StoredCodes]:
     """id -> codes of products as they are this moment."""
-    found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
-    return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in found}
+    docs = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+    return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
 
 
 def _codes_of(layer: Any) -> dict[str, str]:
@@ -402,7 +402,7 @@ def _send(
             continue
         kind, message = error_reason(outcome)
         if kind == "cluster_block_exception":
-            raise write_blocked(index, message)
+            raise write_blocked(index, message, outcome["status"])
         if kind == "index_not_found_exception":
             raise IndexMissingError(f"there is no index {index!r} any more")
         if outcome["status"] in _TRANSIENT_STATUS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,22 +63,30 @@ class Retrieval:
     profile is forgotten. See hybrid.search.consistency.
     """
 
-    def __init__(self, client: Elasticsearch) -> None:
+    def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that only go forward."""
         self._client = client
+        self._clock = clock
         self._profiles: dict[str, tuple[float, IndexProfile]] = {}
-        self._coverage = likes.Coverage()
+        self.coverage = likes.Coverage(clock)
         self._lock = threading.Lock()
 
     def profile(self, index: str) -> IndexProfile:
         """The index's profile, at most five seconds old."""
         with self._lock:
             kept = self._profiles.get(index)
-        if kept and time.monotonic() - kept[0] < _PROFILE_TTL_S:
+        if kept and self._clock() - kept[0] < _PROFILE_TTL_S:
             return kept[1]
         profile = lifecycle.read_profile(self._client, index)
         with self._lock:
-            self._profiles[index] = (time.monotonic(), profile)
+            self._profiles[index] = (self._clock(), profile)
         return profile
+
+    def forget(self) -> None:
+        """Read every profile anew, and count anew which products lack a vector, whatever their age."""
+        with self._lock:
+            self._profiles.clear()
+        self.coverage.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
         """Ask the cluster whether the name stands for another index now; then the profile is forgotten.
@@ -90,7 +98,7 @@ class Retrieval:
         """
         if not profile.concrete or lifecycle.behind(self._client, profile.index) == {profile.concrete}:
             return False
-        self._forget(profile)
+        self._drop(profile)
         return True
 
     def superseded(self, profile: IndexProfile) -> bool:
@@ -99,7 +107,7 @@ class Retrieval:
             kept = self._profiles.get(profile.index)
         return kept is None or kept[1].concrete != profile.concrete
 
-    def _forget(self, profile: IndexProfile) -> None:
+    def _drop(self, profile: IndexProfile) -> None:
         with self._lock:
             kept = self._profiles.get(profile.index)
             if kept and kept[1].concrete == profile.concrete:  # else another search has read a newer one
@@ -108,7 +116,7 @@ class Retrieval:
     def _hold(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
         """See to it that the answers are of the profile's index, as far as they tell."""
         if strays(answers, profile.concrete):
-            self._forget(profile)
+            self._drop(profile)
             raise moved_error(profile.index)
         if any(map(broken, answers)) and self.moved(profile):
             raise moved_error(profile.index)
@@ -230,7 +238,7 @@ class Retrieval:
         shown = _with_format(search.facets, profile)
         try:
             found = likes.find(
-                profile, retrieved.raw, signals, search.words, search.clauses, shown, search.depth, self._coverage, ask
+                profile, retrieved.raw, signals, search.words, search.clauses, shown, search.depth, self.coverage, ask
             )
         except ClusterError as error:
             retrieved.failed["stand-ins"] = str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.dropin.request import Cosines
 
 #: Bounds what a version cannot tell, as in hybrid.elastic.retrieval.shown; a cosine is no price, so it may be older.
-_TTL_S = 60.0
-#: Products that one search is remembered with: many times its candidates.
-_MOST_PRODUCTS = 500
+TTL_S = 60.0
 
 #: By product id.
 Known = Mapping[str, Cosines]
@@ -59,7 +57,11 @@ class KnownCosines:
     computed with.
     """
 
-    def __init__(self, most: int = 1_000) -> None:
+    def __init__(
+        self, most: int = 1_000, most_products: int = 500, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """most: searches that are remembered. most_products: of each, many times its candidates. clock: in seconds."""
+        self._most_products, self._clock = most_products, clock
         self._searches: LRUCache[bytes, tuple[float, Known]] = LRUCache(most)
         self._lock = threading.Lock()
 
@@ -67,13 +69,13 @@ class KnownCosines:
         """What is known of a search; empty where it is nothing, or too old."""
         with self._lock:
             kept = self._searches.get(key)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < _TTL_S else {}
+        return kept[1] if kept is not None and self._clock() - kept[0] < TTL_S else {}
 
     def put(self, key: bytes, found: Known) -> None:
         """Remember what was computed by codes, beside what is known already."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             since, known = self._searches.get(key, (now, {}))
-            if now - since >= _TTL_S or len(known) + len(found) > _MOST_PRODUCTS:
+            if now - since >= TTL_S or len(known) + len(found) > self._most_products:
                 since, known = now, {}
             self._searches[key] = (since, {**known, **found})

@@ -44,7 +44,7 @@ class Table:
         ids = sorted({id for scores in example.raw.values() for id in scores})
         self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
         heard = fusion.voices(example.raw, scaling)
-        self._voice = np.array([heard[name][0] for name in self.signals])
+        self._voice = np.array([heard[name].share for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
         self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))

@@ -237,7 +237,7 @@ def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | Non
     try:
         path = resolve_media(value, Path(profile.media_root) if profile.media_root else None)
         picture = open_image(path.read_bytes())
-    except (MediaError, OSError):
+    except (MediaError, OSError):  # the failures of the index have it; another product is asked by
         return None
     picture.thumbnail((400, 400))
     wide, high = picture.size

@@ -19,7 +19,7 @@ from hybrid.learning.weights.fit import Basis, Options, Surfaces, basis, fit_glo
 from hybrid.learning.weights.queries import SPOKEN, make_up
 from hybrid.search.features import Vocabulary
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import Pinned, WeightsModel
+from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.services import Services
 
 #: Numbers of judged queries that the curve of quality is drawn through.
@@ -314,7 +314,7 @@ def held_out_search(
         bias = mixture(material, fold.rest, options)
         for kind in kinds:
             model = replace(fit(kind, material, fold.rest, options, seed, bias), version=f"{kind} of the other folds")
-            searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, Pinned(model))
+            searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, PinnedWeights(model))
             spare[kind] = searcher  # for queries that nothing was found for, and so nothing learned from
             for row in fold.held:
                 searchers[kind, material.surfaces.examples[row].name] = searcher

@@ -19,6 +19,7 @@ from tests.conftest import write_rows
 from tests.support.admin_client import signed_in
 from tests.support.admin_seed import add
 from tests.support.web_services import EVIL
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 
@@ -111,7 +112,7 @@ def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     add(services, name, "gate-2", scores=AFTER, before=BEFORE, in_force="gate-7")
     admin = signed_in(services)
     page = admin.get(f"/admin/weights/{name}/compare?v=gate-2&v=gate-1").text
-    assert "gate-1 against gate-2" in page and "+0.0750" in page
+    assert "gate-1 versus gate-2" in page and "+0.0750" in page
     assert admin.get(f"/admin/weights/{name}/compare?v=gate-2").status_code == 400
     change = admin.get(f"/admin/api/weights/{name}/compare?a=gate-1&b=gate-2").json["change"]
     assert (change["queries"], change["difference"]) == (4, 0.075)
@@ -147,7 +148,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     again = admin.post(f"/admin/weights/{name}/train", kind="gate", made_up=30)
     assert again.status_code == 409  # one at a time
     slot = orders_module.learning_slot(name)
-    assert orders.work(services, slot)
+    assert work(services, slot)
     order = services.orders.get(slot)
     assert order is not None
     assert (order["status"], order["error"]) == ("done", None)
@@ -156,7 +157,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert services.weights_versions.in_force(name) is None  # never by itself
     found, total = versions.listed(services, name, 20)
     if order["result"]["version"] is None:
-        assert total == 0 and "Nothing better was found" in page
+        assert total == 0 and "The result was not better" in page
     else:
         assert [entry["version"] for entry in found] == [order["result"]["version"]]
         assert (found[0]["list"], found[0]["by"]) == ("lamps", "ed")
