@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+import hybrid
 from hybrid.cli.main import app
 from hybrid.settings import Settings
 from tests.conftest import ROOT
@@ -125,7 +127,7 @@ def test_every_setting_is_there(page: Path) -> None:
 
 @every_page
 def test_every_make_target_and_module_is_there(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert {call[0] for _, call in commands(page, "make") if call} <= targets
     modules = {call[1] for _, call in commands(page, "python") if call and call[0] == "-m"}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
@@ -153,6 +155,20 @@ def test_commands_stand_where_they_are_run(page: Path) -> None:
         if block.language not in RUN and re.search(r"^\$? ?(?:hybrid|make|curl|python) ", block.text, re.MULTILINE)
     ]
     assert escaped == []
+
+
+def test_the_page_of_architecture_names_every_layer_of_the_contracts() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (spine,) = (contract["layers"] for contract in contracts if contract["id"] == "spine")
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    names = [name.strip() for layer in spine for name in layer.split("|")]
+    assert [name for name in names if f"{name}/" not in page and f"{name}.py" not in page] == []
+
+
+def test_the_page_of_python_has_every_public_name_but_the_errors() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    names = [name for name in hybrid.__all__ if not name.endswith("Error") and name != "__version__"]
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_the_page_of_http_names_every_address_and_every_field() -> None:
