@@ -105,7 +105,7 @@ _ERRORS = {
     504: "Elasticsearch did not answer in time",
 }
 _TOKENS = {"token": "HYBRID_PUSH_TOKEN", "admin": "what POST /admin/api/sign-in gives"}
-#: Type of a JSON value -> its name in a schema; null may stand for anything.
+#: Type of a value -> its name in a schema.
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 _FILTER = {
     "description": "field:value, repeatable; the short form of filters",
@@ -273,14 +273,16 @@ class _Writer:
 
 def _parameter(name: str, where: str) -> dict[str, Any]:
     text, example = PARAMETERS[name]
-    return {"name": name, "in": where, "description": text, "schema": _type(example), "example": example}
-
-
-def _type(example: Any) -> dict[str, Any]:
-    return {} if example is None else {"type": _TYPES[type(example)]}
+    return {
+        "name": name,
+        "in": where,
+        "description": text,
+        "schema": {"type": _TYPES[type(example)]},
+        "example": example,
+    }
 
 
 def _like(example: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema for objects with the keys of an example, whose values are of the same types."""
-    properties = {key: _type(value) for key, value in example.items()}
+    """A schema for objects with the keys of an example, whose values are of the same types, or null."""
+    properties = {key: {"type": [_TYPES[type(value)], "null"]} for key, value in example.items()}
     return {"type": "object", "properties": properties, "required": [*example]}

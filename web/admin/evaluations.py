@@ -108,7 +108,7 @@ def evaluations_run(run: str) -> str:
 
 
 @admin.get("/api/evaluations")
-@Call(None, {"runs": [_RUN], "total": 1, "page": 1, "size": PAGE_SIZE}, query=("index", "list", "page"))
+@Call(gives={"runs": [_RUN], "total": 1, "page": 1, "size": PAGE_SIZE}, query=("index", "list", "page"))
 def api_evaluations() -> dict[str, Any]:
     """Runs, newest first, without their queries; `index` and `list` narrow them."""
     number = page_number(PAGE_SIZE)
@@ -118,7 +118,7 @@ def api_evaluations() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/compare")
-@Call(None, {"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
+@Call(gives={"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
 def api_evaluations_compare() -> dict[str, Any]:
     """What run b changes against run a, by system."""
     _, _, differences = kept.compared(core(), request.args.get("a", ""), request.args.get("b", ""))
@@ -126,7 +126,7 @@ def api_evaluations_compare() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/<run>")
-@Call(None, {**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
+@Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
 def api_evaluations_run(run: str) -> dict[str, Any]:
     """One run, with nDCG@10 of every query and system."""
     return kept.run(core(), run)

@@ -131,14 +131,14 @@ def api_import(index: str, name: str) -> dict[str, Any]:
 
 
 @admin.get("/api/judgments/<index>/<name>/export")
-@Call(None, "application/octet-stream", query=("format",))
+@Call(gives="application/octet-stream", query=("format",))
 def api_export(index: str, name: str) -> Response:
     """A list as a file in one of the formats of evaluation."""
     return export_judgments(index, name)
 
 
 @admin.delete("/api/judgments/<index>/<name>")
-@Call(None, {"judgments": 120})
+@Call(gives={"judgments": 120})
 def api_delete(index: str, name: str) -> dict[str, Any]:
     """Delete a list; how many judgments it had."""
     return {"judgments": _delete(index, name)}
@@ -146,14 +146,13 @@ def api_delete(index: str, name: str) -> dict[str, Any]:
 
 @admin.get("/api/judgments")
 @Call(
-    None,
-    [
+    gives=[
         {"index": "shop", "lists": [{"list": "lamps", "queries": 12, "judgments": 120, "at": "2026-11-02T09:30:00Z"}]},
         {
             "index": "shop",
             "list": "lamps",
             "queries": [{"query": "desk lamp", "judgments": 9, "relevant": 4}],
-            "after": None,
+            "after": "desk lamp",
         },
         {"index": "shop", "list": "lamps", "ratings": {"p-102": 3.0}},
     ],
@@ -175,7 +174,7 @@ def api_judgments() -> Response:
 
 
 @admin.get("/api/judgments/coverage")
-@Call(None, {"queries": 12, "asked": 12, "judged_at_10": 0.84}, query=("index", "list"))
+@Call(gives={"queries": 12, "asked": 12, "judged_at_10": 0.84}, query=("index", "list"))
 def api_coverage() -> Response:
     """How much of the first ten hits of today's ranking a list judges."""
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
@@ -184,7 +183,7 @@ def api_coverage() -> Response:
 
 
 @admin.get("/api/photos/<photo>")
-@Call(None, "image/jpeg", also={304: "unchanged since the ETag that was sent"})
+@Call(gives="image/jpeg", also={304: "unchanged since the ETag that was sent"})
 def judged_photo(photo: str) -> AnyResponse:
     """A photo that judgments name: for pages too."""
     found = core().judgment_lists.photos.get(checked_key(photo))

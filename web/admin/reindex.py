@@ -103,10 +103,15 @@ _CAN = {"start": True, "pause": False, "resume": False, "swap": False, "cancel":
 
 @admin.get("/api/runs")
 @Call(
-    None,
-    [
+    gives=[
         {"runs": [{"id": "3f6c1e0a", "kind": "reindex", "index": "shop", "status": "done"}], "total": 1},
-        {"index": "shop", "order": None, "plan": None, "job": None, "can": _CAN},
+        {
+            "index": "shop",
+            "order": {"kind": "sync", "status": "done"},
+            "plan": {},
+            "job": {"status": "done"},
+            "can": _CAN,
+        },
     ],
     query=("index",),
 )
@@ -121,7 +126,7 @@ def api_runs() -> Response:
 
 
 @admin.post("/api/runs/<index>")
-@Call(RunAction, [{"told_a_worker": True, "can": _CAN}, {"told_a_worker": None, "can": _CAN}])
+@Call(RunAction, {"told_a_worker": True, "can": _CAN})
 def api_change_index(index: str) -> Response:
     """Estimate, start, pause, end, swap in or roll back."""
     asked = validate(RunAction, request.get_json(silent=True) or {})

@@ -329,7 +329,7 @@ def _rate(asked: Rating) -> str | None:
 
 
 @admin.post("/api/judgments")
-@Call(Rating, [{"rating": 3}, {"rating": None, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
+@Call(Rating, [{"rating": 3}, {"rating": 3, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
 def api_rate() -> Response:
     """Keep a rating, or take it back. photo: key of the photo, where one is judged."""
     asked = validate(Rating, request.get_json(silent=True))

@@ -19,10 +19,7 @@ from web.params import fields_of, validate
 PAGE_SIZE = 20
 #: Queries shown of those that change.
 SHOWN = 20
-_STANDINGS = (
-    {"in_force": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"},
-    {"in_force": "fixed-1", "since": None, "before": None},
-)
+_STANDING = {"in_force": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
 _VERSION = {
     "version": "gate-2", "kind": "gate", "created": "2026-11-02T09:30:00Z", "chosen": "gate",
     "row": {"system": "gate", "ndcg": 0.63}, "judged": 120, "made_up": 600, "in_force": "fixed-1", "list": "lamps",
@@ -138,10 +135,7 @@ def weights_rollback(index: str) -> AnyResponse:
 
 
 @admin.get("/api/weights/<index>")
-@Call(
-    None, [{**one, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE} for one in _STANDINGS],
-    query=("page",),
-)  # fmt: skip
+@Call(gives={**_STANDING, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
 def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is in force."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
@@ -151,14 +145,14 @@ def api_weights(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/weights/<index>/order")
-@Call(None, [{"order": _ORDER}, {"order": None}])
+@Call(gives={"order": _ORDER})
 def api_weights_order(index: str) -> dict[str, Any]:
     """The newest training or evaluation of an index: its state and progress, or null."""
     return {"order": core().orders.get(orders.learning_slot(checked_index(index)))}
 
 
 @admin.get("/api/weights/<index>/compare")
-@Call(None, {"a": {**_VERSION, "version": "gate-1"}, "b": _VERSION, "change": _CHANGE}, query=("a", "b"))
+@Call(gives={"a": {**_VERSION, "version": "gate-1"}, "b": _VERSION, "change": _CHANGE}, query=("a", "b"))
 def api_weights_compare(index: str) -> dict[str, Any]:
     """Two versions a and b, and what b changes on the held-out queries of both."""
     index = checked_index(index)
@@ -167,7 +161,7 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/weights/<index>/<version>")
-@Call(None, {**_VERSION, "report": {}, "model": {}, "expected": {"in_force": "gate-1", "change": _CHANGE}})
+@Call(gives={**_VERSION, "report": {}, "model": {}, "expected": {"in_force": "gate-1", "change": _CHANGE}})
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what promoting it is expected to change."""
     index = checked_index(index)
@@ -187,7 +181,7 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
 
 
 @admin.post("/api/weights/<index>/promote")
-@Call(PromoteParams, _STANDINGS)
+@Call(PromoteParams, _STANDING)
 def api_weights_promote(index: str) -> dict[str, Any]:
     """Put a version in force."""
     index, given = checked_index(index), validate(PromoteParams, fields_of(request))
@@ -196,7 +190,7 @@ def api_weights_promote(index: str) -> dict[str, Any]:
 
 
 @admin.post("/api/weights/<index>/rollback")
-@Call(PointParams, _STANDINGS)
+@Call(PointParams, _STANDING)
 def api_weights_rollback(index: str) -> dict[str, Any]:
     """Put the version before in force."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))

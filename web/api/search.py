@@ -79,7 +79,7 @@ def readyz() -> tuple[Response, int]:
 
 
 @api.get("/openapi.json")
-@Described(gives={"openapi": "3.1.0", "info": {}, "paths": {}, "components": {}}, errors=())
+@Described(gives={"openapi": "3.1.0", "info": {}, "servers": [], "paths": {}, "components": {}}, errors=())
 def openapi() -> Response:
     """This description, as OpenAPI 3.1."""
     return jsonify(_description(cast(Any, current_app)._get_current_object()))
