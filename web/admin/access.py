@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.errors import HybridError, UsageError
 from web.admin.frame import choose_language, core, render
-from web.admin.schemas import SignIn
+from web.admin.schemas import Call, SignIn
 from web.params import validate
 
 log = logging.getLogger("hybrid.web.admin")
@@ -226,6 +226,7 @@ def sign_in() -> Any:
 
 @admin.post("/api/sign-in")
 @open_to_all
+@Call(SignIn, {"token": "ed:Zk3v…"}, token=None)
 def api_sign_in() -> Response:
     """A token for programs: send it as `Authorization: Bearer TOKEN`."""
     credentials = validate(SignIn, request.get_json(silent=True) or {})

@@ -16,13 +16,17 @@ from hybrid.operations import evaluations as kept
 from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.admin.schemas import EvaluationParams
+from web.admin.schemas import Call, EvaluationParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Runs that the lines over time are drawn through; hurt queries shown at once, and queries in a table of all.
 SERIES, SHOWN, LISTED = 60, 10, 500
 _FOLDS = 5
+_RUN = {
+    "id": "3f6c1e0a", "at": "2026-11-02T09:30:00Z", "by": "ed", "index": "shop", "list": "lamps",
+    "systems": ["bm25", "gate-2"], "baseline": "bm25", "queries": 120, "results": {"bm25": {"ndcg@10": 0.61}},
+}  # fmt: skip
 
 
 @admin.get("/evaluations")
@@ -104,6 +108,7 @@ def evaluations_run(run: str) -> str:
 
 
 @admin.get("/api/evaluations")
+@Call(gives={"runs": [_RUN], "total": 1, "page": 1, "size": PAGE_SIZE}, query=("index", "list", "page"))
 def api_evaluations() -> dict[str, Any]:
     """Runs, newest first, without their queries; `index` and `list` narrow them."""
     number = page_number(PAGE_SIZE)
@@ -113,6 +118,7 @@ def api_evaluations() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/compare")
+@Call(gives={"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
 def api_evaluations_compare() -> dict[str, Any]:
     """What run b changes against run a, by system."""
     _, _, differences = kept.compared(core(), request.args.get("a", ""), request.args.get("b", ""))
@@ -120,12 +126,14 @@ def api_evaluations_compare() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/<run>")
+@Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
 def api_evaluations_run(run: str) -> dict[str, Any]:
     """One run, with nDCG@10 of every query and system."""
     return kept.run(core(), run)
 
 
 @admin.post("/api/evaluations")
+@Call(EvaluationParams, {"order": {"kind": "evaluate", "index": "shop", "status": "queued"}, "told": True}, status=202)
 def api_evaluations_start() -> tuple[dict[str, Any], int]:
     """Order an evaluation. told: whether a worker heard of it at once."""
     params = validate(EvaluationParams, fields_of(request))

@@ -17,7 +17,7 @@ from hybrid.operations import failures as core_failures
 from hybrid.operations.orders import place
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.admin.schemas import ChosenFailures, FailuresPage
+from web.admin.schemas import Call, ChosenFailures, FailuresPage
 from web.params import MAX_WINDOW, validate
 from web.shop.view import Cards
 
@@ -134,7 +134,11 @@ def _line(cells: Sequence[str]) -> str:
     return out.getvalue()
 
 
+_GROUP = {"index": "shop", "reason": "image_missing", "count": 12, "newest": "2026-11-02T09:30:00Z"}
+
+
 @admin.get("/api/failures")
+@Call(FailuresPage, [{"groups": [_GROUP]}, {"letters": [{"id": "5f2b8c0d", "product": "p-102"}], "total": 12}])
 def api_failures() -> Response:
     """Groups; with index and reason, a page of letters."""
     if not request.args:
@@ -145,7 +149,9 @@ def api_failures() -> Response:
 
 
 @admin.post("/api/failures/<index>/<do>")
+@Call(ChosenFailures, [{"queued": 12}, {"dismissed": 12}])
 def api_change_failures(index: str, do: str) -> Response:
+    """Retry or dismiss failures."""
     if do not in ("retry", "dismiss"):
         abort(404)
     ids = validate(ChosenFailures, request.get_json(silent=True) or {}).letters

@@ -16,7 +16,7 @@ from hybrid.operations.reindex.running import FINAL
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.admin.schemas import RunAction
+from web.admin.schemas import Call, RunAction
 from web.params import validate
 
 PAGE_SIZE = 25
@@ -97,7 +97,24 @@ def change_index(index: str) -> AnyResponse:
     return redirect(url_for("admin.reindex_of", index=index))
 
 
+_CAN = {"start": True, "pause": False, "resume": False, "swap": False, "cancel": False, "rollback": False,
+        "drop": False, "sync": True, "go_on": False}  # fmt: skip
+
+
 @admin.get("/api/runs")
+@Call(
+    gives=[
+        {"runs": [{"id": "3f6c1e0a", "kind": "reindex", "index": "shop", "status": "done"}], "total": 1},
+        {
+            "index": "shop",
+            "order": {"kind": "sync", "status": "done"},
+            "plan": {},
+            "job": {"status": "done"},
+            "can": _CAN,
+        },
+    ],
+    query=("index",),
+)
 def api_runs() -> Response:
     """The newest runs; with ?index=NAME the state of that index."""
     index = request.args.get("index")
@@ -109,7 +126,9 @@ def api_runs() -> Response:
 
 
 @admin.post("/api/runs/<index>")
+@Call(RunAction, {"told_a_worker": True, "can": _CAN})
 def api_change_index(index: str) -> Response:
+    """Estimate, start, pause, end, swap in or roll back."""
     action = validate(RunAction, request.get_json(silent=True) or {})
     if action.do in _FINAL_ACTS and not action.sure:
         raise UsageError("sure: must be true, for this cannot be taken back")

@@ -21,7 +21,7 @@ from hybrid.search import fusion
 from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say
-from web.admin.schemas import Rating, TryParams
+from web.admin.schemas import Call, Rating, TryParams
 from web.assets import kept_file, read_photo
 from web.params import SearchParams, fields_of, validate
 from web.services import default_index
@@ -328,7 +328,9 @@ def _rate(rating: Rating) -> str | None:
 
 
 @admin.post("/api/judgments")
+@Call(Rating, [{"rating": 3}, {"rating": 3, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
 def api_rate() -> Response:
+    """Keep a rating, or take it back. photo: key of the photo, where one is judged."""
     rating = validate(Rating, request.get_json(silent=True))
     photo = _rate(rating)
     return jsonify({"rating": rating.rating, **({"photo": photo} if photo else {})})
@@ -337,8 +339,20 @@ def api_rate() -> Response:
 @admin.post("/api/try")
 @open_to_viewers
 @unrecorded
+@Call(
+    TryParams,
+    {
+        "index": "shop",
+        "left": {"problem": "no published gate weights"},
+        "right": {"total": 36, "hits": [], "system": "gate"},
+        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "heard": {}},
+    },
+)
 def api_try() -> Response:
-    """Both answers, and every candidate for weighing them anew: null where the query itself is wrong."""
+    """One search under two systems: both answers, and every candidate for weighing them anew.
+
+    pool is null where the query itself is wrong.
+    """
     params = validate(TryParams, fields_of(request))
     index = params.index or default_index()
     base = _base(index, params.q, judged_photo(params.image) if params.image else None)

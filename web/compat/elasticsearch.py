@@ -18,6 +18,8 @@ from werkzeug.wrappers import Request, Response
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, Outcome
 from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
+from web.answers import ClusterError, ClusterInfo
+from web.openapi import Described, Route
 from web.requests import WholeBody, describe, request_id
 from web.services import ServicesLike
 
@@ -78,8 +80,9 @@ class Compat:
             raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
 
 
+@Described(gives=ClusterInfo, errors=(401, 406, 503), error=ClusterError)
 def _info(request: Request, services: ServicesLike, index: str | None) -> Response:
-    """What a client asks first: which Elasticsearch this is."""
+    """Which Elasticsearch this is, as its clients ask first."""
     version = services.health()["elasticsearch"].get("version")
     if version is None:
         raise RefusedError("Elasticsearch does not answer", "service_unavailable", 503)
@@ -88,11 +91,26 @@ def _info(request: Request, services: ServicesLike, index: str | None) -> Respon
     return _json(request, orjson.dumps(about), 200)
 
 
+def _searches(kind: str, schema: str, example: Any) -> Described:
+    """Searches as Elasticsearch describes them and their answers."""
+    body = {"schema": {"type": schema}, "example": example}
+    return Described(
+        dict.fromkeys((f"application/{kind}", f"application/vnd.elasticsearch+{kind}"), body),
+        {"took": 12, "timed_out": False, "hits": {}} if schema == "object" else {"took": 12, "responses": []},
+        optional=True, headers=("X-Hybrid",), error=ClusterError,
+        errors=(400, 401, 403, 406, 413, 415, 502, 503, 504),
+    )  # fmt: skip
+
+
+@_searches("json", "object", {"query": {"match": {"title": "desk lamp"}}, "size": 10})
 def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
+    """One Elasticsearch search, ranked by the layer where it can be."""
     return _answer(request, services.dropin.search(index or "", _object(_body(request) or b"{}"), _params(request)))
 
 
+@_searches("x-ndjson", "string", '{"index":"shop"}\n{"query":{"match":{"title":"desk lamp"}}}\n')
 def _msearch(request: Request, services: ServicesLike, index: str | None) -> Response:
+    """Several Elasticsearch searches, each of one index, which the address or its header names."""
     params = _params(request)
     if unknown := sorted(set(params) - MSEARCH):
         raise RefusedError(f"request [{request.path}] contains unrecognized parameter: [{unknown[0]}]")
@@ -116,6 +134,15 @@ ADDRESSES: dict[str, tuple[tuple[str, ...], Callable[[Request, ServicesLike, str
     "/{index}/_msearch": (("GET", "POST"), _msearch),
     "/_msearch": (("GET", "POST"), _msearch),
 }
+
+
+def routes() -> list[Route]:
+    """The addresses, for the description of the API."""
+    return [
+        Route(f"/es{path}", method, f"dropin{'_index' * ('/{index}' in path)}{view.__name__}_by_{method.lower()}", view)
+        for path, (methods, view) in ADDRESSES.items()
+        for method in methods
+    ]
 
 
 def _routed(request: Request) -> tuple[Callable[[Request, ServicesLike, str | None], Response], str | None]:

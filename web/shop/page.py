@@ -19,6 +19,7 @@ from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, Sear
 from hybrid.errors import HybridError, UsageError
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
+from web.openapi import Described
 from web.params import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
 from web.shop import view
@@ -33,7 +34,9 @@ EXAMPLES = 6
 
 
 @page.route("/", methods=["GET", "POST"])
+@Described(gives="text/html", query=("q",), errors=())
 def index() -> Response:
+    """The search page; a form with a photo is posted."""
     values = request.values
     state = read_state(values)
     files = read_files()
