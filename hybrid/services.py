@@ -179,7 +179,7 @@ class Services:
 
     @cached_property
     def pusher(self) -> Pusher:
-        return Pusher(self.client, self.ingester, self.marker, self.dead_letters)
+        return Pusher(self.client, self.inputs, self.ingester, self.marker, self.dead_letters)
 
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
         """Take documents that the shop hands over, and queue them for the workers.

@@ -15,6 +15,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from hybrid.catalogue.layer import Layer
 from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import products
@@ -34,12 +35,12 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A document as its index holds it. layer: the field `hybrid` without vectors, whose codes stay."""
+    """A document as its index holds it. layer: its field `hybrid` without vectors, whose codes stay."""
 
     id: str
     routing: str | None
     source: dict[str, Any]
-    layer: dict[str, Any]
+    layer: Layer
     shard: int
     seq_no: int
 
@@ -96,9 +97,10 @@ def _original(hit: dict[str, Any], shard: int) -> Original:
     return Original(hit["_id"], hit.get("_routing"), source, layer, shard, hit["_seq_no"])
 
 
-def _own(layer: Any, id: str) -> dict[str, Any]:
+def _own(field: Any, id: str) -> Layer:
     """What a document has of the layer; nothing where its field is another's, or of another document."""
-    return layer if isinstance(layer, dict) and layer.get("id") == id else {}
+    layer = Layer.from_json(field)
+    return layer if layer.id == id else Layer()
 
 
 def _place(one: Original | Found) -> dict[str, str]:
@@ -125,7 +127,7 @@ def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkRep
     return products.bulk(client, index, items, wait_for_active_shards="1")
 
 
-def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, dict[str, Any]]:
+def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, Layer]:
     """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
     if not originals:
         return {}
@@ -134,7 +136,7 @@ def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> 
             index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
         )["docs"]
     found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
-    return {id: layer for id, layer in found.items() if layer}
+    return {id: layer for id, layer in found.items() if layer.id}
 
 
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from hybrid.catalogue.layer import Layer
 from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic.client import error_reason, translated, write_blocked
 from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.vectors import Code
 
 #: Per-item errors worth another try: the node is busy, or a shard is moving.
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
@@ -31,9 +33,9 @@ def is_building(index: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProductState:
-    """What the index holds for a product: the layer's meta and the signals whose vector is there."""
+    """What the index holds for a product: what is noted of it, and the signals whose vector is there."""
 
-    meta: Mapping[str, Any]
+    layer: Layer
     present: frozenset[str]
 
 
@@ -41,6 +43,7 @@ class ProductState:
 class StoredProduct:
     """A product as read for enrichment, with the sequence numbers that guard the write back.
 
+    layer: what is noted of it, without words, codes and vectors.
     index is the one that it was read from, whatever an alias stands for since. present: signals whose vector the index
     really holds; None where only a search could tell. foreign: its field `hybrid` is not the layer's.
     """
@@ -48,7 +51,7 @@ class StoredProduct:
     id: str
     index: str
     source: dict[str, Any]
-    meta: dict[str, Any]
+    layer: Layer
     seq_no: int
     primary_term: int
     routing: str | None = None
@@ -78,7 +81,7 @@ def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Seque
         answer = client.search(index=index, **mappings.state_search(ids, signals))
     return {
         hit["_id"]: ProductState(
-            meta=hit.get("_source", {}).get("hybrid", {}).get("meta", {}),
+            layer=Layer.from_json(hit.get("_source", {}).get("hybrid")),
             present=frozenset(hit.get("matched_queries", ())),
         )
         for hit in answer["hits"]["hits"]
@@ -87,13 +90,13 @@ def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Seque
 
 def vectors(
     client: Elasticsearch, index: str, ids: Sequence[str], signals: Sequence[str]
-) -> dict[str, dict[str, tuple[list[float], str]]]:
+) -> dict[str, dict[str, tuple[list[float], Code]]]:
     """id -> signal -> (vector, code), for products whose other fields change and whose vectors stay."""
     if not ids:
         return {}
     with translated(index):
         answer = client.search(index=index, **mappings.state_search(ids, signals, carry=True))
-    found: dict[str, dict[str, tuple[list[float], str]]] = {}
+    found: dict[str, dict[str, tuple[list[float], Code]]] = {}
     for hit in answer["hits"]["hits"]:
         codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
         fields = hit.get("fields", {})
@@ -121,13 +124,13 @@ def read(
 
 def codes(
     client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
-) -> dict[str, tuple[int, dict[str, str]]]:
+) -> dict[str, tuple[int, dict[str, Code]]]:
     """id -> (sequence number, signal -> code) of products as they are this moment."""
     found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
     return {hit["_id"]: (hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in found}
 
 
-def _codes_of(layer: Any) -> dict[str, str]:
+def _codes_of(layer: Any) -> dict[str, Code]:
     codes = layer.get("codes") if isinstance(layer, dict) else None
     return codes if isinstance(codes, dict) else {}
 
@@ -162,16 +165,18 @@ def _get(
 
 def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> StoredProduct:
     source = hit["_source"]
-    layer = source.pop("hybrid", None)
-    own = layer is None or (isinstance(layer, dict) and (not layer or "meta" in layer))
-    meta = layer.get("meta") if isinstance(layer, dict) else None
-    if isinstance(meta, dict) and layer.get("id") != hit["_id"]:
-        meta = {**meta, "source": None}  # a copy of another document: what searches know of it is to be written anew
+    field = source.pop("hybrid", None)
+    own = field is None or (isinstance(field, dict) and (not field or "meta" in field))
+    layer = Layer.from_json(field)
+    if layer.noted and layer.id != hit["_id"]:
+        layer = replace(
+            layer, source=None
+        )  # a copy of another document: what searches know of it is to be written anew
     return StoredProduct(
         hit["_id"],
         hit["_index"],
         source,
-        meta if isinstance(meta, dict) else {},
+        layer,
         hit["_seq_no"],
         hit["_primary_term"],
         hit.get("_routing"),

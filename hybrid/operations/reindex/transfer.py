@@ -149,14 +149,15 @@ class Transfer(Run):
         target = f"{self.target}{BUILDING}" if building else self.target
         # What was copied once, and written since, keeps of its copy what was made of the same.
         layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
-        made = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
-        wanting = sum(bool(waits) for _, _, waits in made)
-        self.progress.to_encode += wanting
+        made = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
+        wanting = [copy.original.id for copy in made if copy.pending]
+        self.progress.to_encode += len(wanting)
         fenced = self.progress.phase == "swap"
-        if encode and (not fenced or wanting <= _FENCED_TEXTS):
+        if encode and (not fenced or len(wanting) <= _FENCED_TEXTS):
             at_once = self._services.settings.batch_size
             try:
-                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+                made = self._copyist.encode(made, at_once)
+                self.progress.done += len(wanting) - sum(bool(copy.pending) for copy in made)
             except HybridError as problem:
                 if not fenced:
                     raise
@@ -164,7 +165,7 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
+        report = copies.write(self._client, target, [(copy.original, copy.body) for copy in made], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
@@ -172,7 +173,7 @@ class Transfer(Run):
                 self.refused[error.id] = f"{error.reason}: {error.message[:300]}"
         self.copied += len(report.ok)
         written = set(report.ok)
-        pending = [original.id for original, _, waits in made if waits and original.id in written]
+        pending = [copy.original.id for copy in made if copy.pending and copy.original.id in written]
         self.progress.read += len(batch)
         self.progress.position += len(batch)
         self.progress.written += len(report.ok)
