@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from hybrid.contracts import TAGS, VECTOR_SIGNALS
+from hybrid.contracts import TAGS
+from hybrid.signals import SIGNALS
 from hybrid.vectors import Code
 
 #: What `hybrid.meta` holds beside the notes of signals.
@@ -145,13 +146,13 @@ class Layer:
             },
             terms=terms,
             typed=_text(data.get("typed")),
-            vectors={name: data[name] for name in VECTOR_SIGNALS if data.get(name) is not None},
+            vectors={name: data[name] for name in SIGNALS if data.get(name) is not None},
             codes=codes,
             tags=tuple(tags) if isinstance(tags, list) else None,
             others={
                 name: value
                 for name, value in data.items()
-                if value is not None and name not in _OWN and name not in VECTOR_SIGNALS
+                if value is not None and name not in _OWN and name not in SIGNALS
             },
         )
 

@@ -1,4 +1,4 @@
-"""What is made of other signals' vectors: `fused`, and the tags. Such a one has a hash of the hashes of its parts."""
+"""What is made of other signals' vectors: derived signals, and the tags. Such a one has a hash of its parts' hashes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from hybrid.catalogue import documents
 from hybrid.catalogue.layer import NO_STATE, SignalState
-from hybrid.contracts import FUSED, TAGS, IndexProfile
-
-#: What `fused` is made of, in the order of its hash.
-PARTS = ("text", "image")
+from hybrid.contracts import TAGS, IndexProfile
+from hybrid.signals import SIGNALS
 
 States = Mapping[str, SignalState]
 
 
 def parts_of(name: str, profile: IndexProfile) -> tuple[str, ...]:
     """The signals that it is made of, in the order of its hash; none for what is made of a product's own fields."""
-    if name == FUSED:
-        return PARTS
-    if name == TAGS and profile.tags is not None:
-        return tuple(sorted(profile.tags.parts))
-    return ()
+    if name == TAGS:
+        return tuple(sorted(profile.tags.parts)) if profile.tags is not None else ()
+    return SIGNALS[name].parts
 
 
 def version_of(name: str, profile: IndexProfile) -> str | None:

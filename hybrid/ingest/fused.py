@@ -1,4 +1,4 @@
-"""The signal `fused`: one vector a product, of its text's and its picture's, in the space of a published alignment.
+"""Derived signals: one vector a product, of its parts' vectors, in the space of a published alignment.
 
 It is made from vectors that are there already: from their codes, so that nothing is encoded again.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hybrid import vectors as coding
-from hybrid.contracts import FUSED, Fuser, IndexProfile
+from hybrid.contracts import Fuser, IndexProfile
 from hybrid.ingest.derived import States, combined_hash, has_part, parts_of
 from hybrid.vectors import Code
 
@@ -18,15 +18,15 @@ NO_PARTS = ("no_parts", "neither its text nor its picture has a vector; mend tho
 
 
 def fuse(
-    encoder: Fuser, codes: Mapping[str, Code], states: States, profile: IndexProfile
+    name: str, encoder: Fuser, codes: Mapping[str, Code], states: States, profile: IndexProfile
 ) -> tuple[np.ndarray | None, str]:
-    """(vector, its content hash) of a product; no vector where no part has one.
+    """(vector of a signal, its content hash) of a product; no vector where no part has one.
 
     codes, states: of its parts. One by another encoder is left out.
     """
     vectors: dict[str, np.ndarray | None] = {}
     hashes: dict[str, str | None] = {}
-    parts = parts_of(FUSED, profile)
+    parts = parts_of(name, profile)
     for part in parts:
         if not has_part(part, states, profile):
             continue
@@ -34,4 +34,4 @@ def fuse(
         if vector is not None:
             vectors[part], hashes[part] = vector, states[part].hash
     fused = encoder.product(vectors) if vectors else None
-    return fused, combined_hash(profile.signals[FUSED].version, parts, hashes)
+    return fused, combined_hash(profile.signals[name].version, parts, hashes)

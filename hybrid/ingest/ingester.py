@@ -22,7 +22,7 @@ from hybrid import vectors as coding
 from hybrid.catalogue import documents
 from hybrid.catalogue.documents import RESERVED
 from hybrid.catalogue.layer import Layer, SignalState
-from hybrid.contracts import FUSED, TAGS, Encoder, IndexProfile, Product
+from hybrid.contracts import TAGS, Encoder, IndexProfile, Product
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.indices import products
 from hybrid.elastic.stores.base import now
@@ -185,7 +185,7 @@ class Ingester:
         batch = Batch(stored, self._capabilities.base64_vectors)
         for name in profile.signals:
             if parts_of(name, profile):
-                self._fuse(profile, batch)
+                self._fuse(profile, name, batch)
             else:
                 self._encode(profile, name, batch)
         self._tagging.fill(profile, batch)
@@ -252,7 +252,7 @@ class Ingester:
         if not todo:
             return
         vectors = encode(encoder, name, [found.content for _, found in todo])
-        if name == "image" and profile.tags is not None and profile.tags.looks:
+        if profile.tags is not None and profile.tags.looks and name in profile.tags.parts:
             with contextlib.suppress(EncoderError):  # those who fill in the tags look again, and note why they cannot
                 self._tagging.look(profile, batch, {id: found.content for id, found in todo})
         for (id, found), encoded in zip(todo, vectors, strict=True):
@@ -262,22 +262,22 @@ class Ingester:
                 batch.put(id, name, encoded, found.state)
         batch.encoded[name].update(id for id, _ in todo)
 
-    def _fuse(self, profile: IndexProfile, batch: Batch) -> None:
+    def _fuse(self, profile: IndexProfile, name: str, batch: Batch) -> None:
         """Make the vector that is made of the others, of this round or of an earlier one."""
-        waiting = batch.waiting(FUSED, parts_of(FUSED, profile))
-        batch.encoded[FUSED] = set()
+        waiting = batch.waiting(name, parts_of(name, profile))
+        batch.encoded[name] = set()
         if not waiting:
             return
-        encoder = self._inputs.fuser(profile)
+        encoder = self._inputs.fuser(name, profile)
         held = products.codes(self._client, profile.index, [product.id for product in waiting])
         for product in waiting:
             codes = batch.codes(product.id, held.get(product.id, (-1, {}))[1])
-            vector, digest = fuse(encoder, codes, batch.states(product.id), profile)
+            vector, digest = fuse(name, encoder, codes, batch.states(product.id), profile)
             if vector is None:
-                batch.fail(product.id, FUSED, NO_PARTS)
-            elif product.layer.state(FUSED).hash != digest:
-                batch.put(product.id, FUSED, Encoded(vector), SignalState(digest, encoder.version))
-                batch.encoded[FUSED].add(product.id)
+                batch.fail(product.id, name, NO_PARTS)
+            elif product.layer.state(name).hash != digest:
+                batch.put(product.id, name, Encoded(vector), SignalState(digest, encoder.version))
+                batch.encoded[name].add(product.id)
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""

@@ -13,11 +13,12 @@ import numpy as np
 
 from hybrid.catalogue import documents
 from hybrid.catalogue.layer import NO_STATE, SignalState
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, Encoder, Fuser, IndexProfile
+from hybrid.contracts import TAGS, Encoder, Fuser, IndexProfile
 from hybrid.encoders.trained.tags import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.ingest.derived import parts_of
 from hybrid.media import is_url, open_image, open_video, read_media, samples
+from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
     from hybrid.contracts import Tagger
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Files of a batch that are fetched and decoded at once.
 _AT_ONCE = 4
-#: Products whose files are held decoded at a time, by signal.
-_HELD = {"image": 64, "video": 8, "audio": 32}
 #: Seconds of a sound that are listened to.
 _LISTENED = 30
 #: Part of a video's hash: raise it when the choice of frames changes.
@@ -59,9 +58,10 @@ class Encoded:
 
 def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[Encoded | None]:
     """The vectors of what `Inputs.read` gave for a signal; None where the encoder gave none that can be used."""
-    if name == "text":
+    modality = SIGNALS[name].modality
+    if modality == "text":
         vectors = encoder.encode_texts(contents)
-    elif name == "audio":
+    elif modality == "audio":
         vectors = encoder.encode_sounds(contents)
     else:
         views = encoder.encode_images([view for content in contents for view in content])
@@ -106,9 +106,9 @@ class Inputs:
             )
         return encoder
 
-    def fuser(self, profile: IndexProfile) -> Fuser:
-        """What makes the vectors of `fused`; raises as `encoder` does."""
-        return cast(Fuser, self.encoder(FUSED, profile))
+    def fuser(self, name: str, profile: IndexProfile) -> Fuser:
+        """What makes the vectors of a derived signal; raises as `encoder` does."""
+        return cast(Fuser, self.encoder(name, profile))
 
     def tagger(self, profile: IndexProfile) -> Tagger:
         """What tells the tags of the index; it is loaded at first use, and raises then."""
@@ -117,11 +117,11 @@ class Inputs:
 
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""
-        if name in (FUSED, TAGS):
+        if name == TAGS or SIGNALS[name].parts:
             parts = parts_of(name, profile)
             return any(self.wants(part, source, profile) for part in parts if part in profile.signals)
-        if name in MEDIA_SIGNALS:
-            values = _values(name, source, profile)
+        if SIGNALS[name].role is not None:
+            values = documents.files_of(source, profile, name)
             return bool(values) and (self._fetcher.enabled or not is_url(values[0]))
         encoder = self._get_encoder(profile.signals[name].encoder)
         return bool(documents.text_input(source, profile.fields, encoder))
@@ -132,21 +132,21 @@ class Inputs:
         if state.hash is None:
             return False
         signal = profile.signals[name]
-        if name in MEDIA_SIGNALS:
-            values = _values(name, source, profile)
+        if kind := SIGNALS[name].file:
+            values = documents.files_of(source, profile, name)
             if _addresses(values):
                 return state.url == _addresses(values) and state.encoder == signal.version
             try:
-                parts = [read_media(value, self._root(profile), name) for value in values]
+                parts = [read_media(value, self._root(profile), kind) for value in values]
             except MediaError:
                 return False
-            return state.hash == _hash(name, signal.version, parts)
+            return state.hash == _hash(kind, signal.version, parts)
         text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
         return state.hash == documents.content_hash(signal.version, text.encode())
 
     def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the input may change while the document stays."""
-        return name in MEDIA_SIGNALS and bool(_addresses(_values(name, source, profile)))
+        return SIGNALS[name].role is not None and bool(_addresses(documents.files_of(source, profile, name)))
 
     def read(
         self,
@@ -161,11 +161,12 @@ class Inputs:
         Raises:
             MediaError: the file cannot be used; of several pictures, none of them.
         """
-        if name not in MEDIA_SIGNALS:
+        kind = SIGNALS[name].file
+        if kind is None:
             text = documents.text_input(source, profile.fields, encoder)
             digest = documents.content_hash(encoder.version, text.encode())
             return Input(None, before) if digest == before.hash else Input(text, SignalState(digest, encoder.version))
-        values = _values(name, source, profile) or [""]
+        values = documents.files_of(source, profile, name) or [""]
         addresses = _addresses(values)
         # Not for the vector of another model: that one is to be made anew of the same file.
         same = before.url == addresses and before.encoder == encoder.version
@@ -176,11 +177,11 @@ class Inputs:
         for place, value in enumerate(values):
             try:
                 if not is_url(value):
-                    parts.append((place, read_media(value, self._root(profile), name)))
+                    parts.append((place, read_media(value, self._root(profile), kind)))
                     continue
                 fetched = self._fetcher.fetch(value.strip(), known.etag, known.modified)
             except MediaError as error:
-                faults.append(named(error, name))
+                faults.append(named(error, kind))
                 continue
             if fetched.data is None:
                 etag, modified = fetched.etag or known.etag, fetched.modified or known.modified
@@ -188,11 +189,11 @@ class Inputs:
             if len(values) == 1:
                 etag, modified = fetched.etag, fetched.modified
             parts.append((place, fetched.data))
-        digest = _hash(name, encoder.version, [data for _, data in parts])
+        digest = _hash(kind, encoder.version, [data for _, data in parts])
         state = SignalState(digest, encoder.version, addresses, etag, modified)
         if parts and digest == before.hash and not faults:
             return Input(None, replace(state, at=before.at))
-        content, at, broken = _opened(name, parts, profile.signals[name].views)
+        content, at, broken = _opened(kind, parts, profile.signals[name].views)
         faults += broken
         if content is None:
             raise faults[0]
@@ -213,7 +214,7 @@ class Inputs:
             except MediaError as error:
                 return error
 
-        if name not in MEDIA_SIGNALS or len(wanted) < 2:
+        if SIGNALS[name].file is None or len(wanted) < 2:
             return [one(pair) for pair in wanted]
         with ThreadPoolExecutor(_AT_ONCE, "hybrid-media") as readers:
             return list(readers.map(one, wanted))
@@ -250,11 +251,7 @@ class ProductSource:
 
 def held_at_once(name: str, all: int) -> int:
     """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
-    return _HELD.get(name, all)
-
-
-def _values(name: str, source: Mapping[str, Any], profile: IndexProfile) -> list[str]:
-    return documents.media_values(source, profile.fields, name, documents.files_looked_at(profile, name))
+    return SIGNALS[name].held or all
 
 
 def _addresses(values: Sequence[str]) -> str | None:
@@ -262,21 +259,21 @@ def _addresses(values: Sequence[str]) -> str | None:
     return "\n".join(values) if values and is_url(values[0]) else None
 
 
-def _hash(name: str, version: str, parts: Sequence[bytes]) -> str:
-    if name == "video":
+def _hash(kind: str, version: str, parts: Sequence[bytes]) -> str:
+    if kind == "video":
         parts = [_FRAMES, *parts]
     return documents.content_hash(version, b"\0".join(parts))
 
 
-def _opened(name: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[Any, Sequence[float], list[MediaError]]:
+def _opened(kind: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[Any, Sequence[float], list[MediaError]]:
     """(what the encoder takes or None, seconds of frames or places of several pictures, what could not be opened)."""
     pictures: dict[int, Any] = {}
     faults = []
     for place, data in parts:
         try:
-            if name == "audio":
+            if kind == "audio":
                 return samples(data, _LISTENED), [], []
-            if name == "video":
+            if kind == "video":
                 return *open_video(data, views), []
             pictures[place] = open_image(data)
         except MediaError as error:
@@ -284,8 +281,8 @@ def _opened(name: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[
     return list(pictures.values()) or None, list(pictures) if len(parts) > 1 else [], faults
 
 
-def named(error: MediaError, name: str) -> MediaError:
-    """The same error, its reason begun as those of the signal are."""
-    if name == "image" or not error.reason.startswith("image_"):
+def named(error: MediaError, kind: str) -> MediaError:
+    """The same error, its reason begun as those of this kind of file are."""
+    if kind == "image" or not error.reason.startswith("image_"):
         return error
-    return MediaError(str(error), f"{name}_{error.reason.removeprefix('image_')}")
+    return MediaError(str(error), f"{kind}_{error.reason.removeprefix('image_')}")

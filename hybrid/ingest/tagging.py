@@ -128,24 +128,29 @@ class Tagging:
 
     def _look_again(self, profile: IndexProfile, batch: Batch, chosen: Sequence[products.StoredProduct]) -> None:
         """Look at pictures that were not read in this round."""
-        unread = [
-            product
-            for product in chosen
-            if product.id not in batch.looks and has_part("image", batch.states(product.id), profile)
-        ]
-        step = held_at_once("image", max(1, len(unread)))
-        for start in range(0, len(unread), step):
-            part = unread[start : start + step]
-            wanted = [(product.source, NO_STATE) for product in part]
-            found = self._inputs.read_all("image", wanted, profile, self._inputs.encoder("image", profile))
-            read: dict[str, Sequence[Image.Image]] = {}
-            for product, one in zip(part, found, strict=True):
-                if isinstance(one, MediaError):
-                    batch.fail(product.id, TAGS, one)
-                else:
-                    read[product.id] = one.content
-            try:
-                self.look(profile, batch, read)
-            except EncoderError as error:
-                for id in read:
-                    batch.fail(id, TAGS, (NO_MODEL, str(error)))
+        for name in profile.tags.parts if profile.tags is not None else ():
+            unread = [
+                product
+                for product in chosen
+                if product.id not in batch.looks and has_part(name, batch.states(product.id), profile)
+            ]
+            step = held_at_once(name, max(1, len(unread)))
+            for start in range(0, len(unread), step):
+                self._look_at(name, profile, batch, unread[start : start + step])
+
+    def _look_at(
+        self, name: str, profile: IndexProfile, batch: Batch, unread: Sequence[products.StoredProduct]
+    ) -> None:
+        wanted = [(product.source, NO_STATE) for product in unread]
+        found = self._inputs.read_all(name, wanted, profile, self._inputs.encoder(name, profile))
+        read: dict[str, Sequence[Image.Image]] = {}
+        for product, one in zip(unread, found, strict=True):
+            if isinstance(one, MediaError):
+                batch.fail(product.id, TAGS, one)
+            else:
+                read[product.id] = one.content
+        try:
+            self.look(profile, batch, read)
+        except EncoderError as error:
+            for id in read:
+                batch.fail(id, TAGS, (NO_MODEL, str(error)))

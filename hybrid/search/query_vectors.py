@@ -12,8 +12,9 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
-from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.contracts import Degradation, Encoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
+from hybrid.signals import MAX_VIEWS, SIGNALS
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class QueryVectors:
         files = _Files(request)
         vectors: dict[str, np.ndarray] = {}
         for name, signal in profile.signals.items():
-            if system in VECTOR_SIGNALS and name != system:
+            if system in SIGNALS and name != system:
                 continue
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
                 continue  # not even encoded
@@ -102,13 +103,15 @@ class QueryVectors:
     def _vector(
         self, name: str, encoder: Encoder, request: SearchRequest, files: _Files, notes: list[str]
     ) -> np.ndarray | None:
-        if name == "audio":
-            return encoder.encode_sounds([files.sound])[0] if files.sound is not None else None
+        signal = SIGNALS[name]
+        if "sound" in signal.asked_by and files.sound is not None:
+            heard: np.ndarray = encoder.encode_sounds([files.sound])[0]
+            return heard
         seen: np.ndarray | None = None
-        if name in ("image", "video", FUSED) and files.pictures:
+        if "picture" in signal.asked_by and files.pictures:
             views = encoder.encode_images(files.pictures)
             seen = views[0] if len(views) == 1 else vectors_module.unit(views.sum(axis=0))
-        if seen is not None and name != FUSED:
+        if "words" not in signal.asked_by or (seen is not None and not signal.blends):
             return seen
         return vectors_module.between(seen, self._words_vector(name, encoder, request, notes))
 

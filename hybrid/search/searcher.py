@@ -12,8 +12,6 @@ import numpy as np
 
 from hybrid.catalogue.documents import role_values
 from hybrid.contracts import (
-    UNWEIGHTED,
-    VECTOR_SIGNALS,
     Degradation,
     Encoder,
     Hit,
@@ -21,6 +19,7 @@ from hybrid.contracts import (
     SearchAnswer,
     SearchRequest,
     SignalScore,
+    unweighted_systems,
 )
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
 from hybrid.search import fusion, weights
@@ -30,6 +29,7 @@ from hybrid.search.ports import PublishedLike, RetrievalLike, RetrievedLike
 from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
 from hybrid.search.query_vectors import QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 from hybrid.text.completions import Typed, offers
 
@@ -132,7 +132,7 @@ class Searcher:
             asked = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
             retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
         ranking = self._rank(system, retrieved, terms, asked, model)
-        lexical_tail = terms is not None and system not in VECTOR_SIGNALS
+        lexical_tail = terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         if not request.bare:
@@ -212,7 +212,7 @@ class Searcher:
         if source is None:
             raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
         vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
-        if system in VECTOR_SIGNALS:
+        if system in SIGNALS:
             if system not in vectors:
                 raise UsageError(f"product {request.like!r} has no {system} vector")
             return {system: vectors[system]}, None
@@ -223,8 +223,8 @@ class Searcher:
     def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
         """The weights that this one answer is made with, from here to its end."""
         if request.like and request.system is None and not request.weights_version:
-            return weights.fixed(weights.LIKE_WEIGHTS, weights.LIKE_VERSION)
-        if self._published is None or system in UNWEIGHTED:
+            return weights.alike()
+        if self._published is None or system in unweighted_systems():
             return weights.fixed()
         try:
             if request.weights_version:
@@ -255,7 +255,7 @@ class Searcher:
             kept = {name: vector for name, vector in vectors.items() if given.get(name, 0.0) > 0}
             spoken = terms if given.get("lexical", 0.0) > 0 or not kept else None
             return Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
-        if system in UNWEIGHTED or len(in_play) < 2:
+        if system in unweighted_systems() or len(in_play) < 2:
             return Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms
         try:
             asked = model.predict(_query(request, terms, vectors), in_play, explain=True)
@@ -275,7 +275,7 @@ class Searcher:
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
         """The words to look for; "" to browse everything; None where words take no part."""
-        if system in VECTOR_SIGNALS and vectors:
+        if system in SIGNALS and vectors:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None

@@ -175,6 +175,7 @@ CASES = [
     Case("never had a text", Need(), now={"picture": "a.png"}, present=frozenset({"image"})),
     Case("a title in a script that the encoder does not know", Need(words=True, encode=("image",)),
          now={**LAMP, "name": "红色的灯"}, edit=lambda layer: Layer(), present=NONE, any_script=False),
+    Case("words of another version", Need(words=True), edit=lambda layer: replace(layer, analysis="words-0")),
     Case("a copy of another document", Need(words=True), edit=lambda layer: replace(layer, source=None)),
     # -- its picture --------------------------------------------------------------------------------------------
     Case("another picture", Need(words=True, encode=("image",)), now={**LAMP, "picture": "b.png"}, was=LAMP),
@@ -182,6 +183,8 @@ CASES = [
     Case("no picture any more", Need(words=True, drop=("image",)), now=BARE, was=LAMP),
     Case("no picture, and its vector went already", Need(words=True, drop=("image",)), now=BARE, was=LAMP,
          present=frozenset({"text"})),
+    Case("no picture any more, nor a note of it, but the vector of an older one", Need(words=True, drop=("image",)),
+         now=BARE, was=LAMP, edit=forget("image")),
     Case("the first picture", Need(words=True, encode=("image",)), now=LAMP, was=BARE, present=frozenset({"text"})),
     Case("the file changed under its name, which no fingerprint of an attached index says", Need(), does=repaint),
     Case("the file changed under its name, and files are looked at", Need(encode=("image",)), does=repaint, anew=True),
@@ -224,6 +227,8 @@ CASES = [
          before=replace(SHOP, signals={"text": signal()})),
     Case("the index has no pictures any more", Need(), profile=replace(SHOP, signals={"text": signal()}), before=SHOP),
     # -- what waits ---------------------------------------------------------------------------------------------
+    Case("nothing is noted of its text but the encoder", Need(encode=("text",)),
+         edit=noting(text=SignalState(None, VERSION))),
     Case("it waits for its text", Need(encode=("text",)), edit=both(waits("text"), forget("text"))),
     Case("it waits for its picture, whose older vector is there", Need(encode=("image",)),
          edit=both(waits("image"), noting(image=SignalState("of the older", VERSION)))),

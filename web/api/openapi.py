@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
-from hybrid.contracts import MEDIA_SIGNALS, SearchAnswer
+from hybrid.contracts import MEDIA, SearchAnswer
 from web.admin import openapi
 from web.admin.schemas import (
     ChosenFailures,
@@ -382,7 +382,7 @@ def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
     """One query parameter a field. Maps and lists are sent in their short form, as text."""
     parameters = []
     for name, field in schema["properties"].items():
-        short = name in ("filters", "facets", "weights", *MEDIA_SIGNALS)
+        short = name in ("filters", "facets", "weights", *MEDIA)
         parameters.append(
             {
                 "name": name,
@@ -398,7 +398,7 @@ _SHORT = {
     "filters": "; as JSON",
     "facets": "; separated by commas, none: empty",
     "weights": "; as name=number, separated by commas",
-    **dict.fromkeys(MEDIA_SIGNALS, "; as a data URL, so rather POST it"),
+    **dict.fromkeys(MEDIA, "; as a data URL, so rather POST it"),
 }
 
 
@@ -411,7 +411,7 @@ def _bodies(search: dict[str, Any]) -> dict[str, Any]:
     texts = {name: {"type": "string", "description": names[name].get("description", "")} for name in names}
     form = {**texts, "filter": {"type": "array", "items": {"type": "string"}}}
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    upload = {**form, **dict.fromkeys(MEDIA_SIGNALS, file)}
+    upload = {**form, **dict.fromkeys(MEDIA, file)}
     return {
         "application/json": {"schema": {"$ref": _REF.format(model="SearchParams")}},
         "application/x-www-form-urlencoded": {

@@ -16,15 +16,14 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.catalogue.layer import Layer
-from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import products
 from hybrid.elastic.indices.products import BulkReport
+from hybrid.signals import SIGNALS
 
 #: Where a copy keeps its revision, and how that is mapped.
 REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}
 _SHARD, _SEQ_NO = "hybrid.meta.revision.shard", "hybrid.meta.revision.seq_no"
-_VECTORS = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
 #: A bucket is read in one search, and Elasticsearch shows 10,000 hits.
 _MOST_IN_BUCKET = 10_000
 _LEAST_IN_BUCKET = 200
@@ -70,7 +69,7 @@ def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) 
     """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
     search = {
         "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
-        "source": {"excludes": _VECTORS},
+        "source": {"excludes": _vectors()},
         "seq_no_primary_term": True,
     }
     for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
@@ -89,6 +88,10 @@ def read_ahead(
         while (found := coming.result()) is not None:
             coming = beside.submit(next, batches, None)
             yield found
+
+
+def _vectors() -> list[str]:
+    return [f"hybrid.{name}" for name in SIGNALS]
 
 
 def _original(hit: dict[str, Any], shard: int) -> Original:
@@ -133,7 +136,7 @@ def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> 
         return {}
     with translated(index):
         docs = client.mget(
-            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
+            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
         )["docs"]
     found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
     return {id: layer for id, layer in found.items() if layer.id}

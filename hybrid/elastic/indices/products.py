@@ -11,10 +11,10 @@ from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from hybrid.catalogue.layer import Layer
-from hybrid.contracts import VECTOR_SIGNALS
 from hybrid.elastic.client import error_reason, translated, write_blocked
 from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.signals import SIGNALS
 from hybrid.vectors import Code
 
 #: Per-item errors worth another try: the node is busy, or a shard is moving.
@@ -108,8 +108,9 @@ def vectors(
     return found
 
 
-#: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
-UNREAD = [f"hybrid.{name}" for name in ("terms", "typed", "codes", *VECTOR_SIGNALS)]
+def unread() -> list[str]:
+    """What enrichment does not read of the layer's own field; the rest of a document is the shop's."""
+    return [f"hybrid.{name}" for name in ("terms", "typed", "codes", *SIGNALS)]
 
 
 def read(
@@ -119,7 +120,7 @@ def read(
 
     A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
     """
-    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": UNREAD}, routing)}
+    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": unread()}, routing)}
 
 
 def codes(
@@ -196,7 +197,7 @@ def iterate(
     """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
     search = {
         "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
-        "source": {"excludes": UNREAD},
+        "source": {"excludes": unread()},
         "seq_no_primary_term": True,
     }
     for hits in pages(client, index, search, page, preference):

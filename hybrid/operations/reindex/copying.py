@@ -11,15 +11,17 @@ from typing import Any
 from hybrid import vectors as coding
 from hybrid.catalogue import documents
 from hybrid.catalogue.layer import NO_STATE, Layer, SignalState
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, IndexProfile
+from hybrid.contracts import TAGS, IndexProfile
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.indices.copies import Original
 from hybrid.elastic.stores.base import now
 from hybrid.errors import EncoderError, MediaError
+from hybrid.ingest.derived import parts_of
 from hybrid.ingest.fused import fuse
 from hybrid.ingest.inputs import Encoded, Inputs, ProductSource, encode, held_at_once
 from hybrid.ingest.missing import missing
 from hybrid.ingest.tagging import tags_of
+from hybrid.signals import SIGNALS
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +63,14 @@ class _Moved(ProductSource):
         return self.noted == (self.digest if self.alike else documents.fingerprint(self.document, self.before))
 
     def fits(self, name: str, state: SignalState) -> bool:
-        if name not in MEDIA_SIGNALS:
+        if SIGNALS[name].role is None:
             return super().fits(name, state)
         # The file may not lie on this machine; the note of it holds as long as the document names the same.
         if self.before is None or not self.known:
             return False
         if self.before.signals[name].views != self.profile.signals[name].views:
             return False
-        most = documents.files_looked_at(self.profile, name)
-        now, then = (
-            documents.media_values(self.document, fields, name, most)
-            for fields in (self.profile.fields, self.before.fields)
-        )
+        now, then = (documents.files_of(self.document, profile, name) for profile in (self.profile, self.before))
         return now == then
 
 
@@ -149,8 +147,8 @@ class Copyist:
             step = min(at_once, held_at_once(name, at_once))
             for start in range(0, len(todo), step):
                 places = todo[start : start + step]
-                if name == FUSED:
-                    layers = self._fused([done[place] for place in places], self._profile)
+                if parts_of(name, self._profile):
+                    layers = self._fused(name, [done[place] for place in places], self._profile)
                 else:
                     layers, seen = self._encoded(name, [done[place] for place in places], self._profile)
                     looks |= {places[number]: tags for number, tags in seen.items()}
@@ -175,13 +173,13 @@ class Copyist:
             logger.warning("no tags: %s", error)
             return copy
 
-    def _fused(self, copies: Sequence[Copy], profile: IndexProfile) -> list[Layer]:
-        fuser = self._inputs.fuser(profile)
+    def _fused(self, name: str, copies: Sequence[Copy], profile: IndexProfile) -> list[Layer]:
+        fuser = self._inputs.fuser(name, profile)
         layers = []
         for layer in _layers(copies):
-            vector, digest = fuse(fuser, layer.codes or {}, layer.states, profile)
+            vector, digest = fuse(name, fuser, layer.codes or {}, layer.states, profile)
             state = SignalState(digest, fuser.version)
-            layers.append(layer if vector is None else self._with(layer, FUSED, Encoded(vector), state))
+            layers.append(layer if vector is None else self._with(layer, name, Encoded(vector), state))
         return layers
 
     def _encoded(
@@ -197,7 +195,7 @@ class Copyist:
         contents = [input.content for input in read.values()]
         vectors = encode(encoder, name, contents)
         seen: dict[int, list[dict[str, Any]]] = {}
-        if name == "image" and profile.tags is not None and profile.tags.looks:
+        if profile.tags is not None and profile.tags.looks and name in profile.tags.parts:
             try:
                 seen = dict(zip(read, self._inputs.tagger(profile).look(contents), strict=True))
             except EncoderError as error:
