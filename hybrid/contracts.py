@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import orjson
 
 from hybrid.facts import Counted, Note, Reason
+from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,26 +25,35 @@ ROLES = (
 #: Roles whose text is searched, in order of weight. `code` is a model or part number.
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
-#: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
-VECTOR_SIGNALS = ("text", "image", "video", "audio", "fused")
 FUSED = "fused"
 #: What the spec of an encoder of two towers begins with, and the method that its version is listed with.
 TOWERS = "towers"
-#: Signals that are made of files, each named by the role of that name.
-MEDIA_SIGNALS = ("image", "video", "audio")
-#: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
-MAX_VIEWS = 6
+#: The kinds of files that a search may bring along, and that a product's fields may name.
+MEDIA = ("image", "video", "audio")
 #: The predicted tags of a product, in `hybrid.tags`. No signal, but waited for and made anew like one.
 TAGS = "tags"
 #: What can be filtered on and counted of them.
 TAGS_FIELD = "hybrid.tags.name"
 LEARNED_SYSTEMS = ("global", "gate", "attention")
-#: What a search can do without when it fails. "vectors": all signals but the words; "stand-ins": the scores of products
-#: that have no vector; "weights": those that were learned.
-PARTS = ("lexical", *VECTOR_SIGNALS, "vectors", "stand-ins", "weights")
-#: Systems that weigh nothing.
-UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
-SYSTEMS = (*UNWEIGHTED, "fixed", *LEARNED_SYSTEMS)
+
+
+def parts() -> tuple[str, ...]:
+    """What a search can do without when it fails.
+
+    "vectors": all signals but the words; "stand-ins": the scores of products that have no vector; "weights": those
+    that were learned.
+    """
+    return ("lexical", *SIGNALS, "vectors", "stand-ins", "weights")
+
+
+def unweighted_systems() -> tuple[str, ...]:
+    """Systems that weigh nothing: words alone, each signal alone, and reciprocal rank fusion."""
+    return ("bm25", *SIGNALS, "rrf")
+
+
+def systems() -> tuple[str, ...]:
+    """Every way to search that a request may name."""
+    return (*unweighted_systems(), "fixed", *LEARNED_SYSTEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,7 @@ class IndexProfile:
             index=index,
             fields=FieldMap.from_json(data["fields"]),
             # In the order of the contract: Elasticsearch gives mapping metadata back in its own.
-            signals={name: VectorSignal(**data["signals"][name]) for name in VECTOR_SIGNALS if name in data["signals"]},
+            signals={name: VectorSignal(**data["signals"][name]) for name in SIGNALS if name in data["signals"]},
             language=data["language"],
             analysis=data["analysis"],
             media_root=data.get("media_root"),
@@ -303,7 +313,7 @@ class SearchRequest:
 
     def under(self, name: str) -> SearchRequest:
         """The same search under a system, or under a published version of weights, whichever has that name."""
-        if name in SYSTEMS:
+        if name in systems():
             return replace(self, system=name)
         return replace(self, system=None, weights_version=name)
 

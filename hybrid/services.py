@@ -37,6 +37,7 @@ from hybrid.metrics import SearchTimes
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PublishedWeights
 from hybrid.settings import Settings, load_settings
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Services:
 
     @cached_property
     def pusher(self) -> Pusher:
-        return Pusher(self.client, self.ingester, self.marker, self.dead_letters)
+        return Pusher(self.client, self.inputs, self.ingester, self.marker, self.dead_letters)
 
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
         """Take documents that the shop hands over, and queue them for the workers.
@@ -244,9 +245,10 @@ class Services:
             for index in self.searcher.indices():
                 for name, signal in self.searcher.profile(index).signals.items():
                     encoder = self.encoder(signal.encoder)
-                    if name in ("image", "video"):
+                    modality = SIGNALS[name].modality
+                    if modality == "image":
                         encoder.encode_images([Image.new("RGB", (64, 64))])
-                    elif name == "audio":
+                    elif modality == "audio":
                         encoder.encode_sounds([np.sin(np.arange(16_000, dtype=np.float32))])
                     else:
                         encoder.encode_texts(["warm"])

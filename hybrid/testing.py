@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.catalogue.documents import WORDS_VERSION, role_values, terms_of, text_input
-from hybrid.contracts import ROLES, VECTOR_SIGNALS, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
+from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search import stand_ins
@@ -33,6 +33,7 @@ from hybrid.search.consistency import moved_error
 from hybrid.search.ports import RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
 from hybrid.settings import Settings
+from hybrid.signals import SIGNALS
 from hybrid.text.completions import Typed, offers
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class MemoryRetrieval(RetrievalLike):
         fields = _fields(rows)
         names = {*self._scores, *self._given, "text"} - {"lexical"}
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
-        signals = {name: one for name in VECTOR_SIGNALS if name in names}
+        signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
         self._profile = IndexProfile(self._index, fields, signals, "en", WORDS_VERSION, concrete=concrete)
         self._words = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import request
 
-from hybrid.contracts import MEDIA_SIGNALS
+from hybrid.contracts import MEDIA
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
@@ -26,7 +26,7 @@ def read_files() -> dict[str, bytes]:
     """The photo, video or sound just chosen, or the one that the page without script carries along, by its kind."""
     if request.method != "POST":
         return {}
-    for name in MEDIA_SIGNALS:
+    for name in MEDIA:
         file = request.files.get(name)
         data = file.read() if file else b""
         if data:
@@ -36,7 +36,7 @@ def read_files() -> dict[str, bytes]:
     if not kept_name or request.form.get("drop_image"):
         return {}
     kind = kept_name[:10].partition(":")[2].partition("/")[0]
-    kind = kind if kind in MEDIA_SIGNALS else "image"
+    kind = kind if kind in MEDIA else "image"
     try:
         return {kind: decode_data_url(kept_name, kind)}
     except ValueError as error:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 import hybrid
-from hybrid.contracts import MEDIA_SIGNALS
+from hybrid.contracts import MEDIA
 from web.answers import Error
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -235,7 +235,7 @@ class _Writer:
     def _forms(self, model: type[BaseModel]) -> dict[str, Any]:
         texts = self._texts(model)
         file = {"type": "string", "contentMediaType": "application/octet-stream"}
-        uploads = {**texts, **{name: file for name in MEDIA_SIGNALS if name in texts}}
+        uploads = {**texts, **{name: file for name in MEDIA if name in texts}}
         return {
             kind: {"schema": {"type": "object", "properties": fields, "additionalProperties": False}}
             for kind, fields in (("application/x-www-form-urlencoded", texts), ("multipart/form-data", uploads))

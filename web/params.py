@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from hybrid.contracts import MEDIA_SIGNALS, SearchRequest
+from hybrid.contracts import MEDIA, SearchRequest
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
@@ -35,8 +35,8 @@ def fields_of(request: Request) -> dict[str, Any]:
             chosen = [file for file in files if file.filename or file.content_length]
             if not chosen:
                 continue  # a form sends an empty part for a file that was not chosen
-            if name not in MEDIA_SIGNALS or len(chosen) > 1 or name in data:
-                raise UsageError(f"{name}: one file a field is taken, in the fields {', '.join(MEDIA_SIGNALS)}")
+            if name not in MEDIA or len(chosen) > 1 or name in data:
+                raise UsageError(f"{name}: one file a field is taken, in the fields {', '.join(MEDIA)}")
             data[name] = chosen[0].read()
         return data
     raise UnsupportedMediaType("send application/json, multipart/form-data or a plain form")

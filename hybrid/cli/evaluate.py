@@ -43,16 +43,17 @@ def evaluate(
     Learned weights that are in force may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
-    from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+    from hybrid.contracts import LEARNED_SYSTEMS
+    from hybrid.contracts import systems as all_systems
     from hybrid.evaluation import evaluate as evaluation
     from hybrid.services import build_services
 
     chosen = list(dict.fromkeys(names(systems)))
     for name in chosen:
-        if name not in SYSTEMS:
-            raise UsageError(f"no system {name!r}; known: {', '.join(SYSTEMS)}")
+        if name not in all_systems():
+            raise UsageError(f"no system {name!r}; known: {', '.join(all_systems())}")
     if not chosen:
-        raise UsageError(f"no systems to compare; known: {', '.join(SYSTEMS)}")
+        raise UsageError(f"no systems to compare; known: {', '.join(all_systems())}")
     if folds == 1:
         raise UsageError("one fold leaves nothing to learn from; give --folds 2 or more")
     learned = [name for name in chosen if name in LEARNED_SYSTEMS]

@@ -11,6 +11,7 @@ import typer
 from hybrid.cli.options import Json
 from hybrid.cli.output import print_json
 from hybrid.errors import UsageError
+from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
     from hybrid.contracts import SearchRequest
@@ -100,7 +101,7 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
                 )
                 print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
             for name, at in hit.nearest.items():
-                what = f"picture {int(at) + 1}" if name == "image" else f"the frame at {at:.1f} s"
+                what = f"picture {int(at) + 1}" if SIGNALS[name].file == "image" else f"the frame at {at:.1f} s"
                 print(f"       {name:<8} {what} is the nearest")
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
     print(

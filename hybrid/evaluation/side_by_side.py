@@ -131,7 +131,7 @@ def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int 
 
 
 def side_request(base: SearchRequest, system: str, weights: Mapping[str, float] | None) -> SearchRequest:
-    """The request of a side. system: "" for the weights in force, "own", one of SYSTEMS, or a version of weights.
+    """The request of a side. system: "" for the weights in force, "own", one of `systems()`, or a version of weights.
 
     Raises:
         UsageError: own weights without a weight above 0.

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS, UNWEIGHTED, SearchAnswer, SearchRequest
+from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 from hybrid.elastic.stores.base import now
 from hybrid.evaluation import evaluate as evaluation
 from hybrid.evaluation.judgments import Judgments
@@ -90,7 +90,7 @@ def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_fo
     scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
     for name, system in data["systems"].items():
         used = {answer.weights_version for answer in result.systems[name].answers.values()}
-        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in UNWEIGHTED else None
+        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in unweighted_systems() else None
     return {
         "at": now(),
         "by": work.order["by"],

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+from hybrid.contracts import LEARNED_SYSTEMS
+from hybrid.contracts import systems as all_systems
 from hybrid.errors import UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
@@ -27,7 +28,7 @@ def order(
 ) -> bool:
     """Order an evaluation; whether a worker was told.
 
-    systems: of hybrid.contracts.SYSTEMS, or versions of the index's weights. folds: 0, or in how many parts the
+    systems: of hybrid.contracts.systems, or versions of the index's weights. folds: 0, or in how many parts the
     judgments are cut so that learned kinds answer queries that they have not seen.
 
     Raises:
@@ -38,10 +39,10 @@ def order(
     services.searcher.profile(index)
     chosen = list(dict.fromkeys(systems))
     if not chosen:
-        raise UsageError(f"systems: choose at least one of {', '.join(SYSTEMS)}, or a version of the weights")
+        raise UsageError(f"systems: choose at least one of {', '.join(all_systems())}, or a version of the weights")
     if folds == 1:
         raise UsageError("folds: one fold leaves nothing to learn from; give 2 or more, or 0")
-    named = [name for name in chosen if name not in (*SYSTEMS, FIXED_VERSION)]
+    named = [name for name in chosen if name not in (*all_systems(), FIXED_VERSION)]
     known = services.weights_versions.names(index) if named else ()
     if unknown := [name for name in named if name not in known]:
         raise UsageError(f"systems: {unknown[0]!r} is no system, and no version of the weights of {index!r}")

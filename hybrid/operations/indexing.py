@@ -14,12 +14,13 @@ from hybrid.catalogue.documents import WORDS_VERSION, is_reserved
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template
 from hybrid.catalogue.reader import Catalogue, RejectsFile, open_catalogue
-from hybrid.contracts import MEDIA_SIGNALS, IndexProfile, Product, Reject
+from hybrid.contracts import IndexProfile, Product, Reject
 from hybrid.elastic.indices import lifecycle
 from hybrid.errors import UsageError
 from hybrid.operations.planning import check_options, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
 from hybrid.services import Services
+from hybrid.signals import of_files
 
 
 @dataclass
@@ -113,7 +114,7 @@ def plan_index(
         signals=vector_signals,
         language=language,
         analysis=WORDS_VERSION,
-        media_root=str(root) if set(MEDIA_SIGNALS) & set(vector_signals) else None,
+        media_root=str(root) if any(name in vector_signals for name, _ in of_files()) else None,
     )
     return Plan(path, profile, sample, notes, own, own_words)
 

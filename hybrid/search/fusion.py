@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import signals
 from hybrid.contracts import SignalScore
 from hybrid.facts import Note
 
-#: A best scaled score under this is weak: the signal's weight falls in proportion.
-WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "video": 0.10, "audio": 0.10, "fused": 0.10}
 #: Scales to 1 as infinity does, and can be divided by itself.
 _ENDLESS = 1e300
 
@@ -52,11 +51,12 @@ class Scaling:
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
-        if signal.partition(".")[0] == "lexical":
+        if signal.partition(".")[0] == signals.LEXICAL:
             half = self.half.get(signal, SATURATION)
             finite = np.minimum(np.where(raw > 0, raw, 0.0), _ENDLESS)
             return np.asarray(finite / (finite + half))
-        low, high = self.span.get(signal, (0.0, 1.0))
+        entry = signals.SIGNALS.get(signal.partition(".")[0])
+        low, high = self.span.get(signal, entry.span if entry else (0.0, 1.0))
         return np.asarray((np.fmin(np.fmax(raw, low), high) - low) / (high - low))
 
     def one(self, signal: str, raw: float) -> float:
@@ -140,7 +140,7 @@ def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, Voice]:
 def _voice(name: str, scaled: np.ndarray, beside_others: bool) -> Voice:
     """`voices` of one signal, by the scaled scores of the candidates that have one."""
     best = float(scaled.max()) if len(scaled) else 0.0
-    weak = WEAK.get(name.partition(".")[0], 0.0)
+    weak = signals.weak(name)
     if best <= 0:
         return Voice(0.0, Note("no_match", name))
     if beside_others and len(scaled) > 1 and best - float(scaled.min()) < 1e-9:

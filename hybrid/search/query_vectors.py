@@ -13,9 +13,10 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
-from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.contracts import Degradation, Encoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
 from hybrid.facts import Note
+from hybrid.signals import MAX_VIEWS, SIGNALS
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class QueryVectors:
             return encoded
         files = _Files(request)
         for name, signal in profile.signals.items():
-            if system in VECTOR_SIGNALS and name != system:
+            if system in SIGNALS and name != system:
                 continue
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
                 continue  # not even encoded
@@ -110,13 +111,14 @@ class QueryVectors:
         self, name: str, encoder: Encoder, request: SearchRequest, files: _Files
     ) -> tuple[np.ndarray | None, Note | None]:
         """(the query's vector for a signal, why its words take no part in it)."""
-        if name == "audio":
-            return encoder.encode_sounds([files.sound])[0] if files.sound is not None else None, None
+        signal = SIGNALS[name]
+        if "sound" in signal.asked_by and files.sound is not None:
+            return encoder.encode_sounds([files.sound])[0], None
         seen: np.ndarray | None = None
-        if name in ("image", "video", FUSED) and files.pictures:
+        if "picture" in signal.asked_by and files.pictures:
             views = encoder.encode_images(files.pictures)
             seen = views[0] if len(views) == 1 else vectors_module.unit(views.sum(axis=0))
-        if seen is not None and name != FUSED:
+        if "words" not in signal.asked_by or (seen is not None and not signal.blends):
             return seen, None
         words, note = self._words_vector(name, encoder, request)
         return vectors_module.between(seen, words), note

@@ -12,8 +12,6 @@ import numpy as np
 
 from hybrid.catalogue.documents import role_values
 from hybrid.contracts import (
-    UNWEIGHTED,
-    VECTOR_SIGNALS,
     Degradation,
     Encoder,
     Hit,
@@ -21,6 +19,7 @@ from hybrid.contracts import (
     SearchAnswer,
     SearchRequest,
     SignalScore,
+    unweighted_systems,
 )
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
 from hybrid.facts import Note
@@ -31,6 +30,7 @@ from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 from hybrid.text.completions import Typed, offers
 
@@ -145,7 +145,7 @@ class Searcher:
             retrieved, again = self._retrieve(profile, terms, vectors, request, facets)
             degraded = [*degraded, *again]
         ranking = self._rank(system, retrieved, terms, asked, model)
-        lexical_tail = terms is not None and system not in VECTOR_SIGNALS
+        lexical_tail = terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         if not request.bare:
@@ -236,7 +236,7 @@ class Searcher:
         if source is None:
             raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
         vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
-        if system in VECTOR_SIGNALS:
+        if system in SIGNALS:
             if system not in vectors:
                 raise UsageError(f"product {request.like!r} has no {system} vector")
             return {system: vectors[system]}, None
@@ -247,8 +247,8 @@ class Searcher:
     def _model(self, request: SearchRequest, system: str) -> tuple[WeightsModel, str]:
         """(the weights that this one answer is made with, from here to its end; why they are not those asked for)."""
         if request.like and request.system is None and not request.weights_version:
-            return weights.fixed(weights.LIKE_WEIGHTS, weights.LIKE_VERSION), ""
-        if self._published is None or system in UNWEIGHTED:
+            return weights.alike(), ""
+        if self._published is None or system in unweighted_systems():
             return weights.fixed(), ""
         try:
             if request.weights_version:
@@ -276,7 +276,7 @@ class Searcher:
             return _Weighed(
                 Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
             )
-        if system in UNWEIGHTED or len(in_play) < 2:
+        if system in unweighted_systems() or len(in_play) < 2:
             return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
         problem = ""
         try:
@@ -297,7 +297,7 @@ class Searcher:
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
         """The words to look for; "" to browse everything; None where words take no part."""
-        if system in VECTOR_SIGNALS and vectors:
+        if system in SIGNALS and vectors:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None

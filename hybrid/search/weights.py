@@ -23,20 +23,16 @@ from hybrid.errors import HybridError, UsageError, WeightsError
 from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import PLAIN, Scaling
+from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("fixed", "global", "gate", "attention")
 FORMAT = 2
 
-#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (benchmarks.md).
-#: A photo, and more so a sound, is the stronger statement of what is wanted than the words beside it.
-FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "video": 1.5, "audio": 3.0, "fused": 0.12}
-#: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.
-FUSED_BY_PHOTO = 6.0
+#: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
 #: For products like a product: what is said of it counts as what it looks or sounds like.
-LIKE_WEIGHTS = {"text": 1.0, "image": 1.0, "video": 1.0, "audio": 1.0, "fused": 2.0}
 LIKE_VERSION = "similar-1"
 
 
@@ -337,17 +333,19 @@ class PinnedWeights:
 
 
 def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
-    given = {name: FIXED_WEIGHTS.get(name, 0.0) for name in in_play}
-    if has_photo and "fused" in given:
-        given["fused"] = FUSED_BY_PHOTO
-    return given
+    return {name: fixed_weight(name, has_photo) for name in in_play}
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
     """The weights that need no training. One that `predict` has to look at the query for is not among them."""
-    standing = {name: value for name, value in FIXED_WEIGHTS.items() if name != "fused"}
-    given = {name: value for name, value in (weights or standing).items() if value > 0}
+    plain = {name: fixed_weight(name) for name, signal in SIGNALS.items() if signal.weight_by_picture is None}
+    given = {name: value for name, value in (weights or {LEXICAL: fixed_weight(LEXICAL), **plain}).items() if value > 0}
     return WeightsModel(version, "fixed", tuple(given), np.log(np.array(list(given.values()))))
+
+
+def alike() -> WeightsModel:
+    """The weights for products that are to be like a product."""
+    return fixed({name: signal.weight_alike for name, signal in SIGNALS.items()}, LIKE_VERSION)
 
 
 def by_hand(
@@ -370,8 +368,8 @@ def by_hand(
         vector = next(name for name in signals if name != "lexical")
         return {"lexical": 1 - alpha, vector: alpha}
     for name, weight in (weights or {}).items():
-        if name not in FIXED_WEIGHTS:
-            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(FIXED_WEIGHTS)}")
+        if name not in (LEXICAL, *SIGNALS):
+            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
     if weights is not None and sum(weights.values()) == 0:

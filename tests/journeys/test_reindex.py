@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from hybrid.catalogue.index_template import Template
+from hybrid.catalogue.layer import Layer
 from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import copies, generations, lifecycle, products
 from hybrid.elastic.indices.copies import Original
@@ -317,7 +318,7 @@ def test_late_writes_are_watched_in_their_own_index_alone(
 ) -> None:
     """What another index under that name holds may look like a document that was taken back."""
     monkeypatch.setattr(mending, "PAUSES_S", ())
-    late = Late({"title": "a"}, Original("p1", None, {"title": "late"}, {}, 0, 7))
+    late = Late({"title": "a"}, Original("p1", None, {"title": "late"}, Layer(), 0, 7))
     as_read = {"title": "a", "hybrid": {"id": "p1", "meta": {"revision": {"shard": 0, "seq_no": 3}}}}
 
     def made() -> Watch:
@@ -781,7 +782,7 @@ def test_a_copy_that_differs_is_found(services: Services, name: str, monkeypatch
 def test_a_vector_that_is_missing_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(services, name, attach=False)
     monkeypatch.setattr(running.Run, "sweep_here", lambda self: None)
-    monkeypatch.setattr(copying.Copyist, "encode", lambda self, made, at_once: 0)
+    monkeypatch.setattr(copying.Copyist, "encode", lambda self, made, at_once: made)
     with pytest.raises(JobError, match="text vectors: 0 of 40 have a vector.*100.0% wait"):
         reindex(services, name)
     monkeypatch.undo()

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from hybrid.contracts import PARTS, VECTOR_SIGNALS, Degradation
+from hybrid.contracts import Degradation, parts
 from hybrid.facts import Counted, Reason
 from hybrid.search.features import FEATURES
+from hybrid.signals import SIGNALS
 from tests.search.test_facts import NOTES
 from web import facts
 from web.strings import LANGUAGES, signal_label
@@ -34,7 +35,7 @@ def test_every_kind_of_every_fact_has_words(lang: str) -> None:
         *(facts.reason(reason, lang) for reason in REASONS),
         *(facts.note(note, lang) for note in NOTES),
         *(facts.counted(count, lang) for count in COUNTS),
-        *(facts.degraded(Degradation(part, ""), lang) for part in PARTS),
+        *(facts.degraded(Degradation(part, ""), lang) for part in parts()),
     ]
     assert len(set(texts)) == len(texts)  # each says something of its own
     for text in texts:
@@ -44,7 +45,7 @@ def test_every_kind_of_every_fact_has_words(lang: str) -> None:
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_signal_has_a_name(lang: str) -> None:
-    for name in ("lexical", *VECTOR_SIGNALS):
+    for name in ("lexical", *SIGNALS):
         assert signal_label(name, lang) != name
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+from hybrid.contracts import LEARNED_SYSTEMS, systems
 from hybrid.errors import UsageError
 from hybrid.evaluation.archives import read_upload
 from hybrid.evaluation.significance import HURT
@@ -38,7 +38,7 @@ def evaluations() -> str:
     return render(
         "admin/evaluations.html", here="evaluations", index=index, indices=services.searcher.indices(), runs=runs,
         total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
-        chosen=chosen, alike=alike, series=_series(alike), systems=SYSTEMS, learned=LEARNED_SYSTEMS,
+        chosen=chosen, alike=alike, series=_series(alike), systems=systems(), learned=LEARNED_SYSTEMS,
         weights_versions=services.weights_versions.names(index), in_force=versions.standing(services, index).in_force,
         order=services.orders.get(orders.learning_slot(index)), best=_best,
     )  # fmt: skip
@@ -100,7 +100,7 @@ def evaluations_run(run: str) -> str:
     reach = max([2 * HURT, *(1.05 * abs(gain) for values in gains.values() for gain in values)])
     return render(
         "admin/evaluations_run.html", here="evaluations", run=evaluation, changes=changes, gains=gains, reach=reach,
-        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=SYSTEMS,
+        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=systems(),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import SYSTEMS, Hit, SearchRequest
+from hybrid.contracts import Hit, SearchRequest, systems
 from hybrid.elastic.stores.judgments import RATINGS
 from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
@@ -200,9 +200,9 @@ def _side(
 
 def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
     """(value, label) of what a side can be: systems, then published weights."""
-    labels = {one["name"]: one["label"] for one in strings.system_choices(SYSTEMS, g.lang)}
+    labels = {one["name"]: one["label"] for one in strings.system_choices(systems(), g.lang)}
     return {
-        "systems": [(name, labels[name]) for name in SYSTEMS],
+        "systems": [(name, labels[name]) for name in systems()],
         "versions": [
             (entry["version"], f"{entry['version']} ({entry['kind']})")
             for entry in core().weights_versions.page(index, VERSIONS)[0]

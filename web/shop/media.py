@@ -16,8 +16,8 @@ from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import NotFound
 
 from hybrid.catalogue.documents import media_values
-from hybrid.contracts import MAX_VIEWS
 from hybrid.errors import MediaError, UsageError
+from hybrid.signals import MAX_VIEWS
 from web.assets import type_of
 from web.openapi import Described
 from web.services import services

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import FUSED, LEARNED_SYSTEMS, IndexProfile, SearchAnswer, systems
 from hybrid.errors import HybridError, UsageError
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
@@ -29,7 +29,7 @@ page = Blueprint("page", __name__)
 
 PAGE_SIZE = 24
 #: Learned weights are offered as the default, which is whatever is in force: an index need not have every kind.
-_CHOICES = tuple(name for name in SYSTEMS if name not in LEARNED_SYSTEMS)
+_CHOICES = tuple(name for name in systems() if name not in LEARNED_SYSTEMS)
 EXAMPLES = 6
 
 

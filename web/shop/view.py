@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hybrid.catalogue.documents import media_values
-from hybrid.contracts import MAX_VIEWS, FieldMap, Hit, values_at
+from hybrid.contracts import FieldMap, Hit, values_at
+from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
 from web import strings
 

@@ -15,15 +15,15 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from hybrid.contracts import VECTOR_SIGNALS
+from hybrid.catalogue.layer import Layer
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import products
 from hybrid.elastic.indices.products import BulkReport
+from hybrid.signals import SIGNALS
 
 #: Where a copy keeps its revision, and how that is mapped.
 REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}
 _SHARD, _SEQ_NO = "hybrid.meta.revision.shard", "hybrid.meta.revision.seq_no"
-_VECTORS = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
 #: A bucket is read in one search, and Elasticsearch shows 10,000 hits.
 _MOST_IN_BUCKET = 10_000
 _LEAST_IN_BUCKET = 200
@@ -34,12 +34,12 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A document as its index holds it. layer: the field `hybrid` without vectors, whose codes stay."""
+    """A document as its index holds it. layer: its field `hybrid` without vectors, whose codes stay."""
 
     id: str
     routing: str | None
     source: dict[str, Any]
-    layer: dict[str, Any]
+    layer: Layer
     shard: int
     seq_no: int
 
@@ -69,7 +69,7 @@ def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) 
     """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
     search = {
         "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
-        "source": {"excludes": _VECTORS},
+        "source": {"excludes": _vectors()},
         "seq_no_primary_term": True,
     }
     for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
@@ -90,15 +90,20 @@ def read_ahead(
             yield found
 
 
+def _vectors() -> list[str]:
+    return [f"hybrid.{name}" for name in SIGNALS]
+
+
 def _original(hit: dict[str, Any], shard: int) -> Original:
     source = hit["_source"]
     layer = _own(source.pop("hybrid", None), hit["_id"])
     return Original(hit["_id"], hit.get("_routing"), source, layer, shard, hit["_seq_no"])
 
 
-def _own(layer: Any, id: str) -> dict[str, Any]:
+def _own(field: Any, id: str) -> Layer:
     """What a document has of the layer; nothing where its field is another's, or of another document."""
-    return layer if isinstance(layer, dict) and layer.get("id") == id else {}
+    layer = Layer.from_json(field)
+    return layer if layer.id == id else Layer()
 
 
 def _place(one: Original | Found) -> dict[str, str]:
@@ -125,16 +130,16 @@ def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkRep
     return products.bulk(client, index, items, wait_for_active_shards="1")
 
 
-def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, dict[str, Any]]:
+def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, Layer]:
     """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
     if not originals:
         return {}
     with translated(index):
         docs = client.mget(
-            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
+            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
         )["docs"]
     by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
-    return {id: layer for id, layer in by_id.items() if layer}
+    return {id: layer for id, layer in by_id.items() if layer.id}
 
 
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:

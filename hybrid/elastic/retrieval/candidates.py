@@ -306,7 +306,7 @@ class Retrieval:
         """The shop's own documents, and of the layer's field no more than the tags, where the index has any."""
         if not ids:
             return {}
-        hidden = ["hybrid"] if profile.tags is None else [*products.UNREAD, "hybrid.id", "hybrid.meta"]
+        hidden = ["hybrid"] if profile.tags is None else [*products.unread(), "hybrid.id", "hybrid.meta"]
         with translated(profile.index):
             docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=hidden)["docs"]
         # One that is not found tells its index too; one that failed is a broken answer.

@@ -157,7 +157,7 @@ def _coded(services: Services, profile: IndexProfile) -> Iterator[dict[str, str]
             yield (hit["_source"].get("hybrid") or {}).get("codes") or {}
 
 
-def _decoded(profile: IndexProfile, codes: Mapping[str, str], name: str) -> np.ndarray | None:
+def _decoded(profile: IndexProfile, codes: Mapping[str, coding.Code], name: str) -> np.ndarray | None:
     signal = profile.signals.get(name)
     return coding.decode_code(codes.get(name), signal.dims) if signal is not None else None
 

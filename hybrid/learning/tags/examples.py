@@ -82,7 +82,7 @@ def _require(profile: IndexProfile, encoders: Mapping[str, Encoder]) -> None:
 
 
 def _take(
-    profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, str], tag: str,
+    profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, coding.Code], tag: str,
     rows: dict[str, list[np.ndarray]], names: list[str], skipped: dict[str, int],
 ) -> None:  # fmt: skip
     vectors = {part: coding.decode_code(codes.get(part), profile.signals[part].dims) for part in encoders}

@@ -18,7 +18,8 @@ import numpy as np
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
-from hybrid.search.weights import FIXED_WEIGHTS, WeightsModel
+from hybrid.search.weights import WeightsModel
+from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 
 #: Log-weights run from -_REACH to _REACH against the first signal in play.
 _REACH = 5.0
@@ -133,14 +134,14 @@ def basis(examples: Sequence[Example], scaling: Scaling, vocabulary: Vocabulary)
 
 
 def _order(signal: str) -> tuple[int, str]:
-    names = list(FIXED_WEIGHTS)
+    names = [LEXICAL, *SIGNALS]
     kind = signal.partition(".")[0]
     return (names.index(kind) if kind in names else len(names)), signal
 
 
 def fixed_bias(signals: Sequence[str]) -> np.ndarray:
     """(signals,) logits of the fixed weights."""
-    return np.asarray(np.log([FIXED_WEIGHTS.get(name.partition(".")[0], 0.1) for name in signals]))
+    return np.asarray(np.log([fixed_weight(name) or 0.1 for name in signals]))
 
 
 def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options: Options) -> np.ndarray:

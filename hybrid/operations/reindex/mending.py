@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue.layer import Layer
 from hybrid.elastic.indices import generations, products
 from hybrid.elastic.indices.copies import Original
 from hybrid.errors import IndexMissingError, WriteBlockedError
@@ -34,11 +35,13 @@ class Late:
     write: Original
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        write = dataclasses.asdict(self.write)
+        del write["layer"]  # the write is mended in the shop's fields alone
+        return {"before": self.before, "write": write}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Late:
-        return cls(data["before"], Original(**data["write"]))
+        return cls(data["before"], Original(**data["write"], layer=Layer()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def mend(services: Services, target: str, late: Sequence[Late]) -> int:
         mended = []
         for one in late:
             write, copy = one.write, copies.get(one.write.id)
-            revision = copy.meta.get("revision") if copy is not None else None
+            revision = copy.layer.revision if copy is not None else None
             if not copy or not revision or revision["shard"] != write.shard or revision["seq_no"] >= write.seq_no:
                 continue
             merged = _merged(one.before, write.source, copy.source)

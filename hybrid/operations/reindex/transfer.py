@@ -161,14 +161,15 @@ class Transfer(Run):
         target = f"{self.target}{BUILDING}" if building else self.target
         # What was copied once, and written since, keeps of its copy what was made of the same.
         layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
-        bodies = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
-        wanting = sum(bool(waits) for _, _, waits in bodies)
-        self.progress.to_encode += wanting
+        prepared = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
+        wanting = [copy.original.id for copy in prepared if copy.pending]
+        self.progress.to_encode += len(wanting)
         fenced = self.progress.phase == "swap"
-        if encode and (not fenced or wanting <= _FENCED_TEXTS):
+        if encode and (not fenced or len(wanting) <= _FENCED_TEXTS):
             at_once = self._services.settings.batch_size
             try:
-                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in bodies], at_once)
+                prepared = self._copyist.encode(prepared, at_once)
+                self.progress.done += len(wanting) - sum(bool(copy.pending) for copy in prepared)
             except HybridError as problem:
                 if not fenced:
                     raise
@@ -176,7 +177,7 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = copies.write(self._client, target, [(original, body) for original, body, _ in bodies], building)
+        report = copies.write(self._client, target, [(copy.original, copy.body) for copy in prepared], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
@@ -184,7 +185,7 @@ class Transfer(Run):
                 self.refused[error.id] = Refusal(error.reason, error.message[:300])
         self.copied += len(report.ok)
         written = set(report.ok)
-        pending = [original.id for original, _, waits in bodies if waits and original.id in written]
+        pending = [copy.original.id for copy in prepared if copy.pending and copy.original.id in written]
         self.progress.read += len(batch)
         self.progress.position += len(batch)
         self.progress.written += len(report.ok)

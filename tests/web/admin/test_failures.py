@@ -70,7 +70,7 @@ def test_one_that_was_mended_goes_when_it_is_tried_again_and_one_that_was_not_is
     assert answer.status_code == 302
     assert "2 products were sent to the workers" in client.get(answer.location).text
     waiting = products.read(services.client, letters, ["c", "d"])
-    assert {id: product.meta["pending"] for id, product in waiting.items()} == {"c": ["image"], "d": ["image"]}
+    assert {id: product.layer.pending for id, product in waiting.items()} == {"c": ("image",), "d": ("image",)}
     # What a worker does with what was queued.
     services.ingester.enrich(services.searcher.profile(letters), "retry", ["c", "d"])
     assert set(ids_of(services, letters, "image_missing")) == {"d"}
