@@ -337,7 +337,7 @@ ENCODING = {"module": "ingester", "owner": "Ingester", "method": "enrich"}
 
 @pytest.mark.parametrize("phase", [MARKING, ENCODING], ids=["marking", "encoding"])
 def test_killed_and_run_again(services: Services, engine: Any, name: str, phase: dict[str, str]) -> None:
-    data = rows(400)
+    data = rows(1_100)  # three pages of marking
     make_shop(services.client, name, data)
     arguments = ["attach", name, "--json"]
     killed = subprocess.run(
