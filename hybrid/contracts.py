@@ -25,8 +25,6 @@ TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "descriptio
 #: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
 VECTOR_SIGNALS = ("text", "image", "video", "audio", "fused")
 FUSED = "fused"
-#: What the spec of an encoder of two towers begins with, and the method that its version is listed with.
-TOWERS = "towers"
 #: Signals that are made of files, each named by the role of that name.
 MEDIA_SIGNALS = ("image", "video", "audio")
 #: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
@@ -270,7 +268,7 @@ class SearchRequest:
 
     like: id of a product whose own vectors are searched by, in place of words and files; it is not among the hits.
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
-    vector, as the vector's share; weights_version: published weights other than those in force. facets: field
+    vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
     """
 

@@ -7,7 +7,8 @@ HybridError                  exit code 1, HTTP 500
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
 ├── EncoderError             a model cannot be had or fails
-│   └── ModelVersionError    a trained model cannot be had or made
+│   └── ModelVersionError    a trained model is damaged, or cannot be kept
+│       └── ModelMissingError     no such version of it (exit code 2, HTTP 404)
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
 ├── IndexMovedError          the alias was moved to another index meanwhile, again and again (HTTP 503)
@@ -19,7 +20,8 @@ HybridError                  exit code 1, HTTP 500
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
 ├── OrderTakenError          work on that index is under way already (HTTP 409)
-└── WeightsError             learned weights cannot be used, or were changed by somebody else (HTTP 409)
+├── ModelConflictError       a version is active, or somebody else changed which one is (HTTP 409)
+└── WeightsError             learned weights cannot be used (HTTP 409)
 
 Messages are one line: what is wrong, then what to do next.
 """
@@ -84,7 +86,18 @@ class EncoderError(HybridError):
 
 
 class ModelVersionError(EncoderError):
-    """A trained model that cannot be had or made; search goes on without it."""
+    """A trained model that is damaged, or cannot be kept; search goes on without it."""
+
+    @classmethod
+    def damaged(cls, kind: str, version: str, why: object) -> ModelVersionError:
+        """The one message for a version whose numbers cannot be used."""
+        said = " ".join(str(why).split())[:200]
+        return cls(f"{kind} {version!r} is damaged ({said}); train another, or apply the version before")
+
+
+class ModelMissingError(ModelVersionError):
+    exit_code = 2
+    http_status = 404
 
 
 class IndexConflictError(HybridError):
@@ -129,7 +142,13 @@ class JobError(HybridError):
     pass
 
 
+class ModelConflictError(HybridError):
+    """A version that is active where it must not be, or that somebody else made active meanwhile."""
+
+    http_status = 409
+
+
 class WeightsError(HybridError):
-    """Weights that cannot be used: broken, of another release, or changed by somebody else meanwhile."""
+    """Weights that cannot be used: broken, or of another release."""
 
     http_status = 409

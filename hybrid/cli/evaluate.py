@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Quality and speed of the systems on judged queries.
 
-    Learned weights that are in force may have seen these judgments; --folds asks weights that have not.
+    Learned weights that are active may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
     from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
@@ -98,13 +98,17 @@ def evaluate(
 
 
 def _curves(services: Any, index: str, learned: list[str]) -> Curves | None:
-    """What the training of the weights in force measured, or of the newest of these kinds."""
+    """What the training of the active weights measured, or of the newest of these kinds."""
+    from hybrid.elastic.stores.models import WEIGHTS
     from hybrid.evaluation.report import Curves
+    from hybrid.search.weights import FIXED_VERSION
 
-    versions = services.weights_versions
-    names = [versions.in_force(index), *(versions.latest(index, kind) for kind in reversed(learned))]
-    for name in filter(None, names):
-        report = versions.get(index, name)["report"]
+    versions = services.models(WEIGHTS)
+    names = [versions.active(index), *(versions.latest(index, kind) for kind in reversed(learned))]
+    for name in names:
+        if name in (None, FIXED_VERSION):
+            continue
+        report = versions.head(name, index)["report"]
         if report.get("fewer") or report.get("skip"):
             return Curves(name, report.get("fewer", ()), report.get("skip", ()))
     return None

@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,13 +34,17 @@ class LazyEncoder(Generic[Model]):
     modalities: frozenset[str] = frozenset()
     scripts: frozenset[str] | None = None
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        """name: the full spec, as the registry knows it. Cheap: nothing is loaded or even looked for."""
+    def __init__(self, name: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """name: the full spec, as the registry knows it. Cheap: nothing is loaded or even looked for.
+
+        clock: seconds, for how long a failure is remembered.
+        """
         self.name = name
         self.settings = settings
+        self._clock = clock
         self._lock = threading.RLock()
         self._model: Model | None = None
-        self._failure: tuple[float, str] | None = None
+        self._failure: tuple[float, EncoderError] | None = None
 
     def _load(self) -> Model:
         """Make the model. Called once at a time; raises EncoderError."""
@@ -56,12 +60,13 @@ class LazyEncoder(Generic[Model]):
         if self._model is None:
             with self._lock:
                 if self._model is None:
-                    if self._failure and time.monotonic() - self._failure[0] < RETRY_AFTER_S:
-                        raise EncoderError(self._failure[1])
+                    if self._failure and self._clock() - self._failure[0] < RETRY_AFTER_S:
+                        remembered = self._failure[1]
+                        raise type(remembered)(str(remembered))
                     try:
                         self._model = self._load()
                     except EncoderError as error:
-                        self._failure = (time.monotonic(), str(error))
+                        self._failure = (self._clock(), error)
                         raise
         return self._model
 

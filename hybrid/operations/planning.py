@@ -14,7 +14,6 @@ from hybrid.contracts import (
     FUSED,
     MAX_VIEWS,
     MEDIA_SIGNALS,
-    TOWERS,
     VECTOR_SIGNALS,
     FieldMap,
     IndexProfile,
@@ -53,7 +52,7 @@ def vector_signal(services: Services, name: str, index: str, views: int = 1) -> 
     """
     settings = services.settings
     if name == FUSED:
-        newest = [entry for entry in services.alignments.list(index) if entry["method"] != TOWERS]
+        newest = services.models("alignment").heads(index)
         if not newest:
             raise UsageError(
                 f"signal {FUSED} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`"

@@ -1,4 +1,4 @@
-"""Learned weights: predicted, stored, promoted, rolled back, broken; and what training makes of constructed queries."""
+"""Learned weights: predicted, stored, applied, rolled back, broken; and what training makes of constructed queries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
-from hybrid.errors import UsageError, WeightsError
+from hybrid.errors import ModelConflictError, ModelVersionError, UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import measures
-from hybrid.learning.weights import training, validation
+from hybrid.learning.trained import publish
+from hybrid.learning.weights import training, validation, versions
 from hybrid.learning.weights.examples import Example, Table, calibrate
 from hybrid.learning.weights.fit import Options
 from hybrid.learning.weights.queries import make_up
@@ -26,6 +27,7 @@ from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.services import Services
 from tests.conftest import write_rows
+from tests.support.models import keep
 
 SIGNALS = ("lexical", "text")
 DOCUMENTS = [{"title": "red lamp", "brand": "lumen", "category": "lamp"}, {"title": "blue chair", "category": "chair"}]
@@ -330,18 +332,18 @@ def fresh(services: Services) -> Services:
 
 
 @pytest.mark.es
-def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_rollback_and_a_named_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
-    store, other = services.weights_versions, fresh(services)
+    store, other = services.models("weights"), fresh(services)
     request = SearchRequest(index=name, q="red lamp")
     assert other.searcher.search(request).weights_version == FIXED_VERSION
     for number in (1, 2):
         model = gate(version=f"gate-{number}", bias=np.log([0.8, 0.2 * number]))
-        store.add(name, model.version, "gate", model.to_json(), {"judged": 5})
-    assert [entry["version"] for entry in store.list(name)] == ["gate-2", "gate-1"]
-    assert store.in_force(name) is None
-    store.promote(name, "gate-1")
-    store.promote(name, "gate-2")
+        keep(services, name, model.version, "gate", model.to_json(), {"judged": 5})
+    assert [entry["version"] for entry in store.heads(name)] == ["gate-2", "gate-1"]
+    assert store.active(name) is None
+    store.activate(name, "gate-1")
+    store.activate(name, "gate-2")
     deadline = time.monotonic() + 5
     while other.searcher.search(request).weights_version != "gate-2":  # no restart
         assert time.monotonic() < deadline
@@ -359,10 +361,10 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
     assert fresh(services).searcher.search(request).weights_version == "gate-1"
     assert store.rollback(name) is None
     assert fresh(services).searcher.search(request).weights_version == FIXED_VERSION
-    with pytest.raises(WeightsError, match="nothing to roll back"):
+    with pytest.raises(ModelConflictError, match="nothing to roll back"):
         store.rollback(name)
-    with pytest.raises(WeightsError, match="exist already"):
-        store.add(name, "gate-1", "gate", model.to_json(), {})
+    with pytest.raises(ModelVersionError, match="already"):
+        keep(services, name, "gate-1", "gate", model.to_json(), {})
     for wrong in ({"weights_version": "gate-9"}, {"system": "attention"}):
         with pytest.raises(UsageError, match="weights"):
             other.searcher.search(replace(request, **wrong))
@@ -372,16 +374,16 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
 def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) -> None:
     services, name = shop
     good, broken = gate(version="gate-1").to_json(), gate(version="gate-2").to_json() | {"bias": ["x"]}
-    services.weights_versions.add(name, "gate-1", "gate", good, {})
-    services.weights_versions.add(name, "gate-2", "gate", broken, {})
-    services.weights_versions.promote(name, "gate-2")
+    keep(services, name, "gate-1", "gate", good, {})
+    keep(services, name, "gate-2", "gate", broken, {})
+    services.models("weights").activate(name, "gate-2")
     request = SearchRequest(index=name, q="red lamp")
     answer = fresh(services).searcher.search(request)
     assert (answer.weights_version, [item.part for item in answer.degraded]) == (FIXED_VERSION, ["weights"])
     assert answer.hits
     dims = gate(version="gate-3", projection=np.ones((4, 7))).to_json()  # trained on another encoder
-    services.weights_versions.add(name, "gate-3", "gate", dims, {})
-    services.weights_versions.promote(name, "gate-3")
+    keep(services, name, "gate-3", "gate", dims, {})
+    services.models("weights").activate(name, "gate-3")
     answer = fresh(services).searcher.search(request)
     assert "query vectors of 7 dimensions" in answer.degraded[0].reason
     assert answer.hits
@@ -390,14 +392,14 @@ def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) ->
 @pytest.mark.es
 def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
-    services.weights_versions.add(name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
+    services.models("weights").activate(name, "gate-1")
     monkeypatch.setattr(PublishedWeights, "TTL_S", 0.0)
-    published = PublishedWeights(services.weights_versions)
-    assert published.in_force(name)[0].version == "gate-1"
+    published = PublishedWeights(services.models("weights"))
+    assert published.active(name)[0].version == "gate-1"
     gone = fresh(replace_url(services))
-    published._store = gone.weights_versions
-    model, problem = published.in_force(name)
+    published._store = gone.models("weights")
+    model, problem = published.active(name)
     assert model.version == "gate-1"
     assert "Elasticsearch does not answer" in problem
 
@@ -410,8 +412,8 @@ def replace_url(services: Services) -> Services:
 def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, str]) -> None:
     services, name = shop
     model = gate(version="gate-1", skip_below=0.5)
-    services.weights_versions.add(name, "gate-1", "gate", model.to_json(), {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", model.to_json(), {})
+    services.models("weights").activate(name, "gate-1")
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
@@ -437,18 +439,19 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     judged = Judgments(ratings)
     result = training.train(services, name, judged, "gate", folds=3, repeats=1, made_up=30)
     assert result.judged == 12
-    assert {row.system for row in result.rows} == {"bm25", "in force", "global", "gate"}
+    assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
     assert result.chosen == ("gate" if means["gate"] > means["global"] else "global")
-    assert result.better == (means[result.chosen] > means["in force"])
-    version = training.publish(services, result)
+    assert result.better == (means[result.chosen] > means["active"])
+    version = publish(services, result)
+    versions.apply(services, name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
     assert (answer.weights_version, answer.degraded) == (version, [])
     again = training.train(services, name, judged, "global", folds=3, repeats=1, made_up=30)
-    assert again.in_force == version
-    # What is in force is measured by its own held-out scores, not on queries that it has learned from.
-    assert {row.system: row.ndcg for row in again.rows}["in force"] == pytest.approx(means[result.chosen], abs=1e-3)
+    assert again.active == again.held_out.against == version
+    # What is active is measured by its own held-out scores, not on queries that it has learned from.
+    assert {row.system: row.ndcg for row in again.rows}["active"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
         training.train(services, name, Judgments({"red": ratings["red"]}), "gate", made_up=0)
     free = training.train(services, name, None, "gate", made_up=40)

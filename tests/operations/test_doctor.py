@@ -21,6 +21,7 @@ from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services
+from tests.support.models import keep
 from tests.support.shop_writer import make_shop
 
 
@@ -108,8 +109,8 @@ def test_another_encoder_and_broken_weights(engine: Any, services: Services, nam
     mapping = services.client.indices.get_mapping(index=name).body[name]["mappings"]
     mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
     services.client.indices.put_mapping(index=name, meta=mapping["_meta"])
-    services.weights_versions.add(name, "gate-1", "gate", {"kind": "gate"}, {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", {"kind": "gate"}, {})
+    services.models("weights").activate(name, "gate-1")
     encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
     assert (encoder.status, encoder.mend) == ("degraded", f"hybrid attach {name}")
     assert "queries here of toy@32" in encoder.detail

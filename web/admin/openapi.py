@@ -71,18 +71,26 @@ def _asked(described: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _learning(called: Called) -> dict[str, Any]:
     at, weights, runs = ("index",), "/admin/api/weights/{index}", "/admin/api/evaluations"
+    of, models = ("index", "kind"), "/admin/api/models/{index}"
     compared = called("adminCompareWeights", "What version b changes on the held-out queries of a and b", "", at)
     changed = called("adminCompareEvaluations", "What run b changes against run a, by system")
     return {
-        weights: _asked(called("adminWeights", "Versions of an index, and which is in force", "", at), "page"),
+        weights: _asked(called("adminWeights", "Versions of an index, and which is active", "", at), "page"),
         f"{weights}/order": {"get": called("adminLearning", "The newest training or evaluation of an index", "", at)},
         f"{weights}/compare": _asked(compared, "a", "b"),
         f"{weights}/{{version}}": {
             "get": called("adminVersion", "A version, its report, and its expected gain", "", ("index", "version"))
         },
         f"{weights}/train": {"post": called("adminTrain", "Order a training", "TrainParams", at)},
-        f"{weights}/promote": {"post": called("adminPromote", "Put a version in force", "PromoteParams", at)},
-        f"{weights}/rollback": {"post": called("adminRollback", "Put the version before in force", "PointParams", at)},
+        f"{weights}/apply": {"post": called("adminApply", "Apply a version", "ApplyParams", at)},
+        f"{weights}/rollback": {"post": called("adminRollback", "Roll back to the version before", "PointParams", at)},
+        models: _asked(called("adminModels", "Versions of an index's models, and which are active", "", at), "kind"),
+        f"{models}/{{kind}}/{{version}}": {
+            "get": called("adminModel", "A version of a model, and its report", "", ("index", "kind", "version"))
+        },
+        f"{models}/{{kind}}/apply": {"post": called("adminApplyModel", "Apply a version", "ApplyParams", of)},
+        f"{models}/{{kind}}/rollback": {"post": called("adminRollbackModel", "Roll back", "PointParams", of)},
+        f"{models}/{{kind}}/remove": {"post": called("adminRemoveModel", "Delete a version", "VersionParams", of)},
         runs: {
             **_asked(called("adminEvaluations", "Kept evaluations, newest first"), "index", "list", "page"),
             "post": called("adminEvaluate", "Order an evaluation", "EvaluationParams"),

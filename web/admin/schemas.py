@@ -52,7 +52,7 @@ class Rating(Params):
 
 
 class TryParams(Params):
-    """One search under two systems: "" for the weights in force, "own", a system, or a version of the weights."""
+    """One search under two systems: "" for the active weights, "own", a system, or a version of the weights."""
 
     index: IndexName | None = Field(None, description="default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS)
@@ -85,15 +85,19 @@ class RunAction(Params):
 
 
 class PointParams(Params):
-    """A change of what is in force."""
+    """A change of what is active."""
 
     instead_of: str = Field(
-        min_length=1, max_length=100, description="the version in force when it was decided; another by now: refused"
+        min_length=1, max_length=100, description="the active version when it was decided; another by now: refused"
     )
 
 
-class PromoteParams(PointParams):
-    version: str = Field(min_length=1, max_length=100, description="a version of the weights, e.g. gate-2")
+class VersionParams(Params):
+    version: str = Field(min_length=1, max_length=100, description="a version of a trained model, e.g. gate-2")
+
+
+class ApplyParams(PointParams, VersionParams):
+    """A version that is to be active."""
 
 
 class TrainParams(Params):

@@ -12,16 +12,17 @@ import hybrid
 from hybrid.contracts import MEDIA_SIGNALS, SearchAnswer
 from web.admin import openapi
 from web.admin.schemas import (
+    ApplyParams,
     ChosenFailures,
     EvaluationParams,
     FailuresPage,
     PointParams,
-    PromoteParams,
     Rating,
     RunAction,
     SignIn,
     TrainParams,
     TryParams,
+    VersionParams,
 )
 from web.api.documents import MAX_DOCUMENTS, PushAnswer
 from web.params import SearchParams, SimilarParams, SuggestParams
@@ -114,10 +115,11 @@ def document() -> dict[str, Any]:
         RunAction,
         TrainParams,
         PointParams,
-        PromoteParams,
+        ApplyParams,
         EvaluationParams,
         Rating,
         TryParams,
+        VersionParams,
     ]
     outputs: list[type] = [SearchAnswer, Suggestions, PushAnswer, Alive, Readiness, Error, ClusterInfo, ClusterError]
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [

@@ -9,7 +9,7 @@ They differ in what they do for tags that few examples have: weigh them (`class-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,16 +37,18 @@ class Examples:
     """What is learned from. parts: "text" or "image" -> (n, dims) vectors, NaN rows where there is none.
 
     tags: (n,) names. items: (n,) which product or photo a row is of: its first row is what the index would hold, more
-    are views of the same, never on both sides of a fold.
+    are views of the same, never on both sides of a fold. keys: (n,) what that is known again by, in another training.
     """
 
     parts: Mapping[str, np.ndarray]
     tags: np.ndarray
     items: np.ndarray
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=str))
 
     def of(self, rows: np.ndarray) -> Examples:
         """The examples of these rows, by number or mask."""
-        return Examples({name: part[rows] for name, part in self.parts.items()}, self.tags[rows], self.items[rows])
+        parts = {name: part[rows] for name, part in self.parts.items()}
+        return Examples(parts, self.tags[rows], self.items[rows], self.keys[rows] if len(self.keys) else self.keys)
 
     @property
     def first(self) -> np.ndarray:
