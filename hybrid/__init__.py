@@ -6,7 +6,7 @@ connect     `build_services`, `Services`, `Settings`
 index       `plan_index`, `run_index`, `IndexReport`
 search      `SearchRequest`; `SearchAnswer`, `Hit`, `SignalScore` and `Degradation` are what comes back
 evaluate    `read_judgments`, `Judgments`, `evaluate`, `Evaluation`
-weights     `train_weights`, `publish_weights`, `promote_weights`, `rollback_weights`
+weights     `train_weights`, `publish_weights`, `apply_weights`, `rollback_weights`
 extend      `Encoder`, the protocol of an encoder; `hybrid.testing` has doubles for tests without a cluster
 errors      `HybridError` and its tree, see hybrid.errors
 
@@ -24,7 +24,7 @@ From a catalogue to weights that were learned for it::
     measured = hybrid.evaluate(services.searcher.search, "shop", judgments, ["bm25", "fixed"])
     print({name: round(system.measures["ndcg@10"], 3) for name, system in measured.systems.items()})
     trained = hybrid.train_weights(services, "shop", judgments, "global")
-    print(hybrid.publish_weights(services, trained) if trained.better else f"kept {trained.in_force}")
+    print(hybrid.publish_weights(services, trained) if trained.better else f"kept {trained.active}")
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from hybrid.evaluation.judgments import Judgments
     from hybrid.learning.weights.training import publish as publish_weights
     from hybrid.learning.weights.training import train as train_weights
-    from hybrid.learning.weights.versions import promote as promote_weights
+    from hybrid.learning.weights.versions import apply as apply_weights
     from hybrid.learning.weights.versions import rollback as rollback_weights
     from hybrid.operations.indexing import IndexReport, plan_index, run_index
     from hybrid.services import Services, build_services
@@ -104,7 +104,7 @@ __all__ = [
     "build_services",
     "evaluate",
     "plan_index",
-    "promote_weights",
+    "apply_weights",
     "publish_weights",
     "read_judgments",
     "rollback_weights",
@@ -128,7 +128,7 @@ _HOMES = {
     "build_services": "hybrid.services:build_services",
     "evaluate": "hybrid.evaluation.evaluate:evaluate",
     "plan_index": "hybrid.operations.indexing:plan_index",
-    "promote_weights": "hybrid.learning.weights.versions:promote",
+    "apply_weights": "hybrid.learning.weights.versions:apply",
     "publish_weights": "hybrid.learning.weights.training:publish",
     "read_judgments": "hybrid.evaluation.formats:read_judgments",
     "rollback_weights": "hybrid.learning.weights.versions:rollback",

@@ -26,8 +26,6 @@ ROLES = (
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
 FUSED = "fused"
-#: What the spec of an encoder of two towers begins with, and the method that its version is listed with.
-TOWERS = "towers"
 #: The kinds of files that a search may bring along, and that a product's fields may name.
 MEDIA = ("image", "video", "audio")
 #: The predicted tags of a product, in `hybrid.tags`. No signal, but waited for and made anew like one.
@@ -165,14 +163,18 @@ class TagsUse:
 
     version: str
     parts: tuple[str, ...]
-    looks: bool = False
+    reads_pictures: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": self.version, "parts": list(self.parts), **({"looks": True} if self.looks else {})}
+        return {
+            "version": self.version,
+            "parts": list(self.parts),
+            **({"reads_pictures": True} if self.reads_pictures else {}),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TagsUse:
-        return cls(data["version"], tuple(data["parts"]), bool(data.get("looks", False)))
+        return cls(data["version"], tuple(data["parts"]), bool(data.get("reads_pictures", False)))
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ class SearchRequest:
 
     like: id of a product whose own vectors are searched by, in place of words and files; it is not among the hits.
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
-    vector, as the vector's share; weights_version: published weights other than those in force. facets: field
+    vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
     """
 

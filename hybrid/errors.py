@@ -7,7 +7,8 @@ HybridError                  exit code 1, HTTP 500
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
 ├── EncoderError             a model cannot be had or fails
-│   └── ModelVersionError    a trained model cannot be had or made
+│   └── ModelVersionError    a trained model is damaged, or cannot be kept
+│       └── ModelMissingError     no such version of it (exit code 2, HTTP 404)
 ├── IndexConflictError       the index exists and is not what this run needs
 ├── IndexMissingError        no such index (HTTP 404)
 ├── IndexMovedError          the alias was moved to another index meanwhile, again and again (HTTP 503)
@@ -25,7 +26,8 @@ HybridError                  exit code 1, HTTP 500
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
 ├── OrderTakenError          work on that index is under way already (HTTP 409)
-└── WeightsError             learned weights cannot be used, or were changed by somebody else (HTTP 409)
+├── ModelConflictError       a version is active, or somebody else changed which one is (HTTP 409)
+└── WeightsError             learned weights cannot be used (HTTP 409)
 
 Messages are one line: what is wrong, then what to do next.
 """
@@ -133,11 +135,30 @@ class EncoderError(HybridError):
 
 
 class ModelVersionError(EncoderError):
-    """A trained model cannot be loaded or stored, e.g. since its version was deleted; a search goes on without it."""
+    """A trained model is damaged, or cannot be kept; a search goes on without it."""
+
+    @classmethod
+    def damaged(cls, kind: str, version: str, why: object) -> ModelVersionError:
+        """The one message for a version whose numbers cannot be used."""
+        said = " ".join(str(why).split())[:200]
+        return cls(f"{kind} {version!r} is damaged ({said}); train another, or apply the version before")
+
+
+class ModelMissingError(ModelVersionError):
+    """There is no such version of a trained model, e.g. since it was removed."""
+
+    exit_code = 2
+    http_status = 404
+
+
+class ModelConflictError(HybridError):
+    """A version is active where it must not be, or somebody else changed meanwhile which one is."""
+
+    http_status = 409
 
 
 class WeightsError(HybridError):
-    """Learned weights cannot be used: they are broken, of another release, or were changed by somebody else meanwhile.
+    """Learned weights cannot be used: they are broken, or of another release.
 
     >>> from hybrid.search.weights import WeightsModel
     >>> WeightsModel.from_json({"version": "gate-1", "format": 1})

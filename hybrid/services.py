@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -21,10 +22,9 @@ from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.elastic.stores.evaluations import Evaluations
 from hybrid.elastic.stores.jobs import Jobs
 from hybrid.elastic.stores.judgments import JudgmentLists
-from hybrid.elastic.stores.models import ModelVersions
+from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.elastic.stores.orders import Orders
 from hybrid.elastic.stores.search_times import SearchTimesStore
-from hybrid.elastic.stores.weights import WeightsVersions
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.judgments import LIST, Judgments
@@ -103,16 +103,8 @@ class Services:
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.client)
 
-    @cached_property
-    def weights_versions(self) -> WeightsVersions:
-        return WeightsVersions(self.client)
-
-    @cached_property
-    def alignments(self) -> ModelVersions:
-        return self.models("alignments")
-
     def models(self, kind: str) -> ModelVersions:
-        """Versions of trained models of a kind."""
+        """Versions of trained models of a kind: "weights", or one of hybrid.encoders.TRAINED."""
         return ModelVersions(self.client, kind)
 
     @cached_property
@@ -150,7 +142,7 @@ class Services:
 
     @cached_property
     def published(self) -> PublishedWeights:
-        return PublishedWeights(self.weights_versions)
+        return PublishedWeights(self.models(WEIGHTS))
 
     @cached_property
     def retrieval(self) -> Retrieval:
@@ -228,8 +220,8 @@ class Services:
             return get_encoder(spec, self.settings)
         with self._lock:
             if spec not in self._trained:
-                kind, make = TRAINED[prefix]
-                self._trained[spec] = make(spec, lambda: self.models(kind).get(version), self.encoder, self.settings)
+                load = functools.partial(self.models(prefix).get, version)
+                self._trained[spec] = TRAINED[prefix](spec, load, self.encoder, self.settings)
             return self._trained[spec]
 
     def warm(self) -> None:

@@ -124,5 +124,5 @@ def test_the_example_runs_as_it_stands(
         _, score, parts = line.split(" ", 2)
         assert sum(ast.literal_eval(parts).values()) == pytest.approx(float(score), abs=0.002)
     assert set(ast.literal_eval(measured)) == {"bm25", "fixed"}
-    in_force = make_services(engine).weights_versions.in_force(name)
-    assert weights == (in_force or "kept fixed-1")
+    active = make_services(engine).models("weights").active(name)
+    assert weights == (active or "kept fixed-1")

@@ -174,12 +174,12 @@ class SearchParams(Params):
         None, ge=0, le=1, description="instead of weights, where words meet one kind of vector: the vector's share"
     )
     weights_version: str | None = Field(
-        None, max_length=100, description="published weights other than those in force; send it for later pages"
+        None, max_length=100, description="published weights other than the active ones; send it for later pages"
     )
     system: (
         Literal["bm25", "text", "image", "video", "audio", "fused", "rrf", "fixed", "global", "gate", "attention"]
         | None
-    ) = Field(None, description="how the signals are combined; default: the weights in force for the index")
+    ) = Field(None, description="how the signals are combined; default: the active weights for the index")
     explain: bool = Field(False, description="ask for the longer explanation")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")

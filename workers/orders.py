@@ -119,6 +119,7 @@ KINDS: dict[str, Perform] = {
     failures.KIND: failures.retry_all,
     "train": _of_learning("train"),
     "evaluate": _of_learning("evaluate"),
+    "apply": _of_learning("apply"),
 }
 
 

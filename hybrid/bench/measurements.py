@@ -82,7 +82,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
     """Learned weights with few judgments and with bad vectors; what predicting them costs, and skipping signals saves.
 
     predict_ms_p50 is for one query on top of its embedding. retrieval_ms_mean is what the index takes for a query by
-    the weights in force, without the encoding of its words and photo: the mean over queries of the median over rounds;
+    the active weights, without the encoding of its words and photo: the mean over queries of the median over rounds;
     retrieval_all_ms_mean the same with every signal searched, interleaved.
     """
     from hybrid.learning.weights import robustness
@@ -91,7 +91,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
 
     judged = read_judgments(judgments)
     result = robustness.measure(services, index, judged)
-    model, _ = services.published.in_force(index)
+    model, _ = services.published.active(index)
     times = []
     for query in list(judged.ratings) * 3:
         asked = Query(query, analysis.query_terms(query))
@@ -118,7 +118,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
     skipping, everything = (measures(runs, relevant)["ndcg@10"] for runs in quality)
     return {
         **result,
-        "in_force": model.version,
+        "active": model.version,
         "skip_below": model.skip_below,
         "predict_ms_p50": round(median(times), 3),
         "retrieval_ms_mean": round(some, 2),

@@ -31,7 +31,7 @@ def evaluate(
     folds: Annotated[
         int, typer.Option(min=0, max=20, help="Learn global, gate and attention anew, and ask each fold of the others.")
     ] = 0,
-    made_up: Annotated[int, typer.Option(min=0, max=20_000, help="With --folds: queries to make up.")] = 600,
+    synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="With --folds: queries to make up.")] = 600,
     depth: Annotated[int, typer.Option(min=10, max=1000, help="Hits kept for each query.")] = 10,
     queries: Queries = None,
     run_out: Annotated[Path | None, typer.Option(help="Folder for TREC runs and qrels.")] = None,
@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Quality and speed of the systems on judged queries.
 
-    Learned weights that are in force may have seen these judgments; --folds asks weights that have not.
+    Learned weights that are active may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
     from hybrid.contracts import LEARNED_SYSTEMS
@@ -70,7 +70,7 @@ def evaluate(
         if folds:
             from hybrid.learning.weights import validation
 
-            search = validation.held_out_search(services, index, judged, learned, folds, made_up, progress=show)
+            search = validation.held_out_search(services, index, judged, learned, folds, synthetic, progress=show)
         done, total = 0, len(judged.relevant) * len(chosen)
 
         def count() -> None:
@@ -99,13 +99,17 @@ def evaluate(
 
 
 def _curves(services: Any, index: str, learned: list[str]) -> Curves | None:
-    """What the training of the weights in force measured, or of the newest of these kinds."""
+    """What the training of the active weights measured, or of the newest of these kinds."""
+    from hybrid.elastic.stores.models import WEIGHTS
     from hybrid.evaluation.report import Curves
+    from hybrid.search.weights import FIXED_VERSION
 
-    versions = services.weights_versions
-    names = [versions.in_force(index), *(versions.latest(index, kind) for kind in reversed(learned))]
-    for name in filter(None, names):
-        report = versions.get(index, name)["report"]
+    versions = services.models(WEIGHTS)
+    names = [versions.active(index), *(versions.latest(index, kind) for kind in reversed(learned))]
+    for name in names:
+        if name in (None, FIXED_VERSION):
+            continue
+        report = versions.head(name, index)["report"]
         if report.get("fewer") or report.get("skip"):
             return Curves(name, report.get("fewer", ()), report.get("skip", ()))
     return None

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from hybrid.cli import admin, bench, engine, evaluate, options, reindex, search, shop
-from hybrid.cli.training import alignments, sounds, tags, tfidf, weights
+from hybrid.cli.training import alignment, models, sounds, tags, tfidf, weights
 from hybrid.errors import HybridError
 
 app = typer.Typer(
@@ -27,12 +27,10 @@ for command in (
     bench.bench,
 ):  # fmt: skip
     app.command()(command)
+# Importing them adds their commands to `hybrid train`.
+_FAMILIES = (weights, alignment, tags, sounds, tfidf)
 app.add_typer(options.train, name="train")
-app.add_typer(weights.weights, name="weights")
-app.add_typer(alignments.alignments, name="alignments")
-app.add_typer(tfidf.tfidf, name="tfidf")
-app.add_typer(sounds.sounds, name="sounds")
-app.add_typer(tags.tags, name="tags")
+app.add_typer(models.models, name="models")
 app.add_typer(admin.admin, name="admin")
 
 

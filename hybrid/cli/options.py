@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli.output import console, say
+from hybrid.cli.output import LiveProgress, console, print_json, say
 
 if TYPE_CHECKING:
     from hybrid.contracts import IndexProfile
+    from hybrid.learning.models import Applied
+    from hybrid.learning.trained import Trained
+    from hybrid.services import Services
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
 Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
@@ -43,9 +46,60 @@ def show_fields(what: str, profile: IndexProfile, sample: Sequence[dict[str, Any
         say(note)
 
 
-train = typer.Typer(help="Learn from judgments.", no_args_is_help=True, rich_markup_mode=None)
+train = typer.Typer(
+    help="Train a model of your own data; it is published if it is better than what is active.",
+    no_args_is_help=True, rich_markup_mode=None,
+)  # fmt: skip
+Name = Annotated[str | None, typer.Option(help="Name of the version; one is made up, if none.")]
+Force = Annotated[bool, typer.Option("--force", help="Publish even what is no better than what is active.")]
+Page = Annotated[Path | None, typer.Option(help="Write a page with figures and charts: FILE.html")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 
 
-@train.callback()
-def _train() -> None:
-    """Learn from judgments."""
+def end_training(
+    services: Services,
+    trained: Trained,
+    show: Callable[[Any], None],
+    name: str | None,
+    force: bool,
+    apply: bool,
+    json: bool,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Publish what was trained if it is better, apply it if that is wanted, and say so. Exit code 1: it is no better,
+    or a product could not be enriched.
+
+    show: prints its figures. about: more for its report.
+    """
+    from hybrid.learning import models
+    from hybrid.learning.trained import publish
+
+    version = publish(services, trained, name, about) if trained.better or force else None
+    applied = None
+    if version and apply:
+        with LiveProgress() as bar:
+            applied = models.apply(services, trained.family, trained.index, version, report=bar)
+    if json:
+        print_json({**trained.to_json(), "applied": applied and applied.to_json()})
+    else:
+        show(trained)
+        print(f"{trained.held_out}")
+        if version is None:
+            print("nothing better to publish (--force publishes all the same)")
+        elif applied is not None:
+            print(f"published {version}; {said(applied)}")
+        elif trained.family in models.BY_REINDEX:
+            print(f"published {version}. {models.how_to_apply(trained.family, trained.index, version)}")
+        else:
+            command = f"hybrid models apply {trained.family} {version} --index {trained.index}"
+            print(f"published {version}, not active; `{command}` applies it")
+    if version is None or (applied is not None and not applied.complete):
+        raise typer.Exit(1)
+
+
+def said(applied: Applied) -> str:
+    """What applying a version did, in one line."""
+    line = f"{applied.version or f'no {applied.kind}'} is active for {applied.index}"
+    if applied.run is None:
+        return line + "; searches take it up within seconds"
+    return f"{line}: {applied.run.encoded:,} of {applied.run.documents:,} products were written"

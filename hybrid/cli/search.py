@@ -26,7 +26,7 @@ def search(
     audio: Annotated[Path | None, typer.Option(help="A sound to search by.")] = None,
     weights: Annotated[str | None, typer.Option(help="e.g. text=.6,lexical=.4")] = None,
     alpha: Annotated[float | None, typer.Option(help="Share of the vectors, where there are two signals.")] = None,
-    weights_version: Annotated[str | None, typer.Option(help="Published weights other than those in force.")] = None,
+    weights_version: Annotated[str | None, typer.Option(help="Published weights other than the active ones.")] = None,
     system: Annotated[
         str | None, typer.Option(help="bm25, text, image, video, audio, fused, rrf, fixed, global, gate or attention.")
     ] = None,

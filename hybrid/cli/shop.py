@@ -97,7 +97,7 @@ def doctor(
     else:
         table = Table("", "what", "status", "found", "what to do")
         for check in diagnosis.checks:
-            table.add_row(check.part, check.what, check.status, check.detail, check.mend)
+            table.add_row(check.part, check.what, check.status, check.detail, check.fix)
         console(stderr=False).print(table)
     if not diagnosis.healthy:
         raise typer.Exit(1)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from hybrid.contracts import Encoder
+from hybrid.encoders.trained.published import Load, PublishedModel
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
 __all__ = ["TRAINED", "get_encoder", "known_encoders"]
 
 Maker = Callable[[str, str, Settings], Encoder]  # (whole spec, what follows the first colon or "", settings)
-Load = Callable[[], tuple[dict[str, Any], bytes]]  # what hybrid.elastic.stores.models.ModelVersions.get gives
+GetEncoder = Callable[[str], Encoder]  # of a spec
 
 
 def _toy(name: str, argument: str, settings: Settings) -> Encoder:
@@ -76,35 +77,34 @@ def _bow(name: str, argument: str, settings: Settings) -> Encoder:
     return Bow(name, argument, settings)
 
 
-def _tfidf(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.trained.tfidf import TfIdfEncoder
-
-    return TfIdfEncoder(name, load)
-
-
-def _aligned(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
+def _alignment(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> PublishedModel[Any]:
     from hybrid.encoders.trained.alignment import AlignedEncoder
 
-    return AlignedEncoder(name, load, encoder)
+    return AlignedEncoder(name, load, encoder, settings)
 
 
-def _sound_cnn(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
-    from hybrid.encoders.trained.sounds import SoundCnn
-
-    return SoundCnn(name, load, encoder)
-
-
-def _towers(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
+def _towers(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> PublishedModel[Any]:
     from hybrid.encoders.trained.towers import Towers
 
-    return Towers(name, load, settings)
+    return Towers(name, load, encoder, settings)
 
 
-def _tags(name: str, load: Load, encoder: Callable[[str], Encoder], settings: Settings) -> Encoder:
+def _tags(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> PublishedModel[Any]:
     from hybrid.encoders.trained.tags import PublishedTags
 
-    # It tells tags by vectors and makes none: see hybrid.ingest.inputs.Inputs.tagger, which alone asks for one.
-    return cast(Encoder, PublishedTags(name, load, settings))
+    return PublishedTags(name, load, encoder, settings)
+
+
+def _sounds(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> PublishedModel[Any]:
+    from hybrid.encoders.trained.sounds import SoundEncoder
+
+    return SoundEncoder(name, load, encoder, settings)
+
+
+def _tfidf(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> PublishedModel[Any]:
+    from hybrid.encoders.trained.tfidf import TfIdfEncoder
+
+    return TfIdfEncoder(name, load, encoder, settings)
 
 
 #: What stands before the first colon of a spec -> its maker, and how the spec is written.
@@ -120,14 +120,14 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
     "timm": (_timm, "timm:ARCHITECTURE[.TAG][:FILE]"),
 }
 
-#: Encoders that a shop trained, "PREFIX:VERSION": what they begin with -> the kind of model that is kept in the
-#: cluster, and their maker: (whole spec, what loads the model, the encoder of another spec, the settings).
-TRAINED: dict[str, tuple[str, Callable[[str, Load, Callable[[str], Encoder], Settings], Encoder]]] = {
-    "aligned": ("alignments", _aligned),
-    "tfidf": ("tfidf", _tfidf),
-    "sound-cnn": ("sounds", _sound_cnn),
-    "tags": ("tags", _tags),
-    "towers": ("alignments", _towers),
+#: Models that a shop trained, "KIND:VERSION": the kind, as the cluster keeps it -> its maker, of (whole spec, what
+#: loads the model, the encoder of another spec, the settings).
+TRAINED: dict[str, Callable[[str, Load, GetEncoder, Settings], PublishedModel[Any]]] = {
+    "alignment": _alignment,
+    "towers": _towers,
+    "tags": _tags,
+    "sounds": _sounds,
+    "tfidf": _tfidf,
 }
 
 _made: dict[tuple[object, ...], Encoder] = {}

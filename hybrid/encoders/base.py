@@ -41,7 +41,7 @@ class LazyEncoder(Generic[Model]):
         self._clock = clock
         self._lock = threading.RLock()
         self._model: Model | None = None
-        self._failure: tuple[float, str] | None = None
+        self._failure: tuple[float, EncoderError] | None = None
 
     def _load(self) -> Model:
         """Make the model. Called once at a time; raises EncoderError."""
@@ -58,11 +58,12 @@ class LazyEncoder(Generic[Model]):
             with self._lock:
                 if self._model is None:
                     if self._failure and self._clock() - self._failure[0] < RETRY_AFTER_S:
-                        raise EncoderError(self._failure[1])
+                        remembered = self._failure[1]
+                        raise type(remembered)(str(remembered))
                     try:
                         self._model = self._load()
                     except EncoderError as error:
-                        self._failure = (self._clock(), str(error))
+                        self._failure = (self._clock(), error)
                         raise
         return self._model
 

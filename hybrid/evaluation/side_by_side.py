@@ -22,7 +22,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Pool:
-    """Every candidate of a query on every signal that understands it, scaled as the weights in force scale.
+    """Every candidate of a query on every signal that understands it, scaled as the active weights scale.
 
     ids: ascending, as ties are broken. scaled: signal -> number for each id; None where the product has nothing for
     that signal and nothing stands in. heard: signal -> how much of its weight counts for this query, from 0 to 1.
@@ -90,7 +90,7 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
     candidates = searcher.candidates(request)
     if candidates is None:
         return Pool([], {}, {})
-    scaling = published.in_force(request.index)[0].scaling
+    scaling = published.active(request.index)[0].scaling
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
     scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.stand_ins)
     heard = fusion.voices(candidates.raw, scaling)
@@ -112,7 +112,7 @@ class Coverage:
 
 
 def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int = 50) -> Coverage:
-    """Ask queries of a list of the weights in force; where it has more than `at_most`, evenly spread ones.
+    """Ask queries of a list of the active weights; where it has more than `at_most`, evenly spread ones.
 
     Raises as Searcher.search does.
     """
@@ -131,7 +131,7 @@ def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int 
 
 
 def side_request(base: SearchRequest, system: str, weights: Mapping[str, float] | None) -> SearchRequest:
-    """The request of a side. system: "" for the weights in force, "own", one of `systems()`, or a version of weights.
+    """The request of a side. system: "" for the active weights, "own", one of `systems()`, or a version of weights.
 
     Raises:
         UsageError: own weights without a weight above 0.

@@ -37,7 +37,7 @@ class Batch:
         self.products = {product.id: product for product in products}
         self.letters: list[DeadLetter] = []
         self.encoded: dict[str, set[str]] = {}
-        self.looks: dict[str, list[dict[str, Any]]] = {}
+        self.reads_pictures: dict[str, list[dict[str, Any]]] = {}
         self._base64 = base64
         self._updates = {id: _Update() for id in self.products}
 

@@ -252,7 +252,7 @@ class Ingester:
         if not todo:
             return
         vectors = encode(encoder, name, [found.content for _, found in todo])
-        if profile.tags is not None and profile.tags.looks and name in profile.tags.parts:
+        if profile.tags is not None and profile.tags.reads_pictures and name in profile.tags.parts:
             with contextlib.suppress(EncoderError):  # those who fill in the tags look again, and note why they cannot
                 self._tagging.look(profile, batch, {id: found.content for id, found in todo})
         for (id, found), encoded in zip(todo, vectors, strict=True):

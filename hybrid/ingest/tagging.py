@@ -59,7 +59,7 @@ def tags_of(
         raise EncoderError(f"{profile.index!r} has tags of {profile.tags.version!r}, and this is {tagger.version!r}")
     there = [part for part in profile.tags.parts if has_part(part, states, profile)]
     state = SignalState(hash_of(TAGS, states, profile), profile.tags.version)
-    if profile.tags.looks:
+    if profile.tags.reads_pictures:
         tags = list(seen or []) if there else []
         return tags, replace(state, told=tuple(tags))
     parts = {part: vectors.decode_code(codes.get(part), profile.signals[part].dims) for part in there}
@@ -81,7 +81,7 @@ class Tagging:
         """
         ready = profile.tags is not None and not set(layer.pending).intersection(profile.tags.parts)
         seen = None
-        if ready and profile.tags is not None and profile.tags.looks:
+        if ready and profile.tags is not None and profile.tags.reads_pictures:
             seen = told(before, layer.states, profile)
             ready = seen is not None
         failed = TAGS in before.failed
@@ -102,23 +102,23 @@ class Tagging:
             EncoderError: the model cannot be had.
         """
         tags = self._inputs.tagger(profile).look(list(read.values())) if read else []
-        batch.looks.update(zip(read, tags, strict=True))
+        batch.reads_pictures.update(zip(read, tags, strict=True))
 
     def fill(self, profile: IndexProfile, batch: Batch) -> None:
         """Tags for those that wait for them, and for those whose vectors are new in this round."""
         if profile.tags is None:
             return
         chosen = batch.waiting(TAGS, profile.tags.parts)
-        by_codes = [] if profile.tags.looks else [product.id for product in chosen]
+        by_codes = [] if profile.tags.reads_pictures else [product.id for product in chosen]
         held = products.codes(self._client, profile.index, by_codes)
-        if profile.tags.looks:
+        if profile.tags.reads_pictures:
             self._look_again(profile, batch, chosen)
         failed = {letter.product for letter in batch.letters if letter.signal == TAGS}
         for id in [product.id for product in chosen if product.id not in failed]:
             codes = batch.codes(id, held.get(id, (-1, {}))[1])
             try:
                 tags, state = tags_of(
-                    self._inputs.tagger(profile), codes, batch.states(id), profile, batch.looks.get(id)
+                    self._inputs.tagger(profile), codes, batch.states(id), profile, batch.reads_pictures.get(id)
                 )
             except EncoderError as error:
                 batch.fail(id, TAGS, (NO_MODEL, str(error)))
@@ -132,7 +132,7 @@ class Tagging:
             unread = [
                 product
                 for product in chosen
-                if product.id not in batch.looks and has_part(name, batch.states(product.id), profile)
+                if product.id not in batch.reads_pictures and has_part(name, batch.states(product.id), profile)
             ]
             step = held_at_once(name, max(1, len(unread)))
             for start in range(0, len(unread), step):

@@ -8,8 +8,11 @@ from typing import Any
 
 from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 from hybrid.elastic.stores.base import now
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.evaluation import evaluate as evaluation
 from hybrid.evaluation.judgments import Judgments
+from hybrid.learning import models
+from hybrid.learning.trained import publish
 from hybrid.learning.weights import training, validation
 from hybrid.operations.orders import Perform, Work
 from hybrid.search.weights import FIXED_VERSION
@@ -18,9 +21,9 @@ _RECENT = 20
 
 
 def train(work: Work) -> Mapping[str, Any]:
-    """Train weights, and publish them if they are better; they are not put in force.
+    """Train weights, and publish them if they are better; they are not applied.
 
-    Options: kind, judgments (a list, or None), and any of folds, repeats, made_up, seed.
+    Options: kind, judgments (a list, or None), and any of folds, repeats, synthetic, seed.
     """
     services, index, options = work.services, work.index, work.options
     order = _identity(work)
@@ -33,13 +36,15 @@ def train(work: Work) -> Mapping[str, Any]:
     version = None
     if result.better:
         about = {"list": name, "by": work.order["by"], "order": order}
-        version = training.publish(services, result, promote=False, about=about)
+        version = publish(services, result, about=about)
     return {"version": version, "reason": result.reason, "ndcg": row.ndcg, "low": row.low, "high": row.high}
 
 
 def _published(work: Work, order: str) -> dict[str, Any] | None:
     """The result of an order whose process died after it had published."""
-    recent, _ = work.services.weights_versions.page(work.index, _RECENT)
+    recent, _ = work.services.models(WEIGHTS).page(
+        work.index, _RECENT, fields=["version", "report.order", "report.rows", "report.chosen"]
+    )
     entry = next((entry for entry in recent if entry.get("report", {}).get("order") == order), None)
     if entry is None:
         return None
@@ -59,8 +64,10 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     search: evaluation.Search = services.searcher.search
     learned = [name for name in systems if name in LEARNED_SYSTEMS]
     if folds and learned:
-        made_up = options.get("made_up", 600)
-        search = validation.held_out_search(services, index, judgments, learned, folds, made_up, progress=work.counted)
+        synthetic = options.get("synthetic", 600)
+        search = validation.held_out_search(
+            services, index, judgments, learned, folds, synthetic, progress=work.counted
+        )
     done, total = 0, len(judgments.relevant) * len(systems)
 
     def count() -> None:
@@ -68,10 +75,10 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         done += 1
         work.counted("evaluating", done, total)
 
-    in_force = services.weights_versions.in_force(index) or FIXED_VERSION
+    active = services.models(WEIGHTS).active(index) or FIXED_VERSION
     result = evaluation.evaluate(_by_version(search), index, judgments, systems, count)
     key = uuid.uuid5(uuid.NAMESPACE_OID, _identity(work)).hex[:12]
-    services.evaluations.keep(key, _kept(work, judgments, result, in_force, folds if learned else 0))
+    services.evaluations.keep(key, _kept(work, judgments, result, active, folds if learned else 0))
     return {"run": key}
 
 
@@ -84,7 +91,7 @@ def _by_version(search: evaluation.Search) -> evaluation.Search:
     return asked
 
 
-def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_force: str, folds: int) -> dict[str, Any]:
+def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, active: str, folds: int) -> dict[str, Any]:
     """What is kept of an evaluation: its figures, and scores by query; not the answers."""
     data = result.to_json()
     scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
@@ -97,7 +104,7 @@ def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, in_fo
         "index": work.index,
         "list": work.options["judgments"],
         "systems": list(result.systems),
-        "weights_version": in_force,
+        "weights_version": active,
         "folds": folds,
         "queries": data["queries"],
         "baseline": data["baseline"],
@@ -114,4 +121,4 @@ def _identity(work: Work) -> str:
     return f"{work.order['slot']}@{work.order['placed']}"
 
 
-KINDS: dict[str, Perform] = {"train": train, "evaluate": evaluate}
+KINDS: dict[str, Perform] = {"train": train, "evaluate": evaluate, "apply": models.perform}

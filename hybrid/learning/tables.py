@@ -7,6 +7,9 @@ from pathlib import Path
 
 from hybrid.errors import UsageError
 
+#: Columns that name a product, the first that is there.
+ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
+
 
 def read_table(path: Path, noun: str) -> tuple[list[str], list[dict[str, str]]]:
     """(columns in lower case, lines as column -> value without surrounding space, "" for none) of a UTF-8 CSV file.

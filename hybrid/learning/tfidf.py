@@ -1,74 +1,187 @@
-"""TF-IDF models: fitted to a catalogue's texts, kept as versions in the cluster, used as the encoder tfidf:VERSION."""
+"""TF-IDF models: fitted to a catalogue's texts, and measured by titles that look for their own descriptions."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybrid.catalogue.documents import text_input
+import numpy as np
+
+from hybrid.catalogue.documents import role_values, text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
-from hybrid.contracts import Product
+from hybrid.contracts import FieldMap, IndexProfile, Product
 from hybrid.elastic.indices import products
+from hybrid.encoders.trained.tfidf import PREFIX, TfIdf
 from hybrid.errors import UsageError
+from hybrid.learning.trained import HeldOut, Trained, active_model
 from hybrid.services import Services
+from hybrid.text import analysis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KIND = "tfidf"
+#: What there is without training: words and n-grams hashed to numbers.
+HASHING = "bow"
 _PAGE = 500
+#: One product of so many is held out; of more than _MOST the first by their digests, of fewer than _FEWEST none.
+_HELD_OUT, _MOST, _FEWEST = 5, 2_000, 20
+_MEASURE = "title to description, mean reciprocal rank"
 
 
-def train(
-    services: Services, index: str | None, catalogue: Path | None, dims: int, name: str | None = None, seed: int = 0
-) -> dict[str, Any]:
-    """Fit a model to the products of an index or of a file, and publish it.
+@dataclass(frozen=True)
+class _Text:
+    """A product: all its words as an encoder is given them, and its title and description alone."""
 
-    {"version", "texts", "features", "dims", "bytes": of what is kept, "seconds": of the fit}.
+    id: str
+    whole: str
+    title: str
+    description: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.blake2b(self.id.encode(), digest_size=8).hexdigest()
+
+
+@dataclass
+class TrainedTfIdf(Trained):
+    """What fitting gave. scores: product -> reciprocal rank of its description, asked for by its title, held out.
+    size: bytes of what is kept; seconds: of the fit."""
+
+    index: str
+    texts: int
+    features: int
+    dims: int
+    size: int
+    seconds: float
+    held_out: HeldOut
+    scores: dict[str, float] = field(repr=False, default_factory=dict)
+    data: bytes = field(repr=False, default=b"")
+    version: str | None = None
+    method: str = KIND
+    encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    family: str = KIND
+
+    @property
+    def stem(self) -> str:
+        return self.index.partition(".")[0]  # it may be the name of a file
+
+    def report(self) -> dict[str, Any]:
+        apart = ("data", "version", "held_out", "encoders", "family")
+        return {name: value for name, value in self.__dict__.items() if name not in apart}
+
+    def numbers(self, version: str) -> bytes:
+        return self.data
+
+
+def train(services: Services, index: str | None, catalogue: Path | None, dims: int, seed: int = 0) -> TrainedTfIdf:
+    """Fit a model to the products of an index or of a file. Writes nothing.
 
     Raises:
         UsageError: neither or both are named, or the texts are too few.
-        CatalogueError: the file is no catalogue. ModelVersionError: there is a version of that name.
+        CatalogueError: the file is no catalogue.
         ClusterError: the cluster does not answer.
     """
-    from hybrid.encoders.trained.tfidf import TfIdf
-
     if (index is None) == (catalogue is None):
         raise UsageError("name what to fit to: --index NAME or --catalogue FILE")
-    texts = _texts_of_file(catalogue, services) if catalogue else _texts_of_index(index or "", services)
+    texts = list(_of_file(catalogue, services) if catalogue else _of_index(index or "", services))
     started = time.perf_counter()
-    model = TfIdf.fit(texts, dims, seed)
+    model = TfIdf.fit([text.whole for text in texts], dims, seed)
     seconds = round(time.perf_counter() - started, 1)
+    version = active(services.searcher.profile(index)) if index else None
+    held_out, scores = _measured(services, version, texts, dims, seed)
     data = model.to_bytes()
-    source = index or (catalogue.name if catalogue else "")
-    store = services.models(KIND)
-    version = name or f"{source.partition('.')[0]}-{1 + len(store.list(source))}"
-    report = {
-        "texts": len(texts),
-        "features": len(model.features),
-        "dims": dims,
-        "bytes": len(data),
-        "seconds": seconds,
-    }
-    store.add(source, version, {"method": "tfidf", "encoders": {}, "report": report}, data)
-    return {"version": version, **report}
+    return TrainedTfIdf(
+        index=index or (catalogue.name if catalogue else ""),
+        texts=len(texts),
+        features=len(model.features),
+        dims=dims,
+        size=len(data),
+        seconds=seconds,
+        held_out=held_out,
+        scores=scores,
+        data=data,
+    )
 
 
-def _texts_of_file(path: Path, services: Services) -> list[str]:
+def active(profile: IndexProfile) -> str | None:
+    """The version whose vectors the texts of an index have."""
+    signal = profile.signals.get("text")
+    return signal.encoder.removeprefix(PREFIX) if signal and signal.encoder.startswith(PREFIX) else None
+
+
+def _measured(
+    services: Services, version: str | None, texts: Sequence[_Text], dims: int, seed: int
+) -> tuple[HeldOut, dict[str, float]]:
+    """Beside the active model; without one beside hashing. Of products that are held out, by a model that was fitted
+    to the others; which ones does not change from training to training. (figures, score of each)."""
+    both = [text for text in texts if text.title and text.description]
+    asked = sorted((text for text in both if int(text.digest, 16) % _HELD_OUT == 0), key=lambda text: text.digest)
+    asked = asked[:_MOST]
+    if len(asked) < _FEWEST:
+        return HeldOut(_MEASURE, 0.0, "", None, 0), {}
+    apart = {text.id for text in asked}
+    try:
+        trial = TfIdf.fit([text.whole for text in texts if text.id not in apart], dims, seed)
+    except UsageError:  # enough for all of them, and not for the rest
+        return HeldOut(_MEASURE, 0.0, "", None, 0), {}
+    mine = _ranks(trial, asked)
+    figure = float(np.mean(list(mine.values())))
+    previous = active_model(services, KIND, version, lambda _, data: TfIdf.from_bytes(data)) if version else None
+    others: Mapping[str, float]
+    if previous is not None:
+        # What it was fitted to counts with the held-out score of its own training.
+        others = previous[0]["report"]["scores"]
+        new = [text for text in asked if text.digest not in others]
+        others = {**others, **_ranks(previous[1], new, asked)}
+    else:
+        others = _ranks(services.encoder(HASHING).encode_texts, asked)
+    before = float(np.mean([others[key] for key in mine]))
+    return HeldOut(_MEASURE, figure, version if previous and version else HASHING, before, len(mine)), mine
+
+
+def _ranks(
+    encode: Callable[[Sequence[str]], np.ndarray], asked: Sequence[_Text], among: Sequence[_Text] | None = None
+) -> dict[str, float]:
+    """digest -> reciprocal rank of a product's description among those of all, asked for by its title."""
+    if not asked:
+        return {}
+    among = asked if among is None else among
+    place = {text.id: number for number, text in enumerate(among)}
+    cosines = encode([text.title for text in asked]) @ encode([text.description for text in among]).T
+    own = cosines[np.arange(len(asked)), [place[text.id] for text in asked]]
+    # What ties with the right one stands before it: titles of unknown words earn nothing by luck.
+    ranks = (cosines >= own[:, None] - 1e-6).sum(axis=1)
+    return {text.digest: round(1 / int(rank), 4) for text, rank in zip(asked, ranks, strict=True)}
+
+
+def _text(services: Services, id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
+    title, description = (
+        " ".join(analysis.plain_text(str(value)) for value in role_values(source, fields, role)).strip()
+        for role in ("title", "description")
+    )
+    # As an encoder of any script is given them.
+    return _Text(id, text_input(source, fields, services.encoder(HASHING)), title, description)
+
+
+def _of_file(path: Path, services: Services) -> Iterator[_Text]:
     with open_catalogue(path) as catalogue:
         fields = guess_fields(catalogue.sample())
-    # As an encoder of any script is given them.
-    encoder = services.encoder("bow")
     with open_catalogue(path) as catalogue:
-        rows = [row for row in catalogue.rows(fields.roles["id"]) if isinstance(row, Product)]
-    return [text for row in rows if (text := text_input(row.source, fields, encoder))]
+        for row in catalogue.rows(fields.roles["id"]):
+            if isinstance(row, Product) and (text := _text(services, row.id, row.source, fields)).whole:
+                yield text
 
 
-def _texts_of_index(index: str, services: Services) -> list[str]:
-    profile, encoder = services.searcher.profile(index), services.encoder("bow")
+def _of_index(index: str, services: Services) -> Iterator[_Text]:
+    profile = services.searcher.profile(index)
     body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
-    found = (
-        text_input(hit["_source"], profile.fields, encoder)
-        for hits in products.pages(services.client, profile.index, body, _PAGE)
-        for hit in hits
-    )
-    return [text for text in found if text]
+    for hits in products.pages(services.client, profile.index, body, _PAGE):
+        for hit in hits:
+            if (text := _text(services, hit["_id"], hit["_source"], profile.fields)).whole:
+                yield text

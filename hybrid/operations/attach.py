@@ -112,6 +112,10 @@ def plan_attach(
     hopeless = shop.blockers(found, None, services.capabilities)
     if hopeless:
         raise IndexConflictError(hopeless[0])
+    if found.profile is not None and not found.profile.attached:
+        raise IndexConflictError(
+            f"index {index!r} was made by Hybrid and needs no attach; `hybrid sync {index}` keeps it in step"
+        )
     notes: list[str] = []
     profile, sample = decide_profile(services, found, mapping, signals, language, media_root, lexical, notes)
     profile = dataclasses.replace(profile, attached=True)
@@ -159,14 +163,32 @@ def run_attach(
         IndexConflictError: something stands in the way; nothing was changed.
         ClusterError, WriteBlockedError, JobError: the run ended early; what was written stays.
     """
-    if plan.blockers:
-        raise IndexConflictError(plan.blockers[0])
+    return enrich_in_place(services, plan.shop, plan.profile, workers, report, ordered, plan.notes)
+
+
+def enrich_in_place(
+    services: Services,
+    found: ShopIndex,
+    profile: IndexProfile,
+    workers: int = 0,
+    report: Report | None = None,
+    ordered: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> AttachReport:
+    """Give an index this profile, and its documents all that it asks for; what they have is kept.
+
+    Raises:
+        As `run_attach` does.
+    """
+    blockers = shop.blockers(found, profile, services.capabilities)
+    if blockers:
+        raise IndexConflictError(blockers[0])
     started = time.monotonic()
-    shop.add_layer(services.client, plan.shop, plan.profile)
-    profile = dataclasses.replace(plan.profile, index=plan.shop.name)
+    shop.add_layer(services.client, found, profile)
+    profile = dataclasses.replace(profile, index=found.name)
     job = services.jobs.start(KIND, profile.index, ordered=ordered)
     run = AttachRun(services, profile, job, report)
-    run.progress.size = plan.shop.documents
+    run.progress.size = found.documents
     with services.jobs.failing(job):
         with encoding(services, run, workers) as (dispatch, encode):
             run.scan(dispatch)
@@ -192,7 +214,7 @@ def run_attach(
         failed=failed,
         refused=dict(run.refused),
         signals=["lexical", *profile.signals],
-        notes=plan.notes,
+        notes=list(notes),
         seconds=round(time.monotonic() - started, 2),
     )
 

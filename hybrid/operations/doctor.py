@@ -31,7 +31,7 @@ class Check:
     what: str
     status: str
     detail: str
-    mend: str = ""
+    fix: str = ""
     sync: str = ""
 
 
@@ -188,17 +188,21 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     yield from _coverage(services, profile, refresh)
     yield from _in_step(services, profile)
     yield from _reindexed(services, name)
-    model, problem = services.published.in_force(name)
+    model, problem = services.published.active(name)
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
     if problem:
         yield Check(
-            part, "weights", "degraded", problem, f"hybrid train weights --index {name}, or hybrid weights rollback"
+            part,
+            "weights",
+            "degraded",
+            problem,
+            f"hybrid train weights --index {name}, or hybrid models rollback weights --index {name}",
         )
     elif unknown and model.kind != "fixed":
         detail = f"{model.version} was trained before there was {', '.join(unknown)}"
         yield Check(part, "weights", "degraded", detail, f"hybrid train weights --index {name}")
     else:
-        yield Check(part, "weights", "ok", f"{model.version} in force")
+        yield Check(part, "weights", "ok", f"{model.version} active")
 
 
 def _attachable(services: Services, name: str) -> Iterator[Check]:

@@ -43,12 +43,12 @@ def order(
     if folds == 1:
         raise UsageError("folds: one fold leaves nothing to learn from; give 2 or more, or 0")
     named = [name for name in chosen if name not in (*all_systems(), FIXED_VERSION)]
-    known = services.weights_versions.names(index) if named else ()
+    known = services.models("weights").names(index) if named else ()
     if unknown := [name for name in named if name not in known]:
         raise UsageError(f"systems: {unknown[0]!r} is no system, and no version of the weights of {index!r}")
     kinds = set(chosen) & set(LEARNED_SYSTEMS)
     for kind in sorted(kinds) if not folds else ():
-        if services.weights_versions.latest(index, kind) is None:
+        if services.models("weights").latest(index, kind) is None:
             raise UsageError(f"systems: no {kind} weights for {index!r} yet; train them first, or ask held out")
     services.judgment_lists.require(index, judgments)
     options_of_order = {"judgments": judgments, "systems": chosen, "folds": folds, **options}

@@ -11,7 +11,6 @@ from hybrid.catalogue.documents import WORDS_VERSION, media_values
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import parse_lexical, served_by
 from hybrid.contracts import (
-    TOWERS,
     FieldMap,
     IndexProfile,
     VectorSignal,
@@ -51,7 +50,7 @@ def vector_signal(services: Services, name: str, index: str, views: int = 1) -> 
     settings = services.settings
     entry = SIGNALS[name]
     if entry.parts:
-        newest = [entry for entry in services.alignments.list(index) if entry["method"] != TOWERS]
+        newest = services.models("alignment").heads(index)
         if not newest:
             raise UsageError(f"signal {name} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`")
         aligned = services.encoder(f"{PREFIX}{newest[0]['version']}")

@@ -83,7 +83,7 @@ StandIns = Mapping[str, Mapping[str, float]]
 
 @dataclass
 class Ranking:
-    """Products best first, ties by id; what each signal gave them; the weights that were in force."""
+    """Products best first, ties by id; what each signal gave them; the weights that were active."""
 
     ids: list[str]
     scores: dict[str, float]
@@ -189,12 +189,12 @@ def weighted(
     silent = np.empty(0)
     rows = {name: scaled[at][own[at]] for at, name in enumerate(raw)}
     heard = {name: _voice(name, rows.get(name, silent), len(weights) > 1) for name in weights}
-    in_force, notes = _lowered(weights, heard)
-    totals = combine(scaled, counted, np.array([in_force.get(name, 0.0) for name in raw]))
+    active, notes = _lowered(weights, heard)
+    totals = combine(scaled, counted, np.array([active.get(name, 0.0) for name in raw]))
     # The candidates are in order of their ids, so that equal scores keep it.
     ids = [candidates[at] for at in np.argsort(-totals, kind="stable").tolist()]
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(ids, scores, in_force, notes, raw, None, scaling, stand_ins)
+    return Ranking(ids, scores, active, notes, raw, None, scaling, stand_ins)
 
 
 def scaled_table(

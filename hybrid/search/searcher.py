@@ -205,7 +205,7 @@ class Searcher:
         index = prepared.profile.index
         if prepared.degraded or self._published is None or self._retrieval.profile(index) is not prepared.profile:
             return False
-        model, problem = self._published.in_force(index)
+        model, problem = self._published.active(index)
         return model is prepared.model and not problem
 
     def candidates(self, request: SearchRequest) -> QueryCandidates | None:
@@ -255,7 +255,7 @@ class Searcher:
                 return self._published.named(request.index, request.weights_version), ""
             if request.system is not None:
                 return self._published.of_kind(request.index, system), ""
-            return self._published.in_force(request.index)
+            return self._published.active(request.index)
         except WeightsError as error:
             return weights.fixed(), str(error)
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 
-from hybrid.errors import HybridError, UsageError, WeightsError
+from hybrid.errors import HybridError, ModelMissingError, ModelVersionError, UsageError, WeightsError
 from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import PLAIN, Scaling
@@ -156,6 +157,19 @@ class WeightsModel:
 
     # -- storing ---------------------------------------------------------------------------------------------
 
+    def to_bytes(self) -> bytes:
+        """As it is kept: JSON."""
+        return orjson.dumps(self.to_json())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> WeightsModel:
+        """Raises as `from_json` does."""
+        try:
+            parsed = orjson.loads(data)
+        except ValueError as error:
+            raise WeightsError(f"weights are broken ({error}); train them again") from error
+        return cls.from_json(parsed)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -230,19 +244,19 @@ class WeightsModel:
 
 
 class StoreLike(Protocol):
-    """Where versions are kept; see hybrid.elastic.stores.weights."""
+    """Where versions are kept; see hybrid.elastic.stores.models."""
 
-    def in_force(self, index: str) -> str | None: ...
-    def model(self, index: str, version: str) -> dict[str, Any] | None: ...
-    def latest(self, index: str, kind: str) -> str | None: ...
+    def active(self, index: str) -> str | None: ...
+    def get(self, version: str, index: str) -> tuple[dict[str, Any], bytes]: ...
+    def latest(self, index: str, method: str) -> str | None: ...
 
 
 class PublishedWeights:
-    """The weights in force for each index, as this process knows them. Thread-safe.
+    """The active weights for each index, as this process knows them. Thread-safe.
 
-    Looked up anew every two seconds, so a promotion is picked up without a restart. A request takes one model and
-    keeps it, so no answer mixes two. A model that cannot be used leaves the last good one, or the fixed weights, in
-    force, and says why.
+    Looked up anew every two seconds, so an applied version is picked up without a restart. A request takes one model
+    and keeps it, so no answer mixes two. A model that cannot be used leaves the last good one, or the fixed weights,
+    active, and says why.
     """
 
     TTL_S = 2.0
@@ -254,7 +268,7 @@ class PublishedWeights:
         self._current: dict[str, tuple[float, WeightsModel, str]] = {}
         self._lock = threading.Lock()
 
-    def in_force(self, index: str) -> tuple[WeightsModel, str]:
+    def active(self, index: str) -> tuple[WeightsModel, str]:
         """(model, why it is not the one that should be, or "")."""
         with self._lock:
             kept = self._current.get(index)
@@ -263,7 +277,7 @@ class PublishedWeights:
         problem = ""
         model = kept[1] if kept else fixed()
         try:
-            version = self._store.in_force(index)
+            version = self._store.active(index)
             model = self.named(index, version) if version else fixed()
         except HybridError as error:
             problem = f"searching by weights {model.version}: {error}"
@@ -285,10 +299,12 @@ class PublishedWeights:
             known = self._models.get((index, version))
         if known:
             return known
-        data = self._store.model(index, version)
-        if data is None:
-            raise UsageError(f"no weights {version!r} for index {index!r}; see `hybrid weights list --index {index}`")
-        model = WeightsModel.from_json(data)
+        try:
+            model = WeightsModel.from_bytes(self._store.get(version, index)[1])
+        except ModelMissingError as error:
+            raise UsageError(str(error)) from error
+        except ModelVersionError as error:
+            raise WeightsError(str(error)) from error
         with self._lock:
             self._models[index, version] = model
             while len(self._models) > 20:
@@ -315,14 +331,14 @@ class PinnedWeights:
     """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published.
 
     >>> words_alone = PinnedWeights(fixed({"lexical": 1.0}, "words-1"))
-    >>> words_alone.in_force("shop")[0].version
+    >>> words_alone.active("shop")[0].version
     'words-1'
     """
 
     def __init__(self, model: WeightsModel) -> None:
         self._model = model
 
-    def in_force(self, index: str) -> tuple[WeightsModel, str]:
+    def active(self, index: str) -> tuple[WeightsModel, str]:
         return self._model, ""
 
     def named(self, index: str, version: str) -> WeightsModel:

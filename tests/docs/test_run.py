@@ -45,9 +45,9 @@ PREPARED: dict[str, tuple[str, ...]] = {
     "docs/operating/attach.md": (BARE,),
     "docs/operating/models.md": (
         INDEX,
-        "hybrid train weights --index shop --repeats 1 --folds 2 --made-up 60 --force",
+        "hybrid train weights --index shop --repeats 1 --folds 2 --synthetic 60 --force",
         "hybrid train alignment --index shop --method cca --name shop-cca-1 --no-apply",
-        "hybrid train tags --index shop --field category --from text --remedy plain --name shop-text-1 --no-apply",
+        "hybrid train tags --index shop --field category --from text --strategy plain --name shop-text-1 --no-apply",
     ),
 }
 #: As much of the sample as is enough to learn from; each page trains, encodes and copies it again.

@@ -15,6 +15,7 @@ from hybrid.encoders.trained.tfidf import TfIdf, features
 from hybrid.errors import EncoderError, ModelVersionError, UsageError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.learning import tfidf
+from hybrid.learning.trained import publish
 from hybrid.sample import SamplePaths
 from hybrid.services import Services
 from hybrid.settings import Settings
@@ -77,10 +78,12 @@ def test_chorus(shared: Path, baseline: Baseline) -> None:
 def test_a_chinese_query_finds_its_product(
     services: Services, name: str, sample_files: SamplePaths, tmp_path: Path
 ) -> None:
-    trained = tfidf.train(services, None, sample_files.products, 128, name)
-    assert trained["version"] == name and 0 < trained["bytes"] < 20_000_000
+    trained = tfidf.train(services, None, sample_files.products, 128)
+    assert publish(services, trained, name) == name and 0 < trained.size < 20_000_000
+    assert trained.held_out.against == "bow" and trained.held_out.examples == len(trained.scores) >= 20
+    print(trained.held_out)
     with pytest.raises(ModelVersionError, match="already"):
-        tfidf.train(services, None, sample_files.products, 16, name)
+        publish(services, trained, name)
     for number, spec in enumerate((f"tfidf:{name}", "bow:512")):
         settings = services.settings.model_copy(update={"text_encoder": spec})
         index = f"{name}-{number}"
@@ -95,10 +98,13 @@ def test_a_chinese_query_finds_its_product(
             assert not found.degraded
     unknown = shop.searcher.search(SearchRequest(f"{name}-0", "ξξξ"))
     assert not unknown.degraded and "unknown_words" in {note.kind for note in unknown.notes}
-    assert tfidf.train(shop, f"{name}-0", None, 32)["texts"] == trained["texts"]
+    # The very same model is no better than it is: its held-out scores are compared, not what it has learned.
+    again = tfidf.train(shop, f"{name}-0", None, 128)
+    assert (again.texts, again.held_out.against) == (trained.texts, name)
+    assert again.held_out.before == pytest.approx(again.held_out.figure, abs=0.02)
     with pytest.raises(UsageError, match="--index NAME or --catalogue FILE"):
         tfidf.train(shop, None, None, 32)
     # Damaged numbers are one clear line; the search goes on by words.
     shop.models("tfidf").add(name, f"{name}-bad", {"report": {}}, b"damaged")
-    with pytest.raises(EncoderError, match="damaged"):
+    with pytest.raises(EncoderError, match=f"^tfidf '{name}-bad' is damaged .*; train another, or apply the version b"):
         shop.encoder(f"tfidf:{name}-bad").encode_texts(["a"])

@@ -6,15 +6,20 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from hybrid.catalogue.layer import Layer
 from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
 from hybrid.elastic.indices import lifecycle, products
+from hybrid.elastic.stores.models import MODELS
 from hybrid.encoders.toy import Toy
-from hybrid.errors import IndexConflictError, ModelVersionError, UsageError
+from hybrid.encoders.trained.alignment import Alignment, Head
+from hybrid.errors import IndexConflictError, ModelConflictError, ModelMissingError, ModelVersionError, UsageError
 from hybrid.learning.alignment import training
+from hybrid.learning.models import active, apply, remove, rollback
+from hybrid.learning.trained import publish
 from hybrid.operations import indexing, sync
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import planning, running
@@ -68,7 +73,7 @@ def load(services: Services, path: Path, name: str) -> indexing.IndexReport:
 
 def align(services: Services, index: str, called: str | None = None) -> str:
     trained, _ = training.train(services, index, "catalogue", "cca")
-    return training.publish(services, trained, called)
+    return publish(services, trained, called)
 
 
 def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
@@ -90,7 +95,7 @@ def test_a_photo_finds_what_has_a_name_alone(
 ) -> None:
     trained, found = training.train(services, name, "catalogue", "cca")
     assert (trained.pairs, found.texts.shape) == (56, (56, 32))
-    version = training.publish(services, trained)
+    version = publish(services, trained)
     assert version == f"{name}-cca-1"
 
     def encoded(*_: object) -> None:
@@ -99,10 +104,10 @@ def test_a_photo_finds_what_has_a_name_alone(
     with monkeypatch.context() as patched:
         patched.setattr(Toy, "encode_images", encoded)
         patched.setattr(Toy, "encode_texts", encoded)
-        report = training.apply(services, name, version)
-    assert report.complete and report.encoded == 64 and count(services, name) == 64
-    again = training.apply(services, name, version)
-    assert (again.encoded, again.unchanged) == (0, 64)
+        report = apply(services, "alignment", name, version).run
+    assert report is not None and report.complete and report.encoded == 64 and count(services, name) == 64
+    again = apply(services, "alignment", name, version).run
+    assert again is not None and (again.encoded, again.unchanged) == (0, 64)
 
     fresh = make_services_like(services)
     for colour in COLOURS:
@@ -124,7 +129,7 @@ def make_services_like(services: Services) -> Services:
 
 
 def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
-    training.apply(services, name, align(services, name))
+    apply(services, "alignment", name, align(services, name))
     before, codes = held(services, name, "red-mug")
     made = rows(tmp_path)
     made[1]["name"] = "green mug"  # was red
@@ -146,7 +151,7 @@ def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tm
 
 
 def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:
-    training.apply(services, name, align(services, name))
+    apply(services, "alignment", name, align(services, name))
     made = [*rows(tmp_path), {"id": "bare", "name": "", "brand": "Hue", "image": "gone.png"}]
     report = load(services, write_rows(catalogue, made), name)
     assert report.failed == {"image_missing": 1, "no_parts": 1}
@@ -160,7 +165,7 @@ def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> Non
     plan = plan_attach(services, name, signals=["text", "image"], media_root=tmp_path)
     assert run_attach(services, plan).complete
     version = align(services, name)
-    assert training.apply(services, name, version).complete
+    assert apply(services, "alignment", name, version).complete
     assert count(services, name) == 64
     # A whole-document write drops the layer's field; the next sync gives it all again.
     services.client.index(index=name, id="red-mug", document={**data[1], "name": "crimson mug"}, refresh=True)
@@ -175,32 +180,60 @@ def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> Non
     assert count(services, name) == 64
 
 
-def test_another_alignment_needs_another_generation(services: Services, name: str, catalogue: Path) -> None:
-    first = align(services, name)
-    training.apply(services, name, first)
-    second = align(services, name)
+def test_another_alignment_in_place_and_back(services: Services, name: str, catalogue: Path) -> None:
+    first, second = align(services, name), align(services, name)
     assert (first, second) == (f"{name}-cca-1", f"{name}-cca-2")
-    with pytest.raises(IndexConflictError, match="hybrid reindex"):
-        training.apply(services, name, second)
     with pytest.raises(ModelVersionError, match="already"):
         align(services, name, called=first)
-    # Until then the index keeps to the one that it has.
-    assert make_services_like(services).searcher.profile(name).signals[FUSED].encoder == f"aligned:{first}"
+    apply(services, "alignment", name, first)
+    with pytest.raises(ModelConflictError, match="somebody else made"):
+        apply(services, "alignment", name, second, instead_of="none")
+    applied = apply(services, "alignment", name, second, instead_of=first)
+    assert (applied.before, applied.version) == (first, second) and applied.run and applied.run.encoded == 64
+    assert held(services, name, "red-mug")[0][FUSED]["encoder"] == f"alignment:{second}"
+    assert active(services, "alignment", name).before == first
+    with pytest.raises(ModelConflictError, match=f"is active for {name}"):
+        remove(services, "alignment", name, second)
+    remove(services, "alignment", name, first)
+    with pytest.raises(ModelMissingError):  # the one before is gone
+        rollback(services, "alignment", name)
+    apply(services, "alignment", name, "none")
+    profile = make_services_like(services).searcher.profile(name)
+    assert FUSED not in profile.signals and active(services, "alignment", name).version is None
+    assert not search(make_services_like(services), name, q="red mug", system="fixed").degraded
+    assert rollback(services, "alignment", name).version == second
+    assert make_services_like(services).searcher.profile(name).signals[FUSED].encoder == f"alignment:{second}"
+
+
+def test_vectors_of_other_dimensions_need_another_generation(services: Services, name: str, catalogue: Path) -> None:
+    apply(services, "alignment", name, align(services, name))
+    heads = Alignment.from_bytes(services.models("alignment").get(f"{name}-cca-1")[1])
+    narrow = {
+        part: Head(head.root, head.centre, head.matrix[:, :5].astype(np.float32)) for part, head in heads.heads.items()
+    }
+    about = services.models("alignment").head(f"{name}-cca-1")
+    kept = {key: about[key] for key in ("method", "encoders", "report", "held_out")}
+    data = Alignment("cca", narrow, heads.shares, 5).to_bytes()
+    services.models("alignment").add(name, f"{name}-narrow", kept, data)
+    with pytest.raises(IndexConflictError, match=f"hybrid reindex {name} --signals text,image,fused"):
+        apply(services, "alignment", name, f"{name}-narrow")
+    assert active(services, "alignment", name).version == f"{name}-cca-1"
 
 
 @pytest.mark.parametrize("how", ["gone", "damaged", "other model"])
 def test_search_goes_on_without_it(services: Services, name: str, catalogue: Path, how: str) -> None:
     version = align(services, name)
-    training.apply(services, name, version)
+    apply(services, "alignment", name, version)
     fresh = make_services_like(services)
+    head = f"version:alignment::{version}"
+    found = services.client.get(index=MODELS, id=head)["_source"]
     if how == "gone":
-        services.client.delete(index="hybrid-alignments", id=version, refresh=True)
+        services.models("alignment").remove(version)
     elif how == "damaged":
-        services.client.update(index="hybrid-alignments", id=version, doc={"data": "AAAA"}, refresh=True)
+        services.client.update(index=MODELS, id=f"part:{found['write']}:0", doc={"data": "AAAA"}, refresh=True)
     else:
-        fields = services.client.get(index="hybrid-alignments", id=version)["_source"]["encoders"]
-        fields["text"]["version"] = "toy@32+0"
-        services.client.update(index="hybrid-alignments", id=version, doc={"encoders": fields}, refresh=True)
+        found["encoders"]["text"]["version"] = "toy@32+0"
+        services.client.update(index=MODELS, id=head, doc={"encoders": found["encoders"]}, refresh=True)
     answer = search(fresh, name, q="red mug", system="fixed")
     assert answer.hits[0].id == "red-mug"
     assert [part.part for part in answer.degraded] == [FUSED]

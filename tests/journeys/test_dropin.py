@@ -44,6 +44,7 @@ from hybrid.services import Services
 from tests.conftest import index_file, make_services, npm_package, write_rows
 from tests.support import web_services
 from tests.support.dropin_requests import FACETS, KINDS, WORDS, Kind
+from tests.support.models import keep
 from web import create_app
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
@@ -349,13 +350,13 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(shop.services.published, "TTL_S", 0.0)
     model = weights.fixed({"lexical": 0.9, "text": 0.1}, "words-1")
-    shop.services.weights_versions.add(INDEX, "words-1", "fixed", model.to_json(), {})
-    shop.services.weights_versions.promote(INDEX, "words-1")
+    keep(shop.services, INDEX, "words-1", "fixed", model.to_json(), {})
+    shop.services.models("weights").activate(INDEX, "words-1")
     try:
         other, ranked = asked()
         assert ranked == 1 and other != first
     finally:
-        shop.services.weights_versions.promote(INDEX, weights.FIXED_VERSION)
+        shop.services.models("weights").activate(INDEX, weights.FIXED_VERSION)
     assert asked()[0] == first
 
     id = first["hits"]["hits"][0]["_id"]

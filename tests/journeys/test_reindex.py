@@ -35,6 +35,7 @@ from hybrid.search import weights
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import make_services
+from tests.support.models import keep
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 from tests.support.waiting import until
 
@@ -276,17 +277,17 @@ def test_pipelines_run_once(services: Services, name: str) -> None:
 def test_weights_of_other_vectors_are_laid_aside(services: Services, name: str, engine: Any) -> None:
     make(services, name)
     model = {**weights.fixed().to_json(), "version": "mine", "kind": "global"}
-    services.weights_versions.add(name, "mine", "global", model, {})
-    services.weights_versions.promote(name, "mine")
+    keep(services, name, "mine", "global", model, {})
+    services.models("weights").activate(name, "mine")
     assert reindex(services, name, shards=1).notes == []
-    assert services.weights_versions.in_force(name) == "mine"
+    assert services.models("weights").active(name) == "mine"
     other = make_services(engine, text_encoder="toy:64")
     report = reindex(other, name)
     assert "train anew" in report.notes[-1]
-    assert services.weights_versions.in_force(name) == weights.FIXED_VERSION
+    assert services.models("weights").active(name) == weights.FIXED_VERSION
     assert not other.searcher.search(SearchRequest(index=name, q="lamp number 4")).degraded
     control.rollback(services, name)
-    assert services.weights_versions.in_force(name) == "mine"
+    assert services.models("weights").active(name) == "mine"
 
 
 def test_a_late_write_survives_a_client_that_read_before_it(services: Services, name: str) -> None:

@@ -16,8 +16,10 @@ from hybrid.encoders.trained.picture_tags import PictureTags
 from hybrid.encoders.trained.tags import FINE_TUNED, PublishedTags
 from hybrid.errors import UsageError
 from hybrid.learning import fine_tuning
+from hybrid.learning.models import apply
 from hybrid.learning.tags import pictures as picture_tags
 from hybrid.learning.tags import training
+from hybrid.learning.trained import publish
 from hybrid.media import open_image
 from hybrid.operations import sync
 from hybrid.operations.attach import plan_attach, run_attach
@@ -67,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def learned() -> dict[str, training.Trained]:
+def learned() -> dict[str, training.TrainedTags]:
     """What was learned once, for the tests after the first."""
     return {}
 
@@ -139,7 +141,7 @@ def test_views_show_all_of_a_picture() -> None:
 @pytest.mark.es
 def test_products_are_looked_at_once(
     engine: Any, name: str, folder: Path, models: Path, quick: None, looks: list[int],
-    learned: dict[str, training.Trained],
+    learned: dict[str, training.TrainedTags],
 ) -> None:  # fmt: skip
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
     files = {f"{shape}{number}": f"{shape}{number}" for shape in SHAPES for number in range(4)}
@@ -155,10 +157,9 @@ def test_products_are_looked_at_once(
     assert set(made.results) == {"plain", FINE_TUNED} and made.skipped == {"image_unsupported": 1}
     assert made.validation is not None and made.validation["index"]["count"] == made.examples == 36
     surely(made)
-    version = training.publish(services, made, f"{name}-looks")
-    assert services.models("tags").list(name)[0]["method"] == FINE_TUNED
-    report = training.apply(services, name, version)
-    assert report.complete and sum(looks) == 12
+    version = publish(services, made, f"{name}-looks")
+    assert services.models("tags").heads(name)[0]["method"] == FINE_TUNED
+    assert apply(services, "tags", name, version).complete and sum(looks) == 12
     found = written(services, name)
     right = sum(found.get(id, "").startswith(id.rstrip("0123456789")) for id in files)
     assert right >= 9  # of 12; by chance 4
@@ -185,7 +186,7 @@ def test_products_are_looked_at_once(
     assert report2.swapped and looks == [] and written(fresh, name) == now
 
     # Without the model products have their vectors, and it is said.
-    services.client.delete(index="hybrid-tags", id=version, refresh=True)
+    services.models("tags").remove(version)
     lost = Services(services.settings)
     report3 = load(lost, catalogue(folder, {**swapped, "late": "disc2"}, price=2), name, folder)
     assert report3.failed == {"no_tags_model": 1}
@@ -196,7 +197,7 @@ def test_products_are_looked_at_once(
 @pytest.mark.es
 def test_a_shops_own_index_is_looked_at_and_kept_in_step(
     engine: Any, name: str, folder: Path, models: Path, quick: None, looks: list[int],
-    learned: dict[str, training.Trained],
+    learned: dict[str, training.TrainedTags],
 ) -> None:  # fmt: skip
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
     for number, shape in enumerate(SHAPES):
@@ -213,8 +214,8 @@ def test_a_shops_own_index_is_looked_at_and_kept_in_step(
             )
     made = dataclasses.replace(learned["some"], index=name)
     surely(made)
-    version = training.publish(services, made, f"{name}-own")
-    assert training.apply(services, name, version).complete and sum(looks) == 3
+    version = publish(services, made, f"{name}-own")
+    assert apply(services, "tags", name, version).complete and sum(looks) == 3
     before = written(services, name)
     services.client.update(index=name, id="disc", doc={"image": "products/cross2.png"}, refresh=True)
     services.client.update(index=name, id="cross", doc={"title": "another"}, refresh=True)

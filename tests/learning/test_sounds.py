@@ -18,10 +18,19 @@ from hybrid.contracts import Encoder, SearchRequest
 from hybrid.encoders import get_encoder
 from hybrid.encoders.mfcc import MELS
 from hybrid.encoders.trained.sounds import DIMS, WINDOW, WINDOWS, SoundModel, frames, windows
-from hybrid.errors import EncoderError, ModelVersionError, UsageError
+from hybrid.errors import (
+    EncoderError,
+    IndexConflictError,
+    ModelConflictError,
+    ModelMissingError,
+    ModelVersionError,
+    UsageError,
+)
+from hybrid.learning import models as life
 from hybrid.learning.sounds import fit
 from hybrid.learning.sounds import training as made
 from hybrid.learning.sounds.fit import Sounds
+from hybrid.learning.trained import publish
 from hybrid.media import samples
 from hybrid.services import Services
 from hybrid.settings import Settings
@@ -215,6 +224,8 @@ def test_trained_published_and_searched(
     index_file(services, catalogue, name, tmp_path, signals=["audio"], mapping=mapping)
 
     trained = made.train(services, name, seed=2)
+    assert trained.held_out.against == "mfcc" and trained.held_out.examples == 30
+    assert trained.better == (trained.results[trained.method]["map"] > trained.results["mfcc"]["map"])
     assert trained.skipped == {
         "audio_twice": 1, "rare_tag": 1, "audio_missing": 1, "audio_unsupported": 1, "audio_silent": 1,
     }  # fmt: skip
@@ -224,16 +235,16 @@ def test_trained_published_and_searched(
     assert "mean average precision" in page and "5 left out" not in page and "audio_silent" in page
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", page)
 
-    version = made.publish(services, trained)
-    with pytest.raises(ModelVersionError, match="there is a version"):
-        made.publish(services, trained, version)
-    (entry,) = services.models("sounds").list(name)
+    version = publish(services, trained)
+    with pytest.raises(ModelVersionError, match="there is a sounds version"):
+        publish(services, trained, version)
+    (entry,) = services.models("sounds").heads(name)
     assert (entry["version"], entry["method"]) == (version, trained.method)
 
     # Another process: nothing of the training is at hand.
-    other = make_services(engine, audio_encoder=f"sound-cnn:{version}")
-    encoder = other.encoder(f"sound-cnn:{version}")
-    assert (encoder.version, encoder.modalities) == (f"sound-cnn:{version}", frozenset({"audio"}))
+    other = make_services(engine, audio_encoder=f"sounds:{version}")
+    encoder = other.encoder(f"sounds:{version}")
+    assert (encoder.version, encoder.modalities) == (f"sounds:{version}", frozenset({"audio"}))
     vectors = encoder.encode_sounds([samples(asked[0].path), np.zeros(16_000, np.float32)])
     assert vectors.shape == (2, encoder.dims) and np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-5)
     assert not vectors[1].any()
@@ -242,7 +253,7 @@ def test_trained_published_and_searched(
         encoder.encode_texts(["word"])
 
     index_file(other, catalogue, f"{name}-cnn", tmp_path, signals=["audio"], mapping=mapping)
-    assert other.searcher.profile(f"{name}-cnn").signals["audio"].encoder == f"sound-cnn:{version}"
+    assert other.searcher.profile(f"{name}-cnn").signals["audio"].encoder == f"sounds:{version}"
     right = 0
     for clip in asked:
         hits = other.searcher.search(SearchRequest(f"{name}-cnn", audio=clip.path.read_bytes(), size=3)).hits
@@ -250,20 +261,25 @@ def test_trained_published_and_searched(
     print(f"{right} of {len(asked)} new sounds find their kind among the first three, by a network of 30 steps")
     assert right >= 4
 
-    command = [sys.executable, "-m", "hybrid.cli", "sounds", "list", "--index", name, "--json"]
+    command = [sys.executable, "-m", "hybrid.cli", "models", "list", "sounds", "--index", name, "--json"]
     told = json.loads(subprocess.check_output(command, env={**os.environ, "HYBRID_ES_URL": engine.es_url}))
-    assert told["in_use"] is None and [one["version"] for one in told["versions"]] == [version]
-    with pytest.raises(ModelVersionError, match="no version 'none'"):
-        _ = services.encoder("sound-cnn:none").dims
+    assert told["active"] == {"sounds": None} and [one["version"] for one in told["versions"]] == [version]
+    assert life.active(other, "sounds", f"{name}-cnn").version == version
+    with pytest.raises(IndexConflictError, match=f"HYBRID_AUDIO_ENCODER=sounds:{version} hybrid reindex {name}"):
+        life.apply(services, "sounds", name, version)
+    with pytest.raises(ModelConflictError, match=f"is active for {name}-cnn"):
+        life.remove(services, "sounds", name, version)
+    with pytest.raises(ModelMissingError, match="no sounds version 'none'"):
+        _ = services.encoder("sounds:none").dims
     about, data = services.models("sounds").get(version)
     kept = {key: about[key] for key in ("method", "report")}
     services.models("sounds").add(name, f"{version}-old", {**kept, "encoders": {"audio": {"spec": "mfcc",
                                   "version": "mfcc+0"}}}, data)  # fmt: skip
     services.models("sounds").add(name, f"{version}-bad", {**kept, "encoders": about["encoders"]}, data[:500])
     with pytest.raises(EncoderError, match="was trained on mfcc\\+0"):
-        _ = services.encoder(f"sound-cnn:{version}-old").dims
+        _ = services.encoder(f"sounds:{version}-old").dims
     with pytest.raises(EncoderError, match="is damaged"):
-        _ = services.encoder(f"sound-cnn:{version}-bad").dims
+        _ = services.encoder(f"sounds:{version}-bad").dims
 
 
 @pytest.mark.es

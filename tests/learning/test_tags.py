@@ -1,4 +1,4 @@
-"""Tags: remedies on small sets whose answer is known, and written to documents of a real index."""
+"""Tags: strategies on small sets whose answer is known, and written to documents of a real index."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from hybrid.elastic.indices import lifecycle
 from hybrid.encoders.trained import calibration as calibration_module
 from hybrid.encoders.trained.tags import TagModel
 from hybrid.errors import IndexConflictError, UsageError
+from hybrid.learning.models import apply
 from hybrid.learning.tags import calibration, training
 from hybrid.learning.tags import fit as learning
-from hybrid.learning.tags.fit import REMEDIES, Examples
+from hybrid.learning.tags.fit import STRATEGIES, Examples
 from hybrid.learning.tags.report import page
+from hybrid.learning.trained import publish
 from hybrid.operations import attach
 from hybrid.operations.reindex import planning, running
 from hybrid.services import Services
@@ -36,14 +38,14 @@ def blobs(sizes: tuple[int, ...] = (60, 30, 8), width: int = 12, noise: float = 
     return Examples({"text": rows[:, :width], "image": rows[:, width:]}, names, np.arange(len(labels)))
 
 
-@pytest.mark.parametrize("remedy", REMEDIES)
-def test_every_remedy_tells_tags_apart_and_is_the_same_twice(remedy: str) -> None:
-    found = learning.validate(remedy, blobs()).figures()
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_remedy_tells_tags_apart_and_is_the_same_twice(strategy: str) -> None:
+    found = learning.validate(strategy, blobs()).figures()
     # By chance: a third.
     assert found["macro_f1"] > 0.8 and found["worst_recall"] > 0.6
-    model = learning.fit(remedy, blobs())
+    model = learning.fit(strategy, blobs())
     again = TagModel.from_bytes(model.to_bytes())
-    assert again.to_bytes() == learning.fit(remedy, blobs()).to_bytes()
+    assert again.to_bytes() == learning.fit(strategy, blobs()).to_bytes()
     assert np.allclose(again.probabilities(blobs().parts), model.probabilities(blobs().parts), atol=1e-5)
 
 
@@ -122,7 +124,7 @@ def trained(services: Services, name: str, folder: Path) -> str:
     made = training.train(services, name, "catalogue", "text", "plain", "kind")
     text = page({**made.to_json(), "index": "<b>"})
     assert "<b>" not in text.replace("<body>", "") and "&lt;b&gt;" in text
-    return training.publish(services, made, f"{name}-v")
+    return publish(services, made, f"{name}-v")
 
 
 def written(services: Services, name: str, id: str) -> list[str]:
@@ -134,8 +136,8 @@ def written(services: Services, name: str, id: str) -> list[str]:
 @pytest.mark.es_both
 def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
-    report = training.apply(services, name, version)
-    assert report.complete and report.documents == 36
+    applied = apply(services, "tags", name, version)
+    assert applied.complete and applied.run and applied.run.documents == 36
     answer_services = make_services_like(services)
     request = SearchRequest(name, "", facets=("hybrid.tags.name",), size=40)
     answer = answer_services.searcher.search(request)
@@ -160,7 +162,7 @@ def test_tags_are_written_counted_and_kept_in_step(services: Services, name: str
 @pytest.mark.es
 def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services, name: str, tmp_path: Path) -> None:
     version = trained(services, name, tmp_path)
-    training.apply(services, name, version)
+    apply(services, "tags", name, version)
     plan = planning.plan_reindex(services, name, shards=2)
     report = running.run_reindex(services, plan, running.Options(), None)
     assert report.swapped and report.encoded == 0
@@ -169,7 +171,7 @@ def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services
     counts = fresh.searcher.search(request).facets["hybrid.tags.name"]
     assert {item["value"]: item["count"] for item in counts} == dict.fromkeys(WORDS, 12)
     for _ in range(2):  # as after a run that ended early
-        assert training.remove(fresh, name).complete
+        assert apply(fresh, "tags", name, "none").complete
     layers = [hit["_source"]["hybrid"] for hit in fresh.client.search(index=name, size=40)["hits"]["hits"]]
     assert len(layers) == 36 and not any(layer.get("tags") or layer["meta"]["tags"]["hash"] for layer in layers)
     assert all(layer["codes"]["text"] for layer in layers)
@@ -181,8 +183,8 @@ def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services
     assert written(services, name, "new") == []
     services.client.indices.create(index=f"{name}-bare")
     with pytest.raises(IndexConflictError, match="has no vectors yet"):
-        training.remove(services, f"{name}-bare")
-    assert training.apply(make_services_like(services), name, version).complete
+        apply(services, "tags", f"{name}-bare", "none")
+    assert apply(make_services_like(services), "tags", name, version).complete
     assert written(services, name, "new") == ["lamp"]
 
 
@@ -191,8 +193,8 @@ def test_without_its_model_products_have_their_vectors_and_it_is_said(
     services: Services, name: str, tmp_path: Path
 ) -> None:
     version = trained(services, name, tmp_path)
-    training.apply(services, name, version)
-    services.client.delete(index="hybrid-tags", id=version, refresh=True)
+    apply(services, "tags", name, version)
+    services.models("tags").remove(version)
     fresh = make_services_like(services)
     new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
     report = index_file(fresh, new, name, tmp_path, signals=["text"])
@@ -210,7 +212,7 @@ def test_a_shops_own_index_is_tagged_and_its_fields_stay(services: Services, nam
         services.client.index(index=own, id=row["id"], document=row)
     services.client.indices.refresh(index=own)
     attach.run_attach(services, attach.plan_attach(services, own, "title=title", signals=["text"]))
-    assert training.apply(services, own, version).complete
+    assert apply(services, "tags", own, version).complete
     assert written(services, own, "lamp1") == ["lamp"]
     found = services.client.get(index=own, id="lamp1")["_source"]
     assert {key: value for key, value in found.items() if key != "hybrid"} == rows(3)[7]
@@ -227,7 +229,7 @@ def test_what_cannot_be_used_is_said_in_one_line(services: Services, name: str, 
         ({"labels": "catalogue", "column": "kind", "source": "image"}, "has no image vectors"),
         ({"labels": "catalogue", "column": "nothing", "source": "text"}, "no product"),
         ({"labels": "catalogue", "source": "smell"}, "no source"),
-        ({"labels": "catalogue", "remedy": "luck"}, "no remedy"),
+        ({"labels": "catalogue", "strategy": "luck"}, "no strategy"),
     ]
     for options, said in cases:
         with pytest.raises(UsageError, match=said) as caught:

@@ -21,6 +21,8 @@ from hybrid.errors import EncoderError, IndexConflictError, UsageError
 from hybrid.learning import fine_tuning
 from hybrid.learning.alignment import towers as learning
 from hybrid.learning.alignment import towers_training, training
+from hybrid.learning.models import apply
+from hybrid.learning.trained import publish
 from hybrid.media import open_image
 from hybrid.operations.planning import vector_signal
 from hybrid.services import Services
@@ -116,9 +118,10 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     assert result["photos"]["right_to_left"]["precision@10"] > 0.4
     assert set(result["products"]) == {"left_to_right", "right_to_left", "to_product"}
     assert "towers" in training.page_of(trained, drawn)
-    version = training.publish(services, trained, f"{name}-towers")
-    with pytest.raises(IndexConflictError, match=f"HYBRID_IMAGE_ENCODER=towers:{version}"):
-        training.apply(services, name, version)
+    version = publish(services, trained, f"{name}-towers")
+    assert trained.held_out.against == "chance" and trained.better
+    with pytest.raises(IndexConflictError, match=f"HYBRID_IMAGE_ENCODER=towers:{version} hybrid reindex {name}"):
+        apply(services, "towers", name, version)
     with pytest.raises(UsageError, match="needs an alignment"):  # towers are none
         vector_signal(services, "fused", name)
 
@@ -157,7 +160,7 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     assert not shop.encoder(spec).encode_texts([""]).any()
     with pytest.raises(UsageError, match="takes no sound"):
         shop.encoder(spec).encode_sounds([])
-    shop.alignments.add(name, f"{name}-bad", {"method": "towers", "encoders": trained.encoders}, trained.data[:-300])
+    shop.models("towers").add(name, f"{name}-bad", {"encoders": trained.encoders}, trained.data[:-300])
     with pytest.raises(EncoderError, match="damaged"):
         shop.encoder(f"towers:{name}-bad").encode_texts(["red"])
 
@@ -187,14 +190,14 @@ def test_by_command_from_the_catalogues_own_pictures(
     monkeypatch.setattr(learning, "EPOCHS", 1)
     monkeypatch.setattr("hybrid.services.build_services", lambda: services)
     page = tmp_path / "towers.html"
-    asked = ["train", "alignment", "--index", name, "--method", "towers", "--name", f"{name}-t", "--report", str(page)]
+    asked = ["train", "towers", "--index", name, "--name", f"{name}-t", "--report", str(page), "--force"]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     assert f"HYBRID_IMAGE_ENCODER=towers:{name}-t hybrid reindex {name}" in " ".join(done.output.split())
     assert "Products held out" in page.read_text() and "Photos held out" not in page.read_text()
-    listed = json.loads(CliRunner().invoke(app, ["alignments", "list", "--index", name, "--json"]).output)
-    assert listed["in_use"] is None
-    assert [(one["version"], one["report"]["pairs"]) for one in listed["versions"]] == [(f"{name}-t", len(rows))]
+    listed = json.loads(CliRunner().invoke(app, ["models", "list", "towers", "--index", name, "--json"]).output)
+    assert listed["active"] == {"towers": None}
+    assert [(one["version"], one["held_out"]["examples"]) for one in listed["versions"]] == [(f"{name}-t", len(rows))]
 
 
 def load(services: Services, folder: Path, name: str, path: Path | None = None) -> None:
@@ -205,5 +208,5 @@ def load(services: Services, folder: Path, name: str, path: Path | None = None) 
 def test_settings_name_them(tmp_path: Path) -> None:
     from hybrid.encoders import TRAINED
 
-    encoder = TRAINED["towers"][1]("towers:x", lambda: ({}, b""), lambda spec: None, Settings(data_dir=tmp_path))  # type: ignore[arg-type, return-value]
+    encoder = TRAINED["towers"]("towers:x", lambda: ({}, b""), lambda spec: None, Settings(data_dir=tmp_path))  # type: ignore[arg-type, return-value]
     assert encoder.version == "towers:x+1" and encoder.dims == DIMS and encoder.modalities == {"text", "image"}

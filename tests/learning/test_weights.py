@@ -1,4 +1,4 @@
-"""Learned weights: predicted, stored, promoted, rolled back, broken; and what training makes of constructed queries."""
+"""Learned weights: predicted, stored, applied, rolled back, broken; and what training makes of constructed queries."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
-from hybrid.errors import UsageError, WeightsError
+from hybrid.errors import ModelConflictError, ModelVersionError, UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import measures
-from hybrid.learning.weights import training, validation
+from hybrid.learning.trained import publish
+from hybrid.learning.weights import training, validation, versions
 from hybrid.learning.weights.examples import Example, Table, calibrate
 from hybrid.learning.weights.fit import Options
-from hybrid.learning.weights.queries import make_up
+from hybrid.learning.weights.queries import synthetic_queries
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.features import FEATURES, Vocabulary, query_features
@@ -26,6 +27,7 @@ from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, Weight
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import write_rows
+from tests.support.models import keep
 from tests.support.waiting import until
 
 SIGNALS = ("lexical", "text")
@@ -264,9 +266,9 @@ def test_made_up_queries_are_what_the_catalogue_holds() -> None:
                    "text": "A lamp that stands firm on any desk and does not flicker"})
         for n in range(30)
     ]  # fmt: skip
-    queries = make_up(sampled, profile, 60, seed=1)
+    queries = synthetic_queries(sampled, profile, 60, seed=1)
     assert {query.kind for query in queries} == {"title", "typo", "part number", "attributes", "Chinese", "sentence"}
-    assert queries == make_up(sampled, profile, 60, seed=1)
+    assert queries == synthetic_queries(sampled, profile, 60, seed=1)
     ids = {id for id, _ in sampled}
     for query in queries:
         assert query.text.strip()
@@ -290,7 +292,7 @@ def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
     def encode(asked: Sequence[str]) -> np.ndarray:
         return meaning[[words.index(word) for word in asked]]
 
-    spoken = [query for query in make_up(sampled, profile, 60, 1, encode) if query.kind == "spoken"]
+    spoken = [query for query in synthetic_queries(sampled, profile, 60, 1, encode) if query.kind == "spoken"]
     assert len(spoken) >= 5
     other = dict(pairs) | {second: first for first, second in pairs}
     for query in spoken:
@@ -299,7 +301,7 @@ def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
         for id in query.ratings:
             title = dict(sampled)[id]["name"].split()
             assert all(other[word] in title for word in said)
-    assert not any(query.kind == "spoken" for query in make_up(sampled, profile, 60, 1))
+    assert not any(query.kind == "spoken" for query in synthetic_queries(sampled, profile, 60, 1))
 
 
 # ---- versions on the real engine ---------------------------------------------------------------------
@@ -324,18 +326,18 @@ def fresh(services: Services) -> Services:
 
 
 @pytest.mark.es
-def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_rollback_and_a_named_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
-    store, other = services.weights_versions, fresh(services)
+    store, other = services.models("weights"), fresh(services)
     request = SearchRequest(index=name, q="red lamp")
     assert other.searcher.search(request).weights_version == FIXED_VERSION
     for number in (1, 2):
         model = gate(version=f"gate-{number}", bias=np.log([0.8, 0.2 * number]))
-        store.add(name, model.version, "gate", model.to_json(), {"judged": 5})
-    assert [entry["version"] for entry in store.list(name)] == ["gate-2", "gate-1"]
-    assert store.in_force(name) is None
-    store.promote(name, "gate-1")
-    store.promote(name, "gate-2")
+        keep(services, name, model.version, "gate", model.to_json(), {"judged": 5})
+    assert [entry["version"] for entry in store.heads(name)] == ["gate-2", "gate-1"]
+    assert store.active(name) is None
+    store.activate(name, "gate-1")
+    store.activate(name, "gate-2")
     until(lambda: other.searcher.search(request).weights_version == "gate-2")  # no restart
     answer = other.searcher.search(request)
     assert answer.system == "gate"
@@ -350,10 +352,10 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
     assert fresh(services).searcher.search(request).weights_version == "gate-1"
     assert store.rollback(name) is None
     assert fresh(services).searcher.search(request).weights_version == FIXED_VERSION
-    with pytest.raises(WeightsError, match="nothing to roll back"):
+    with pytest.raises(ModelConflictError, match="nothing to roll back"):
         store.rollback(name)
-    with pytest.raises(WeightsError, match="exist already"):
-        store.add(name, "gate-1", "gate", model.to_json(), {})
+    with pytest.raises(ModelVersionError, match="already"):
+        keep(services, name, "gate-1", "gate", model.to_json(), {})
     for wrong in ({"weights_version": "gate-9"}, {"system": "attention"}):
         with pytest.raises(UsageError, match="weights"):
             other.searcher.search(replace(request, **wrong))
@@ -363,16 +365,16 @@ def test_promotion_rollback_and_a_named_version(shop: tuple[Services, str], monk
 def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) -> None:
     services, name = shop
     good, broken = gate(version="gate-1").to_json(), gate(version="gate-2").to_json() | {"bias": ["x"]}
-    services.weights_versions.add(name, "gate-1", "gate", good, {})
-    services.weights_versions.add(name, "gate-2", "gate", broken, {})
-    services.weights_versions.promote(name, "gate-2")
+    keep(services, name, "gate-1", "gate", good, {})
+    keep(services, name, "gate-2", "gate", broken, {})
+    services.models("weights").activate(name, "gate-2")
     request = SearchRequest(index=name, q="red lamp")
     answer = fresh(services).searcher.search(request)
     assert (answer.weights_version, [item.part for item in answer.degraded]) == (FIXED_VERSION, ["weights"])
     assert answer.hits
     dims = gate(version="gate-3", projection=np.ones((4, 7))).to_json()  # trained on another encoder
-    services.weights_versions.add(name, "gate-3", "gate", dims, {})
-    services.weights_versions.promote(name, "gate-3")
+    keep(services, name, "gate-3", "gate", dims, {})
+    services.models("weights").activate(name, "gate-3")
     answer = fresh(services).searcher.search(request)
     assert "query vectors of 7 dimensions" in answer.degraded[0].reason
     assert answer.hits
@@ -387,18 +389,18 @@ def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str]) ->
             self.now = now
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self.now.weights_versions, name)
+            return getattr(self.now.models("weights"), name)
 
     services, name = shop
-    services.weights_versions.add(name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
+    services.models("weights").activate(name, "gate-1")
     clock, store = FakeClock(), Store(services)
     published = PublishedWeights(store, clock)
-    assert published.in_force(name)[0].version == "gate-1"
+    assert published.active(name)[0].version == "gate-1"
     store.now = fresh(replace_url(services))
-    assert published.in_force(name)[1] == ""  # it is not looked at again so soon
+    assert published.active(name)[1] == ""  # it is not looked at again so soon
     clock.advance(PublishedWeights.TTL_S)
-    model, problem = published.in_force(name)
+    model, problem = published.active(name)
     assert model.version == "gate-1"
     assert "Elasticsearch does not answer" in problem
 
@@ -411,8 +413,8 @@ def replace_url(services: Services) -> Services:
 def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, str]) -> None:
     services, name = shop
     model = gate(version="gate-1", skip_below=0.5)
-    services.weights_versions.add(name, "gate-1", "gate", model.to_json(), {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", model.to_json(), {})
+    services.models("weights").activate(name, "gate-1")
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
@@ -436,21 +438,22 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
         word: {row["id"]: 2.0 for row in ROWS if word in row["name"].split()} for word in ("red", "lamp", "mug")
     }
     judged = Judgments(ratings)
-    result = training.train(services, name, judged, "gate", folds=3, repeats=1, made_up=30)
+    result = training.train(services, name, judged, "gate", folds=3, repeats=1, synthetic=30)
     assert result.judged == 12
-    assert {row.system for row in result.rows} == {"bm25", "in force", "global", "gate"}
+    assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
     assert result.chosen == ("gate" if means["gate"] > means["global"] else "global")
-    assert result.better == (means[result.chosen] > means["in force"])
-    version = training.publish(services, result)
+    assert result.better == (means[result.chosen] > means["active"])
+    version = publish(services, result)
+    versions.apply(services, name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
     assert (answer.weights_version, answer.degraded) == (version, [])
-    again = training.train(services, name, judged, "global", folds=3, repeats=1, made_up=30)
-    assert again.in_force == version
-    # What is in force is measured by its own held-out scores, not on queries that it has learned from.
-    assert {row.system: row.ndcg for row in again.rows}["in force"] == pytest.approx(means[result.chosen], abs=1e-3)
+    again = training.train(services, name, judged, "global", folds=3, repeats=1, synthetic=30)
+    assert again.active == again.held_out.against == version
+    # What is active is measured by its own held-out scores, not on queries that it has learned from.
+    assert {row.system: row.ndcg for row in again.rows}["active"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
-        training.train(services, name, Judgments({"red": ratings["red"]}), "gate", made_up=0)
-    free = training.train(services, name, None, "gate", made_up=40)
+        training.train(services, name, Judgments({"red": ratings["red"]}), "gate", synthetic=0)
+    free = training.train(services, name, None, "gate", synthetic=40)
     assert (free.judged, free.rows[-1].system) == (0, "gate")

@@ -24,6 +24,8 @@ from typing import Any
 
 from hybrid.contracts import SearchRequest
 from hybrid.learning.alignment import training
+from hybrid.learning.models import apply
+from hybrid.learning.trained import publish
 from hybrid.operations import indexing
 from hybrid.services import Services, build_services
 
@@ -44,7 +46,7 @@ def index(services: Services, path: Path, name: str, **options: Any) -> None:
 def learn(services: Services, folder: Path, pairs: Path, method: str) -> tuple[str, dict[str, Any]]:
     trained, _ = training.train(services, PRODUCTS, str(pairs), method, media=folder)
     told = {key: getattr(trained, key) for key in ("method", "pairs", "encode_s", "fit_s", "dims", "shares")}
-    return training.publish(services, trained, f"{PRODUCTS}-{time.time_ns()}"), told
+    return publish(services, trained, f"{PRODUCTS}-{time.time_ns()}"), told
 
 
 def top(services: Services, asked: list[tuple[SearchRequest, str]]) -> dict[str, float]:
@@ -122,14 +124,14 @@ def main() -> None:
     )
     index(services, photos, PHOTOS, media_root=folder, signals=["image"], mapping="id=id,title=name,image=image")
     version, told_half = learn(services, folder, half, options.method)
-    training.apply(services, PHOTOS, version)
+    apply(services, "alignment", PHOTOS, version)
     of: dict[str, list[str]] = defaultdict(list)
     for number, (_, product) in enumerate(halves[1]):
         of[product].append(f"p{number}")
     result: dict[str, Any] = {"words": words_to_photos(services, of, names), "learned from half": told_half}
 
     version, told = learn(services, folder, folder / "train.csv", options.method)
-    training.apply(services, PRODUCTS, version)
+    apply(services, "alignment", PRODUCTS, version)
     services = build_services()
     data = {image: (folder / image).read_bytes() for image, _ in val}
 

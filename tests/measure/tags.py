@@ -2,13 +2,14 @@
 
 hybrid up && python -m tests.measure.tags ../shared/data/clothing [--fine-tune]
 
-Prints JSON: the remedies, held out on train; val by the model; val read back from the documents, where a product
+Prints JSON: the strategies, held out on train; val by the model; val read back from the documents, where a product
 without a tag counts as wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import tempfile
@@ -19,8 +20,11 @@ import numpy as np
 import orjson
 
 from hybrid.elastic.indices import products
+from hybrid.errors import ModelMissingError
+from hybrid.learning.models import apply
 from hybrid.learning.tags import training
 from hybrid.learning.tags.calibration import figures
+from hybrid.learning.trained import publish
 from hybrid.operations import indexing
 from hybrid.services import Services, build_services
 
@@ -41,9 +45,9 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     trained = training.train(
         services, name, str(folder / "train.csv"), validate=folder / "val.csv", fine_tune=fine_tune
     )
-    version = training.publish(services, trained, f"{name}-clothing")
-    assert training.apply(services, name, version).complete
-    model = training.published(services, version).model
+    version = publish(services, trained, f"{name}-clothing")
+    assert apply(services, "tags", name, version).complete
+    model = training.published(services, version).trained
     likely, truth = np.zeros((len(photos), len(model.names))), np.zeros(len(photos), dtype=int)
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.tags"]}}
     for hits in products.pages(services.client, name, search, 500):
@@ -57,9 +61,9 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     assert trained.validation is not None
     return {
         "examples": trained.examples,
-        "kept": trained.remedy,
-        "remedies": {
-            remedy: {key: found[key] for key in SHOWN if key in found} for remedy, found in trained.results.items()
+        "kept": trained.method,
+        "strategies": {
+            strategy: {key: found[key] for key in SHOWN if key in found} for strategy, found in trained.results.items()
         },
         "val": {how: {key: found[key] for key in SHOWN[:5]} for how, found in trained.validation.items()},
         "documents": {**{key: written[key] for key in SHOWN[:4]}, "tagged": int((likely.max(axis=1) > 0).sum())},
@@ -76,7 +80,8 @@ def main() -> None:
     given = parser.parse_args()
     services = build_services()
     services.client.options(ignore_status=404).indices.delete(index="measure-clothing-000001")
-    services.client.options(ignore_status=404).delete(index="hybrid-tags", id="measure-clothing-clothing", refresh=True)
+    with contextlib.suppress(ModelMissingError):
+        services.models("tags").remove("measure-clothing-clothing")
     with tempfile.TemporaryDirectory() as work:
         found = measure(services, given.folder, Path(work), "measure-clothing", given.fine_tune)
     print(json.dumps(found, indent=2))

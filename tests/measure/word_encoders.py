@@ -38,7 +38,8 @@ def texts_of(path: Path, encoder: Encoder) -> tuple[list[str], list[str]]:
 def fitted(texts: Sequence[str], dims: int) -> Encoder:
     """A TF-IDF encoder by way of the bytes that are published."""
     data = TfIdf.fit(texts, dims).to_bytes()
-    return TfIdfEncoder("tfidf:measured", lambda: ({}, data))
+    settings = Settings()
+    return TfIdfEncoder("tfidf:measured", lambda: ({}, data), lambda spec: get_encoder(spec, settings), settings)
 
 
 def measure(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], judged: Judgments) -> dict[str, float]:

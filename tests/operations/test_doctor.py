@@ -21,6 +21,7 @@ from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services
+from tests.support.models import keep
 from tests.support.shop_writer import make_shop
 
 pytestmark = pytest.mark.es_both
@@ -57,7 +58,7 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
     assert "without analyzer english, analyzer cjk, painless" in checks["cluster", "modules"].detail
     assert checks["machine", "broker"].status == "ok"
     assert checks["machine", "text encoder"].detail.startswith("toy:32")
-    assert checks[f"index {name}", "attach"].mend == f"hybrid attach {name} --dry-run"
+    assert checks[f"index {name}", "attach"].fix == f"hybrid attach {name} --dry-run"
     lame = make_services(engine, redis_url="redis://127.0.0.1:1/0", text_encoder="sentence-transformers:no/such-model")
     checks = {(check.part, check.what): check for check in examine(lame, name).checks}
     assert checks["machine", "broker"].status == "degraded"
@@ -67,7 +68,7 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
 def test_before_and_after_an_attach(services: Services, name: str) -> None:
     make_shop(services.client, name, rows())
     before = found(services, name, "attach")
-    assert before[0].mend == f"hybrid attach {name} --dry-run"
+    assert before[0].fix == f"hybrid attach {name} --dry-run"
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
     assert [check.status for check in found(services, name, "attach")] == ["blocked"]
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
@@ -93,14 +94,14 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
     assert vectors.detail == "8 of 10 have a vector (80.0%); 1 lost theirs to a whole-document write"
     assert waiting.detail == "1 documents wait for vectors"
     assert {check.status for check in (documents, vectors, waiting)} == {"degraded"}
-    assert documents.mend == f"hybrid sync {name}"
+    assert documents.fix == f"hybrid sync {name}"
     assert {check.sync for check in (documents, vectors, waiting)} == {name}
     assert found(services, name, "in step")[0].detail.startswith("3 writes since the last look")
     run_sync(services, name)
     assert examine(services, name).healthy
     services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
     failures = found(services, name, "failures")[0]
-    assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.mend
+    assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.fix
     assert failures.sync == ""  # the cause is to be mended first
     services.dead_letters.remove(name, [("p1", "text")])
 
@@ -112,10 +113,10 @@ def test_another_encoder_and_broken_weights(engine: Any, services: Services, nam
     mapping = services.client.indices.get_mapping(index=name).body[name]["mappings"]
     mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
     services.client.indices.put_mapping(index=name, meta=mapping["_meta"])
-    services.weights_versions.add(name, "gate-1", "gate", {"kind": "gate"}, {})
-    services.weights_versions.promote(name, "gate-1")
+    keep(services, name, "gate-1", "gate", {"kind": "gate"}, {})
+    services.models("weights").activate(name, "gate-1")
     encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
-    assert (encoder.status, encoder.mend) == ("degraded", f"hybrid attach {name}")
+    assert (encoder.status, encoder.fix) == ("degraded", f"hybrid attach {name}")
     assert "queries here of toy@32" in encoder.detail
     assert weights.status == "degraded"
 
@@ -134,7 +135,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     well = doctor(name, "--json")
     assert well.returncode == 0, well.stderr
     assert json.loads(well.stdout)["status"] in ("ok", "note")
-    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "mend"}
+    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "fix"}
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
     ill = doctor(name)
     assert (ill.returncode, "blocked" in ill.stdout) == (1, True)

@@ -12,8 +12,8 @@ from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
 from hybrid.elastic.stores.evaluations import EVALUATIONS
 from hybrid.elastic.stores.jobs import JOBS
 from hybrid.elastic.stores.judgments import JUDGMENTS
+from hybrid.elastic.stores.models import MODELS
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.elastic.stores.weights import WEIGHTS
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations import evaluations, orders
 from hybrid.operations.orders import learning_slot
@@ -21,6 +21,7 @@ from hybrid.search.weights import FIXED_VERSION, fixed
 from hybrid.services import Services
 from tests.conftest import index_file, write_rows
 from tests.support.admin_client import forget
+from tests.support.models import keep
 from tests.support.web_services import EVIL, Watched, products, write_pictures
 from web.admin.reindex import plan_slot, slot
 from workers.orders import work
@@ -38,19 +39,19 @@ RATINGS = {
 }
 
 
-def report(scores: dict[str, float], before: dict[str, float], in_force: str = FIXED_VERSION) -> dict[str, Any]:
+def report(scores: dict[str, float], before: dict[str, float], active: str = FIXED_VERSION) -> dict[str, Any]:
     """What training would say of a version, as far as its pages read it."""
     rows = [
         {
             "system": name, "ndcg": sum(found.values()) / len(found), "low": 0.2, "high": 0.9, "against_bm25": 0.01,
-            "p_bm25": 0.4, "against_in_force": 0.02, "p_in_force": 0.03, "hurt": 0.1,
+            "p_bm25": 0.4, "against_active": 0.02, "p_active": 0.03, "hurt": 0.1,
         }
-        for name, found in (("in force", before), ("gate", scores))
+        for name, found in (("active", before), ("gate", scores))
     ]  # fmt: skip
     return {
-        "kind": "gate", "chosen": "gate", "judged": len(scores), "made_up": 30, "in_force": in_force, "list": "lamps",
-        "rows": rows, "per_query": {"in force": before, "gate": scores}, "reason": "because", "oracle": 0.9,
-        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "carried_by": {"Chinese": 0.01},
+        "kind": "gate", "chosen": "gate", "judged": len(scores), "synthetic": 30, "active": active, "list": "lamps",
+        "rows": rows, "per_query": {"active": before, "gate": scores}, "reason": "because", "oracle": 0.9,
+        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "ablation": {"Chinese": 0.01},
         "skip": [{"threshold": 0.0, "ndcg": 0.5, "saved": 0.0}, {"threshold": 0.2, "ndcg": 0.45, "saved": 0.3}],
         "fewer": [
             {"judged": judged, "ndcg": ndcg, "low": ndcg - 0.1, "high": ndcg + 0.1}
@@ -60,7 +61,7 @@ def report(scores: dict[str, float], before: dict[str, float], in_force: str = F
 
 
 def add(services: Services, index: str, version: str, **given: Any) -> None:
-    services.weights_versions.add(index, version, "gate", fixed(version=version).to_json(), report(**given))
+    keep(services, index, version, "gate", fixed(version=version).to_json(), report(**given))
 
 
 def done(services: Services, slot: str) -> dict[str, Any]:
@@ -134,9 +135,13 @@ def _fill_up(services: Services, index: str, run: str) -> None:
     queries = [f"query number {number}" for number in range(150)]
     scores = {query: 0.5 + number / 1_000 for number, query in enumerate(queries)}
     add(services, index, "many", scores=scores, before=scores)
-    version = services.weights_versions.get(index, "many")
-    assert version is not None
-    _many(services, WEIGHTS, VERSIONS, lambda n: (f"version:{index}:many-{n}", {**version, "version": f"many-{n}"}))
+    version = services.client.get(index=MODELS, id=f"version:weights:{index}:many")["_source"]
+    _many(
+        services,
+        MODELS,
+        VERSIONS,
+        lambda n: (f"version:weights:{index}:many-{n}", {**version, "version": f"many-{n}"}),
+    )
     [job], _ = services.jobs.history(1)
     _many(services, JOBS, RUNS, lambda n: (f"{index}-{n}", {**job, "index": index, "kind": "attach", "status": "done"}))
     kept = evaluations.run(services, run)
@@ -181,7 +186,7 @@ def pages_of(index: str, runs: list[str]) -> list[str]:
         of("weights"),
         under("weights", index, "gate-1"),
         under("weights", index, "compare") + "?v=gate-2&v=gate-1",
-        under("weights", index, "gate-1", "promote"),
+        under("weights", index, "gate-1", "apply"),
         "/admin/reindex",
         under("reindex", index),
         "/admin/failures",
@@ -195,7 +200,7 @@ def empty(services: Services, index: str) -> None:
     services.client.indices.delete(
         index=[EVALUATIONS, JUDGMENTS, ORDERS, DEAD_LETTERS], ignore_unavailable=True
     )  # fmt: skip
-    for store in (WEIGHTS, JOBS):
+    for store in (MODELS, JOBS):
         found = services.client.search(
             index=store, query={"term": {"index": index}}, size=5_000, source=False, ignore_unavailable=True
         )

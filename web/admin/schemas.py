@@ -63,7 +63,7 @@ class Rating(Params):
 
 
 class TryParams(Params):
-    """One search under two systems: "" for the weights in force, "own", a system, or a version of the weights."""
+    """One search under two systems: "" for the active weights, "own", a system, or a version of the weights."""
 
     model_config = example(index="shop", q="desk lamp", left="bm25", right="gate-2")
 
@@ -100,21 +100,27 @@ class RunAction(Params):
 
 
 class PointParams(Params):
-    """A change of what is in force."""
+    """A change of what is active."""
 
     model_config = example(instead_of="gate-2")
 
     instead_of: str = Field(
-        min_length=1, max_length=100, description="the version in force when it was decided; another by now: refused"
+        min_length=1, max_length=100, description="the active version when it was decided; another by now: refused"
     )
 
 
-class PromoteParams(PointParams):
-    """A version to put in force."""
+class VersionParams(Params):
+    """A version of a trained model."""
+
+    model_config = example(version="gate-2")
+
+    version: str = Field(min_length=1, max_length=100, description="a version of a trained model, e.g. gate-2")
+
+
+class ApplyParams(PointParams, VersionParams):
+    """A version that is to be active."""
 
     model_config = example(version="gate-2", instead_of="fixed-1")
-
-    version: str = Field(min_length=1, max_length=100, description="a version of the weights, e.g. gate-2")
 
 
 class TrainParams(Params):
@@ -123,8 +129,8 @@ class TrainParams(Params):
     model_config = example(kind="gate", judgments="lamps")
 
     kind: Literal["global", "gate", "attention"] = "gate"
-    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: made-up queries decide")
-    made_up: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
+    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: synthetic queries decide")
+    synthetic: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     repeats: int = Field(4, ge=1, le=50, description="times that it is done, shuffled anew")
 

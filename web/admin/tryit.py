@@ -204,8 +204,8 @@ def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
     return {
         "systems": [(name, labels[name]) for name in systems()],
         "versions": [
-            (entry["version"], f"{entry['version']} ({entry['kind']})")
-            for entry in core().weights_versions.page(index, VERSIONS)[0]
+            (entry["version"], f"{entry['version']} ({entry['method']})")
+            for entry in core().models("weights").page(index, VERSIONS)[0]
         ],
     }
 

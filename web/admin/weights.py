@@ -1,4 +1,4 @@
-"""Learned weights: their versions, what each is worth, training, promotion and rollback."""
+"""Learned weights: their versions, what each is worth, training, applying and rolling back."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.errors import UsageError, WeightsError
+from hybrid.errors import ModelConflictError, UsageError, WeightsError
 from hybrid.learning.weights import versions
 from hybrid.operations import orders
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.admin.schemas import Call, PointParams, PromoteParams, TrainParams
+from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Queries shown of those that change.
 SHOWN = 20
-_STANDING = {"in_force": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
+_STANDING = {"active": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
 _VERSION = {
     "version": "gate-2", "kind": "gate", "created": "2026-11-02T09:30:00Z", "chosen": "gate",
-    "row": {"system": "gate", "ndcg": 0.63}, "judged": 120, "made_up": 600, "in_force": "fixed-1", "list": "lamps",
+    "row": {"system": "gate", "ndcg": 0.63}, "judged": 120, "synthetic": 600, "active": "fixed-1", "list": "lamps",
     "by": "ed",
 }  # fmt: skip
 _CHANGE = {"before": 0.61, "after": 0.63, "difference": 0.02, "low": 0.0, "high": 0.04, "queries": 120}
@@ -69,7 +69,7 @@ def weights_train(index: str) -> AnyResponse:
 
 def _train(index: str, given: TrainParams) -> bool:
     return versions.order_training(
-        core(), index, given.kind, g.user.name, given.judgments, made_up=given.made_up, folds=given.folds,
+        core(), index, given.kind, g.user.name, given.judgments, synthetic=given.synthetic, folds=given.folds,
         repeats=given.repeats,
     )  # fmt: skip
 
@@ -97,30 +97,30 @@ def weights_version(index: str, version: str) -> str:
     )  # fmt: skip
 
 
-@admin.get("/weights/<index>/<version>/promote")
+@admin.get("/weights/<index>/<version>/apply")
 def weights_confirm(index: str, version: str) -> str:
-    """What promoting is expected to do, before it is done."""
+    """What applying is expected to do, before it is done."""
     index = checked_index(index)
     found = versions.version(core(), index, version)
     return render(
-        "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
+        "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
         expected=versions.expected(core(), index, found), refused=None,
     )  # fmt: skip
 
 
-@admin.post("/weights/<index>/<version>/promote")
-def weights_promote(index: str, version: str) -> Any:
+@admin.post("/weights/<index>/<version>/apply")
+def weights_apply(index: str, version: str) -> Any:
     index, given = checked_index(index), validate(PointParams, form_of())
     try:
-        versions.promote(core(), index, version, given.instead_of)
-    except WeightsError as error:
-        # The figures of what is in force now, so that it can be decided again.
+        versions.apply(core(), index, version, given.instead_of)
+    except (ModelConflictError, WeightsError) as error:
+        # The figures of what is active now, so that it can be decided again.
         found = versions.version(core(), index, version)
         return render(
-            "admin/weights_promote.html", here="weights", index=index, version=found, shown=SHOWN,
+            "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
             expected=versions.expected(core(), index, found), refused=str(error),
         ), error.http_status  # fmt: skip
-    say("weights_promoted", version=version, index=index)
+    say("weights_applied", version=version, index=index)
     return redirect(url_for("admin.weights", index=index))
 
 
@@ -137,7 +137,7 @@ def weights_rollback(index: str) -> AnyResponse:
 @admin.get("/api/weights/<index>")
 @Call(gives={**_STANDING, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
 def api_weights(index: str) -> dict[str, Any]:
-    """Versions of an index, newest first, and which is in force."""
+    """Versions of an index, newest first, and which is active."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
     entries, total = versions.listed(core(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     standing = versions.standing(core(), index)
@@ -161,14 +161,14 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/weights/<index>/<version>")
-@Call(gives={**_VERSION, "report": {}, "model": {}, "expected": {"in_force": "gate-1", "change": _CHANGE}})
+@Call(gives={**_VERSION, "report": {}, "model": {}, "expected": {"active": "gate-1", "change": _CHANGE}})
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
-    """One version with its report, and what promoting it is expected to change."""
+    """One version with its report, and what applying it is expected to change."""
     index = checked_index(index)
     found = versions.version(core(), index, version)
     expected = versions.expected(core(), index, found)
     change = expected.change and expected.change.to_json()
-    return {**found, "expected": {"in_force": expected.in_force, "change": change}}
+    return {**found, "expected": {"active": expected.active, "change": change}}
 
 
 @admin.post("/api/weights/<index>/train")
@@ -180,19 +180,19 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
     return {**api_weights_order(index), "told": told}, 202
 
 
-@admin.post("/api/weights/<index>/promote")
-@Call(PromoteParams, _STANDING)
-def api_weights_promote(index: str) -> dict[str, Any]:
-    """Put a version in force."""
-    index, given = checked_index(index), validate(PromoteParams, fields_of(request))
-    versions.promote(core(), index, given.version, given.instead_of)
+@admin.post("/api/weights/<index>/apply")
+@Call(ApplyParams, _STANDING)
+def api_weights_apply(index: str) -> dict[str, Any]:
+    """Activate a version."""
+    index, given = checked_index(index), validate(ApplyParams, fields_of(request))
+    versions.apply(core(), index, given.version, given.instead_of)
     return versions.standing(core(), index).__dict__
 
 
 @admin.post("/api/weights/<index>/rollback")
 @Call(PointParams, _STANDING)
 def api_weights_rollback(index: str) -> dict[str, Any]:
-    """Put the version before in force."""
+    """Go back to the version before."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))
     versions.rollback(core(), index, given.instead_of)
     return versions.standing(core(), index).__dict__

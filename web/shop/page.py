@@ -28,7 +28,7 @@ from web.shop.view import PageState
 page = Blueprint("page", __name__)
 
 PAGE_SIZE = 24
-#: Learned weights are offered as the default, which is whatever is in force: an index need not have every kind.
+#: Learned weights are offered as the default, which is whatever is active: an index need not have every kind.
 _CHOICES = tuple(name for name in systems() if name not in LEARNED_SYSTEMS)
 EXAMPLES = 6
 

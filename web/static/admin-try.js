@@ -25,20 +25,20 @@ export function weighed(candidates, given) {
   const asked = normalised(Object.fromEntries(names.map((name) => [name, given[name]])));
   const lowered = Object.fromEntries(names.map((name) => [name, asked[name] * candidates.heard[name]]));
   const speaks = names.some((name) => lowered[name] > 0);
-  const inForce = normalised(speaks ? lowered : asked);
+  const active = normalised(speaks ? lowered : asked);
   const ranked = candidates.ids.map((id, at) => {
     let heard = 0;
-    for (const name of names) if (candidates.scaled[name][at] !== null) heard += inForce[name];
+    for (const name of names) if (candidates.scaled[name][at] !== null) heard += active[name];
     let score = 0;
     const parts = {};
     for (const name of names) {
       const scaled = candidates.scaled[name][at];
       if (scaled === null || heard <= 0) continue;
-      const weight = inForce[name] / heard;
+      const weight = active[name] / heard;
       score += weight * scaled;
       parts[name] = { weight, scaled };
     }
-    return { id, score, parts, counted: inForce };
+    return { id, score, parts, counted: active };
   });
   return ranked.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }

@@ -1,21 +1,13 @@
-"""`hybrid train tfidf` and `hybrid tfidf list`: text vectors that are fitted to a catalogue."""
+"""`hybrid train tfidf`: text vectors that are fitted to a catalogue."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Json, train
-from hybrid.cli.output import print_json
-
-tfidf = typer.Typer(help="Versions of trained TF-IDF models.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@tfidf.callback()
-def _tfidf() -> None:
-    """Versions of trained TF-IDF models."""
+from hybrid.cli.options import Force, Json, Name, Seed, end_training, train
 
 
 @train.command("tfidf")
@@ -23,41 +15,27 @@ def train_tfidf(
     index: Annotated[str | None, typer.Option(help="Fit to the products of this index.")] = None,
     catalogue: Annotated[Path | None, typer.Option(help="Fit to the products of this file.")] = None,
     dims: Annotated[int, typer.Option(min=2, max=4096, help="Length of a vector.")] = 512,
-    name: Annotated[str | None, typer.Option(help="Name of the version; one is made up, if none.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    name: Name = None,
+    force: Force = False,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Fit TF-IDF over words and character n-grams to a catalogue's texts, for HYBRID_TEXT_ENCODER=tfidf:VERSION.
+    """Fit TF-IDF over words and character n-grams to a catalogue's texts, and publish it where it beats plain hashing.
 
-    Reads titles and descriptions; writes a version of the model to the cluster, and no product.
+    Reads titles and descriptions; writes a version of the model to the cluster, and no product. A reindex puts it in
+    use, or HYBRID_TEXT_ENCODER=tfidf:VERSION when a catalogue is indexed.
     Example: hybrid train tfidf --catalogue products.ndjson.gz --name shop-1
     """
-    from hybrid.learning import tfidf as training
+    from hybrid.learning import tfidf
     from hybrid.services import build_services
 
-    trained = training.train(build_services(), index, catalogue, dims, name, seed)
-    if json:
-        print_json(trained)
-    else:
-        print(
-            f"published {trained['version']}: {trained['features']:,} features of {trained['texts']:,} texts, "
-            f"{trained['bytes'] / 1e6:.1f} MB, {trained['seconds']:.1f} s; use it with HYBRID_TEXT_ENCODER="
-            f"tfidf:{trained['version']}"
-        )
+    services = build_services()
+    trained = tfidf.train(services, index, catalogue, dims, seed)
+    end_training(services, trained, _show, name, force, False, json)
 
 
-@tfidf.command("list")
-def list_versions(
-    index: Annotated[str, typer.Option("--index", help="The index, or the name of the file, that it was fitted to.")],
-    json: Json = False,
-) -> None:
-    """Models that were fitted to an index or a file, newest first. Example: hybrid tfidf list --index shop"""
-    from hybrid.services import build_services
-
-    found = build_services().models("tfidf").list(index)
-    if json:
-        print_json({"versions": found})
-        return
-    for entry in found:
-        report = entry["report"]
-        print(f"{entry['version']}  {entry['created']}  {report['dims']} dims of {report['texts']:,} texts")
+def _show(trained: Any) -> None:
+    print(
+        f"{trained.features:,} features of {trained.texts:,} texts, {trained.size / 1e6:.1f} MB, fitted in "
+        f"{trained.seconds:.1f} s"
+    )

@@ -115,7 +115,7 @@ def _is_closed(client: Elasticsearch, concrete: str) -> bool:
 
 
 def blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> list[str]:
-    """What stands in the way of attaching, each with the way out; none: it can be attached. Pure."""
+    """What stands in the way of the layer, each with the way out; none: documents can be enriched in place. Pure."""
     return list(_blockers(shop, profile, capabilities))
 
 
@@ -145,8 +145,6 @@ def _blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capab
     existing = shop.profile
     if existing is None and "hybrid" in shop.properties:
         yield f"index {name!r} has a field `hybrid` of its own, the name that the layer needs; rename that field"
-    if existing is not None and not existing.attached:
-        yield f"index {name!r} was made by Hybrid and needs no attach; `hybrid sync {name}` keeps it in step"
     if profile is not None:
         yield from _mapping_blockers(shop, profile)
 

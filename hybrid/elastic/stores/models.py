@@ -1,62 +1,367 @@
-"""Versions of trained models in the cluster: one document each, never changed."""
+"""Versions of trained models in the cluster, and which one is active for an index.
+
+A version is a head (what it is, and its report) and parts of at most PART_BYTES each: a cluster of half a gigabyte of
+heap refuses one request of tens of megabytes. The parts are written before the head, so a version is whole or not
+there. A version is never changed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import logging
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pybase64
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
-from hybrid.errors import ModelVersionError
+from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored, write_all
+from hybrid.errors import HybridError, ModelConflictError, ModelMissingError, ModelVersionError
+
+logger = logging.getLogger(__name__)
+
+MODELS = "hybrid-models"
+#: Bytes of a model in one document, before base64 makes a third more of them.
+PART_BYTES = 1_000_000
+#: A write that has not ended after so long died; what it left is deleted by the next one.
+_ABANDONED = "1h"
+#: Versions of an index that are listed at once.
+_MOST = 1_000
+#: Versions that a rollback can go back through.
+_HISTORY = 50
+#: What only the store itself needs of a head.
+_INTERNAL = ("role", "write")
+#: The kind whose names are an index's own. Of every other kind a name is unique over all indices, for what uses such
+#: a model names no index: the encoder tfidf:VERSION, say.
+WEIGHTS = "weights"
+#: No version may have this name: it stands for no model of a kind.
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which version of a kind is active for an index, since when, and those before it, the last one last."""
+
+    version: str | None = None
+    history: tuple[str | None, ...] = ()
+    since: str | None = None
+
+    @property
+    def before(self) -> str | None:
+        """What a rollback makes active; None: no model of the kind."""
+        return self.history[-1] if self.history else None
 
 
 class ModelVersions:
-    """Published models of one kind by version; a version's name is unique over all indices.
+    """Published models of one kind. A version holds its kind, index, version, method, created, encoders, held_out and
+    report; `head` and `heads` give these, `get` gives the numbers too.
 
-    kind: "alignments", "sounds" or "tags": the store is named by it, and the command that lists its versions.
+    index plays a part in finding weights alone; see WEIGHTS.
     """
 
     def __init__(self, client: Elasticsearch, kind: str) -> None:
         self._client = client
-        self._kind = kind
-        self._store = f"hybrid-{kind}"
+        self.kind = kind
 
-    def add(self, index: str, version: str, about: dict[str, Any], data: bytes) -> None:
-        """Keep a version. about: its method, encoders and report; data: the numbers, as the kind writes them.
+    # -- reading -----------------------------------------------------------------------------------------------------
 
-        Raises:
-            ModelVersionError: there is one of that name.
-        """
-        ensure_store(self._client, self._store, "models")
-        body = {
-            **about, "index": index, "version": version, "created": now(), "data": pybase64.b64encode(data).decode(),
-        }  # fmt: skip
-        if store_unchanged(self._client, self._store, version, body, None) is None:
-            raise ModelVersionError(f"{self._kind}: there is a version {version!r} already; choose another name")
-
-    def get(self, version: str) -> tuple[dict[str, Any], bytes]:
-        """(index, version, method, created, encoders, report; the data) of a version.
+    def head(self, version: str, index: str = "") -> dict[str, Any]:
+        """All of a version but its numbers.
 
         Raises:
-            ModelVersionError: there is none.
+            ModelMissingError: there is none of that name.
         """
-        found = stored(self._client, self._store, version)
-        if not found:
-            raise ModelVersionError(f"{self._kind}: no version {version!r}; see `hybrid {self._kind} list`")
-        about = dict(found["_source"])
-        return about, pybase64.b64decode(about.pop("data"))
+        return _shown(self._head(version, index))
 
-    def list(self, index: str, size: int = 1_000) -> list[dict[str, Any]]:
-        """Versions for an index without their data, newest first."""
-        with translated(self._store):
+    def get(self, version: str, index: str = "") -> tuple[dict[str, Any], bytes]:
+        """A version, and its numbers as the kind writes them.
+
+        Raises:
+            ModelMissingError: there is none of that name.
+            ModelVersionError: it is damaged.
+        """
+        head = self._head(version, index)
+        data = b"".join(self._part(head, number) for number in range(head["parts"]))
+        if len(data) != head["size"] or _digest(data) != head["sha256"]:
+            raise ModelVersionError.damaged(self.kind, version, "its parts are not those that were written")
+        return _shown(head), data
+
+    def _part(self, head: Mapping[str, Any], number: int) -> bytes:
+        which = f"part {number + 1} of {head['parts']}"
+        found = stored(self._client, MODELS, _part_id(head["write"], number))
+        if found is None:
+            raise ModelVersionError.damaged(self.kind, head["version"], f"{which} is missing")
+        part = found["_source"]
+        try:
+            data = pybase64.b64decode(part["data"], validate=True)
+        except ValueError:
+            data = b""
+        if _digest(data) != part["sha256"]:
+            raise ModelVersionError.damaged(self.kind, head["version"], f"{which} does not match its checksum")
+        return data
+
+    def _head(self, version: str, index: str) -> dict[str, Any]:
+        found = stored(self._client, MODELS, self._version_id(version, index))
+        if found is None:
+            of = f" for index {index!r}" if self.kind == WEIGHTS else ""
+            raise ModelMissingError(
+                f"there is no {self.kind} version {version!r}{of}; see `hybrid models list {self.kind} --index NAME`"
+            )
+        return dict(found["_source"])
+
+    def page(
+        self, index: str, size: int, before: int = 0, fields: Sequence[str] = (), method: str | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """(versions of an index, newest first, after the first `before`; how many there are).
+
+        fields: only these of each, such as "report.rows"; none: all but the report. method: only those of it.
+        """
+        filters: list[dict[str, Any]] = [
+            {"term": {"role": "version"}}, {"term": {"kind": self.kind}}, {"term": {"index": index}},
+        ]  # fmt: skip
+        if method is not None:
+            filters.append({"term": {"method": method}})
+        with translated(MODELS):
             hits = self._client.search(
-                index=self._store,
-                query={"term": {"index": index}},
+                index=MODELS,
+                query={"bool": {"filter": filters}},
                 sort=[{"created": "desc"}, {"version": "desc"}],
                 size=size,
-                source_excludes=["data"],
+                from_=before,
+                source_includes=list(fields) or None,
+                source_excludes=None if fields else ["report"],
+                track_total_hits=True,
                 ignore_unavailable=True,
-            )["hits"]["hits"]
-        return [hit["_source"] for hit in hits]
+            )["hits"]
+        return [_shown(hit["_source"]) for hit in hits["hits"]], int(hits["total"]["value"])
+
+    def heads(self, index: str) -> list[dict[str, Any]]:
+        """Versions of an index without their reports, newest first."""
+        return self.page(index, _MOST)[0]
+
+    def names(self, index: str) -> Sequence[str]:
+        """Names of the versions of an index, newest first."""
+        return [entry["version"] for entry in self.page(index, _MOST, fields=["version"])[0]]
+
+    def latest(self, index: str, method: str) -> str | None:
+        """The newest version of a method."""
+        found, _ = self.page(index, 1, fields=["version"], method=method)
+        return str(found[0]["version"]) if found else None
+
+    def next_name(self, index: str, stem: str) -> str:
+        """STEM-NUMBER, with a number that no version of the index has yet."""
+        # A version that was named by hand may have no number.
+        numbers = [int(end) for name in self.names(index) if (end := name.rpartition("-")[2]).isdecimal()]
+        number = max(numbers, default=0) + 1
+        while stored(self._client, MODELS, self._version_id(f"{stem}-{number}", index)) is not None:
+            number += 1  # another index has one of that name
+        return f"{stem}-{number}"
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def add(self, index: str, version: str, about: Mapping[str, Any], data: bytes) -> None:
+        """Keep a version. about: its method, encoders, held_out and report; data: its numbers.
+
+        Raises:
+            ModelVersionError: there is one of that name; or writing took so long that others took it for dead.
+            ClusterError: the cluster does not take it; nothing is there then.
+        """
+        if version in ("", NONE):
+            raise ModelVersionError(f"no version can be named {version!r}; choose another name")
+        ensure_store(self._client, MODELS, "models")
+        self.sweep()
+        if stored(self._client, MODELS, self._version_id(version, index)) is not None:
+            raise self._taken(version)
+        parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
+        write = uuid.uuid4().hex
+        beginning = self._begin(write, version, len(parts))
+        try:
+            for number, part in enumerate(parts):
+                body = {
+                    "role": "part", "kind": self.kind, "version": version, "write": write, "at": now(),
+                    "sha256": _digest(part), "data": pybase64.b64encode(part).decode(),
+                }  # fmt: skip
+                with translated(MODELS):
+                    self._client.index(index=MODELS, id=_part_id(write, number), document=body, op_type="create")
+            # A sweep deletes this note before it deletes parts; written again it is young, and no sweep does.
+            again = {**beginning["_source"], "at": now()}
+            if store_unchanged(self._client, MODELS, _note_id(write), again, beginning) is None:
+                raise ModelVersionError(f"writing {self.kind} {version!r} took too long; do the same again")
+            head = {
+                **about, "role": "version", "kind": self.kind, "index": index, "version": version,
+                "created": now("milliseconds"), "parts": len(parts), "size": len(data), "sha256": _digest(data),
+                "write": write,
+            }  # fmt: skip
+            if store_unchanged(self._client, MODELS, self._version_id(version, index), head, None) is None:
+                raise self._taken(version)
+        except HybridError:
+            with contextlib.suppress(HybridError):  # the next sweep finds what stays
+                self._drop(write, len(parts))
+            raise
+        self._delete([_note_id(write)])
+
+    def remove(self, version: str, index: str = "") -> None:
+        """Delete a version. Whether it is active is for the caller to ask.
+
+        Raises:
+            ModelMissingError: there is none of that name.
+        """
+        head = self._head(version, index)
+        # Until the parts are gone, a note says that they are nobody's.
+        self._begin(head["write"], version, head["parts"])
+        self._delete([self._version_id(version, index)])
+        self._drop(head["write"], head["parts"])
+
+    def sweep(self, older_than: str = _ABANDONED) -> int:
+        """Delete what writes left that died; how many did. older_than: a duration of Elasticsearch."""
+        query = {"bool": {"filter": [{"term": {"role": "writing"}}, {"range": {"at": {"lte": f"now-{older_than}"}}}]}}
+        with translated(MODELS):
+            hits = self._client.search(index=MODELS, query=query, size=100, seq_no_primary_term=True)["hits"]["hits"]
+        died = 0
+        for hit in hits:
+            note = hit["_source"]
+            owned = {"term": {"write": note["write"]}}, {"term": {"role": "version"}}
+            with translated(MODELS):
+                whole = self._client.count(index=MODELS, query={"bool": {"filter": list(owned)}})["count"]
+            # Taken by a write: who goes on with his own, or sweeps at the same moment, sees that it has changed.
+            taken = store_unchanged(self._client, MODELS, hit["_id"], {**note, "at": now()}, hit)
+            if taken is None:
+                continue
+            if whole:
+                self._delete([hit["_id"]])  # it ended, and died before it could say so
+            else:
+                self._drop(note["write"], note["parts"])
+                died += 1
+                logger.warning("deleted what a write of %s %r left that died", note["kind"], note["version"])
+        return died
+
+    def _begin(self, write: str, version: str, parts: int) -> dict[str, Any]:
+        """Note that parts are written or deleted; the note, with its sequence number."""
+        note = {
+            "role": "writing", "kind": self.kind, "version": version, "write": write, "parts": parts, "at": now(),
+        }  # fmt: skip
+        with translated(MODELS):
+            answer = self._client.index(index=MODELS, id=_note_id(write), document=note, refresh=True).body
+        return {**answer, "_source": note}
+
+    def _drop(self, write: str, parts: int) -> None:
+        """Delete parts, and then the note of them."""
+        for start in range(0, parts, 100):
+            self._delete([_part_id(write, number) for number in range(start, min(start + 100, parts))])
+        self._delete([_note_id(write)])
+
+    def _delete(self, ids: Sequence[str]) -> None:
+        deletions = [{"delete": {"_id": id}} for id in ids]
+        write_all(self._client, MODELS, deletions, "deletions of models", 404, refresh=True)
+
+    def _taken(self, version: str) -> ModelVersionError:
+        return ModelVersionError(f"there is a {self.kind} version {version!r} already; choose another name")
+
+    # -- the active one ----------------------------------------------------------------------------------------------
+
+    def active(self, index: str) -> str | None:
+        """The version that the pointer of an index names; None where none was ever applied."""
+        return self.pointer(index).version
+
+    def pointer(self, index: str) -> Pointer:
+        """Which version is active for an index, and which were."""
+        return _pointer(stored(self._client, MODELS, self._pointer_id(index)))
+
+    def pointed_at(self, version: str) -> list[str]:
+        """The indices whose pointer names a version."""
+        filters = [{"term": {name: value}} for name, value in
+                   (("role", "active"), ("kind", self.kind), ("version", version))]  # fmt: skip
+        with translated(MODELS):
+            hits = self._client.search(
+                index=MODELS, query={"bool": {"filter": filters}}, size=1_000, source_includes=["index"],
+                ignore_unavailable=True,
+            )["hits"]["hits"]  # fmt: skip
+        return sorted(hit["_source"]["index"] for hit in hits)
+
+    def activate(
+        self,
+        index: str,
+        version: str | None,
+        instead_of: Collection[str | None] | None = None,
+        before: str | None = None,
+    ) -> None:
+        """Point an index at a version (None: at no model). What was active is remembered for `rollback`.
+
+        instead_of: one of these must be active until then. before: what was active until then, where that is another
+        than the pointer says: an index can be built anew by settings.
+
+        Raises:
+            ModelConflictError: somebody else changed it at the same moment, or it is none of `instead_of`.
+        """
+        found = stored(self._client, MODELS, self._pointer_id(index))
+        pointer = _pointer(found)
+        self._expect(pointer, instead_of)
+        if found is not None and version == pointer.version and before in (None, version):
+            return
+        history = pointer.history
+        if before is not None and before != version:
+            history = (*history, before)
+        elif found is not None and version != pointer.version:
+            history = (*history, pointer.version)
+        self._point(index, version, history[-_HISTORY:], found)
+
+    def rollback(self, index: str, instead_of: Collection[str | None] | None = None) -> str | None:
+        """Point an index at the version before, and return it; None where that is no model.
+
+        Raises:
+            ModelConflictError: nothing was applied; or as for `activate`.
+        """
+        found = stored(self._client, MODELS, self._pointer_id(index))
+        pointer = _pointer(found)
+        self._expect(pointer, instead_of)
+        if pointer.version is None and not pointer.history:
+            raise ModelConflictError(f"no {self.kind} was applied to index {index!r}; there is nothing to roll back")
+        self._point(index, pointer.before, pointer.history[:-1], found)
+        return pointer.before
+
+    def _point(self, index: str, version: str | None, history: Sequence[str | None], found: Any) -> None:
+        ensure_store(self._client, MODELS, "models")
+        body = {
+            "role": "active", "kind": self.kind, "index": index, "version": version, "history": list(history),
+            "since": now(),
+        }  # fmt: skip
+        if store_unchanged(self._client, MODELS, self._pointer_id(index), body, found) is None:
+            raise ModelConflictError(f"somebody else changed the active {self.kind} just now; look, and try again")
+
+    def _expect(self, pointer: Pointer, wanted: Collection[str | None] | None) -> None:
+        if wanted is not None and pointer.version not in wanted:
+            raise ModelConflictError(
+                f"somebody else made {pointer.version or 'no version'} of {self.kind} active meanwhile; look again, "
+                "then decide"
+            )
+
+    def _pointer_id(self, index: str) -> str:
+        return f"active:{self.kind}:{index}"
+
+    def _version_id(self, version: str, index: str) -> str:
+        return f"version:{self.kind}:{index if self.kind == WEIGHTS else ''}:{version}"
+
+
+def _pointer(found: Mapping[str, Any] | None) -> Pointer:
+    body = found["_source"] if found else {}
+    return Pointer(body.get("version"), tuple(body.get("history", ())), body.get("since"))
+
+
+def _shown(head: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in head.items() if name not in _INTERNAL}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _part_id(write: str, number: int) -> str:
+    return f"part:{write}:{number}"
+
+
+def _note_id(write: str) -> str:
+    return f"writing:{write}"

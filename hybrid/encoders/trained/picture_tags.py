@@ -12,6 +12,7 @@ import io
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ class PictureTags:
                     number, _, of = name.partition("/")
                     if of:
                         tails.setdefault(int(number), {})[of] = held[name]
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(str(error)) from error
+        except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"these bytes are no model of tags: {error}") from error
         return cls(names, tuple(tails[number] for number in sorted(tails)), head, calibration)
 
     def _weights(self) -> dict[str, np.ndarray]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,13 @@ import numpy as np
 
 from hybrid.contracts import Encoder
 from hybrid.encoders.mfcc import MELS, log_mel, mel_filters
-from hybrid.errors import EncoderError, UsageError
+from hybrid.encoders.trained.published import PublishedModel
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 #: What a spec begins with; behind it stands the version.
-PREFIX = "sound-cnn:"
+PREFIX = "sounds:"
 #: Length of the network's own vector, frames of a window (10 ms each), and windows of a sound that are heard at most.
 DIMS, WINDOW, WINDOWS = 64, 128, 24
 FORMAT = 1
@@ -156,53 +154,17 @@ def together(own: np.ndarray, mfcc: np.ndarray, share: float) -> np.ndarray:
     return joined
 
 
-class SoundCnn:
-    """The Encoder protocol over a published model, which is loaded at first use; one a process."""
+class SoundEncoder(PublishedModel[tuple[SoundModel, Encoder]]):
+    """The Encoder protocol over a network, "sounds:VERSION", and the encoder of MFCC statistics beside it."""
 
     modalities = frozenset({"audio"})
-    scripts: frozenset[str] | None = None
 
-    def __init__(
-        self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], get_encoder: Callable[[str], Encoder]
-    ) -> None:
-        """load: gives what hybrid.elastic.stores.models.ModelVersions.get does."""
-        self.name = name
-        self._load = load
-        self._get_encoder = get_encoder
-        self._lock = threading.Lock()
-        self._loaded: tuple[SoundModel, Encoder] | None = None
-
-    def _published(self) -> tuple[SoundModel, Encoder]:
-        """The model, and the encoder of MFCC statistics that it was trained beside.
-
-        Raises:
-            ModelVersionError: there is no such version.
-            EncoderError: it is damaged, or was trained on other MFCC statistics.
-        """
-        with self._lock:
-            if self._loaded is None:
-                about, data = self._load()
-                wanted = about["encoders"]["audio"]
-                mfcc = self._get_encoder(wanted["spec"])
-                if mfcc.version != wanted["version"]:
-                    raise EncoderError(
-                        f"{self.name} was trained on {wanted['version']}, and this process has {mfcc.version}; "
-                        "train sounds anew"
-                    )
-                try:
-                    self._loaded = SoundModel.from_bytes(data), mfcc
-                except ValueError as error:
-                    raise EncoderError(f"{self.name} is damaged ({error}); train sounds anew") from error
-            return self._loaded
-
-    @property
-    def version(self) -> str:
-        # A version in the cluster is never changed, so that its name is enough.
-        return self.name
+    def from_bytes(self, about: Mapping[str, Any], data: bytes) -> tuple[SoundModel, Encoder]:
+        return SoundModel.from_bytes(data), self.part(about, "audio")
 
     @property
     def dims(self) -> int:
-        model, mfcc = self._published()
+        model, mfcc = self.trained
         return DIMS + (mfcc.dims if model.share else 0)
 
     def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
@@ -210,7 +172,7 @@ class SoundCnn:
 
         Each is mono, float32, 16,000 a second.
         """
-        model, mfcc = self._published()
+        model, mfcc = self.trained
         out = np.zeros((len(sounds), self.dims), np.float32)
         mels = [frames(sound) for sound in sounds]
         heard = [row for row, mel in enumerate(mels) if mel is not None]
@@ -218,11 +180,3 @@ class SoundCnn:
             own = model.encode([mel for mel in mels if mel is not None])
             out[heard] = together(own, mfcc.encode_sounds([sounds[row] for row in heard]), model.share)
         return out
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Raises UsageError: it takes no text."""
-        raise UsageError(f'encoder "{self.name}" takes no text; choose one of modality text')
-
-    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Raises UsageError: it takes no pictures."""
-        raise UsageError(f'encoder "{self.name}" takes no pictures; choose one of modality image')

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.encoders.base import LazyEncoder
 from hybrid.encoders.efficientnet import jobs
 from hybrid.encoders.inference.graphs import Graph, load_graph
 from hybrid.encoders.pixels import VIEWS, shown
 from hybrid.encoders.trained.picture_tags import kept
+from hybrid.encoders.trained.published import PublishedModel
 from hybrid.encoders.words import MiniLMWords
-from hybrid.errors import EncoderError
 from hybrid.settings import Settings
 from hybrid.vectors import unit
 
 if TYPE_CHECKING:
     from PIL import Image
 
+#: What a spec begins with; behind it stands the version.
+PREFIX = "towers:"
 #: Of the shared space, and of the RNN's state in either direction.
 DIMS, WIDTH = 256, 128
 #: Tokens of a text that are read.
@@ -127,44 +128,35 @@ class TowersModel:
         return load_graph("picture-tower", file, version, settings)
 
 
-class Towers(LazyEncoder[TowersModel]):
-    """The Encoder protocol over published towers, loaded at first use; one a process."""
+class Towers(PublishedModel[TowersModel]):
+    """The Encoder protocol over two towers, "towers:VERSION"."""
 
     modalities = frozenset({"text", "image"})
     scripts = MiniLMWords.scripts
-    dims = DIMS
 
-    def __init__(self, name: str, load: Callable[[], tuple[dict[str, Any], bytes]], settings: Settings) -> None:
-        """load: gives what hybrid.elastic.stores.models.ModelVersions.get does."""
-        super().__init__(name, settings)
-        self._published = load
-        self._words = MiniLMWords("minilm-words", "", settings)
+    @property
+    def dims(self) -> int:
+        return DIMS
 
     @property
     def version(self) -> str:
-        # A version in the cluster is never changed, so that its name is enough.
         return f"{self.name}+{REVISION}"
 
-    def _load(self) -> TowersModel:
-        """Both towers. Raises EncoderError, or ModelVersionError where there is no such version."""
-        about, data = self._published()
-        wanted = about["encoders"]["text"]["version"]
-        if wanted != self._words.version:
-            raise EncoderError(
-                f"{self.name} was trained on {wanted}, and this process has {self._words.version}; train towers anew"
-            )
-        try:
-            return TowersModel.from_bytes(data)
-        except ValueError as error:
-            raise EncoderError(f"{self.name} is damaged ({error}); train towers anew") from error
+    @cached_property
+    def _words(self) -> MiniLMWords:
+        return MiniLMWords("minilm-words", "", self.settings)
+
+    def from_bytes(self, about: Mapping[str, Any], data: bytes) -> TowersModel:
+        self.part(about, "text")  # whose word vectors it reads
+        return TowersModel.from_bytes(data)
 
     @cached_property
     def _graph(self) -> Graph:
-        return self.model.graph(self.settings)
+        return self.trained.graph(self.settings)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), DIMS) float32, rows of unit length; a zero row for a text without a word."""
-        return self.model.text(self._words.word_vectors(texts, MAX_TOKENS))
+        return self.trained.text(self._words.word_vectors(texts, MAX_TOKENS))
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), DIMS) float32, rows of unit length: of each the mean over its views."""

@@ -135,12 +135,14 @@ def validate(
 ) -> dict[str, Any]:
     """What a method is worth on pairs that it has not seen; parameters as `fit`.
 
-    {"method", "photos": {…} or None, "products": {…}, "pairs", "candidates", "seconds": of one fit}. "photos": photos
-    held out of products that are known, by halves of each; None where products have one. "products": whole products
-    held out, in `folds` parts: what a new product gets, searched for among all. Each of the two holds
+    {"method", "photos": {…} or None, "products": {…}, "pairs", "candidates", "seconds": of one fit, "ranks"}.
+    "photos": photos held out of products that are known, by halves of each; None where products have one. "products":
+    whole products held out, in `folds` parts: what a new product gets, searched for among all. Each of the two holds
     "left_to_right" (photos ask for their product's right side) {"top1", "top5", "mean_rank", "queries", "intervals"}
     and "right_to_left" (products ask for their photos), which has "precision@10" too; and where there is a catalogue,
     "to_product" (photos ask for the products' vectors) and "today" (for the products' own pictures, without a map).
+    "ranks": of "photos", or where there is none of "products": {"photo": numbers of photos, in the order of `views`,
+    and by each of the above but "right_to_left" the rank of its product, from 1}.
 
     Raises:
         UsageError: as `fit`.
@@ -164,6 +166,7 @@ def best(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, seed: int) -> dict[str, Any]:
     seconds: list[float] = []
+    ranks: dict[str, np.ndarray] = {}
 
     def over(masks: Sequence[np.ndarray]) -> dict[str, Any]:
         parts: dict[str, list[Ranked]] = {}
@@ -182,6 +185,9 @@ def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, see
             if own is not None:
                 parts.setdefault("to_product", []).append(_to_products(made, pairs, test, own, share))
                 parts.setdefault("today", []).append(_today(pairs, test, own))
+        if not ranks:  # those of photos held out, where there are any
+            ranks["photo"] = np.concatenate([pairs.photos[pairs.first[test[pairs.first]]] for test in masks])
+            ranks.update({name: joined(part).first for name, part in parts.items() if name != "right_to_left"})
         return {name: figures(joined(part), name == "right_to_left", seed) for name, part in parts.items()}
 
     photos = by_photos(pairs)
@@ -192,6 +198,7 @@ def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, see
         "pairs": len(pairs.first),
         "candidates": len(pairs.right),
         "seconds": round(float(np.mean(seconds)), 2),
+        "ranks": {name: found.tolist() for name, found in ranks.items()},
     }
 
 

@@ -15,8 +15,8 @@ from hybrid.contracts import Encoder, IndexProfile
 from hybrid.elastic.indices import products
 from hybrid.encoders.trained.alignment import middle
 from hybrid.errors import MediaError, UsageError
-from hybrid.learning.tables import read_table
-from hybrid.learning.trained import _ID_COLUMNS, Progress
+from hybrid.learning.tables import ID_COLUMNS, read_table
+from hybrid.learning.trained import Progress
 from hybrid.services import Services
 
 _AT_ONCE = 64
@@ -29,7 +29,8 @@ class Pairs:
 
     photos: (n, d1) unit vectors; groups: (n,) rows of `texts`; photo: (n,) which photo a row is a view of.
     texts: (products, d2) unit vectors; pictures: (products, d1) of the catalogue's own pictures, NaN for none.
-    names: the ids of the products. skipped: photos that could not be used, by typed reason.
+    names: the ids of the products. keys: what each photo is known again by, in the order of their numbers. skipped:
+    photos that could not be used, by typed reason.
     """
 
     photos: np.ndarray
@@ -38,6 +39,7 @@ class Pairs:
     texts: np.ndarray
     pictures: np.ndarray
     names: Sequence[str] = ()
+    keys: Sequence[str] = ()
     skipped: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -87,17 +89,23 @@ def _file_pairs(
         texts=encoders["text"].encode_texts([texts[name] for name in names]),
         pictures=_pictures(services, profile, encoders["image"], names),
         names=names,
+        keys=[photo_key(*usable[at]) for at in sorted(set(photo))],
         skipped=skipped,
     )
+
+
+def photo_key(image: str, product: str) -> str:
+    """What a photo of a product is known again by, in another training."""
+    return f"{image}|{product}"
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """(photo, product id) of each line."""
     columns, lines = read_table(path, "pairs")
-    named = next((name for name in _ID_COLUMNS if name in columns), None)
+    named = next((name for name in ID_COLUMNS if name in columns), None)
     if "image" not in columns or named is None:
         raise UsageError(
-            f"{path.name} needs a column `image` and one of {', '.join(_ID_COLUMNS)}; it has "
+            f"{path.name} needs a column `image` and one of {', '.join(ID_COLUMNS)}; it has "
             f"{', '.join(columns) or 'none'}"
         )
     rows = [(row["image"], row[named]) for row in lines if row["image"] and row[named]]
@@ -130,23 +138,24 @@ def _catalogue_pairs(
     missing = [name for name in ("text", "image") if name not in profile.signals]
     if missing:
         raise UsageError(f"index {profile.index!r} has no {' and no '.join(missing)} vectors; name a file with --pairs")
-    texts, pictures = [], []
-    for codes in _coded(services, profile):
+    texts, pictures, ids = [], [], []
+    for id, codes in _coded(services, profile):
         one = _decoded(profile, codes, "text"), _decoded(profile, codes, "image")
         if one[0] is not None and one[1] is not None:
             texts.append(one[0])
             pictures.append(one[1])
+            ids.append(id)
             if len(texts) % _LOOKED_UP == 0:
                 progress("products", len(texts), len(texts))
     if not texts:
         raise UsageError(f"no product of {profile.index!r} has both a text and a picture; name a file with --pairs")
     photos = np.stack(pictures)
     rows = np.arange(len(texts))
-    return Pairs(photos, rows, rows, np.stack(texts), photos)
+    return Pairs(photos, rows, rows, np.stack(texts), photos, ids, ids)
 
 
-def _coded(services: Services, profile: IndexProfile) -> Iterator[dict[str, str]]:
-    """The codes of every product's vectors, by signal."""
+def _coded(services: Services, profile: IndexProfile) -> Iterator[tuple[str, dict[str, str]]]:
+    """(id, the codes of its vectors by signal) of every product."""
     for hits in products.pages(
         services.client,
         profile.index,
@@ -154,7 +163,7 @@ def _coded(services: Services, profile: IndexProfile) -> Iterator[dict[str, str]
         _LOOKED_UP,
     ):
         for hit in hits:
-            yield (hit["_source"].get("hybrid") or {}).get("codes") or {}
+            yield hit["_id"], (hit["_source"].get("hybrid") or {}).get("codes") or {}
 
 
 def _decoded(profile: IndexProfile, codes: Mapping[str, coding.Code], name: str) -> np.ndarray | None:

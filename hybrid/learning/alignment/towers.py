@@ -165,6 +165,7 @@ def validate(
     photos, products = by_photos(pairs), by_products(pairs, FOLDS, seed)
     runs = len(photos) + len(products)
     done, seconds = 0, []
+    ranks: dict[str, list[int]] = {}
     models: list[TowersModel] = []
 
     def over(masks: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -185,6 +186,9 @@ def validate(
             done += 1
             for name, one in _asked(model, shown, taken, test).items():
                 parts.setdefault(name, []).append(one)
+        if not ranks:  # those of photos held out, where there are any
+            ranks["photo"] = np.concatenate([np.flatnonzero(test) for test in masks]).tolist()
+            ranks["left_to_right"] = joined(parts["left_to_right"]).first.tolist()
         return {name: figures(joined(part), name == "right_to_left", seed) for name, part in parts.items()}
 
     result = {
@@ -194,6 +198,7 @@ def validate(
         "pairs": len(taken),
         "candidates": len(labels),
         "seconds": round(float(np.mean(seconds)), 2),
+        "ranks": ranks,
     }
     return result, _clouds(models[-1], shown, taken[products[-1]], names)
 
@@ -205,6 +210,12 @@ def _clouds(model: TowersModel, shown: Shown, held: np.ndarray, names: Sequence[
     texts = [shown.texts[row] for row in labels.tolist()]
     plain = unit(photos.astype(np.float32).mean(axis=(1, 3, 4))), unit(np.stack([text.mean(axis=0) for text in texts]))
     return drawn(plain, (pictures(model, photos), model.text(texts)), [names[row] for row in labels.tolist()])
+
+
+def first(model: TowersModel, shown: Shown, rows: np.ndarray) -> np.ndarray:
+    """Of the photos that are not the catalogue's own, those of the mask `rows`: whether their product's text stands
+    first."""
+    return np.asarray(_asked(model, shown, np.flatnonzero(~shown.own), rows)["left_to_right"].first <= 1)
 
 
 def _asked(model: TowersModel, shown: Shown, taken: np.ndarray, test: np.ndarray) -> dict[str, Ranked]:

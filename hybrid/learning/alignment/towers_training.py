@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.catalogue import documents
-from hybrid.contracts import TOWERS, IndexProfile
+from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices import products
-from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS
+from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS, PREFIX, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
-from hybrid.learning.alignment.pairs import read_pairs, sources
-from hybrid.learning.alignment.training import Trained
-from hybrid.learning.trained import CATALOGUE, Progress, silent
+from hybrid.learning.alignment.pairs import photo_key, read_pairs, sources
+from hybrid.learning.alignment.training import TrainedAlignment
+from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, active_model, silent
 from hybrid.media import open_image, resolve_media
 from hybrid.services import Services
 from hybrid.text import analysis
@@ -30,13 +30,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from hybrid.learning.alignment.report import Clouds
+    from hybrid.learning.alignment.towers import Shown
 
+KIND = "towers"
 _LOOKED_UP = 500
+_MEASURE = "photo to text, top-1"
 
 
 def train(
     services: Services, index: str, pairs: str, media: Path | None = None, seed: int = 0, progress: Progress = silent
-) -> tuple[Trained, Clouds]:
+) -> tuple[TrainedAlignment, Clouds]:
     """Learn both towers from photos and texts of an index's products, and draw some, held out. Writes nothing.
 
     pairs, media: as training.train takes them. Beside the photos of a file, the catalogue's own pictures are learned
@@ -96,9 +99,13 @@ def train(
     fitting = time.monotonic()
     model = towers.fit(shown, None, seed, lambda step, of: progress("towers", step, of))
     taken = shown.groups[~shown.own]
-    trained = Trained(
+    ranks = result.pop("ranks")
+    known = np.array([*(photo_key(*pair) for pair in usable), *names])[looked.there][~shown.own]
+    scores = {str(known[at]): float(rank <= 1) for at, rank in zip(ranks["photo"], ranks["left_to_right"], strict=True)}
+    trained = TrainedAlignment(
+        family=KIND,
         index=index,
-        method=TOWERS,
+        method=KIND,
         pairs=len(taken),
         products=len(np.unique(taken)),
         skipped=skipped,
@@ -106,14 +113,44 @@ def train(
         fit_s=round(time.monotonic() - fitting, 1),
         dims=DIMS,
         shares={},
-        results={TOWERS: result},
+        results={KIND: result},
         encoders={
             "text": {"spec": words.name, "version": words.version},
             "image": {"spec": eyes.name, "version": eyes.version},
         },
+        held_out=_held_out(services, profile, shown, known, words.version, scores),
+        scores={_MEASURE: scores},
         data=model.to_bytes(),
     )
     return trained, drawn
+
+
+def _held_out(
+    services: Services, profile: IndexProfile, shown: Shown, known: np.ndarray, words: str, mine: Mapping[str, float]
+) -> HeldOut:
+    """Beside the active towers; without such beside chance. known: what each photo is known again by."""
+    figure, version = float(np.mean(list(mine.values()))), active(profile)
+    previous = active_model(services, KIND, version, lambda _, data: TowersModel.from_bytes(data)) if version else None
+    if version is None or previous is None:
+        return HeldOut(_MEASURE, figure, "chance", 1 / len(np.unique(shown.groups[~shown.own])), len(mine))
+    from hybrid.learning.alignment import towers
+
+    about, model = previous
+    # A photo that they learned from counts with the held-out score of their own training.
+    seen = about["report"]["scores"].get(_MEASURE, {})
+    new = np.array([key not in seen for key in known.tolist()])
+    found = [seen[key] for key in mine if key in seen]
+    if new.any() and about["encoders"]["text"]["version"] != words:  # it cannot be run here
+        return HeldOut(_MEASURE, figure, f"{version} on its own photos", about["held_out"]["figure"], len(mine))
+    if new.any():
+        found += towers.first(model, shown, new).astype(float).tolist()
+    return HeldOut(_MEASURE, figure, version, float(np.mean(found)), len(mine))
+
+
+def active(profile: IndexProfile) -> str | None:
+    """The version whose vectors the pictures of an index have."""
+    signal = profile.signals.get("image")
+    return signal.encoder.removeprefix(PREFIX) if signal and signal.encoder.startswith(PREFIX) else None
 
 
 def _with_pictures(services: Services, profile: IndexProfile, most: int) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Alignments of photos and texts: pairs are read, methods compared held out, the best is published and put in use.
+"""Alignments of photos and texts: pairs are read, methods compared held out, the best is fitted to all of them.
 
 An index with an alignment has the signal `fused`: a vector for each product in the space that photos and words share.
 """
@@ -7,32 +7,36 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.contracts import FUSED, TOWERS, Encoder, IndexProfile, VectorSignal
-from hybrid.elastic.indices import shop
-from hybrid.encoders.trained.alignment import PREFIX
+from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
+from hybrid.encoders.trained.alignment import PREFIX, Alignment
 from hybrid.errors import IndexConflictError
+from hybrid.learning.alignment.held_out import ranked
 from hybrid.learning.alignment.pairs import Pairs, _catalogue_pairs, _file_pairs
-from hybrid.learning.trained import CATALOGUE, Progress, silent
-from hybrid.operations.attach import AttachPlan, AttachReport, run_attach
-from hybrid.operations.planning import decide_profile
-from hybrid.operations.runs import Report
+from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, Trained, active_model, silent
 from hybrid.services import Services
+from hybrid.vectors import unit
 
 if TYPE_CHECKING:
     from hybrid.learning.alignment.report import Clouds
 
+KIND = "alignment"
+#: Measures by what fit.validate calls them, in the order that they are preferred.
+_MEASURES = {"to_product": "photo to product, top-1", "left_to_right": "photo to text, top-1"}
+
 
 @dataclass
-class Trained:
-    """What training gave. results: method -> its held-out figures; see hybrid.learning.alignment.fit.validate."""
+class TrainedAlignment(Trained):
+    """What training gave. results: method -> its held-out figures; see hybrid.learning.alignment.fit.validate. scores:
+    measure -> photo -> 1 where its product stood first, held out, else 0. family: "alignment", or "towers"."""
 
+    family: str
     index: str
     method: str
     pairs: int
@@ -43,12 +47,21 @@ class Trained:
     dims: int
     shares: dict[str, float]
     results: dict[str, Any]
-    encoders: dict[str, dict[str, str]]
+    encoders: Mapping[str, Mapping[str, str]]
+    held_out: HeldOut
+    scores: dict[str, dict[str, float]] = field(repr=False, default_factory=dict)
     data: bytes = field(repr=False, default=b"")
     version: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "data"}
+    def report(self) -> dict[str, Any]:
+        return {
+            "index": self.index, "method": self.method, "pairs": self.pairs, "products": self.products,
+            "skipped": self.skipped, "encode_s": self.encode_s, "fit_s": self.fit_s, "dims": self.dims,
+            "shares": self.shares, "results": self.results, "scores": self.scores,
+        }  # fmt: skip
+
+    def numbers(self, version: str) -> bytes:
+        return self.data
 
 
 def methods() -> tuple[str, ...]:
@@ -75,7 +88,7 @@ def train(
     media: Path | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> tuple[Trained, Pairs]:
+) -> tuple[TrainedAlignment, Pairs]:
     """Learn an alignment of photos to the texts of an index's products. Writes nothing.
 
     pairs: a CSV with a column `image` and one of `product_id`, `docid`, `id`; or "catalogue", for the products' own
@@ -112,29 +125,99 @@ def train(
         )
         progress("compare", number + 1, len(compared))
     chosen = fit.best(results)
+    ranks = {name: result.pop("ranks") for name, result in results.items()}[chosen]
     fitting = time.monotonic()
     fitted = fit.fit(chosen, found.photos, right, found.groups, views=found.photo, catalogue=catalogue, seed=seed)
     ended = time.monotonic()
-    return (
-        Trained(
-            index=index,
-            method=chosen,
-            pairs=found.count,
-            products=len(np.unique(found.groups)),
-            skipped=found.skipped,
-            encode_s=round(encoded - started, 1),
-            fit_s=round(ended - fitting, 1),
-            dims=fitted.dims,
-            shares=dict(fitted.shares),
-            results=results,
-            encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
-            data=fitted.to_bytes(),
-        ),
-        found,
+    scores = {_MEASURES[name]: _first(found.keys, ranks["photo"], ranks[name]) for name in _MEASURES if name in ranks}
+    trained = TrainedAlignment(
+        family=KIND,
+        index=index,
+        method=chosen,
+        pairs=found.count,
+        products=len(np.unique(found.groups)),
+        skipped=found.skipped,
+        encode_s=round(encoded - started, 1),
+        fit_s=round(ended - fitting, 1),
+        dims=fitted.dims,
+        shares=dict(fitted.shares),
+        results=results,
+        encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
+        held_out=_held_out(services, profile, found, encoders, ranks, scores, pairs == CATALOGUE),
+        scores=scores,
+        data=fitted.to_bytes(),
     )
+    return trained, found
 
 
-def page(trained: Trained, pairs: Pairs) -> str:
+def _first(keys: Sequence[str], photos: Sequence[int], ranks: Sequence[int]) -> dict[str, float]:
+    """photo -> 1 where its product stood first, else 0."""
+    return {keys[photo]: float(rank <= 1) for photo, rank in zip(photos, ranks, strict=True)}
+
+
+def _held_out(
+    services: Services,
+    profile: IndexProfile,
+    pairs: Pairs,
+    encoders: Mapping[str, Encoder],
+    ranks: Mapping[str, Sequence[int]],
+    scores: Mapping[str, Mapping[str, float]],
+    by_catalogue: bool,
+) -> HeldOut:
+    """Beside the active alignment; without one beside the products' own pictures, which photos find today; where the
+    pairs are these very pictures, beside chance."""
+    own = "to_product" in ranks and not by_catalogue
+    what = "to_product" if own else "left_to_right"
+    mine = scores[_MEASURES[what]]
+    figure = float(np.mean(list(mine.values())))
+    version = active(profile)
+    if version is not None:
+        before = _of_active(services, version, pairs, encoders, what, mine)
+        if before is not None:
+            return HeldOut(_MEASURES[what], figure, version, before, len(mine))
+    if own:
+        today = float(np.mean(np.asarray(ranks["today"]) <= 1))
+        return HeldOut(_MEASURES[what], figure, "pictures alone", today, len(mine))
+    return HeldOut(_MEASURES[what], figure, "chance", 1 / len(pairs.texts), len(mine))
+
+
+def _of_active(
+    services: Services,
+    version: str,
+    pairs: Pairs,
+    encoders: Mapping[str, Encoder],
+    what: str,
+    mine: Mapping[str, float],
+) -> float | None:
+    """The figure of another version on the same photos; None where it takes other vectors, or cannot be read.
+
+    A photo that it learned from counts with the held-out score of its own training: on what it has seen, every model
+    is better than it is, and no newer one would ever be published.
+    """
+    previous = active_model(services, KIND, version, lambda _, data: Alignment.from_bytes(data))
+    if previous is None:
+        return None
+    about, alignment = previous
+    if any(about["encoders"][name]["version"] != one.version for name, one in encoders.items()):
+        return None
+    seen = about["report"]["scores"].get(_MEASURES[what], {})
+    place = {key: number for number, key in enumerate(pairs.keys)}
+    new = [key for key in mine if key not in seen]
+    found = [seen[key] for key in mine if key in seen]
+    if new:
+        first = np.unique(pairs.photo, return_index=True)[1][[place[key] for key in new]]
+        held = alignment.project("text", pairs.texts)
+        if what == "to_product":
+            known = ~np.isnan(pairs.pictures).any(axis=1)
+            pictures = np.zeros_like(held)
+            pictures[known] = alignment.project("image", pairs.pictures[known])
+            held = unit(alignment.shares["image"] * pictures + alignment.shares["text"] * held)
+        asked = alignment.project("image", pairs.photos[first])
+        found += (ranked(asked, pairs.groups[first], held, np.arange(len(held))).first <= 1).astype(float).tolist()
+    return float(np.mean(found))
+
+
+def page(trained: TrainedAlignment, pairs: Pairs) -> str:
     """A page of HTML: figures of every method, and both clouds before and after.
 
     Drawn are pairs that were held out, by an alignment that was fitted to the others for this.
@@ -159,7 +242,7 @@ def page(trained: Trained, pairs: Pairs) -> str:
     return page_of(trained, clouds(fitted, pairs.photos[drawn], right[drawn], pairs.groups[drawn], named))
 
 
-def page_of(trained: Trained, drawn: Clouds) -> str:
+def page_of(trained: TrainedAlignment, drawn: Clouds) -> str:
     """As `page`, with clouds that there are."""
     from hybrid.learning.alignment.report import report
 
@@ -171,63 +254,45 @@ def page_of(trained: Trained, drawn: Clouds) -> str:
     return report(trained.results, trained.method, index=trained.index, drawn=drawn, notes=notes)
 
 
-def publish(services: Services, trained: Trained, name: str | None = None) -> str:
-    """Keep it as a version; its name. It takes part in searches once it is applied.
-
-    Raises:
-        ModelVersionError: there is one of that name.
-    """
-    name = name or f"{trained.index}-{trained.method}-{1 + len(services.alignments.list(trained.index))}"
-    report = {key: value for key, value in trained.to_json().items() if key not in ("encoders", "version", "index")}
-    about = {"method": trained.method, "encoders": trained.encoders, "report": report}
-    services.alignments.add(trained.index, name, about, trained.data)
-    trained.version = name
-    return name
+def active(profile: IndexProfile) -> str | None:
+    """The version whose vectors the products of an index have."""
+    signal = profile.signals.get(FUSED)
+    return signal.encoder.removeprefix(PREFIX) if signal else None
 
 
-def apply(services: Services, index: str, version: str, workers: int = 0, report: Report | None = None) -> AttachReport:
-    """Give every product of an index its vector by this alignment, from the vectors that it has.
+def profile_with(services: Services, profile: IndexProfile, version: str | None) -> IndexProfile:
+    """The profile of an index whose products have their vectors by a version, from the vectors that they have; None: by
+    none, and `fused` is no signal of it any more.
 
     The index may be another than the one that it was trained on, of pictures alone for instance.
 
     Raises:
-        ModelVersionError: there is no such version.
-        IndexConflictError: the index has vectors of another alignment, or refuses the field.
-        ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
+        ModelVersionError: there is no such version, or it cannot be used.
+        IndexConflictError: the index has no vectors that it takes, or vectors of other dimensions by another version.
     """
-    about, _ = services.alignments.get(version)
-    if about["method"] == TOWERS:
+    others = {name: signal for name, signal in profile.signals.items() if name != FUSED}
+    if version is None:
+        return dataclasses.replace(profile, signals=others)
+    encoder = services.encoder(f"{PREFIX}{version}")
+    wanted = services.models(KIND).head(version)["encoders"]
+    parts = {name: signal for name, signal in others.items() if name in wanted}
+    if not any(signal.version == wanted[name]["version"] for name, signal in parts.items()):
+        said = " or ".join(f"{name} by {one['version']}" for name, one in sorted(wanted.items()))
+        raise IndexConflictError(f"index {profile.index!r} has no vectors that {version!r} can be applied to: {said}")
+    before = profile.signals.get(FUSED)
+    if before is not None and before.dims != encoder.dims:
         raise IndexConflictError(
-            f"{version!r} makes vectors of its own: set HYBRID_IMAGE_ENCODER=towers:{version} and run "
-            f"`hybrid reindex {index}`, which encodes the pictures anew beside the index"
+            f"the products of {profile.index!r} have vectors of {before.dims} dimensions by {before.encoder}, and "
+            f"{version!r} makes {encoder.dims}: run `hybrid reindex {profile.index} --signals "
+            f"{','.join([*others, FUSED])}`, which builds them anew beside it, by the newest alignment that was "
+            "trained on it"
         )
-    found = shop.describe(services.client, index)
-    spec = f"{PREFIX}{version}"
-    held = found.profile.signals.get(FUSED) if found.profile else None
-    if held is not None and held.encoder != spec:
-        raise IndexConflictError(
-            f"the products of {index!r} have vectors of the alignment {held.encoder.removeprefix(PREFIX)!r}; run "
-            f"`hybrid reindex {index} --signals {FUSED}` to build them anew beside it with the newest"
-        )
-    if found.profile is None:
-        raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
-    encoders = about["encoders"]
-    parts = {name: signal for name, signal in found.profile.signals.items() if name in encoders}
-    if not any(signal.version == encoders[name]["version"] for name, signal in parts.items()):
-        wanted = " or ".join(f"{name} by {one['version']}" for name, one in sorted(encoders.items()))
-        raise IndexConflictError(f"index {index!r} has no vectors that {version!r} can be applied to: {wanted}")
-    encoder = services.encoder(spec)
-    notes: list[str] = []
-    profile, sample = decide_profile(services, found, None, None, None, None, None, notes)
-    fused = VectorSignal(spec, encoder.version, encoder.dims)
-    profile = dataclasses.replace(profile, signals={**profile.signals, FUSED: fused})
-    return run_attach(services, AttachPlan(found, profile, sample, notes, []), workers, report)
+    return dataclasses.replace(
+        profile, signals={**others, FUSED: VectorSignal(encoder.name, encoder.version, encoder.dims)}
+    )
 
 
 def _encoder(services: Services, profile: IndexProfile, name: str, default: str) -> Encoder:
     """The index's own encoder of a signal, else that of the settings."""
     signal = profile.signals.get(name)
     return services.encoder(signal.encoder if signal else default)
-
-
-# -- pairs -----------------------------------------------------------------------------------------------------------

@@ -126,8 +126,9 @@ def _altered(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def validate(
     sounds: Sounds, seed: int = 0, steps: int | None = None, progress: Any = None
-) -> dict[str, dict[str, Any]]:
-    """By method, what searching by a sound that was not learned from is worth: see `figures`; "seconds" of one fit.
+) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """By method, what searching by a sound that was not learned from is worth: see `figures`; "seconds" of one fit. And
+    by method the average precision of each sound, (n,).
 
     Stratified cross-validation: sounds of a part ask for those of the other parts.
 
@@ -137,7 +138,7 @@ def validate(
     from sklearn.model_selection import StratifiedKFold
 
     check(sounds)
-    found: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
+    found = {method: np.zeros((len(sounds.tags), 3)) for method in METHODS}
     seconds = []
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(sounds.mfcc, sounds.tags)
     for number, (rest, part) in enumerate(parts):
@@ -147,15 +148,27 @@ def validate(
         seconds.append(time.perf_counter() - started)
         with alone(seed):
             for method in METHODS:
-                found[method].append(
-                    scores(asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags)
+                found[method][part] = scores(
+                    asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags
                 )
         if progress is not None:
             progress("compare", number + 1, FOLDS)
-    told = {method: figures(np.concatenate(rows)) for method, rows in found.items()}
+    told = {method: figures(rows) for method, rows in found.items()}
     for method in SHARES:
         told[method]["seconds"] = round(float(np.mean(seconds)), 1)
-    return told
+    return told, {method: rows[:, 2] for method, rows in found.items()}
+
+
+def precisions(model: SoundModel, sounds: Sounds, rows: np.ndarray) -> np.ndarray:
+    """(rows,) average precision of those sounds that ask for all others, by a network that was trained elsewhere."""
+    vectors = together(model.encode(sounds.mels), sounds.mfcc, model.share)
+    others = ~np.eye(len(vectors), dtype=bool)
+    return np.concatenate(
+        [
+            scores(vectors[[row]], sounds.tags[[row]], vectors[others[row]], sounds.tags[others[row]])[:, 2]
+            for row in rows.tolist()
+        ]
+    )
 
 
 def scores(queries: np.ndarray, asked: np.ndarray, candidates: np.ndarray, held: np.ndarray) -> np.ndarray:

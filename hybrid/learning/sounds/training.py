@@ -1,38 +1,39 @@
-"""Sounds and their tags: examples are read, a network is trained and compared held out, and published as a version."""
+"""Sounds and their tags: examples are read, a network is trained, and compared held out."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.contracts import IndexProfile
+from hybrid.encoders.trained.sounds import PREFIX, SoundModel
 from hybrid.errors import MediaError, UsageError
 from hybrid.ingest.inputs import named
 from hybrid.learning.sounds.examples import _LISTENED, _bytes, _catalogue, _file, _root
+from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, Trained, active_model, silent
 from hybrid.media import samples
 from hybrid.services import Services
 
+if TYPE_CHECKING:
+    from hybrid.learning.sounds import fit
+
 KIND = "sounds"
 MFCC = "mfcc"
-CATALOGUE = "catalogue"
-
-Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
-
-
-def _silent(what: str, done: int, of: int) -> None:
-    pass
+_MEASURE = "mean average precision"
 
 
 @dataclass
-class Trained:
+class TrainedSounds(Trained):
     """What training gave. results: method -> its held-out figures (hybrid.learning.sounds.fit.figures). tags: how many
-    sounds of each. skipped: what could not be used, by typed reason."""
+    sounds of each. skipped: what could not be used, by typed reason. scores: sound -> its average precision, held
+    out."""
 
     index: str
     method: str
@@ -42,17 +43,19 @@ class Trained:
     read_s: float
     fit_s: float
     results: dict[str, Any]
-    encoders: dict[str, dict[str, str]]
+    encoders: Mapping[str, Mapping[str, str]]
+    held_out: HeldOut
+    scores: dict[str, float] = field(repr=False, default_factory=dict)
     data: bytes = field(repr=False, default=b"")
     version: str | None = None
+    family: str = KIND
 
-    @property
-    def better(self) -> bool:
-        """Whether it finds more than MFCC statistics do, for which nothing need be trained."""
-        return bool(self.results[self.method]["map"] > self.results[MFCC]["map"])
+    def report(self) -> dict[str, Any]:
+        apart = ("data", "version", "held_out", "encoders", "family")
+        return {name: value for name, value in self.__dict__.items() if name not in apart}
 
-    def to_json(self) -> dict[str, Any]:
-        return {**{key: value for key, value in asdict(self).items() if key != "data"}, "better": self.better}
+    def numbers(self, version: str) -> bytes:
+        return self.data
 
 
 def train(
@@ -62,8 +65,8 @@ def train(
     column: str | None = None,
     media: Path | None = None,
     seed: int = 0,
-    progress: Progress = _silent,
-) -> Trained:
+    progress: Progress = silent,
+) -> TrainedSounds:
     """Train on sounds and their tags. Writes nothing.
 
     pairs: a CSV with columns `audio` (a file under `media`, or beside the CSV) and `tag`; or "catalogue", for the
@@ -82,13 +85,13 @@ def train(
     skipped: Counter[str] = Counter()
     rows = _catalogue(services, profile, column, skipped) if pairs == CATALOGUE else _file(Path(pairs))
     root = _root(services, profile) if pairs == CATALOGUE else (media or Path(pairs).parent)
-    mels, vectors, tags = [], [], []
-    seen: set[bytes] = set()
+    mels, vectors, tags, keys = [], [], [], []
+    seen: set[str] = set()
     for number, (value, tag) in enumerate(rows):
         try:
             data = _bytes(services, value, root)
             # The same recording for two products would ask for itself.
-            if (digest := hashlib.blake2b(data).digest()) in seen:
+            if (digest := hashlib.blake2b(data, digest_size=16).hexdigest()) in seen:
                 skipped["audio_twice"] += 1
                 continue
             seen.add(digest)
@@ -103,6 +106,7 @@ def train(
         mels.append(mel)
         vectors.append(mfcc.encode_sounds([sound])[0])
         tags.append(tag)
+        keys.append(digest)
         progress("sounds", number + 1, len(rows))
     if not mels:
         raise UsageError(
@@ -118,12 +122,14 @@ def train(
     fit.check(found)
     read = time.monotonic()
     progress("compare", 0, fit.FOLDS)
-    results = fit.validate(found, seed, progress=progress)
+    results, precisions = fit.validate(found, seed, progress=progress)
     method = fit.best(results)
+    known = np.array(keys)[kept]
+    scores = dict(zip(known.tolist(), np.round(precisions[method], 4).tolist(), strict=True))
     fitting = time.monotonic()
     model = fit.fit(found, method, seed)
     names, counts = np.unique(found.tags, return_counts=True)
-    return Trained(
+    return TrainedSounds(
         index=index,
         method=method,
         sounds=len(found.tags),
@@ -133,30 +139,50 @@ def train(
         fit_s=round(time.monotonic() - fitting, 1),
         results=results,
         encoders={"audio": {"spec": mfcc.name, "version": mfcc.version}},
+        held_out=_held_out(services, active(profile), found, known, mfcc.version, scores, results[MFCC]["map"]),
+        scores=scores,
         data=model.to_bytes(),
     )
 
 
-def publish(services: Services, trained: Trained, name: str | None = None) -> str:
-    """Keep it as a version; its name. HYBRID_AUDIO_ENCODER=sound-cnn:NAME puts it in use, when an index is built anew.
+def _held_out(
+    services: Services,
+    version: str | None,
+    found: fit.Sounds,
+    known: np.ndarray,
+    mfcc: str,
+    mine: Mapping[str, float],
+    by_mfcc: float,
+) -> HeldOut:
+    """Beside the active network; without one beside MFCC statistics, for which nothing need be trained. known: what
+    each sound is known again by."""
+    figure = float(np.mean(list(mine.values())))
+    previous = active_model(services, KIND, version, lambda _, data: SoundModel.from_bytes(data)) if version else None
+    if previous is None:
+        return HeldOut(_MEASURE, figure, MFCC, by_mfcc, len(mine))
+    about, model = previous
+    # What it learned from counts with the held-out score of its own training: on what it has seen, every model is
+    # better than it is, and no newer one would ever be published.
+    seen = about["report"]["scores"]
+    new = np.flatnonzero([key not in seen for key in known.tolist()])
+    others = [seen[key] for key in mine if key in seen]
+    if len(new) and about["encoders"]["audio"]["version"] != mfcc:  # it cannot be run here
+        return HeldOut(_MEASURE, figure, f"{version} on its own sounds", about["held_out"]["figure"], len(mine))
+    if len(new):
+        from hybrid.learning.sounds import fit
 
-    Raises:
-        ModelVersionError: there is one of that name.
-    """
-    versions = services.models(KIND)
-    name = name or f"{trained.index}-{trained.method.replace('+', '-')}-{1 + len(versions.list(trained.index))}"
-    report = {key: value for key, value in trained.to_json().items() if key not in ("encoders", "version", "index")}
-    about = {"method": trained.method, "encoders": trained.encoders, "report": report}
-    versions.add(trained.index, name, about, trained.data)
-    trained.version = name
-    return name
+        others += fit.precisions(model, found, new).tolist()
+    return HeldOut(_MEASURE, figure, str(version), float(np.mean(others)), len(mine))
 
 
-def page(trained: Trained) -> str:
+def active(profile: IndexProfile) -> str | None:
+    """The version whose vectors the sounds of an index have."""
+    signal = profile.signals.get("audio")
+    return signal.encoder.removeprefix(PREFIX) if signal and signal.encoder.startswith(PREFIX) else None
+
+
+def page(trained: TrainedSounds) -> str:
     """A page of HTML with the figures of every method."""
     from hybrid.learning.sounds.report import page
 
     return page(trained.to_json())
-
-
-# -- examples --------------------------------------------------------------------------------------------------------

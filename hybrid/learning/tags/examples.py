@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from hybrid.contracts import Encoder, IndexProfile, values_at
 from hybrid.elastic.indices import products
 from hybrid.encoders.pixels import RESIZED, SIDE, on_square
 from hybrid.errors import MediaError, UsageError
-from hybrid.learning.tables import read_table
+from hybrid.learning.tables import ID_COLUMNS, read_table
+from hybrid.learning.trained import Progress
 from hybrid.media import open_image, resolve_media
 from hybrid.services import Services
 
@@ -23,11 +25,8 @@ if TYPE_CHECKING:
     from hybrid.learning.tags.fit import Examples
     from hybrid.learning.tags.pictures import Photos
 
-_ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
 _AT_ONCE = 32
 _LOOKED_UP = 500
-
-Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of how many)
 
 
 def views(picture: Image.Image) -> list[Image.Image]:
@@ -39,11 +38,13 @@ def views(picture: Image.Image) -> list[Image.Image]:
     return [picture, ImageOps.mirror(picture), whole]
 
 
-def _examples(parts: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], items: Sequence[int]) -> Examples:
+def _examples(
+    parts: Mapping[str, Sequence[np.ndarray]], names: Sequence[str], items: Sequence[int], keys: Sequence[str]
+) -> Examples:
     from hybrid.learning.tags.fit import Examples
 
     made = {part: np.stack(rows).astype(np.float32) for part, rows in parts.items()}
-    return Examples(made, np.array(names), np.array(items))
+    return Examples(made, np.array(names), np.array(items), np.array(keys))
 
 
 def from_catalogue(
@@ -59,18 +60,20 @@ def from_catalogue(
         raise UsageError("name the field that holds the tags with --field")
     _require(profile, encoders)
     names: list[str] = []
+    keys: list[str] = []
     rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes", column]}}
     for hits in products.pages(services.client, profile.index, search, _LOOKED_UP):
         for hit in hits:
             codes = (hit["_source"].pop("hybrid", None) or {}).get("codes") or {}
             value = next((str(value) for value in values_at(hit["_source"], column)), "")
-            _take(profile, encoders, codes, value, rows, names, skipped)
+            if _take(profile, encoders, codes, value, rows, names, skipped):
+                keys.append(hit["_id"])
     if not names:
         raise UsageError(
             f"no product of {profile.index!r} has a value in {column!r} and a vector; choose another --field"
         )
-    return _examples(rows, names, range(len(names)))
+    return _examples(rows, names, range(len(names)), keys)
 
 
 def _require(profile: IndexProfile, encoders: Mapping[str, Encoder]) -> None:
@@ -84,15 +87,17 @@ def _require(profile: IndexProfile, encoders: Mapping[str, Encoder]) -> None:
 def _take(
     profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, coding.Code], tag: str,
     rows: dict[str, list[np.ndarray]], names: list[str], skipped: dict[str, int],
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    """Add a product to the rows and names; whether it has what is needed."""
     vectors = {part: coding.decode_code(codes.get(part), profile.signals[part].dims) for part in encoders}
     if not tag or all(vector is None for vector in vectors.values()):
         reason = "no_vector" if tag else "no_tag"
         skipped[reason] = skipped.get(reason, 0) + 1
-        return
+        return False
     names.append(tag)
     for part, vector in vectors.items():
         rows[part].append(vector if vector is not None else np.full(profile.signals[part].dims, np.nan))
+    return True
 
 
 def from_file(
@@ -106,22 +111,23 @@ def from_file(
 ) -> Examples:
     found = _rows(path)
     columns = set(found[0])
-    named = next((name for name in _ID_COLUMNS if name in columns), None)
+    named = next((name for name in ID_COLUMNS if name in columns), None)
     rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
     names: list[str] = []
+    keys: list[str] = []
     if named is not None and not columns.intersection(encoders):
         _require(profile, encoders)
         for start in range(0, len(found), _LOOKED_UP):
             part = found[start : start + _LOOKED_UP]
             held = products.codes(services.client, profile.index, sorted({row[named] for row in part}))
             for row in part:
-                if row[named] in held:
-                    _take(profile, encoders, held[row[named]].by_signal, row["tag"], rows, names, skipped)
-                else:
+                if row[named] not in held:
                     skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1
+                elif _take(profile, encoders, held[row[named]].by_signal, row["tag"], rows, names, skipped):
+                    keys.append(row[named])
         if not names:
             raise UsageError(f"{path.name}: none of its {len(found)} products is in {profile.index!r} with a vector")
-        return _examples(rows, names, range(len(names)))
+        return _examples(rows, names, range(len(names)), keys)
     if not columns.intersection(encoders):
         wanted = " or ".join([*encoders, "product_id"])
         raise UsageError(f"{path.name} needs a column {wanted} beside `tag`; it has {', '.join(sorted(columns))}")
@@ -135,7 +141,13 @@ def from_file(
         raise UsageError(
             f"{path.name}: nothing in it can be used ({', '.join(sorted(skipped))}); photos are sought in {root}"
         )
-    return _examples(rows, names, items)
+    return _examples(rows, names, items, [_key(found[item]) for item in items])
+
+
+def _key(row: Mapping[str, str]) -> str:
+    """What a line of a file is known again by, in another training."""
+    said = "\n".join(row.get(part, "") for part in ("image", "text"))
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def photos(
@@ -154,7 +166,8 @@ def photos(
             return None
 
     pictures = (opened(row["image"]) for row in found)
-    return picture_tags.look(pictures, [row["tag"] for row in found], services.settings, seed, progress, learn)
+    tags, keys = [row["tag"] for row in found], [_key(row) for row in found]
+    return picture_tags.look(pictures, tags, keys, services.settings, seed, progress, learn)
 
 
 def _encode(

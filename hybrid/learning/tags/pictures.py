@@ -39,27 +39,29 @@ def _silent(step: int, of: int) -> None:
 @dataclass(frozen=True)
 class Photos:
     """What is learned from. learned, asked: as hybrid.learning.fine_tuning.Middles; layers: (n, VIEWS, LAYERS), see
-    hybrid.encoders.trained.picture_tags; tags: (n,) names."""
+    hybrid.encoders.trained.picture_tags; tags: (n,) names; keys: (n,) what each is known again by."""
 
     learned: np.ndarray
     asked: np.ndarray
     layers: np.ndarray
     tags: np.ndarray
+    keys: np.ndarray
 
     def of(self, rows: np.ndarray) -> Photos:
         """Those of these rows, by number."""
-        return Photos(self.learned[rows], self.asked[rows], self.layers[rows], self.tags[rows])
+        return Photos(self.learned[rows], self.asked[rows], self.layers[rows], self.tags[rows], self.keys[rows])
 
 
 def look(
     pictures: Iterable[Image.Image | None],
     tags: Sequence[str],
+    keys: Sequence[str],
     settings: Settings,
     seed: int,
     progress: Progress,
     learn: bool = True,
 ) -> Photos:
-    """Photos as they are learned from, or with `learn` false only told. pictures: one a tag; None is left out.
+    """Photos as they are learned from, or with `learn` false only told. pictures: one a tag and key; None is left out.
 
     Raises:
         UsageError, EncoderError: as hybrid.learning.fine_tuning.look.
@@ -71,7 +73,9 @@ def look(
         seen[row] = layers(wide, [picture])[0]
 
     found = fine_tuning.look(pictures, len(tags), settings, seed, progress, learn, beside)
-    return Photos(found.learned, found.asked, seen[found.there], np.array(tags)[found.there])
+    return Photos(
+        found.learned, found.asked, seen[found.there], np.array(tags)[found.there], np.array(keys)[found.there]
+    )
 
 
 def measured(model: PictureTags, photos: Photos) -> dict[str, Any]:

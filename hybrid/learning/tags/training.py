@@ -1,50 +1,46 @@
-"""Tags of products: examples are read, remedies compared held out, the best is published and written to documents."""
+"""Tags of products: examples are read, strategies compared held out, the best is fitted to all of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hybrid.contracts import Encoder, IndexProfile, TagsUse
-from hybrid.elastic.indices import shop
 from hybrid.encoders.trained.picture_tags import PictureTags
-from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags
+from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags, TagModel, read_model
 from hybrid.errors import IndexConflictError, UsageError
-from hybrid.learning.tags.examples import Progress, from_catalogue, from_file, photos, views
+from hybrid.learning.tags.examples import from_catalogue, from_file, photos, views
+from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, Trained, active_model, silent
 from hybrid.media import open_image, resolve_media
-from hybrid.operations.attach import AttachPlan, AttachReport, run_attach
-from hybrid.operations.planning import decide_profile
-from hybrid.operations.runs import Report
 from hybrid.services import Services
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from hybrid.encoders.trained.tags import TagModel
     from hybrid.learning.tags.fit import Examples
+    from hybrid.learning.tags.pictures import Photos
 
-CATALOGUE = "catalogue"
+KIND = "tags"
 SOURCES: dict[str, tuple[str, ...]] = {"image": ("image",), "text": ("text",), "both": ("text", "image")}
-
-
-def _silent(what: str, done: int, of: int) -> None:
-    pass
+_MEASURE = "macro-F1"
 
 
 @dataclass
-class Trained:
-    """What training gave. results: remedy -> its held-out figures (fit.figures); drop_out: with two
-    parts, the figures with and without learning from rows that lack one; validation: of photos that were not learned
-    from, by the one vector that an index would hold and by several views."""
+class TrainedTags(Trained):
+    """What training gave. method: the strategy. results: strategy -> its held-out figures (fit.figures); drop_out: with
+    two parts, the figures with and without learning from rows that lack one; validation: of photos that were not learned
+    from, by the one vector that an index would hold and by several views. told: example -> its tag by a model that had
+    not seen it."""
 
     index: str
-    remedy: str
+    method: str
     source: str
     examples: int
     tags: dict[str, int]
@@ -54,14 +50,25 @@ class Trained:
     temperature: float
     threshold: float
     results: dict[str, Any]
-    encoders: dict[str, dict[str, str]]
+    encoders: Mapping[str, Mapping[str, str]]
+    held_out: HeldOut
     drop_out: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] | None = None
+    told: dict[str, str] = field(repr=False, default_factory=dict)
     data: bytes = field(repr=False, default=b"")
     version: str | None = None
+    family: str = KIND
 
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "data"}
+    @property
+    def stem(self) -> str:
+        return f"{self.index}-{self.source}"
+
+    def report(self) -> dict[str, Any]:
+        apart = ("data", "version", "held_out", "encoders", "family")
+        return {**{name: value for name, value in self.__dict__.items() if name not in apart}, "strategy": self.method}
+
+    def numbers(self, version: str) -> bytes:
+        return self.data
 
 
 def train(
@@ -69,19 +76,19 @@ def train(
     index: str,
     labels: str,
     source: str = "image",
-    remedy: str = "auto",
+    strategy: str = "auto",
     column: str | None = None,
     media: Path | None = None,
     validate: Path | None = None,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     fine_tune: bool = False,
-) -> Trained:
+) -> TrainedTags:
     """Learn tags. Writes nothing.
 
     labels: a CSV with a column `tag` and one of `image` (a photo), `text`, or `product_id` (of the index); or
-    "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". remedy: one of
-    fit.REMEDIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
+    "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". strategy: one
+    of fit.STRATEGIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
     also let the last blocks of the image encoder learn from the photos, minutes for a thousand of them, and keep that
     where it is the best.
 
@@ -94,8 +101,8 @@ def train(
 
     if source not in SOURCES:
         raise UsageError(f"no source {source!r}; known: {', '.join(SOURCES)}")
-    if remedy not in (known := ("auto", *fit.REMEDIES)):
-        raise UsageError(f"no remedy {remedy!r}; known: {', '.join(known)}")
+    if strategy not in (known := ("auto", *fit.STRATEGIES)):
+        raise UsageError(f"no strategy {strategy!r}; known: {', '.join(known)}")
     if fine_tune and (source != "image" or labels == CATALOGUE):
         raise UsageError("--fine-tune learns from photos: give --labels FILE with columns image and tag, --from image")
     profile = services.searcher.profile(index)
@@ -109,7 +116,7 @@ def train(
     fit.check(found)
     encoded = time.monotonic()
     held = {}
-    compared = fit.REMEDIES if remedy == "auto" else (remedy,)
+    compared = fit.STRATEGIES if strategy == "auto" else (strategy,)
     for number, name in enumerate(compared):
         held[name] = fit.validate(name, found, seed)
         progress("compare", number + 1, len(compared))
@@ -141,9 +148,11 @@ def train(
         if validate is not None:
             shown = measured(model, from_file(services, profile, encoders, validate, media, {}, progress))
     names, sizes = np.unique(found.tags[found.first], return_counts=True)
-    return Trained(
+    keys = (looked.keys if chosen == FINE_TUNED and looked is not None else found.keys[found.first]).tolist()
+    truth, told = _told(held[chosen], keys)
+    return TrainedTags(
         index=index,
-        remedy=chosen,
+        method=chosen,
         source=source,
         examples=len(found.first),
         tags=dict(zip(names.tolist(), sizes.tolist(), strict=True)),
@@ -154,10 +163,85 @@ def train(
         threshold=model.calibration.threshold,
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
+        held_out=_held_out(services, profile, encoders, found, looked, truth, told),
         drop_out=drop_out,
         validation=shown,
+        told=told,
         data=model.to_bytes(),
     )
+
+
+def _told(held: Any, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(its own tag, what was told of it held out) by example."""
+    names = np.array(held.names)
+    told = names[held.probabilities.argmax(axis=1)].tolist()
+    return dict(zip(keys, names[held.truth].tolist(), strict=True)), dict(zip(keys, told, strict=True))
+
+
+def _held_out(
+    services: Services,
+    profile: IndexProfile,
+    encoders: Mapping[str, Encoder],
+    found: Examples,
+    looked: Photos | None,
+    truth: Mapping[str, str],
+    told: Mapping[str, str],
+) -> HeldOut:
+    """Beside the active tags; without such beside the most frequent tag for everything."""
+    figure = _macro_f1(truth, told)
+    version = active(profile)
+    previous = active_model(services, KIND, version, read_model) if version else None
+    if previous is None:
+        frequent = Counter(truth.values()).most_common(1)[0][0]
+        before = _macro_f1(truth, dict.fromkeys(truth, frequent))
+        return HeldOut(_MEASURE, figure, f"{frequent!r} for everything", before, len(truth))
+    about, model = previous
+    # What it learned from counts with the tag that its own training told held out: on what it has seen, every model is
+    # better than it is, and no newer one would ever be published.
+    others = {key: tag for key, tag in about["report"]["told"].items() if key in truth}
+    new = np.array([key for key in truth if key not in others])
+    if len(new):
+        fresh = _of_active(about, model, encoders, found, looked, new)
+        if fresh is None:
+            return HeldOut(_MEASURE, figure, f"{version} on its own examples", about["held_out"]["figure"], len(truth))
+        others |= fresh
+    return HeldOut(_MEASURE, figure, str(version), _macro_f1(truth, others), len(truth))
+
+
+def _of_active(
+    about: Mapping[str, Any],
+    model: TagModel | PictureTags,
+    encoders: Mapping[str, Encoder],
+    found: Examples,
+    looked: Photos | None,
+    new: np.ndarray,
+) -> dict[str, str] | None:
+    """What another version tells of examples that it has not seen, by key; None where it looks at what is not here."""
+    from hybrid.learning.tags import pictures
+
+    if isinstance(model, PictureTags):
+        if looked is None:
+            return None
+        seen = looked.of(np.flatnonzero(np.isin(looked.keys, new)))
+        keys = seen.keys
+        likely = model.calibration(pictures.probabilities(model, seen)) if len(keys) else np.zeros((0, 1))
+    else:
+        wanted = about["encoders"]
+        if any(part not in encoders or encoders[part].version != one["version"] for part, one in wanted.items()):
+            return None
+        first = found.of(found.first)
+        asked = first.of(np.isin(first.keys, new))
+        keys = asked.keys
+        likely = model.probabilities({part: asked.parts[part] for part in wanted})
+    return dict(zip(keys.tolist(), np.array(model.names)[likely.argmax(axis=1)].tolist(), strict=True))
+
+
+def _macro_f1(truth: Mapping[str, str], told: Mapping[str, str]) -> float:
+    from sklearn.metrics import f1_score
+
+    wanted = list(truth.values())
+    given = [told.get(key, "") for key in truth]
+    return float(f1_score(wanted, given, labels=sorted(set(wanted)), average="macro", zero_division=0))
 
 
 def measured(model: TagModel, unseen: Examples) -> dict[str, Any]:
@@ -175,67 +259,32 @@ def measured(model: TagModel, unseen: Examples) -> dict[str, Any]:
     return found
 
 
-def publish(services: Services, trained: Trained, name: str | None = None) -> str:
-    """Keep it as a version; its name. Products have its tags once it is applied.
+def active(profile: IndexProfile) -> str | None:
+    """The version whose tags the products of an index have."""
+    return profile.tags.version if profile.tags else None
+
+
+def profile_with(services: Services, profile: IndexProfile, version: str | None) -> IndexProfile:
+    """The profile of an index whose products have their tags by a version, from the vectors that they have, and are
+    kept in step from then on; None: they have none of ours.
 
     Raises:
-        ModelVersionError: there is one of that name.
+        ModelVersionError: there is no such version, or it cannot be used.
+        IndexConflictError: the index has no vectors that it can be applied to.
     """
-    versions = services.models("tags")
-    name = name or f"{trained.index}-{trained.source}-{1 + len(versions.list(trained.index))}"
-    report = {key: value for key, value in trained.to_json().items() if key not in ("encoders", "version", "index")}
-    versions.add(
-        trained.index, name, {"method": trained.remedy, "encoders": trained.encoders, "report": report}, trained.data
-    )
-    trained.version = name
-    return name
-
-
-def apply(services: Services, index: str, version: str, workers: int = 0, report: Report | None = None) -> AttachReport:
-    """Write every product's tags by this version, from the vectors that it has, and keep them in step from now on.
-
-    Raises:
-        ModelVersionError: there is no such version.
-        IndexConflictError: the index has no vectors that it can be applied to, or refuses the field.
-        ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
-    """
-    found = shop.describe(services.client, index)
-    if found.profile is None:
-        raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
+    if version is None:
+        return dataclasses.replace(profile, tags=None)
     tagger = published(services, version)
-    encoders = tagger.encoders
-    held = found.profile.signals
+    held = profile.signals
     parts = tuple(
         part
-        for part, one in encoders.items()
-        if part in held and (tagger.looks or held[part].version == one["version"])
+        for part, one in tagger.encoders.items()
+        if part in held and (tagger.reads_pictures or held[part].version == one["version"])
     )
     if not parts:
-        wanted = " or ".join(f"{part} by {one['version']}" for part, one in sorted(encoders.items()))
-        raise IndexConflictError(f"index {index!r} has no vectors that {version!r} can be applied to: {wanted}")
-    return _use(services, found, TagsUse(version, parts, tagger.looks), workers, report)
-
-
-def remove(services: Services, index: str, workers: int = 0, report: Report | None = None) -> AttachReport:
-    """Take the tags off an index's products, and make no more. The version stays.
-
-    Raises:
-        IndexConflictError: the index is not ours, nor attached.
-        ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
-    """
-    found = shop.describe(services.client, index)
-    if found.profile is None:
-        raise IndexConflictError(f"index {index!r} has no vectors yet, and no tags of ours")
-    return _use(services, found, None, workers, report)
-
-
-def _use(
-    services: Services, found: shop.ShopIndex, use: TagsUse | None, workers: int, report: Report | None
-) -> AttachReport:
-    notes: list[str] = []
-    profile, sample = decide_profile(services, found, None, None, None, None, None, notes)
-    profile = dataclasses.replace(profile, tags=use)
-    return run_attach(services, AttachPlan(found, profile, sample, notes, []), workers, report)
+        wanted = " or ".join(f"{part} by {one['version']}" for part, one in sorted(tagger.encoders.items()))
+        raise IndexConflictError(f"index {profile.index!r} has no vectors that {version!r} can be applied to: {wanted}")
+    return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.reads_pictures))
 
 
 def published(services: Services, version: str) -> PublishedTags:
@@ -251,7 +300,7 @@ def predict(services: Services, version: str, image: Path | None, text: str | No
         ModelVersionError, EncoderError: the model, or its encoder, cannot be had.
     """
     tagger = published(services, version)
-    model = tagger.model
+    model = tagger.trained
     picture = open_image(resolve_media(image.name, image.parent.resolve())) if image is not None else None
     if isinstance(model, PictureTags):
         if picture is None:

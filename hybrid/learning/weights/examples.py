@@ -21,14 +21,14 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query: what it looks like, its candidates' raw scores and stand-ins by signal, and product id -> rating.
 
-    made_up: the kind of made-up query, "" for a judged one.
+    synthetic: the kind of synthetic query, "" for a judged one.
     """
 
     name: str
     query: Query
     raw: RawScores
     ratings: Mapping[str, float]
-    made_up: str = ""
+    synthetic: str = ""
     stand_ins: StandIns = field(default_factory=dict)
 
     @property
@@ -67,13 +67,15 @@ def gather(
     requests: Iterable[tuple[str, SearchRequest, Mapping[str, float], str]],
     on_query: Callable[[], None] = lambda: None,
 ) -> list[Example]:
-    """Examples of (name, request, ratings, made_up); queries with nothing relevant, or with no signal, are left out."""
+    """Examples of (name, request, ratings, synthetic); queries with nothing relevant or no signal are left out."""
     examples = []
-    for name, request, ratings, made_up in requests:
+    for name, request, ratings, synthetic in requests:
         if any(rating >= 1 for rating in ratings.values()):
             candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up, candidates.stand_ins))
+                examples.append(
+                    Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.stand_ins)
+                )
         on_query()
     return examples
 

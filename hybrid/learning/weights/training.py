@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.elastic.indices import products
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import compare
+from hybrid.learning.trained import HeldOut, Trained
 from hybrid.learning.weights.examples import Table
 from hybrid.learning.weights.fit import Options
 from hybrid.learning.weights.validation import (  # fmt: skip
@@ -40,7 +42,7 @@ from hybrid.learning.weights.validation import (  # fmt: skip
     words_alone,
 )
 from hybrid.search.features import FEATURES, Vocabulary
-from hybrid.search.weights import PublishedWeights, WeightsModel
+from hybrid.search.weights import FIXED_VERSION, PublishedWeights, WeightsModel
 from hybrid.services import Services
 
 #: Share of nDCG@10 that leaving out small signals may cost.
@@ -49,7 +51,7 @@ SKIP_COST = 0.005
 
 @dataclass
 class Row:
-    """One system on held-out queries: mean nDCG@10 with its 95 % interval, against BM25 and the weights in force."""
+    """One system on held-out queries: mean nDCG@10 with its 95 % interval, against BM25 and the active weights."""
 
     system: str
     ndcg: float
@@ -57,14 +59,14 @@ class Row:
     high: float
     against_bm25: float
     p_bm25: float
-    against_in_force: float
-    p_in_force: float
+    against_active: float
+    p_active: float
     hurt: float
 
 
 @dataclass
-class Training:
-    """What came of a training run. chosen: the kind that earned its place; better: than the weights in force.
+class Training(Trained):
+    """What came of a training run. kind: what was asked for; chosen: the kind that earned its place.
 
     skip: quality against the searches saved by leaving out small signals. fewer: quality against the number of judged
     queries learned from. spread: signal -> how its weights spread over the held-out queries. per_query: system ->
@@ -75,25 +77,39 @@ class Training:
     kind: str
     chosen: str
     judged: int
-    made_up: int
+    synthetic: int
     signals: list[str]
     folds: int
     repeats: int
     rows: list[Row]
+    held_out: HeldOut
     oracle: float
-    better: bool
     reason: str
     skip: list[dict[str, float]]
     fewer: list[dict[str, float]]
     spread: dict[str, dict[str, Any]]
-    carried_by: dict[str, float]
-    in_force: str
+    ablation: dict[str, float]
+    active: str
     per_query: dict[str, dict[str, float]]
     model: WeightsModel
+    method: str
+    version: str | None = None
+    encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    family: str = WEIGHTS
 
-    def to_json(self) -> dict[str, Any]:
-        data = {name: value for name, value in self.__dict__.items() if name not in ("model", "rows")}
+    @property
+    def stem(self) -> str:
+        return self.method  # the names of weights are an index's own
+
+    def report(self) -> dict[str, Any]:
+        apart = ("model", "rows", "version", "held_out", "encoders", "family", "method")
+        data = {name: value for name, value in self.__dict__.items() if name not in apart}
         return {**data, "rows": [asdict(row) for row in self.rows]}
+
+    def numbers(self, version: str) -> bytes:
+        data = replace(self.model, version=version).to_bytes()
+        WeightsModel.from_bytes(data)  # as a web process would: what cannot be loaded must not be kept
+        return data
 
 
 def _threshold(curve: Sequence[Mapping[str, float]]) -> float:
@@ -104,20 +120,20 @@ def _threshold(curve: Sequence[Mapping[str, float]]) -> float:
     return best["threshold"]
 
 
-def table(systems: Mapping[str, np.ndarray], bm25: str, in_force: str, seed: int = 0) -> list[Row]:
+def table(systems: Mapping[str, np.ndarray], bm25: str, active: str, seed: int = 0) -> list[Row]:
     """Rows from (queries,) scores."""
-    words, before = compare(systems, bm25, seed), compare(systems, in_force, seed)
+    words, before = compare(systems, bm25, seed), compare(systems, active, seed)
     return [
         Row(name, one.mean, one.low, one.high, one.difference, one.p, other.difference, other.p, one.hurt)
         for name, one, other in ((name, words[name], before[name]) for name in systems)
     ]
 
 
-def carried_by(model: WeightsModel, material: Material) -> dict[str, float]:
-    """Feature -> nDCG@10 lost on the judged queries (the made-up ones where there are none) without it."""
+def ablation(model: WeightsModel, material: Material) -> dict[str, float]:
+    """Feature -> nDCG@10 lost on the judged queries (the synthetic ones where there are none) without it."""
     if model.kind not in ("gate", "attention"):
         return {}
-    rows = material.judged if len(material.judged) else material.made_up
+    rows = material.judged if len(material.judged) else material.synthetic
     whole = predict(model, material, rows).mean()
     lost = {}
     for column, name in enumerate(FEATURES):
@@ -135,7 +151,7 @@ def train(
     kind: str = "gate",
     folds: int = 5,
     repeats: int = 4,
-    made_up: int = 600,
+    synthetic: int = 600,
     seed: int = 0,
     options: Options | None = None,
     progress: Progress = lambda what, done, total: None,
@@ -144,7 +160,7 @@ def train(
     """Fit a kind of weights and find out what it is worth. Publishes nothing.
 
     A kind that does no better than `global` gives way to it, and both to words alone where vectors do harm, unless
-    `keep_kind`. Without judgments the made-up
+    `keep_kind`. Without judgments the synthetic
     queries alone decide, half of them held out.
 
     Raises:
@@ -154,13 +170,13 @@ def train(
     if kind not in LEARNED_SYSTEMS:
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
-    material = prepare(collect(services, index, judgments, made_up, seed, progress), vocabulary)
-    # Read anew: what was promoted a second ago counts.
-    in_force, _ = PublishedWeights(services.weights_versions).in_force(index)
+    material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
+    # Read anew: what was applied a second ago counts.
+    active, _ = PublishedWeights(services.models("weights")).active(index)
     if judgments is None:
-        half = len(material.made_up) // 2
-        rows, test = material.made_up[:half], material.made_up[half:]
-        material_fit = replace(material, made_up=rows)
+        half = len(material.synthetic) // 2
+        rows, test = material.synthetic[:half], material.synthetic[half:]
+        material_fit = replace(material, synthetic=rows)
         kinds = [kind]
         held_out = {kind: [mixtures(fit(kind, material_fit, material.judged, options, seed), material, test)]}
         folds = repeats = 1
@@ -172,7 +188,7 @@ def train(
         held_out = cross_validate(kinds, material, options, folds, repeats, seed, step)
     systems = {
         "bm25": alone("lexical", material, test),
-        "in force": _in_force(services, index, in_force, material, test),
+        "active": _active(services, index, active, material, test),
         **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
     }
     # Made-up queries favour words, and so cannot say that vectors do harm.
@@ -182,9 +198,8 @@ def train(
         model = words_alone(material)
         held_out[WORDS] = [mixtures(model, material, test)]
         systems[WORDS] = score(held_out[WORDS][0], material, test)
-    rows_ = table(systems, "bm25", "in force", seed)
+    rows_ = table(systems, "bm25", "active", seed)
     means = {row.system: row.ndcg for row in rows_}
-    better = means[chosen] > means["in force"]
     curve = skip_curve(held_out[chosen], material, test)
     fewer = []
     if judgments is not None and chosen != WORDS:
@@ -199,19 +214,19 @@ def train(
         kind=kind,
         chosen=chosen,
         judged=len(material.judged),
-        made_up=len(material.made_up),
+        synthetic=len(material.synthetic),
         signals=list(material.basis.signals),
         folds=folds,
         repeats=repeats,
         rows=rows_,
         oracle=round(float(np.mean([oracle(material, row) for row in test])), 4),
-        better=better,
-        reason=_reason(kind, chosen, means, in_force.version),
+        held_out=HeldOut("nDCG@10", means[chosen], active.version, means["active"], len(test)),
+        reason=_reason(kind, chosen, means, active.version),
         skip=curve,
         fewer=fewer,
         spread=spread(held_out[chosen], material, test),
-        carried_by=carried_by(model, material),
-        in_force=in_force.version,
+        ablation=ablation(model, material),
+        active=active.version,
         per_query={
             name: {
                 material.surfaces.examples[row].name: round(float(value), 4)
@@ -220,27 +235,27 @@ def train(
             for name, values in systems.items()
         },
         model=model,
+        method=model.kind,
     )
 
 
-def _reason(kind: str, chosen: str, means: Mapping[str, float], in_force: str) -> str:
+def _reason(kind: str, chosen: str, means: Mapping[str, float], active: str) -> str:
     said = "" if chosen == kind else f"{kind} ({means[kind]:.4f}) is no better than {chosen} ({means[chosen]:.4f}); "
     if chosen == WORDS:
         said = (
             f"with vectors, queries that have words are answered worse than by these alone ({kind} {means[kind]:.4f}); "
         )
-    verb = "beats" if means[chosen] > means["in force"] else "does not beat"
-    return f"{said}{chosen} {means[chosen]:.4f} {verb} {in_force} {means['in force']:.4f} on held-out queries"
+    verb = "beats" if means[chosen] > means["active"] else "does not beat"
+    return f"{said}{chosen} {means[chosen]:.4f} {verb} {active} {means['active']:.4f} on held-out queries"
 
 
-def _in_force(services: Services, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
-    """(rows,) nDCG@10 of the weights in force, by their own scaling.
+def _active(services: Services, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
+    """(rows,) nDCG@10 of the active weights, by their own scaling.
 
     A query that they were trained on counts with the held-out score of that training: on what it has seen, every
     model is better than it is, and no newer one would ever be published.
     """
-    kept = services.weights_versions.get(index, model.version)
-    report = kept["report"] if kept else {}
+    report = {} if model.version == FIXED_VERSION else services.models(WEIGHTS).head(model.version, index)["report"]
     seen = report.get("per_query", {}).get(report.get("chosen", model.kind), {})
     found = []
     for row in rows:
@@ -252,28 +267,3 @@ def _in_force(services: Services, index: str, model: WeightsModel, material: Mat
         table = Table(example, model.scaling)
         found.append(float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0]))
     return np.array(found)
-
-
-def publish(
-    services: Services, training: Training, promote: bool = True, about: Mapping[str, Any] | None = None
-) -> str:
-    """Keep the trained model as a version of its index, and put it in force. Its name.
-
-    about: more for its report: the "list" that it was trained on, "by" whom, the "order" that it came of.
-
-    Raises:
-        WeightsError: somebody else published or promoted at the same moment.
-    """
-    versions = services.weights_versions
-    # A version that was named by hand may have no number.
-    numbers = [
-        int(number) for name in versions.names(training.index) if (number := name.rpartition("-")[2]).isdecimal()
-    ]
-    version = f"{training.model.kind}-{max(numbers, default=0) + 1}"
-    model = replace(training.model, version=version)
-    # Read back as a web process would: what cannot be loaded must not be promoted.
-    WeightsModel.from_json(model.to_json())
-    versions.add(training.index, version, model.kind, model.to_json(), {**training.to_json(), **(about or {})})
-    if promote:
-        versions.promote(training.index, version)
-    return version

@@ -1,4 +1,4 @@
-"""Versions of an index's weights as people look after them: listed, compared, put in force, rolled back.
+"""Versions of an index's weights as people look after them: listed, compared, applied, rolled back.
 
 What a version is worth was measured when it was trained, on queries that it had not seen; these figures are kept in
 its report, and nothing here searches or trains.
@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.errors import UsageError
+from hybrid.elastic.stores.models import WEIGHTS
+from hybrid.errors import ModelMissingError, UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION, WeightsModel
@@ -19,39 +22,44 @@ from hybrid.services import Services
 
 #: Parts of a model that its page shows; the others are arrays.
 _SHOWN = ("kind", "signals", "scaling", "skip_below")
+#: What a list of versions shows of their reports: a whole one is as long as the list of its queries.
+_BRIEF = ["version", "method", "created", *(
+    f"report.{name}" for name in
+    ("rows", "kind", "chosen", "judged", "synthetic", "signals", "active", "list", "by", "order")
+)]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Standing:
-    """in_force: `fixed-1` before the first promotion. before: what a rollback puts in force; None: there is none."""
+    """active: `fixed-1` before one is applied. before: what a rollback makes active; None: there is none."""
 
-    in_force: str
+    active: str
     since: str | None
     before: str | None
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What promoting a version is expected to do to nDCG@10, on queries that neither had seen when it was measured.
+    """What applying a version is expected to do to nDCG@10, on queries that neither had seen when it was measured.
 
     change: None where the two were never measured on the same queries.
     """
 
     version: str
-    in_force: str
+    active: str
     change: Paired | None
 
 
 def standing(services: Services, index: str) -> Standing:
-    """Which version is in force, since when, and which was before."""
-    found = services.weights_versions.standing(index)
-    before = (found["history"][-1] if found["history"] else FIXED_VERSION) if found["version"] else None
-    return Standing(found["version"] or FIXED_VERSION, found["promoted"], before)
+    """Which version is active, since when, and which was before."""
+    pointer = services.models(WEIGHTS).pointer(index)
+    before = pointer.before or FIXED_VERSION if pointer.version or pointer.history else None
+    return Standing(pointer.version or FIXED_VERSION, pointer.since, before)
 
 
 def listed(services: Services, index: str, size: int, before: int = 0) -> tuple[list[dict[str, Any]], int]:
     """({"version", "kind", "created", "row", "judged", …} of the versions, newest first; how many there are)."""
-    entries, total = services.weights_versions.page(index, size, before)
+    entries, total = services.models(WEIGHTS).page(index, size, before, _BRIEF)
     return [_brief(entry) for entry in entries], total
 
 
@@ -59,60 +67,63 @@ def version(services: Services, index: str, name: str) -> dict[str, Any]:
     """One version: what `listed` says of it, its report, and its model without the numbers.
 
     Raises:
-        UsageError: there is none of that name.
+        ModelMissingError: there is none of that name.
+        ModelVersionError: it is damaged.
     """
-    found = services.weights_versions.get(index, name)
-    if found is None:
-        raise UsageError(f"no weights {name!r} for index {index!r}; see `hybrid weights list --index {index}`")
-    model = {part: found["model"].get(part) for part in _SHOWN}
-    return {**_brief(found), "report": found["report"], "model": model}
+    found, data = services.models(WEIGHTS).get(name, index)
+    numbers = orjson.loads(data)
+    return {**_brief(found), "report": found["report"], "model": {part: numbers.get(part) for part in _SHOWN}}
 
 
 def compared(services: Services, index: str, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], Paired | None]:
     """Two versions, and what the second changes on the held-out queries that both were measured on.
 
     Raises:
-        UsageError: there is none of that name.
+        ModelVersionError: there is none of that name, or it is damaged.
     """
     first, second = version(services, index, a), version(services, index, b)
     return first, second, paired(held_out(first["report"]), held_out(second["report"]))
 
 
 def expected(services: Services, index: str, found: Mapping[str, Any]) -> Expected:
-    """What promoting a version would change. found: it, as `version` gives it."""
+    """What applying a version would change. found: it, as `version` gives it."""
     name, report = found["version"], found["report"]
-    current = standing(services, index).in_force
+    current = standing(services, index).active
     after = held_out(report)
-    if report.get("in_force") == current:
+    if report.get("active") == current:
         # Measured side by side when it was trained.
-        return Expected(name, current, paired(report.get("per_query", {}).get("in force", {}), after))
-    kept = services.weights_versions.get(index, current)
-    return Expected(name, current, paired(held_out(kept["report"]), after) if kept else None)
+        return Expected(name, current, paired(report.get("per_query", {}).get("active", {}), after))
+    try:
+        kept = services.models(WEIGHTS).head(current, index)
+    except ModelMissingError:  # the fixed weights, which were never trained
+        return Expected(name, current, None)
+    return Expected(name, current, paired(held_out(kept["report"]), after))
 
 
-def promote(services: Services, index: str, name: str, instead_of: str | None = None) -> None:
-    """Put a version in force; search picks it up within seconds.
+def apply(services: Services, index: str, name: str, instead_of: str | None = None) -> None:
+    """Apply a version; search picks it up within seconds.
 
-    instead_of: the version that was in force when it was decided; if another is by now, nothing happens.
+    instead_of: the version that was active when it was decided; if another is by now, nothing happens.
 
     Raises:
-        UsageError: there is none of that name.
-        WeightsError: it cannot be used; another than `instead_of` is in force.
+        ModelVersionError: there is none of that name, or it is damaged.
+        WeightsError: it cannot be used.
+        ModelConflictError: another than `instead_of` is active.
     """
-    model = services.weights_versions.model(index, name)
-    if model is None:
-        raise UsageError(f"no weights {name!r} for index {index!r}; see `hybrid weights list --index {index}`")
-    WeightsModel.from_json(model)  # a version that cannot be used is not promoted
-    services.weights_versions.promote(index, name, _stored(instead_of))
+    if name == FIXED_VERSION:
+        services.models(WEIGHTS).activate(index, name, _stored(instead_of))
+        return
+    WeightsModel.from_bytes(services.models(WEIGHTS).get(name, index)[1])  # what cannot be used is not applied
+    services.models(WEIGHTS).activate(index, name, _stored(instead_of))
 
 
 def rollback(services: Services, index: str, instead_of: str | None = None) -> str:
-    """Put the version before in force; its name. instead_of: as for `promote`.
+    """Roll back to the version before; its name. instead_of: as for `apply`.
 
     Raises:
-        WeightsError: nothing was promoted; another than `instead_of` is in force.
+        ModelConflictError: nothing was applied; another than `instead_of` is active.
     """
-    return services.weights_versions.rollback(index, _stored(instead_of)) or FIXED_VERSION
+    return services.models(WEIGHTS).rollback(index, _stored(instead_of)) or FIXED_VERSION
 
 
 def held_out(report: Mapping[str, Any]) -> dict[str, float]:
@@ -122,7 +133,7 @@ def held_out(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _stored(name: str | None) -> tuple[str | None, ...] | None:
-    """The fixed weights are in force by their name, or by there being none."""
+    """The fixed weights are active by their name, or by there being none."""
     if name is None:
         return None
     return (None, FIXED_VERSION) if name == FIXED_VERSION else (name,)
@@ -130,11 +141,11 @@ def _stored(name: str | None) -> tuple[str | None, ...] | None:
 
 def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
     report = entry["report"] if entry.get("report") else {}
-    chosen = report.get("chosen", entry["kind"])
+    chosen = report.get("chosen", entry["method"])
     row = next((row for row in report.get("rows", ()) if row["system"] == chosen), None)
-    said = {name: report.get(name) for name in ("judged", "made_up", "in_force", "list", "by")}
+    said = {name: report.get(name) for name in ("judged", "synthetic", "active", "list", "by")}
     return {
-        "version": entry["version"], "kind": entry["kind"], "created": entry["created"], "chosen": chosen, "row": row,
+        "version": entry["version"], "kind": entry["method"], "created": entry["created"], "chosen": chosen, "row": row,
         **said,
     }  # fmt: skip
 
@@ -143,10 +154,10 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def order_training(services: Services, index: str, kind: str, by: str, judgments: str | None, **options: int) -> bool:
-    """Order the training of weights; whether a worker was told. They are published if they are better, never promoted.
+    """Order the training of weights; whether a worker was told. They are published if they are better, never applied.
 
-    judgments: a list in the cluster; None: queries made up from the catalogue decide. options: folds, repeats,
-    made_up and seed of hybrid.learning.weights.training.train.
+    judgments: a list in the cluster; None: synthetic queries from the catalogue decide. options: folds, repeats,
+    synthetic and seed of hybrid.learning.weights.training.train.
 
     Raises:
         UsageError: no such kind or list.

@@ -161,7 +161,7 @@ class Copyist:
         if layer is None or TAGS not in layer.pending or profile.tags is None:
             return copy
         # Where its pictures are looked at and were not read here, it goes on waiting for the sweep that follows.
-        if set(layer.pending).intersection(profile.tags.parts) or (profile.tags.looks and seen is None):
+        if set(layer.pending).intersection(profile.tags.parts) or (profile.tags.reads_pictures and seen is None):
             return copy
         try:
             tagger = self._inputs.tagger(profile)
@@ -195,7 +195,7 @@ class Copyist:
         contents = [input.content for input in read.values()]
         vectors = encode(encoder, name, contents)
         seen: dict[int, list[dict[str, Any]]] = {}
-        if profile.tags is not None and profile.tags.looks and name in profile.tags.parts:
+        if profile.tags is not None and profile.tags.reads_pictures and name in profile.tags.parts:
             try:
                 seen = dict(zip(read, self._inputs.tagger(profile).look(contents), strict=True))
             except EncoderError as error:

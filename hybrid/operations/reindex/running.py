@@ -245,19 +245,19 @@ def _load_text_model(services: Services, run: ReindexRun) -> None:
 def _lay_weights_aside(services: Services, run: ReindexRun) -> None:
     """Weights that were learned with other vectors would make every answer of the new index a degraded one."""
     before, after = run.models()
-    version = services.weights_versions.in_force(run.alias)
+    version = services.models("weights").active(run.alias)
     if version in (None, FIXED_VERSION) or all(after.get(name) == model for name, model in before.items()):
         return
     run.update(weights=version)
-    services.weights_versions.promote(run.alias, FIXED_VERSION)
+    services.models("weights").activate(run.alias, FIXED_VERSION)
     time.sleep(services.published.TTL_S)  # until every process knows
 
 
 def restore_weights(services: Services, alias: str, job: str) -> None:
-    """Put the weights that a run laid aside back in force."""
+    """Make the weights active again that a run laid aside."""
     version = services.jobs.get(job).get("weights")
-    if version and services.weights_versions.in_force(alias) == FIXED_VERSION:
-        services.weights_versions.promote(alias, version)
+    if version and services.models("weights").active(alias) == FIXED_VERSION:
+        services.models("weights").activate(alias, version)
 
 
 def _tidy(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
@@ -273,7 +273,7 @@ def _tidy(services: Services, run: ReindexRun, options: Options, report: Reindex
     report.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
         report.notes.append(
-            f"the weights in force were learned with other vectors, and the fixed ones are in force now; train "
+            f"the active weights were learned with other vectors, and the fixed ones are active now; train "
             f"anew: hybrid train weights --index {run.alias} --judgments FILE"
         )
 

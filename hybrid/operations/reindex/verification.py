@@ -154,14 +154,14 @@ def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
 
 
 class _Borrowed:
-    """The weights in force for an index, for the one that is to take its place."""
+    """The active weights for an index, for the one that is to take its place."""
 
     def __init__(self, services: Services, lender: str) -> None:
         self._published = services.published
         self._lender = lender
 
-    def in_force(self, index: str) -> tuple[WeightsModel, str]:
-        return self._published.in_force(self._lender)
+    def active(self, index: str) -> tuple[WeightsModel, str]:
+        return self._published.active(self._lender)
 
     def named(self, index: str, version: str) -> WeightsModel:
         return self._published.named(self._lender, version)

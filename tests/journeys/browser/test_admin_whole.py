@@ -1,5 +1,5 @@
 """The whole way of somebody who runs a shop, in a real browser with real models and a real worker, which is killed:
-attach, judge, reindex, pause, failures, swap, roll back, compare, weigh, rate, evaluate, train, promote.
+attach, judge, reindex, pause, failures, swap, roll back, compare, weigh, rate, evaluate, train, apply.
 
 With the products of the chorus index that are judged; `HYBRID_WALK_PRODUCTS=19406 pytest -s` walks with all of them.
 """
@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from hybrid.elastic.stores import models
 from hybrid.elastic.stores.evaluations import EVALUATIONS
 from hybrid.elastic.stores.judgments import JUDGMENTS
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.elastic.stores.weights import WEIGHTS
 from hybrid.evaluation.formats import read_judgments
 from hybrid.node import NodeStatus
 from hybrid.operations import processes
@@ -30,6 +30,7 @@ from hybrid.search.weights import fixed
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.admin_client import PASSWORD, forget
+from tests.support.models import keep
 from tests.support.shop_writer import MAPPINGS, make_shop
 
 from .conftest import open_page, served
@@ -41,7 +42,7 @@ PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "1500"))
 #: Products with a picture: enough of them that a reindex which encodes them can be paused by hand.
 PICTURED, BROKEN = 400, 3
 #: Own indices that the walk fills.
-STORES = [ORDERS, JUDGMENTS, WEIGHTS, EVALUATIONS]
+STORES = [ORDERS, JUDGMENTS, models.MODELS, EVALUATIONS]
 MODELS = {"text_encoder": "minilm", "image_encoder": "efficientnet-lite0"}
 #: Milliseconds for the longest piece of work: every product is encoded by the real model.
 LONG_MS = 120_000 * max(1, PRODUCTS // 3_000)
@@ -142,7 +143,7 @@ def test_the_whole_way(browser: Browser, engine: NodeStatus, shop: Shop, url: st
     swap_and_roll_back(page, hand, shop)
     compare_and_rate(page, hand, shop)
     evaluate(page, hand, shop)
-    train_and_promote(page, hand, shop)
+    train_and_apply(page, hand, shop)
 
     hand.press("Sign out")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
@@ -207,7 +208,7 @@ def mend(page: Page, hand: Mouse, shop: Shop) -> None:
     expect(page.get_by_role("cell", name=str(BROKEN), exact=True)).to_be_visible()
     hand.use(page.locator("main table a").first)
     expect(page.locator(".letter")).to_have_count(BROKEN)
-    shop.mend()
+    shop.fix()
     hand.press("Retry all")
     expect(page.get_by_text("There are no failures.")).to_be_visible(timeout=LONG_MS)
 
@@ -229,7 +230,7 @@ def swap_and_roll_back(page: Page, hand: Mouse, shop: Shop) -> None:
 
 
 def compare_and_rate(page: Page, hand: Mouse, shop: Shop) -> None:
-    """BM25 beside what is in force; weights are moved, and a hit is rated."""
+    """BM25 beside what is active; weights are moved, and a hit is rated."""
     hand.follow("Try it")
     hand.fill("Words", "wireless mouse")
     hand.fill("Judgment list", "team")
@@ -266,11 +267,11 @@ def evaluate(page: Page, hand: Mouse, shop: Shop) -> None:
     assert page.locator('select[name="left"]').input_value() == "bm25"
 
 
-def train_and_promote(page: Page, hand: Mouse, shop: Shop) -> None:
+def train_and_apply(page: Page, hand: Mouse, shop: Shop) -> None:
     """Better weights than those of a shop that has searched by words alone."""
-    versions, words = shop.services.weights_versions, fixed({"lexical": 1.0, "text": 1e-9}, "words-1")
-    versions.add(shop.name, "words-1", "global", words.to_json(), {})
-    versions.promote(shop.name, "words-1")
+    versions, words = shop.services.models("weights"), fixed({"lexical": 1.0, "text": 1e-9}, "words-1")
+    keep(shop.services, shop.name, "words-1", "global", words.to_json(), {})
+    versions.activate(shop.name, "words-1")
     hand.follow("Weights")
     hand.choose("Kind", "global")
     hand.fill("Synthetic queries", "60")
@@ -284,7 +285,7 @@ def train_and_promote(page: Page, hand: Mouse, shop: Shop) -> None:
     expect(page.get_by_text("nDCG@10").first).to_be_visible()
     hand.press(f"Activate {name}")
     expect(page.locator(".big")).to_have_text(name)
-    assert versions.in_force(shop.name) == name
+    assert versions.active(shop.name) == name
     hand.press("Go back to words-1")
     expect(page.locator(".big")).to_have_text("words-1")
-    assert versions.in_force(shop.name) == "words-1"
+    assert versions.active(shop.name) == "words-1"

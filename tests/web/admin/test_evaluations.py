@@ -15,7 +15,6 @@ import pytest
 from hybrid.elastic.stores.evaluations import EVALUATIONS
 from hybrid.elastic.stores.judgments import JUDGMENTS
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.elastic.stores.weights import WEIGHTS
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.learning import orders as ordered
@@ -25,6 +24,7 @@ from hybrid.search.weights import fixed
 from hybrid.services import Services
 from tests.support.admin_client import signed_in
 from tests.support.admin_seed import RATINGS
+from tests.support.models import keep
 from tests.support.web_services import WebShop
 from workers.orders import work
 
@@ -126,13 +126,13 @@ def test_a_version_of_the_weights_is_a_system(shop: tuple[Services, str]) -> Non
     services, index = shop
     version = "global-1"
     words = fixed({"lexical": 1.0, "text": 1e-9, "image": 1e-9}, version).to_json()
-    services.weights_versions.add(index, version, "global", {**words, "kind": "global"}, {})
+    keep(services, index, version, "global", {**words, "kind": "global"}, {})
     run = measure(services, index, "bm25", version)
     assert run["results"][version]["weights_version"] == version
     assert run["results"]["bm25"]["weights_version"] is None
     assert run["results"][version]["ndcg@10"] == pytest.approx(run["results"]["bm25"]["ndcg@10"], abs=0.2)
     assert "may have seen these queries" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text
-    services.client.delete(index=WEIGHTS, id=f"version:{index}:{version}", refresh=True)
+    services.models("weights").remove(version, index)
 
 
 def test_an_evaluation_begun_again_keeps_one_run(shop: tuple[Services, str]) -> None:
@@ -202,6 +202,6 @@ def test_learned_kinds_held_out(shop: tuple[Services, str]) -> None:
     ratings = {f"{color} {kind}": {f"p{6 * k + c:02}": 3.0}
                for k, kind in enumerate(("mug", "lamp", "tote")) for c, color in enumerate(("forest", "clay", "navy", "sand"))}  # fmt: skip  # noqa: E501
     services.judgment_lists.take_in(index, "basics", Judgments(ratings), "ed")
-    run = measure(services, index, "bm25", "global", folds=3, made_up=20)
+    run = measure(services, index, "bm25", "global", folds=3, synthetic=20)
     assert run["folds"] == 3
     assert "not seen" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text

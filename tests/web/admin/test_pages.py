@@ -88,7 +88,7 @@ def test_no_page_reads_all_that_there_is(shop: Shop, ed: AdminClient, monkeypatc
 def test_markup_of_others_is_text_on_every_page(shop: Shop, ed: AdminClient) -> None:
     index, name = shop.index, quote(EVIL_NAME, safe="")
     named = [
-        f"/admin/weights/{index}/{name}", f"/admin/weights/{index}/{name}/promote",
+        f"/admin/weights/{index}/{name}", f"/admin/weights/{index}/{name}/apply",
         f"/admin/weights/{index}/compare?v={name}&v=gate-1", f"/admin/weights/{index}/compare?v=gate-1&v={name}",
         f"/admin/judgments/{index}/{name}", f"/admin/judgments/{index}/{name}?coverage=1", "/admin/evaluations/evil",
         f"/admin/evaluations?index={index}&list={name}", "/admin/evaluations/compare?run=evil&run=evil",

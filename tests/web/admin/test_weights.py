@@ -1,4 +1,4 @@
-"""The weights page: versions listed, compared, put in force, rolled back, trained."""
+"""The weights page: versions listed, compared, applied, rolled back, trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.errors import OrderTakenError, UsageError, WeightsError
+from hybrid.errors import ModelConflictError, ModelMissingError, OrderTakenError, UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.learning import orders as ordered
 from hybrid.learning.weights import versions
@@ -18,6 +18,7 @@ from hybrid.services import Services
 from tests.conftest import write_rows
 from tests.support.admin_client import signed_in
 from tests.support.admin_seed import add
+from tests.support.models import keep
 from tests.support.web_services import EVIL
 from workers.orders import work
 
@@ -47,7 +48,7 @@ BEFORE = {"red lamp": 0.5, "blue mug": 0.5, EVIL: 0.5, "mug": 0.5}
 AFTER = {"red lamp": 0.9, "blue mug": 0.8, EVIL: 0.1, "mug": 0.5}
 
 
-def test_promote_with_what_is_expected_and_roll_back(shop: tuple[Services, str]) -> None:
+def test_apply_with_what_is_expected_and_roll_back(shop: tuple[Services, str]) -> None:
     services, name = shop
     add(services, name, "gate-1", scores=AFTER, before=BEFORE)
     admin = signed_in(services)
@@ -55,17 +56,17 @@ def test_promote_with_what_is_expected_and_roll_back(shop: tuple[Services, str])
     assert "fixed-1" in page and "gate-1" in page and "lamps" in page
     version = admin.get(f"/admin/weights/{name}/gate-1").text
     assert 'class="histogram lexical"' in version and "because" in version
-    asked = admin.get(f"/admin/weights/{name}/gate-1/promote").text
+    asked = admin.get(f"/admin/weights/{name}/gate-1/apply").text
     assert "+0.0750" in asked  # (0.4 + 0.3 - 0.4 + 0) / 4
     assert "&lt;script&gt;alert(1)" in asked and "<script>alert" not in asked  # the query that would lose
-    assert services.weights_versions.in_force(name) is None  # nothing happens before it is confirmed
-    answer = admin.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION)
+    assert services.models("weights").active(name) is None  # nothing happens before it is confirmed
+    answer = admin.post(f"/admin/weights/{name}/gate-1/apply", instead_of=FIXED_VERSION)
     assert answer.status_code == 302
-    assert services.weights_versions.in_force(name) == "gate-1"
+    assert services.models("weights").active(name) == "gate-1"
     page = admin.get(f"/admin/weights?index={name}").text
     assert "Go back to fixed-1" in page
     assert admin.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 302
-    assert services.weights_versions.in_force(name) is None
+    assert services.models("weights").active(name) is None
     entry = services.audit.list(1)[0][0]
     assert (entry["action"], entry["index"], entry["status"]) == ("weights_rollback", name, 302)
 
@@ -76,40 +77,40 @@ def test_two_people_at_once(shop: tuple[Services, str]) -> None:
         add(services, name, f"gate-{number}", scores=AFTER, before=BEFORE)
     mei, ed = signed_in(services, "mei"), signed_in(services)
     for person in (mei, ed):
-        assert 'name="instead_of" value="fixed-1"' in person.get(f"/admin/weights/{name}/gate-2/promote").text
-    assert mei.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION).status_code == 302
-    late = ed.post(f"/admin/weights/{name}/gate-2/promote", instead_of=FIXED_VERSION)
+        assert 'name="instead_of" value="fixed-1"' in person.get(f"/admin/weights/{name}/gate-2/apply").text
+    assert mei.post(f"/admin/weights/{name}/gate-1/apply", instead_of=FIXED_VERSION).status_code == 302
+    late = ed.post(f"/admin/weights/{name}/gate-2/apply", instead_of=FIXED_VERSION)
     assert late.status_code == 409
-    assert "somebody else put gate-1 in force meanwhile" in late.text
+    assert "somebody else made gate-1 of weights active meanwhile" in late.text
     assert 'name="instead_of" value="gate-1"' in late.text  # to decide again
-    assert services.weights_versions.in_force(name) == "gate-1"
+    assert services.models("weights").active(name) == "gate-1"
     # A second click on rollback must not go back two steps.
     assert mei.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 302
     assert mei.post(f"/admin/weights/{name}/rollback", instead_of="gate-1").status_code == 409
-    answer = ed.send(f"/admin/api/weights/{name}/promote", {"version": "gate-2", "instead_of": "gate-1"})
-    assert (answer.status_code, answer.json["error"]["type"]) == (409, "WeightsError")
-    answer = ed.send(f"/admin/api/weights/{name}/promote", {"version": "gate-2", "instead_of": "fixed-1"})
-    assert (answer.status_code, answer.json["in_force"]) == (200, "gate-2")
+    answer = ed.send(f"/admin/api/weights/{name}/apply", {"version": "gate-2", "instead_of": "gate-1"})
+    assert (answer.status_code, answer.json["error"]["type"]) == (409, "ModelConflictError")
+    answer = ed.send(f"/admin/api/weights/{name}/apply", {"version": "gate-2", "instead_of": "fixed-1"})
+    assert (answer.status_code, answer.json["active"]) == (200, "gate-2")
     answer = ed.send(f"/admin/api/weights/{name}/rollback", {"instead_of": "gate-2"})
-    assert answer.json["in_force"] == FIXED_VERSION
-    with pytest.raises(UsageError, match="no weights 'gate-9'"):
-        versions.promote(services, name, "gate-9")
+    assert answer.json["active"] == FIXED_VERSION
+    with pytest.raises(ModelMissingError, match="no weights version 'gate-9'"):
+        versions.apply(services, name, "gate-9")
 
 
 def test_fixed_weights_by_name_count_as_fixed(shop: tuple[Services, str]) -> None:
     services, name = shop
     add(services, name, "gate-1", scores=AFTER, before=BEFORE)
-    services.weights_versions.promote(name, FIXED_VERSION)  # as a reindex does
+    services.models("weights").activate(name, FIXED_VERSION)  # as a reindex does
     assert versions.standing(services, name).before == FIXED_VERSION
-    versions.promote(services, name, "gate-1", instead_of=FIXED_VERSION)
-    with pytest.raises(WeightsError, match="somebody else"):
-        versions.promote(services, name, "gate-1", instead_of=FIXED_VERSION)
+    versions.apply(services, name, "gate-1", instead_of=FIXED_VERSION)
+    with pytest.raises(ModelConflictError, match="somebody else"):
+        versions.apply(services, name, "gate-1", instead_of=FIXED_VERSION)
 
 
 def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     services, name = shop
     add(services, name, "gate-1", scores=BEFORE, before=BEFORE)
-    add(services, name, "gate-2", scores=AFTER, before=BEFORE, in_force="gate-7")
+    add(services, name, "gate-2", scores=AFTER, before=BEFORE, active="gate-7")
     admin = signed_in(services)
     page = admin.get(f"/admin/weights/{name}/compare?v=gate-2&v=gate-1").text
     assert "gate-1 versus gate-2" in page and "+0.0750" in page
@@ -117,14 +118,14 @@ def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     change = admin.get(f"/admin/api/weights/{name}/compare?a=gate-1&b=gate-2").json["change"]
     assert (change["queries"], change["difference"]) == (4, 0.075)
     assert [one["query"] for one in change["lost"]] == [EVIL]
-    # Not measured beside what is in force: by the held-out scores of each, where there are any.
+    # Not measured beside what is active: by the held-out scores of each, where there are any.
     assert versions.expected(services, name, versions.version(services, name, "gate-2")).change is None
-    services.weights_versions.promote(name, "gate-1")
+    services.models("weights").activate(name, "gate-1")
     found = versions.expected(services, name, versions.version(services, name, "gate-2")).change
     assert found is not None and found.difference == 0.075
-    services.weights_versions.add(name, "gate-3", "gate", fixed(version="gate-3").to_json(), {})  # no report at all
+    keep(services, name, "gate-3", "gate", fixed(version="gate-3").to_json(), {})  # no report at all
     assert admin.get(f"/admin/weights/{name}/gate-3").status_code == 200
-    assert admin.get(f"/admin/weights/{name}/gate-3/promote").status_code == 200
+    assert admin.get(f"/admin/weights/{name}/gate-3/apply").status_code == 200
     assert admin.get(f"/admin/weights/{name}/compare?v=gate-3&v=gate-1").status_code == 200
 
 
@@ -134,18 +135,18 @@ def test_a_viewer_looks_and_changes_nothing(shop: tuple[Services, str]) -> None:
     viewer = signed_in(services, "vi", "viewer")
     page = viewer.get(f"/admin/weights?index={name}").text
     assert "gate-1" in page and f"/admin/weights/{name}/train" not in page
-    assert viewer.post(f"/admin/weights/{name}/gate-1/promote", instead_of=FIXED_VERSION).status_code == 403
+    assert viewer.post(f"/admin/weights/{name}/gate-1/apply", instead_of=FIXED_VERSION).status_code == 403
     assert viewer.post(f"/admin/weights/{name}/train", kind="gate").status_code == 403
-    assert services.weights_versions.in_force(name) is None
+    assert services.models("weights").active(name) is None
 
 
 def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     services, name = shop
     admin = signed_in(services)
-    given = {"kind": "gate", "judgments": "lamps", "made_up": 30, "folds": 3, "repeats": 1}
+    given = {"kind": "gate", "judgments": "lamps", "synthetic": 30, "folds": 3, "repeats": 1}
     answer = admin.send(f"/admin/api/weights/{name}/train", given)
     assert (answer.status_code, answer.json["order"]["status"]) == (202, "queued")
-    again = admin.post(f"/admin/weights/{name}/train", kind="gate", made_up=30)
+    again = admin.post(f"/admin/weights/{name}/train", kind="gate", synthetic=30)
     assert again.status_code == 409  # one at a time
     slot = orders_module.learning_slot(name)
     assert work(services, slot)
@@ -154,7 +155,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert (order["status"], order["error"]) == ("done", None)
     assert order["progress"]["total"] > 0
     page = admin.get(f"/admin/weights?index={name}").text
-    assert services.weights_versions.in_force(name) is None  # never by itself
+    assert services.models("weights").active(name) is None  # never by itself
     found, total = versions.listed(services, name, 20)
     if order["result"]["version"] is None:
         assert total == 0 and "The result was not better" in page
@@ -171,11 +172,11 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
 
 def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
-    # Weights in force that are as bad as can be, so that the training publishes.
+    # Active weights that are as bad as can be, so that the training publishes.
     bad = fixed({"text": 1.0, "lexical": 1e-9}, "bad-1").to_json()
-    services.weights_versions.add(name, "bad-1", "global", {**bad, "kind": "global"}, {})
-    services.weights_versions.promote(name, "bad-1")
-    versions.order_training(services, name, "global", "ed", "lamps", made_up=30, folds=3, repeats=1)
+    keep(services, name, "bad-1", "global", {**bad, "kind": "global"}, {})
+    services.models("weights").activate(name, "bad-1")
+    versions.order_training(services, name, "global", "ed", "lamps", synthetic=30, folds=3, repeats=1)
     slot = orders_module.learning_slot(name)
     taken = services.orders.take(slot)
     assert taken is not None
@@ -184,7 +185,7 @@ def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], mo
     again = {**taken, "attempts": taken["attempts"] + 1}
     monkeypatch.setattr(ordered.training, "train", lambda *args, **options: pytest.fail("trained again"))
     assert ordered.train(orders.Work(services, again))["version"] == first["version"]
-    assert len(services.weights_versions.names(name)) == 2
+    assert len(services.models("weights").names(name)) == 2
     with pytest.raises(OrderTakenError):
         versions.order_training(services, name, "gate", "ed", None)
     services.client.delete(index=ORDERS, id=slot, refresh=True)
@@ -201,8 +202,8 @@ def test_versions_are_turned_over(shop: tuple[Services, str]) -> None:
     assert admin.get(f"/admin/weights?index={name}&page=0").status_code == 400
     assert admin.get("/admin/weights?index=no-such-index").status_code == 404
     body = admin.get(f"/admin/api/weights/{name}").json
-    assert (body["total"], len(body["versions"]), body["in_force"]) == (22, 20, FIXED_VERSION)
-    assert services.weights_versions.latest(name, "gate") == body["versions"][0]["version"]
+    assert (body["total"], len(body["versions"]), body["active"]) == (22, 20, FIXED_VERSION)
+    assert services.models("weights").latest(name, "gate") == body["versions"][0]["version"]
 
 
 def test_in_chinese(shop: tuple[Services, str]) -> None:
@@ -211,4 +212,4 @@ def test_in_chinese(shop: tuple[Services, str]) -> None:
     admin = signed_in(services)
     admin.post("/admin/language", lang="zh", next="/admin/")
     assert "权重" in admin.get(f"/admin/weights?index={name}").text
-    assert "预期提升" in admin.get(f"/admin/weights/{name}/gate-1/promote").text
+    assert "预期提升" in admin.get(f"/admin/weights/{name}/gate-1/apply").text

@@ -89,7 +89,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "note": ("note", "提示"),
     "degraded": ("degraded", "降级"),
     "blocked": ("blocked", "受阻"),
-    "mend": ("Fix: {how}", "处理方法：{how}"),
+    "fix": ("Fix: {how}", "处理方法：{how}"),
     "sync_now": ("Sync {index} now", "立即同步 {index}"),
     "sync_ordered": ("The sync of {index} has started.", "已安排同步 {index}。"),
     "coverage": ("Vectors", "向量覆盖"),

@@ -23,7 +23,7 @@ TRYING: dict[str, tuple[str, str]] = {
     "try_left": ("Left", "左侧"),
     "try_right": ("Right", "右侧"),
     "try_system": ("System", "系统"),
-    "try_in_force": ("Active now", "当前生效"),
+    "try_active": ("Active now", "当前生效"),
     "try_systems": ("Systems", "系统"),
     "try_versions": ("Published weights", "已发布的权重"),
     "try_own": ("Own weights", "自定权重"),

@@ -1,0 +1,159 @@
+"""`hybrid models`: the versions of every kind of trained model, from being published to being removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hybrid.cli.options import Index, Json, said
+from hybrid.cli.output import LiveProgress, console, print_json
+from hybrid.errors import UsageError
+
+models = typer.Typer(
+    help="Versions of trained models: weights, alignment, towers, tags, sounds, tfidf.",
+    no_args_is_help=True, rich_markup_mode=None,
+)  # fmt: skip
+Kind = Annotated[str, typer.Argument(help="weights, alignment, towers, tags, sounds or tfidf.")]
+Version = Annotated[str, typer.Argument(help="As `hybrid models list` names it.")]
+
+
+@models.command("list")
+def list_versions(
+    index: Index,
+    kind: Annotated[str | None, typer.Argument(help="weights, alignment, towers, tags, sounds or tfidf; all.")] = None,
+    json: Json = False,
+) -> None:
+    """Versions of an index's models with what they were worth, held out. * marks the active ones.
+
+    Example: hybrid models list tags --index shop
+    """
+    from rich.table import Table
+
+    from hybrid.learning import models as life
+    from hybrid.services import build_services
+
+    services = build_services()
+    found = life.listed(services, index, kind)
+    active = {one: life.active(services, one, index).version for one in ([kind] if kind else life.KINDS)}
+    if json:
+        print_json({"index": index, "active": active, "versions": found})
+        return
+    table = Table("", "kind", "version", "method", "created", "MB", "held out", "before")
+    for one in found:
+        if one.get("lost"):
+            table.add_row("*", one["kind"], one["version"], "lost: the cluster has no such version", "", "", "", "")
+            continue
+        figure, before = _figures(one)
+        table.add_row(
+            "*" if one["active"] else "", one["kind"], one["version"], one["method"], one["created"][:19],
+            f"{one['size'] / 1e6:.1f}", figure, before,
+        )  # fmt: skip
+    console(stderr=False).print(table)
+
+
+def _figures(one: dict[str, Any]) -> tuple[str, str]:
+    """(measure and figure, what it was compared with) of a version, held out."""
+    held_out = one.get("held_out") or {}
+    if not held_out.get("examples"):
+        return "-", "-"
+    before = "-" if held_out["before"] is None else f"{held_out['against']} {held_out['before']:.4f}"
+    return f"{held_out['measure']} {held_out['figure']:.4f}", before
+
+
+@models.command("show")
+def show(kind: Kind, version: Version, index: Index, json: Json = False) -> None:
+    """All of one version but its numbers. Example: hybrid models show weights gate-2 --index shop"""
+    from hybrid.learning import models as life
+    from hybrid.services import build_services
+
+    found = life.show(build_services(), kind, version, index)
+    if json:
+        print_json(found)
+        return
+    print(f"{kind} {version}: {found['method']}, made {found['created'][:19]} for {found['index']}")
+    print(f"active for {index}" if found["active"] else f"not active for {index}")
+    print(f"{found['size']:,} bytes in {found['parts']} parts, SHA-256 {found['sha256']}")
+    for part, one in found["encoders"].items():
+        print(f"{part} by {one['spec']} ({one['version']})")
+    figure, before = _figures(found)
+    if figure != "-":
+        print(f"{figure} of {found['held_out']['examples']:,} held-out examples; before: {before}")
+    for key, value in found["report"].items():
+        if isinstance(value, str | int | float) and value != "":
+            print(f"  {key}: {value}")
+
+
+@models.command("apply")
+def apply(kind: Kind, version: Version, index: Index, json: Json = False) -> None:
+    """Make a version the active one of an index; "none": no model of the kind.
+
+    Weights are taken up by searches within seconds. Alignments and tags are written to the products, also those of
+    another index. Towers, sounds and tfidf need a reindex, and the command for it is shown.
+    Example: hybrid models apply tags shop-image-1 --index shop
+    """
+    from hybrid.learning import models as life
+    from hybrid.services import build_services
+
+    with LiveProgress() as bar:
+        applied = life.apply(build_services(), kind, index, version, report=bar)
+    _end(applied, json)
+
+
+@models.command("rollback")
+def rollback(kind: Kind, index: Index, json: Json = False) -> None:
+    """Make the version before the active one again. Example: hybrid models rollback weights --index shop"""
+    from hybrid.learning import models as life
+    from hybrid.services import build_services
+
+    with LiveProgress() as bar:
+        applied = life.rollback(build_services(), kind, index, report=bar)
+    _end(applied, json)
+
+
+def _end(applied: Any, json: bool) -> None:
+    if json:
+        print_json(applied.to_json())
+    else:
+        print(said(applied))
+    if not applied.complete:
+        raise typer.Exit(1)
+
+
+@models.command("remove")
+def remove(kind: Kind, version: Version, index: Index, json: Json = False) -> None:
+    """Delete a version for good; refused while an index uses it.
+
+    Example: hybrid models remove sounds shop-cnn-1 --index shop
+    """
+    from hybrid.learning import models as life
+    from hybrid.services import build_services
+
+    life.remove(build_services(), kind, index, version)
+    if json:
+        print_json({"kind": kind, "index": index, "removed": version})
+    else:
+        print(f"removed {kind} {version}")
+
+
+@models.command("predict")
+def predict(
+    kind: Annotated[str, typer.Argument(help="tags.")],
+    version: Version,
+    image: Annotated[Path | None, typer.Option(help="A photo.")] = None,
+    text: Annotated[str | None, typer.Option(help="Words about a product.")] = None,
+    json: Json = False,
+) -> None:
+    """Tags of a photo, of a text or of both. Example: hybrid models predict tags shop-image-1 --image photo.jpg"""
+    from hybrid.learning.tags import training
+    from hybrid.services import build_services
+
+    if kind != training.KIND:
+        raise UsageError(f"{kind} predict nothing by themselves; kinds that do: {training.KIND}")
+    found = training.predict(build_services(), version, image, text)
+    if json:
+        print_json(found)
+        return
+    for tag in found:
+        print(f"{tag['confidence']:.3f}  {tag['name']}" + ("" if tag["written"] else "  (not sure enough)"))

@@ -1,0 +1,343 @@
+"""The life of a trained model after it was published: listed, applied to an index, rolled back, removed.
+
+Three ways lead into use. Weights are a pointer that searches look up. An alignment and tags are made of the vectors
+that an index has, so they are written in place, within minutes. Towers, sounds and TF-IDF read pictures, sounds or
+texts anew: that takes long, and while it lasts half of the vectors would be of another space than the query's, so a
+reindex builds them beside the index in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hybrid.contracts import IndexProfile
+from hybrid.elastic.indices import lifecycle, shop
+from hybrid.elastic.stores.models import NONE, WEIGHTS
+from hybrid.errors import IndexConflictError, IndexMissingError, ModelConflictError, ModelVersionError, UsageError
+from hybrid.learning import tfidf
+from hybrid.learning.alignment import towers_training
+from hybrid.learning.alignment import training as alignment
+from hybrid.learning.sounds import training as sounds
+from hybrid.learning.tags import training as tags
+from hybrid.learning.weights import versions as weights
+from hybrid.operations import orders
+from hybrid.operations.attach import AttachReport, enrich_in_place
+from hybrid.operations.orders import Work
+from hybrid.operations.runs import Report
+from hybrid.search.weights import FIXED_VERSION
+from hybrid.services import Services
+
+With = Callable[[Services, IndexProfile, str | None], IndexProfile]
+
+#: Kinds that are written in place: what gives the profile with a version.
+IN_PLACE: Mapping[str, With] = {"alignment": alignment.profile_with, "tags": tags.profile_with}
+#: Kinds that a reindex takes up -> the setting that names the encoder.
+BY_REINDEX = {"towers": "HYBRID_IMAGE_ENCODER", "sounds": "HYBRID_AUDIO_ENCODER", "tfidf": "HYBRID_TEXT_ENCODER"}
+#: All kinds -> what gives the version that an index has of it, but for weights.
+_ACTIVE: Mapping[str, Callable[[IndexProfile], str | None]] = {
+    "alignment": alignment.active,
+    "towers": towers_training.active,
+    "tags": tags.active,
+    "sounds": sounds.active,
+    "tfidf": tfidf.active,
+}
+KINDS = (WEIGHTS, *_ACTIVE)
+
+
+@dataclass(frozen=True)
+class Active:
+    """version: in use for an index; None: no model of the kind. since: when it was applied, where that is known.
+    before: what a rollback makes active, "none" for no model; None: there is nothing to roll back to."""
+
+    version: str | None
+    since: str | None
+    before: str | None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying or rolling back did. version: active now, None for no model of the kind; run: of the documents,
+    where their vectors or tags were written."""
+
+    kind: str
+    index: str
+    version: str | None
+    before: str | None
+    run: AttachReport | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.run is None or self.run.complete
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "run": self.run and self.run.to_json(), "complete": self.complete}
+
+
+def check_kind(kind: str) -> None:
+    """Raises UsageError: there is no such kind."""
+    if kind not in KINDS:
+        raise UsageError(f"no kind of model {kind!r}; kinds: {', '.join(KINDS)}")
+
+
+def active(services: Services, kind: str, index: str) -> Active:
+    """The version in use for an index.
+
+    What the index itself says counts, not what was applied last: it can be built anew by settings.
+
+    Raises:
+        UsageError: no such kind.
+        IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
+    """
+    check_kind(kind)
+    if kind == WEIGHTS:
+        standing = weights.standing(services, index)
+        return Active(standing.active, standing.since, standing.before)
+    return _active(services, kind, lifecycle.read_profile(services.client, index))
+
+
+def _active(services: Services, kind: str, profile: IndexProfile) -> Active:
+    version = _ACTIVE[kind](profile)
+    pointer = services.models(kind).pointer(profile.index)
+    if kind in BY_REINDEX:
+        return Active(version, None, None)
+    if pointer.version != version:
+        return Active(version, None, pointer.version or NONE if version else None)
+    known = pointer.version is not None or bool(pointer.history)
+    return Active(version, pointer.since, pointer.before or NONE if known and version else pointer.before)
+
+
+def listed(services: Services, index: str, kind: str | None = None, most: int = 1_000) -> list[dict[str, Any]]:
+    """Versions that were trained for an index, and the others that it uses; newest first, by kind: {"kind", "version",
+    "method", "index", "created", "size", "held_out", "active"}; one that was lost has "lost" in place of most of these.
+
+    most: of a kind, and the active one.
+
+    Raises:
+        As `active` does.
+    """
+    if kind is not None:
+        check_kind(kind)
+    profile = lifecycle.read_profile(services.client, index)
+    rows: list[dict[str, Any]] = []
+    for one in [kind] if kind else KINDS:
+        store = services.models(one)
+        used = weights.standing(services, index).active if one == WEIGHTS else _ACTIVE[one](profile)
+        heads = store.page(index, most)[0]
+        if used not in (None, FIXED_VERSION, *(head["version"] for head in heads)):
+            try:
+                heads.append({name: value for name, value in store.head(str(used), index).items() if name != "report"})
+            except ModelVersionError:  # it was lost, and the index still asks for it
+                heads.append({"kind": one, "version": used, "index": None, "lost": True})
+        rows += [{**head, "active": head["version"] == used} for head in heads]
+    return rows
+
+
+def show(services: Services, kind: str, version: str, index: str) -> dict[str, Any]:
+    """All of a version but its numbers, and whether the index uses it.
+
+    Raises:
+        ModelMissingError: there is no such version. And as `active` does.
+    """
+    used = active(services, kind, index).version
+    return {**services.models(kind).head(version, index), "active": version == used}
+
+
+def apply(
+    services: Services,
+    kind: str,
+    index: str,
+    version: str,
+    instead_of: str | None = None,
+    report: Report | None = None,
+    ordered: Mapping[str, str] | None = None,
+) -> Applied:
+    """Make a version the one in use for an index; "none": no model of the kind. Run it again after an interruption.
+
+    instead_of: what was active when it was decided, "none" for no model; if another is by now, nothing happens.
+
+    Raises:
+        UsageError: no such kind.
+        ModelVersionError: there is no such version, or it cannot be used.
+        ModelConflictError: another than `instead_of` is active.
+        IndexMissingError, IndexConflictError: no such index, or none that it can be applied to; says what to do.
+        ClusterError, WriteBlockedError, JobError: the run ended early; the same call goes on.
+    """
+    check_kind(kind)
+    if kind == WEIGHTS:
+        before = weights.standing(services, index).active
+        name = FIXED_VERSION if version == NONE else version
+        weights.apply(services, index, name, instead_of)
+        return Applied(kind, index, name, before)
+    if kind in BY_REINDEX:
+        if version == NONE:
+            raise IndexConflictError(
+                f"{kind} are taken up by a reindex: set {BY_REINDEX[kind]} to another encoder, and run "
+                f"`hybrid reindex {index}`"
+            )
+        services.models(kind).head(version)  # or there is none
+        raise IndexConflictError(how_to_apply(kind, index, version))
+    found, profile = _described(services, index)
+    used = _ACTIVE[kind](profile)
+    _expect(kind, used, instead_of)
+    wanted = None if version == NONE else version
+    changed = IN_PLACE[kind](services, profile, wanted)
+    run = enrich_in_place(services, found, changed, report=report, ordered=ordered)
+    # Last: until then the pointer names what a rollback goes back to.
+    services.models(kind).activate(index, wanted, before=used)
+    return Applied(kind, index, wanted, used, run)
+
+
+def how_to_apply(kind: str, index: str, version: str) -> str:
+    """What puts a version in use of a kind that a reindex takes up, in one sentence."""
+    setting = BY_REINDEX[kind]
+    return (
+        f"{kind} {version!r} makes every vector anew, which a reindex does beside the index in use: run "
+        f"`{setting}={kind}:{version} hybrid reindex {index}`, and keep that setting wherever {index} is indexed"
+    )
+
+
+def rollback(
+    services: Services,
+    kind: str,
+    index: str,
+    instead_of: str | None = None,
+    report: Report | None = None,
+    ordered: Mapping[str, str] | None = None,
+) -> Applied:
+    """Make the version before the one in use again. instead_of: as for `apply`.
+
+    Raises:
+        ModelConflictError: nothing was applied, or another than `instead_of` is active. Else as `apply` does.
+    """
+    check_kind(kind)
+    if kind == WEIGHTS:
+        before = weights.standing(services, index).active
+        return Applied(kind, index, weights.rollback(services, index, instead_of), before)
+    if kind in BY_REINDEX:
+        raise IndexConflictError(
+            f"{kind} are taken up by a reindex, and rolled back with it: `hybrid reindex {index} --rollback` puts the "
+            "index before back in use, as long as it is kept"
+        )
+    found, profile = _described(services, index)
+    used = _ACTIVE[kind](profile)
+    _expect(kind, used, instead_of)
+    now = _active(services, kind, profile)
+    if now.before is None:
+        raise _nothing_before(kind, index)
+    wanted = None if now.before == NONE else now.before
+    changed = IN_PLACE[kind](services, profile, wanted)
+    store = services.models(kind)
+    if store.pointer(index).version == used:
+        store.rollback(index, [used])  # first: begun again, it goes on to the same version
+    run = enrich_in_place(services, found, changed, report=report, ordered=ordered)
+    return Applied(kind, index, wanted, used, run)
+
+
+def order_apply(services: Services, kind: str, index: str, version: str, by: str, instead_of: str) -> bool:
+    """Order what `apply` does of a kind that is IN_PLACE; whether a worker was told.
+
+    Raises:
+        OrderTakenError: the index is learned from or measured already. Else as `apply` does, as far as it can be told
+            before the work begins.
+    """
+    _, profile = _described(services, index)
+    _expect(kind, _ACTIVE[kind](profile), instead_of)
+    IN_PLACE[kind](services, profile, None if version == NONE else version)
+    return _order(services, kind, index, by, version, instead_of, back=False)
+
+
+def order_rollback(services: Services, kind: str, index: str, by: str, instead_of: str) -> bool:
+    """As `order_apply`, of what `rollback` does."""
+    now = active(services, kind, index)
+    _expect(kind, now.version, instead_of)
+    if now.before is None:
+        raise _nothing_before(kind, index)
+    return _order(services, kind, index, by, now.before, instead_of, back=True)
+
+
+def _order(services: Services, kind: str, index: str, by: str, version: str, instead_of: str, back: bool) -> bool:
+    options = {"model": kind, "version": version, "instead_of": instead_of, "back": back}
+    return orders.place(services, orders.learning_slot(index), "apply", index, options, by)
+
+
+def perform(work: Work) -> Mapping[str, Any]:
+    """Do what was ordered. Options: model, version, instead_of, back: whether it is a rollback."""
+    kind, version, instead_of, back = (work.options[name] for name in ("model", "version", "instead_of", "back"))
+    if work.again:
+        # The process before may have died at any step: what is wanted is decided, whatever is active by now.
+        used = active(work.services, kind, work.index).version or NONE
+        back, instead_of = back and used != version, None
+    if back:
+        done = rollback(work.services, kind, work.index, instead_of, work.show, work.ordered)
+    else:
+        done = apply(work.services, kind, work.index, version, instead_of, work.show, work.ordered)
+    return done.to_json()
+
+
+def _nothing_before(kind: str, index: str) -> ModelConflictError:
+    return ModelConflictError(f"no {kind} was applied to index {index!r}; there is nothing to roll back")
+
+
+def remove(services: Services, kind: str, index: str, version: str) -> None:
+    """Delete a version for good.
+
+    Raises:
+        ModelMissingError: there is no such version.
+        ModelConflictError: an index uses it.
+    """
+    check_kind(kind)
+    store = services.models(kind)
+    store.head(version, index)
+    users = users_of(services, kind, index, version)
+    if users:
+        raise ModelConflictError(
+            f"{kind} {version!r} is active for {', '.join(users)}; apply another version there before it is removed"
+        )
+    store.remove(version, index)
+
+
+def users_of(services: Services, kind: str, index: str, version: str) -> list[str]:
+    """The indices that use a version: themselves, or by a model of theirs that stands on it."""
+    if kind == WEIGHTS:
+        return [index] if weights.standing(services, index).active == version else []
+    spec = f"{kind}:{version}"
+    users = {name for name in services.models(kind).pointed_at(version) if _has(services, name, spec)}
+    users.update(name for name in services.searcher.indices() if _has(services, name, spec))
+    return sorted(users)
+
+
+def _has(services: Services, index: str, spec: str) -> bool:
+    try:
+        profile = lifecycle.read_profile(services.client, index)
+    except (IndexMissingError, IndexConflictError):  # deleted, or no longer the layer's
+        return False
+    specs = [signal.encoder for signal in profile.signals.values()]
+    specs += [f"tags:{profile.tags.version}"] if profile.tags else []
+    return spec in specs or any(spec in _stands_on(services, one) for one in specs)
+
+
+def _stands_on(services: Services, spec: str) -> Collection[str]:
+    """The encoders that a trained model takes its vectors from."""
+    kind, _, version = spec.partition(":")
+    if kind not in KINDS:
+        return ()
+    try:
+        return [one["spec"] for one in services.models(kind).head(version)["encoders"].values()]
+    except ModelVersionError:
+        return ()
+
+
+def _described(services: Services, index: str) -> tuple[shop.ShopIndex, IndexProfile]:
+    found = shop.describe(services.client, index)
+    if found.profile is None:
+        raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
+    return found, found.profile
+
+
+def _expect(kind: str, used: str | None, instead_of: str | None) -> None:
+    if instead_of is not None and (used or NONE) != instead_of:
+        raise ModelConflictError(
+            f"somebody else made {used or 'no version'} of {kind} active meanwhile; look again, then decide"
+        )
