@@ -6,7 +6,7 @@ connect     `build_services`, `Services`, `Settings`
 index       `plan_index`, `run_index`, `IndexReport`
 search      `SearchRequest`; `SearchAnswer`, `Hit`, `SignalScore` and `Degradation` are what comes back
 evaluate    `read_judgments`, `Judgments`, `evaluate`, `Evaluation`
-weights     `train_weights`, `publish_weights`, `apply_weights`, `rollback_weights`
+weights     `train_weights`, `publish_model`, `apply_weights`, `rollback_weights`
 extend      `Encoder`, the protocol of an encoder; `hybrid.testing` has doubles for tests without a cluster
 errors      `HybridError` and its tree, see hybrid.errors
 
@@ -24,7 +24,9 @@ From a catalogue to weights that were learned for it::
     measured = hybrid.evaluate(services.searcher.search, "shop", judgments, ["bm25", "fixed"])
     print({name: round(system.measures["ndcg@10"], 3) for name, system in measured.systems.items()})
     trained = hybrid.train_weights(services, "shop", judgments, "global")
-    print(hybrid.publish_weights(services, trained) if trained.better else f"kept {trained.active}")
+    if trained.better:
+        hybrid.apply_weights(services, "shop", hybrid.publish_model(services, trained))
+    print(trained.version or f"kept {trained.active}")
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from hybrid.evaluation.evaluate import Evaluation, evaluate
     from hybrid.evaluation.formats import read_judgments
     from hybrid.evaluation.judgments import Judgments
-    from hybrid.learning.weights.training import publish as publish_weights
+    from hybrid.learning.trained import publish as publish_model
     from hybrid.learning.weights.training import train as train_weights
     from hybrid.learning.weights.versions import apply as apply_weights
     from hybrid.learning.weights.versions import rollback as rollback_weights
@@ -101,11 +103,11 @@ __all__ = [
     "WeightsError",
     "WriteBlockedError",
     "__version__",
+    "apply_weights",
     "build_services",
     "evaluate",
     "plan_index",
-    "apply_weights",
-    "publish_weights",
+    "publish_model",
     "read_judgments",
     "rollback_weights",
     "run_index",
@@ -129,7 +131,7 @@ _HOMES = {
     "evaluate": "hybrid.evaluation.evaluate:evaluate",
     "plan_index": "hybrid.operations.indexing:plan_index",
     "apply_weights": "hybrid.learning.weights.versions:apply",
-    "publish_weights": "hybrid.learning.weights.training:publish",
+    "publish_model": "hybrid.learning.trained:publish",
     "read_judgments": "hybrid.evaluation.formats:read_judgments",
     "rollback_weights": "hybrid.learning.weights.versions:rollback",
     "run_index": "hybrid.operations.indexing:run_index",

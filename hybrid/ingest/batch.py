@@ -30,14 +30,14 @@ class Batch:
     """Collects what enrichment makes of some products, for one write to each.
 
     letters: what could not be made. encoded: signal -> products whose input was encoded, not only looked at.
-    looks: product -> the tags that its pictures were told to be, while they were here.
+    picture_tags: product -> the tags that its pictures were told to be, while they were here.
     """
 
     def __init__(self, products: Sequence[StoredProduct], base64: bool) -> None:
         self.products = {product.id: product for product in products}
         self.letters: list[DeadLetter] = []
         self.encoded: dict[str, set[str]] = {}
-        self.reads_pictures: dict[str, list[dict[str, Any]]] = {}
+        self.picture_tags: dict[str, list[dict[str, Any]]] = {}
         self._base64 = base64
         self._updates = {id: _Update() for id in self.products}
 

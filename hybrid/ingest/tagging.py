@@ -102,7 +102,7 @@ class Tagging:
             EncoderError: the model cannot be had.
         """
         tags = self._inputs.tagger(profile).look(list(read.values())) if read else []
-        batch.reads_pictures.update(zip(read, tags, strict=True))
+        batch.picture_tags.update(zip(read, tags, strict=True))
 
     def fill(self, profile: IndexProfile, batch: Batch) -> None:
         """Tags for those that wait for them, and for those whose vectors are new in this round."""
@@ -118,7 +118,7 @@ class Tagging:
             codes = batch.codes(id, held.get(id, (-1, {}))[1])
             try:
                 tags, state = tags_of(
-                    self._inputs.tagger(profile), codes, batch.states(id), profile, batch.reads_pictures.get(id)
+                    self._inputs.tagger(profile), codes, batch.states(id), profile, batch.picture_tags.get(id)
                 )
             except EncoderError as error:
                 batch.fail(id, TAGS, (NO_MODEL, str(error)))
@@ -132,7 +132,7 @@ class Tagging:
             unread = [
                 product
                 for product in chosen
-                if product.id not in batch.reads_pictures and has_part(name, batch.states(product.id), profile)
+                if product.id not in batch.picture_tags and has_part(name, batch.states(product.id), profile)
             ]
             step = held_at_once(name, max(1, len(unread)))
             for start in range(0, len(unread), step):
