@@ -36,8 +36,8 @@ _MEASURE = "macro-F1"
 class TrainedTags(Trained):
     """What training gave. method: the strategy. results: strategy -> its held-out figures (fit.figures); drop_out: with
     two parts, the figures with and without learning from rows that lack one; validation: of photos that were not
-    learned from, by the one vector that an index would hold and by several views. told: example -> its tag by a model that had
-    not seen it."""
+    learned from, by the one vector that an index would hold and by several views. told: example ->
+    its tag by a model that had not seen it."""
 
     index: str
     method: str
