@@ -24,6 +24,7 @@ from tests.support.admin_client import forget
 from tests.support.models import keep
 from tests.support.web_services import EVIL, Watched, products, write_pictures
 from web.admin.reindex import plan_slot, slot
+from workers.orders import work
 
 #: Markup without a slash, which a part of an address cannot hold.
 EVIL_NAME = "\"'><img src=x onerror=alert(2)>"
@@ -65,7 +66,7 @@ def add(services: Services, index: str, version: str, **given: Any) -> None:
 
 def done(services: Services, slot: str) -> dict[str, Any]:
     """Do an order here, as a worker would."""
-    assert orders.work(services, slot)
+    assert work(services, slot)
     order = services.orders.get(slot)
     assert order is not None and (order["status"], order["error"]) == ("done", None)
     return order
@@ -186,6 +187,8 @@ def pages_of(index: str, runs: list[str]) -> list[str]:
         under("weights", index, "gate-1"),
         under("weights", index, "compare") + "?v=gate-2&v=gate-1",
         under("weights", index, "gate-1", "apply"),
+        of("models"),
+        under("models", index, "weights", "gate-1"),
         "/admin/reindex",
         under("reindex", index),
         "/admin/failures",
