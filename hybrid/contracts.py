@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import orjson
 
+from hybrid.facts import Counted, Note, Reason
+from hybrid.signals import SIGNALS
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
@@ -22,21 +25,33 @@ ROLES = (
 #: Roles whose text is searched, in order of weight. `code` is a model or part number.
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
 
-#: `fused` is made of the others' vectors (see hybrid.fused), so it stands behind them.
-VECTOR_SIGNALS = ("text", "image", "video", "audio", "fused")
 FUSED = "fused"
-#: Signals that are made of files, each named by the role of that name.
-MEDIA_SIGNALS = ("image", "video", "audio")
-#: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
-MAX_VIEWS = 6
+#: The kinds of files that a search may bring along, and that a product's fields may name.
+MEDIA = ("image", "video", "audio")
 #: The predicted tags of a product, in `hybrid.tags`. No signal, but waited for and made anew like one.
 TAGS = "tags"
 #: What can be filtered on and counted of them.
 TAGS_FIELD = "hybrid.tags.name"
 LEARNED_SYSTEMS = ("global", "gate", "attention")
-#: Systems that weigh nothing.
-UNWEIGHTED = ("bm25", *VECTOR_SIGNALS, "rrf")
-SYSTEMS = (*UNWEIGHTED, "fixed", *LEARNED_SYSTEMS)
+
+
+def parts() -> tuple[str, ...]:
+    """What a search can do without when it fails.
+
+    "vectors": all signals but the words; "stand-ins": the scores of products that have no vector; "weights": those
+    that were learned.
+    """
+    return ("lexical", *SIGNALS, "vectors", "stand-ins", "weights")
+
+
+def unweighted_systems() -> tuple[str, ...]:
+    """Systems that weigh nothing: words alone, each signal alone, and reciprocal rank fusion."""
+    return ("bm25", *SIGNALS, "rrf")
+
+
+def systems() -> tuple[str, ...]:
+    """Every way to search that a request may name."""
+    return (*unweighted_systems(), "fixed", *LEARNED_SYSTEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +163,18 @@ class TagsUse:
 
     version: str
     parts: tuple[str, ...]
-    looks: bool = False
+    reads_pictures: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": self.version, "parts": list(self.parts), **({"looks": True} if self.looks else {})}
+        return {
+            "version": self.version,
+            "parts": list(self.parts),
+            **({"reads_pictures": True} if self.reads_pictures else {}),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TagsUse:
-        return cls(data["version"], tuple(data["parts"]), bool(data.get("looks", False)))
+        return cls(data["version"], tuple(data["parts"]), bool(data.get("reads_pictures", False)))
 
 
 @dataclass(frozen=True)
@@ -201,7 +220,7 @@ class IndexProfile:
             index=index,
             fields=FieldMap.from_json(data["fields"]),
             # In the order of the contract: Elasticsearch gives mapping metadata back in its own.
-            signals={name: VectorSignal(**data["signals"][name]) for name in VECTOR_SIGNALS if name in data["signals"]},
+            signals={name: VectorSignal(**data["signals"][name]) for name in SIGNALS if name in data["signals"]},
             language=data["language"],
             analysis=data["analysis"],
             media_root=data.get("media_root"),
@@ -296,7 +315,7 @@ class SearchRequest:
 
     def under(self, name: str) -> SearchRequest:
         """The same search under a system, or under a published version of weights, whichever has that name."""
-        if name in SYSTEMS:
+        if name in systems():
             return replace(self, system=name)
         return replace(self, system=None, weights_version=name)
 
@@ -314,7 +333,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A part that failed, so that the answer was made without it."""
+    """A part that failed, so that the answer was made without it. part: one of PARTS."""
 
     part: str
     reason: str
@@ -322,7 +341,10 @@ class Degradation:
 
 @dataclass
 class SearchAnswer:
-    """total counts the set named by `total_counts`; it and the facets are the same on every page."""
+    """total counts the set named by `total_counts`; it and the facets are the same on every page.
+
+    notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
+    """
 
     total: int
     hits: list[Hit]
@@ -332,14 +354,20 @@ class SearchAnswer:
     system: str
     weights: dict[str, float]
     weights_version: str
-    total_counts: str
+    total_counts: Counted
     degraded: list[Degradation] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # why a signal was left out or lowered, for people
-    reasons: list[str] = field(default_factory=list)  # what in the query moved the weights, strongest first
+    notes: list[Note] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     took_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Facts with their English `text`."""
+        return {
+            **asdict(self),
+            "total_counts": self.total_counts.to_json(),
+            "notes": [note.to_json() for note in self.notes],
+            "reasons": [reason.to_json() for reason in self.reasons],
+        }
 
 
 class Fuser(Protocol):

@@ -21,8 +21,6 @@ from hybrid.errors import HybridError
 logger = logging.getLogger(__name__)
 
 WINDOW_MIN = 15
-#: Seconds from a search until the other processes can know of it.
-SAVE_AFTER_S = 10.0
 _STEP, _LEAST_MS = 1.1, 0.1
 
 
@@ -36,12 +34,19 @@ class SearchTimes:
     """Counts the searches of this process, and sums up those of all. Built in the process that counts, not before a
     fork.
 
-    store: gives the store when it is needed, so that a cluster that cannot be reached costs a search nothing.
+    store: gives the store when it is needed, so that a cluster that cannot be reached costs a search nothing. clock:
+    the time of day, in seconds since 1970, which processes share. save_after_s: seconds from a search until the other
+    processes can know of it. process: the name that this process tells its counts by.
     """
 
-    def __init__(self, store: Callable[[], StoreLike]) -> None:
-        self._store = store
-        self._process = uuid.uuid4().hex
+    def __init__(
+        self,
+        store: Callable[[], StoreLike],
+        clock: Callable[[], float] = time.time,
+        save_after_s: float = 10.0,
+    ) -> None:
+        self._store, self._clock, self._save_after_s = store, clock, save_after_s
+        self.process = uuid.uuid4().hex
         self._lock = threading.Lock()
         #: minute of the clock -> "way:degraded", "way:failed" or "way:STEP" -> how often
         self._minutes: dict[int, Counter[str]] = {}
@@ -50,7 +55,7 @@ class SearchTimes:
 
     def add(self, way: str, took_ms: float, degraded: bool = False, failed: bool = False) -> None:
         """Count a search. way: by which door it came."""
-        minute = int(time.time() // 60)
+        minute = int(self._clock() // 60)
         step = round(math.log(max(took_ms, _LEAST_MS), _STEP))
         counted = [f"{way}:{step}", *([f"{way}:degraded"] if degraded else []), *([f"{way}:failed"] if failed else [])]
         with self._lock:
@@ -58,7 +63,7 @@ class SearchTimes:
             for old in [known for known in self._minutes if known <= minute - WINDOW_MIN]:
                 del self._minutes[old]
             if self._timer is None:
-                self._timer = threading.Timer(SAVE_AFTER_S, self.save)
+                self._timer = threading.Timer(self._save_after_s, self.save)
                 self._timer.daemon = True
                 self._timer.start()
 
@@ -69,7 +74,7 @@ class SearchTimes:
             told = self._told()
         try:
             store = self._store()
-            store.save(self._process, told)
+            store.save(self.process, told)
             if self._first:
                 store.forget_silent()
             self._first = self._silent = False
@@ -87,8 +92,8 @@ class SearchTimes:
         """
         told = dict(self._store().load(WINDOW_MIN))
         with self._lock:
-            told[self._process] = self._told()  # newer than what the cluster has of it
-        first = int(time.time() // 60) - WINDOW_MIN + 1
+            told[self.process] = self._told()  # newer than what the cluster has of it
+        first = int(self._clock() // 60) - WINDOW_MIN + 1
         total: Counter[str] = Counter()
         processes = 0
         for minutes in told.values():

@@ -16,7 +16,7 @@ from hybrid.elastic import client as es
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.indices.lifecycle import read_profile
 from hybrid.elastic.retrieval.candidates import Retrieval
-from hybrid.elastic.retrieval.relay import Relay
+from hybrid.elastic.retrieval.transport import Transport
 from hybrid.elastic.stores.admin import AdminStore, AuditTrail
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.elastic.stores.evaluations import Evaluations
@@ -37,6 +37,7 @@ from hybrid.metrics import SearchTimes
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PublishedWeights
 from hybrid.settings import Settings, load_settings
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Services:
 
     @cached_property
     def pusher(self) -> Pusher:
-        return Pusher(self.client, self.ingester, self.marker, self.dead_letters)
+        return Pusher(self.client, self.inputs, self.ingester, self.marker, self.dead_letters)
 
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
         """Take documents that the shop hands over, and queue them for the workers.
@@ -198,9 +199,9 @@ class Services:
     @cached_property
     def dropin(self) -> DropIn:
         """The drop-in `_search`, over a client of its own that hands bytes on as they are."""
-        relay = Relay(es.connect(self.settings, self.es_url, verbatim=True))
+        transport = Transport(es.connect(self.settings, self.es_url, verbatim=True))
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
-        return DropIn(self.searcher, relay, self.settings.es_timeout_s, served, self.settings.depth)
+        return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
 
     @cached_property
     def search_times(self) -> SearchTimes:
@@ -236,9 +237,10 @@ class Services:
             for index in self.searcher.indices():
                 for name, signal in self.searcher.profile(index).signals.items():
                     encoder = self.encoder(signal.encoder)
-                    if name in ("image", "video"):
+                    modality = SIGNALS[name].modality
+                    if modality == "image":
                         encoder.encode_images([Image.new("RGB", (64, 64))])
-                    elif name == "audio":
+                    elif modality == "audio":
                         encoder.encode_sounds([np.sin(np.arange(16_000, dtype=np.float32))])
                     else:
                         encoder.encode_texts(["warm"])

@@ -27,50 +27,72 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HYBRID_", frozen=True, extra="forbid")
 
-    es_url: str | None = Field(default=None, description="Elasticsearch address; empty: the embedded engine")
-    es_api_key: SecretStr | None = Field(default=None, description="API key for Elasticsearch")
-    es_username: str | None = Field(default=None, description="user name for Elasticsearch")
-    es_password: SecretStr | None = Field(default=None, description="password for Elasticsearch")
-    es_ca_certs: Path | None = Field(default=None, description="CA bundle for https")
-    es_timeout_s: float = Field(default=10.0, gt=0, description="seconds to wait for a search or a write")
-    es_archive: Path | None = Field(default=None, description="a downloaded Elasticsearch zip for `hybrid up`")
-    es_heap: str = Field(default="512m", pattern=r"^\d+[mg]$", description="heap of the embedded Elasticsearch")
-    redis_url: str | None = Field(default=None, description="Celery broker; empty: the embedded Redis")
-    node: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the embedded engine")
+    es_url: str | None = Field(default=None, description="Address of Elasticsearch. Without it: the embedded engine.")
+    es_api_key: SecretStr | None = Field(default=None, description="API key for Elasticsearch.")
+    es_username: str | None = Field(default=None, description="User name for Elasticsearch.")
+    es_password: SecretStr | None = Field(default=None, description="Password for Elasticsearch.")
+    es_ca_certs: Path | None = Field(default=None, description="CA bundle that signs the https certificate.")
+    es_timeout_s: float = Field(default=10.0, gt=0, description="Seconds to wait for a search or a write.")
+
+    es_archive: Path | None = Field(
+        default=None, description="A downloaded Elasticsearch archive. Without it, Maven fetches one."
+    )
+    es_heap: str = Field(default="512m", pattern=r"^\d+[mg]$", description="Heap of the embedded Elasticsearch.")
+    node: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name of the embedded engine.")
     data_dir: Path = Field(
         default_factory=lambda: user_cache_path("hybrid", appauthor=False),
-        description="embedded engines, unpacked archives, converted models",
+        description="Folder of embedded engines, unpacked archives, converted models and logs. "
+        "Without it: the user's cache folder.",
     )
-    dropin_indices: str = Field(default="", description="indices served at /es, comma-separated; empty: every one")
-    dropin_key: SecretStr | None = Field(default=None, description="key that callers of /es must send; empty: none")
-    index: str | None = Field(default=None, description="the index searched when a request names none")
-    media_root: Path | None = Field(default=None, description="folder of product pictures; empty: as indexed")
-    media_urls: bool = Field(default=True, description="whether pictures behind http(s) addresses are fetched")
-    media_private_hosts: str = Field(
-        default="", description="hosts (or host:port), comma-separated, whose pictures may be at private addresses"
-    )
-    text_encoder: str = Field(default="minilm", description="encoder of the text signal")
-    image_encoder: str = Field(
-        default="efficientnet-lite0", description="encoder of the image signal, and of the frames of the video signal"
-    )
-    audio_encoder: str = Field(default="mfcc", description="encoder of the audio signal")
-    batch_size: int = Field(default=128, ge=1, le=256, description="products in one task")
-    depth: int = Field(default=200, ge=10, le=1000, description="candidates taken from each signal")
-    threads: int = Field(default=0, ge=0, description="inference threads of a process; 0: all cores")
-    visibility_timeout_s: int = Field(default=300, ge=30, description="seconds until an unacknowledged task returns")
-    sync_interval_s: int = Field(default=60, ge=5, description="seconds between the syncs of `hybrid worker --beat`")
+
+    redis_url: str | None = Field(default=None, description="Celery broker. Without it: the embedded Redis.")
+    batch_size: int = Field(default=128, ge=1, le=256, description="Products in one task.")
+    visibility_timeout_s: int = Field(default=300, ge=30, description="Seconds until an unacknowledged task returns.")
+    sync_interval_s: int = Field(default=60, ge=5, description="Seconds between the syncs of `hybrid worker --beat`.")
     owner_pid: int | None = Field(
-        default=None, description="process that a worker ends with; set by the one that starts it"
+        default=None, description="Process that a worker ends with. The run that starts the worker sets it."
     )
-    push_token: SecretStr | None = Field(default=None, description="token of POST /api/documents; empty: it is off")
+
+    text_encoder: str = Field(
+        default="minilm", description="Encoder of the text signal. [Encoders](encoders.md) has the names."
+    )
+    image_encoder: str = Field(
+        default="efficientnet-lite0", description="Encoder of the image signal and of the frames of the video signal."
+    )
+    audio_encoder: str = Field(default="mfcc", description="Encoder of the audio signal.")
+    threads: int = Field(default=0, ge=0, description="Inference threads of a process. 0: all cores.")
+
+    media_root: Path | None = Field(
+        default=None, description="Folder of product pictures. Without it: the one that the index was made with."
+    )
+    media_urls: bool = Field(default=True, description="Whether pictures behind http(s) addresses are fetched.")
+    media_private_hosts: str = Field(
+        default="", description="Hosts (or host:port), comma-separated, whose pictures may be at private addresses."
+    )
+
+    index: str | None = Field(
+        default=None, description="Index that is searched when a request names none. Without it: the only one."
+    )
+    depth: int = Field(default=200, ge=10, le=1000, description="Candidates taken from each signal.")
+
+    push_token: SecretStr | None = Field(
+        default=None, description="Token of `POST /api/documents/<index>`. Without it, pushing is off."
+    )
+    dropin_indices: str = Field(
+        default="", description="Indices served at `/es`, comma-separated. Without it: every index of the layer."
+    )
+    dropin_key: SecretStr | None = Field(
+        default=None, description="Key that callers of `/es` must send, as an Elasticsearch API key."
+    )
     trusted_proxies: int = Field(
-        default=0, ge=0, le=5, description="reverse proxies before the web server, whose X-Forwarded-* headers hold"
+        default=0, ge=0, le=5, description="Reverse proxies before the web server whose `X-Forwarded-*` headers hold."
     )
+
     admin_secret: SecretStr | None = Field(
-        default=None, description="key that signs the admin page's cookies; empty: one that the cluster keeps"
+        default=None, description="Key that signs the admin page's cookies. Without it: one that the cluster keeps."
     )
-    admin_idle_min: int = Field(default=60, ge=1, description="minutes without a request until an admin is signed out")
-    admin_session_h: int = Field(default=12, ge=1, description="hours until an admin must sign in again")
+    admin_idle_min: int = Field(default=60, ge=1, description="Minutes without a request until an admin is signed out.")
+    admin_session_h: int = Field(default=12, ge=1, description="Hours until an admin must sign in again.")
 
     @classmethod
     def settings_customise_sources(

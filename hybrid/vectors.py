@@ -9,7 +9,7 @@ does.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pybase64
@@ -38,20 +38,6 @@ def encode_code(vector: np.ndarray, views: np.ndarray | None = None) -> Code:
     numbered[:, 0] = np.arange(len(views))
     numbered[:, 1:] = np.ascontiguousarray(views, dtype="<f2").view("<u2")
     return [code, *(pybase64.b64encode(row.tobytes()).decode("ascii") for row in numbered)]
-
-
-def put_vector(
-    layer: dict[str, object],
-    name: str,
-    vector: np.ndarray,
-    made: Mapping[str, object],
-    base64: bool,
-    views: np.ndarray | None = None,
-) -> None:
-    """Write a signal's vector into the layer's field: the vector, its code, and what it was made of and by."""
-    layer[name] = encode_vector(vector, base64)
-    layer["codes"][name] = encode_code(vector, views)  # type: ignore[index]
-    layer["meta"][name] = dict(made)  # type: ignore[index]
 
 
 def code_fits(code: object, dims: int) -> bool:

@@ -1,4 +1,9 @@
-"""Shared fixtures: one real engine a version and run, services, the sample and web catalogues, the shared data."""
+"""Which tests run where, and shared fixtures: a real engine, services, the sample and web catalogues, shared data.
+
+A test with the fixture `engine` runs on the first version of HYBRID_TEST_ES (9), and on every one if it is marked
+`es_both`: what it tests depends on the engine's version. `--long` runs every test on every version, and those that are
+marked `long`. `pytest -n 2 --dist loadgroup` (as `make test` does) gives each version's tests to one process.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +25,44 @@ from hybrid.sample import SamplePaths, write_sample
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.support import web_services
+from tests.support.baseline import Baseline
 from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 VERSIONS = os.environ.get("HYBRID_TEST_ES", "9,8").split(",")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also what is marked `long`, and all on every version")
+    parser.addoption("--write-baseline", action="store_true", help="accept the quality that is measured; without -n")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test the versions of the engine that it runs on."""
+    if "engine" in metafunc.fixturenames:
+        each = metafunc.config.getoption("long") or metafunc.definition.get_closest_marker("es_both")
+        versions = VERSIONS if each else VERSIONS[:1]
+        metafunc.parametrize("engine", versions, indirect=True, scope="session", ids=[f"es{one}" for one in versions])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is long; say what belongs into one process: a version's tests, and those of a file without any."""
+    left_out = [] if config.getoption("long") else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        group = f"es{params['engine']}" if "engine" in params else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def baseline(pytestconfig: pytest.Config) -> Baseline:
+    """Figures of quality to compare with."""
+    return Baseline(pytestconfig.getoption("write_baseline"))
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +75,16 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"es{version}")
+@pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Iterator[NodeStatus]:
-    """A real Elasticsearch of each version with a real Redis, for the whole run."""
+    """A real Elasticsearch of a version with a real Redis, for the whole run; see pytest_generate_tests."""
     settings = Settings(es_url=None, redis_url=None)
     name = f"test-{os.getpid()}-{request.param.replace('.', '-')}"
     try:
-        yield node.up(settings, name=name, version=request.param)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hybrid.node.engine.READY_TIMEOUT_S", 600.0)  # the machine may be busy
+            started = node.up(settings, name=name, version=request.param)
+        yield started
     finally:
         node.down(settings, name=name, wipe=True)
 

@@ -1,4 +1,4 @@
-"""Every error survives a pickle round trip (Celery needs it) and is one line."""
+"""Every error says what it means, survives a pickle round trip (Celery needs it) and is one line."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def test_pickle_and_one_line(kind: type[errors.HybridError]) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert str(again) == str(error) == "two lines"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_each_says_what_it_means_in_a_sentence(kind: type[errors.HybridError]) -> None:
+    said = (vars(kind).get("__doc__") or "").split("\n\n")[0].strip()  # its own, not that of its base
+    assert said[:1].isupper() and said.endswith("."), said
+    assert len(said.split()) >= 8, said
 
 
 def test_media_error_keeps_its_reason() -> None:

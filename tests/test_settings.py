@@ -1,4 +1,4 @@
-"""Settings: every field is in the README, bad values are one line, secrets stay out of repr."""
+"""Settings: their page is made of them, bad values are one line, secrets stay out of repr."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ import pytest
 
 from hybrid.errors import UsageError
 from hybrid.settings import Settings, load_settings
+from scripts import settings_page
 
 
-def test_every_setting_is_in_the_readme() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-    missing = [name for name in Settings.model_fields if f"`{name.upper()}`" not in readme]
+def test_the_page_of_settings_is_the_one_made_of_them() -> None:
+    page = settings_page.page()
+    assert settings_page.FILE.read_text("utf-8") == page, "run python -m scripts.settings_page"
+    missing = [name for name in Settings.model_fields if f"`HYBRID_{name.upper()}`" not in page]
     assert missing == []
+
+
+def test_every_setting_is_described_in_a_sentence() -> None:
+    poor = [
+        name
+        for name, field in Settings.model_fields.items()
+        if not (field.description or "").endswith(".") or not (field.description or "")[0].isupper()
+    ]
+    assert poor == []
 
 
 def test_a_bad_value_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import request
 
-from hybrid.contracts import MEDIA_SIGNALS
+from hybrid.contracts import MEDIA
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
@@ -26,19 +26,19 @@ def read_files() -> dict[str, bytes]:
     """The photo, video or sound just chosen, or the one that the page without script carries along, by its kind."""
     if request.method != "POST":
         return {}
-    for name in MEDIA_SIGNALS:
+    for name in MEDIA:
         file = request.files.get(name)
         data = file.read() if file else b""
         if data:
             # What it is, whatever the field says: people choose any file in a picker.
             return {role_of(data) or name: data}
-    kept = request.form.get("kept_image", "")
-    if not kept or request.form.get("drop_image"):
+    kept_name = request.form.get("kept_image", "")
+    if not kept_name or request.form.get("drop_image"):
         return {}
-    kind = kept[:10].partition(":")[2].partition("/")[0]
-    kind = kind if kind in MEDIA_SIGNALS else "image"
+    kind = kept_name[:10].partition(":")[2].partition("/")[0]
+    kind = kind if kind in MEDIA else "image"
     try:
-        return {kind: decode_data_url(kept, kind)}
+        return {kind: decode_data_url(kept_name, kind)}
     except ValueError as error:
         raise UsageError(f"{kind}: {error}") from None
 
@@ -65,11 +65,11 @@ def type_of(data: Path | bytes, role: str) -> str | None:
             head = file.read(16)
     else:
         head = data[:16]
-    found = picture_type_of(head)
+    kind = picture_type_of(head)
     if role == "image":
-        return found
-    if found is not None:
-        return found if role == "video" and found in ("image/gif", "image/webp", "image/png", "image/avif") else None
+        return kind
+    if kind is not None:
+        return kind if role == "video" and kind in ("image/gif", "image/webp", "image/png", "image/avif") else None
     return recording_type_of(head, role)
 
 

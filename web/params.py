@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from hybrid.contracts import MEDIA_SIGNALS, SearchRequest
+from hybrid.contracts import MEDIA, SearchRequest
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
@@ -35,8 +35,8 @@ def fields_of(request: Request) -> dict[str, Any]:
             chosen = [file for file in files if file.filename or file.content_length]
             if not chosen:
                 continue  # a form sends an empty part for a file that was not chosen
-            if name not in MEDIA_SIGNALS or len(chosen) > 1 or name in data:
-                raise UsageError(f"{name}: one file a field is taken, in the fields {', '.join(MEDIA_SIGNALS)}")
+            if name not in MEDIA or len(chosen) > 1 or name in data:
+                raise UsageError(f"{name}: one file a field is taken, in the fields {', '.join(MEDIA)}")
             data[name] = chosen[0].read()
         return data
     raise UnsupportedMediaType("send application/json, multipart/form-data or a plain form")
@@ -118,7 +118,7 @@ def _decoder(kind: str, noun: str) -> BeforeValidator:
 
 def _described(noun: str, example: str) -> Any:
     return Field(
-        description=f"a {noun}, up to 10 MB: a base64 data URL in JSON, a file in multipart",
+        description=f"a {noun}, up to 10 MB: a file in multipart, else a base64 data URL",
         json_schema_extra={"contentEncoding": "base64", "examples": [example]},
     )
 
@@ -138,8 +138,15 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def example(**fields: Any) -> ConfigDict:
+    """The configuration of a model whose description has an example."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class SearchParams(Params):
     """One search."""
+
+    model_config = example(q="desk lamp", filters={"brand": ["Lumen", "Strato"], "price": {"lte": 99.5}}, size=10)
 
     index: IndexName | None = Field(None, description="index to search; default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS, description="query text; empty and no image: browse all")
@@ -148,14 +155,20 @@ class SearchParams(Params):
     audio: Sound = None
     filters: dict[str, Scalar | list[Scalar] | RangeFilter] = Field(
         default_factory=dict,
-        description="field to value, list of values (any of), or {gte, lte}",
+        description="field to value, list of values (any of), or {gte, lte}; as JSON where it is text",
         examples=[{"brand": ["HP", "Canon"], "price": {"gte": 10, "lte": 99.5}}],
     )
-    facets: list[str] | None = Field(None, max_length=50, description="fields to count; default: the index's own")
+    facets: list[str] | None = Field(
+        None,
+        max_length=50,
+        description="fields to count; default: the index's own; where it is text, separated by commas, none: empty",
+    )
     page: int = Field(1, ge=1, description="from 1; page x size is at most 10,000")
     size: int = Field(10, ge=1, le=100, description="hits a page")
     weights: dict[str, float] | None = Field(
-        None, description="signal to non-negative number, overriding the system's", examples=[{"text": 0.6}]
+        None,
+        description="signal to non-negative number, overriding the system's; where it is text, name=number,name=number",
+        examples=[{"text": 0.6}],
     )
     alpha: float | None = Field(
         None, ge=0, le=1, description="instead of weights, where words meet one kind of vector: the vector's share"
@@ -244,6 +257,8 @@ class SearchParams(Params):
 class SimilarParams(Params):
     """Products like a product."""
 
+    model_config = example(size=4)
+
     index: IndexName | None = Field(None, description="default: the configured or only one")
     size: int = Field(10, ge=1, le=100, description="how many products at most")
     system: Literal["bm25", "text", "image", "video", "audio", "fused", "rrf"] | None = Field(
@@ -253,6 +268,8 @@ class SimilarParams(Params):
 
 class SuggestParams(Params):
     """Completions of what has been typed so far."""
+
+    model_config = example(q="desk la", size=8)
 
     q: str = Field("", max_length=200, description="what has been typed so far")
     index: IndexName | None = Field(None, description="default: the configured or only one")

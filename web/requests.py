@@ -34,9 +34,9 @@ class WholeBody:
         return data
 
 
-def request_id(given: str) -> str:
+def request_id(candidate: str) -> str:
     """The caller's own id of a request, where it is one, or a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return candidate if _REQUEST_ID.fullmatch(candidate) else uuid.uuid4().hex
 
 
 def describe(error: Exception, id: str, method: str) -> tuple[int, str, str]:

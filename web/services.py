@@ -10,7 +10,7 @@ from flask import current_app
 from pydantic import SecretStr
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
-from hybrid.dropin import Outcome
+from hybrid.dropin import IncomingSearch, Outcome
 from hybrid.errors import IndexMissingError
 from hybrid.ingest.push import Operation, PushReport
 
@@ -51,9 +51,7 @@ class DropInLike(Protocol):
     """The drop-in side of the core."""
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> Outcome: ...
-    def msearch(
-        self, searches: Sequence[tuple[str, Mapping[str, Any], Mapping[str, str]]], params: Mapping[str, str]
-    ) -> Outcome: ...
+    def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str]) -> Outcome: ...
 
 
 class SearchTimesLike(Protocol):

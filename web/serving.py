@@ -17,14 +17,14 @@ def create_app() -> Flask:
     stopping = threading.Event()
     live.serving = lambda: not stopping.is_set()
     # The handler of the signal is the server's own, set later; the number of every signal comes here all the same.
-    told, tell = os.pipe()
+    read_end, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(told, stopping), name="stopping", daemon=True).start()
+    threading.Thread(target=_watch, args=(read_end, stopping), name="stopping", daemon=True).start()
     return web.create_app()
 
 
-def _watch(told: int, stopping: threading.Event) -> None:
-    while os.read(told, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+def _watch(read_end: int, stopping: threading.Event) -> None:
+    while os.read(read_end, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
         pass
     stopping.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 LANGUAGES = ("en", "zh")
@@ -222,50 +221,6 @@ _SIGNALS = {
     "fused": ("Text and picture", "图文"),
 }
 
-_REASON = re.compile(r"(.+) \((more|less) than usual\): ([\w.]+) ([+-][\d.]+)")
-_FEATURES_ZH = {
-    "several words": "多个词", "number of words": "词数", "letters a word": "词的长度", "has digits": "含数字",
-    "looks like a part number": "像型号", "words of speech": "口语词", "Chinese": "中文", "not Latin": "非拉丁文字",
-    "unknown words": "目录中没有的词", "rarest word": "最少见的词", "commonest word": "最常见的词",
-    "words in titles": "标题里的词", "names a category": "含分类名", "names a brand": "含品牌名",
-    "only category and brand": "只有分类和品牌", "has a photo": "有照片", "meaning 1": "语义 1", "meaning 2": "语义 2",
-    "meaning 3": "语义 3", "meaning 4": "语义 4",
-}  # fmt: skip
-
-_DEGRADED = {
-    "text": ("Meaning is not compared at the moment; words still are.", "暂时无法比较语义，仍按文字匹配。"),
-    "image": (
-        "Pictures are not compared at the moment; words still are.",
-        "暂时无法比较图片，仍按文字匹配。",
-    ),
-    "video": (
-        "Videos are not compared at the moment; words still are.",
-        "暂时无法比较视频，仍按文字匹配。",
-    ),
-    "audio": (
-        "Sounds are not compared at the moment; words still are.",
-        "暂时无法比较声音，仍按文字匹配。",
-    ),
-    "fused": (
-        "What was learned of photos and words is left out at the moment.",
-        "暂时无法使用图文对齐的结果。",
-    ),
-    "vectors": (
-        "Meaning and pictures are not compared at the moment; words still are.",
-        "暂时无法比较语义和图片，仍按文字匹配。",
-    ),
-    "weights": (
-        "Learned weights are unavailable; standard ones are used.",
-        "暂时无法使用学习的权重，已改用默认权重。",
-    ),
-    "facets": ("Filters cannot be counted at the moment.", "暂时无法统计筛选项。"),
-    "lexical": ("Words are not matched at the moment.", "暂时无法匹配文字。"),
-    "stand-ins": (
-        "Products without a picture may be missing at the moment.",
-        "暂时可能缺少没有图片的商品。",
-    ),
-}
-
 _CURRENCY = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "¥", "KRW": "₩", "INR": "₹"}
 _NO_CENTS = {"JPY", "KRW"}
 
@@ -313,39 +268,6 @@ def signal_label(name: str, lang: str) -> str:
     kind, _, part = name.partition(".")
     label = _SIGNALS[kind][place(lang)] if kind in _SIGNALS else kind
     return f"{label} · {part}" if part else label
-
-
-def degraded_text(part: str, lang: str) -> str:
-    """A friendly sentence for a part that failed; an unknown one is named."""
-    known = _DEGRADED.get(part.partition(".")[0])
-    return known[place(lang)] if known else part
-
-
-def reason(text: str, lang: str) -> str:
-    """Why the weights are what they are, as the core says it, in the page's words."""
-    match = _REASON.fullmatch(text)
-    if match is None:
-        return text
-    feature, degree, signal, change = match.groups()
-    label = signal_label(signal, lang)
-    if lang == "zh":
-        more = "高于平常" if degree == "more" else "低于平常"
-        return f"{_FEATURES_ZH.get(feature, feature)}（{more}）：{label} {change}"
-    return f"{feature[0].upper()}{feature[1:]} ({degree} than usual): {label} {change}"
-
-
-def counted(text: str, lang: str) -> str:
-    """The core's description of the set that the total counts; what is not known stays as it is."""
-    if lang != "zh":
-        return text
-    for english, chinese in (("products with one of the words", "含任一词语的商品"), ("all products", "全部商品")):
-        text = text.replace(english, chinese)
-    text = re.sub(
-        r"the (\d+) nearest by ([a-z ]+)",
-        lambda m: f"按{'、'.join(signal_label(n, lang) for n in m[2].split(' and by '))}最接近的 {m[1]} 件",
-        text,
-    )
-    return text.replace(", and ", "，以及")
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -54,7 +54,7 @@ def _enrich(self: Any, index: str, job: str, ids: list[str], losses: int) -> dic
     services = self.app.hybrid_services
     profile = services.searcher.profile(index)
     if self.request.delivery_info.get("redelivered") and not self.request.retries:
-        return _isolate(self, index, job, ids, losses + 1)
+        return isolate(self, index, job, ids, losses + 1)
     try:
         report = services.ingester.enrich(profile, job, ids)
     except EncoderError as error:
@@ -102,7 +102,7 @@ def sync(self: Any, index: str | None = None) -> dict[str, Any]:
     return done
 
 
-def _isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:
+def isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:
     if len(ids) == 1 and losses > MAX_LOSSES:
         services = task.app.hybrid_services
         message = f"the worker was lost {losses} times while encoding this product"

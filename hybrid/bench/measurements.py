@@ -13,10 +13,11 @@ from hybrid.catalogue.documents import text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import Product, SearchRequest
-from hybrid.elastic.retrieval.candidates import Retrieval, Retrieved
+from hybrid.elastic.retrieval.candidates import Retrieval
 from hybrid.errors import UsageError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.measures import measures
+from hybrid.search.ports import Retrieved
 from hybrid.services import Services
 from hybrid.text import analysis
 
@@ -86,7 +87,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
     """
     from hybrid.learning.weights import robustness
     from hybrid.search.searcher import Searcher
-    from hybrid.search.weights import Pinned, Query
+    from hybrid.search.weights import PinnedWeights, Query
 
     judged = read_judgments(judgments)
     result = robustness.measure(services, index, judged)
@@ -99,7 +100,7 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
         times.append((time.perf_counter() - started) * 1000)
     timed = [_TimedRetrieval(services.retrieval) for _ in range(2)]
     searchers = [
-        Searcher(retrieval, services.encoder, services.settings.depth, Pinned(choice))
+        Searcher(retrieval, services.encoder, services.settings.depth, PinnedWeights(choice))
         for retrieval, choice in zip(timed, (model, replace(model, skip_below=0.0)), strict=True)
     ]
     taken: list[dict[str, list[float]]] = [{}, {}]

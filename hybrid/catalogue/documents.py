@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue.fields import expand
-from hybrid.contracts import MEDIA_SIGNALS, Encoder, FieldMap, IndexProfile, values_at
+from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.media import is_data_url, is_url, resolve_media
+from hybrid.signals import SIGNALS, of_files
 from hybrid.text import analysis, completions
 
 #: `hybrid.terms` field -> the roles whose text it holds.
@@ -46,13 +47,13 @@ def role_values(source: Mapping[str, Any], fields: FieldMap, role: str) -> list[
 
 def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]:
     """`hybrid.terms` of a product."""
-    found = {}
+    terms = {}
     for name, roles in TERM_FIELDS.items():
         values = [value for role in roles for value in role_values(source, profile.fields, role)]
         text = analysis.terms(values, profile.language)
         if text:
-            found[name] = text
-    return found
+            terms[name] = text
+    return terms
 
 
 def typed_of(source: Mapping[str, Any], profile: IndexProfile) -> str | None:
@@ -72,6 +73,11 @@ def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) ->
     return ". ".join(parts)
 
 
+def files_of(source: Mapping[str, Any], profile: IndexProfile, name: str) -> list[str]:
+    """The files of a product that a signal is made of, of all that its fields name."""
+    return media_values(source, profile.fields, str(SIGNALS[name].role), files_looked_at(profile, name))
+
+
 def media_values(source: Mapping[str, Any], fields: FieldMap, role: str, most: int = 1) -> list[str]:
     """The product's pictures, videos or sounds: files and data URLs, else those behind addresses."""
     values = list(dict.fromkeys(str(value) for value in role_values(source, fields, role)))
@@ -80,7 +86,7 @@ def media_values(source: Mapping[str, Any], fields: FieldMap, role: str, most: i
 
 def files_looked_at(profile: IndexProfile, name: str) -> int:
     """How many files of a product a signal is made of at most: several pictures, but one video or sound."""
-    return profile.signals[name].views if name == "image" else 1
+    return min(profile.signals[name].views, SIGNALS[name].files_each)
 
 
 def content_hash(version: str, content: bytes) -> str:
@@ -100,17 +106,18 @@ def fingerprint(source: Mapping[str, Any], profile: IndexProfile) -> str:
 def inputs_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
     """Changes with the values of the roles that words and vectors are made of. Asks no disk: machines that share
     an index need not agree on the times of their picture files."""
-    roles = sorted({*(role for roles in TERM_FIELDS.values() for role in roles), *_TEXT_SIGNAL_ROLES, "image"})
-    roles += [role for role in ("video", "audio") if profile.fields.roles.get(role)]
-    return _hash({role: role_values(source, profile.fields, role) for role in roles}, profile).hexdigest()
+    roles = {*(role for roles in TERM_FIELDS.values() for role in roles), *_TEXT_SIGNAL_ROLES, "image"}
+    # Where the index has such fields: an index of before a role was known is what it was.
+    roles |= {signal.role for _, signal in of_files() if signal.role and profile.fields.roles.get(signal.role)}
+    return _hash({role: role_values(source, profile.fields, role) for role in sorted(roles)}, profile).hexdigest()
 
 
 def source_hash(source: Mapping[str, Any], profile: IndexProfile) -> str:
     """Changes with the row, with how it is read and analysed, and with its media files on disk."""
     digest = _hash(source, profile)
-    for name in MEDIA_SIGNALS:
+    for name, _ in of_files():
         if name in profile.signals:
-            for value in media_values(source, profile.fields, name, files_looked_at(profile, name)):
+            for value in files_of(source, profile, name):
                 digest.update(_file_stamp(value, profile.media_root).encode())
     return digest.hexdigest()
 

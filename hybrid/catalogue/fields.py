@@ -89,14 +89,14 @@ def _example(paths: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _matching(prefix: str, source: Mapping[str, Any]) -> list[str]:
-    found = [key for key in source if key.startswith(prefix)]
+    matches = [key for key in source if key.startswith(prefix)]
     head, _, rest = prefix.partition(".")
     if "." in prefix and head in source:
         inner = source[head]
         for item in inner if isinstance(inner, list) else [inner]:
             if isinstance(item, Mapping):
-                found += [f"{head}.{path}" for path in _matching(rest, item)]
-    return found
+                matches += [f"{head}.{path}" for path in _matching(rest, item)]
+    return matches
 
 
 # ---- roles ----------------------------------------------------------------------------------------------
@@ -206,8 +206,8 @@ def _guess_attributes(profiles: _Profiles, taken: set[str]) -> tuple[str, ...]:
         and (p.distinct > 1 or p.rows < 20) and not p.is_identifier and not p.is_product_kind
         and not any(rank(p.path, role) is not None for role in ("price", "date", "url"))
     ]  # fmt: skip
-    kept = {p.path for p in sorted(single, key=lambda p: -p.filled)[:_MAX_ATTRIBUTES]}
-    return (*(path for path in free if path in kept), *(f"{prefix}*" for prefix in families))
+    attributes = {p.path for p in sorted(single, key=lambda p: -p.filled)[:_MAX_ATTRIBUTES]}
+    return (*(path for path in free if path in attributes), *(f"{prefix}*" for prefix in families))
 
 
 def _families(profiles: _Profiles, free: _Profiles) -> tuple[str, ...]:
@@ -217,31 +217,31 @@ def _families(profiles: _Profiles, free: _Profiles) -> tuple[str, ...]:
         for mark in re.finditer(r"[_.:\- ]+", profile.path):
             if 0 < mark.end() < len(profile.path):
                 prefixes.setdefault(profile.path[: mark.end()], []).append(profile)
-    found: list[str] = []
+    families: list[str] = []
     for prefix in sorted(prefixes, key=len):
         members = prefixes[prefix]
         text = sum(p.kind == "text" and p.path in free for p in members)
         if (
             text >= _FAMILY and text >= 0.7 * len(members)
-            and all(p.path in free for p in members) and not prefix.startswith(tuple(found))
+            and all(p.path in free for p in members) and not prefix.startswith(tuple(families))
         ):  # fmt: skip
-            found.append(prefix)
-    return tuple(found)
+            families.append(prefix)
+    return tuple(families)
 
 
 # ---- overriding -----------------------------------------------------------------------------------------
 
 
 def _overridden(roles: _Roles, mapping: str, profiles: _Profiles, rows: Sequence[dict[str, Any]]) -> _Roles:
-    given = _parse(mapping)
-    chosen = {path for paths in given.values() for path in paths}
-    for role, paths in given.items():
+    overrides = _parse(mapping)
+    chosen = {path for paths in overrides.values() for path in paths}
+    for role, paths in overrides.items():
         for path in paths:
             _check(role, path, profiles, rows)
     for role, paths in roles.items():
-        if role not in given and role != "id":
+        if role not in overrides and role != "id":
             roles[role] = tuple(path for path in paths if path not in chosen)
-    roles.update(given)
+    roles.update(overrides)
     roles = {role: roles[role] for role in ROLES if roles.get(role)}
     for role in ("id", "title"):
         if role not in roles:
@@ -252,7 +252,7 @@ def _overridden(roles: _Roles, mapping: str, profiles: _Profiles, rows: Sequence
 
 
 def _parse(mapping: str) -> _Roles:
-    given: _Roles = {}
+    roles: _Roles = {}
     for part in re.split(r"(?<!\\),", mapping):
         if not part.strip():
             continue
@@ -262,13 +262,13 @@ def _parse(mapping: str) -> _Roles:
             raise UsageError(f"cannot read {part.strip()!r} in the field mapping; write it like {_EXAMPLE}")
         if role not in ROLES:
             raise UsageError(f"no role {role!r}; roles: {', '.join(ROLES)}")
-        if role in given:
+        if role in roles:
             raise UsageError(f"role {role} is given twice; join its fields with a plus, like {_EXAMPLE}")
         names = [re.sub(r"\\([,+])", r"\1", name.strip()) for name in re.split(r"(?<!\\)\+", paths)]
         if len(names) > 1 and "" in names:
             raise UsageError(f"cannot read {part.strip()!r} in the field mapping; write it like {_EXAMPLE}")
-        given[role] = tuple(dict.fromkeys(name for name in names if name))
-    return given
+        roles[role] = tuple(dict.fromkeys(name for name in names if name))
+    return roles
 
 
 def _check(role: str, path: str, profiles: _Profiles, rows: Sequence[dict[str, Any]]) -> None:

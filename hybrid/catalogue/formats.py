@@ -165,7 +165,7 @@ def _delimiter(lines: list[bytes]) -> str | None:
     """The delimiter that splits most of the lines into as many cells as the first, at least two."""
     text = [line.decode("utf-8", "replace") + "\n" for line in lines]
     best: tuple[float, int] = (0.5, 0)  # a half of the rows must agree, else it is no table
-    found = None
+    best_delimiter = None
     for delimiter in ",;\t|":
         try:
             widths = [len(cells) for cells in csv.reader(text, delimiter=delimiter) if cells]
@@ -173,8 +173,8 @@ def _delimiter(lines: list[bytes]) -> str | None:
             continue
         agreeing = (widths.count(widths[0]) / len(widths), widths[0]) if widths else best
         if agreeing[1] > 1 and agreeing > best:
-            best, found = agreeing, delimiter
-    return found
+            best, best_delimiter = agreeing, delimiter
+    return best_delimiter
 
 
 def _check_encoding(path: Path, content: Iterator[Piece], shape: Shape) -> None:

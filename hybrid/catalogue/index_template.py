@@ -63,7 +63,7 @@ def served_by(properties: Mapping[str, Any], fields: FieldMap) -> FieldMap:
     template = Template(properties=properties)
     fitted = template.fit(fields)
     # Not those within nested objects, which `kinds` leaves out.
-    able = {path for path, found in _definitions(properties) if _is_counted(found)} & set(template.kinds())
+    able = {path for path, definition in _definitions(properties) if _is_counted(definition)} & set(template.kinds())
     types = {path: kind for path, kind in fitted.types.items() if path in able}
     return dataclasses.replace(fitted, types=types, facets=tuple(path for path in fitted.facets if path in types))
 

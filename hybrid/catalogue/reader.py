@@ -162,18 +162,18 @@ class RejectsFile:
 
 def _identifier(source: dict[str, Any], id_paths: Sequence[str], seen: set[int]) -> str | tuple[str, str]:
     """The id, or the reason and message of the Reject."""
-    found: Any = ""
+    raw_id: Any = ""
     for value in itertools.chain.from_iterable(values_at(source, path) for path in id_paths):
-        found = value.strip() if isinstance(value, str) else value
-        if found != "" and not isinstance(found, bool):
+        raw_id = value.strip() if isinstance(value, str) else value
+        if raw_id != "" and not isinstance(raw_id, bool):
             break
     else:
         return "missing_id", f"no value in {' or '.join(id_paths)}"
-    if isinstance(found, float):
-        if abs(found) >= 2**53:  # the digits of a longer number are lost already
-            return "bad_id", f"{found} is too long for a number; write the id as a string"
-        found = int(found) if found.is_integer() else found
-    identifier = str(found)
+    if isinstance(raw_id, float):
+        if abs(raw_id) >= 2**53:  # the digits of a longer number are lost already
+            return "bad_id", f"{raw_id} is too long for a number; write the id as a string"
+        raw_id = int(raw_id) if raw_id.is_integer() else raw_id
+    identifier = str(raw_id)
     encoded = identifier.encode()
     if len(encoded) > MAX_ID_BYTES:
         return "bad_id", f"the id has {len(encoded)} bytes; at most {MAX_ID_BYTES} are possible"

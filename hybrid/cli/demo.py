@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.contracts import SearchRequest
@@ -36,7 +31,6 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
     """
     from hybrid import node
     from hybrid.operations import indexing, processes
-    from hybrid.operations.processes import serve_command
     from hybrid.sample import write_sample
     from hybrid.services import Services
 
@@ -65,11 +59,13 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
         logs = settings.data_dir / "logs"
         schedule = services.settings.data_dir / "beat" / "demo"
         schedule.parent.mkdir(parents=True, exist_ok=True)
-        worker = _spawn(processes.worker_command(1, schedule), environment, logs / "demo-worker.log", stack)
-        port = _free(port)
+        command = processes.worker_command(1, schedule)
+        worker = stack.enter_context(processes.spawned(command, environment, logs / "demo-worker.log"))
+        port = processes.free_port(port)
         url = f"http://127.0.0.1:{port}/"
-        web = _spawn(serve_command("127.0.0.1", port, 1, 8), environment, logs / "demo-web.log", stack)
-        _wait_for(f"{url}readyz", web, logs / "demo-web.log")
+        command = processes.serve_command("127.0.0.1", port, 1, 8)
+        web = stack.enter_context(processes.spawned(command, environment, logs / "demo-web.log"))
+        processes.wait_for_page(f"{url}readyz", web, logs / "demo-web.log")
         for query in _QUERIES:
             answer = services.searcher.search(SearchRequest(index=INDEX, q=query, size=1))
             if answer.hits:
@@ -94,44 +90,3 @@ def _admin(services: Services) -> str:
     else:
         services.accounts.add(ADMIN, password)
     return password
-
-
-def _spawn(command: list[str], environment: dict[str, str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-    stack.callback(_stop, process)
-    return process
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    raise NodeError(f"the page does not answer at {url}; see {log}")
-
-
-def _free(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -45,8 +45,8 @@ def status(node: Node = None, json: Json = False) -> None:
     _show_node(engine.status(load_settings(), name=node), json)
 
 
-def _show_node(found: Any, as_json: bool) -> None:
-    data = found.to_json()
+def _show_node(node_status: Any, as_json: bool) -> None:
+    data = node_status.to_json()
     if as_json:
         print_json(data)
         return

@@ -31,7 +31,7 @@ def evaluate(
     folds: Annotated[
         int, typer.Option(min=0, max=20, help="Learn global, gate and attention anew, and ask each fold of the others.")
     ] = 0,
-    made_up: Annotated[int, typer.Option(min=0, max=20_000, help="With --folds: queries to make up.")] = 600,
+    synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="With --folds: queries to make up.")] = 600,
     depth: Annotated[int, typer.Option(min=10, max=1000, help="Hits kept for each query.")] = 10,
     queries: Queries = None,
     run_out: Annotated[Path | None, typer.Option(help="Folder for TREC runs and qrels.")] = None,
@@ -43,16 +43,17 @@ def evaluate(
     Learned weights that are active may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
-    from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+    from hybrid.contracts import LEARNED_SYSTEMS
+    from hybrid.contracts import systems as all_systems
     from hybrid.evaluation import evaluate as evaluation
     from hybrid.services import build_services
 
     chosen = list(dict.fromkeys(names(systems)))
     for name in chosen:
-        if name not in SYSTEMS:
-            raise UsageError(f"no system {name!r}; known: {', '.join(SYSTEMS)}")
+        if name not in all_systems():
+            raise UsageError(f"no system {name!r}; known: {', '.join(all_systems())}")
     if not chosen:
-        raise UsageError(f"no systems to compare; known: {', '.join(SYSTEMS)}")
+        raise UsageError(f"no systems to compare; known: {', '.join(all_systems())}")
     if folds == 1:
         raise UsageError("one fold leaves nothing to learn from; give --folds 2 or more")
     learned = [name for name in chosen if name in LEARNED_SYSTEMS]
@@ -69,7 +70,7 @@ def evaluate(
         if folds:
             from hybrid.learning.weights import validation
 
-            search = validation.held_out_search(services, index, judged, learned, folds, made_up, progress=show)
+            search = validation.held_out_search(services, index, judged, learned, folds, synthetic, progress=show)
         done, total = 0, len(judged.relevant) * len(chosen)
 
         def count() -> None:
@@ -149,7 +150,7 @@ def judgments(
     if (to is None) != (out is None):
         raise UsageError("--to and --out go together: the format, and where to write it")
     judged = read_judgments(file, queries)
-    found = {
+    summary = {
         "format": judged.format,
         "queries": len(judged.ratings),
         "with_a_relevant_product": len(judged.relevant),
@@ -175,18 +176,18 @@ def judgments(
             lifecycle.count(services.client, index, {"ids": {"values": ids[start : start + 10_000]}})
             for start in range(0, len(ids), 10_000)
         )
-        found["products"] = len(ids)
-        found["products_in_index"] = known
+        summary["products"] = len(ids)
+        summary["products_in_index"] = known
     written = write_judgments(judged, out, to) if out is not None and to is not None else []
     if json:
-        print_json({**found, "written": [str(path) for path in written]})
+        print_json({**summary, "written": [str(path) for path in written]})
         return
-    for name, value in found.items():
-        shown = ", ".join(f"{k}: {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
-        if isinstance(shown, list):
-            shown = "; ".join(shown)
-        if shown != "":
-            number = f"{shown:,}" if isinstance(shown, int) else shown
+    for name, value in summary.items():
+        text = ", ".join(f"{k}: {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
+        if isinstance(text, list):
+            text = "; ".join(text)
+        if text != "":
+            number = f"{text:,}" if isinstance(text, int) else text
             print(f"{name.replace('_', ' '):<24} {number}")
     for path in written:
         print(f"wrote {path}")

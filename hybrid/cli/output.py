@@ -16,8 +16,8 @@ def console(stderr: bool = True) -> Any:
     """A rich console; wide enough for tables where the output is no terminal."""
     from rich.console import Console
 
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=140)
+    terminal = Console(stderr=stderr)
+    return terminal if terminal.is_terminal else Console(stderr=stderr, width=140)
 
 
 def say(line: str) -> None:

@@ -70,9 +70,9 @@ def reindex(
         raise UsageError(f"{asked[0]} and {asked[1]} do not go together")
     decided = {"--shards": shards, "--template": template, "--map": map, "--signals": signals, "--language": language,
                 "--media": media, "--lexical": lexical}  # fmt: skip
-    given = [name for name, value in decided.items() if value is not None]
-    if asked and asked != ["--dry-run"] and given:
-        raise UsageError(f"{given[0]} decides what the new index is like, and does not go with {asked[0]}")
+    decisions = [name for name, value in decided.items() if value is not None]
+    if asked and asked != ["--dry-run"] and decisions:
+        raise UsageError(f"{decisions[0]} decides what the new index is like, and does not go with {asked[0]}")
     options = running.Options(workers, swap, read_judgments(judgments) if judgments is not None else None, max_loss)
     services = build_services()
     if status or pause or cancel or rollback:
@@ -112,16 +112,16 @@ def reindex(
 def _dry_run(services: Services, plan: ReindexPlan, as_json: bool) -> None:
     from hybrid.operations.reindex.planning import estimate
 
-    found = estimate(services, plan)
+    expected = estimate(services, plan)
     if as_json:
-        print_json({**plan.to_json(), "estimate": found.to_json()})
+        print_json({**plan.to_json(), "estimate": expected.to_json()})
         return
     shop = plan.shop
-    rates = ", ".join(f"{rate:,.0f} {name}/s" for name, rate in found.rates.items()) or "nothing to encode"
+    rates = ", ".join(f"{rate:,.0f} {name}/s" for name, rate in expected.rates.items()) or "nothing to encode"
     print(f"index        {shop.name}: {shop.concrete}, {shop.documents:,} documents, {size(shop.size_bytes)}")
     print(f"makes        {plan.new}, {plan.profile.shards} shards; {'; '.join(plan.changes)}")
-    print(f"takes        about {duration(found.seconds)} on this machine ({rates})")
-    print(f"needs        about {size(found.bytes)} of disk beside the old index, which is kept")
+    print(f"takes        about {duration(expected.seconds)} on this machine ({rates})")
+    print(f"needs        about {size(expected.bytes)} of disk beside the old index, which is kept")
     print("then         the alias moves to it; your writes wait for about a second, your searches do not")
 
 

@@ -11,6 +11,7 @@ import typer
 from hybrid.cli.options import Json
 from hybrid.cli.output import print_json
 from hybrid.errors import UsageError
+from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
     from hybrid.contracts import SearchRequest
@@ -100,10 +101,12 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
                 )
                 print(f"       {name:<8} {raw} x weight {part.weight:.3f} = {part.contribution:.4f}")
             for name, at in hit.nearest.items():
-                what = f"picture {int(at) + 1}" if name == "image" else f"the frame at {at:.1f} s"
+                what = f"picture {int(at) + 1}" if SIGNALS[name].file == "image" else f"the frame at {at:.1f} s"
                 print(f"       {name:<8} {what} is the nearest")
-    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
-    print(f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {shown}; {answer.took_ms:.0f} ms")
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in answer.weights.items())
+    print(
+        f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {weights}; {answer.took_ms:.0f} ms"
+    )
     if explain:
         for reason in answer.reasons:
             print(f"weights: {reason}")
@@ -113,15 +116,15 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
         print(f"degraded: {failure.part}: {failure.reason}", file=sys.stderr)
 
 
-def _index_name(services: Services, given: str | None) -> str:
-    name = given or services.settings.index
+def _index_name(services: Services, name_given: str | None) -> str:
+    name = name_given or services.settings.index
     if name:
         return name
-    found = services.searcher.indices()
-    if len(found) == 1:
-        return found[0]
+    names = services.searcher.indices()
+    if len(names) == 1:
+        return names[0]
     raise UsageError(
-        f"name the index with --index; there are: {', '.join(found) or 'none yet (hybrid index FILE --index NAME)'}"
+        f"name the index with --index; there are: {', '.join(names) or 'none yet (hybrid index FILE --index NAME)'}"
     )
 
 

@@ -91,34 +91,34 @@ def doctor(
     from hybrid.operations.doctor import examine
     from hybrid.services import build_services
 
-    found = examine(build_services(), index)
+    diagnosis = examine(build_services(), index)
     if json:
-        print_json(found.to_json())
+        print_json(diagnosis.to_json())
     else:
         table = Table("", "what", "status", "found", "what to do")
-        for check in found.checks:
-            table.add_row(check.part, check.what, check.status, check.detail, check.mend)
+        for check in diagnosis.checks:
+            table.add_row(check.part, check.what, check.status, check.detail, check.fix)
         console(stderr=False).print(table)
-    if not found.healthy:
+    if not diagnosis.healthy:
         raise typer.Exit(1)
 
 
 def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
     from hybrid.operations.attach import estimate
 
-    found = estimate(services, plan)
+    needed = estimate(services, plan)
     if as_json:
-        print_json({**plan.to_json(), "estimate": found.to_json()})
+        print_json({**plan.to_json(), "estimate": needed.to_json()})
     else:
         shop = plan.shop
-        rates = ", ".join(f"{rate:,.0f} {name}/s" for name, rate in found.rates.items()) or "nothing to encode"
+        rates = ", ".join(f"{rate:,.0f} {name}/s" for name, rate in needed.rates.items()) or "nothing to encode"
         print(f"index        {shop.name} ({shop.concrete}), {shop.documents:,} documents, {size(shop.size_bytes)}")
         print(f"adds         the object field `hybrid`: {plan.added_fields} fields in the mapping; yours stay")
         print(f"signals      {', '.join(['lexical', *plan.profile.signals])}")
-        print(f"to enrich    {found.documents:,} documents")
-        print(f"takes        about {duration(found.seconds)} on this machine ({rates})")
+        print(f"to enrich    {needed.documents:,} documents")
+        print(f"takes        about {duration(needed.seconds)} on this machine ({rates})")
         print(
-            f"adds         about {size(found.bytes)} in all copies; two to three times that until segments are merged"
+            f"adds         about {size(needed.bytes)} in all copies; two to three times that until segments are merged"
         )
         for blocker in plan.blockers:
             print(f"BLOCKED      {blocker}")

@@ -5,12 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
-#: What an answer was made of.
-Made = tuple[Any, ...]
+from hybrid.contracts import IndexProfile
+from hybrid.dropin.recognise import Recognised
+from hybrid.dropin.request import Json
+
+
+class Origin(NamedTuple):
+    """All that an answer was made of. reply: the cluster's, without its times. how: what was said of the search."""
+
+    reply: bytes
+    analysis: Recognised
+    how: str
+    profile: IndexProfile
+    weights: Mapping[str, float]
+    weights_version: str
+
+
+class _Entry(NamedTuple):
+    until: float
+    origin: Origin
+    answer: Json
 
 
 class Repeats:
@@ -21,16 +39,16 @@ class Repeats:
     """
 
     def __init__(self, most: int = 300) -> None:
-        self._answers: LRUCache[bytes, tuple[float, Made, Mapping[str, Any]]] = LRUCache(most)
+        self._answers: LRUCache[bytes, _Entry] = LRUCache(most)
         self._lock = threading.Lock()
 
-    def get(self, key: bytes, made: Made) -> Mapping[str, Any] | None:
-        """The answer of this search that was made of the same."""
+    def get(self, key: bytes, origin: Origin) -> Json | None:
+        """The answer of this search that was made of the same; it must not be changed."""
         with self._lock:
-            kept = self._answers.get(key)
-        return kept[2] if kept is not None and time.monotonic() < kept[0] and kept[1] == made else None
+            entry = self._answers.get(key)
+        return entry.answer if entry and time.monotonic() < entry.until and entry.origin == origin else None
 
-    def put(self, key: bytes, made: Made, answer: Mapping[str, Any], until: float) -> None:
+    def put(self, key: bytes, origin: Origin, answer: Json, until: float) -> None:
         """Remember an answer, which must not be changed from now on. until: by the monotonic clock, in seconds."""
         with self._lock:
-            self._answers[key] = (until, made, answer)
+            self._answers[key] = _Entry(until, origin, answer)

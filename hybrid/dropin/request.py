@@ -1,14 +1,34 @@
-"""One search as a shop's code sends it, in one form: what came in the address is moved into the body."""
+"""The nouns of the drop-in: a search as a shop sends it, and what becomes of it on its way to an answer.
+
+`ShopSearch` is any search, in one form: what came in the address is moved into the body. One that can be ranked is a
+`RankedSearch`. The cluster's reply to the searches for its candidates is a `CandidateReply`, which is read as
+`ShopCandidates`; a `PageRequest` asks for the products of its page, which come as `PageHits`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
+import orjson
+
+from hybrid.contracts import IndexProfile
 from hybrid.dropin.limits import whole
+from hybrid.dropin.recognise import Recognised
 from hybrid.errors import RefusedError
+from hybrid.search.ports import Candidates
+from hybrid.search.preparation import Prepared
+
+#: A JSON object, read only or not: a shop's body, or an answer of the cluster. What is in it is the shop's business.
+Body = Mapping[str, Any]
+Json = dict[str, Any]
+#: Parameters of the address, or of a line of `_msearch`.
+Params = Mapping[str, Any]
 
 #: Parameters that a line of `_msearch` takes as well: where and how to search.
 ROUTE = frozenset(
@@ -55,7 +75,17 @@ _REFUSED = {
     "source_content_type": "send the search as the body of the request",
 }
 _TIME = re.compile(r"(\d+)(nanos|micros|ms|s|m|h|d)")
+_TOOK = re.compile(rb'"took":(\d+),(?="responses"|"timed_out")')
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class IncomingSearch:
+    """One search as it came, beside others or alone. params: of the address, or of its line of `_msearch`."""
+
+    index: str
+    body: Body
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,23 +93,24 @@ class ShopSearch:
     """index: one name. body: the whole search. route: see ROUTE. plain: see PLAIN."""
 
     index: str
-    body: Mapping[str, Any]
-    route: Mapping[str, Any] = field(default_factory=dict)
+    body: Body
+    route: Params = field(default_factory=dict)
     plain: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, index: str, body: Mapping[str, Any], params: Mapping[str, str], timeout_s: float) -> ShopSearch:
-        """From the body and the parameters of the address; `timeout` is added, or cut to timeout_s.
+    def of(cls, incoming: IncomingSearch, timeout_s: float) -> ShopSearch:
+        """From the body and the parameters; `timeout` is added, or cut to timeout_s.
 
         Raises:
             RefusedError: a parameter that is not served, or of a wrong kind.
         """
+        index, params = incoming.index, incoming.params
         for name in params:
             if name in _REFUSED:
                 raise RefusedError(f"parameter [{name}] is not served here: {_REFUSED[name]}")
             if name not in ROUTE | ANSWER | SHAPE | PLAIN | _BODY:
                 raise RefusedError(f"request [/{index}/_search] contains unrecognized parameter: [{name}]")
-        merged = {**body, **_from_address(params)}
+        merged = {**incoming.body, **_from_address(params)}
         merged["timeout"] = bounded(merged.get("timeout"), timeout_s)
         return cls(
             index,
@@ -87,6 +118,152 @@ class ShopSearch:
             {name: value for name, value in params.items() if name in ROUTE},
             {name: value for name, value in params.items() if name in PLAIN},
         )
+
+
+@dataclass(frozen=True)
+class RankedSearch:
+    """One search whose hits are to be ranked.
+
+    analysis: what its query asks for in words. key: of all that it asks for, and of where.
+    """
+
+    search: ShopSearch
+    analysis: Recognised
+    prepared: Prepared
+    key: bytes
+
+    @property
+    def profile(self) -> IndexProfile:
+        return self.prepared.profile
+
+    @property
+    def body(self) -> Body:
+        return self.search.body
+
+    @property
+    def terms(self) -> str:
+        """The words as the layer's lexical query takes them."""
+        return self.prepared.every_term or ""
+
+    @property
+    def vectors(self) -> Mapping[str, np.ndarray]:
+        """Signal -> vector (dims,) of length 1, of the signals that are searched."""
+        return self.prepared.vectors
+
+    @cached_property
+    def candidates_key(self) -> bytes:
+        """Of what decides which candidates it has, and how near they are."""
+        parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
+        return candidates_key(self.profile, [*parts, self.terms, self.search.route], self.vectors)
+
+
+def candidates_key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
+    """Of an index and all that decides what is found in it and how near that is. search: JSON."""
+    models = [(name, profile.signals[name].version) for name in vectors]
+    digest = hashlib.blake2b(orjson.dumps([profile.index, profile.concrete, models, search]), digest_size=16)
+    for vector in vectors.values():
+        digest.update(vector.tobytes())
+    return digest.digest()
+
+
+class Version(NamedTuple):
+    """Names one version of a document while its index lives. concrete: the index itself, not its alias."""
+
+    concrete: str
+    seq_no: int
+    primary_term: int
+
+
+class Cosines(NamedTuple):
+    """One product beside the vectors of a search, as it was in one version: signal -> cosine, None without a vector."""
+
+    version: Version
+    by_signal: Mapping[str, float | None]
+
+
+class SignalSearch(NamedTuple):
+    """The search for the candidates of one signal."""
+
+    signal: str
+    body: Json
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the cluster as it came. warning: its `Warning` header, if any."""
+
+    status: int
+    body: bytes
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class CandidateReply:
+    """The cluster's reply to the searches for candidates of several searches, not read yet.
+
+    known, parts: of each of the searches, product id -> what the same search computed a moment ago, and what was sent.
+    """
+
+    searches: Sequence[RankedSearch]
+    known: Sequence[Mapping[str, Cosines]]
+    parts: Sequence[Sequence[SignalSearch]]
+    params: Params
+    reply: Reply
+
+    def without_times(self) -> bytes:
+        """The reply without the times that it took, which differ where nothing else does."""
+        return _TOOK.sub(b"", self.reply.body)
+
+    def took_ms(self) -> int:
+        """Milliseconds, as the cluster says."""
+        match = _TOOK.search(self.reply.body)
+        return int(match[1]) if match else 0
+
+
+@dataclass
+class ShopCandidates(Candidates):
+    """Candidates of one search of a shop.
+
+    answer: the cluster's answer to the shop's search, with no hits. versions: product id -> the version that was seen.
+    scores: product id -> `_score` of the shop's query with the layer's words.
+    multiplied: product id -> the score that the shop multiplies, None where it multiplies none; added: the score of the
+    shop's own words, None where it adds nothing to them.
+    doubtful: a search failed or found nothing, so that not every answer tells the index that it is of.
+    repeatable: all of it was made of one reply, so that the same reply makes the same; or of versions that it names.
+    """
+
+    answer: Json = field(default_factory=dict)
+    versions: dict[str, Version] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    multiplied: dict[str, float] | None = None
+    added: dict[str, float] | None = None
+    doubtful: bool = False
+    repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """Which products to show of a search: `ids`, then `rest` of those behind all `ranked`, from the `start`th on.
+
+    versions: product id -> the version that the search for candidates saw.
+    """
+
+    search: RankedSearch
+    versions: Mapping[str, Version]
+    ids: Sequence[str]
+    ranked: Sequence[str]
+    start: int
+    rest: int
+
+
+class PageHits(NamedTuple):
+    """The hits of a page in its order, without products that are gone meanwhile.
+
+    until: how long the same versions may be shown as they are, by the monotonic clock, in seconds.
+    """
+
+    hits: list[Json]
+    until: float
 
 
 def bounded(given: Any, limit_s: float) -> str:

@@ -15,14 +15,34 @@ from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 
 from hybrid.errors import (
     AccessRefusedError,
+    AlreadyExistsError,
     ClusterError,
     ClusterTimeoutError,
     ClusterUnreachableError,
+    DocumentMissingError,
     IndexMissingError,
+    InvalidNameError,
+    InvalidRequestError,
+    MappingConflictError,
     UsageError,
+    VersionConflictError,
     WriteBlockedError,
 )
 from hybrid.settings import Settings
+
+#: `error.type` of an answer -> what it means.
+_TYPES: dict[str, type[ClusterError]] = {
+    "resource_already_exists_exception": AlreadyExistsError,
+    "invalid_index_name_exception": InvalidNameError,
+    "invalid_alias_name_exception": InvalidNameError,
+    "mapper_parsing_exception": MappingConflictError,
+    "version_conflict_engine_exception": VersionConflictError,
+    "document_missing_exception": DocumentMissingError,
+}
+#: What a mapping or the settings beside it are refused with; elsewhere it says no more than that an argument is wrong.
+_OF_MAPPINGS = "illegal_argument_exception"
+#: A status that only one block of writes has: that of the flood-stage watermark.
+_FLOOD_STATUS = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +136,12 @@ def capabilities(client: Elasticsearch) -> Capabilities:
 
 
 @contextmanager
-def translated(index: str | None = None) -> Iterator[None]:
-    """Re-raise the client's exceptions as Hybrid errors of one line."""
+def translated(index: str | None = None, mapping: bool = False) -> Iterator[None]:
+    """Re-raise the client's exceptions as Hybrid errors of one line. mapping: the request sends one.
+
+    Raises:
+        ClusterError, IndexMissingError, WriteBlockedError: of the kind that the answer's `error.type` says.
+    """
     try:
         yield
     except EsConnectionError as error:
@@ -126,33 +150,48 @@ def translated(index: str | None = None) -> Iterator[None]:
             "engine with `hybrid up`"
         ) from error
     except ApiError as error:
-        raise translate(error, index) from error
+        raise translate(error, index, mapping) from error
     except elastic_transport.ConnectionTimeout as error:
         raise ClusterTimeoutError(f"Elasticsearch did not answer in time ({_short(error)})") from error
     except elastic_transport.TransportError as error:
         raise ClusterError(f"Elasticsearch: {_short(error)}") from error
 
 
-def translate(error: ApiError, index: str | None = None) -> ClusterError | IndexMissingError | WriteBlockedError:
-    """The Hybrid error that says what an answer of the cluster means."""
+def translate(
+    error: ApiError, index: str | None = None, mapping: bool = False
+) -> ClusterError | IndexMissingError | WriteBlockedError:
+    """The Hybrid error that says what an answer of the cluster means; see `translated`."""
     kind, reason = error_reason(error.body)
     name = index or "the index"
     if kind == "index_not_found_exception":
         return IndexMissingError(f"there is no index {name!r}; `hybrid index FILE --index NAME` makes one")
     if kind == "cluster_block_exception":
-        return write_blocked(name, reason)
+        return write_blocked(name, reason, error.meta.status)
     if error.meta.status in (401, 403):
         refused = AccessRefusedError if error.meta.status == 403 else ClusterError
         return refused(
             f"Elasticsearch refuses access ({error.meta.status}: {reason}); check HYBRID_ES_API_KEY, or "
             "HYBRID_ES_USERNAME and HYBRID_ES_PASSWORD"
         )
-    return ClusterError(f"Elasticsearch answered {error.meta.status} {kind}: {reason}")
+    if _is_absent(error.body):
+        return DocumentMissingError(f"there is no such document in {name}")
+    typed = _TYPES.get(kind)
+    if typed is None and mapping and kind == _OF_MAPPINGS:
+        typed = MappingConflictError
+    if typed is None:
+        # 405: of a distribution without that interface.
+        typed = InvalidRequestError if error.meta.status in (400, 405) else ClusterError
+    return typed(f"Elasticsearch answered {error.meta.status} {kind}: {reason}")
 
 
-def write_blocked(name: str, reason: str) -> WriteBlockedError:
-    """One line for a refused write, with the way out."""
-    if "flood" in reason or "disk usage exceeded" in reason or "read-only-allow-delete" in reason:
+def _is_absent(body: Any) -> bool:
+    """Whether an answer says, without an error, that a document is not there: to a get or to a delete."""
+    return isinstance(body, dict) and (body.get("found") is False or body.get("result") == "not_found")
+
+
+def write_blocked(name: str, reason: str, status: int) -> WriteBlockedError:
+    """One line for a refused write, with the way out. status: of the answer, or of the item of a bulk."""
+    if status == _FLOOD_STATUS:
         return WriteBlockedError(
             f"Elasticsearch has blocked writes to {name}: the disk is over its flood-stage watermark; free "
             "space or raise the watermark, then run the same command again (what was written stays)"

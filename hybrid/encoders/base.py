@@ -35,10 +35,7 @@ class LazyEncoder(Generic[Model]):
     scripts: frozenset[str] | None = None
 
     def __init__(self, name: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        """name: the full spec, as the registry knows it. Cheap: nothing is loaded or even looked for.
-
-        clock: seconds, for how long a failure is remembered.
-        """
+        """name: the full spec, as the registry knows it. clock: in seconds. Cheap: nothing is loaded or looked for."""
         self.name = name
         self.settings = settings
         self._clock = clock

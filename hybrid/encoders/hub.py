@@ -308,7 +308,7 @@ def from_hub(name: str, make: Callable[[], Model], settings: Settings, *, needs_
             raise
         except ImportError as error:
             raise EncoderError(f'model "{name}" needs {error.name or error}; install it') from error
-        except Exception as error:
+        except Exception as error:  # timm, open_clip and the hub's client have no common error
             if why:
                 raise EncoderError(
                     f'model "{name}" is not in the local cache and its hub cannot be reached ({why}); connect, '
@@ -394,7 +394,7 @@ def failing_as(name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise EncoderError(f'model "{name}" needs {error.name or error}; install it') from error
-    except Exception as error:
+    except Exception as error:  # as above, and torch's
         raise EncoderError(f'model "{name}" failed: {one_line(error)}') from error
 
 

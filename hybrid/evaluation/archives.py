@@ -38,10 +38,10 @@ def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgmen
         if queries:
             texts = Path(folder) / "texts of the queries"
             texts.write_bytes(queries)
-        found = read_judgments(path, texts)
-        images = {query.image for query in found.queries.values() if query.image}
+        judgments = read_judgments(path, texts)
+        images = {query.image for query in judgments.queries.values() if query.image}
         photos = {image: _photo(plain, image, path.parent) for image in images}
-    return replace(found, folder=None, photos=photos)
+    return replace(judgments, folder=None, photos=photos)
 
 
 def _photo(name: str, image: str, folder: Path) -> bytes:

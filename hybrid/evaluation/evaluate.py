@@ -103,11 +103,13 @@ def evaluate(
         for query in judged:
             answers[system][query] = search(judgments.request(query, **options))
             on_query()
-    found = {
-        system: per_query_measures({query: [hit.id for hit in answer.hits] for query, answer in given.items()}, judged)
-        for system, given in answers.items()
+    results = {
+        system: per_query_measures(
+            {query: [hit.id for hit in answer.hits] for query, answer in answered.items()}, judged
+        )
+        for system, answered in answers.items()
     }
-    ndcg = {system: np.array([values[f"ndcg@{CUT}"][query] for query in judged]) for system, values in found.items()}
+    ndcg = {system: np.array([values[f"ndcg@{CUT}"][query] for query in judged]) for system, values in results.items()}
     baseline = "bm25" if "bm25" in ndcg else systems[0]
     compared = compare(ndcg, baseline)
     return Evaluation(
@@ -116,14 +118,14 @@ def evaluate(
         baseline,
         {
             system: SystemResult(
-                measures=_means(found[system]),
-                latency=latency([answer.took_ms for answer in given.values()]),
-                degraded=sum(bool(answer.degraded) for answer in given.values()),
-                per_query={query: round(value, 4) for query, value in found[system][f"ndcg@{CUT}"].items()},
+                measures=_means(results[system]),
+                latency=latency([answer.took_ms for answer in answered.values()]),
+                degraded=sum(bool(answer.degraded) for answer in answered.values()),
+                per_query={query: round(value, 4) for query, value in results[system][f"ndcg@{CUT}"].items()},
                 comparison=compared[system],
-                answers=given,
+                answers=answered,
             )
-            for system, given in answers.items()
+            for system, answered in answers.items()
         },
     )
 

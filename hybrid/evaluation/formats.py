@@ -248,11 +248,11 @@ def _rre_documents(documents: Any, path: Path) -> Iterator[tuple[str, float]]:
 
 
 def _beir_qrels(folder: Path) -> Path:
-    found = [folder / "qrels" / f"{part}.tsv" for part in ("test", "dev", "train")]
-    found = [path for path in found if path.is_file()]
-    if not found:
+    files = [folder / "qrels" / f"{part}.tsv" for part in ("test", "dev", "train")]
+    files = [path for path in files if path.is_file()]
+    if not files:
         raise UsageError(f"{folder} has no qrels/test.tsv, as a BEIR folder has")
-    return found[0]
+    return files[0]
 
 
 def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]:
@@ -319,8 +319,8 @@ def _csv_text(judgments: Judgments, ratings: Ratings, photos: bool) -> str:
     writer.writerow(["query", *(["image"] if photos else []), "docid", "rating"])
     for name, rated in ratings.items():
         query = judgments.query(name)
-        asked = [query.text, query.image] if photos else [query.text]
-        writer.writerows([*asked, id, f"{rating:g}"] for id, rating in rated.items())
+        cells = [query.text, query.image] if photos else [query.text]
+        writer.writerows([*cells, id, f"{rating:g}"] for id, rating in rated.items())
     return out.getvalue()
 
 

@@ -86,5 +86,5 @@ def query_name(words: str, key: str = "") -> str:
 
 def parts_of(name: str) -> tuple[str, str]:
     """(words, key of the photo) of a query's name; either may be "", but not both."""
-    found = _NAME.fullmatch(name)
-    return (found[1] or "", found[2]) if found else (name, "")
+    match = _NAME.fullmatch(name)
+    return (match[1] or "", match[2]) if match else (name, "")

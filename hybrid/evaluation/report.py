@@ -34,7 +34,7 @@ _SHOWN = 5
 _MOST_HURT = 20
 _WIDTH = 7.6
 #: Pixels of the longer side of a judged photo, and what all of them may add to the file.
-_PHOTO_SIDE, _PHOTOS_BYTES = 96, 1_000_000
+_PHOTO_SIDE, PHOTOS_BYTES = 96, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,21 @@ class _Lost:
 
 
 def write_report(
-    evaluation: Evaluation, path: Path, title_fields: Sequence[str] = (), curves: Curves | None = None
+    evaluation: Evaluation,
+    path: Path,
+    title_fields: Sequence[str] = (),
+    curves: Curves | None = None,
+    photos_bytes: int = PHOTOS_BYTES,
 ) -> None:
     """Write the report of an evaluation.
 
-    title_fields: source fields that name a product. curves: of the learned weights, if there are any.
+    title_fields: source fields that name a product. curves: of the learned weights, if there are any. photos_bytes:
+    what judged photos may add to the file; those behind it are named only.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    photos = _Photos(evaluation.judgments)
+    photos = _Photos(evaluation.judgments, photos_bytes)
     others = {name: result for name, result in evaluation.systems.items() if name != evaluation.baseline}
     page = render(
         "report.html",
@@ -108,9 +113,9 @@ class _Photos:
     left_out: how many do not fit into the file. gone: names of those that are not there, or no more a picture.
     """
 
-    def __init__(self, judgments: Judgments) -> None:
+    def __init__(self, judgments: Judgments, room: int) -> None:
         self._judgments = judgments
-        self._room = _PHOTOS_BYTES
+        self._room = room
         self.left_out = 0
         self.gone: set[str] = set()
 
@@ -137,16 +142,16 @@ class _Photos:
 def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[str], photos: _Photos) -> list[_Lost]:
     baseline = evaluation.systems[evaluation.baseline]
     lost = {query: baseline.per_query[query] - value for query, value in result.per_query.items()}
-    found = []
+    rows = []
     for query in sorted(lost, key=lambda query: -lost[query])[:_MOST_HURT]:
         if lost[query] <= HURT:
             break
-        rated, asked = evaluation.judgments.ratings[query], evaluation.judgments.query(query)
-        found.append(
+        rated, query_parts = evaluation.judgments.ratings[query], evaluation.judgments.query(query)
+        rows.append(
             _Lost(
-                query=asked.text,
-                image=asked.image,
-                photo=photos.show(asked.image),
+                query=query_parts.text,
+                image=query_parts.image,
+                photo=photos.show(query_parts.image),
                 before=baseline.per_query[query],
                 after=result.per_query[query],
                 answer=result.answers[query],
@@ -154,7 +159,7 @@ def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[s
                 baseline_hits=[_row(hit, rated, title_fields) for hit in baseline.answers[query].hits[:_SHOWN]],
             )
         )
-    return found
+    return rows
 
 
 def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> dict[str, Any]:
@@ -172,8 +177,8 @@ def render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return environment.get_template(template).render(made=made, **values)
+    rendered_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(made=rendered_at, **values)
 
 
 def draw_svg(height: float, draw: Callable[[Axes], None], label: str) -> str:
@@ -218,8 +223,8 @@ def _systems_chart(evaluation: Evaluation) -> str:
         axes.set_ylim(len(systems) - 0.5, -0.7)
         axes.set_xlabel(f"nDCG@{CUT}, 95 % interval")
 
-    said = ", ".join(f"{name} {result.comparison.mean:.3f}" for name, result in systems)
-    return draw_svg(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {said}")
+    caption = ", ".join(f"{name} {result.comparison.mean:.3f}" for name, result in systems)
+    return draw_svg(0.8 + 0.5 * len(systems), draw, f"nDCG@{CUT} of the systems with intervals: {caption}")
 
 
 def _wins_chart(result: SystemResult, evaluation: Evaluation) -> str:
@@ -268,8 +273,8 @@ def _weights_chart(result: SystemResult) -> str:
         axes.set_ylim(0, len(spread))
         axes.set_xlabel("weight after weak signals were lowered; bars: share of the queries, line: median")
 
-    said = ", ".join(f"{signal} median {float(np.median(values)):.2f}" for signal, values in spread.items())
-    return draw_svg(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {said}")
+    caption = ", ".join(f"{signal} median {float(np.median(values)):.2f}" for signal, values in spread.items())
+    return draw_svg(0.7 + 0.7 * len(spread), draw, f"distribution of weights: {caption}")
 
 
 def _fewer_chart(points: Sequence[Mapping[str, float]]) -> str:
@@ -283,8 +288,8 @@ def _fewer_chart(points: Sequence[Mapping[str, float]]) -> str:
         axes.set_xlabel("judged queries learned from")
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
-    said = ", ".join(f"{point['judged']:.0f}: {point['ndcg']:.3f}" for point in points)
-    return draw_svg(2.8, draw, f"quality by number of judged queries: {said}")
+    caption = ", ".join(f"{point['judged']:.0f}: {point['ndcg']:.3f}" for point in points)
+    return draw_svg(2.8, draw, f"quality by number of judged queries: {caption}")
 
 
 def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
@@ -297,5 +302,5 @@ def _skip_chart(points: Sequence[Mapping[str, float]]) -> str:
         axes.set_xlabel("searches of a signal saved, %; the number: weights under it are not searched")
         axes.set_ylabel(f"held-out nDCG@{CUT}")
 
-    said = ", ".join(f"{point['saved']:.0%}: {point['ndcg']:.3f}" for point in points)
-    return draw_svg(2.8, draw, f"quality by share of searches saved: {said}")
+    caption = ", ".join(f"{point['saved']:.0%}: {point['ndcg']:.3f}" for point in points)
+    return draw_svg(2.8, draw, f"quality by share of searches saved: {caption}")

@@ -68,11 +68,11 @@ def side_by_side(
     with ThreadPoolExecutor(len(requests) + 1) as threads:
         sides = [threads.submit(_side, searcher, request) for request in requests]
         candidates = threads.submit(pool, searcher, published, base)
-        found = [side.result() for side in sides]
+        results = [side.result() for side in sides]
         try:
-            return found, candidates.result()
+            return results, candidates.result()
         except UsageError:
-            return found, None
+            return results, None
 
 
 def _side(searcher: Searcher, request: SearchRequest) -> Side:
@@ -87,18 +87,18 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
 
     Raises as Searcher.search does.
     """
-    found = searcher.candidates(request)
-    if found is None:
+    candidates = searcher.candidates(request)
+    if candidates is None:
         return Pool([], {}, {})
     scaling = published.active(request.index)[0].scaling
-    ids = sorted({id for scores in found.raw.values() for id in scores})
-    scaled, counted = fusion.scaled_table(found.raw, ids, scaling, found.stand_ins)
-    heard = fusion.voices(found.raw, scaling)
+    ids = sorted({id for scores in candidates.raw.values() for id in scores})
+    scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.stand_ins)
+    heard = fusion.voices(candidates.raw, scaling)
     table = {
         name: [value if counts else None for value, counts in zip(row.tolist(), counted[at].tolist(), strict=True)]
-        for at, (name, row) in enumerate(zip(found.raw, scaled, strict=True))
+        for at, (name, row) in enumerate(zip(candidates.raw, scaled, strict=True))
     }
-    return Pool(ids, table, {name: share for name, (share, _) in heard.items()})
+    return Pool(ids, table, {name: voice.share for name, voice in heard.items()})
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int 
 
 
 def side_request(base: SearchRequest, system: str, weights: Mapping[str, float] | None) -> SearchRequest:
-    """The request of a side. system: "" for the active weights, "own", one of SYSTEMS, or a version of weights.
+    """The request of a side. system: "" for the active weights, "own", one of `systems()`, or a version of weights.
 
     Raises:
         UsageError: own weights without a weight above 0.

@@ -30,11 +30,11 @@ class Comparison:
 
 def compare(systems: Mapping[str, np.ndarray], baseline: str, seed: int = 0) -> dict[str, Comparison]:
     """Each system's (queries,) scores against the baseline's."""
-    found = {}
+    comparisons = {}
     for name, scores in systems.items():
         low, high = interval(scores, seed)
         gained = scores - systems[baseline]
-        found[name] = Comparison(
+        comparisons[name] = Comparison(
             mean=round(float(scores.mean()), 4),
             low=low,
             high=high,
@@ -43,7 +43,7 @@ def compare(systems: Mapping[str, np.ndarray], baseline: str, seed: int = 0) -> 
             hurt=round(float((gained < -HURT).mean()), 4),
             helped=round(float((gained > HURT).mean()), 4),
         )
-    return found
+    return comparisons
 
 
 def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:

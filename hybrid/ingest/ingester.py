@@ -9,6 +9,7 @@ or broker costs time, never a vector.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,16 +21,20 @@ import numpy as np
 from hybrid import vectors as coding
 from hybrid.catalogue import documents
 from hybrid.catalogue.documents import RESERVED
-from hybrid.contracts import FUSED, TAGS, Encoder, IndexProfile, Product
+from hybrid.catalogue.layer import Layer, SignalState
+from hybrid.contracts import TAGS, Encoder, IndexProfile, Product
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.indices import products
 from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.dead_letters import DeadLetter, DeadLetters
-from hybrid.errors import IndexConflictError, MediaError
+from hybrid.errors import EncoderError, IndexConflictError, MediaError
 from hybrid.ingest import tagging
-from hybrid.ingest.fused import NO_PARTS, PARTS, agrees, fuse
-from hybrid.ingest.inputs import Input, Inputs, encode, held_at_once
+from hybrid.ingest.batch import Batch
+from hybrid.ingest.derived import parts_of
+from hybrid.ingest.fused import NO_PARTS, fuse
+from hybrid.ingest.inputs import Encoded, Input, Inputs, ProductSource, encode, held_at_once
 from hybrid.ingest.marker import Marker
+from hybrid.ingest.missing import missing
 
 logger = logging.getLogger(__name__)
 
@@ -89,81 +94,58 @@ class Ingester:
         loaded = Loaded()
         signals = list(profile.signals)
         states = products.states(self._client, profile.index, [row.id for row in batch], signals)
-        changed: list[tuple[Product, str]] = []
+        changed: list[tuple[Product, ProductSource]] = []
         for row in batch:
-            digest = documents.fingerprint(row.source, profile)
-            state = states.get(row.id)
-            if state is not None and self._is_current(state, digest, row.source, profile):
+            source = self._inputs.of(row.source, profile)
+            if row.id in states and _is_current(states[row.id], source, profile):
                 loaded.unchanged += 1
             else:
-                changed.append((row, digest))
+                changed.append((row, source))
         known = [row.id for row, _ in changed if row.id in states and states[row.id].present]
         carried = products.vectors(self._client, profile.index, known, signals)
-        written = []
-        for row, digest in changed:
-            meta = states[row.id].meta if row.id in states else {}
-            layer = self.layer_fields(row, digest, meta, carried.get(row.id, {}), profile)
-            written.append((row.id, {**row.source, RESERVED: layer}))
+        written: list[tuple[str, dict[str, Any]]] = []
+        waiting = set()
+        for row, source in changed:
+            before = states[row.id].layer if row.id in states else Layer()
+            layer = self.layer_of(row.id, source, before, carried.get(row.id, {}), profile)
+            written.append((row.id, {**row.source, RESERVED: layer.to_json()}))
+            if layer.pending:
+                waiting.add(row.id)
         report = products.index_documents(self._client, profile.index, written)
-        waiting = {id for id, document in written if document[RESERVED]["meta"]["pending"]}
         loaded.written = len(report.ok)
         loaded.queued = [id for id in report.ok if id in waiting]
         loaded.refused = report.errors
         return loaded
 
-    def _is_current(
-        self, state: products.ProductState, digest: str, source: Mapping[str, Any], profile: IndexProfile
-    ) -> bool:
-        meta = state.meta
-        if meta.get("source") != digest or meta.get("pending") or meta.get("failed"):
-            return False
-        if self._inputs.wants(TAGS, source, profile) and not tagging.agrees(meta, profile):
-            return False
-        return all(
-            name in state.present and (meta.get(name) or {}).get("encoder") == signal.version
-            for name, signal in profile.signals.items()
-            if self._inputs.wants(name, source, profile)
-        )
-
-    def layer_fields(
+    def layer_of(
         self,
-        row: Product,
-        digest: str,
-        meta: Mapping[str, Any],
-        carried: Mapping[str, tuple[list[float], str]],
+        id: str,
+        source: ProductSource,
+        before: Layer,
+        carried: Mapping[str, tuple[list[float], coding.Code]],
         profile: IndexProfile,
-    ) -> dict[str, Any]:
-        """The layer's field of a document that is written whole. carried: signal -> (vector, code) that it had."""
-        layer: dict[str, Any] = {"id": row.id, "terms": documents.terms_of(row.source, profile), "codes": {}}
-        if typed := documents.typed_of(row.source, profile):
-            layer["typed"] = typed
-        new_meta: dict[str, Any] = {
-            "source": digest, "analysis": profile.analysis, "pending": [], "failed": [], "at": now()
-        }  # fmt: skip
-        for name in profile.signals:
-            if not self._inputs.wants(name, row.source, profile):
-                continue
-            if name in carried and name in meta:
-                vector, layer["codes"][name] = carried[name]
-                layer[name] = coding.encode_vector(np.asarray(vector), self._capabilities.base64_vectors)
-                new_meta[name] = dict(meta[name])
-            if name not in new_meta or not self._fits(name, row.source, new_meta, profile):
-                new_meta["pending"].append(name)
-                if name in meta.get("failed", ()):
-                    new_meta["failed"].append(name)  # so that a success now removes its dead letter
-        layer["meta"] = new_meta
-        if self._inputs.wants(TAGS, row.source, profile):
-            self._tagging.at_once(layer, meta, profile)
-        return layer
-
-    def _fits(self, name: str, source: Mapping[str, Any], meta: Mapping[str, Any], profile: IndexProfile) -> bool:
-        """Whether the vector that `meta` notes is known to be that of the row."""
-        if name == FUSED:
-            changing = set(meta["pending"]).intersection(PARTS)
-            return not changing and agrees(profile.signals[name].version, meta[name], meta, profile)
-        # The server of a picture is asked on this occasion whether it changed; by those who encode, not here.
-        behind = self._inputs.is_behind_address(name, source, profile)
-        return not behind and self._inputs.fits(name, source, profile, meta[name])
+    ) -> Layer:
+        """The layer of a document that is written whole. carried: signal -> (vector, code) that it had."""
+        # What is not carried is made anew, whatever was noted of it. That the document is written is the occasion on
+        # which what failed is tried again, and the server of a picture is asked whether it changed.
+        need = missing(before.only(carried), source, profile, carried.keys(), anew=True)
+        pending = [name for name in need.encode if name != TAGS]
+        moving = {name: pair for name, pair in carried.items() if name not in need.drop}
+        base64 = self._capabilities.base64_vectors
+        layer = Layer(
+            id=id,
+            source=source.digest,
+            analysis=profile.analysis,
+            pending=tuple(pending),
+            failed=tuple(name for name in pending if name in before.failed),  # so that a success removes its letter
+            at=now(),
+            states=before.only(moving).states,
+            terms=documents.terms_of(source.document, profile),
+            typed=documents.typed_of(source.document, profile),
+            vectors={name: coding.encode_vector(np.asarray(vector), base64) for name, (vector, _) in moving.items()},
+            codes={name: code for name, (_, code) in moving.items()},
+        )
+        return self._tagging.at_once(layer, before, profile) if source.wants(TAGS) else layer
 
     # -- enrich ----------------------------------------------------------------------------------------------
 
@@ -188,76 +170,63 @@ class Ingester:
         enriched.unseen += len(ids) - len(found)
         if profile.concrete and any(product.index != profile.concrete for product in found):
             raise IndexConflictError(f"another index came behind {profile.index!r} since its profile was read")
-        waiting = [product for product in found if product.meta.get("pending")]
+        waiting = [product for product in found if product.layer.pending]
         # Changed by the shop since it was marked: its words, and what it waits for, are those of an older text.
         stale = {
             product.id: product
             for product in waiting
-            if profile.attached and product.meta.get("source") != documents.fingerprint(product.source, profile)
+            if profile.attached and product.layer.source != documents.fingerprint(product.source, profile)
         }
         if stale:
             self._marker.mark(profile, list(stale.values()))
         stored = [product for product in waiting if product.id not in stale]
         if not stored:
             return list(stale)
-        partials: dict[str, dict[str, Any]] = {
-            product.id: {"codes": {}, "meta": {"pending": [], "failed": [], "at": now()}} for product in stored
-        }
-        letters: list[DeadLetter] = []
-        made: dict[str, set[str]] = {}
+        batch = Batch(stored, self._capabilities.base64_vectors)
         for name in profile.signals:
-            chosen = [product for product in stored if name in product.meta["pending"]]
-            if name == FUSED:
-                wanted = {product.id for product in chosen}.union(*(made.get(part, ()) for part in PARTS))
-                chosen = [product for product in stored if product.id in wanted]
-                made[name] = self._fuse(profile, chosen, partials, letters)
+            if parts_of(name, profile):
+                self._fuse(profile, name, batch)
             else:
-                made[name] = self._encode(profile, name, chosen, partials, letters)
-        made[TAGS] = self._tagging.fill(profile, stored, made, partials, letters)
-        for letter in letters:
-            partials[letter.product]["meta"]["failed"].append(letter.signal)
-        by_id = {product.id: product for product in stored}
-        updates = [(by_id[id], {RESERVED: partial}) for id, partial in partials.items()]
+                self._encode(profile, name, batch)
+        self._tagging.fill(profile, batch)
+        return [*self._write(profile, job, batch, enriched), *stale]
+
+    def _write(self, profile: IndexProfile, job: str, batch: Batch, enriched: Enriched) -> list[str]:
+        """Write what was made of a batch, and count it; those that somebody else changed meanwhile."""
+        updates = [(product, {RESERVED: layer}) for product, layer in batch.updates(now())]
         report = products.update_documents(self._client, updates, profile.index)
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
-        self._give_up(profile, [(by_id[error.id], error.reason, error.message) for error in refused], letters)
+        lost = [(batch.products[error.id], error.reason, error.message) for error in refused]
+        letters = [*batch.letters, *self._give_up(profile, lost)]
         skip = set(again)
         final = [letter for letter in letters if letter.product not in skip]
         self._dead_letters.add(profile.index, job, final)
+        still = {(letter.product, letter.signal) for letter in batch.letters}
         mended = [
-            (product.id, name)
-            for product in stored
-            if product.id not in skip
-            for name in product.meta.get("failed", [])
-            if name not in partials[product.id]["meta"]["failed"]
+            (id, name)
+            for id, product in batch.products.items()
+            if id not in skip
+            for name in product.layer.failed
+            if (id, name) not in still
         ]
         self._dead_letters.remove(profile.index, mended)
         enriched.failed.update(letter.reason for letter in final)
         written = set(report.ok)
-        for name, encoded in made.items():
-            if name != TAGS or encoded:
-                enriched.encoded[name] += len(encoded & written)
-        return [*again, *stale]
+        for name, encoded in batch.encoded.items():
+            enriched.encoded[name] += len(encoded & written)
+        return again
 
-    def _encode(
-        self,
-        profile: IndexProfile,
-        name: str,
-        waiting: Sequence[products.StoredProduct],
-        partials: dict[str, dict[str, Any]],
-        letters: list[DeadLetter],
-    ) -> set[str]:
-        """Fill in vector, code and meta of one signal; returns the products whose input was encoded."""
+    def _encode(self, profile: IndexProfile, name: str, batch: Batch) -> None:
+        """Make one signal of those that wait for it."""
+        waiting = batch.waiting(name)
+        batch.encoded[name] = set()
         if not waiting:
-            return set()
+            return
         encoder = self._inputs.encoder(name, profile)
-        encoded: set[str] = set()
         step = held_at_once(name, len(waiting))
         for start in range(0, len(waiting), step):
-            part = waiting[start : start + step]
-            encoded |= self._encode_part(profile, name, encoder, part, partials, letters)
-        return encoded
+            self._encode_part(profile, name, encoder, waiting[start : start + step], batch)
 
     def _encode_part(
         self,
@@ -265,71 +234,55 @@ class Ingester:
         name: str,
         encoder: Encoder,
         waiting: Sequence[products.StoredProduct],
-        partials: dict[str, dict[str, Any]],
-        letters: list[DeadLetter],
-    ) -> set[str]:
-        todo: list[tuple[products.StoredProduct, Input]] = []
-        wanted = [(product.source, product.meta.get(name)) for product in waiting]
+        batch: Batch,
+    ) -> None:
+        todo: list[tuple[str, Input]] = []
+        wanted = [(product.source, product.layer.state(name)) for product in waiting]
         for product, found in zip(waiting, self._inputs.read_all(name, wanted, profile, encoder), strict=True):
             if isinstance(found, MediaError):
-                letters.append(DeadLetter(product.id, name, found.reason, str(found)))
+                batch.fail(product.id, name, found)
                 continue
             if found.faults:
                 # The others are searched; this one is in the list of failures all the same.
-                letters.append(DeadLetter(product.id, name, found.faults[0].reason, str(found.faults[0])))
+                batch.fail(product.id, name, found.faults[0])
             if found.content is not None:
-                todo.append((product, found))
-            elif any(product.meta[name].get(key) != mark for key, mark in found.made.items()):
-                partials[product.id]["meta"][name] = found.made
+                todo.append((product.id, found))
+            elif found.state != product.layer.state(name):
+                batch.note(product.id, name, found.state)
         if not todo:
-            return set()
+            return
         vectors = encode(encoder, name, [found.content for _, found in todo])
-        if name == "image" and profile.tags is not None and profile.tags.looks:
-            tagger = self._inputs.tagger(profile)
-            tagging.tell(tagger, [(partials[product.id], found.content) for product, found in todo])
-        for (product, found), made in zip(todo, vectors, strict=True):
-            if made is None:
-                letters.append(DeadLetter(product.id, name, "bad_vector", f"{encoder.name} gave no usable vector"))
-                continue
-            about = {**found.made, "encoder": encoder.version}
-            coding.put_vector(
-                partials[product.id], name, made.vector, about, self._capabilities.base64_vectors, made.views
-            )
-        return {product.id for product, _ in todo}
+        if profile.tags is not None and profile.tags.reads_pictures and name in profile.tags.parts:
+            with contextlib.suppress(EncoderError):  # those who fill in the tags look again, and note why they cannot
+                self._tagging.look(profile, batch, {id: found.content for id, found in todo})
+        for (id, found), encoded in zip(todo, vectors, strict=True):
+            if encoded is None:
+                batch.fail(id, name, ("bad_vector", f"{encoder.name} gave no usable vector"))
+            else:
+                batch.put(id, name, encoded, found.state)
+        batch.encoded[name].update(id for id, _ in todo)
 
-    def _fuse(
-        self,
-        profile: IndexProfile,
-        waiting: Sequence[products.StoredProduct],
-        partials: dict[str, dict[str, Any]],
-        letters: list[DeadLetter],
-    ) -> set[str]:
-        """Fill in the vector that is made of the others, of this round or of an earlier one."""
+    def _fuse(self, profile: IndexProfile, name: str, batch: Batch) -> None:
+        """Make the vector that is made of the others, of this round or of an earlier one."""
+        waiting = batch.waiting(name, parts_of(name, profile))
+        batch.encoded[name] = set()
         if not waiting:
-            return set()
-        encoder = self._inputs.fuser(profile)
+            return
+        encoder = self._inputs.fuser(name, profile)
         held = products.codes(self._client, profile.index, [product.id for product in waiting])
-        made = set()
         for product in waiting:
-            partial = partials[product.id]
-            _, codes = held.get(product.id, (-1, {}))
-            meta = {
-                part: {**(product.meta.get(part) or {}), **(partial["meta"].get(part) or {})} for part in PARTS
-            }  # fmt: skip
-            vector, digest = fuse(encoder, {**codes, **partial["codes"]}, meta, profile)
+            codes = batch.codes(product.id, held.get(product.id, (-1, {}))[1])
+            vector, digest = fuse(name, encoder, codes, batch.states(product.id), profile)
             if vector is None:
-                letters.append(DeadLetter(product.id, FUSED, *NO_PARTS))
-            elif (product.meta.get(FUSED) or {}).get("hash") != digest:
-                about = {"hash": digest, "encoder": encoder.version}
-                coding.put_vector(partial, FUSED, vector, about, self._capabilities.base64_vectors)
-                made.add(product.id)
-        return made
+                batch.fail(product.id, name, NO_PARTS)
+            elif product.layer.state(name).hash != digest:
+                batch.put(product.id, name, Encoded(vector), SignalState(digest, encoder.version))
+                batch.encoded[name].add(product.id)
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""
-        letters: list[DeadLetter] = []
         stored = products.read(self._client, profile.index, ids).values()
-        self._give_up(profile, [(product, reason, message) for product in stored], letters)
+        letters = self._give_up(profile, [(product, reason, message) for product in stored])
         self._dead_letters.add(profile.index, job, letters)
 
     def retry(self, profile: IndexProfile, letters: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -346,12 +299,12 @@ class Ingester:
         settled = []
         for letter in letters:
             product, name = stored.get(letter["product"]), letter["signal"]
-            if product is None or name not in (product.meta.get("failed") or ()):
+            if product is None or name not in product.layer.failed:
                 settled.append((letter["product"], name))
             elif name in profile.signals or (name == TAGS and profile.tags is not None):
                 asked.setdefault(product.id, set()).add(name)
         updates = [
-            (stored[id], {RESERVED: {"meta": {"pending": sorted({*(stored[id].meta.get("pending") or ()), *names})}}})
+            (stored[id], {RESERVED: {"meta": {"pending": sorted({*stored[id].layer.pending, *names})}}})
             for id, names in asked.items()
         ]
         report = products.update_documents(self._client, updates, profile.index)
@@ -364,24 +317,31 @@ class Ingester:
 
         A shop mends a product by writing it whole, which takes the layer's note of the failure along.
         """
-        letters = self._dead_letters.list(profile.index, _LETTERS)
-        stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
-        pairs = [(letter["product"], letter["signal"]) for letter in letters]
-        over = [
-            (id, name) for id, name in pairs if id not in stored or name not in (stored[id].meta.get("failed") or ())
-        ]
-        self._dead_letters.remove(profile.index, over)
+        for letters in self._dead_letters.batches(profile.index, None, _LETTERS):
+            stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
+            pairs = [(letter["product"], letter["signal"]) for letter in letters]
+            over = [(id, name) for id, name in pairs if id not in stored or name not in stored[id].layer.failed]
+            self._dead_letters.remove(profile.index, over)
 
     def _give_up(
-        self,
-        profile: IndexProfile,
-        lost: Iterable[tuple[products.StoredProduct, str, str]],
-        letters: list[DeadLetter],
-    ) -> None:
+        self, profile: IndexProfile, lost: Iterable[tuple[products.StoredProduct, str, str]]
+    ) -> list[DeadLetter]:
+        """Stop waiting; the letters that say so, for every signal that was waited for."""
         updates = []
+        letters = []
         for product, reason, message in lost:
-            pending = product.meta.get("pending", [])
+            pending = list(product.layer.pending)
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
             products.update_documents(self._client, updates, profile.index)
+        return letters
+
+
+def _is_current(state: products.ProductState, source: ProductSource, profile: IndexProfile) -> bool:
+    """Whether a row stands in the index as it is, with all that it should have."""
+    if state.layer.pending or state.layer.failed:
+        return False
+    need = missing(state.layer, source, profile, state.present)
+    # Not for what is to be dropped: of an unchanged row only the settings of this machine can take something away.
+    return not (need.words or need.encode or need.restore)

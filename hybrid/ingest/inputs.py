@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hybrid.catalogue import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, Encoder, Fuser, IndexProfile
+from hybrid.catalogue.layer import NO_STATE, SignalState
+from hybrid.contracts import TAGS, Encoder, Fuser, IndexProfile
 from hybrid.encoders.trained.tags import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
-from hybrid.ingest.fused import PARTS
+from hybrid.ingest.derived import parts_of
 from hybrid.media import is_url, open_image, open_video, read_media, samples
+from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
     from hybrid.contracts import Tagger
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Files of a batch that are fetched and decoded at once.
 _AT_ONCE = 4
-#: Products whose files are held decoded at a time, by signal.
-_HELD = {"image": 64, "video": 8, "audio": 32}
 #: Seconds of a sound that are listened to.
 _LISTENED = 30
 #: Part of a video's hash: raise it when the choice of frames changes.
@@ -37,14 +38,12 @@ class Input:
 
     content: what the encoder takes: a text, a list of pictures or frames, or a sound; None where it is what the vector
         is made of already.
-    made: what is noted of it in `hybrid.meta`: its content hash; of a file behind an address also that address, and
-        what its server gave to tell a change by; as "at" the seconds of a video's frames, or which pictures of several
-        were looked at.
+    state: what is to be noted of it.
     faults: pictures beside it that cannot be used.
     """
 
     content: Any
-    made: dict[str, Any]
+    state: SignalState
     faults: tuple[MediaError, ...] = ()
 
 
@@ -59,9 +58,10 @@ class Encoded:
 
 def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[Encoded | None]:
     """The vectors of what `Inputs.read` gave for a signal; None where the encoder gave none that can be used."""
-    if name == "text":
+    modality = SIGNALS[name].modality
+    if modality == "text":
         vectors = encoder.encode_texts(contents)
-    elif name == "audio":
+    elif modality == "audio":
         vectors = encoder.encode_sounds(contents)
     else:
         views = encoder.encode_images([view for content in contents for view in content])
@@ -106,9 +106,9 @@ class Inputs:
             )
         return encoder
 
-    def fuser(self, profile: IndexProfile) -> Fuser:
-        """What makes the vectors of `fused`; raises as `encoder` does."""
-        return cast(Fuser, self.encoder(FUSED, profile))
+    def fuser(self, name: str, profile: IndexProfile) -> Fuser:
+        """What makes the vectors of a derived signal; raises as `encoder` does."""
+        return cast(Fuser, self.encoder(name, profile))
 
     def tagger(self, profile: IndexProfile) -> Tagger:
         """What tells the tags of the index; it is loaded at first use, and raises then."""
@@ -117,38 +117,36 @@ class Inputs:
 
     def wants(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the product has anything for this signal to encode."""
-        if name == FUSED:
-            return any(self.wants(part, source, profile) for part in PARTS if part in profile.signals)
-        if name == TAGS:
-            parts = profile.tags.parts if profile.tags else ()
+        if name == TAGS or SIGNALS[name].parts:
+            parts = parts_of(name, profile)
             return any(self.wants(part, source, profile) for part in parts if part in profile.signals)
-        if name in MEDIA_SIGNALS:
-            values = _values(name, source, profile)
+        if SIGNALS[name].role is not None:
+            values = documents.files_of(source, profile, name)
             return bool(values) and (self._fetcher.enabled or not is_url(values[0]))
         encoder = self._get_encoder(profile.signals[name].encoder)
         return bool(documents.text_input(source, profile.fields, encoder))
 
-    def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, made: Mapping[str, Any]) -> bool:
+    def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, state: SignalState) -> bool:
         """Whether the product's input is the one that was noted. Asks no server: the same address is the same file
         here, and only `read` finds out that it changed behind it."""
-        if made.get("hash") is None:
+        if state.hash is None:
             return False
         signal = profile.signals[name]
-        if name in MEDIA_SIGNALS:
-            values = _values(name, source, profile)
+        if kind := SIGNALS[name].file:
+            values = documents.files_of(source, profile, name)
             if _addresses(values):
-                return made.get("url") == _addresses(values) and made.get("encoder") == signal.version
+                return state.url == _addresses(values) and state.encoder == signal.version
             try:
-                parts = [read_media(value, self._root(profile), name) for value in values]
+                parts = [read_media(value, self._root(profile), kind) for value in values]
             except MediaError:
                 return False
-            return bool(made["hash"] == _hash(name, signal.version, parts))
+            return state.hash == _hash(kind, signal.version, parts)
         text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
-        return bool(made["hash"] == documents.content_hash(signal.version, text.encode()))
+        return state.hash == documents.content_hash(signal.version, text.encode())
 
     def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the input may change while the document stays."""
-        return name in MEDIA_SIGNALS and bool(_addresses(_values(name, source, profile)))
+        return SIGNALS[name].role is not None and bool(_addresses(documents.files_of(source, profile, name)))
 
     def read(
         self,
@@ -156,82 +154,104 @@ class Inputs:
         source: Mapping[str, Any],
         profile: IndexProfile,
         encoder: Encoder,
-        made: Mapping[str, Any] | None = None,
+        before: SignalState = NO_STATE,
     ) -> Input:
-        """The input of a signal. made: what was noted of the one that the vector is of, if there is one.
+        """The input of a signal. before: what was noted of the one that the vector is of, if there is one.
 
         Raises:
             MediaError: the file cannot be used; of several pictures, none of them.
         """
-        made = made or {}
-        if name not in MEDIA_SIGNALS:
+        kind = SIGNALS[name].file
+        if kind is None:
             text = documents.text_input(source, profile.fields, encoder)
             digest = documents.content_hash(encoder.version, text.encode())
-            return Input(text if digest != made.get("hash") else None, {"hash": digest})
-        values = _values(name, source, profile) or [""]
+            return Input(None, before) if digest == before.hash else Input(text, SignalState(digest, encoder.version))
+        values = documents.files_of(source, profile, name) or [""]
         addresses = _addresses(values)
-        # What is not so any more must be taken away by name, for a partial update merges objects.
-        noted: dict[str, Any] = {key: None for key in ("url", "etag", "modified", "at") if key in made}
         # Not for the vector of another model: that one is to be made anew of the same file.
-        same = made.get("url") == addresses and made.get("encoder") == encoder.version
-        known = made if addresses and len(values) == 1 and made.get("hash") and same else {}
+        same = before.url == addresses and before.encoder == encoder.version
+        known = before if addresses and len(values) == 1 and before.hash and same else NO_STATE
         parts: list[tuple[int, bytes]] = []
         faults: list[MediaError] = []
+        etag = modified = None
         for place, value in enumerate(values):
             try:
                 if not is_url(value):
-                    parts.append((place, read_media(value, self._root(profile), name)))
+                    parts.append((place, read_media(value, self._root(profile), kind)))
                     continue
-                fetched = self._fetcher.fetch(value.strip(), known.get("etag"), known.get("modified"))
+                fetched = self._fetcher.fetch(value.strip(), known.etag, known.modified)
             except MediaError as error:
-                faults.append(named(error, name))
+                faults.append(named(error, kind))
                 continue
-            noted |= {"etag": fetched.etag, "modified": fetched.modified} if len(values) == 1 else {}
             if fetched.data is None:
-                return Input(None, {**known, **{key: mark for key, mark in noted.items() if mark}})
+                etag, modified = fetched.etag or known.etag, fetched.modified or known.modified
+                return Input(None, replace(known, etag=etag, modified=modified))
+            if len(values) == 1:
+                etag, modified = fetched.etag, fetched.modified
             parts.append((place, fetched.data))
-        if addresses:
-            noted["url"] = addresses
-        digest = _hash(name, encoder.version, [data for _, data in parts])
-        if parts and digest == made.get("hash") and not faults:
-            return Input(None, {"hash": digest, **noted, **({"at": made["at"]} if made.get("at") else {})})
-        content, at, broken = _opened(name, parts, profile.signals[name].views)
+        digest = _hash(kind, encoder.version, [data for _, data in parts])
+        state = SignalState(digest, encoder.version, addresses, etag, modified)
+        if parts and digest == before.hash and not faults:
+            return Input(None, replace(state, at=before.at))
+        content, at, broken = _opened(kind, parts, profile.signals[name].views)
         faults += broken
         if content is None:
             raise faults[0]
-        return Input(content, {"hash": digest, **noted, **({"at": at} if at else {})}, tuple(faults))
+        return Input(content, replace(state, at=tuple(at) or None), tuple(faults))
 
     def read_all(
         self,
         name: str,
-        wanted: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
+        wanted: Sequence[tuple[Mapping[str, Any], SignalState]],
         profile: IndexProfile,
         encoder: Encoder,
     ) -> list[Input | MediaError]:
         """`read` of many (document, what was noted), in their order; the error in place of what cannot be used."""
 
-        def one(pair: tuple[Mapping[str, Any], Mapping[str, Any] | None]) -> Input | MediaError:
+        def one(pair: tuple[Mapping[str, Any], SignalState]) -> Input | MediaError:
             try:
                 return self.read(name, pair[0], profile, encoder, pair[1])
             except MediaError as error:
                 return error
 
-        if name not in MEDIA_SIGNALS or len(wanted) < 2:
+        if SIGNALS[name].file is None or len(wanted) < 2:
             return [one(pair) for pair in wanted]
         with ThreadPoolExecutor(_AT_ONCE, "hybrid-media") as readers:
             return list(readers.map(one, wanted))
+
+    def of(self, source: Mapping[str, Any], profile: IndexProfile) -> ProductSource:
+        """What `missing` asks of a document."""
+        return ProductSource(self, source, profile)
 
     def _root(self, profile: IndexProfile) -> Path | None:
         return self._media_root or (Path(profile.media_root) if profile.media_root else None)
 
 
+@dataclass(frozen=True)
+class ProductSource:
+    """A shop's document, as the signals of an index are made of it."""
+
+    inputs: Inputs
+    document: Mapping[str, Any]
+    profile: IndexProfile
+
+    @cached_property
+    def digest(self) -> str:
+        return documents.fingerprint(self.document, self.profile)
+
+    def wants(self, name: str) -> bool:
+        return self.inputs.wants(name, self.document, self.profile)
+
+    def fits(self, name: str, state: SignalState) -> bool:
+        return self.inputs.fits(name, self.document, self.profile, state)
+
+    def is_behind_address(self, name: str) -> bool:
+        return self.inputs.is_behind_address(name, self.document, self.profile)
+
+
 def held_at_once(name: str, all: int) -> int:
     """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
-    return _HELD.get(name, all)
-
-
-def _values(name: str, source: Mapping[str, Any], profile: IndexProfile) -> list[str]:
-    return documents.media_values(source, profile.fields, name, documents.files_looked_at(profile, name))
+    return SIGNALS[name].held or all
 
 
 def _addresses(values: Sequence[str]) -> str | None:
@@ -239,23 +259,21 @@ def _addresses(values: Sequence[str]) -> str | None:
     return "\n".join(values) if values and is_url(values[0]) else None
 
 
-def _hash(name: str, version: str, parts: Sequence[bytes]) -> str:
-    if name == "video":
+def _hash(kind: str, version: str, parts: Sequence[bytes]) -> str:
+    if kind == "video":
         parts = [_FRAMES, *parts]
     return documents.content_hash(version, b"\0".join(parts))
 
 
-def _opened(
-    name: str, parts: Sequence[tuple[int, bytes]], views: int
-) -> tuple[Any, list[float] | list[int], list[MediaError]]:
+def _opened(kind: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[Any, Sequence[float], list[MediaError]]:
     """(what the encoder takes or None, seconds of frames or places of several pictures, what could not be opened)."""
     pictures: dict[int, Any] = {}
     faults = []
     for place, data in parts:
         try:
-            if name == "audio":
+            if kind == "audio":
                 return samples(data, _LISTENED), [], []
-            if name == "video":
+            if kind == "video":
                 return *open_video(data, views), []
             pictures[place] = open_image(data)
         except MediaError as error:
@@ -263,8 +281,8 @@ def _opened(
     return list(pictures.values()) or None, list(pictures) if len(parts) > 1 else [], faults
 
 
-def named(error: MediaError, name: str) -> MediaError:
-    """The same error, its reason begun as those of the signal are."""
-    if name == "image" or not error.reason.startswith("image_"):
+def named(error: MediaError, kind: str) -> MediaError:
+    """The same error, its reason begun as those of this kind of file are."""
+    if kind == "image" or not error.reason.startswith("image_"):
         return error
-    return MediaError(str(error), f"{name}_{error.reason.removeprefix('image_')}")
+    return MediaError(str(error), f"{kind}_{error.reason.removeprefix('image_')}")

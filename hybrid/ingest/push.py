@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 
 from hybrid import vectors
-from hybrid.catalogue import documents
 from hybrid.catalogue.documents import RESERVED, is_reserved
-from hybrid.contracts import IndexProfile, Product
+from hybrid.catalogue.layer import Layer
+from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices import products
 from hybrid.elastic.indices.products import StoredProduct
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.ingest.ingester import Ingester
+from hybrid.ingest.inputs import Inputs
 from hybrid.ingest.marker import Marker
 
 _CONFLICT_ROUNDS = 5
@@ -57,8 +58,11 @@ class PushReport:
 class Pusher:
     """Takes batches. The same batch twice changes nothing the second time."""
 
-    def __init__(self, client: Any, ingester: Ingester, marker: Marker, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, client: Any, inputs: Inputs, ingester: Ingester, marker: Marker, dead_letters: DeadLetters
+    ) -> None:
         self._client = client
+        self._inputs = inputs
         self._ingester = ingester
         self._marker = marker
         self._dead_letters = dead_letters
@@ -107,12 +111,12 @@ class Pusher:
         ids = [op.id for op in batch]
         stored = products.read(self._client, profile.index, ids, routing)
         same = [op for op in batch if op.id in stored and _alike(stored[op.id].source, op.source)]
-        unseen = [stored[op.id] for op in same if not stored[op.id].meta]
+        unseen = [stored[op.id] for op in same if not stored[op.id].layer.noted]
         if unseen:
             report.waiting += self._marker.mark(profile, unseen).waiting
         for op in same:
             done[op.id] = Outcome(op.id, "unchanged")
-            if stored[op.id].meta.get("pending"):
+            if stored[op.id].layer.pending:
                 report.waiting.append(op.id)
         for op in batch:
             if op.create and op.id in stored and op.id not in done:
@@ -126,10 +130,10 @@ class Pusher:
         pending = set()
         for op in changed:
             before = stored.get(op.id)
-            body = {**(op.source or {}), RESERVED: self._layer(profile, op, before, codes.get(op.id))}
-            if body[RESERVED]["meta"]["pending"]:
+            layer = self._layer(profile, op, before, codes.get(op.id))
+            if layer.pending:
                 pending.add(op.id)
-            writes.append((op.id, before, op.routing, body))
+            writes.append((op.id, before, op.routing, {**(op.source or {}), RESERVED: layer.to_json()}))
         answer = products.replace_documents(self._client, profile.index, writes)
         for id in answer.ok:
             done[id] = Outcome(id, "updated" if id in stored else "created")
@@ -145,20 +149,18 @@ class Pusher:
         profile: IndexProfile,
         op: Operation,
         before: StoredProduct | None,
-        kept: tuple[int, dict[str, str]] | None,
-    ) -> dict[str, Any]:
-        source = op.source or {}
+        kept: tuple[int, dict[str, vectors.Code]] | None,
+    ) -> Layer:
         carried = {}
         if before is not None and kept is not None and kept[0] == before.seq_no:
             for name, signal in profile.signals.items():
-                if not (before.meta.get(name) or {}).get("hash"):
+                if not before.layer.state(name).hash:
                     continue
                 vector = vectors.decode_code(kept[1].get(name), signal.dims)
                 if vector is not None:
                     carried[name] = (vector.tolist(), kept[1][name])
-        digest = documents.fingerprint(source, profile)
-        meta = before.meta if before is not None else {}
-        return self._ingester.layer_fields(Product(op.id, source, 0), digest, meta, carried, profile)
+        source = self._inputs.of(op.source or {}, profile)
+        return self._ingester.layer_of(op.id, source, before.layer if before else Layer(), carried, profile)
 
     def _delete(self, profile: IndexProfile, batch: Sequence[Operation], report: PushReport) -> dict[str, Outcome]:
         if not batch:

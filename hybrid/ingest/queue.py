@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hybrid.errors import ClusterUnreachableError
@@ -12,6 +13,8 @@ ENRICH_TASK = "hybrid.enrich"
 SYNC_TASK = "hybrid.sync"
 ORDER_TASK = "hybrid.order"
 QUEUE = "hybrid"
+#: AMQP's reply code for a queue that is not there; the other transports use it, too.
+_NOT_FOUND = 404
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -94,13 +97,8 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: it does not.
         """
-        try:
-            with self._app.connection_for_write(connect_timeout=3) as connection:
-                connection.ensure_connection(max_retries=1, timeout=3)
-        except Exception as error:  # each transport has errors of its own
-            raise ClusterUnreachableError(
-                f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
-            ) from error
+        with self._connection() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
 
     def depth(self) -> int:
         """How many tasks wait for a worker.
@@ -108,13 +106,15 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: the broker does not answer.
         """
-        try:
-            with self._app.connection_for_write(connect_timeout=3) as connection:
+        from kombu.exceptions import ChannelError
+
+        with self._connection() as connection:
+            try:
                 return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
-        except Exception as error:  # each transport has errors of its own, and of its own for a queue not made yet
-            if "NOT_FOUND" in str(error):
-                return 0
-            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
+            except ChannelError as error:
+                if int(error.reply_code or 0) != _NOT_FOUND:
+                    raise
+                return 0  # made by the first task
 
     def workers(self, quiet_s: float = 1.0) -> dict[str, int]:
         """How many tasks each worker that answers is busy with; asked until none has answered for `quiet_s`.
@@ -122,16 +122,32 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: the broker does not answer.
         """
-        try:
-            # A connection of its own, whose wait in the broker is no longer than ours: one that still waits when we
-            # have gone takes the answers to the next question for this one's, or is closed no sooner.
-            options = {"polling_interval": quiet_s}
-            with self._app.connection_for_write(connect_timeout=3, transport_options=options) as connection:
-                connection.ensure_connection(max_retries=1, timeout=3)
-                found = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
-        except Exception as error:  # each transport has errors of its own
-            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
+        # A connection of its own, whose wait in the broker is no longer than ours: one that still waits when we have
+        # gone takes the answers to the next question for this one's, or is closed no sooner.
+        with self._connection(transport_options={"polling_interval": quiet_s}) as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+            found = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
         return {name: len(tasks) for name, tasks in (found or {}).items()}
+
+    @contextmanager
+    def _connection(self, **options: Any) -> Iterator[Any]:
+        """A connection to the broker of its own.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer.
+        """
+        from kombu.exceptions import OperationalError
+
+        connection = self._app.connection_for_write(connect_timeout=3, **options)
+        # Each transport has errors of its own.
+        errors = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
+        try:
+            with connection:
+                yield connection
+        except errors as error:
+            raise ClusterUnreachableError(
+                f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
+            ) from error
 
     def close(self) -> None:
         self._app.close()

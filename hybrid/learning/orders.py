@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS, UNWEIGHTED, SearchAnswer, SearchRequest
+from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.evaluation import evaluate as evaluation
@@ -23,7 +23,7 @@ _RECENT = 20
 def train(work: Work) -> Mapping[str, Any]:
     """Train weights, and publish them if they are better; they are not applied.
 
-    Options: kind, judgments (a list, or None), and any of folds, repeats, made_up, seed.
+    Options: kind, judgments (a list, or None), and any of folds, repeats, synthetic, seed.
     """
     services, index, options = work.services, work.index, work.options
     order = _identity(work)
@@ -64,8 +64,10 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     search: evaluation.Search = services.searcher.search
     learned = [name for name in systems if name in LEARNED_SYSTEMS]
     if folds and learned:
-        made_up = options.get("made_up", 600)
-        search = validation.held_out_search(services, index, judgments, learned, folds, made_up, progress=work.counted)
+        synthetic = options.get("synthetic", 600)
+        search = validation.held_out_search(
+            services, index, judgments, learned, folds, synthetic, progress=work.counted
+        )
     done, total = 0, len(judgments.relevant) * len(systems)
 
     def count() -> None:
@@ -95,7 +97,7 @@ def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, activ
     scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
     for name, system in data["systems"].items():
         used = {answer.weights_version for answer in result.systems[name].answers.values()}
-        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in UNWEIGHTED else None
+        system["weights_version"] = next(iter(used)) if len(used) == 1 and name not in unweighted_systems() else None
     return {
         "at": now(),
         "by": work.order["by"],

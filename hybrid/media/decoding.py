@@ -146,20 +146,20 @@ def _decoded(
 def _images(sizes: list[tuple[int, int]], parts: list[int], pixels: bytearray) -> list[Image.Image]:
     from PIL import Image
 
-    found, start = [], 0
+    images, start = [], 0
     for size, length in zip(sizes, parts, strict=True):
         part = pixels if length == len(pixels) else pixels[start : start + length]  # most often there is one
-        found.append(Image.frombuffer("RGB", size, part, "raw", "RGB", 0, 1))
+        images.append(Image.frombuffer("RGB", size, part, "raw", "RGB", 0, 1))
         start += length
-    return found
+    return images
 
 
 class _Died(Exception):
     """A child that ended, or was ended, before it answered."""
 
 
-class _Child:
-    """One decoding process. Used by one thread at a time."""
+class Child:
+    """One decoding process. Used by one thread at a time. files: how many it was asked for."""
 
     def __init__(self, decoder: str) -> None:
         environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
@@ -290,8 +290,8 @@ class _Pool:
         self._decoder = decoder
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(CHILDREN)
-        self._idle: list[_Child] = []
-        self._all: set[_Child] = set()
+        self._idle: list[Child] = []
+        self._all: set[Child] = set()
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
         with self._places:
@@ -305,7 +305,7 @@ class _Pool:
             self._give_back(child)
             return answer
 
-    def _take(self) -> _Child:
+    def _take(self) -> Child:
         with self._lock:
             child = self._idle.pop() if self._idle else None
         # One that was killed meanwhile, by the system or an operator, must not be laid at the next file's door.
@@ -313,22 +313,26 @@ class _Pool:
             return child
         if child is not None:
             self._drop(child)
-        child = _Child(self._decoder)
+        child = Child(self._decoder)
         with self._lock:
             self._all.add(child)
         return child
 
-    def _give_back(self, child: _Child) -> None:
+    def _give_back(self, child: Child) -> None:
         if child.process.poll() is not None:
             self._drop(child)
             return
         with self._lock:
             self._idle.append(child)
 
-    def _drop(self, child: _Child) -> None:
+    def _drop(self, child: Child) -> None:
         with self._lock:
             self._all.discard(child)
         child.end()
+
+    def idle(self) -> Child:
+        with self._lock:
+            return self._idle[-1]
 
     def close(self) -> None:
         with self._lock:
@@ -348,6 +352,15 @@ def _new_pools() -> dict[str, _Pool]:
 
 
 _pools = _new_pools()
+
+
+def idle_child(decoder: str) -> Child:
+    """The process that decodes the next file: "pictures" or "recordings". For looking after it, not for decoding.
+
+    Raises:
+        LookupError: none waits; each is made when it is needed.
+    """
+    return _pools[decoder].idle()
 
 
 def _after_fork() -> None:

@@ -144,9 +144,9 @@ class Fetcher:
 
     def _checked(self, url: str) -> _Target:
         """The only reading of a URL; what is connected to and sent is made of it, never of the text again."""
-        shown = _shown(url)
+        printable = _shown(url)
         if len(url) > _MAX_URL or re.search(r"[\x00-\x20\x7f-\xa0\\]", url):
-            raise MediaError(f"{shown} is too long or has spaces or backslashes in it", "image_url_invalid")
+            raise MediaError(f"{printable} is too long or has spaces or backslashes in it", "image_url_invalid")
         try:
             parts = urlsplit(url)
             scheme, port = parts.scheme.lower(), parts.port
@@ -154,29 +154,29 @@ class Fetcher:
             if host and not host.isascii():
                 host = host.encode("idna").decode("ascii").lower()
         except ValueError as error:  # a UnicodeError is one
-            raise MediaError(f"{shown} cannot be read as an address: {error}", "image_url_invalid") from error
+            raise MediaError(f"{printable} cannot be read as an address: {error}", "image_url_invalid") from error
         if scheme not in _PORTS:
-            raise MediaError(f"{shown} is neither http nor https", "image_url_unsupported")
+            raise MediaError(f"{printable} is neither http nor https", "image_url_unsupported")
         if parts.username is not None or parts.password is not None:
-            raise MediaError(f"{shown} has a user name in it", "image_url_invalid")
+            raise MediaError(f"{printable} has a user name in it", "image_url_invalid")
         # urlsplit is lenient: it reads "[::1]a" as ::1.
         literal = re.fullmatch(r"\[([0-9a-f:.]+)\](:\d+)?", parts.netloc.lower())
         if not literal and not re.fullmatch(r"(?!.*\.\.)[a-z0-9_][a-z0-9._-]{0,252}", host):
-            raise MediaError(f"{shown} names no host that can be looked up", "image_url_invalid")
+            raise MediaError(f"{printable} names no host that can be looked up", "image_url_invalid")
         port = _PORTS[scheme] if port is None else port
         if port not in _PORTS.values() and f"{host}:{port}" not in self._private:
-            raise MediaError(f"{shown}: port {port} is not asked, only 80 and 443", "image_url_invalid")
+            raise MediaError(f"{printable}: port {port} is not asked, only 80 and 443", "image_url_invalid")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return _Target(scheme, host, port, quote(path, safe=_PATH))
 
     def _addresses(self, target: _Target, url: str, deadline: float) -> list[str]:
         """All that the name has, each of them checked."""
-        found: list[str] = []
+        addresses: list[str] = []
         problem: list[OSError | UnicodeError] = []
 
         def look() -> None:
             try:
-                found.extend(self._resolve(target.host, target.port))
+                addresses.extend(self._resolve(target.host, target.port))
             except (OSError, UnicodeError) as error:
                 problem.append(error)
 
@@ -186,18 +186,18 @@ class Fetcher:
         thread.join(self._patience(deadline))
         if thread.is_alive():
             raise MediaError(f"{_shown(url)}: {target.host} is not looked up in time", "image_url_timeout")
-        if problem or not found:
+        if problem or not addresses:
             why = problem[0] if problem else "no address"
             raise MediaError(f"{_shown(url)}: {target.host} is not known: {why}", "image_url_unresolved")
         named = not {target.host, f"{target.host}:{target.port}"}.isdisjoint(self._private)
-        for text in found:
+        for text in addresses:
             if not _may_connect(text, named):
                 raise MediaError(
                     f"{_shown(url)}: {target.host} has the address {text}, which is not public; "
                     "name the host in media_private_hosts if it is your own",
                     "image_address_refused",
                 )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(addresses))
 
     @contextmanager
     def _turn(self, target: _Target, url: str, deadline: float) -> Iterator[None]:
@@ -328,7 +328,7 @@ _OF_THE_HOST = frozenset({"image_url_unresolved", "image_url_unreachable", "imag
 
 
 def _getaddrinfo(host: str, port: int) -> list[str]:
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def _may_connect(text: str, named: bool) -> bool:

@@ -140,8 +140,8 @@ def _factor(width: int, height: int, most: int) -> int:
 
 
 def _frames(image: Image.Image, most: int) -> list[Image.Image]:
-    found: list[Image.Image] = []
-    step, shown = 1, 0.0
+    frames: list[Image.Image] = []
+    step, shown_ms = 1, 0.0
     for number in range(MAX_FRAMES):
         try:
             image.seek(number)
@@ -150,14 +150,14 @@ def _frames(image: Image.Image, most: int) -> list[Image.Image]:
         if number % step == 0:
             image.load()
             small = _small_rgb(image, MAX_OUT // (2 * most))
-            found.append(small.copy() if small is image else small)
-            found[-1].info["at"] = shown
-        shown += float(image.info.get("duration") or 100.0) / 1000
-        if len(found) == 2 * most:  # few are held, however many there are: every second one goes
-            del found[1::2]
+            frames.append(small.copy() if small is image else small)
+            frames[-1].info["at"] = shown_ms
+        shown_ms += float(image.info.get("duration") or 100.0) / 1000
+        if len(frames) == 2 * most:  # few are held, however many there are: every second one goes
+            del frames[1::2]
             step *= 2
-    count = min(most, len(found))
-    return [found[place * len(found) // count] for place in range(count)]
+    count = min(most, len(frames))
+    return [frames[place * len(frames) // count] for place in range(count)]
 
 
 def _small_rgb(image: Image.Image, most: int) -> Image.Image:

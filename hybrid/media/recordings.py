@@ -33,9 +33,9 @@ class Refused(Exception):
 def prepare() -> None:
     """Once a process, before its limits hold and no module can be read any more: PyAV reads many of its own late."""
     av.logging.set_level(None)  # errors come as exceptions, and nothing goes to the terminal
-    for found in pkgutil.walk_packages(av.__path__, "av."):
-        if not found.name.startswith(("av.__main__", "av.datasets")):
-            importlib.import_module(found.name)
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.startswith(("av.__main__", "av.datasets")):
+            importlib.import_module(module.name)
 
 
 def decode(data: bytes, do: str, most: int) -> tuple[list[tuple[int, int]], list[bytes], list[float]]:
@@ -85,21 +85,21 @@ def _video(file: Any, most: int) -> tuple[list[tuple[int, int]], list[bytes], li
     stream.codec_context.thread_count = 1
     _check_size(stream.codec_context.width, stream.codec_context.height)
     length = min(MAX_SECONDS, (file.duration or 0) / av.time_base)
-    found = []
+    frames = []
     # Without a length, only what comes first: nothing says where to look.
     for place in range(most if length else 1):
         frame = _frame_at(file, stream, length * (place + 0.5) / most)
         if frame is None:
             break
-        found.append(_Frame(frame, pixels=True))
+        frames.append(_Frame(frame, pixels=True))
         if time.process_time() - started > ENOUGH_S:
             break
-    if not found:
+    if not frames:
         raise Refused("unreadable", "has no frame that can be decoded")
     if length and time.process_time() - started < ENOUGH_S - KEYS_S:
-        found += _key_frames(file, stream)
+        frames += _key_frames(file, stream)
     chosen = []
-    for one in _unlike(found, most):
+    for one in _unlike(frames, most):
         if one.small is None:
             frame = _frame_at(file, stream, one.at) if time.process_time() - started < ENOUGH_S else None
             if frame is None:
@@ -114,26 +114,26 @@ def _video(file: Any, most: int) -> tuple[list[tuple[int, int]], list[bytes], li
 
 def _key_frames(file: Any, stream: Any) -> list[_Frame]:
     """Frames that are stored whole. Encoders put one where the scene changes, which even places may miss."""
-    started, found = time.process_time(), []
+    started, frames = time.process_time(), []
     context = stream.codec_context
     try:
         context.skip_frame = "NONKEY"
         file.seek(0)
         for frame in file.decode(stream):
-            found.append(_Frame(frame, pixels=False))
-            if len(found) == KEYS or found[-1].at > MAX_SECONDS or time.process_time() - started > KEYS_S:
+            frames.append(_Frame(frame, pixels=False))
+            if len(frames) == KEYS or frames[-1].at > MAX_SECONDS or time.process_time() - started > KEYS_S:
                 break
     except av.FFmpegError:
-        return found  # damaged further on; the frames at even places are there
+        return frames  # damaged further on; the frames at even places are there
     finally:
         context.skip_frame = "DEFAULT"
-    return found
+    return frames
 
 
-def _unlike(found: list[_Frame], most: int) -> list[_Frame]:
+def _unlike(frames: list[_Frame], most: int) -> list[_Frame]:
     """The frames that differ most from each other, the most ordinary one first."""
-    first = min(found, key=lambda one: sum(one.differs(other) for other in found))
-    chosen, left = [first], [(one.differs(first), one) for one in found if one is not first]
+    first = min(frames, key=lambda one: sum(one.differs(other) for other in frames))
+    chosen, left = [first], [(one.differs(first), one) for one in frames if one is not first]
     while left and len(chosen) < most:
         # At the same difference one that has its pixels, then the earlier one.
         apart, best = max(left, key=lambda pair: (round(pair[0], 1), pair[1].small is not None, -pair[1].at))

@@ -77,16 +77,16 @@ def resolve_media(value: str, root: Path | None, kind: str = "image") -> Path:
     text = value.strip()
     if not text:
         raise MediaError(f"the {_NOUNS[kind]}'s path is empty", f"{kind}_missing")
-    shown = f'{_NOUNS[kind]} "{text[:200]}"'
+    label = f'{_NOUNS[kind]} "{text[:200]}"'
     scheme, colon, rest = text.partition(":")
     if colon and rest.startswith("//") or scheme.lower() in ("data", "file") and colon:
         raise MediaError(
-            f"{shown} is an address, and a file under media_root is wanted here",
+            f"{label} is an address, and a file under media_root is wanted here",
             f"{kind}_url_unsupported",
         )
     if root is None:
-        raise MediaError(f"{shown} has no folder to be looked up in; set media_root", f"{kind}_outside_root")
-    outside = MediaError(f"{shown} is outside the media folder; put it under media_root", f"{kind}_outside_root")
+        raise MediaError(f"{label} has no folder to be looked up in; set media_root", f"{kind}_outside_root")
+    outside = MediaError(f"{label} is outside the media folder; put it under media_root", f"{kind}_outside_root")
     # `..` is refused even where it would stay inside: whether it does can change with a symlink.
     if ".." in text.replace("\\", "/").split("/"):
         raise outside
@@ -96,9 +96,9 @@ def resolve_media(value: str, root: Path | None, kind: str = "image") -> Path:
         if not path.is_relative_to(base):
             raise outside
         if not path.is_file():
-            raise MediaError(f"{shown} does not exist under the media folder", f"{kind}_missing")
+            raise MediaError(f"{label} does not exist under the media folder", f"{kind}_missing")
     except (OSError, ValueError, RuntimeError) as error:  # name too long, a NUL byte, a loop of symlinks
-        raise MediaError(f"{shown} cannot be looked up: {error}", f"{kind}_missing") from error
+        raise MediaError(f"{label} cannot be looked up: {error}", f"{kind}_missing") from error
     return path
 
 

@@ -111,10 +111,10 @@ def provide_pinned(
         with _workspace(engines) as work:
             on_step(f"fetching Elasticsearch {version} ({pins[version].megabytes} MB) with Maven")
             archive = (fetch or fetch_with_maven)(version, work, java_home)
-            found = sha256(archive)
-            if found != pins[version].sha256:
+            digest = sha256(archive)
+            if digest != pins[version].sha256:
                 raise NodeError(
-                    f"Elasticsearch {version} from Maven has SHA-256 {found}, not the pinned "
+                    f"Elasticsearch {version} from Maven has SHA-256 {digest}, not the pinned "
                     f"{pins[version].sha256}: delete org/elasticsearch/distribution/integ-test-zip in "
                     "Maven's local repository (~/.m2/repository) and run it again"
                 )
@@ -221,8 +221,8 @@ def fetch_with_maven(version: str, folder: Path, java_home: Path | None) -> Path
     if run.returncode != 0 or not archive.is_file():
         plain = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout + run.stderr)
         errors = [line.removeprefix("[ERROR]").strip() for line in plain.splitlines() if line.strip()]
-        said = next((line for line in errors if line), f"exit code {run.returncode}")
-        raise NodeError(f"Maven cannot fetch Elasticsearch {version}: {said[:300]}; check the network, {OTHERWISE}")
+        message = next((line for line in errors if line), f"exit code {run.returncode}")
+        raise NodeError(f"Maven cannot fetch Elasticsearch {version}: {message[:300]}; check the network, {OTHERWISE}")
     return archive
 
 

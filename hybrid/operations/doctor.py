@@ -24,13 +24,15 @@ _TESTED = ((8, 19), (9, 0))
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. part: "cluster", "machine" or "index NAME"; mend: what to do, where something is to be done."""
+    """One finding. part: "cluster", "machine" or "index NAME"; mend: what to do, where something is to be done; sync:
+    the index that a sync mends, where one does."""
 
     part: str
     what: str
     status: str
     detail: str
-    mend: str = ""
+    fix: str = ""
+    sync: str = ""
 
 
 @dataclass
@@ -70,7 +72,7 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
         for check in _cluster(services, version):
             diagnosis.checks.append(check)
     except HybridError as error:
-        mend = "see the README for the privileges that Hybrid needs"
+        mend = "docs/operating/connect.md lists the privileges that Hybrid needs"
         diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), mend))
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():
@@ -100,11 +102,11 @@ def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
         yield Check("cluster", "version", "note", f"{shown}: not tested", "8.19 and 9.x are")
     else:
         yield Check("cluster", "version", "ok", shown)
-    found = cluster.licence(client)
-    if found is None:
+    licence = cluster.licence(client)
+    if licence is None:
         yield Check("cluster", "licence", "note", "the cluster does not say; nothing above Basic is needed")
     else:
-        kind, state = found
+        kind, state = licence
         mend = "" if state == "active" else "renew it, or fall back with POST _license/start_basic"
         yield Check(
             "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", mend
@@ -228,7 +230,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
     total = found["documents"]
     if found["unseen"]:
         detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
-        yield Check(part, "documents", "degraded", detail, sync)
+        yield Check(part, "documents", "degraded", detail, sync, profile.index)
     else:
         yield Check(part, "documents", "ok", f"{total:,}, all of them seen")
     for name, counts in found["signals"].items():
@@ -241,13 +243,15 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
         if counts["outdated"]:
             detail += f"; {counts['outdated']:,} are of another encoder"
             mend = sync
-        yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend)
+        yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend, profile.index if mend else "")
     for name in lifecycle.scanned(services.client, profile, total):
         detail = "more of them are scanned by each search than is quick"
-        yield Check(part, f"{name} vectors", "note", detail, f"{sync}, by a user who may change the mapping")
+        mend = f"{sync}, by a user who may change the mapping"
+        yield Check(part, f"{name} vectors", "note", detail, mend, profile.index)
     if found["pending"]:
         mend = f"{sync}, or wait for the workers"
-        yield Check(part, "waiting", "degraded", f"{found['pending']:,} documents wait for vectors", mend)
+        detail = f"{found['pending']:,} documents wait for vectors"
+        yield Check(part, "waiting", "degraded", detail, mend, profile.index)
     letters = services.dead_letters.counts(profile.index)
     if letters:
         listed = ", ".join(
@@ -291,6 +295,7 @@ def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
             "degraded",
             "not looked at since the attach, or since another index came behind the name",
             sync,
+            profile.index,
         )
     else:
         yield Check(part, "in step", "ok" if not writes else "note", f"{writes:,} writes since the last look at {at}")

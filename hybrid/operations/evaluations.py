@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+from hybrid.contracts import LEARNED_SYSTEMS
+from hybrid.contracts import systems as all_systems
 from hybrid.errors import UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
@@ -27,7 +28,7 @@ def order(
 ) -> bool:
     """Order an evaluation; whether a worker was told.
 
-    systems: of hybrid.contracts.SYSTEMS, or versions of the index's weights. folds: 0, or in how many parts the
+    systems: of hybrid.contracts.systems, or versions of the index's weights. folds: 0, or in how many parts the
     judgments are cut so that learned kinds answer queries that they have not seen.
 
     Raises:
@@ -38,10 +39,10 @@ def order(
     services.searcher.profile(index)
     chosen = list(dict.fromkeys(systems))
     if not chosen:
-        raise UsageError(f"systems: choose at least one of {', '.join(SYSTEMS)}, or a version of the weights")
+        raise UsageError(f"systems: choose at least one of {', '.join(all_systems())}, or a version of the weights")
     if folds == 1:
         raise UsageError("folds: one fold leaves nothing to learn from; give 2 or more, or 0")
-    named = [name for name in chosen if name not in (*SYSTEMS, FIXED_VERSION)]
+    named = [name for name in chosen if name not in (*all_systems(), FIXED_VERSION)]
     known = services.models("weights").names(index) if named else ()
     if unknown := [name for name in named if name not in known]:
         raise UsageError(f"systems: {unknown[0]!r} is no system, and no version of the weights of {index!r}")
@@ -50,8 +51,8 @@ def order(
         if services.models("weights").latest(index, kind) is None:
             raise UsageError(f"systems: no {kind} weights for {index!r} yet; train them first, or ask held out")
     services.judgment_lists.require(index, judgments)
-    asked = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
-    return orders.place(services, orders.learning_slot(index), "evaluate", index, asked, by)
+    options_of_order = {"judgments": judgments, "systems": chosen, "folds": folds, **options}
+    return orders.place(services, orders.learning_slot(index), "evaluate", index, options_of_order, by)
 
 
 def run(services: Services, key: str) -> dict[str, Any]:
@@ -60,10 +61,10 @@ def run(services: Services, key: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none of that id.
     """
-    found = services.evaluations.get(key)
-    if found is None:
+    evaluation = services.evaluations.get(key)
+    if evaluation is None:
         raise UsageError(f"no evaluation {key!r}; the list of evaluations names those there are")
-    return found
+    return evaluation
 
 
 def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
@@ -75,8 +76,8 @@ def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
 def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
     """system -> what it changes by query against the baseline of its run."""
     before = scores(run, run["baseline"])
-    found = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
-    return {name: change for name, change in found.items() if change}
+    changes = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
+    return {name: change for name, change in changes.items() if change}
 
 
 def compared(services: Services, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections import Counter
@@ -15,12 +14,13 @@ from hybrid.catalogue.documents import WORDS_VERSION, is_reserved
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template
 from hybrid.catalogue.reader import Catalogue, RejectsFile, open_catalogue
-from hybrid.contracts import MEDIA_SIGNALS, IndexProfile, Product, Reject
+from hybrid.contracts import IndexProfile, Product, Reject
 from hybrid.elastic.indices import lifecycle
 from hybrid.errors import UsageError
 from hybrid.operations.planning import check_options, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
 from hybrid.services import Services
+from hybrid.signals import of_files
 
 
 @dataclass
@@ -114,7 +114,7 @@ def plan_index(
         signals=vector_signals,
         language=language,
         analysis=WORDS_VERSION,
-        media_root=str(root) if set(MEDIA_SIGNALS) & set(vector_signals) else None,
+        media_root=str(root) if any(name in vector_signals for name, _ in of_files()) else None,
     )
     return Plan(path, profile, sample, notes, own, own_words)
 
@@ -139,7 +139,7 @@ def run_index(
     job = services.jobs.start("index", profile.index)
     run = _Run(services, plan, profile, job, report)
     started = time.monotonic()
-    try:
+    with services.jobs.failing(job):
         with RejectsFile(rejects_path or Path.cwd() / f"{plan.path.name}.rejects.ndjson") as rejects:
             with encoding(services, run, workers) as (dispatch, encode):
                 run.load(rejects, dispatch or run.enrich_here)
@@ -147,10 +147,6 @@ def run_index(
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
         lifecycle.refresh(services.client, profile.index)
-    except BaseException as error:
-        with contextlib.suppress(Exception):  # the cluster may be the very thing that failed
-            services.jobs.update(job, status="failed", error=str(error) or type(error).__name__)
-        raise
     progress = run.progress
     failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())

@@ -161,7 +161,7 @@ def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
         end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:
         end = {"status": "failed", "error": str(error)}
-    except Exception as error:
+    except Exception as error:  # the order must not stay "running": whoever gave it is told
         logger.exception("%s of %s ended unexpectedly", order["kind"], order["index"])
         end = {"status": "failed", "error": f"{type(error).__name__}: {error}; the log orders.log has more"}
     finally:
@@ -176,14 +176,14 @@ def _beat(doing: Work, ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
         doing.sample()
         try:
-            kept = doing.services.orders.keep(doing.order, progress=doing.progress, samples=doing.samples)
+            current = doing.services.orders.keep(doing.order, progress=doing.progress, samples=doing.samples)
         except ClusterError as error:
             logger.warning("no sign of life given: %s", error)
             continue
-        if not kept:
+        if not current:
             logger.error("another process has the order %s now; ending", doing.order["slot"])
             os._exit(1)
-        doing.order["stop"] = kept.get("stop", False)
+        doing.order["stop"] = current.get("stop", False)
 
 
 def _keep(doing: Work, **fields: Any) -> None:

@@ -11,10 +11,6 @@ from hybrid.catalogue.documents import WORDS_VERSION, media_values
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import parse_lexical, served_by
 from hybrid.contracts import (
-    FUSED,
-    MAX_VIEWS,
-    MEDIA_SIGNALS,
-    VECTOR_SIGNALS,
     FieldMap,
     IndexProfile,
     VectorSignal,
@@ -25,6 +21,7 @@ from hybrid.encoders.trained.alignment import PREFIX
 from hybrid.errors import IndexConflictError, MediaError, UsageError
 from hybrid.media import is_data_url, is_url
 from hybrid.services import Services
+from hybrid.signals import MAX_VIEWS, SIGNALS, of_files
 from hybrid.text import analysis
 
 _TRIED = 2  # files behind addresses
@@ -38,41 +35,41 @@ def check_options(language: str, signals: Sequence[str] | None) -> None:
     """
     if language not in analysis.languages():
         raise UsageError(f"no language {language!r}; known: {', '.join(analysis.languages())}")
-    unknown = [name for name in signals or () if name not in VECTOR_SIGNALS]
+    unknown = [name for name in signals or () if name not in SIGNALS]
     if unknown:
-        raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(VECTOR_SIGNALS)}")
+        raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(SIGNALS)}")
 
 
 def vector_signal(services: Services, name: str, index: str, views: int = 1) -> VectorSignal:
-    """The signal as the settings' encoder makes it, of so many views; `fused` by the newest alignment that was trained
-    for the index.
+    """The signal as the settings' encoder makes it, of so many views; a derived one by the newest alignment that was
+    trained for the index.
 
     Raises:
         UsageError: the encoder of the settings takes no such input, or no alignment was trained.
     """
     settings = services.settings
-    if name == FUSED:
+    entry = SIGNALS[name]
+    if entry.parts:
         newest = services.models("alignment").heads(index)
         if not newest:
-            raise UsageError(
-                f"signal {FUSED} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`"
-            )
+            raise UsageError(f"signal {name} needs an alignment: `hybrid train alignment --index {index} --pairs FILE`")
         aligned = services.encoder(f"{PREFIX}{newest[0]['version']}")
         return VectorSignal(encoder=aligned.name, version=aligned.version, dims=aligned.dims)
-    # A video is seen as its frames.
-    modality = "image" if name == "video" else name
-    spec = getattr(settings, f"{modality}_encoder")
+    spec = entry.spec(settings)
     encoder = services.encoder(spec)
-    if modality not in encoder.modalities:
-        raise UsageError(f"encoder {encoder.name} takes no {modality}; set HYBRID_{modality.upper()}_ENCODER")
+    if entry.modality not in encoder.modalities:
+        advice = f"; set HYBRID_{entry.setting.upper()}" if entry.setting else ""
+        raise UsageError(f"encoder {encoder.name} takes no {entry.modality}{advice}")
     return VectorSignal(encoder=spec, version=encoder.version, dims=encoder.dims, views=views)
 
 
 def views_in(sample: Sequence[dict[str, Any]], fields: FieldMap, name: str) -> int:
     """How many views of a product the signal is to have: several where products have several pictures, or videos."""
-    if name == "video":
+    entry = SIGNALS[name]
+    if entry.file == "video":
         return MAX_VIEWS
-    several = name == "image" and any(len(documents.media_values(row, fields, name, 2)) > 1 for row in sample)
+    role = entry.role if entry.file == "image" else None
+    several = role is not None and any(len(documents.media_values(row, fields, role, 2)) > 1 for row in sample)
     return MAX_VIEWS if several else 1
 
 
@@ -83,9 +80,10 @@ def guess_signals(
 
     Files behind addresses count if one of the first few can be fetched here.
     """
-    found = ["text"]
-    for name in MEDIA_SIGNALS:
-        values = [value for row in sample for value in documents.media_values(row, fields, name, MAX_VIEWS)]
+    found = [name for name, signal in SIGNALS.items() if signal.role is None and not signal.parts]
+    for name, signal in of_files():
+        role = str(signal.role)
+        values = [value for row in sample for value in documents.media_values(row, fields, role, MAX_VIEWS)]
         why = _unreachable(services, values) if values and all(is_url(value) for value in values) else None
         if why:
             wanted = ",".join([*found, name])
@@ -151,12 +149,12 @@ def decide_profile(
             services, name, found.name, held[name].views if name in held else views_in(sample, fields, name)
         )
         for name in wanted
-        if signals is not None or name != FUSED
+        if signals is not None or not SIGNALS[name].parts
     }
     media = media_root or services.settings.media_root
     root = str(media.resolve()) if media else before.media_root if before else None
-    media_signals = [name for name in MEDIA_SIGNALS if name in chosen]
-    files = [value for name in media_signals for row in sample for value in media_values(row, fields, name)]
+    media_roles = [str(signal.role) for name, signal in of_files() if name in chosen]
+    files = [value for role in media_roles for row in sample for value in media_values(row, fields, role)]
     if root is None and not all(is_url(value) or is_data_url(value) for value in files):
         raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
     profile = IndexProfile(

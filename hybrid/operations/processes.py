@@ -1,16 +1,20 @@
-"""Celery workers that a run starts here and ends with: their command, environment and supervision."""
+"""Processes that are started here: Celery workers with a run, the web server; their commands, and when they end."""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid.errors import JobError
+from hybrid.errors import JobError, NodeError
 from hybrid.services import Services
 from hybrid.settings import Settings
 
@@ -95,3 +99,50 @@ def serve_command(host: str, port: int, processes: int, threads: int) -> list[st
         "--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600",
         "--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws", "--access-log",
     ]  # fmt: skip
+
+
+@contextmanager
+def spawned(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose output goes into a log, asked to end with the block, and killed after 15 seconds."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_for_page(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+    """Return when a page of the web server answers.
+
+    Raises:
+        NodeError: it does not, or the process ended.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise NodeError(f"the page does not answer at {url}; see {log}")
+
+
+def free_port(port: int = 0) -> int:
+    """That port of the loopback address if it is free, else another."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

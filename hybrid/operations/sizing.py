@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue import documents
-from hybrid.contracts import FUSED, Encoder, IndexProfile
+from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import MediaError
 from hybrid.ingest.inputs import encode
 from hybrid.services import Services
+from hybrid.signals import SIGNALS
 
 #: Enough for a rate within a few percent, and a second or two of waiting.
 _TEXTS, _FILES = 96, 16
@@ -64,13 +65,14 @@ def measure(
     for name, signal in profile.signals.items():
         encoder = services.encoder(signal.encoder)
         contents: list[Any] = []
-        readable = sample if name != FUSED else ()  # which is made of the others' vectors, in no time worth counting
+        # What is derived is made of the others' vectors, in no time worth counting.
+        readable = () if SIGNALS[name].parts else sample
         for row in [row for row in readable if inputs.wants(name, row, profile)]:
-            if len(contents) == (_TEXTS if name == "text" else _FILES):
+            if len(contents) == (_TEXTS if SIGNALS[name].file is None else _FILES):
                 break
             try:
                 contents.append(inputs.read(name, row, profile, encoder).content)
-            except MediaError:
+            except MediaError:  # the run counts it among its failures; here another file takes its place
                 continue
         share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)
         if contents and name not in kept:

@@ -60,9 +60,9 @@ class SyncReport:
 
     def summary(self) -> str:
         """The sync in one line."""
-        made = ", ".join(f"{count:,} {name}" for name, count in self.encoded.items()) or "nothing"
+        encoded = ", ".join(f"{count:,} {name}" for name, count in self.encoded.items()) or "nothing"
         return (
-            f"{self.index}: {self.looked:,} changes looked at, {self.written:,} written, {made} encoded, "
+            f"{self.index}: {self.looked:,} changes looked at, {self.written:,} written, {encoded} encoded, "
             f"{self.restored:,} vectors restored in {self.seconds:,.1f} s"
         )
 

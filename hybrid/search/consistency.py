@@ -12,7 +12,7 @@ searches in between found nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from hybrid.contracts import IndexProfile
@@ -34,12 +34,25 @@ class ProfilesLike(Protocol):
     def superseded(self, profile: IndexProfile) -> bool: ...
 
 
-def tries() -> Iterator[int]:
-    """How many tries are left after this one. The first repetition comes at once, each other after a pause."""
+def settled(attempt: Callable[[], Made], moved: Callable[[Exception], bool]) -> Made:
+    """What `attempt` makes, tried again while its errors come of a move.
+
+    moved: whether this error does; asked of each but the last, and never of a cluster that does not answer. The first
+    repetition comes at once, each other after a pause.
+
+    Raises: the error of the last try, or the first that does not come of a move.
+    """
     for left in reversed(range(_TRIES)):
-        yield left
+        try:
+            return attempt()
+        except (ClusterUnreachableError, ClusterTimeoutError):
+            raise  # a cluster that does not answer cannot be asked
+        except Exception as error:
+            if not left or not moved(error):
+                raise
         if left < _TRIES - 1:
             time.sleep(_PAUSE_S)
+    raise AssertionError("the last try returns or raises")
 
 
 def whole(profiles: ProfilesLike, index: str, make: Callable[[IndexProfile], Made]) -> Made:
@@ -52,22 +65,23 @@ def whole(profiles: ProfilesLike, index: str, make: Callable[[IndexProfile], Mad
     Raises:
         IndexMovedError: the alias does not stand still.
     """
-    for left in tries():
+    profile: IndexProfile | None = None
+
+    def attempt() -> Made:
+        nonlocal profile
+        profile = None
         profile = profiles.profile(index)
-        try:
-            made = make(profile)
-        except (ClusterUnreachableError, ClusterTimeoutError):
-            raise  # a cluster that does not answer cannot be asked
-        except IndexMovedError:
-            if not left:
-                raise
-        except HybridError:
-            if not left or not profiles.moved(profile):
-                raise
-        else:
-            if not profiles.superseded(profile):
-                return made
-    raise moved_error(index)
+        made = make(profile)
+        if profiles.superseded(profile):
+            raise moved_error(index)
+        return made
+
+    def moved(error: Exception) -> bool:
+        if isinstance(error, IndexMovedError):
+            return True
+        return profile is not None and isinstance(error, HybridError) and profiles.moved(profile)
+
+    return settled(attempt, moved)
 
 
 def moved_error(index: str) -> IndexMovedError:

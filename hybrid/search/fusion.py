@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import signals
 from hybrid.contracts import SignalScore
+from hybrid.facts import Note
 
-#: A best scaled score under this is weak: the signal's weight falls in proportion.
-WEAK = {"lexical": 0.15, "text": 0.15, "image": 0.10, "video": 0.10, "audio": 0.10, "fused": 0.10}
 #: Scales to 1 as infinity does, and can be divided by itself.
 _ENDLESS = 1e300
 
@@ -51,11 +51,12 @@ class Scaling:
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
-        if signal.partition(".")[0] == "lexical":
+        if signal.partition(".")[0] == signals.LEXICAL:
             half = self.half.get(signal, SATURATION)
             finite = np.minimum(np.where(raw > 0, raw, 0.0), _ENDLESS)
             return np.asarray(finite / (finite + half))
-        low, high = self.span.get(signal, (0.0, 1.0))
+        entry = signals.SIGNALS.get(signal.partition(".")[0])
+        low, high = self.span.get(signal, entry.span if entry else (0.0, 1.0))
         return np.asarray((np.fmin(np.fmax(raw, low), high) - low) / (high - low))
 
     def one(self, signal: str, raw: float) -> float:
@@ -82,12 +83,12 @@ StandIns = Mapping[str, Mapping[str, float]]
 
 @dataclass
 class Ranking:
-    """Products best first, ties by id; what each signal gave them; the weights that were in force."""
+    """Products best first, ties by id; what each signal gave them; the weights that were active."""
 
     ids: list[str]
     scores: dict[str, float]
     weights: dict[str, float]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     _raw: RawScores = field(default_factory=dict)
     _rrf: dict[str, dict[str, float]] | None = None
     _scaling: Scaling = PLAIN
@@ -116,8 +117,16 @@ class Ranking:
         return {"lexical": SignalScore(raw, scaled, weight, weight * scaled)}
 
 
-def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, tuple[float, str]]:
-    """How much each signal has to say on these candidates, from 0 to 1, and why where that is less than 1.
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much a signal has to say on these candidates, from 0 to 1, and why where that is less than 1."""
+
+    share: float
+    note: Note | None = None
+
+
+def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, Voice]:
+    """The voice of each signal.
 
     No match, or the same score for every candidate: nothing. A weak best score: in proportion.
     """
@@ -128,22 +137,22 @@ def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, tuple[float, s
     return found
 
 
-def _voice(name: str, scaled: np.ndarray, beside_others: bool) -> tuple[float, str]:
+def _voice(name: str, scaled: np.ndarray, beside_others: bool) -> Voice:
     """`voices` of one signal, by the scaled scores of the candidates that have one."""
     best = float(scaled.max()) if len(scaled) else 0.0
-    weak = WEAK.get(name.partition(".")[0], 0.0)
+    weak = signals.weak(name)
     if best <= 0:
-        return 0.0, "no match"
+        return Voice(0.0, Note("no_match", name))
     if beside_others and len(scaled) > 1 and best - float(scaled.min()) < 1e-9:
-        return 0.0, "the same score for every candidate"
+        return Voice(0.0, Note("same_score", name))
     if best < weak:
-        return best / weak, f"weak best score {best:.2f}"
-    return 1.0, ""
+        return Voice(best / weak, Note("weak_match", name, value=best))
+    return Voice(1.0)
 
 
 def effective_weights(
     weights: Mapping[str, float], raw: RawScores, scaling: Scaling = PLAIN
-) -> tuple[dict[str, float], list[str]]:
+) -> tuple[dict[str, float], list[Note]]:
     """The weights of the signals that have something to say, summing to 1, and why others were lowered.
 
     Where that would leave nothing, the given weights stand, for some order is better than none.
@@ -151,11 +160,9 @@ def effective_weights(
     return _lowered(weights, voices({name: raw.get(name, {}) for name in weights}, scaling))
 
 
-def _lowered(
-    weights: Mapping[str, float], heard: Mapping[str, tuple[float, str]]
-) -> tuple[dict[str, float], list[str]]:
-    lowered = {name: weight * heard[name][0] for name, weight in weights.items()}
-    notes = [f"{name}: {why}" for name, (_, why) in heard.items() if why]
+def _lowered(weights: Mapping[str, float], heard: Mapping[str, Voice]) -> tuple[dict[str, float], list[Note]]:
+    lowered = {name: weight * heard[name].share for name, weight in weights.items()}
+    notes = [voice.note for voice in heard.values() if voice.note is not None]
     return normalised(lowered if sum(lowered.values()) > 0 else weights), notes
 
 
@@ -182,12 +189,12 @@ def weighted(
     silent = np.empty(0)
     rows = {name: scaled[at][own[at]] for at, name in enumerate(raw)}
     heard = {name: _voice(name, rows.get(name, silent), len(weights) > 1) for name in weights}
-    in_force, notes = _lowered(weights, heard)
-    totals = combine(scaled, counted, np.array([in_force.get(name, 0.0) for name in raw]))
+    active, notes = _lowered(weights, heard)
+    totals = combine(scaled, counted, np.array([active.get(name, 0.0) for name in raw]))
     # The candidates are in order of their ids, so that equal scores keep it.
     ids = [candidates[at] for at in np.argsort(-totals, kind="stable").tolist()]
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(ids, scores, in_force, notes, raw, None, scaling, stand_ins)
+    return Ranking(ids, scores, active, notes, raw, None, scaling, stand_ins)
 
 
 def scaled_table(

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
-from hybrid.contracts import (
-    IndexProfile,
-    values_at,
-)
+from hybrid.contracts import IndexProfile, values_at
+from hybrid.facts import Counted
 from hybrid.text import analysis
 
-
-def _total_counts(terms: str | None, vectors: Mapping[str, Any], depth: int) -> str:
-    nearest = f"the {depth} nearest by {' and by '.join(vectors)}" if vectors else ""
-    if terms is None:
-        return nearest
-    words = "products with one of the words" if terms else "all products"
-    return f"{words}, and {nearest}" if nearest else words
-
-
 _ROLES = ("title", "description")
+
+
+def counted(terms: str | None, vectors: Iterable[str], depth: int) -> Counted:
+    """What the total of a search counts. terms: "" to browse everything, None where words take no part."""
+    words: Literal["matching", "all"] | None = None if terms is None else "matching" if terms else "all"
+    return Counted(words, tuple(vectors), depth)
 
 
 def highlights(source: Mapping[str, Any], profile: IndexProfile, wanted: frozenset[str]) -> dict[str, str]:

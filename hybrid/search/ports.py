@@ -1,8 +1,12 @@
-"""What search needs of the index and of the published weights, as seams: it knows no Elasticsearch client."""
+"""What search needs of the index and of the published weights, as seams: it knows no Elasticsearch client.
+
+hybrid.elastic implements them on a cluster, hybrid.testing in memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,21 +16,38 @@ from hybrid.search.weights import WeightsModel
 from hybrid.text.completions import Typed
 
 
-class RetrievedLike(Protocol):
-    """See hybrid.elastic.retrieval.candidates.Retrieved."""
+@dataclass
+class Candidates:
+    """Products that may answer a search, with what each signal gives them.
 
-    lists: dict[str, list[str]]
-    raw: dict[str, dict[str, float | None]]
-    stand_ins: dict[str, dict[str, float]]
-    matched: int
-    total: int
-    facets: dict[str, list[dict[str, Any]]]
-    failed: dict[str, str]
-    views: dict[str, dict[str, int]]
+    lists: signal -> product ids, best first, at most as many as were asked for.
+    raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
+    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
+    failed: part -> reason, for the parts that the cluster could not answer.
+    """
+
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Retrieved(Candidates):
+    """Candidates of a search of the layer's own, with what the page says of all of them.
+
+    matched: products that match the words; total: that many plus the candidates that only vectors found.
+    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
+    """
+
+    matched: int = 0
+    total: int = 0
+    facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    views: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class RetrievalLike(Protocol):
-    """What search needs of the index."""
+    """What search needs of the index. See hybrid.elastic.retrieval.candidates.Retrieval for each method."""
 
     def profile(self, index: str) -> IndexProfile: ...
     def moved(self, profile: IndexProfile) -> bool: ...
@@ -42,7 +63,7 @@ class RetrievalLike(Protocol):
         depth: int,
         lookalikes: bool = True,
         without: str = "",
-    ) -> RetrievedLike: ...
+    ) -> Retrieved: ...
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]: ...
     def tail(
         self,

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.contracts import (
-    MEDIA_SIGNALS,
-    SYSTEMS,
-    Degradation,
-    IndexProfile,
-    SearchRequest,
-)
+from hybrid.contracts import Degradation, IndexProfile, SearchRequest, systems
 from hybrid.errors import UsageError
+from hybrid.facts import Note
 from hybrid.search import fusion, weights
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
 #: Pages end here, as they do in Elasticsearch itself.
@@ -29,6 +25,7 @@ class Prepared:
     """A query before anything is searched: what to look for, and how much each signal is to count.
 
     terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
+    degraded: what failed; notes: why signals are left out.
     """
 
     profile: IndexProfile
@@ -40,7 +37,7 @@ class Prepared:
     every_term: str | None
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
-    notes: list[str]
+    notes: list[Note]
 
     def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
         """The candidates by the weighted sum of what each signal gave them."""
@@ -54,18 +51,19 @@ def _check(request: SearchRequest) -> str:
         UsageError: unknown system or signal, negative weights, a page out of reach.
     """
     system = request.system or "fixed"
-    if system not in SYSTEMS:
-        raise UsageError(f"no system {system!r}; known: {', '.join(SYSTEMS)}")
+    if system not in systems():
+        raise UsageError(f"no system {system!r}; known: {', '.join(systems())}")
     if request.page < 1 or request.size < 1:
         raise UsageError("page and size count from 1")
     if request.page * request.size > MAX_WINDOW:
         raise UsageError(f"page {request.page} of {request.size} is out of reach: {MAX_WINDOW} products at most")
     if request.like and (request.q.strip() or request.by_media):
         raise UsageError("like takes the place of words and files: give one or the other")
-    if system in MEDIA_SIGNALS and not (request.like or request.q.strip()):
+    kind = SIGNALS[system].file if system in SIGNALS else None
+    if kind is not None and not (request.like or request.q.strip()):
         seen = request.image is not None or request.video is not None
-        if not (request.audio is not None if system == "audio" else seen):
-            raise UsageError(f"system {system} needs {_NEEDS[system]}")
+        if not (request.audio is not None if "sound" in SIGNALS[system].asked_by else seen):
+            raise UsageError(f"system {system} needs {_NEEDS[kind]}")
     return system
 
 

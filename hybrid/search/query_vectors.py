@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
-from hybrid.contracts import FUSED, MAX_VIEWS, VECTOR_SIGNALS, Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.contracts import Degradation, Encoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
+from hybrid.facts import Note
+from hybrid.signals import MAX_VIEWS, SIGNALS
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -46,6 +49,16 @@ class _Files:
         return samples(self._request.audio) if self._request.audio is not None else None
 
 
+@dataclass(frozen=True)
+class EncodedQuery:
+    """vectors: signal -> (dims,), of the signals that the query speaks to. notes: why the words take no part in one.
+    degraded: signals that failed."""
+
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    degraded: list[Degradation] = field(default_factory=list)
+
+
 class QueryVectors:
     """Encodes queries; vectors of words are kept. Thread-safe."""
 
@@ -54,44 +67,39 @@ class QueryVectors:
         self._kept: LRUCache[tuple[str, str], np.ndarray] = LRUCache(_CACHED_VECTORS)
         self._lock = threading.Lock()
 
-    def vectors(
-        self,
-        request: SearchRequest,
-        system: str,
-        profile: IndexProfile,
-        degraded: list[Degradation],
-        notes: list[str],
-    ) -> dict[str, np.ndarray]:
+    def encode(self, request: SearchRequest, system: str, profile: IndexProfile) -> EncodedQuery:
         """The query's vector for each signal of the index that it speaks to; what fails is named in `degraded`.
 
         Raises:
             MediaError: the shopper's own photo, video or sound is broken.
         """
+        encoded = EncodedQuery()
         if system == "bm25":
-            return {}
+            return encoded
         files = _Files(request)
-        vectors: dict[str, np.ndarray] = {}
         for name, signal in profile.signals.items():
-            if system in VECTOR_SIGNALS and name != system:
+            if system in SIGNALS and name != system:
                 continue
             if request.weights is not None and request.weights.get(name, 0.0) <= 0:
                 continue  # not even encoded
             try:
                 encoder = self._encoder(signal.encoder)
-                vector = self._vector(name, encoder, request, files, notes)
+                vector, note = self._vector(name, encoder, request, files)
+                if note is not None:
+                    encoded.notes.append(note)
                 if vector is None:
                     continue
                 if encoder.version != signal.version:
                     reason = f"the index was encoded by {signal.version}, this process has {encoder.version}"
-                    degraded.append(Degradation(name, reason))
+                    encoded.degraded.append(Degradation(name, reason))
                     continue
-                vectors[name] = vector
+                encoded.vectors[name] = vector
             except MediaError:
                 raise  # the shopper's own file is broken: say so, instead of answering something else
             except (EncoderError, RuntimeError, MemoryError) as error:
                 logger.warning("signal %s left out: %s", name, error)
-                degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
-        return vectors
+                encoded.degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
+        return encoded
 
     def _encoder(self, spec: str) -> Encoder:
         try:
@@ -100,30 +108,33 @@ class QueryVectors:
             raise EncoderError(str(error)) from error
 
     def _vector(
-        self, name: str, encoder: Encoder, request: SearchRequest, files: _Files, notes: list[str]
-    ) -> np.ndarray | None:
-        if name == "audio":
-            return encoder.encode_sounds([files.sound])[0] if files.sound is not None else None
+        self, name: str, encoder: Encoder, request: SearchRequest, files: _Files
+    ) -> tuple[np.ndarray | None, Note | None]:
+        """(the query's vector for a signal, why its words take no part in it)."""
+        signal = SIGNALS[name]
+        if "sound" in signal.asked_by and files.sound is not None:
+            return encoder.encode_sounds([files.sound])[0], None
         seen: np.ndarray | None = None
-        if name in ("image", "video", FUSED) and files.pictures:
+        if "picture" in signal.asked_by and files.pictures:
             views = encoder.encode_images(files.pictures)
             seen = views[0] if len(views) == 1 else vectors_module.unit(views.sum(axis=0))
-        if seen is not None and name != FUSED:
-            return seen
-        return vectors_module.between(seen, self._words_vector(name, encoder, request, notes))
+        if "words" not in signal.asked_by or (seen is not None and not signal.blends):
+            return seen, None
+        words, note = self._words_vector(name, encoder, request)
+        return vectors_module.between(seen, words), note
 
-    def _words_vector(self, name: str, encoder: Encoder, request: SearchRequest, notes: list[str]) -> np.ndarray | None:
+    def _words_vector(
+        self, name: str, encoder: Encoder, request: SearchRequest
+    ) -> tuple[np.ndarray | None, Note | None]:
         if not request.q.strip() or "text" not in encoder.modalities:
-            return None
+            return None, None
         script = analysis.script_of(request.q)
         if encoder.scripts is not None and script and script not in encoder.scripts:
-            notes.append(f"{name}: {encoder.name} was not trained on {script} text")
-            return None
+            return None, Note("untrained_script", name, encoder.name, script)
         vector = self._cached(encoder, request.q.strip())
         if not vector.any():  # Elasticsearch takes no zero vector for a cosine
-            notes.append(f"{name}: {encoder.name} knows none of these words")
-            return None
-        return vector
+            return None, Note("unknown_words", name, encoder.name)
+        return vector, None
 
     def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
         key = (encoder.version, text)

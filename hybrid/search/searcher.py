@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hybrid.catalogue.documents import role_values
 from hybrid.contracts import (
-    UNWEIGHTED,
-    VECTOR_SIGNALS,
     Degradation,
     Encoder,
     Hit,
@@ -21,15 +19,18 @@ from hybrid.contracts import (
     SearchAnswer,
     SearchRequest,
     SignalScore,
+    unweighted_systems,
 )
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
+from hybrid.facts import Note
 from hybrid.search import fusion, weights
 from hybrid.search.consistency import Made, moved_error, whole
-from hybrid.search.page import _total_counts, highlights
-from hybrid.search.ports import PublishedLike, RetrievalLike, RetrievedLike
+from hybrid.search.page import counted, highlights
+from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
-from hybrid.search.query_vectors import QueryVectors
+from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 from hybrid.text.completions import Typed, offers
 
@@ -40,12 +41,24 @@ _COMPLETING = 5
 
 
 @dataclass(frozen=True)
-class Candidates:
+class QueryCandidates:
     """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
 
     query: weights.Query
     raw: fusion.RawScores
     stand_ins: fusion.StandIns
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """What is searched, and with which weights. notes: signals left out; problem: why the weights are not the model's
+    own."""
+
+    prediction: Prediction
+    vectors: dict[str, np.ndarray]
+    terms: str | None
+    notes: list[Note] = field(default_factory=list)
+    problem: str = ""
 
 
 class Searcher:
@@ -119,20 +132,20 @@ class Searcher:
     def _search(self, request: SearchRequest, profile: IndexProfile) -> SearchAnswer:
         ready = self.prepare(request, profile)
         system, model, asked = ready.system, ready.model, ready.asked
-        terms, vectors, degraded, notes = ready.terms, ready.vectors, ready.degraded, ready.notes
-        everything = ready.every_vector, ready.every_term
+        terms, vectors, notes = ready.terms, ready.vectors, ready.notes
         facets = profile.fields.facets if request.facets is None else request.facets
-        retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
+        retrieved, degraded = self._retrieve(profile, terms, vectors, request, facets)
         by_hand = request.weights is not None or request.alpha is not None
-        skipped = len(vectors) < len(everything[0]) or terms != everything[1]
-        if skipped and not by_hand and not any(retrieved.lists.values()):
+        skipped = [note for note in notes if note.kind == "not_searched"]
+        if skipped and not any(retrieved.lists.values()):
             # The signals that were thought to matter find nothing: those that were left out do better than that.
-            vectors, terms = everything
-            notes[:] = [note for note in notes if ": not searched" not in note]
+            terms, vectors = ready.every_term, ready.every_vector
+            notes = [note for note in notes if note not in skipped]
             asked = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
-            retrieved = self._retrieve(profile, terms, vectors, request, facets, degraded)
+            retrieved, again = self._retrieve(profile, terms, vectors, request, facets)
+            degraded = [*degraded, *again]
         ranking = self._rank(system, retrieved, terms, asked, model)
-        lexical_tail = terms is not None and system not in VECTOR_SIGNALS
+        lexical_tail = terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         if not request.bare:
@@ -147,8 +160,8 @@ class Searcher:
             system=model.kind if request.system is None and not by_hand else system,
             weights=ranking.weights,
             weights_version="request" if by_hand else model.version,
-            total_counts=_total_counts(terms, vectors, self._depth),
-            degraded=degraded,
+            total_counts=counted(terms, vectors, self._depth),
+            degraded=[*ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=asked.reasons,
         )
@@ -165,16 +178,27 @@ class Searcher:
             UsageError: the request itself is wrong.
         """
         system = _check(request)
-        degraded: list[Degradation] = []
-        notes: list[str] = []
         if request.like:
-            every_vector, every_term = self._of_product(request, system, profile)
+            vectors, terms = self._of_product(request, system, profile)
+            encoded = EncodedQuery(vectors)
         else:
-            every_vector = self._queries.vectors(request, system, profile, degraded, notes)
-            every_term = self._terms(request, system, profile, every_vector)
-        model = self._model(request, system, degraded)
-        asked, vectors, terms = self._weigh(request, system, model, every_vector, every_term, degraded, notes)
-        return Prepared(profile, system, model, asked, terms, vectors, every_term, every_vector, degraded, notes)
+            encoded = self._queries.encode(request, system, profile)
+            terms = self._terms(request, system, profile, encoded.vectors)
+        model, problem = self._model(request, system)
+        weighed = self._weigh(request, system, model, encoded.vectors, terms)
+        problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
+        return Prepared(
+            profile=profile,
+            system=system,
+            model=model,
+            asked=weighed.prediction,
+            terms=weighed.terms,
+            vectors=weighed.vectors,
+            every_term=terms,
+            every_vector=encoded.vectors,
+            degraded=[*encoded.degraded, *problems],
+            notes=[*encoded.notes, *weighed.notes],
+        )
 
     def holds(self, prepared: Prepared) -> bool:
         """Whether the same words would be prepared the same now: the index's profile and the weights are as then."""
@@ -184,21 +208,21 @@ class Searcher:
         model, problem = self._published.active(index)
         return model is prepared.model and not problem
 
-    def candidates(self, request: SearchRequest) -> Candidates | None:
+    def candidates(self, request: SearchRequest) -> QueryCandidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
 
         None where the query has no signal at all. Raises as `search` does.
         """
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
-    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> Candidates | None:
-        vectors = self._queries.vectors(request, "fixed", profile, [], [])
+    def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
+        vectors = self._queries.encode(request, "fixed", profile).vectors
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
             return None
-        retrieved = self._retrieve(profile, terms, vectors, request, (), [])
+        retrieved, _ = self._retrieve(profile, terms, vectors, request, ())
         self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return Candidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
+        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile
@@ -212,7 +236,7 @@ class Searcher:
         if source is None:
             raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
         vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
-        if system in VECTOR_SIGNALS:
+        if system in SIGNALS:
             if system not in vectors:
                 raise UsageError(f"product {request.like!r} has no {system} vector")
             return {system: vectors[system]}, None
@@ -220,23 +244,20 @@ class Searcher:
             return vectors, None
         return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)
 
-    def _model(self, request: SearchRequest, system: str, degraded: list[Degradation]) -> WeightsModel:
-        """The weights that this one answer is made with, from here to its end."""
+    def _model(self, request: SearchRequest, system: str) -> tuple[WeightsModel, str]:
+        """(the weights that this one answer is made with, from here to its end; why they are not those asked for)."""
         if request.like and request.system is None and not request.weights_version:
-            return weights.fixed(weights.LIKE_WEIGHTS, weights.LIKE_VERSION)
-        if self._published is None or system in UNWEIGHTED:
-            return weights.fixed()
+            return weights.alike(), ""
+        if self._published is None or system in unweighted_systems():
+            return weights.fixed(), ""
         try:
             if request.weights_version:
-                return self._published.named(request.index, request.weights_version)
+                return self._published.named(request.index, request.weights_version), ""
             if request.system is not None:
-                return self._published.of_kind(request.index, system)
-            model, problem = self._published.active(request.index)
+                return self._published.of_kind(request.index, system), ""
+            return self._published.active(request.index)
         except WeightsError as error:
-            model, problem = weights.fixed(), str(error)
-        if problem:
-            degraded.append(Degradation("weights", problem))
-        return model
+            return weights.fixed(), str(error)
 
     def _weigh(
         self,
@@ -245,37 +266,38 @@ class Searcher:
         model: WeightsModel,
         vectors: dict[str, np.ndarray],
         terms: str | None,
-        degraded: list[Degradation],
-        notes: list[str],
-    ) -> tuple[Prediction, dict[str, np.ndarray], str | None]:
+    ) -> _Weighed:
         """Weights before anything is searched; a signal whose weight is too small is taken out of the search."""
         in_play = [*(["lexical"] if terms is not None else []), *vectors]
         given = weights.by_hand(request.weights, request.alpha, in_play)
         if given is not None:
             kept = {name: vector for name, vector in vectors.items() if given.get(name, 0.0) > 0}
             spoken = terms if given.get("lexical", 0.0) > 0 or not kept else None
-            return Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
-        if system in UNWEIGHTED or len(in_play) < 2:
-            return Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms
+            return _Weighed(
+                Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
+            )
+        if system in unweighted_systems() or len(in_play) < 2:
+            return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
+        problem = ""
         try:
             asked = model.predict(_query(request, terms, vectors), in_play, explain=True)
         except WeightsError as error:
-            degraded.append(Degradation("weights", str(error)))
+            problem = str(error)
             asked = weights.fixed().predict(_query(request, terms, vectors), in_play)
-        small = [name for name, weight in asked.weights.items() if weight < model.skip_below]
+        small = {name: weight for name, weight in asked.weights.items() if weight < model.skip_below}
         if small:
-            notes += [f"{name}: not searched, its weight would be {asked.weights[name]:.2f}" for name in small]
             vectors = {name: vector for name, vector in vectors.items() if name not in small}
             terms = None if "lexical" in small else terms
             left = {name: weight for name, weight in asked.weights.items() if name not in small}
             asked = Prediction(fusion.normalised(left), asked.reasons)
-        return asked, vectors, terms
+        notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
+        return _Weighed(asked, vectors, terms, notes, problem)
 
     def _terms(
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
         """The words to look for; "" to browse everything; None where words take no part."""
-        if system in VECTOR_SIGNALS and vectors:
+        if system in SIGNALS and vectors:
             return None
         terms = _words(request.q, profile)
         return terms if terms or not vectors else None
@@ -287,9 +309,10 @@ class Searcher:
         vectors: Mapping[str, np.ndarray],
         request: SearchRequest,
         facets: Sequence[str],
-        degraded: list[Degradation],
-    ) -> RetrievedLike:
-        def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> RetrievedLike:
+    ) -> tuple[Retrieved, list[Degradation]]:
+        """(candidates, what they were found without)."""
+
+        def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion knows lists alone: what is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
@@ -304,13 +327,11 @@ class Searcher:
             if not vectors:
                 raise
             logger.warning("answering by keywords alone: %s", error)
-            degraded.append(Degradation("vectors", str(error)))
-            return ask(_words(request.q, profile), {})
-        degraded.extend(Degradation(part, reason) for part, reason in retrieved.failed.items())
-        return retrieved
+            return ask(_words(request.q, profile), {}), [Degradation("vectors", str(error))]
+        return retrieved, [Degradation(part, reason) for part, reason in retrieved.failed.items()]
 
     def _rank(
-        self, system: str, retrieved: RetrievedLike, terms: str | None, asked: Prediction, model: WeightsModel
+        self, system: str, retrieved: Retrieved, terms: str | None, asked: Prediction, model: WeightsModel
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
@@ -325,7 +346,7 @@ class Searcher:
         request: SearchRequest,
         profile: IndexProfile,
         ranking: fusion.Ranking,
-        retrieved: RetrievedLike,
+        retrieved: Retrieved,
         tail_terms: str | None,
     ) -> list[tuple[str, dict[str, SignalScore]]]:
         """(id, signals) of this page: the fused list, then the rest of the matches by words alone."""
@@ -362,7 +383,7 @@ class Searcher:
             if id in sources  # else deleted between the two requests
         ]
 
-    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: RetrievedLike) -> None:
+    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: Retrieved) -> None:
         """Name the picture or the frame that made a hit near, of products that have several."""
         seen = {name: views for name, views in retrieved.views.items() if views}
         ids = [hit.id for hit in hits if any(hit.id in views for views in seen.values())]

@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,22 +21,19 @@ import numpy as np
 import orjson
 
 from hybrid.errors import HybridError, ModelMissingError, ModelVersionError, UsageError, WeightsError
+from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import PLAIN, Scaling
+from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("fixed", "global", "gate", "attention")
 FORMAT = 2
 
-#: The weights before anything was learned. Text against words: a plateau from 0.06 to 0.15 on chorus (README).
-#: A photo, and more so a sound, is the stronger statement of what is wanted than the words beside it.
-FIXED_WEIGHTS = {"lexical": 0.88, "text": 0.12, "image": 1.5, "video": 1.5, "audio": 3.0, "fused": 0.12}
-#: Of the signal `fused` where there is a photo: what was learned of photos tells more than their looks.
-FUSED_BY_PHOTO = 6.0
+#: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
 #: For products like a product: what is said of it counts as what it looks or sounds like.
-LIKE_WEIGHTS = {"text": 1.0, "image": 1.0, "video": 1.0, "audio": 1.0, "fused": 2.0}
 LIKE_VERSION = "similar-1"
 
 
@@ -45,7 +42,7 @@ class Prediction:
     """weights: signal -> number, summing to 1 over the signals in play. reasons: what moved them, strongest first."""
 
     weights: dict[str, float]
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class WeightsModel:
         if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         if self.kind in ("fixed", "global"):
             weights = self._weights(self.bias[columns], known)
         else:
@@ -137,7 +134,7 @@ class WeightsModel:
 
     def _reasons(
         self, features: np.ndarray, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
-    ) -> list[str]:
+    ) -> list[Reason]:
         """Each feature's part: how far the weights move when it alone is set to its mean."""
         moved = np.flatnonzero(np.abs(features) > 1e-6)
         if not len(moved):
@@ -153,8 +150,9 @@ class WeightsModel:
             if size[row] < 0.005:
                 break
             column = int(np.abs(change[row]).argmax())
-            degree = "more than usual" if features[moved[row]] > 0 else "less than usual"
-            reasons.append(f"{FEATURES[moved[row]]} ({degree}): {names[column]} {change[row, column]:+.2f}")
+            feature = int(moved[row])
+            more = bool(features[feature] > 0)
+            reasons.append(Reason(FEATURES[feature], more, names[column], round(float(change[row, column]), 4)))
         return reasons
 
     # -- storing ---------------------------------------------------------------------------------------------
@@ -263,8 +261,9 @@ class PublishedWeights:
 
     TTL_S = 2.0
 
-    def __init__(self, store: StoreLike) -> None:
-        self._store = store
+    def __init__(self, store: StoreLike, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that only go forward."""
+        self._store, self._clock = store, clock
         self._models: dict[tuple[str, str], WeightsModel] = {}
         self._current: dict[str, tuple[float, WeightsModel, str]] = {}
         self._lock = threading.Lock()
@@ -273,7 +272,7 @@ class PublishedWeights:
         """(model, why it is not the one that should be, or "")."""
         with self._lock:
             kept = self._current.get(index)
-        if kept and time.monotonic() - kept[0] < self.TTL_S:
+        if kept and self._clock() - kept[0] < self.TTL_S:
             return kept[1], kept[2]
         problem = ""
         model = kept[1] if kept else fixed()
@@ -284,7 +283,7 @@ class PublishedWeights:
             problem = f"searching by weights {model.version}: {error}"
             logger.warning(problem)
         with self._lock:
-            self._current[index] = (time.monotonic(), model, problem)
+            self._current[index] = (self._clock(), model, problem)
         return model, problem
 
     def named(self, index: str, version: str) -> WeightsModel:
@@ -328,8 +327,13 @@ class PublishedWeights:
         return self.named(index, version)
 
 
-class Pinned:
-    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published."""
+class PinnedWeights:
+    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published.
+
+    >>> words_alone = PinnedWeights(fixed({"lexical": 1.0}, "words-1"))
+    >>> words_alone.active("shop")[0].version
+    'words-1'
+    """
 
     def __init__(self, model: WeightsModel) -> None:
         self._model = model
@@ -345,17 +349,19 @@ class Pinned:
 
 
 def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
-    given = {name: FIXED_WEIGHTS.get(name, 0.0) for name in in_play}
-    if has_photo and "fused" in given:
-        given["fused"] = FUSED_BY_PHOTO
-    return given
+    return {name: fixed_weight(name, has_photo) for name in in_play}
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
     """The weights that need no training. One that `predict` has to look at the query for is not among them."""
-    standing = {name: value for name, value in FIXED_WEIGHTS.items() if name != "fused"}
-    given = {name: value for name, value in (weights or standing).items() if value > 0}
+    plain = {name: fixed_weight(name) for name, signal in SIGNALS.items() if signal.weight_by_picture is None}
+    given = {name: value for name, value in (weights or {LEXICAL: fixed_weight(LEXICAL), **plain}).items() if value > 0}
     return WeightsModel(version, "fixed", tuple(given), np.log(np.array(list(given.values()))))
+
+
+def alike() -> WeightsModel:
+    """The weights for products that are to be like a product."""
+    return fixed({name: signal.weight_alike for name, signal in SIGNALS.items()}, LIKE_VERSION)
 
 
 def by_hand(
@@ -378,8 +384,8 @@ def by_hand(
         vector = next(name for name in signals if name != "lexical")
         return {"lexical": 1 - alpha, vector: alpha}
     for name, weight in (weights or {}).items():
-        if name not in FIXED_WEIGHTS:
-            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(FIXED_WEIGHTS)}")
+        if name not in (LEXICAL, *SIGNALS):
+            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
     if weights is not None and sum(weights.values()) == 0:

@@ -97,11 +97,11 @@ def query_terms(text: str, language: str = "en") -> str:
 
     The single letters of a compound (t-shirt, usb-c) are left to the compound: a word must not count three times.
     """
-    found = list(analyse(text, language))
-    wholes = [term for term in found if any(term.start <= part.start < part.end < term.end for part in found)]
+    analysed = list(analyse(text, language))
+    wholes = [term for term in analysed if any(term.start <= part.start < part.end < term.end for part in analysed)]
     kept = [
         term.text
-        for term in found
+        for term in analysed
         if len(term.text) > 1
         or not term.text.isascii()
         or not any(whole.start <= term.start and term.end <= whole.end for whole in wholes)

@@ -91,14 +91,14 @@ def words(titles: Iterable[str]) -> str:
     >>> words(["Green T-shirt"])
     '^green green tshirt t shirt'
     """
-    found: dict[str, None] = {}
+    words_seen: dict[str, None] = {}
     for title in titles:
         for place, unit in enumerate(_units(_text(title))):
             for word, _ in unit.forms:
                 if not place:
-                    found[FIRST + word] = None
-                found[word] = None
-    return " ".join(list(found)[:_MAX_WORDS])
+                    words_seen[FIRST + word] = None
+                words_seen[word] = None
+    return " ".join(list(words_seen)[:_MAX_WORDS])
 
 
 def offers(titles: Iterable[tuple[str, str]], typed: Typed) -> list[tuple[str, str]]:
@@ -109,13 +109,13 @@ def offers(titles: Iterable[tuple[str, str]], typed: Typed) -> list[tuple[str, s
     those with the words side by side; of two the shorter, which leaves more open.
     """
     spaced = all(map(is_spaced, typed.words))
-    found: dict[str, tuple[bool, int, int, str]] = {}
+    offers_by_text: dict[str, tuple[bool, int, int, str]] = {}
     for id, title in titles:
         if completed := _complete(title, typed):
             rank, text = completed
             key = (spaced and not is_spaced(text), rank, len(text), id)
-            found[text] = min(found.get(text, key), key)
-    return [(text, key[-1]) for text, key in sorted(found.items(), key=lambda item: (item[1][:3], item[0]))]
+            offers_by_text[text] = min(offers_by_text.get(text, key), key)
+    return [(text, key[-1]) for text, key in sorted(offers_by_text.items(), key=lambda item: (item[1][:3], item[0]))]
 
 
 def _complete(title: str, typed: Typed) -> tuple[int, str] | None:

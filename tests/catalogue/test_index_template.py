@@ -16,6 +16,7 @@ from hybrid.operations import indexing
 from hybrid.services import Services
 from tests.conftest import write_rows
 
+pytestmark = pytest.mark.es_both
 OWN = {
     "settings": {
         "index": {"number_of_shards": 2},
@@ -88,7 +89,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
     def index(**options: Any) -> indexing.IndexReport:
         plan = indexing.plan_index(services, rows, name, "title=name,brand=brand,price=price", **options)
         report = indexing.run_index(services, plan, rejects_path=tmp_path / "rejects")
-        services.retrieval._profiles.clear()
+        services.retrieval.forget()
         return report
 
     def found(q: str, **options: Any) -> set[str]:
@@ -115,7 +116,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
         index(lexical="price")
     changed = {"mappings": {"properties": {"name": {"type": "keyword"}}}}
     template.write_text(json.dumps(changed))
-    with pytest.raises(IndexConflictError, match="maps a field otherwise"):
+    with pytest.raises(IndexConflictError, match="does not take the fields of this catalogue"):
         index(template=template)
 
 

@@ -34,7 +34,7 @@ VERBS = [
 def hybrid(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
     return subprocess.run(
-        [sys.executable, "-m", "hybrid.cli.main", *args],
+        [sys.executable, "-m", "hybrid.cli", *args],
         capture_output=True,
         text=True,
         env={**clean, **env},

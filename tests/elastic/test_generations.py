@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +18,20 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
-from hybrid.dropin import service
+from hybrid.dropin import IncomingSearch, service
 from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.retrieval import candidates
 from hybrid.errors import HybridError, IndexMissingError, UsageError
 from hybrid.node import NodeStatus
+from hybrid.search import consistency
 from hybrid.search.weights import PublishedWeights
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
+from tests.support.waiting import until
 from web import create_app
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 NAME = "tgen"
 PHOTO = web_services.jpeg("#33456b")
@@ -136,13 +137,13 @@ def two(engine: NodeStatus, pictures: Path) -> Iterator[Generations]:
     found = Generations(services, direct, *names)
     for index in names:
         direct.indices.put_alias(index=index, name=NAME)
-        services.retrieval._profiles.clear()
+        services.retrieval.forget()
         for key, request in REQUESTS.items():
             found.expected[index, key] = searched(found, request)
         for key, body in BODIES.items():
             found.expected[index, f"drop-in {key}"] = dropped_in(found, body)
         direct.indices.delete_alias(index=index, name=NAME)
-    services.retrieval._profiles.clear()
+    services.retrieval.forget()
     found.move(found.old)
     yield found
     for index in names:
@@ -165,7 +166,8 @@ def dropped_in(two: Generations, body: dict[str, Any]) -> Any:
 
 
 def dropped_in_together(two: Generations) -> list[Any]:
-    outcome = two.services.dropin.msearch([(NAME, body, {}) for body in BODIES.values()], {})
+    searches = [IncomingSearch(NAME, body, {}) for body in BODIES.values()]
+    outcome = two.services.dropin.msearch(searches, {})
     responses = orjson.loads(outcome.body)["responses"]
     for one in responses:
         assert one.pop("status") == 200
@@ -203,7 +205,7 @@ def everywhere(
             left[0] -= 1
             return original(*args, **kwargs)
 
-        two.services.retrieval._profiles.clear()
+        two.services.retrieval.forget()
         if not cold:
             two.services.searcher.profile(NAME)
         before = two.now
@@ -220,7 +222,7 @@ def everywhere(
 @pytest.mark.parametrize("key", REQUESTS)
 def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, cold: bool) -> None:
     def ask() -> Any:
-        two.services.retrieval._coverage._shares.clear()  # it is asked for in the search, too
+        two.services.retrieval.coverage.forget()  # it is counted in the search, too
         return searched(two, REQUESTS[key])
 
     places = 0
@@ -231,16 +233,16 @@ def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.Mon
     assert places > (5 if REQUESTS[key].image else 2) + cold
 
 
-@pytest.mark.parametrize("client", ["relay", "profile"])
+@pytest.mark.parametrize("client", ["transport", "profile"])
 @pytest.mark.parametrize("key", BODIES)
 def test_the_drop_in_is_of_one_generation(
     two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, client: str
 ) -> None:
     dropin = two.services.dropin
-    clients = {"relay": dropin._relay._client, "profile": two.services.client}
+    clients = {"transport": dropin._transport._client, "profile": two.services.client}
 
     def ask() -> Any:
-        dropin._relay._shown._hits.clear()
+        dropin._transport._shown._hits.clear()
         return dropped_in(two, BODIES[key])
 
     cold = client == "profile"
@@ -250,14 +252,14 @@ def test_the_drop_in_is_of_one_generation(
 
 def test_an_msearch_is_of_one_generation_each(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes is asked for after what is ranked, and may be of the index that came in between."""
-    relay = two.services.dropin._relay
+    transport = two.services.dropin._transport
 
     def ask() -> list[Any]:
-        relay._shown._hits.clear()
+        transport._shown._hits.clear()
         return dropped_in_together(two)
 
     places = 0
-    for _, answers in everywhere(two, monkeypatch, relay._client, ask):
+    for _, answers in everywhere(two, monkeypatch, transport._client, ask):
         for key, answer in zip(BODIES, answers, strict=True):
             assert answer in [two.expected[index, f"drop-in {key}"] for index in (two.old, two.new)]
         places += 1
@@ -324,7 +326,7 @@ def test_the_old_index_may_be_deleted_at_once(
     two: Generations, engine: NodeStatus, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last place where this can happen is before the documents are fetched, or the page of the drop-in."""
-    clients = [two.services.client, two.services.dropin._relay._client]
+    clients = [two.services.client, two.services.dropin._transport._client]
     asks: list[Callable[[], Any]] = [
         lambda: searched(two, REQUESTS["both"]),
         lambda: dropped_in(two, BODIES["filtered"]),
@@ -335,7 +337,7 @@ def test_the_old_index_may_be_deleted_at_once(
             doomed = make_index(engine, pictures, "old", f"{NAME}-doomed-{key[:1]}{place}")
             two.move(doomed)
             ask()
-            two.services.dropin._relay._shown._hits.clear()
+            two.services.dropin._transport._shown._hits.clear()
             left = [place]
             original = client.transport.perform_request
 
@@ -378,21 +380,31 @@ def test_a_name_that_becomes_an_alias(two: Generations, engine: NodeStatus, pict
 
 def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an endless search; and the drop-in has the shop's own answer."""
-    for client in (two.services.client, two.services.dropin._relay._client):
+    paths: list[str] = []
+    for client in (two.services.client, two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
-            if not str(args[1]).endswith("/_alias"):
-                two.move()
+            path = str(args[1]).partition("?")[0]
+            searched = path in ("/_msearch", f"/{NAME}/_search", f"/{NAME}/_mget")
+            if path == f"/{NAME}" or searched:
+                # By what is asked, not by turns: whatever else is asked meanwhile, no search is of the profile's index.
+                two.move(two.new if searched else two.old)
+                paths.append(path)
             return call(*args, **kwargs)
 
         monkeypatch.setattr(client.transport, "perform_request", perform)
+    one_try = [f"/{NAME}", "/_msearch"]
+    two.services.retrieval.forget()
     with pytest.raises(HybridError) as failed:
         two.services.searcher.search(REQUESTS["words"])
     assert "moved" in str(failed.value)
+    assert paths == one_try * consistency._TRIES
+    paths.clear()
     outcome = two.services.dropin.search(NAME, BODIES["words"], {})
     assert outcome.how[0].startswith("passed; degraded") and "moved" in outcome.how[0]
     assert orjson.loads(outcome.body)["hits"]["hits"]
+    assert paths[-1] == f"/{NAME}/_search" and paths.count("/_msearch") == consistency._TRIES
 
 
 # ---- what it costs ---------------------------------------------------------------------------------------
@@ -405,7 +417,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["words"])
     dropped_in(two, BODIES["words"])
     paths: list[str] = []
-    for client in (two.services.client, two.services.dropin._relay._client):
+    for client in (two.services.client, two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
@@ -416,7 +428,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["bm25"])
     assert paths == ["/_msearch", f"/{NAME}/_mget"]
     paths.clear()
-    two.services.dropin._relay._shown._hits.clear()
+    two.services.dropin._transport._shown._hits.clear()
     dropped_in(two, BODIES["words"])
     assert set(paths) == {"/_msearch"} and len(paths) <= 3
     # The cluster is asked where no hit tells.
@@ -468,11 +480,14 @@ def test_searches_go_on_while_the_alias_is_moved_again_and_again(two: Generation
     failures: list[str] = []
     counts: dict[str, int] = {"searches": 0, "moves": 0}
     seen: set[str] = set()
+    #: How often the alias was moved during the search that each thread is at.
+    moves = [0, 0, 0]
 
-    def run(keys: list[str], ask: Callable[[str], Any], told: str) -> None:
+    def run(thread: int, keys: list[str], ask: Callable[[str], Any], told: str) -> None:
         for key in itertools.cycle(keys):
             if stop.is_set():
                 return
+            moves[thread] = 0
             try:
                 answer = ask(key)
                 match = [index for index in (two.old, two.new) if answer == two.expected[index, told + key]]
@@ -486,24 +501,25 @@ def test_searches_go_on_while_the_alias_is_moved_again_and_again(two: Generation
     names = list(REQUESTS)
     bodies = list(BODIES)
     threads = [
-        threading.Thread(target=run, args=(names, lambda key: searched(two, REQUESTS[key]), "")),
-        threading.Thread(target=run, args=(names[::-1], lambda key: searched(two, REQUESTS[key]), "")),
-        threading.Thread(target=run, args=(bodies, lambda key: dropped_in(two, BODIES[key]), "drop-in ")),
+        threading.Thread(target=run, args=(0, names, lambda key: searched(two, REQUESTS[key]), "")),
+        threading.Thread(target=run, args=(1, names[::-1], lambda key: searched(two, REQUESTS[key]), "")),
+        threading.Thread(target=run, args=(2, bodies, lambda key: dropped_in(two, BODIES[key]), "drop-in ")),
     ]
     for thread in threads:
         thread.start()
-    begun = time.monotonic()
-    # At least 8 seconds; on a busy machine longer, until there was enough to see.
-    while time.monotonic() < begun + 8 or (
-        (counts["searches"] <= 50 or counts["moves"] <= 20) and time.monotonic() < begun + 60
-    ):
-        two.move()  # takes 20 to 150 ms
-        counts["moves"] += 1
-        time.sleep(0.05)
-    stop.set()
+
+    def moved_enough() -> bool:
+        if max(moves) < consistency._TRIES // 2:  # more would be an alias that does not stand still
+            two.move()  # takes 20 to 150 ms
+            counts["moves"] += 1
+            moves[:] = [during + 1 for during in moves]
+        return bool(failures) or (counts["searches"] > 200 and counts["moves"] > 50 and len(seen) == 2)
+
+    try:
+        until(moved_enough, "enough moves and searches")
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
-    print(counts)
     assert failures == []
     assert seen == {two.old, two.new}
-    assert counts["searches"] > 50 and counts["moves"] > 20

@@ -16,11 +16,12 @@ from PIL import Image
 
 from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
-from hybrid.evaluation import evaluate, measures, report, significance
+from hybrid.evaluation import evaluate, measures, significance
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.judgments import JudgedQuery, Judgments
 from hybrid.evaluation.photos import file_name, judged_photo
 from hybrid.evaluation.report import Curves, write_report
+from hybrid.facts import Counted, Reason
 
 
 def test_measures_on_paper() -> None:
@@ -67,13 +68,14 @@ def test_a_single_query_is_no_evidence() -> None:
     assert (found.difference, found.p, found.helped) == (0.7, 1.0, 1.0)
 
 
-def answer(ids: list[str], reasons: list[str], weight: float = 0.5) -> SearchAnswer:
+def answer(ids: list[str], reasons: list[Reason], weight: float = 0.5) -> SearchAnswer:
     hits = [
         Hit(id, 0.9 - rank / 10, {"lexical": SignalScore(7.1, 0.8, weight, 0.8 * weight)}, {"name": f"<b>{id}</b>"})
         for rank, id in enumerate(ids)
     ]
     weights = {"lexical": weight, "text": 1 - weight}
-    return SearchAnswer(len(ids), hits, {}, 1, 10, "gate", weights, "gate-1", "all", reasons=reasons, took_ms=2.0)
+    counted = Counted("all", (), 200)
+    return SearchAnswer(len(ids), hits, {}, 1, 10, "gate", weights, "gate-1", counted, reasons=reasons, took_ms=2.0)
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def result(judged: Judgments) -> evaluate.Evaluation:
     given = {
         ("bm25", "lamp"): answer(["a", "b"], []),
         ("bm25", "mug"): answer(["b"], []),
-        ("gate", "lamp"): answer(["b", "x", "a"], ["term rarity (more than usual): text +0.30"], 0.2),
+        ("gate", "lamp"): answer(["b", "x", "a"], [Reason("several words", True, "text", 0.3)], 0.2),
         ("gate", "mug"): answer(["c"], [], 0.9),
     }
     return evaluate.evaluate(lambda request: given[str(request.system), request.q], "shop", judged, ["bm25", "gate"])
@@ -124,7 +126,7 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluate.Evaluation,
     for part in ("Systems", "Wins and losses by query", "Weights over the queries", "number of judgments",
                  "Quality against skipped signals", "Queries that were hurt", "gate: 1 of 2"):  # fmt: skip
         assert part in page
-    assert "term rarity (more than usual): text +0.30" in page
+    assert "text +0.30, because the query has several words" in page
     assert "&lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page  # the shop's text is no markup
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched
     assert page.count("<svg") == page.count('role="img"') == 5
@@ -132,15 +134,15 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluate.Evaluation,
         write_report(result, tmp_path / "none" / "e.html")
 
 
-def photo_report(folder: Path, judged: Judgments) -> str:
+def photo_report(folder: Path, judged: Judgments, **options: int) -> str:
     """The report on judged photos that "text" loses, all of them."""
     given = {"bm25": answer(["a"], []), "text": answer(["b"], [])}
     result = evaluate.evaluate(lambda request: given[str(request.system)], "shop", judged, ["bm25", "text"])
-    write_report(result, folder / "e.html")
+    write_report(result, folder / "e.html", **options)
     return (folder / "e.html").read_text(encoding="utf-8")
 
 
-def test_the_report_shows_judged_photos_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_shows_judged_photos_small(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 255, (600, 900, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     (tmp_path / "j.csv").write_text("query,image,docid,rating\n,noise.png,a,3\nred,noise.png,a,3\nwords,,a,3\n")
@@ -156,8 +158,7 @@ def test_the_report_shows_judged_photos_small(tmp_path: Path, monkeypatch: pytes
         assert "named only" not in page and "http" not in page.replace("http://www.w3.org", "")
     # There is an end to what they add.
     size = len(re.findall(r"data:[^\"]+", of_file)[0])
-    monkeypatch.setattr(report, "_PHOTOS_BYTES", size)
-    page = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"))
+    page = photo_report(tmp_path, read_judgments(tmp_path / "j.csv"), photos_bytes=size)
     assert page.count("<img") == 1 and "1 judged photos are named only" in page
     assert "<strong>red</strong> + noise.png" in page
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybrid.catalogue.layer import Layer
 from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
 from hybrid.elastic.indices import lifecycle, products
 from hybrid.elastic.stores.models import MODELS
@@ -23,10 +24,11 @@ from hybrid.operations import indexing, sync
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import planning, running
 from hybrid.services import Services
+from hybrid.vectors import Code
 from tests.conftest import write_rows
 from tests.support.shop_writer import make_shop
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 COLOURS = {
     "red": (220, 20, 20), "green": (20, 180, 40), "blue": (20, 40, 220), "yellow": (230, 220, 20),
@@ -78,10 +80,10 @@ def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
     return services.searcher.search(SearchRequest(name, **{"system": FUSED, "size": 64, **asked}))
 
 
-def held(services: Services, name: str, id: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """(meta, codes) of a product."""
-    meta = products.read(services.client, name, [id])[id].meta
-    return dict(meta), products.codes(services.client, name, [id])[id][1]
+def held(services: Services, name: str, id: str) -> tuple[Layer, dict[str, Code]]:
+    """(what is noted, codes) of a product."""
+    layer = products.read(services.client, name, [id])[id].layer
+    return layer, products.codes(services.client, name, [id])[id].by_signal
 
 
 def count(services: Services, name: str) -> int:
@@ -135,17 +137,17 @@ def test_it_follows_its_parts(services: Services, name: str, catalogue: Path, tm
     made[3]["brand"] = "Tint"  # of no consequence for a vector
     report = load(services, write_rows(catalogue, made), name)
     assert (report.written, report.failed) == (3, {"image_missing": 1})
-    meta, after = held(services, name, "red-mug")
-    assert meta["image"] == before["image"] and meta["text"] != before["text"]
-    assert meta[FUSED]["hash"] != before[FUSED]["hash"] and after[FUSED] != codes[FUSED]
+    layer, after = held(services, name, "red-mug")
+    assert layer.state("image") == before.state("image") and layer.state("text") != before.state("text")
+    assert layer.state(FUSED).hash != before.state(FUSED).hash and after[FUSED] != codes[FUSED]
     # Without its picture a product keeps to its words.
     broken, codes = held(services, name, "new-chair")
-    assert broken["failed"] == ["image"] and set(codes) == {"text", FUSED} and broken["pending"] == []
+    assert broken.failed == ("image",) and set(codes) == {"text", FUSED} and broken.pending == ()
     assert load(services, catalogue, name).unchanged == 64  # the failed one is tried again
     picture("red").save(tmp_path / "missing.png")
     assert load(services, catalogue, name).complete
     mended, now = held(services, name, "new-chair")
-    assert now[FUSED] != codes[FUSED] and "image" in now and mended["failed"] == []
+    assert now[FUSED] != codes[FUSED] and "image" in now and mended.failed == ()
 
 
 def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, tmp_path: Path) -> None:

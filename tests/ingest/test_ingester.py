@@ -12,8 +12,7 @@ from elasticsearch.client import IndicesClient
 from PIL import Image
 
 from hybrid.contracts import SearchRequest
-from hybrid.elastic.indices import lifecycle, products
-from hybrid.elastic.retrieval import bodies
+from hybrid.elastic.indices import lifecycle, mappings, products
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
 from hybrid.operations import indexing
 from hybrid.operations.doctor import Check, examine
@@ -23,7 +22,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 
 def rows(count: int = 30, **extra: Any) -> list[dict[str, Any]]:
@@ -255,7 +254,7 @@ def test_vectors_get_a_graph_when_they_have_become_many(
     services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dims = 32  # of the toy encoder
-    monkeypatch.setattr(bodies, "SCANNED_BYTES", 40 * dims)
+    monkeypatch.setattr(mappings, "SCANNED_BYTES", 40 * dims)
     path = write_rows(tmp_path / "c.ndjson", rows(30))
     run(services, path, name)
     run_sync(services, name)
@@ -271,7 +270,7 @@ def test_vectors_get_a_graph_when_they_have_become_many(
     assert len(scores) == 50
     assert [scores[hit.id] for hit in before.hits] == pytest.approx([hit.score for hit in before.hits])
     write_rows(path, rows(30))
-    monkeypatch.setattr(bodies, "SCANNED_BYTES", 400 * dims)
+    monkeypatch.setattr(mappings, "SCANNED_BYTES", 400 * dims)
     assert run(services, path, name).unchanged == 30
     assert kind(services, name) == "int8_hnsw"
 
@@ -280,7 +279,7 @@ def test_who_may_not_change_the_mapping_scans_on(
     services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(services, write_rows(tmp_path / "c.ndjson", rows(30)), name)
-    monkeypatch.setattr(bodies, "SCANNED_BYTES", 20 * 32)
+    monkeypatch.setattr(mappings, "SCANNED_BYTES", 20 * 32)
 
     def refuse(*_: Any, **__: Any) -> None:
         meta = ApiResponseMeta(403, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "shop", 9200))
@@ -303,7 +302,7 @@ def test_who_may_not_change_the_mapping_scans_on(
 def test_a_long_catalogue_gets_its_graph_while_it_is_read(
     services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "SCANNED_BYTES", 1_000 * 32)
+    monkeypatch.setattr(mappings, "SCANNED_BYTES", 1_000 * 32)
     path = write_rows(tmp_path / "c.ndjson", rows(2_600))
     kinds = []
     enrich = services.ingester.enrich

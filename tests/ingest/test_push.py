@@ -15,11 +15,12 @@ from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from tests.conftest import make_services
+from tests.support.described_client import DescribedClient
 from tests.support.shop_writer import compare, make_shop
 from web import create_app
 from web.api.documents import MAX_DOCUMENTS
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 TOKEN = "a-long-täken"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -39,7 +40,9 @@ def shop(engine: Any, name: str) -> Services:
 
 @pytest.fixture
 def client(shop: Services) -> FlaskClient:
-    return create_app(shop).test_client()
+    app = create_app(shop)
+    app.test_client_class = DescribedClient
+    return app.test_client()
 
 
 def send(client: FlaskClient, name: str, body: Any, mimetype: str = "application/json", **headers: str) -> Any:

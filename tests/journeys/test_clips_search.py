@@ -14,16 +14,18 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from hybrid.contracts import MAX_VIEWS, SearchAnswer, SearchRequest
+from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.elastic.indices import lifecycle
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_video
 from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.services import Services
+from hybrid.signals import MAX_VIEWS
 from tests.conftest import index_file, make_services, real_services, write_rows
 from tests.support import clips
-from tests.support.clips import COLOURS, SHAPES, SOUNDS, Clip
+from tests.support.baseline import Baseline
+from tests.support.clips import SOUNDS, Clip
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -86,20 +88,16 @@ def accuracy(shop: Clips, kind: str, right: Callable[[str, str], bool]) -> float
     return sum(found) / len(found)
 
 
-def test_videos_and_animations_find_what_shows_the_same(shop: Clips) -> None:
+def test_videos_and_animations_find_what_shows_the_same(shop: Clips, baseline: Baseline) -> None:
     shape = accuracy(shop, "video", lambda asked, hit: asked.split()[1] in hit)
     whole = accuracy(shop, "video", lambda asked, hit: asked in hit)
-    chance = 1 / len(SHAPES)
-    print(f"\nvideo -> video: shape {shape:.2f} (chance {chance:.2f}), shape and colour {whole:.2f} "
-          f"(chance {chance / len(COLOURS):.2f})")  # fmt: skip
     # EfficientNet was trained to tell what a thing is, in whatever colour: of that it sees little.
-    assert shape >= 0.85 and whole >= 2 * chance / len(COLOURS)
+    baseline.check("clips, videos", noise=1.5 / 36, shape=shape, shape_and_colour=whole)
 
 
-def test_sounds_find_what_sounds_the_same(shop: Clips) -> None:
+def test_sounds_find_what_sounds_the_same(shop: Clips, baseline: Baseline) -> None:
     found = accuracy(shop, "audio", lambda asked, hit: asked == hit)
-    print(f"\nsound -> sound, {len(SOUNDS)} kinds: {found:.2f} (chance {1 / len(SOUNDS):.2f})")
-    assert found >= 5 / len(SOUNDS)
+    baseline.check(f"clips, sounds of {len(SOUNDS)} kinds", noise=1.5 / 36, first=found)
 
 
 def frame(path: Path, at: float) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
-import time
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.picture_server import Server
+from tests.support.waiting import until
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -202,25 +203,32 @@ def test_workers_decode_beside_themselves_and_leave_nothing_behind(
     services: Services, server: Server, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYBRID_MEDIA_PRIVATE_HOSTS", f"localhost:{server.port}")  # workers read settings of their own
+    # Workers hand their path to their decoders, which are told by it from those of other tests.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(tmp_path)])))
     bomb = io.BytesIO()
     Image.new("RGB", (4000, 4000)).save(bomb, "JPEG", progressive=True, subsampling=0)
     (tmp_path / "bomb.jpg").write_bytes(bomb.getvalue())
     (tmp_path / "cut.png").write_bytes(png(5)[:70])
     data = [*rows(server), row(6, "bomb.jpg"), row(7, "cut.png")]
-    before = _decoders()
     path = write_rows(tmp_path / "c.ndjson", data)
     plan = indexing.plan_index(services, path, name, signals=["text", "image"])
-    report = indexing.run_index(services, plan, workers=1, rejects_path=tmp_path / "rejects")
+    most: set[int] = set()
+    report = indexing.run_index(
+        services, plan, workers=1, rejects_path=tmp_path / "rejects", report=lambda _: most.update(_decoders(tmp_path))
+    )
     assert report.failed == {"image_too_large": 1, "image_unreadable": 1}
     assert count(services, name) == 6
-    until = time.monotonic() + 60
-    while _decoders() - before and time.monotonic() < until:
-        time.sleep(0.1)
-    assert _decoders() - before == set()
+    assert most
+    until(lambda: not _decoders(tmp_path), "the end of the decoders")
 
 
-def _decoders() -> set[int]:
-    """Decoding processes of this tree that live."""
+def _decoders(folder: Path) -> set[int]:
+    """Decoding processes that live, of workers with that folder on their path."""
     script = str(Path(sandbox.__file__))
-    found = psutil.process_iter(["cmdline", "status"])
-    return {one.pid for one in found if script in (one.info["cmdline"] or []) and one.info["status"] != "zombie"}
+    found = psutil.process_iter(["cmdline", "status", "environ"])
+    return {
+        one.pid
+        for one in found
+        if script in (one.info["cmdline"] or []) and one.info["status"] != "zombie"
+        and str(folder) in (one.info["environ"] or {}).get("PYTHONPATH", "").split(os.pathsep)
+    }  # fmt: skip

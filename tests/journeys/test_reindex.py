@@ -12,16 +12,18 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hybrid.catalogue.index_template import Template
+from hybrid.catalogue.layer import Layer
 from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import copies, generations, lifecycle, products
 from hybrid.elastic.indices.copies import Original
-from hybrid.elastic.stores.leases import Lease, Owner
+from hybrid.elastic.stores.leases import LEASE_S, Lease, Owner
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.attach import plan_attach, run_attach
@@ -31,11 +33,13 @@ from hybrid.operations.runs import Progress
 from hybrid.operations.sync import run_sync
 from hybrid.search import weights
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import make_services
 from tests.support.models import keep
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
 
 def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:
@@ -304,10 +308,7 @@ def test_a_late_write_survives_a_client_that_read_before_it(services: Services, 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(generations, "lower_fence", lower)
         assert reindex(services, name, shards=1).swapped
-    ending = time.monotonic() + 20
-    while control.status(services, name).get("mended") != 1:
-        assert time.monotonic() < ending, "nobody mended it"
-        time.sleep(0.1)
+    until(lambda: control.status(services, name).get("mended") == 1, "the mending")
     data["p3"] |= {"title": "late", "added": 1, "price": 77}
     run_sync(services, name)
     clean(services, name, data)
@@ -318,7 +319,7 @@ def test_late_writes_are_watched_in_their_own_index_alone(
 ) -> None:
     """What another index under that name holds may look like a document that was taken back."""
     monkeypatch.setattr(mending, "PAUSES_S", ())
-    late = Late({"title": "a"}, Original("p1", None, {"title": "late"}, {}, 0, 7))
+    late = Late({"title": "a"}, Original("p1", None, {"title": "late"}, Layer(), 0, 7))
     as_read = {"title": "a", "hybrid": {"id": "p1", "meta": {"revision": {"shard": 0, "seq_no": 3}}}}
 
     def made() -> Watch:
@@ -366,8 +367,7 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     run_sync(services, name)
     clean(services, name, writer.record)
     # And back, while it writes.
-    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2)
-    writer._next = 10_000  # its new products are others
+    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2, first_new=10_000)
     writer.start()
     time.sleep(1)
     back = control.rollback(services, name)
@@ -464,13 +464,12 @@ def test_it_goes_on_wherever_it_ended(
 
 def ended(services: Services, name: str) -> None:
     """Wait for the guardian, who ends what was left."""
-    ending = time.monotonic() + 60
-    while True:
+
+    def over() -> bool:
         state = control.status(services, name)
-        if state["phase"] not in ("swap", "drained") and not state["running"] and state["status"] != "running":
-            return
-        assert time.monotonic() < ending, state
-        time.sleep(0.1)
+        return state["phase"] not in ("swap", "drained") and not state["running"] and state["status"] != "running"
+
+    until(over, "the end of the swap")
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -478,8 +477,8 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     """kill -9 of the process while writes wait: they go on within seconds, where they belong, and none is lost."""
     data = record(make(services, name, 60))
     code = f"""
-        import os, signal
-        from hybrid.elastic import generations
+        import os, signal, sys
+        from hybrid.elastic.indices import generations
         from hybrid.operations.reindex import planning, running
         from hybrid.services import build_services
         real = generations.swap
@@ -487,7 +486,7 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
             if {moved}:
                 real(*args)
             print("now", flush=True)
-            import time; time.sleep(0.5)
+            sys.stdin.readline()
             os.kill(os.getpid(), signal.SIGKILL)
         generations.swap = swap
         services = build_services()
@@ -495,14 +494,19 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     """
     environment = {**os.environ, "HYBRID_ES_URL": services.es_url, "HYBRID_TEXT_ENCODER": "toy:32"}
     run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert run.stdout is not None
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert run.stdin is not None and run.stdout is not None
     assert run.stdout.readline() == "now\n"
-    started = time.monotonic()
-    # Waits at the fence of the old index, or of the new one.
-    services.client.options(request_timeout=60).update(index=name, id="p7", doc={"title": "waited"})
-    assert time.monotonic() - started > 0.3
+    client = services.client.options(request_timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        # Waits at the fence of the old index, or of the new one.
+        write = pool.submit(client.update, index=name, id="p7", doc={"title": "waited"})
+        with pytest.raises(TimeoutError):
+            write.result(0.5)
+        run.stdin.close()  # it goes on, and is killed
+        write.result()
     data["p7"]["title"] = "waited"
     assert run.wait() == -signal.SIGKILL
     ended(services, name)
@@ -636,7 +640,7 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
     data = record(make(services, name))
     task = {"action": "indices:data/write/update/byquery", "description": f"update-by-query [{name}]"}
     with monkeypatch.context() as patched:
-        patched.setattr(generations, "_write_tasks", lambda client: {"node:1": task})
+        patched.setattr(generations, "write_tasks", lambda client: {"node:1": task})
         with pytest.raises(JobError, match=r"update-by-query \(node:1\) writes to .* when it has ended"):
             reindex(services, name)
     assert behind(services, name) == f"{name}-000001"
@@ -645,14 +649,15 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
 
 
 def test_a_lease_ends_with_its_owner(services: Services, name: str) -> None:
-    first, second = Lease(services.client, name), Lease(services.client, name)
+    clock = FakeClock()
+    first, second = Lease(services.client, name, clock), Lease(services.client, name)
     first.take()
     with pytest.raises(JobError, match="is being worked on"):
         second.take()
     assert first.holder() == Owner.me()
     first.release()
     second.take()
-    first._renewed = 0.0
+    clock.advance(LEASE_S)
     with pytest.raises(JobError, match="took over"):
         first.keep()
     dead = subprocess.Popen(["sleep", "0"])
@@ -778,7 +783,7 @@ def test_a_copy_that_differs_is_found(services: Services, name: str, monkeypatch
 def test_a_vector_that_is_missing_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(services, name, attach=False)
     monkeypatch.setattr(running.Run, "sweep_here", lambda self: None)
-    monkeypatch.setattr(copying.Copyist, "encode", lambda self, made, at_once: 0)
+    monkeypatch.setattr(copying.Copyist, "encode", lambda self, made, at_once: made)
     with pytest.raises(JobError, match="text vectors: 0 of 40 have a vector.*100.0% wait"):
         reindex(services, name)
     monkeypatch.undo()
@@ -1011,7 +1016,7 @@ def hybrid(services: Services) -> Any:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "hybrid.cli.main", *arguments], env=environment, capture_output=True, text=True,
+            [sys.executable, "-m", "hybrid.cli", *arguments], env=environment, capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
 

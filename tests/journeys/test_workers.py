@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,38 +43,38 @@ def test_workers_survive_kills_and_a_broker_restart(
     monkeypatch.setattr(runs, "STALL_S", 5.0)
     monkeypatch.setenv("HYBRID_TEXT_ENCODER", "toy:32")
     monkeypatch.setenv("HYBRID_IMAGE_ENCODER", "toy:32")
-    monkeypatch.setenv("HYBRID_BATCH_SIZE", "64")
-    count = 12_000
+    monkeypatch.setenv("HYBRID_BATCH_SIZE", "16")
+    count = 4_000
     path = write_rows(tmp_path / "c.ndjson", rows(count))
-    done: list[str] = []
 
-    def trouble() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and len(pool_children()) < 3:
-            time.sleep(0.2)
-        time.sleep(1)
-        workers = pool_children()
-        os.kill(workers[-1].pid, signal.SIGKILL)
-        done.append("child killed")
-        time.sleep(1)
+    def kill_child() -> None:
+        os.kill(pool_children()[-1].pid, signal.SIGKILL)
+
+    def restart_redis() -> None:
         node.restart_redis(Settings(es_url=None, redis_url=None), name=engine.name)
-        done.append("redis restarted")
-        time.sleep(1)
-        parent = next((p for p in pool_children() if p.ppid() == os.getpid()), None)
-        if parent:
-            parent.kill()
-            done.append("worker killed")
 
-    thread = threading.Thread(target=trouble)
-    thread.start()
-    plan = indexing.plan_index(make_services(engine, batch_size=64), path, name)
-    report = indexing.run_index(
-        make_services(engine, batch_size=64), plan, workers=2, rejects_path=tmp_path / "rejects"
-    )
-    thread.join()
-    assert done[:2] == ["child killed", "redis restarted"]
+    def kill_worker() -> None:
+        next(process for process in pool_children() if process.ppid() == os.getpid()).kill()
+
+    def encoded() -> int:
+        services.client.indices.refresh(index=name)
+        return lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}})
+
+    # Each as soon as so many products have their vector.
+    troubles = [(1, kill_child), (400, restart_redis), (1_200, kill_worker)]
+    done: list[int] = []
+
+    def trouble(_: runs.Progress) -> None:
+        if troubles and len(pool_children()) >= 3 and (ready := encoded()) >= troubles[0][0]:
+            troubles.pop(0)[1]()
+            done.append(ready)
+
+    own = make_services(engine, batch_size=16)
+    plan = indexing.plan_index(own, path, name)
+    report = indexing.run_index(own, plan, workers=2, rejects_path=tmp_path / "rejects", report=trouble)
+    assert len(done) == 3 and done[-1] < count, done
     assert report.complete
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == count
+    assert encoded() == count
     assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
     assert pool_children() == []
 
@@ -101,13 +99,13 @@ def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, 
         def apply_async(args: list[Any], kwargs: dict[str, Any]) -> None:
             sent.append((args[2], kwargs["losses"]))
 
-    tasks._isolate(Task, name, "job", ["p0", "p1", "p2", "p3"], 1)
+    tasks.isolate(Task, name, "job", ["p0", "p1", "p2", "p3"], 1)
     assert sent == [(["p0", "p1"], 0), (["p2", "p3"], 0)]
     sent.clear()
-    tasks._isolate(Task, name, "job", ["p2"], 1)
+    tasks.isolate(Task, name, "job", ["p2"], 1)
     assert sent == [(["p2"], 1)]
     sent.clear()
-    tasks._isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
+    tasks.isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
     assert sent == []
     assert services.dead_letters.counts(name) == {"worker_lost": 1}
     stored = services.client.get(index=name, id="p2")["_source"]["hybrid"]["meta"]
@@ -119,7 +117,5 @@ def test_a_broker_that_is_not_there_is_one_line(services: Services) -> None:
 
     queue = TaskQueue(services.settings, "redis://127.0.0.1:1/0")
     queue._app.conf.broker_connection_timeout = 1
-    started = time.monotonic()
     with pytest.raises(ClusterUnreachableError, match="the broker does not answer"):
         queue.enrich("x", "job", ["a"])
-    assert time.monotonic() - started < 120

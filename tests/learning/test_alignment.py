@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from hybrid.learning.alignment.report import clouds, report
 from hybrid.media import open_image
 from hybrid.settings import Settings
 from hybrid.vectors import unit
+from tests.support.baseline import Baseline
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -301,15 +301,11 @@ def test_photos_are_held_out_in_blocks() -> None:
 
 @pytest.mark.slow
 def test_a_whole_catalogue() -> None:
-    """20,000 products of one picture: each method within a minute, in bounded memory."""
+    """20,000 products of one picture, in a model of bounded size; `hybrid bench check` measures the time."""
     left, right, groups = photos_of_products(20_000, 1, 0.3)
     wide = np.random.default_rng(3).standard_normal((24, 512)).astype(np.float32)
     for method in METHODS:
-        started = time.perf_counter()
         fitted = fit.fit(method, np.maximum(left @ wide, 0), right, groups)
-        seconds = time.perf_counter() - started
-        print(f"{method}: {seconds:.1f} s")
-        assert seconds < 60
         assert len(fitted.to_bytes()) < 1_000_000
 
 
@@ -356,7 +352,7 @@ def test_report_of_single_pairs_without_clouds() -> None:
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_grocery(shared: Path, tmp_path: Path) -> None:
+def test_grocery(shared: Path, tmp_path: Path, baseline: Baseline) -> None:
     """Photos taken by customers find their product: 0.40 / 0.71 by the catalogue's own pictures alone."""
     folder, settings = shared / "grocery", Settings(data_dir=tmp_path, threads=2)
     eyes, reader = get_encoder("efficientnet-lite0", settings), get_encoder("minilm", settings)
@@ -375,15 +371,10 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
         rows = np.array([ids.index(photo["product_id"]) for photo in photos])
         seen[split] = np.concatenate([eyes.encode_images(view) for view in shown]), rows
     left, groups = seen["train"][0], np.tile(seen["train"][1], 3)
-    started = time.perf_counter()
     fitted = fit.fit("cca", left, texts[groups], groups, views=np.tile(np.arange(len(left) // 3), 3))
-    seconds = time.perf_counter() - started
     queries, wanted = seen["val"]
     result = ranked(fitted.project("image", queries), wanted, fitted.project("text", texts), np.arange(len(products)))
     top1, top5 = (result.first <= 1).mean(), (result.first <= 5).mean()
-    print(f"top-1 {top1:.3f}, top-5 {top5:.3f}, trained in {seconds:.1f} s")
-    assert top1 >= 0.77 and top5 >= 0.95
-    assert seconds < 60
     assert len(fitted.to_bytes()) < 1_000_000
     # Words find photos: a map of the first half of each product's photos, searched among the second.
     half = by_photos(fit._checked(left[: len(left) // 3], texts[groups][: len(left) // 3],
@@ -396,5 +387,4 @@ def test_grocery(shared: Path, tmp_path: Path) -> None:
     found = ranked(
         partly.project("text", texts), np.arange(len(products)), partly.project("image", left[hidden]), groups[hidden]
     )
-    print(f"words find photos: precision@10 {found.precise.mean():.3f}")
-    assert found.precise.mean() >= 0.7
+    baseline.check("grocery, aligned", top1=top1, top5=top5, words_find_photos=found.precise.mean())

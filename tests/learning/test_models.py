@@ -67,7 +67,7 @@ def test_what_is_better() -> None:
 
 @pytest.mark.es
 def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
-    train = ["train", "tags", "--index", name, "--field", "kind", "--from", "text", "--remedy", "plain", "--json"]
+    train = ["train", "tags", "--index", name, "--field", "kind", "--from", "text", "--strategy", "plain", "--json"]
     code, first, _ = hybrid(*train)
     assert code == 0 and first["better"] and first["applied"]["complete"] and first["version"] == f"{name}-text-1"
     assert first["held_out"]["against"].endswith("for everything") and first["held_out"]["before"] < 0.5

@@ -70,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def learned() -> dict[str, training.TrainedTags]:
-    """What was learned once, for the engine of the other version."""
+    """What was learned once, for the tests after the first."""
     return {}
 
 

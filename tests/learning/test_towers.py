@@ -100,16 +100,9 @@ def test_the_rnn_is_the_one_that_learned() -> None:
         assert np.allclose(made[row], TextTower(weights)([texts[row]])[0], atol=1e-6)
 
 
-@pytest.fixture
-def once(engine: Any) -> None:
-    """Nothing of towers is the cluster's but a vector like any other: they learn once a run."""
-    if not engine.es_version.startswith("9"):
-        pytest.skip("towers learn once a run, on 9.x")
-
-
 @pytest.mark.es
 def test_towers_are_learned_taken_up_by_an_index_and_searched(
-    engine: Any, name: str, folder: Path, once: None, quick: None, models: Path
+    engine: Any, name: str, folder: Path, quick: None, models: Path
 ) -> None:
     options = {"text_encoder": "minilm-words", "image_encoder": "efficientnet-lite0", "data_dir": models}
     services = make_services(engine, **options)
@@ -185,7 +178,7 @@ def test_what_cannot_be_learned_from_is_said(engine: Any, name: str, folder: Pat
 
 @pytest.mark.es
 def test_by_command_from_the_catalogues_own_pictures(
-    engine: Any, name: str, folder: Path, once: None, quick: None, models: Path, tmp_path: Path,
+    engine: Any, name: str, folder: Path, quick: None, models: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)

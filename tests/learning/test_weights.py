@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +18,17 @@ from hybrid.learning.trained import publish
 from hybrid.learning.weights import training, validation, versions
 from hybrid.learning.weights.examples import Example, Table, calibrate
 from hybrid.learning.weights.fit import Options
-from hybrid.learning.weights.queries import make_up
+from hybrid.learning.weights.queries import synthetic_queries
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.features import FEATURES, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import write_rows
 from tests.support.models import keep
+from tests.support.waiting import until
 
 SIGNALS = ("lexical", "text")
 DOCUMENTS = [{"title": "red lamp", "brand": "lumen", "category": "lamp"}, {"title": "blue chair", "category": "chair"}]
@@ -84,7 +85,10 @@ def test_a_signal_that_came_after_the_training_leaves_the_others_as_they_were_le
 
 def test_reasons_name_what_moved_the_weights() -> None:
     reasons = gate().predict(Query("red lamp", "red lamp"), SIGNALS, explain=True).reasons
-    assert reasons[0].startswith("several words (more than usual): ")
+    assert (reasons[0].feature, reasons[0].more) == ("several words", True)
+    weights = gate().predict(Query("red lamp", "red lamp"), SIGNALS).weights
+    before = gate().predict(Query("lamp", "lamp"), SIGNALS).weights  # the feature at its mean
+    assert reasons[0].change == pytest.approx(weights[reasons[0].signal] - before[reasons[0].signal], abs=1e-4)
     assert gate().predict(Query("lamp", "lamp"), SIGNALS, explain=True).reasons == []
 
 
@@ -109,16 +113,6 @@ def test_features_tell_queries_apart() -> None:
     assert of("how do i keep my tea warm", "keep tea warm")["words of speech"] > 0.5
     assert of("", "", True)["has a photo"] == 1
     assert Vocabulary.from_text(vocabulary.to_text()) == vocabulary
-
-
-def test_predicting_is_fast() -> None:
-    model, query = gate(), Query("red lamp for the kitchen", "red lamp kitchen")
-    taken = []
-    for _ in range(200):
-        started = time.perf_counter()
-        model.predict(query, SIGNALS)
-        taken.append(time.perf_counter() - started)
-    assert np.median(taken) < 0.0015  # 0.2 ms on a quiet machine; a test machine is none
 
 
 @pytest.mark.parametrize(
@@ -272,9 +266,9 @@ def test_made_up_queries_are_what_the_catalogue_holds() -> None:
                    "text": "A lamp that stands firm on any desk and does not flicker"})
         for n in range(30)
     ]  # fmt: skip
-    queries = make_up(sampled, profile, 60, seed=1)
+    queries = synthetic_queries(sampled, profile, 60, seed=1)
     assert {query.kind for query in queries} == {"title", "typo", "part number", "attributes", "Chinese", "sentence"}
-    assert queries == make_up(sampled, profile, 60, seed=1)
+    assert queries == synthetic_queries(sampled, profile, 60, seed=1)
     ids = {id for id, _ in sampled}
     for query in queries:
         assert query.text.strip()
@@ -298,7 +292,7 @@ def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
     def encode(asked: Sequence[str]) -> np.ndarray:
         return meaning[[words.index(word) for word in asked]]
 
-    spoken = [query for query in make_up(sampled, profile, 60, 1, encode) if query.kind == "spoken"]
+    spoken = [query for query in synthetic_queries(sampled, profile, 60, 1, encode) if query.kind == "spoken"]
     assert len(spoken) >= 5
     other = dict(pairs) | {second: first for first, second in pairs}
     for query in spoken:
@@ -307,7 +301,7 @@ def test_spoken_queries_say_a_product_in_words_that_it_has_not() -> None:
         for id in query.ratings:
             title = dict(sampled)[id]["name"].split()
             assert all(other[word] in title for word in said)
-    assert not any(query.kind == "spoken" for query in make_up(sampled, profile, 60, 1))
+    assert not any(query.kind == "spoken" for query in synthetic_queries(sampled, profile, 60, 1))
 
 
 # ---- versions on the real engine ---------------------------------------------------------------------
@@ -344,13 +338,10 @@ def test_apply_rollback_and_a_named_version(shop: tuple[Services, str], monkeypa
     assert store.active(name) is None
     store.activate(name, "gate-1")
     store.activate(name, "gate-2")
-    deadline = time.monotonic() + 5
-    while other.searcher.search(request).weights_version != "gate-2":  # no restart
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: other.searcher.search(request).weights_version == "gate-2")  # no restart
     answer = other.searcher.search(request)
     assert answer.system == "gate"
-    assert answer.reasons[0].startswith("several words")
+    assert answer.reasons[0].feature == "several words"
     for hit in answer.hits:
         assert hit.score == pytest.approx(sum(part.contribution for part in hit.signals.values()))
     named = other.searcher.search(replace(request, weights_version="gate-1"))
@@ -390,15 +381,25 @@ def test_a_broken_version_never_takes_search_down(shop: tuple[Services, str]) ->
 
 
 @pytest.mark.es
-def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_good_version_outlives_an_outage(shop: tuple[Services, str]) -> None:
+    """The store's cluster goes away between two looks."""
+
+    class Store:
+        def __init__(self, now: Services) -> None:
+            self.now = now
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.now.models("weights"), name)
+
     services, name = shop
     keep(services, name, "gate-1", "gate", gate(version="gate-1").to_json(), {})
     services.models("weights").activate(name, "gate-1")
-    monkeypatch.setattr(PublishedWeights, "TTL_S", 0.0)
-    published = PublishedWeights(services.models("weights"))
+    clock, store = FakeClock(), Store(services)
+    published = PublishedWeights(store, clock)
     assert published.active(name)[0].version == "gate-1"
-    gone = fresh(replace_url(services))
-    published._store = gone.models("weights")
+    store.now = fresh(replace_url(services))
+    assert published.active(name)[1] == ""  # it is not looked at again so soon
+    clock.advance(PublishedWeights.TTL_S)
     model, problem = published.active(name)
     assert model.version == "gate-1"
     assert "Elasticsearch does not answer" in problem
@@ -417,11 +418,11 @@ def test_a_signal_that_counts_too_little_is_not_searched(shop: tuple[Services, s
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="lamp"))
     assert answer.weights == {"lexical": 1.0}
     assert set(answer.hits[0].signals) == {"lexical"}
-    assert any(note.startswith("text: not searched") for note in answer.notes)
+    assert [note.signal for note in answer.notes if note.kind == "not_searched"] == ["text"]
     # No word is known: what would have been left out is searched after all.
     unknown = fresh(services).searcher.search(SearchRequest(index=name, q="zzyzx"))
     assert unknown.hits and set(unknown.hits[0].signals) == {"lexical", "text"}
-    assert not any("not searched" in note for note in unknown.notes)
+    assert "not_searched" not in {note.kind for note in unknown.notes}
 
 
 @pytest.mark.es
@@ -437,7 +438,7 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
         word: {row["id"]: 2.0 for row in ROWS if word in row["name"].split()} for word in ("red", "lamp", "mug")
     }
     judged = Judgments(ratings)
-    result = training.train(services, name, judged, "gate", folds=3, repeats=1, made_up=30)
+    result = training.train(services, name, judged, "gate", folds=3, repeats=1, synthetic=30)
     assert result.judged == 12
     assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
@@ -448,11 +449,11 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
     assert (answer.weights_version, answer.degraded) == (version, [])
-    again = training.train(services, name, judged, "global", folds=3, repeats=1, made_up=30)
+    again = training.train(services, name, judged, "global", folds=3, repeats=1, synthetic=30)
     assert again.active == again.held_out.against == version
     # What is active is measured by its own held-out scores, not on queries that it has learned from.
     assert {row.system: row.ndcg for row in again.rows}["active"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
-        training.train(services, name, Judgments({"red": ratings["red"]}), "gate", made_up=0)
-    free = training.train(services, name, None, "gate", made_up=40)
+        training.train(services, name, Judgments({"red": ratings["red"]}), "gate", synthetic=0)
+    free = training.train(services, name, None, "gate", synthetic=40)
     assert (free.judged, free.rows[-1].system) == (0, "gate")

@@ -62,7 +62,7 @@ def by_command(image: Path) -> list[str]:
     command = [
         sys.executable,
         "-m",
-        "hybrid.cli.main",
+        "hybrid.cli",
         "search",
         "--index",
         PRODUCTS,

@@ -657,9 +657,7 @@ def main() -> int:
     parser.add_argument("--old-encoder", default="toy:16", help="of the old one")
     parser.add_argument("--batch", type=int, help="HYBRID_BATCH_SIZE of the command")
     parser.add_argument("--deadline", type=float, default=1200.0, help="seconds until a run counts as hung")
-    parser.add_argument(
-        "--command", default=f"{shlex.quote(sys.executable)} -m hybrid.cli.main", help=argparse.SUPPRESS
-    )
+    parser.add_argument("--command", default=f"{shlex.quote(sys.executable)} -m hybrid.cli", help=argparse.SUPPRESS)
     checks: dict[str, Callable[[Services, list[dict[str, Any]], argparse.Namespace], bool]] = {
         "writer": writer, "kills": kills, "rollback": rollback, "overhead": overhead,
     }  # fmt: skip

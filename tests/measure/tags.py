@@ -2,7 +2,7 @@
 
 hybrid up && python -m tests.measure.tags ../shared/data/clothing [--fine-tune]
 
-Prints JSON: the remedies, held out on train; val by the model; val read back from the documents, where a product
+Prints JSON: the strategies, held out on train; val by the model; val read back from the documents, where a product
 without a tag counts as wrong.
 """
 
@@ -62,8 +62,8 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     return {
         "examples": trained.examples,
         "kept": trained.method,
-        "remedies": {
-            remedy: {key: found[key] for key in SHOWN if key in found} for remedy, found in trained.results.items()
+        "strategies": {
+            strategy: {key: found[key] for key in SHOWN if key in found} for strategy, found in trained.results.items()
         },
         "val": {how: {key: found[key] for key in SHOWN[:5]} for how, found in trained.validation.items()},
         "documents": {**{key: written[key] for key in SHOWN[:4]}, "tagged": int((likely.max(axis=1) > 0).sum())},

@@ -278,7 +278,7 @@ class Watch:
 def child() -> psutil.Process:
     """The one child that is idle, and answers next."""
     open_image(GOOD)
-    return psutil.Process(decoding._pools["pictures"]._idle[-1].process.pid)
+    return psutil.Process(decoding.idle_child("pictures").process.pid)
 
 
 GOOD = saved(photo(), "PNG")
@@ -348,7 +348,7 @@ def test_a_child_that_is_killed_is_replaced_and_its_file_has_a_reason(monkeypatc
     monkeypatch.setattr(decoding, "WALL_S", 60.0)
     process = child()
     process.send_signal(signal.SIGSTOP)  # it has the file, and is not done with it
-    taken = decoding._pools["pictures"]._idle[-1]
+    taken = decoding.idle_child("pictures")
 
     def kill(files: int = taken.files) -> None:
         while taken.files == files:
@@ -403,16 +403,16 @@ import os, sys, time
 from hybrid.media import open_image, decoding
 data = open(sys.argv[1], "rb").read()
 open_image(data)
-first = decoding._pools['pictures']._idle[0].process.pid
+first = decoding.idle_child('pictures').process.pid
 pid = os.fork()
 if pid == 0:
     open_image(data)  # by a child of its own
-    assert decoding._pools['pictures']._idle[0].process.pid != first
-    print(decoding._pools['pictures']._idle[0].process.pid, flush=True)
+    assert decoding.idle_child('pictures').process.pid != first
+    print(decoding.idle_child('pictures').process.pid, flush=True)
     os._exit(0)  # as forked workers end: nothing is cleaned up
 os.waitpid(pid, 0)
 open_image(data)
-assert decoding._pools['pictures']._idle[0].process.pid == first
+assert decoding.idle_child('pictures').process.pid == first
 print(first, flush=True)
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), 9)

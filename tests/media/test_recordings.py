@@ -127,7 +127,7 @@ def test_damaged_ones_cost_little_and_end_no_process_of_ours() -> None:
                 damaged[place] = rng.integers(256)
             for do in (video_frames, samples):
                 samples(wav(0.1))  # so that there is a child to watch
-                watch = Watch(psutil.Process(decoding._pools["recordings"]._idle[-1].process.pid))
+                watch = Watch(psutil.Process(decoding.idle_child("recordings").process.pid))
                 started = time.monotonic()
                 try:
                     do(bytes(damaged))

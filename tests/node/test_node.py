@@ -31,6 +31,7 @@ from hybrid.node.java import Java, find_java, parse_java_version
 from hybrid.node.places import Owner, find_places, locked, reachable, write_state
 from hybrid.node.process import free_port, last_words, start_time
 from hybrid.settings import Settings
+from tests.support.waiting import until
 
 NAME = f"test-{os.getpid()}"
 
@@ -336,11 +337,9 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     with locked(tmp_path / "x.lock"):
         thread = threading.Thread(target=second)
         thread.start()
-        deadline = time.monotonic() + 5
-        while not order and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: order)
         order.append("first")
-    thread.join(5)
+    thread.join()
     assert order == ["waits", "first", "second"]
 
 
@@ -507,8 +506,7 @@ def test_redis_keeps_its_data_and_its_port(data_dir: Path, cluster_url: str) -> 
     # An append is flushed every second, but a killed process (unlike a killed machine) loses none
     assert first.redis_pid is not None
     os.kill(first.redis_pid, signal.SIGKILL)
-    time.sleep(0.1)
-    assert status(settings).redis_pid is None
+    until(lambda: status(settings).redis_pid is None)
     for start in (up, restart_redis, lambda it: (down(it), up(it))[1]):
         again = start(settings)
         assert again.running
@@ -583,9 +581,7 @@ def test_elasticsearch_survives_a_crash_and_is_started_alone(es_settings: Settin
 
     assert first.es_pid is not None
     os.kill(first.es_pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while status(es_settings).es_pid is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: status(es_settings).es_pid is None)
     broken = status(es_settings)
     assert (broken.running, broken.es_url, broken.redis_pid) == (False, None, first.redis_pid)
     again = up(es_settings)

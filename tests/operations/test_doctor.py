@@ -24,6 +24,8 @@ from tests.conftest import make_services
 from tests.support.models import keep
 from tests.support.shop_writer import make_shop
 
+pytestmark = pytest.mark.es_both
+
 
 def rows(count: int = 10) -> list[dict[str, Any]]:
     return [{"id": f"p{n}", "title": f"Lamp number {n}", "short_description": "warm", "price": n} for n in range(count)]
@@ -56,7 +58,7 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
     assert "without analyzer english, analyzer cjk, painless" in checks["cluster", "modules"].detail
     assert checks["machine", "broker"].status == "ok"
     assert checks["machine", "text encoder"].detail.startswith("toy:32")
-    assert checks[f"index {name}", "attach"].mend == f"hybrid attach {name} --dry-run"
+    assert checks[f"index {name}", "attach"].fix == f"hybrid attach {name} --dry-run"
     lame = make_services(engine, redis_url="redis://127.0.0.1:1/0", text_encoder="sentence-transformers:no/such-model")
     checks = {(check.part, check.what): check for check in examine(lame, name).checks}
     assert checks["machine", "broker"].status == "degraded"
@@ -66,7 +68,7 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
 def test_before_and_after_an_attach(services: Services, name: str) -> None:
     make_shop(services.client, name, rows())
     before = found(services, name, "attach")
-    assert before[0].mend == f"hybrid attach {name} --dry-run"
+    assert before[0].fix == f"hybrid attach {name} --dry-run"
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
     assert [check.status for check in found(services, name, "attach")] == ["blocked"]
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
@@ -92,13 +94,15 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
     assert vectors.detail == "8 of 10 have a vector (80.0%); 1 lost theirs to a whole-document write"
     assert waiting.detail == "1 documents wait for vectors"
     assert {check.status for check in (documents, vectors, waiting)} == {"degraded"}
-    assert documents.mend == f"hybrid sync {name}"
+    assert documents.fix == f"hybrid sync {name}"
+    assert {check.sync for check in (documents, vectors, waiting)} == {name}
     assert found(services, name, "in step")[0].detail.startswith("3 writes since the last look")
     run_sync(services, name)
     assert examine(services, name).healthy
     services.dead_letters.add(name, "job", [DeadLetter("p1", "text", "bad_vector", "nothing usable")])
     failures = found(services, name, "failures")[0]
-    assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.mend
+    assert failures.detail == "1 bad_vector" and "/admin/failures shows each" in failures.fix
+    assert failures.sync == ""  # the cause is to be mended first
     services.dead_letters.remove(name, [("p1", "text")])
 
 
@@ -112,7 +116,7 @@ def test_another_encoder_and_broken_weights(engine: Any, services: Services, nam
     keep(services, name, "gate-1", "gate", {"kind": "gate"}, {})
     services.models("weights").activate(name, "gate-1")
     encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
-    assert (encoder.status, encoder.mend) == ("degraded", f"hybrid attach {name}")
+    assert (encoder.status, encoder.fix) == ("degraded", f"hybrid attach {name}")
     assert "queries here of toy@32" in encoder.detail
     assert weights.status == "degraded"
 
@@ -125,13 +129,13 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
 
     def doctor(*args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hybrid.cli.main", "doctor", *args]
+        command = [sys.executable, "-m", "hybrid.cli", "doctor", *args]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     well = doctor(name, "--json")
     assert well.returncode == 0, well.stderr
     assert json.loads(well.stdout)["status"] in ("ok", "note")
-    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "mend"}
+    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "fix"}
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
     ill = doctor(name)
     assert (ill.returncode, "blocked" in ill.stdout) == (1, True)

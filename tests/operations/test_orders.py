@@ -19,6 +19,7 @@ from hybrid.errors import JobError, OrderTakenError
 from hybrid.operations import orders, processes
 from hybrid.services import Services
 from workers import orders as performing
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 WAIT_S = 60.0
@@ -124,8 +125,8 @@ def test_what_came_of_an_order_is_kept_with_its_error(
     for kind, perform in (("fails", fails), ("breaks", breaks), ("works", works)):
         monkeypatch.setitem(performing.KINDS, kind, perform)
         services.orders.place(slot, kind, "shop", {"x": 1}, "mei")
-        assert orders.work(services, slot)
-        assert not orders.work(services, slot)  # it is done
+        assert work(services, slot)
+        assert not work(services, slot)  # it is done
         found[kind] = services.orders.get(slot) or {}
     assert (found["fails"]["status"], found["fails"]["error"]) == ("failed", "the shop is closed")
     assert found["fails"]["progress"] == {"phase": "copying", "done": 3, "total": 10}

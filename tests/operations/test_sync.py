@@ -18,6 +18,8 @@ from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.shop_writer import compare, make_shop
 
+pytestmark = pytest.mark.es_both
+
 
 def rows(count: int = 300) -> list[dict[str, Any]]:
     return [

@@ -16,6 +16,7 @@ from hybrid.search import stand_ins
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
+pytestmark = pytest.mark.es_both
 WORDS = {
     **{f"red{n}": frozenset({"red", "dress", f"n{n}"}) for n in range(8)},
     **{f"blue{n}": frozenset({"blue", "dress", f"n{n}"}) for n in range(8)},
@@ -93,12 +94,13 @@ def test_a_product_without_a_picture_is_found_by_photo(services: Services, name:
     assert {"bare-red", "bare-blue"} <= {hit.id for hit in both.hits}
 
 
-@pytest.mark.es
 def test_words_that_were_taken_away_are_none() -> None:
     """A partial update leaves null where a text was; it made searches fail while a shop changed its products."""
     hit = {"_source": {"hybrid": {"terms": {"title": None, "brand": "acme", "description": None}}}}
-    assert lookalikes._words(hit) == {"acme"}
-    assert lookalikes._words({"_source": {"hybrid": {"terms": {"title": None, "description": None}}}}) == frozenset()
+    assert lookalikes.naming_words(hit) == {"acme"}
+    assert (
+        lookalikes.naming_words({"_source": {"hybrid": {"terms": {"title": None, "description": None}}}}) == frozenset()
+    )
 
 
 def test_one_vector_signal_alone_has_true_cosines(sample: Sample) -> None:

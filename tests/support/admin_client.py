@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import time
 from typing import Any
 
 from werkzeug.test import TestResponse
@@ -53,18 +52,6 @@ def signed_in(services: Services, name: str = "ed", role: str = "editor") -> Adm
     client = AdminClient(services)
     assert client.sign_in(name).status_code == 302
     return client
-
-
-def fastest_s(client: AdminClient, path: str) -> float:
-    """Seconds that a page takes, the fastest of five after one: what else the machine does is not the page's."""
-    assert client.get(path).status_code == 200
-    took = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert client.get(path).status_code == 200
-        took.append(time.perf_counter() - started)
-    print(f"{path}: {min(took) * 1000:.0f} ms")
-    return min(took)
 
 
 def forget(services: Services) -> None:

@@ -49,9 +49,9 @@ def report(scores: dict[str, float], before: dict[str, float], active: str = FIX
         for name, found in (("active", before), ("gate", scores))
     ]  # fmt: skip
     return {
-        "kind": "gate", "chosen": "gate", "judged": len(scores), "made_up": 30, "active": active, "list": "lamps",
+        "kind": "gate", "chosen": "gate", "judged": len(scores), "synthetic": 30, "active": active, "list": "lamps",
         "rows": rows, "per_query": {"active": before, "gate": scores}, "reason": "because", "oracle": 0.9,
-        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "carried_by": {"Chinese": 0.01},
+        "spread": {"lexical": {"counts": [1] * 20, "median": 0.5}}, "ablation": {"Chinese": 0.01},
         "skip": [{"threshold": 0.0, "ndcg": 0.5, "saved": 0.0}, {"threshold": 0.2, "ndcg": 0.45, "saved": 0.3}],
         "fewer": [
             {"judged": judged, "ndcg": ndcg, "low": ndcg - 0.1, "high": ndcg + 0.1}

@@ -74,6 +74,7 @@ class ShopWriter(threading.Thread):
 
     record: id -> the shop's own document as last acknowledged. kinds: how many writes of each kind were made.
     deleted: id -> when its delete was acknowledged (time.monotonic). longest_wait_s: of a request of ten a second.
+    first_new: number of its first new product; a second writer of one shop makes others.
     refused: what was not taken, by reason; such a write ends it, unless it is `lenient`, and then it goes on.
     """
 
@@ -85,6 +86,7 @@ class ShopWriter(threading.Thread):
         rate: int = 200,
         seed: int = 1,
         lenient: bool = False,
+        first_new: int = 0,
     ) -> None:
         super().__init__(name="shop-writer", daemon=True)
         self._client, self._index, self._rate, self._lenient = client, index, rate, lenient
@@ -98,7 +100,7 @@ class ShopWriter(threading.Thread):
         self.seconds = 0.0
         self.failure: BaseException | None = None
         self._ending = threading.Event()
-        self._next = 0
+        self._next = first_new
 
     def run(self) -> None:
         started = time.monotonic()

@@ -12,18 +12,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, seed
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate as validate_openapi
 from pydantic import TypeAdapter
+from schemathesis.schemas import APIOperation
 
+from hybrid import contracts
 from hybrid.contracts import SearchAnswer
 from hybrid.elastic.indices import lifecycle
 from hybrid.errors import EncoderError
+from hybrid.facts import Counted, Note, Reason
+from tests.support.described_client import description
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
-from web import MAX_BODY_BYTES, create_app
+from web import MAX_BODY_BYTES, answers, create_app
+from web.admin.schemas import PromoteParams
 from web.compat.elasticsearch import ADDRESSES
-from web.params import MAX_FILE_BYTES, SearchParams
+from web.params import MAX_FILE_BYTES, Params, SearchParams, validate
 
 pytestmark = pytest.mark.es
 
@@ -328,8 +337,66 @@ def test_openapi_is_valid_and_whole(client: FlaskClient) -> None:
     served |= {(f"/es{address}", method) for address, (methods, _) in ADDRESSES.items() for method in methods}
     assert described == served
     assert set(document["components"]["schemas"]["SearchParams"]["properties"]) == set(SearchParams.model_fields)
+    for fact in (Reason("has digits", True, "text", 0.1), Note("no_match", "text"), Counted("all", (), 20)):
+        described_fact = document["components"]["schemas"][type(fact).__name__]["properties"]
+        assert set(described_fact) == set(fact.to_json())
     statuses = set(document["paths"]["/api/search"]["post"]["responses"])
     assert statuses >= {"200", "400", "404", "413", "415", "500", "502", "503"}
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert all(operation["summary"] for operation in operations)
+
+
+def described_bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(operation, its JSON or NDJSON) of every body and answer that is described."""
+    for operation in (operation for item in document["paths"].values() for operation in item.values()):
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for kind, content in body.get("content", {}).items():
+                if kind.endswith("json"):
+                    yield operation["operationId"], content
+
+
+def test_every_operation_has_examples_that_are_true(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").json
+    bodies = list(described_bodies(document))
+    assert len(bodies) > 60
+    for name, content in bodies:
+        examples = [one["value"] for one in content.get("examples", {}).values()] or [content["example"]]
+        checks = OAS31Validator({**content["schema"], "components": document["components"]})
+        for example in examples:
+            assert [error.message for error in checks.iter_errors(example)] == [], name
+    for model in (*Params.__subclasses__(), PromoteParams):
+        for example in model.model_json_schema().get("examples", ()):
+            validate(model, example)  # some checks of a model are in no schema
+
+
+@pytest.mark.parametrize("name", ["SearchAnswer", "Hit", "SignalScore", "Degradation"])
+def test_models_of_answers_have_the_fields_of_the_core(name: str) -> None:
+    core = [field.name for field in dataclasses.fields(getattr(contracts, name))]
+    assert list(getattr(answers, name).model_fields) == core
+
+
+#: What programs call without signing in, but the drop-in, whose bodies are Elasticsearch's; requests made up for each.
+OPEN_PATHS, TRIES = r"^/(api|healthz|readyz|openapi|media|video|audio|poster|waveform)", 10
+
+
+def test_made_up_requests_are_answered_as_described(services: Watched) -> None:
+    operations = [found.ok() for found in description().include(path_regex=OPEN_PATHS).get_all_operations()]
+    assert len(operations) == 13
+    for operation in operations:
+        try_out(create_app(services), operation)
+
+
+def try_out(app: Flask, operation: APIOperation) -> None:
+    @seed(1)
+    @hypothesis.settings(max_examples=TRIES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def is_answered_as_described(case: Any) -> None:
+        answer = case.call(app=app)
+        assert answer.status_code < 500, answer.text
+        operation.validate_response(answer)
+
+    is_answered_as_described()
 
 
 @pytest.mark.parametrize("path", ["/", "/api/search", "/api/search?page=0", "/nothing", "/static/app.js", "/healthz"])

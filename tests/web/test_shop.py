@@ -149,13 +149,6 @@ def test_prices(value: Any, currency: Any, shown: str) -> None:
     assert strings.price(value, currency) == shown
 
 
-def test_what_the_total_counts_in_chinese() -> None:
-    text = "products with one of the words, and the 200 nearest by text and by image"
-    assert strings.counted(text, "zh") == "含任一词语的商品，以及按语义、图片最接近的 200 件"
-    assert strings.counted(text, "en") == text
-    assert strings.counted("something new", "zh") == "something new"
-
-
 def test_browsing_ignores_the_system(client: FlaskClient, services: Watched) -> None:
     html_of(client, "/?system=image")
     assert services.searcher.asked[-1].system is None

@@ -17,6 +17,7 @@ PAGES = (overview, tryit, judgments, reindex, failures, weights, models, evaluat
 
 def install(app: Flask) -> None:
     """Put the admin page into an app, behind its sign-in."""
+    app.config.setdefault("ADMIN_LOOK_S", 1.0)
     access.install(app)
     app.jinja_env.filters["judged_parts"] = parts_of  # a filter, for macros see no more than that
     app.register_blueprint(admin)

@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.errors import HybridError, UsageError
 from web.admin.frame import choose_language, core, render
-from web.admin.schemas import SignIn
+from web.admin.schemas import Call, SignIn
 from web.params import validate
 
 log = logging.getLogger("hybrid.web.admin")
@@ -179,18 +179,18 @@ def _keep(response: Response) -> Response:
     if request.method in _SAFE or view_is(_view(), "unrecorded"):
         return response
     action = (request.endpoint or request.path).removeprefix("admin.")
-    given = request.get_json(silent=True) if request.is_json else _flat(request.form.to_dict(flat=False))
-    given = given if isinstance(given, dict) else {}
-    detail = {**(request.view_args or {}), **given}
+    fields = request.get_json(silent=True) if request.is_json else _flat(request.form.to_dict(flat=False))
+    fields = fields if isinstance(fields, dict) else {}
+    detail = {**(request.view_args or {}), **fields}
     detail |= g.get("counted", {})
-    said = {key: str(value)[:_SAID_CHARS] for key, value in detail.items() if key not in _UNSAID}
-    name = g.user.name if g.get("user") else str(given.get("name", "-"))[:_NAME_CHARS]
+    entry = {key: str(value)[:_SAID_CHARS] for key, value in detail.items() if key not in _UNSAID}
+    name = g.user.name if g.get("user") else str(fields.get("name", "-"))[:_NAME_CHARS]
     index = (request.view_args or {}).get("index")
     try:
-        core().audit.add(name, action, response.status_code, index, said)
+        core().audit.add(name, action, response.status_code, index, entry)
     except HybridError:
         # The change is made; without its record it must not look as if it were not.
-        log.exception("not in the audit trail: %s of %s, answered %s: %s", action, name, response.status_code, said)
+        log.exception("not in the audit trail: %s of %s, answered %s: %s", action, name, response.status_code, entry)
     return response
 
 
@@ -226,10 +226,11 @@ def sign_in() -> Any:
 
 @admin.post("/api/sign-in")
 @open_to_all
+@Call(SignIn, {"token": "ed:Zk3v…"}, token=None)
 def api_sign_in() -> Response:
     """A token for programs: send it as `Authorization: Bearer TOKEN`."""
-    given = validate(SignIn, request.get_json(silent=True) or {})
-    token, name = _sign_in(given.name, given.password)
+    credentials = validate(SignIn, request.get_json(silent=True) or {})
+    token, name = _sign_in(credentials.name, credentials.password)
     return jsonify({"token": f"{name}:{token}"})
 
 
@@ -250,10 +251,10 @@ def _sign_in(name: str, password: str) -> tuple[str, str]:
     return token, name
 
 
-def _onward(given: str) -> str:
+def _onward(target: str) -> str:
     """Where to go after signing in: a page of this site only."""
-    safe = given.startswith("/admin/") and "\\" not in given and not urlsplit(given).netloc
-    return given if safe else url_for("admin.index")
+    safe = target.startswith("/admin/") and "\\" not in target and not urlsplit(target).netloc
+    return target if safe else url_for("admin.index")
 
 
 @admin.post("/sign-out")

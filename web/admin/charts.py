@@ -59,8 +59,8 @@ def interval(
 
 def scale_of(rows: Iterable[tuple[float, float]]) -> tuple[float, float]:
     """A scale that (low, high) of all rows lie on, with a little room."""
-    found = list(rows) or [(0.0, 1.0)]
-    low, high = min(low for low, _ in found), max(high for _, high in found)
+    ranges = list(rows) or [(0.0, 1.0)]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     room = 0.08 * (high - low) or 0.05
     return low - room, high + room
 

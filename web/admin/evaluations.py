@@ -7,7 +7,7 @@ from typing import Any
 from flask import g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import LEARNED_SYSTEMS, SYSTEMS
+from hybrid.contracts import LEARNED_SYSTEMS, systems
 from hybrid.errors import UsageError
 from hybrid.evaluation.archives import read_upload
 from hybrid.evaluation.significance import HURT
@@ -16,13 +16,17 @@ from hybrid.operations import evaluations as kept
 from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.admin.schemas import EvaluationParams
+from web.admin.schemas import Call, EvaluationParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Runs that the lines over time are drawn through; hurt queries shown at once, and queries in a table of all.
 SERIES, SHOWN, LISTED = 60, 10, 500
 _FOLDS = 5
+_RUN = {
+    "id": "3f6c1e0a", "at": "2026-11-02T09:30:00Z", "by": "ed", "index": "shop", "list": "lamps",
+    "systems": ["bm25", "gate-2"], "baseline": "bm25", "queries": 120, "results": {"bm25": {"ndcg@10": 0.61}},
+}  # fmt: skip
 
 
 @admin.get("/evaluations")
@@ -34,7 +38,7 @@ def evaluations() -> str:
     return render(
         "admin/evaluations.html", here="evaluations", index=index, indices=services.searcher.indices(), runs=runs,
         total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
-        chosen=chosen, alike=alike, series=_series(alike), systems=SYSTEMS, learned=LEARNED_SYSTEMS,
+        chosen=chosen, alike=alike, series=_series(alike), systems=systems(), learned=LEARNED_SYSTEMS,
         weights_versions=services.models("weights").names(index), active=versions.standing(services, index).active,
         order=services.orders.get(orders.learning_slot(index)), best=_best,
     )  # fmt: skip
@@ -42,11 +46,11 @@ def evaluations() -> str:
 
 def _series(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:
     """system -> (place of the run, its nDCG@10) of runs that are alike, oldest first; alone, a run makes no line."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, list[tuple[float, float]]] = {}
     for place, run in enumerate(reversed(runs)):
         for name in run["systems"]:
-            found.setdefault(name, []).append((float(place), float(run["results"][name]["ndcg@10"])))
-    return {name: points for name, points in found.items() if len(points) > 1}
+            series.setdefault(name, []).append((float(place), float(run["results"][name]["ndcg@10"])))
+    return {name: points for name, points in series.items() if len(points) > 1}
 
 
 def _best(run: dict[str, Any]) -> str:
@@ -56,23 +60,23 @@ def _best(run: dict[str, Any]) -> str:
 @admin.post("/evaluations")
 def evaluations_start() -> AnyResponse:
     form = request.form
-    given: dict[str, Any] = {"index": form.get("index", ""), "judgments": form.get("judgments", "")}
-    given["systems"] = [*form.getlist("systems"), *filter(None, [form.get("version")])]
-    given["folds"] = _FOLDS if form.get("held_out") else 0
+    fields: dict[str, Any] = {"index": form.get("index", ""), "judgments": form.get("judgments", "")}
+    fields["systems"] = [*form.getlist("systems"), *filter(None, [form.get("version")])]
+    fields["folds"] = _FOLDS if form.get("held_out") else 0
     file = request.files.get("file")
     if file and file.filename:
-        index, name = checked_index(given["index"]), form.get("keep_as", "").strip()
+        index, name = checked_index(fields["index"]), form.get("keep_as", "").strip()
         judged = read_upload(file.filename, file.read())
         core().searcher.profile(index)
         core().judgment_lists.take_in(index, name, judged, g.user.name)
-        given["judgments"] = name
-    told = _order(validate(EvaluationParams, given))
-    say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
-    return redirect(url_for("admin.evaluations", index=given["index"]) + "#order")
+        fields["judgments"] = name
+    notified = _order(validate(EvaluationParams, fields))
+    say("learning_ordered" if notified else "learning_untold", "done" if notified else "warning")
+    return redirect(url_for("admin.evaluations", index=fields["index"]) + "#order")
 
 
-def _order(given: EvaluationParams) -> bool:
-    return kept.order(core(), given.index, given.judgments, given.systems, given.folds, g.user.name)
+def _order(params: EvaluationParams) -> bool:
+    return kept.order(core(), params.index, params.judgments, params.systems, params.folds, g.user.name)
 
 
 @admin.get("/evaluations/compare")
@@ -89,14 +93,14 @@ def evaluations_compare() -> str:
 
 @admin.get("/evaluations/<run>")
 def evaluations_run(run: str) -> str:
-    found = kept.run(core(), run)
-    changes = kept.against_baseline(found)
+    evaluation = kept.run(core(), run)
+    changes = kept.against_baseline(evaluation)
     gains = {name: [one.gain for one in reversed(change.changes)] for name, change in changes.items()}
     # The same scale for every system, so that they can be compared by eye.
     reach = max([2 * HURT, *(1.05 * abs(gain) for values in gains.values() for gain in values)])
     return render(
-        "admin/evaluations_run.html", here="evaluations", run=found, changes=changes, gains=gains, reach=reach,
-        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=SYSTEMS,
+        "admin/evaluations_run.html", here="evaluations", run=evaluation, changes=changes, gains=gains, reach=reach,
+        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=systems(),
     )  # fmt: skip
 
 
@@ -104,6 +108,7 @@ def evaluations_run(run: str) -> str:
 
 
 @admin.get("/api/evaluations")
+@Call(gives={"runs": [_RUN], "total": 1, "page": 1, "size": PAGE_SIZE}, query=("index", "list", "page"))
 def api_evaluations() -> dict[str, Any]:
     """Runs, newest first, without their queries; `index` and `list` narrow them."""
     number = page_number(PAGE_SIZE)
@@ -113,6 +118,7 @@ def api_evaluations() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/compare")
+@Call(gives={"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
 def api_evaluations_compare() -> dict[str, Any]:
     """What run b changes against run a, by system."""
     _, _, differences = kept.compared(core(), request.args.get("a", ""), request.args.get("b", ""))
@@ -120,14 +126,16 @@ def api_evaluations_compare() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/<run>")
+@Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
 def api_evaluations_run(run: str) -> dict[str, Any]:
     """One run, with nDCG@10 of every query and system."""
     return kept.run(core(), run)
 
 
 @admin.post("/api/evaluations")
+@Call(EvaluationParams, {"order": {"kind": "evaluate", "index": "shop", "status": "queued"}, "told": True}, status=202)
 def api_evaluations_start() -> tuple[dict[str, Any], int]:
     """Order an evaluation. told: whether a worker heard of it at once."""
-    given = validate(EvaluationParams, fields_of(request))
-    told = _order(given)
-    return {"order": core().orders.get(orders.learning_slot(given.index)), "told": told}, 202
+    params = validate(EvaluationParams, fields_of(request))
+    notified = _order(params)
+    return {"order": core().orders.get(orders.learning_slot(params.index)), "told": notified}, 202

@@ -17,7 +17,7 @@ from hybrid.operations import failures as core_failures
 from hybrid.operations.orders import place
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.admin.schemas import ChosenFailures, FailuresPage
+from web.admin.schemas import Call, ChosenFailures, FailuresPage
 from web.params import MAX_WINDOW, validate
 from web.shop.view import Cards
 
@@ -60,18 +60,18 @@ def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[s
     except IndexMissingError:
         return [{**letter, "card": None, "fields": {}} for letter in letters]
     cards = Cards(index, profile.fields, g.lang)
-    found = core().retrieval.sources(profile, [letter["product"] for letter in letters])
+    sources = core().retrieval.sources(profile, [letter["product"] for letter in letters])
 
     def card(id: str, signal: str) -> dict[str, Any] | None:
-        if id not in found:
+        if id not in sources:
             return None
-        hit = Hit(id, 0.0, {}, found[id])
+        hit = Hit(id, 0.0, {}, sources[id])
         # A picture that could not be read would be a broken one here, too.
         picture = "" if signal == "image" else cards.picture(hit)
         return {"title": cards.text(hit.source, "title") or id, "picture": picture}
 
     return [
-        {**letter, "card": card(letter["product"], letter["signal"]), "fields": found.get(letter["product"], {})}
+        {**letter, "card": card(letter["product"], letter["signal"]), "fields": sources.get(letter["product"], {})}
         for letter in letters
     ]
 
@@ -92,8 +92,8 @@ def change_failures(index: str, reason: str) -> AnyResponse:
                 raise
             say("failures_unqueued", "warning", why=error)
     elif do == "retry_all":
-        told = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
-        say("failures_retrying" if told else "ordered_untold", "done" if told else "warning")
+        notified = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
+        say("failures_retrying" if notified else "ordered_untold", "done" if notified else "warning")
     elif do == "dismiss_all":
         if request.form.get("sure") != "yes":
             say("failures_not_sure", "warning")
@@ -134,18 +134,24 @@ def _line(cells: Sequence[str]) -> str:
     return out.getvalue()
 
 
+_GROUP = {"index": "shop", "reason": "image_missing", "count": 12, "newest": "2026-11-02T09:30:00Z"}
+
+
 @admin.get("/api/failures")
+@Call(FailuresPage, [{"groups": [_GROUP]}, {"letters": [{"id": "5f2b8c0d", "product": "p-102"}], "total": 12}])
 def api_failures() -> Response:
     """Groups; with index and reason, a page of letters."""
     if not request.args:
         return jsonify({"groups": core().dead_letters.groups()})
-    asked = validate(FailuresPage, request.args.to_dict())
-    letters = core().dead_letters.page(asked.index, asked.reason, PAGE_SIZE, (asked.page - 1) * PAGE_SIZE)
-    return jsonify({"letters": letters, "total": core().dead_letters.counts(asked.index).get(asked.reason, 0)})
+    params = validate(FailuresPage, request.args.to_dict())
+    letters = core().dead_letters.page(params.index, params.reason, PAGE_SIZE, (params.page - 1) * PAGE_SIZE)
+    return jsonify({"letters": letters, "total": core().dead_letters.counts(params.index).get(params.reason, 0)})
 
 
 @admin.post("/api/failures/<index>/<do>")
+@Call(ChosenFailures, [{"queued": 12}, {"dismissed": 12}])
 def api_change_failures(index: str, do: str) -> Response:
+    """Retry or dismiss failures."""
     if do not in ("retry", "dismiss"):
         abort(404)
     ids = validate(ChosenFailures, request.get_json(silent=True) or {}).letters

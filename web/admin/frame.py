@@ -59,8 +59,8 @@ class Words:
 
     def __call__(self, key: str, **values: Any) -> str:
         """A word with values put in; a typed name without a word of its own is shown as it is."""
-        found = WORDS.get(key)
-        return found[self._position].format(**values) if found else key
+        entry = WORDS.get(key)
+        return entry[self._position].format(**values) if entry else key
 
 
 class _Named(Params):
@@ -79,9 +79,9 @@ def chosen_index() -> str:
         UsageError: no name of an index.
         IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
     """
-    if asked := request.args.get("index"):
-        core().searcher.profile(checked_index(asked))
-        return asked
+    if requested := request.args.get("index"):
+        core().searcher.profile(checked_index(requested))
+        return requested
     indices = core().searcher.indices()
     return default_index(indices) if indices else ""
 

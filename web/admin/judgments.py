@@ -16,6 +16,7 @@ from hybrid.evaluation.judgments import checked_list
 from hybrid.evaluation.photos import checked_key
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, render, say
+from web.admin.schemas import Call
 from web.services import default_index
 
 PAGE_SIZE = 50
@@ -117,7 +118,12 @@ def _delete(index: str, name: str) -> int:
 # -- for programs ----------------------------------------------------------------------------------------------------
 
 
+_FILE = {"type": "string", "format": "binary"}
+_UPLOAD = {"type": "object", "required": ["file"], "properties": {"file": _FILE, "queries": _FILE}}
+
+
 @admin.post("/api/judgments/<index>/<name>/import")
+@Call({"multipart/form-data": {"schema": _UPLOAD}}, {"judgments": 120, "notes": []})
 def api_import(index: str, name: str) -> dict[str, Any]:
     """Take in the uploaded `file`, with the texts of numbered queries in `queries` where its format needs them."""
     taken, notes = _take_in(index, name)
@@ -125,16 +131,33 @@ def api_import(index: str, name: str) -> dict[str, Any]:
 
 
 @admin.get("/api/judgments/<index>/<name>/export")
+@Call(gives="application/octet-stream", query=("format",))
 def api_export(index: str, name: str) -> Response:
+    """A list as a file in one of the formats of evaluation."""
     return export_judgments(index, name)
 
 
 @admin.delete("/api/judgments/<index>/<name>")
+@Call(gives={"judgments": 120})
 def api_delete(index: str, name: str) -> dict[str, Any]:
+    """Delete a list; how many judgments it had."""
     return {"judgments": _delete(index, name)}
 
 
 @admin.get("/api/judgments")
+@Call(
+    gives=[
+        {"index": "shop", "lists": [{"list": "lamps", "queries": 12, "judgments": 120, "at": "2026-11-02T09:30:00Z"}]},
+        {
+            "index": "shop",
+            "list": "lamps",
+            "queries": [{"query": "desk lamp", "judgments": 9, "relevant": 4}],
+            "after": "desk lamp",
+        },
+        {"index": "shop", "list": "lamps", "ratings": {"p-102": 3.0}},
+    ],
+    query=("index", "list", "q", "photo", "after"),
+)
 def api_judgments() -> Response:
     """Lists of an index; with list, a page of its queries; with q or photo (its key) too, the ratings of that query."""
     args = request.args
@@ -142,15 +165,16 @@ def api_judgments() -> Response:
     lists = core().judgment_lists
     if not name:
         return jsonify({"index": index, "lists": lists.lists(index)})
-    found: dict[str, Any] = {"index": index, "list": name}
+    result: dict[str, Any] = {"index": index, "list": name}
     if "q" in args or args.get("photo"):
         photo = checked_key(args["photo"]) if args.get("photo") else ""
-        return jsonify({**found, "ratings": lists.ratings(index, name, args.get("q", ""), photo)})
+        return jsonify({**result, "ratings": lists.ratings(index, name, args.get("q", ""), photo)})
     rows, after = lists.queries(index, name, PAGE_SIZE, args.get("after"))
-    return jsonify({**found, "queries": rows, "after": after})
+    return jsonify({**result, "queries": rows, "after": after})
 
 
 @admin.get("/api/judgments/coverage")
+@Call(gives={"queries": 12, "asked": 12, "judged_at_10": 0.84}, query=("index", "list"))
 def api_coverage() -> Response:
     """How much of the first ten hits of today's ranking a list judges."""
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
@@ -159,12 +183,13 @@ def api_coverage() -> Response:
 
 
 @admin.get("/api/photos/<photo>")
+@Call(gives="image/jpeg", also={304: "unchanged since the ETag that was sent"})
 def judged_photo(photo: str) -> AnyResponse:
     """A photo that judgments name: for pages too."""
-    found = core().judgment_lists.photos.get(checked_key(photo))
-    if found is None:
+    photo_found = core().judgment_lists.photos.get(checked_key(photo))
+    if photo_found is None:
         raise NotFound("this photo is not kept")
     # Its address is its content: it never changes, but it can be deleted.
-    answer = Response(found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    answer = Response(photo_found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
     answer.set_etag(photo)
     return answer.make_conditional(request)

@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from flask import Response, copy_current_request_context, g
+from flask import Response, copy_current_request_context, current_app, g
 from werkzeug.exceptions import ServiceUnavailable
 
 #: Each stream of events holds a thread of the server: so many at once, and each so many seconds, then the browser asks
 #: again.
 _STREAMS = threading.BoundedSemaphore(3)
-_STREAM_S, _LOOK_S = 55.0, 1.0
+_STREAM_S = 55.0
 
 
 def serving() -> bool:
@@ -23,7 +23,7 @@ def serving() -> bool:
 
 
 def stream(part: Callable[[], str]) -> Response:
-    """What `part` renders as events, whenever it has changed.
+    """What `part` renders as events, whenever it has changed; the app's ADMIN_LOOK_S are the seconds between two looks.
 
     Raises:
         ServiceUnavailable: too many streams are open; the page asks for the part instead.
@@ -31,7 +31,7 @@ def stream(part: Callable[[], str]) -> Response:
     if not _STREAMS.acquire(blocking=False):
         raise ServiceUnavailable("too many watch at once; ask for the state instead")
 
-    user, lang = g.user, g.lang
+    user, lang, pause_s = g.user, g.lang, current_app.config["ADMIN_LOOK_S"]
 
     @copy_current_request_context
     def look() -> str:
@@ -42,11 +42,11 @@ def stream(part: Callable[[], str]) -> Response:
         before, ending = "", time.monotonic() + _STREAM_S
         yield "retry: 1000\n\n"
         while time.monotonic() < ending and serving():
-            shown = look()
-            digest = hashlib.sha256(shown.encode()).hexdigest()
-            yield ": still here\n\n" if digest == before else f"data: {json.dumps(shown)}\n\n"
+            state = look()
+            digest = hashlib.sha256(state.encode()).hexdigest()
+            yield ": still here\n\n" if digest == before else f"data: {json.dumps(state)}\n\n"
             before = digest
-            time.sleep(_LOOK_S)
+            time.sleep(pause_s)
 
     # The server closes it whether it came to its end or its browser went away.
     response = Response(events(), mimetype="text/event-stream")

@@ -30,13 +30,7 @@ def _advice(services: Services) -> dict[str, Any]:
     diagnosis = doctor.examine(services, refresh=False)
     order = {status: -position for position, status in enumerate(doctor.STATUSES)}
     checks = sorted(diagnosis.checks, key=lambda check: order[check.status])
-    return {"status": diagnosis.status, "checks": [(check, _safe(check)) for check in checks]}
-
-
-def _safe(check: doctor.Check) -> str:
-    """The index that a sync mends; empty where a person has to decide."""
-    kind, _, name = check.part.partition(" ")
-    return name if kind == "index" and check.mend.startswith(f"hybrid sync {name}") else ""
+    return {"status": diagnosis.status, "checks": checks}
 
 
 def _coverage(services: Services) -> dict[str, Any]:
@@ -69,8 +63,8 @@ def _all_parts(services: Services) -> list[dict[str, Any]]:
     """All at the same time, for nearly all of it is waiting."""
     with ThreadPoolExecutor(len(PARTS)) as threads:
         options = {"workers": {"quiet_s": _QUIET_FULL_S}}
-        asked = [threads.submit(_part, services, name, **options.get(name, {})) for name in PARTS]
-        return [one.result() for one in asked]
+        futures = [threads.submit(_part, services, name, **options.get(name, {})) for name in PARTS]
+        return [one.result() for one in futures]
 
 
 @admin.get("/")
@@ -91,6 +85,6 @@ def overview_part(name: str) -> str:
 @admin.post("/sync/<index>")
 def sync_now(index: str) -> AnyResponse:
     """Order a sync of an index."""
-    told = place(core(), slot(index), "sync", index, {}, g.user.name)
-    say("sync_ordered" if told else "ordered_untold", "done" if told else "warning", index=index)
+    notified = place(core(), slot(index), "sync", index, {}, g.user.name)
+    say("sync_ordered" if notified else "ordered_untold", "done" if notified else "warning", index=index)
     return redirect(url_for("admin.index"))

@@ -16,7 +16,7 @@ from hybrid.operations.reindex.running import FINAL
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.admin.schemas import RunAction
+from web.admin.schemas import Call, RunAction
 from web.params import validate
 
 PAGE_SIZE = 25
@@ -84,60 +84,81 @@ def reindex_events(index: str) -> Response:
 @admin.post("/reindex/<index>")
 def change_index(index: str) -> AnyResponse:
     form = request.form
-    given: dict[str, Any] = {key: form[key] for key in ("do", "what", "shards", "language") if key in form}
-    given |= {"sure": form.get("sure") == "yes", "swap": form["swap"] == "yes" if "swap" in form else None}
+    fields: dict[str, Any] = {key: form[key] for key in ("do", "what", "shards", "language") if key in form}
+    fields |= {"sure": form.get("sure") == "yes", "swap": form["swap"] == "yes" if "swap" in form else None}
     if form.getlist("signals"):
-        given["signals"] = form.getlist("signals")
-    asked = validate(RunAction, given)
-    if asked.do in _FINAL_ACTS and not asked.sure:
+        fields["signals"] = form.getlist("signals")
+    action = validate(RunAction, fields)
+    if action.do in _FINAL_ACTS and not action.sure:
         say("not_sure", "warning")
     else:
-        told = _do(index, asked)
-        say("ordered_untold" if told is False else f"did_{asked.do}", "warning" if told is False else "done")
+        notified = _do(index, action)
+        say("ordered_untold" if notified is False else f"did_{action.do}", "warning" if notified is False else "done")
     return redirect(url_for("admin.reindex_of", index=index))
 
 
+_CAN = {"start": True, "pause": False, "resume": False, "swap": False, "cancel": False, "rollback": False,
+        "drop": False, "sync": True, "go_on": False}  # fmt: skip
+
+
 @admin.get("/api/runs")
+@Call(
+    gives=[
+        {"runs": [{"id": "3f6c1e0a", "kind": "reindex", "index": "shop", "status": "done"}], "total": 1},
+        {
+            "index": "shop",
+            "order": {"kind": "sync", "status": "done"},
+            "plan": {},
+            "job": {"status": "done"},
+            "can": _CAN,
+        },
+    ],
+    query=("index",),
+)
 def api_runs() -> Response:
     """The newest runs; with ?index=NAME the state of that index."""
     index = request.args.get("index")
     if index is None:
         runs, total = core().jobs.history(100)
         return jsonify({"runs": runs, "total": total})
-    found = _state(index)
-    return jsonify({key: found[key] for key in ("index", "order", "plan", "job", "can")})
+    state = _state(index)
+    return jsonify({key: state[key] for key in ("index", "order", "plan", "job", "can")})
 
 
 @admin.post("/api/runs/<index>")
+@Call(RunAction, {"told_a_worker": True, "can": _CAN})
 def api_change_index(index: str) -> Response:
-    asked = validate(RunAction, request.get_json(silent=True) or {})
-    if asked.do in _FINAL_ACTS and not asked.sure:
+    """Estimate, start, pause, end, swap in or roll back."""
+    action = validate(RunAction, request.get_json(silent=True) or {})
+    if action.do in _FINAL_ACTS and not action.sure:
         raise UsageError("sure: must be true, for this cannot be taken back")
-    return jsonify({"told_a_worker": _do(index, asked), **{"can": _state(index)["can"]}})
+    return jsonify({"told_a_worker": _do(index, action), **{"can": _state(index)["can"]}})
 
 
-def _do(index: str, asked: RunAction) -> bool | None:
+def _do(index: str, action: RunAction) -> bool | None:
     """Do it, or order it: then whether a worker was told."""
     services, by = core(), g.user.name
-    options = asked.model_dump(include={"shards", "signals", "language"}, exclude_none=True)
+    options = action.model_dump(include={"shards", "signals", "language"}, exclude_none=True)
 
     def order(kind: str, options: dict[str, Any]) -> bool:
         return orders.place(services, slot(index), kind, index, options, by)
 
-    match asked.do:
+    match action.do:
         case "plan":
-            return orders.place(services, plan_slot(index), "plan", index, {**options, "what": asked.what}, by)
+            return orders.place(services, plan_slot(index), "plan", index, {**options, "what": action.what}, by)
         case "start":
-            _planned(index, asked, options)
-            if asked.what == "attach":
+            _planned(index, action, options)
+            if action.what == "attach":
                 return order("attach", options)
-            return order("reindex", {**options, "swap": asked.swap is not False})
+            return order("reindex", {**options, "swap": action.swap is not False})
         case "sync" | "rollback" | "drop":
-            return order(asked.do, {})
+            return order(action.do, {})
         case "resume" | "swap":
             started = services.orders.get(slot(index)) or {"options": {}}
             as_started = started["options"].get("swap", True)
-            return order("resume", {"swap": asked.do == "swap" or (as_started if asked.swap is None else asked.swap)})
+            return order(
+                "resume", {"swap": action.do == "swap" or (as_started if action.swap is None else action.swap)}
+            )
         case "go_on":
             return orders.go_on(services, slot(index))
         case "pause":
@@ -151,19 +172,19 @@ def _do(index: str, asked: RunAction) -> bool | None:
     return None
 
 
-def _planned(index: str, asked: RunAction, options: dict[str, Any]) -> None:
+def _planned(index: str, action: RunAction, options: dict[str, Any]) -> None:
     """What is started is what was shown.
 
     Raises:
         UsageError: nothing was shown, or something else.
         IndexConflictError: the index is no longer what it was then.
     """
-    shown = core().orders.get(plan_slot(index))
-    if not shown or shown["status"] != "done" or shown["options"] != {**options, "what": asked.what}:
+    plan = core().orders.get(plan_slot(index))
+    if not plan or plan["status"] != "done" or plan["options"] != {**options, "what": action.what}:
         raise UsageError("make the estimate of just this first, so that you see what it will do")
-    if shown["result"]["blockers"]:
-        raise UsageError(shown["result"]["blockers"][0])
-    if why := planning.outdated(core(), index, shown["result"], shown["placed"]):
+    if plan["result"]["blockers"]:
+        raise UsageError(plan["result"]["blockers"][0])
+    if why := planning.outdated(core(), index, plan["result"], plan["placed"]):
         raise IndexConflictError(f"{why}; make the estimate again")
 
 
@@ -177,7 +198,7 @@ def _state(index: str) -> dict[str, Any]:
     busy = _is_open(order)
     open_job = bool(job and job["status"] not in FINAL)
     known = _is_ours(index)
-    held = bool(job and job["running"])  # perhaps by a command, not by an order
+    running = bool(job and job["running"])  # perhaps by a command, not by an order
     back = False
     if known and not busy and not open_job and job and job["status"] == "done" and not job.get("back"):
         try:
@@ -188,9 +209,9 @@ def _state(index: str) -> dict[str, Any]:
     stoppable = busy and bool(order and order["kind"] in ("reindex", "resume", "rollback"))
     can = {
         "start": not busy and not open_job,
-        "pause": held and open_job and not (job or {}).get("back") and (job or {}).get("control") is None,
-        "resume": open_job and not busy and not held and (job or {}).get("status") != "verified",
-        "swap": open_job and not busy and not held and (job or {}).get("status") == "verified",
+        "pause": running and open_job and not (job or {}).get("back") and (job or {}).get("control") is None,
+        "resume": open_job and not busy and not running and (job or {}).get("status") != "verified",
+        "swap": open_job and not busy and not running and (job or {}).get("status") == "verified",
         "cancel": (open_job and (stoppable or not busy)) or (busy and bool(order and order["kind"] == "attach")),
         "rollback": back,
         "drop": known and not busy and not open_job and bool(job) and bool(control.kept(services, index)),
@@ -199,7 +220,7 @@ def _state(index: str) -> dict[str, Any]:
     }
     return {
         "index": index, "order": order, "job": job, "busy": busy, "open_job": open_job, "known": known, "can": can,
-        "plan": plan, "live": busy or held or _is_open(plan), "rate": _rate(order),
+        "plan": plan, "live": busy or running or _is_open(plan), "rate": _rate(order),
     }  # fmt: skip
 
 

@@ -6,15 +6,22 @@ Lists and maps may come as JSON values or in the short form that fits a query st
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from web.params import MAX_QUERY_CHARS, IndexName, Params, Picture, Weight
+from web.openapi import OF_SEARCHES, Described
+from web.params import MAX_QUERY_CHARS, IndexName, Params, Picture, Weight, example
+
+#: Describes a call of the admin's interface for programs.
+Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 409, 429), token="admin")
 
 
 class ChosenFailures(Params):
     """Letters by their ids."""
+
+    model_config = example(letters=["shop:p-102:image"])
 
     letters: list[str] = Field(max_length=1_000, description="ids of letters")
 
@@ -30,12 +37,16 @@ class FailuresPage(Params):
 class SignIn(Params):
     """An account of the admin page."""
 
+    model_config = example(name="ed", password="correct horse battery")
+
     name: str = Field(max_length=64)
     password: str = Field(max_length=200)
 
 
 class Rating(Params):
     """How well a product answers a query, in a judgment list; rating again replaces."""
+
+    model_config = example(index="shop", list="lamps", query="desk lamp", product="p-102", rating=3)
 
     index: IndexName
     list: str = Field(max_length=64, description="name of the list; a new name makes one")
@@ -54,6 +65,8 @@ class Rating(Params):
 class TryParams(Params):
     """One search under two systems: "" for the active weights, "own", a system, or a version of the weights."""
 
+    model_config = example(index="shop", q="desk lamp", left="bm25", right="gate-2")
+
     index: IndexName | None = Field(None, description="default: the configured or only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS)
     image: Picture = None
@@ -65,6 +78,8 @@ class TryParams(Params):
 
 class RunAction(Params):
     """What is to be done with an index."""
+
+    model_config = example(do="start", what="reindex")
 
     do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
     what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
@@ -87,31 +102,43 @@ class RunAction(Params):
 class PointParams(Params):
     """A change of what is active."""
 
+    model_config = example(instead_of="gate-2")
+
     instead_of: str = Field(
         min_length=1, max_length=100, description="the active version when it was decided; another by now: refused"
     )
 
 
 class VersionParams(Params):
+    """A version of a trained model."""
+
+    model_config = example(version="gate-2")
+
     version: str = Field(min_length=1, max_length=100, description="a version of a trained model, e.g. gate-2")
 
 
 class ApplyParams(PointParams, VersionParams):
     """A version that is to be active."""
 
+    model_config = example(version="gate-2", instead_of="fixed-1")
+
 
 class TrainParams(Params):
     """What is to be learned, and from what."""
 
+    model_config = example(kind="gate", judgments="lamps")
+
     kind: Literal["global", "gate", "attention"] = "gate"
-    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: made-up queries decide")
-    made_up: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
+    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: synthetic queries decide")
+    synthetic: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     repeats: int = Field(4, ge=1, le=50, description="times that it is done, shuffled anew")
 
 
 class EvaluationParams(Params):
     """What is to be measured."""
+
+    model_config = example(index="shop", judgments="lamps", systems=["bm25", "gate-2"])
 
     index: IndexName
     judgments: str = Field(min_length=1, max_length=64, description="a judgment list of the index")

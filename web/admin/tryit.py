@@ -12,16 +12,16 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import SYSTEMS, Hit, SearchRequest
+from hybrid.contracts import Hit, SearchRequest, systems
 from hybrid.elastic.stores.judgments import RATINGS
 from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
-from web import strings
+from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say
-from web.admin.schemas import Rating, TryParams
+from web.admin.schemas import Call, Rating, TryParams
 from web.assets import kept_file, read_photo
 from web.params import SearchParams, fields_of, validate
 from web.services import default_index
@@ -54,22 +54,22 @@ class Asked:
         return urlencode([(key, value) for key, value in pairs if value])
 
 
-def _asked(given: MultiDict[str, str]) -> Asked:
+def _asked(values: MultiDict[str, str]) -> Asked:
     """Raises UsageError: a weight that is no number, a photo that is no key."""
     own: dict[str, dict[str, float]] = {side: {} for side in SIDES}
-    for key, value in given.items():
+    for key, value in values.items():
         side, _, signal = key.partition("_")
         if side in own and signal and value.strip():
             own[side][signal] = _weight(key, value)
-    systems = {"left": given.get("left", "bm25"), "right": given.get("right", "")}
+    systems = {"left": values.get("left", "bm25"), "right": values.get("right", "")}
     return Asked(
-        " ".join(given.get("q", "").split()), given.get("index", ""), given.get("list", "").strip(), systems, own,
-        _key(given),
+        " ".join(values.get("q", "").split()), values.get("index", ""), values.get("list", "").strip(), systems, own,
+        _key(values),
     )  # fmt: skip
 
 
-def _key(given: MultiDict[str, str]) -> str:
-    return checked_key(given["photo"]) if given.get("photo") else ""
+def _key(values: MultiDict[str, str]) -> str:
+    return checked_key(values["photo"]) if values.get("photo") else ""
 
 
 def _weight(key: str, value: str) -> float:
@@ -86,59 +86,59 @@ def _weight(key: str, value: str) -> float:
 @open_to_viewers
 @unrecorded
 def tryit() -> str | AnyResponse:
-    asked = _asked(request.values)
-    photo, problem = _photo(asked)
+    search = _asked(request.values)
+    photo, problem = _photo(search)
     photos = core().judgment_lists.photos
     if request.method == "POST" and not problem and (photo is None or photos.get(photo.key)):
         # An address to keep and to share.
-        return redirect(f"{url_for('admin.tryit')}?{asked.query_string(photo.key if photo else '')}")
+        return redirect(f"{url_for('admin.tryit')}?{search.query_string(photo.key if photo else '')}")
     names = core().searcher.indices()
-    if not names and not asked.index:
-        return render("admin/tryit.html", here="tryit", asked=asked, indices=[], sides=[], searched=False)
-    index = asked.index or default_index(names)
+    if not names and not search.index:
+        return render("admin/tryit.html", here="tryit", asked=search, indices=[], sides=[], searched=False)
+    index = search.index or default_index(names)
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
-    name = asked.list or next(iter(lists), DEFAULT_LIST)
-    searched = bool(asked.q or photo) and not problem  # words alone would answer something else
-    tried = _tried(asked, index, photo, searched)
-    rated = core().judgment_lists.ratings(index, name, asked.q, photo.key if photo else "") if searched else {}
+    name = search.list or next(iter(lists), DEFAULT_LIST)
+    searched = bool(search.q or photo) and not problem  # words alone would answer something else
+    tried = _tried(search, index, photo, searched)
+    rated = core().judgment_lists.ratings(index, name, search.q, photo.key if photo else "") if searched else {}
     return render(
-        "admin/tryit.html", here="tryit", asked=asked, index=index, indices=names, lists=lists, list=name,
+        "admin/tryit.html", here="tryit", asked=search, index=index, indices=names, lists=lists, list=name,
         choices=_choices(index), photo=photo, problem=problem, kept=kept_file(photo.data) if photo else None,
         ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, signal_label=_label, searched=searched,
-        back=asked.query_string(), address=asked.query_string(photo.key if photo else ""), **tried,
+        back=search.query_string(), address=search.query_string(photo.key if photo else ""), **tried,
     )  # fmt: skip
 
 
-def _photo(asked: Asked) -> tuple[JudgedPhoto | None, str]:
+def _photo(search: Asked) -> tuple[JudgedPhoto | None, str]:
     """(the photo to search by, why there is none although one was given).
 
     It is the small one that judgments keep: what is rated here is what evaluation and training ask for later.
     """
     try:
-        if given := read_photo():
-            return judged_photo(given), ""
+        if upload := read_photo():
+            return judged_photo(upload), ""
     except MediaError as error:
         return None, str(error)
-    if not asked.photo or request.form.get("drop_image"):
+    if not search.photo or request.form.get("drop_image"):
         return None, ""
-    photo = core().judgment_lists.photos.get(asked.photo)
+    photo = core().judgment_lists.photos.get(search.photo)
     return photo, "" if photo else Words(g.lang).try_photo_gone
 
 
-def _tried(asked: Asked, index: str, photo: JudgedPhoto | None, searched: bool) -> dict[str, Any]:
+def _tried(search: Asked, index: str, photo: JudgedPhoto | None, searched: bool) -> dict[str, Any]:
     """The sides as the template draws them, and the pool that the script weighs anew."""
     searcher = core().searcher
     profile = searcher.profile(index)
     signals = ["lexical", *profile.signals]
     if not searched:
-        sides = [_side(side, asked, side_by_side.Side(None), None, signals) for side in SIDES]
+        sides = [_side(side, search, side_by_side.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
-    base = _base(index, asked.q, photo)
-    found, candidates = _search(asked, base)
+    base = _base(index, search.q, photo)
+    found, candidates = _search(search, base)
     pool = candidates if any(side.answer for side in found) else None
     if pool:
         signals = list(pool.scaled) or signals
-    sides = [_side(name, asked, side, pool, signals) for name, side in zip(SIDES, found, strict=True)]
+    sides = [_side(name, search, side, pool, signals) for name, side in zip(SIDES, found, strict=True)]
     cards = Cards(index, profile.fields, g.lang)
     orders = [[hit.id for hit in side.answer.hits] if side.answer else [] for side in found]
     for at, (side, answer) in enumerate(zip(sides, (side.answer for side in found), strict=True)):
@@ -158,52 +158,51 @@ def _tried(asked: Asked, index: str, photo: JudgedPhoto | None, searched: bool) 
 def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
     """Raises UsageError: an index or words that no search takes."""
     image = photo.data if photo else None
-    given: dict[str, Any] = {"index": index, "q": words, "image": image, "size": KNOWN, "facets": []}
-    return validate(SearchParams, given).to_request(index)
+    options: dict[str, Any] = {"index": index, "q": words, "image": image, "size": KNOWN, "facets": []}
+    return validate(SearchParams, options).to_request(index)
 
 
-def _search(asked: Asked, base: SearchRequest) -> tuple[list[side_by_side.Side], side_by_side.Pool | None]:
+def _search(search: Asked, base: SearchRequest) -> tuple[list[side_by_side.Side], side_by_side.Pool | None]:
     requests: list[SearchRequest | str] = []
     for side in SIDES:
         try:
-            requests.append(side_by_side.side_request(base, asked.systems[side], asked.own.get(side)))
+            requests.append(side_by_side.side_request(base, search.systems[side], search.own.get(side)))
         except UsageError as error:
             requests.append(str(error))
     asking = [one for one in requests if not isinstance(one, str)]
-    found, pool = side_by_side.side_by_side(core().searcher, core().published, asking, base)
-    answers = iter(found)
+    sides, pool = side_by_side.side_by_side(core().searcher, core().published, asking, base)
+    answers = iter(sides)
     return [side_by_side.Side(None, one) if isinstance(one, str) else next(answers) for one in requests], pool
 
 
 def _side(
-    name: str, asked: Asked, found: side_by_side.Side, pool: side_by_side.Pool | None, signals: Sequence[str]
+    name: str, search: Asked, side: side_by_side.Side, pool: side_by_side.Pool | None, signals: Sequence[str]
 ) -> dict[str, Any]:
-    answer, system = found.answer, asked.systems[name]
-    start: Mapping[str, float] = asked.own.get(name, {}) if system == "own" else {}
+    answer, system = side.answer, search.systems[name]
+    start: Mapping[str, float] = search.own.get(name, {}) if system == "own" else {}
     if answer and system != "own":
         # Equal ranks are not equal weights: nothing to begin with but the same for each.
         start = pool.asked(answer.weights) if pool and system != "rrf" else answer.weights
     return {
         "name": name,
         "system": system,
-        "problem": found.problem,
+        "problem": side.problem,
         "answer": answer,
         "hits": [],
         "order": [],
         "weights": {signal: f"{start.get(signal, 0.0):.3g}" if start else "" for signal in signals},
         "shares": sorted(answer.weights.items(), key=lambda item: (-item[1], item[0])) if answer else [],
-        "reasons": [strings.reason(text, g.lang) for text in answer.reasons] if answer else [],
-        "degraded": [(strings.degraded_text(item.part, g.lang), item.reason) for item in answer.degraded]
-        if answer
-        else [],
+        "reasons": [facts.reason(reason, g.lang) for reason in answer.reasons] if answer else [],
+        "notes": [facts.note(note, g.lang) for note in answer.notes] if answer else [],
+        "degraded": [(facts.degraded(item, g.lang), item.reason) for item in answer.degraded] if answer else [],
     }
 
 
 def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
     """(value, label) of what a side can be: systems, then published weights."""
-    labels = {one["name"]: one["label"] for one in strings.system_choices(SYSTEMS, g.lang)}
+    labels = {one["name"]: one["label"] for one in strings.system_choices(systems(), g.lang)}
     return {
-        "systems": [(name, labels[name]) for name in SYSTEMS],
+        "systems": [(name, labels[name]) for name in systems()],
         "versions": [
             (entry["version"], f"{entry['version']} ({entry['method']})")
             for entry in core().models("weights").page(index, VERSIONS)[0]
@@ -232,7 +231,7 @@ def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for name in signals:
         part = hit.signals.get(name)
-        given = part is not None and (part.weight > 0 or part.raw is not None)
+        counts = part is not None and (part.weight > 0 or part.raw is not None)
         rows.append(
             {
                 "name": name,
@@ -241,7 +240,7 @@ def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
                 "counts": part is not None,
                 "width": round(100 * min(1.0, part.contribution / full), 2) if part else 0,
                 "sum": f"{part.weight:.2f} × {part.scaled:.{digits}f} = {part.contribution:.{digits}f}"
-                if part and given
+                if part and counts
                 else "",
             }
         )
@@ -263,8 +262,8 @@ def _right_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[st
 
 def _left_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[str, int]]:
     """("gone" | "", 0) of each hit of the left: gone where the right does not show it."""
-    shown = set(right[:SHOWN])
-    return (("gone" if right and id not in shown else "", 0) for id in left)
+    shown_right = set(right[:SHOWN])
+    return (("gone" if right and id not in shown_right else "", 0) for id in left)
 
 
 @admin.get("/try/cards")
@@ -273,11 +272,11 @@ def tryit_cards() -> str:
     index, ids = request.args.get("index", ""), request.args.getlist("id")[:KNOWN]
     profile = core().searcher.profile(index)
     cards = Cards(index, profile.fields, g.lang)
-    found = core().retrieval.sources(profile, ids)
+    sources = core().retrieval.sources(profile, ids)
     hits = []
     for id in ids:
-        if id in found:
-            hit = Hit(id, 0.0, {}, found[id])
+        if id in sources:
+            hit = Hit(id, 0.0, {}, sources[id])
             parts = _parts(hit, False, ["lexical", *profile.signals])
             hits.append({**_card(cards, hit, parts), "rank": 0, "move": ("", 0)})
     name, query, photo = request.args.get("list", ""), request.args.get("q", ""), _key(request.args)
@@ -293,9 +292,9 @@ def rate_hit() -> AnyResponse:
     """What the rating buttons do where no script runs: `rate` is "3|left-4|product", or "-" in place of the 3."""
     rating, _, rest = request.form.get("rate", "").partition("|")
     place, _, product = rest.partition("|")
-    given: dict[str, Any] = {key: request.form.get(key, "") for key in ("index", "list", "query")}
+    fields: dict[str, Any] = {key: request.form.get(key, "") for key in ("index", "list", "query")}
     rated = None if rating == "-" else _whole(rating)
-    asked = validate(Rating, {**given, "image": read_photo(), "product": product, "rating": rated})
+    asked = validate(Rating, {**fields, "image": read_photo(), "product": product, "rating": rated})
     photo = _rate(asked)
     say("try_unrated" if asked.rating is None else "try_rated", product=asked.product, n=asked.rating, list=asked.list)
     anchor = place if place.replace("-", "").isalnum() else ""
@@ -311,41 +310,55 @@ def _whole(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def _rate(asked: Rating) -> str | None:
+def _rate(rating: Rating) -> str | None:
     """Keep a rating, or take it back; the key of its photo.
 
     Raises:
         MediaError: a photo that cannot be used.
     """
     lists = core().judgment_lists
-    photo = judged_photo(asked.image) if asked.image else None
+    photo = judged_photo(rating.image) if rating.image else None
     key = photo.key if photo else ""
-    if asked.rating is None:
-        lists.unrate(asked.index, asked.list, asked.query, asked.product, key)
+    if rating.rating is None:
+        lists.unrate(rating.index, rating.list, rating.query, rating.product, key)
     else:
-        lists.rate(asked.index, asked.list, asked.query, asked.product, asked.rating, g.user.name, photo)
+        lists.rate(rating.index, rating.list, rating.query, rating.product, rating.rating, g.user.name, photo)
     g.counted = {"photo": key} if photo else {}
     return key or None
 
 
 @admin.post("/api/judgments")
+@Call(Rating, [{"rating": 3}, {"rating": 3, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
 def api_rate() -> Response:
-    asked = validate(Rating, request.get_json(silent=True))
-    photo = _rate(asked)
-    return jsonify({"rating": asked.rating, **({"photo": photo} if photo else {})})
+    """Keep a rating, or take it back. photo: key of the photo, where one is judged."""
+    rating = validate(Rating, request.get_json(silent=True))
+    photo = _rate(rating)
+    return jsonify({"rating": rating.rating, **({"photo": photo} if photo else {})})
 
 
 @admin.post("/api/try")
 @open_to_viewers
 @unrecorded
+@Call(
+    TryParams,
+    {
+        "index": "shop",
+        "left": {"problem": "no published gate weights"},
+        "right": {"total": 36, "hits": [], "system": "gate"},
+        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "heard": {}},
+    },
+)
 def api_try() -> Response:
-    """Both answers, and every candidate for weighing them anew: null where the query itself is wrong."""
-    given = validate(TryParams, fields_of(request))
-    index = given.index or default_index()
-    base = _base(index, given.q, judged_photo(given.image) if given.image else None)
-    own = {"left": given.left_weights, "right": given.right_weights}
-    asked = Asked(given.q, index, "", {"left": given.left, "right": given.right}, own)
-    found, pool = _search(asked, base)
+    """One search under two systems: both answers, and every candidate for weighing them anew.
+
+    pool is null where the query itself is wrong.
+    """
+    params = validate(TryParams, fields_of(request))
+    index = params.index or default_index()
+    base = _base(index, params.q, judged_photo(params.image) if params.image else None)
+    own = {"left": params.left_weights, "right": params.right_weights}
+    search = Asked(params.q, index, "", {"left": params.left, "right": params.right}, own)
+    found, pool = _search(search, base)
     sides = {
         name: side.answer.to_json() if side.answer else {"problem": side.problem}
         for name, side in zip(SIDES, found, strict=True)

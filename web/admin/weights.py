@@ -13,12 +13,20 @@ from hybrid.operations import orders
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
-from web.admin.schemas import ApplyParams, PointParams, TrainParams
+from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
 #: Queries shown of those that change.
 SHOWN = 20
+_STANDING = {"active": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
+_VERSION = {
+    "version": "gate-2", "kind": "gate", "created": "2026-11-02T09:30:00Z", "chosen": "gate",
+    "row": {"system": "gate", "ndcg": 0.63}, "judged": 120, "synthetic": 600, "active": "fixed-1", "list": "lamps",
+    "by": "ed",
+}  # fmt: skip
+_CHANGE = {"before": 0.61, "after": 0.63, "difference": 0.02, "low": 0.0, "high": 0.04, "queries": 120}
+_ORDER = {"kind": "train", "index": "shop", "status": "queued"}
 
 
 def form_of() -> dict[str, str]:
@@ -61,7 +69,7 @@ def weights_train(index: str) -> AnyResponse:
 
 def _train(index: str, given: TrainParams) -> bool:
     return versions.order_training(
-        core(), index, given.kind, g.user.name, given.judgments, made_up=given.made_up, folds=given.folds,
+        core(), index, given.kind, g.user.name, given.judgments, synthetic=given.synthetic, folds=given.folds,
         repeats=given.repeats,
     )  # fmt: skip
 
@@ -127,6 +135,7 @@ def weights_rollback(index: str) -> AnyResponse:
 
 
 @admin.get("/api/weights/<index>")
+@Call(gives={**_STANDING, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
 def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is active."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
@@ -136,12 +145,14 @@ def api_weights(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/weights/<index>/order")
+@Call(gives={"order": _ORDER})
 def api_weights_order(index: str) -> dict[str, Any]:
     """The newest training or evaluation of an index: its state and progress, or null."""
     return {"order": core().orders.get(orders.learning_slot(checked_index(index)))}
 
 
 @admin.get("/api/weights/<index>/compare")
+@Call(gives={"a": {**_VERSION, "version": "gate-1"}, "b": _VERSION, "change": _CHANGE}, query=("a", "b"))
 def api_weights_compare(index: str) -> dict[str, Any]:
     """Two versions a and b, and what b changes on the held-out queries of both."""
     index = checked_index(index)
@@ -150,6 +161,7 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/weights/<index>/<version>")
+@Call(gives={**_VERSION, "report": {}, "model": {}, "expected": {"active": "gate-1", "change": _CHANGE}})
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what applying it is expected to change."""
     index = checked_index(index)
@@ -160,6 +172,7 @@ def api_weights_version(index: str, version: str) -> dict[str, Any]:
 
 
 @admin.post("/api/weights/<index>/train")
+@Call(TrainParams, {"order": _ORDER, "told": True}, status=202)
 def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
     """Order a training. told: whether a worker heard of it at once."""
     index = checked_index(index)
@@ -168,14 +181,18 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
 
 
 @admin.post("/api/weights/<index>/apply")
+@Call(ApplyParams, _STANDING)
 def api_weights_apply(index: str) -> dict[str, Any]:
+    """Activate a version."""
     index, given = checked_index(index), validate(ApplyParams, fields_of(request))
     versions.apply(core(), index, given.version, given.instead_of)
     return versions.standing(core(), index).__dict__
 
 
 @admin.post("/api/weights/<index>/rollback")
+@Call(PointParams, _STANDING)
 def api_weights_rollback(index: str) -> dict[str, Any]:
+    """Go back to the version before."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))
     versions.rollback(core(), index, given.instead_of)
     return versions.standing(core(), index).__dict__

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Request, Response, jsonify, request
-from pydantic import BaseModel, Field
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge, Unauthorized, UnsupportedMediaType
 
 from hybrid.contracts import values_at
 from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
+from web.answers import PushAnswer, Pushed
+from web.openapi import OF_SEARCHES, Described
 from web.params import IndexName, Params, validate
 from web.services import services
 
@@ -32,27 +33,43 @@ class PushParams(Params):
     index: IndexName
 
 
-class Pushed(BaseModel):
-    """What became of one document."""
-
-    id: str
-    result: str = Field(description="created, updated, unchanged, deleted, not_found or error")
-    reason: str | None = Field(None, description="of an error: its type")
-    message: str | None = Field(None, description="of an error: what the cluster says")
-
-
-class PushAnswer(BaseModel):
-    """One result a document, in the order sent."""
-
-    index: str
-    errors: bool = Field(description="whether any document failed")
-    waiting: int = Field(description="documents that wait for a vector")
-    queued: bool = Field(description="whether the workers were told; if not, the next sync finds them")
-    results: list[Pushed]
+#: What a request may hold: media type -> its form, and an example.
+_BODIES = {
+    "application/json": {
+        "schema": {
+            "type": "array",
+            "description": f"at most {MAX_DOCUMENTS:,} documents, each of at most 1 MB",
+            "maxItems": MAX_DOCUMENTS,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "_id": {"type": "string", "description": "if absent, the field that the index was read by as id"},
+                    "_routing": {"type": "string"},
+                    "_deleted": {"type": "boolean", "description": "true: delete it; no other fields are needed"},
+                },
+            },
+        },
+        "example": [{"_id": "p1", "title": "Desk lamp"}, {"_id": "p2", "_deleted": True}],
+    },
+    "application/x-ndjson": {
+        "schema": {
+            "type": "string",
+            "description": "lines of an Elasticsearch bulk body (index, create and delete), or a document a line; "
+            f"at most {MAX_DOCUMENTS:,} documents, each of at most 1 MB",
+        },
+        "example": '{"index":{"_id":"p1"}}\n{"title":"Desk lamp"}\n{"delete":{"_id":"p2"}}\n',
+    },
+}
 
 
 @documents.post("/api/documents/<index>")
+@Described(_BODIES, PushAnswer, errors=(*OF_SEARCHES, 401, 409, 413, 415), token="token")
 def push(index: str) -> Response:
+    """Write or delete documents; the same request twice changes nothing more.
+
+    Each document is written whole; its vectors are carried along, or made by the workers. They are carried out in
+    their order.
+    """
     _authorize(request)
     name = validate(PushParams, {"index": index}).index
     id_fields = services().searcher.profile(name).fields.roles.get("id", ("_id",))
@@ -89,14 +106,14 @@ def _operations(incoming: Request, id_fields: tuple[str, ...]) -> list[Operation
         UsageError: it is not what its type says, or an operation is not one that is taken.
     """
     if incoming.mimetype in _NDJSON:
-        found = list(_from_lines(incoming.get_data(), id_fields))
+        operations = list(_from_lines(incoming.get_data(), id_fields))
     elif incoming.mimetype == "application/json":
-        found = list(_from_array(incoming.get_data(), id_fields))
+        operations = list(_from_array(incoming.get_data(), id_fields))
     else:
         raise UnsupportedMediaType("send application/json (an array of documents) or application/x-ndjson")
-    if not found:
+    if not operations:
         raise UsageError("body: no documents")
-    return found
+    return operations
 
 
 def _from_array(body: bytes, id_fields: tuple[str, ...]) -> Iterator[Operation]:

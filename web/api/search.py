@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, g, jsonify, request
+from functools import lru_cache
+from typing import Any, cast
+
+from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import NotFound
 
 from hybrid.contracts import SearchRequest
 from hybrid.errors import HybridError
-from web.api.openapi import document
+from web.answers import Alive, Readiness, SearchAnswer, Suggestions
+from web.compat import elasticsearch
+from web.openapi import OF_SEARCHES, Described, document, routes
 from web.params import SearchParams, SimilarParams, SuggestParams, fields_of, validate
 from web.services import default_index, services
 
@@ -15,7 +20,9 @@ api = Blueprint("api", __name__)
 
 
 @api.route("/api/search", methods=["GET", "POST"])
+@Described(SearchParams, SearchAnswer, forms=True, errors=(*OF_SEARCHES, 413, 415))
 def search() -> Response:
+    """Search by words, a picture, a video or a recording, or by several of them."""
     params = validate(SearchParams, fields_of(request))
     answer = services().searcher.search(params.to_request(params.index or default_index()))
     g.degraded = bool(answer.degraded)
@@ -23,7 +30,9 @@ def search() -> Response:
 
 
 @api.get("/api/suggest")
+@Described(SuggestParams, Suggestions)
 def suggest() -> Response:
+    """Complete what has been typed so far."""
     params = validate(SuggestParams, fields_of(request))
     index = params.index or default_index()
     found = services().searcher.suggest(index, params.q, params.size) if params.q.strip() else []
@@ -31,7 +40,9 @@ def suggest() -> Response:
 
 
 @api.get("/api/products/<path:product_id>/similar")
+@Described(SimilarParams, SearchAnswer)
 def similar(product_id: str) -> Response:
+    """Products like a product, by the vectors that it has; the most alike first."""
     params = validate(SimilarParams, fields_of(request))
     index = params.index or default_index()
     searcher = services().searcher
@@ -43,14 +54,22 @@ def similar(product_id: str) -> Response:
 
 
 @api.get("/healthz")
+@Described(gives=Alive, errors=())
 def healthz() -> Response:
-    """Says that the process lives; asks nothing of anybody, so that a slow cluster does not get it killed."""
+    """Is the process alive?
+
+    It asks nothing of anybody, so that a slow cluster does not get it killed.
+    """
     return jsonify({"status": "alive"})
 
 
 @api.get("/readyz")
+@Described(gives=Readiness, also={503: Readiness}, errors=())
 def readyz() -> tuple[Response, int]:
-    """Ready means that Elasticsearch answers: everything else only degrades a search."""
+    """Can it answer searches?
+
+    Ready means that Elasticsearch answers: everything else only degrades a search.
+    """
     try:
         parts = services().health()
     except HybridError as error:
@@ -60,5 +79,13 @@ def readyz() -> tuple[Response, int]:
 
 
 @api.get("/openapi.json")
+@Described(gives={"openapi": "3.1.0", "info": {}, "servers": [], "paths": {}, "components": {}}, errors=())
 def openapi() -> Response:
-    return jsonify(document())
+    """This description, as OpenAPI 3.1."""
+    return jsonify(_description(cast(Any, current_app)._get_current_object()))
+
+
+@lru_cache(maxsize=1)
+def _description(app: Flask) -> dict[str, Any]:
+    """It does not change while the process lives."""
+    return document([*routes(app), *elasticsearch.routes()])

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from werkzeug.wrappers import Request, Response
 
-from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, Outcome
+from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, Outcome
 from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
+from web.answers import ClusterError, ClusterInfo
+from web.openapi import Described, Route
 from web.requests import WholeBody, describe, request_id
 from web.services import ServicesLike
 
@@ -78,8 +80,9 @@ class Compat:
             raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
 
 
+@Described(gives=ClusterInfo, errors=(401, 406, 503), error=ClusterError)
 def _info(request: Request, services: ServicesLike, index: str | None) -> Response:
-    """What a client asks first: which Elasticsearch this is."""
+    """Which Elasticsearch this is, as its clients ask first."""
     version = services.health()["elasticsearch"].get("version")
     if version is None:
         raise RefusedError("Elasticsearch does not answer", "service_unavailable", 503)
@@ -88,11 +91,26 @@ def _info(request: Request, services: ServicesLike, index: str | None) -> Respon
     return _json(request, orjson.dumps(about), 200)
 
 
+def _searches(kind: str, schema: str, example: Any) -> Described:
+    """Searches as Elasticsearch describes them and their answers."""
+    body = {"schema": {"type": schema}, "example": example}
+    return Described(
+        dict.fromkeys((f"application/{kind}", f"application/vnd.elasticsearch+{kind}"), body),
+        {"took": 12, "timed_out": False, "hits": {}} if schema == "object" else {"took": 12, "responses": []},
+        optional=True, headers=("X-Hybrid",), error=ClusterError,
+        errors=(400, 401, 403, 406, 413, 415, 502, 503, 504),
+    )  # fmt: skip
+
+
+@_searches("json", "object", {"query": {"match": {"title": "desk lamp"}}, "size": 10})
 def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
+    """One Elasticsearch search, ranked by the layer where it can be."""
     return _answer(request, services.dropin.search(index or "", _object(_body(request) or b"{}"), _params(request)))
 
 
+@_searches("x-ndjson", "string", '{"index":"shop"}\n{"query":{"match":{"title":"desk lamp"}}}\n')
 def _msearch(request: Request, services: ServicesLike, index: str | None) -> Response:
+    """Several Elasticsearch searches, each of one index, which the address or its header names."""
     params = _params(request)
     if unknown := sorted(set(params) - MSEARCH):
         raise RefusedError(f"request [{request.path}] contains unrecognized parameter: [{unknown[0]}]")
@@ -103,10 +121,10 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
     if len(lines) % 2 or len(lines) > 2 * MAX_SEARCHES:
         raise RefusedError(f"a header and a body a line are wanted, at most [{MAX_SEARCHES}] of them")
     searches = [
-        (*_header(_object(head or b"{}"), index), _object(body))
+        _incoming(_object(head or b"{}"), _object(body), index)
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
-    return _answer(request, services.dropin.msearch([(name, body, route) for name, route, body in searches], params))
+    return _answer(request, services.dropin.msearch(searches, params))
 
 
 #: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.
@@ -116,6 +134,15 @@ ADDRESSES: dict[str, tuple[tuple[str, ...], Callable[[Request, ServicesLike, str
     "/{index}/_msearch": (("GET", "POST"), _msearch),
     "/_msearch": (("GET", "POST"), _msearch),
 }
+
+
+def routes() -> list[Route]:
+    """The addresses, for the description of the API."""
+    return [
+        Route(f"/es{path}", method, f"dropin{'_index' * ('/{index}' in path)}{view.__name__}_by_{method.lower()}", view)
+        for path, (methods, view) in ADDRESSES.items()
+        for method in methods
+    ]
 
 
 def _routed(request: Request) -> tuple[Callable[[Request, ServicesLike, str | None], Response], str | None]:
@@ -148,17 +175,17 @@ def _check_form(request: Request) -> None:
         raise RefusedError(f"Accept header [{accepted}] is not supported", "media_type_header_exception", 406)
 
 
-def _header(line: dict[str, Any], index: str | None) -> tuple[str, dict[str, Any]]:
-    """(index, where and how to search) of one search of many."""
-    named = line.pop("index", index)
+def _incoming(header: dict[str, Any], body: dict[str, Any], index: str | None) -> IncomingSearch:
+    """One search of many. index: the one that the address names, if it does."""
+    named = header.pop("index", index)
     if isinstance(named, list) and len(named) == 1:
         named = named[0]
     if not isinstance(named, str):
         raise RefusedError("each search names one index, in its header or in the address", "security_exception", 403)
-    for key in line:
+    for key in header:
         if key not in ROUTE:
             raise RefusedError(f"key [{key}] is not supported in the metadata section")
-    return named, line
+    return IncomingSearch(named, body, header)
 
 
 def _params(request: Request) -> dict[str, str]:

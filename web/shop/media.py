@@ -16,15 +16,17 @@ from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import NotFound
 
 from hybrid.catalogue.documents import media_values
-from hybrid.contracts import MAX_VIEWS
 from hybrid.errors import MediaError, UsageError
+from hybrid.signals import MAX_VIEWS
 from web.assets import type_of
+from web.openapi import Described
 from web.services import services
 
 if TYPE_CHECKING:
     import numpy as np
 
 media = Blueprint("media", __name__)
+_BY_PARTS = {206: "the part that Range asks for", 304: "unchanged since the ETag that was sent"}
 
 FILE_SECONDS = 3600  # a changed file shows within the hour; its ETag makes asking again cheap
 #: Seconds of a sound that its waveform shows, and in how many bars.
@@ -32,22 +34,28 @@ WAVE_SECONDS, WAVE_BARS = 30, 60
 
 
 @media.get("/media/<index>/<path:product_id>")
+@Described(gives="image/*", query=("n",), also=_BY_PARTS)
 def picture(index: str, product_id: str) -> Response:
     """A product's picture; of several the one numbered `n`, from 0."""
     return _send(*_file(index, product_id, "image", _number("n", 0)))
 
 
 @media.get("/video/<index>/<path:product_id>")
+@Described(gives="video/*", also=_BY_PARTS)
 def video(index: str, product_id: str) -> Response:
+    """A product's video, or its animation."""
     return _send(*_file(index, product_id, "video"))
 
 
 @media.get("/audio/<index>/<path:product_id>")
+@Described(gives="audio/*", also=_BY_PARTS)
 def audio(index: str, product_id: str) -> Response:
+    """A product's sound."""
     return _send(*_file(index, product_id, "audio"))
 
 
 @media.get("/poster/<index>/<path:product_id>")
+@Described(gives="image/*", query=("at",), also=_BY_PARTS)
 def poster(index: str, product_id: str) -> Response:
     """The frame of a product's video that is shown before it is played: the one nearest to second `at`."""
     data, mimetype = _file(index, product_id, "video")
@@ -57,6 +65,7 @@ def poster(index: str, product_id: str) -> Response:
 
 
 @media.get("/waveform/<index>/<path:product_id>")
+@Described(gives="image/svg+xml", also=_BY_PARTS)
 def waveform(index: str, product_id: str) -> Response:
     """The loudness of a product's sound over its time, as a picture."""
     data, _ = _file(index, product_id, "audio")

@@ -15,10 +15,11 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hybrid.contracts import FUSED, LEARNED_SYSTEMS, SYSTEMS, IndexProfile, SearchAnswer
+from hybrid.contracts import FUSED, LEARNED_SYSTEMS, IndexProfile, SearchAnswer, systems
 from hybrid.errors import HybridError, UsageError
-from web import strings
+from web import facts, strings
 from web.assets import asset, kept_file, read_files
+from web.openapi import Described
 from web.params import MAX_WINDOW, SearchParams, validate
 from web.services import default_index, services
 from web.shop import view
@@ -28,14 +29,16 @@ page = Blueprint("page", __name__)
 
 PAGE_SIZE = 24
 #: Learned weights are offered as the default, which is whatever is active: an index need not have every kind.
-_CHOICES = tuple(name for name in SYSTEMS if name not in LEARNED_SYSTEMS)
+_CHOICES = tuple(name for name in systems() if name not in LEARNED_SYSTEMS)
 EXAMPLES = 6
 
 
 @page.route("/", methods=["GET", "POST"])
+@Described(gives="text/html", query=("q",), errors=())
 def index() -> Response:
-    given = request.values
-    state = read_state(given)
+    """The search page; a form with a photo is posted."""
+    values = request.values
+    state = read_state(values)
     files = read_files()
     if files:
         state = replace(state, like="")
@@ -65,54 +68,54 @@ def index() -> Response:
     profile, answer = searcher.whole(name, search)
     g.degraded = bool(answer.degraded)
     missing = {"video", "audio", FUSED} - set(profile.signals)
-    shown = _results(state, profile, answer, bool(files))
+    results = _results(state, profile, answer, bool(files))
     if state.like:
         source = searcher.product(name, state.like) or {}
-        shown["like_title"] = view.Cards(name, profile.fields, state.lang).text(source, "title") or state.like
-    return _render(state, names, files, missing, **shown)
+        results["like_title"] = view.Cards(name, profile.fields, state.lang).text(source, "title") or state.like
+    return _render(state, names, files, missing, **results)
 
 
-def read_state(given: MultiDict[str, str]) -> PageState:
+def read_state(values: MultiDict[str, str]) -> PageState:
     """The page's own parameters. Unknown ones are left alone: links to pages carry campaign marks.
 
     Raises:
         UsageError: one that is known cannot be used.
     """
     chosen: dict[str, tuple[str, ...]] = {}
-    for pair in given.getlist("filter"):
+    for pair in values.getlist("filter"):
         name, _, value = pair.partition(":")
         if name and value and value not in chosen.get(name, ()):
             chosen[name] = (*chosen.get(name, ()), value)
     ranges: dict[str, tuple[str, str]] = {}
-    for key in given:
+    for key in values:
         side, _, name = key.partition(".")
         if side in ("min", "max") and name and name not in ranges:
-            low, high = given.get(f"min.{name}", "").strip(), given.get(f"max.{name}", "").strip()
+            low, high = values.get(f"min.{name}", "").strip(), values.get(f"max.{name}", "").strip()
             if low or high:
                 ranges[name] = (low, high)
-    number = given.get("page", "") or "1"
+    number = values.get("page", "") or "1"
     if not number.isdecimal() or int(number) < 1:
         raise UsageError("page: must be a number from 1")
-    q = given.get("q", "").strip()
+    q = values.get("q", "").strip()
     return PageState(
-        lang=language(given),
+        lang=language(values),
         q=q,
-        like="" if q else given.get("like", "").strip(),
-        index=given.get("index", ""),
-        system=given.get("system", ""),
+        like="" if q else values.get("like", "").strip(),
+        index=values.get("index", ""),
+        system=values.get("system", ""),
         page=int(number),
         chosen=chosen,
         ranges=ranges,
-        index_named=bool(given.get("index")),
-        lang_named=given.get("lang") in strings.LANGUAGES,
+        index_named=bool(values.get("index")),
+        lang_named=values.get("lang") in strings.LANGUAGES,
     )
 
 
-def language(given: MultiDict[str, str]) -> str:
+def language(values: MultiDict[str, str]) -> str:
     """The language asked for, else the browser's."""
-    asked = given.get("lang", "")
-    if asked in strings.LANGUAGES:
-        return asked
+    wanted_language = values.get("lang", "")
+    if wanted_language in strings.LANGUAGES:
+        return wanted_language
     return request.accept_languages.best_match(strings.LANGUAGES, "en") or "en"
 
 
@@ -137,7 +140,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
     cards = view.Cards(profile.index, profile.fields, state.lang)
     pages = min(math.ceil(answer.total / PAGE_SIZE), MAX_WINDOW // PAGE_SIZE)
     category = _category(profile, state.lang)
-    found = [item["value"] for item in answer.facets.get(category, [])]
+    values = [item["value"] for item in answer.facets.get(category, [])]
     plain = not (state.q or state.like or by_file or state.chosen or state.ranges)
     return {
         "answer": answer,
@@ -148,14 +151,15 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
         "numbers": view.page_numbers(state.page, pages) if pages > 1 else [],
         "start": plain and state.page == 1,
         "browsing": not (state.q or state.like or by_file),
-        "examples": [str(value) for value in found[:EXAMPLES]],
-        "counts": strings.counted(answer.total_counts, state.lang),
+        "examples": [str(value) for value in values[:EXAMPLES]],
+        "counts": facts.counted(answer.total_counts, state.lang),
         "unlisted": _unlisted(state, answer),
         "degraded": [
-            {"text": strings.degraded_text(item.part, state.lang), "reason": item.reason}
+            {"text": facts.degraded(item, state.lang), "reason": item.reason}
             for item in answer.degraded
         ],
-        "reasons": [strings.reason(text, state.lang) for text in answer.reasons],
+        "reasons": [facts.reason(reason, state.lang) for reason in answer.reasons],
+        "notes": [facts.note(note, state.lang) for note in answer.notes],
         "signals": [
             {
                 "kind": name.partition(".")[0],
@@ -169,8 +173,8 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
 
 def _category(profile: IndexProfile, lang: str) -> str:
     wanted = profile.fields.roles.get("category", ())
-    shown = view.facet_fields(profile.fields, lang)
-    return next((path for path in shown if path in wanted or strings.base_path(path) in wanted), "")
+    fields = view.facet_fields(profile.fields, lang)
+    return next((path for path in fields if path in wanted or strings.base_path(path) in wanted), "")
 
 
 def _unlisted(state: PageState, answer: SearchAnswer) -> list[tuple[str, str]]:
@@ -188,7 +192,7 @@ def _render(
 ) -> Response:
     """missing: signals that the index does not have."""
     text = strings.STRINGS[state.lang]
-    given = next(iter(files), None)
+    file = next(iter(files), None)
     enhanced = request.headers.get("X-Hybrid-Page") == "1"  # the script keeps the file itself
     body = render_template(
         "page.html",
@@ -198,8 +202,8 @@ def _render(
         indices=names,
         systems=strings.system_choices([name for name in _CHOICES if name not in missing], state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
-        given=given,
-        kept=kept_file(files[given], given) if given and not enhanced else None,
+        given=file,
+        kept=kept_file(files[file], file) if file and not enhanced else None,
         asset=asset,
         number=strings.number,
         **more,
@@ -213,11 +217,11 @@ def _render(
 def error_page(status: int, kind: str, reason: str) -> Response:
     """The page with the error in the place of the results; the search box stays usable."""
     # A body that was too large cannot be read again to fill in the form.
-    given = request.args if status == RequestEntityTooLarge.code else request.values
+    values = request.args if status == RequestEntityTooLarge.code else request.values
     try:
-        state = read_state(given)
+        state = read_state(values)
     except UsageError:
-        state = PageState(lang=language(given))
+        state = PageState(lang=language(values))
     text = strings.STRINGS[state.lang]
     key = f"error_{status}" if f"error_{status}" in text else "error_503" if status in (502, 504) else "error_500"
     try:

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hybrid.catalogue.documents import media_values
-from hybrid.contracts import MAX_VIEWS, FieldMap, Hit, values_at
+from hybrid.contracts import FieldMap, Hit, values_at
+from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
 from web import strings
 
@@ -88,14 +89,14 @@ def marks_in(text: str, pieces: Segments) -> Segments | None:
     start = plain.find(text)
     if start < 0 or not text:
         return None
-    found: Segments = []
+    segments: Segments = []
     at = 0
     for piece, is_marked in pieces:
         low, high = max(at, start), min(at + len(piece), start + len(text))
         if low < high:
-            found.append((plain[low:high], is_marked))
+            segments.append((plain[low:high], is_marked))
         at += len(piece)
-    return found
+    return segments
 
 
 class Cards:
@@ -164,21 +165,21 @@ class Cards:
         videos, sounds = self._files(hit, "video"), self._files(hit, "audio")
         at = hit.nearest.get("video")
         by_video = "video" in hit.signals and hit.signals["video"].contribution > 0
-        shown: dict[str, Any] = {"video": "", "poster": "", "at": None, "sound": "", "wave": "", "moving": False}
+        clips: dict[str, Any] = {"video": "", "poster": "", "at": None, "sound": "", "wave": "", "moving": False}
         if videos and (by_video or not self._files(hit, "image")):
             local = not safe_link(videos[0])
-            shown["video"] = self._address("video", hit) if local else videos[0]
-            shown["moving"] = bool(_MOVING.search(videos[0]))
+            clips["video"] = self._address("video", hit) if local else videos[0]
+            clips["moving"] = bool(_MOVING.search(videos[0]))
             if local:
-                shown["poster"] = self._address("poster", hit) + (f"?at={at:g}" if at is not None else "")
+                clips["poster"] = self._address("poster", hit) + (f"?at={at:g}" if at is not None else "")
             if at is not None:
-                shown["video"] += "" if shown["moving"] else f"#t={at:g}"
-                shown["at"] = f"{int(at) // 60}:{int(at) % 60:02d}"
+                clips["video"] += "" if clips["moving"] else f"#t={at:g}"
+                clips["at"] = f"{int(at) // 60}:{int(at) % 60:02d}"
         if sounds:
             local = not safe_link(sounds[0])
-            shown["sound"] = self._address("audio", hit) if local else sounds[0]
-            shown["wave"] = self._address("waveform", hit) if local else ""
-        return shown
+            clips["sound"] = self._address("audio", hit) if local else sounds[0]
+            clips["wave"] = self._address("waveform", hit) if local else ""
+        return clips
 
     def _files(self, hit: Hit, role: str) -> list[str]:
         """Where the catalogue says that its files of a role are, each once; numbers of pictures count in this list."""
@@ -229,15 +230,15 @@ def _percent(part: float) -> float:
 
 def facet_fields(fields: FieldMap, lang: str) -> tuple[str, ...]:
     """The index's facets with those of the other language left out, in the page's language where indexed."""
-    shown: list[str] = []
+    fields_shown: list[str] = []
     for path in fields.facets:
         base = strings.base_path(path)
         sibling = next((c for c in (f"{base}_{lang}", f"{base}.{lang}") if c in fields.types), None)
         stated = strings.path_language(path)
         pick = sibling or (path if stated in (None, lang) else None)
-        if pick and pick not in shown:
-            shown.append(pick)
-    return tuple(shown)
+        if pick and pick not in fields_shown:
+            fields_shown.append(pick)
+    return tuple(fields_shown)
 
 
 def role_of(fields: FieldMap, path: str) -> str | None:

@@ -25,20 +25,20 @@ export function weighed(candidates, given) {
   const asked = normalised(Object.fromEntries(names.map((name) => [name, given[name]])));
   const lowered = Object.fromEntries(names.map((name) => [name, asked[name] * candidates.heard[name]]));
   const speaks = names.some((name) => lowered[name] > 0);
-  const inForce = normalised(speaks ? lowered : asked);
+  const active = normalised(speaks ? lowered : asked);
   const ranked = candidates.ids.map((id, at) => {
     let heard = 0;
-    for (const name of names) if (candidates.scaled[name][at] !== null) heard += inForce[name];
+    for (const name of names) if (candidates.scaled[name][at] !== null) heard += active[name];
     let score = 0;
     const parts = {};
     for (const name of names) {
       const scaled = candidates.scaled[name][at];
       if (scaled === null || heard <= 0) continue;
-      const weight = inForce[name] / heard;
+      const weight = active[name] / heard;
       score += weight * scaled;
       parts[name] = { weight, scaled };
     }
-    return { id, score, parts, counted: inForce };
+    return { id, score, parts, counted: active };
   });
   return ranked.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
@@ -235,10 +235,12 @@ function showAddress(list) {
 
 const turns = new Map(); // product -> the saving before this one, so that the last key wins
 const saved = new Map(); // product -> what the cluster holds
+const ratedMeanwhile = new Set(); // products rated since the judgment list was changed
 
 function rate(id, rating) {
   const before = ratings.get(id) ?? "";
   if (!saved.has(id)) saved.set(id, before);
+  ratedMeanwhile.add(id);
   show(id, rating === null ? "" : String(rating));
   const body = { index: rateForm("index"), list: listName(), query: rateForm("query"), product: id, rating };
   if (rateForm("photo")) body.image = rateForm("kept_image");
@@ -265,7 +267,7 @@ sides?.addEventListener("click", (event) => {
   rate(button.closest("li").dataset.id, button.getAttribute("aria-pressed") === "true" ? null : n);
 });
 
-sides?.addEventListener("keydown", (event) => {
+function press(event) {
   const item = event.target.closest("li[data-id]");
   if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
   const list = item.parentElement;
@@ -286,14 +288,23 @@ sides?.addEventListener("keydown", (event) => {
     event.preventDefault();
     rate(item.dataset.id, event.key === "x" ? null : Number(event.key));
   }
-});
+}
+sides?.addEventListener("keydown", press);
 
-// Another list has other ratings.
+// Another list has other ratings. What is rated while they are fetched stays, and of two lists the later one counts.
+let listChanges = 0;
 form?.elements.list?.addEventListener("change", async () => {
   if (!(rateForm("query") || rateForm("photo")) || !listName()) return;
+  const change = ++listChanges;
+  ratedMeanwhile.clear();
+  saved.clear();
   const answer = await fetch(`/admin/api/judgments?${asked()}`);
   if (!answer.ok || answer.redirected) return;
   const found = (await answer.json()).ratings;
-  saved.clear();
-  for (const id of [...ratings.keys()]) show(id, id in found ? String(found[id]) : "");
+  if (change !== listChanges) return;
+  const others = [...ratings.keys()].filter((id) => !ratedMeanwhile.has(id));
+  for (const id of others) show(id, id in found ? String(found[id]) : "");
 });
+
+for (const event of window.earlyKeys ?? []) press(event);
+window.earlyKeys = null;

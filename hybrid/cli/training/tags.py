@@ -20,7 +20,7 @@ def train_tags(
     ] = "catalogue",
     column: Annotated[str | None, typer.Option("--field", help="Field that holds the tags, with catalogue.")] = None,
     source: Annotated[str, typer.Option("--from", help="What tags are told by: image, text or both.")] = "image",
-    remedy: Annotated[
+    strategy: Annotated[
         str,
         typer.Option(help="plain, augmentation, class-balanced, focal, class-aware, ensemble; auto: the best of all."),
     ] = "auto",
@@ -50,7 +50,7 @@ def train_tags(
 
     services = build_services()
     with counted() as show:
-        trained = made.train(services, index, labels, source, remedy, column, media, validate, seed, show, fine_tune)
+        trained = made.train(services, index, labels, source, strategy, column, media, validate, seed, show, fine_tune)
     if report:
         from hybrid.learning.tags.report import page
 
@@ -62,13 +62,13 @@ def _show(trained: Any) -> None:
     from rich.table import Table
 
     table = Table(
-        "remedy", "macro-F1", "worst recall", "of", "calibration error", "macro-F1 of several views",
+        "strategy", "macro-F1", "worst recall", "of", "calibration error", "macro-F1 of several views",
         title=f"{trained.examples:,} examples of {len(trained.tags)} tags by {trained.source}, held out in turn",
     )  # fmt: skip
-    for remedy, found in trained.results.items():
+    for strategy, found in trained.results.items():
         views = found.get("with_views")
         table.add_row(
-            f"{remedy} *" if remedy == trained.method else remedy, f"{found['macro_f1']:.3f}",
+            f"{strategy} *" if strategy == trained.method else strategy, f"{found['macro_f1']:.3f}",
             f"{found['worst_recall']:.3f}", found["worst"], f"{found['calibration_error']:.3f}",
             f"{views['macro_f1']:.3f}" if views else "-",
         )  # fmt: skip

@@ -16,12 +16,12 @@ def train_weights(
     index: Index,
     judgments: Annotated[
         Path | None,
-        typer.Option(help="Judged queries, a file or list:NAME; without them, queries made up from the catalogue."),
+        typer.Option(help="Judged queries, a file or list:NAME; without them, synthetic queries from the catalogue."),
     ] = None,
     kind: Annotated[str, typer.Option(help="global, gate or attention.")] = "gate",
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Times that it is done, shuffled anew.")] = 4,
-    made_up: Annotated[int, typer.Option(min=0, max=20_000, help="Queries to make up from the catalogue.")] = 600,
+    synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="Queries to make up from the catalogue.")] = 600,
     seed: Seed = 0,
     name: Name = None,
     apply: Annotated[bool, typer.Option(help="Make the new version active.")] = True,
@@ -40,7 +40,7 @@ def train_weights(
     judged = services.judged(index, judgments) if judgments else None
     with counted() as show:
         result = training.train(
-            services, index, judged, kind, folds, repeats, made_up, seed, progress=show, keep_kind=force
+            services, index, judged, kind, folds, repeats, synthetic, seed, progress=show, keep_kind=force
         )
     about = {"list": judgments.name} if judgments else {}
     end_training(services, result, _show, name, force, apply, json, about)
@@ -58,8 +58,8 @@ def _show(result: Any) -> None:
     console(stderr=False).print(table)
     print(f"best mixture for each query, an oracle: {result.oracle:.4f}")
     print(f"{result.reason[0].upper()}{result.reason[1:]}.")
-    if result.carried_by:
-        carried = ", ".join(f"{name} {lost:+.4f}" for name, lost in result.carried_by.items() if abs(lost) >= 0.0005)
+    if result.ablation:
+        carried = ", ".join(f"{name} {lost:+.4f}" for name, lost in result.ablation.items() if abs(lost) >= 0.0005)
         print(f"nDCG lost without a feature: {carried or 'none matters alone'}")
     small = Table("skip below", "ndcg@10", "searches saved", title="Leaving out small signals")
     for point in result.skip:
@@ -70,8 +70,8 @@ def _show(result: Any) -> None:
 
 def _title(result: Any) -> str:
     if result.repeats * result.folds == 1:
-        return f"{result.made_up // 2} made-up queries held out, of {result.made_up}"
+        return f"{result.synthetic // 2} synthetic queries held out, of {result.synthetic}"
     return (
-        f"{result.judged} judged and {result.made_up} made-up queries over {', '.join(result.signals)}; "
+        f"{result.judged} judged and {result.synthetic} synthetic queries over {', '.join(result.signals)}; "
         f"{result.repeats} x {result.folds}-fold cross-validation"
     )

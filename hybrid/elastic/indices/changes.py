@@ -59,13 +59,13 @@ class Checkpoint:
         A number that went down, another history, another index behind the name, another profile: nothing known holds.
         """
         known = earlier.shards if earlier is not None and self.continues(earlier) else {}
-        found = {}
+        ranges = {}
         for shard, (history, position) in self.shards.items():
             before = known.get(shard, ("", -1))
             start = before[1] if before[0] == history and before[1] <= position else -1
             if start < position:
-                found[shard] = start
-        return found
+                ranges[shard] = start
+        return ranges
 
 
 def position(client: Elasticsearch, index: str, refresh: bool = True) -> Checkpoint:
@@ -104,13 +104,13 @@ def _positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[str, t
         answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
     if len(answer) != 1:
         raise IndexConflictError(f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one")
-    concrete, found = next(iter(answer.items()))
+    concrete, answer_of_index = next(iter(answer.items()))
     shards: dict[str, tuple[str, int]] = {}
-    for shard, copies in found["shards"].items():
+    for shard, copies in answer_of_index["shards"].items():
         for copy in copies:
             if copy["routing"]["primary"] and "seq_no" in copy:
                 shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
-    return concrete, found["uuid"], shards
+    return concrete, answer_of_index["uuid"], shards
 
 
 def _require_all(index: str, shards: Collection[str], count: int) -> None:
@@ -146,14 +146,14 @@ def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
         {"bool": {"must_not": [{"term": {"hybrid.meta.analysis": profile.analysis}}]}},
     ]
     for name, signal in profile.signals.items():
-        made = {"exists": {"field": f"hybrid.meta.{name}.hash"}}
-        lacking.append({"bool": {"filter": [made], "must_not": [{"exists": {"field": f"hybrid.{name}"}}]}})
+        has_hash = {"exists": {"field": f"hybrid.meta.{name}.hash"}}
+        lacking.append({"bool": {"filter": [has_hash], "must_not": [{"exists": {"field": f"hybrid.{name}"}}]}})
         other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
-        lacking.append({"bool": {"filter": [made], "must_not": [other]}})
+        lacking.append({"bool": {"filter": [has_hash], "must_not": [other]}})
     if profile.tags is not None:
-        made = {"exists": {"field": "hybrid.meta.tags.hash"}}
+        has_hash = {"exists": {"field": "hybrid.meta.tags.hash"}}
         other = {"term": {"hybrid.meta.tags.encoder": profile.tags.version}}
-        lacking.append({"bool": {"filter": [made], "must_not": [other]}})
+        lacking.append({"bool": {"filter": [has_hash], "must_not": [other]}})
     return {"bool": {"should": lacking, "minimum_should_match": 1}}
 
 
@@ -165,8 +165,8 @@ class Checkpoints:
 
     def get(self, index: str) -> Checkpoint | None:
         """The checkpoint of that name; None before the first."""
-        found = stored(self._client, CHECKPOINTS, index)
-        return Checkpoint.from_json(found["_source"]) if found is not None else None
+        stored_state = stored(self._client, CHECKPOINTS, index)
+        return Checkpoint.from_json(stored_state["_source"]) if stored_state is not None else None
 
     def save(self, index: str, checkpoint: Checkpoint) -> None:
         ensure_store(self._client, CHECKPOINTS, "checkpoints")
@@ -177,5 +177,5 @@ class Checkpoints:
 
     def saved_at(self, index: str) -> str | None:
         """When the index was last looked at; None: never."""
-        found = stored(self._client, CHECKPOINTS, index)
-        return str(found["_source"]["at"]) if found is not None else None
+        stored_state = stored(self._client, CHECKPOINTS, index)
+        return str(stored_state["_source"]["at"]) if stored_state is not None else None

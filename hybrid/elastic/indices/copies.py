@@ -15,15 +15,15 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from hybrid.contracts import VECTOR_SIGNALS
+from hybrid.catalogue.layer import Layer
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import products
 from hybrid.elastic.indices.products import BulkReport
+from hybrid.signals import SIGNALS
 
 #: Where a copy keeps its revision, and how that is mapped.
 REVISION = {"properties": {"shard": {"type": "integer"}, "seq_no": {"type": "long"}}}
 _SHARD, _SEQ_NO = "hybrid.meta.revision.shard", "hybrid.meta.revision.seq_no"
-_VECTORS = [f"hybrid.{name}" for name in VECTOR_SIGNALS]
 #: A bucket is read in one search, and Elasticsearch shows 10,000 hits.
 _MOST_IN_BUCKET = 10_000
 _LEAST_IN_BUCKET = 200
@@ -34,12 +34,12 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A document as its index holds it. layer: the field `hybrid` without vectors, whose codes stay."""
+    """A document as its index holds it. layer: its field `hybrid` without vectors, whose codes stay."""
 
     id: str
     routing: str | None
     source: dict[str, Any]
-    layer: dict[str, Any]
+    layer: Layer
     shard: int
     seq_no: int
 
@@ -69,7 +69,7 @@ def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) 
     """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
     search = {
         "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
-        "source": {"excludes": _VECTORS},
+        "source": {"excludes": _vectors()},
         "seq_no_primary_term": True,
     }
     for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
@@ -90,15 +90,20 @@ def read_ahead(
             yield found
 
 
+def _vectors() -> list[str]:
+    return [f"hybrid.{name}" for name in SIGNALS]
+
+
 def _original(hit: dict[str, Any], shard: int) -> Original:
     source = hit["_source"]
     layer = _own(source.pop("hybrid", None), hit["_id"])
     return Original(hit["_id"], hit.get("_routing"), source, layer, shard, hit["_seq_no"])
 
 
-def _own(layer: Any, id: str) -> dict[str, Any]:
+def _own(field: Any, id: str) -> Layer:
     """What a document has of the layer; nothing where its field is another's, or of another document."""
-    return layer if isinstance(layer, dict) and layer.get("id") == id else {}
+    layer = Layer.from_json(field)
+    return layer if layer.id == id else Layer()
 
 
 def _place(one: Original | Found) -> dict[str, str]:
@@ -125,16 +130,16 @@ def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkRep
     return products.bulk(client, index, items, wait_for_active_shards="1")
 
 
-def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, dict[str, Any]]:
+def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, Layer]:
     """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
     if not originals:
         return {}
     with translated(index):
         docs = client.mget(
-            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_VECTORS
+            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
         )["docs"]
-    found = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
-    return {id: layer for id, layer in found.items() if layer}
+    by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
+    return {id: layer for id, layer in by_id.items() if layer.id}
 
 
 def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:
@@ -159,11 +164,11 @@ def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, i
 
     Both have to be refreshed before.
     """
-    found = Differences()
+    differences = Differences()
     for ours, theirs, mine, copied_ones in _differing(client, live, copied, until):
-        found.extra += theirs.named(copied_ones - mine)
-        found.missing += ours.named(mine - copied_ones)
-    return found
+        differences.extra += theirs.named(copied_ones - mine)
+        differences.missing += ours.named(mine - copied_ones)
+    return differences
 
 
 def uncopied(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> list[Found]:
@@ -191,17 +196,17 @@ def _differing(
 
 def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int, int]]:
     """First and last number of what is read at once: a search costs as much as reading some hundred more documents."""
-    held: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
     for start in starts:
         end = min(start + width - 1, last)
-        if held and start - held[1] <= _GAP and end - held[0] < _MOST_IN_BUCKET:
-            held = (held[0], end)
+        if span and start - span[1] <= _GAP and end - span[0] < _MOST_IN_BUCKET:
+            span = (span[0], end)
             continue
-        if held:
-            yield held
-        held = (start, end)
-    if held:
-        yield held
+        if span:
+            yield span
+        span = (start, end)
+    if span:
+        yield span
 
 
 def above(client: Elasticsearch, index: str, after: Mapping[int, int]) -> Iterator[Found]:
@@ -238,8 +243,8 @@ class _Side:
 
     def buckets(self, width: int, last: int) -> dict[int, tuple[int, float]]:
         """Start of a bucket -> (count, sum) of the numbers in it, up to `last`."""
-        found = self._histogram(width, 0, last, {"sum": {"sum": {"field": self.name}}})
-        return {int(bucket["key"]): (bucket["doc_count"], bucket["sum"]["value"]) for bucket in found}
+        histogram = self._histogram(width, 0, last, {"sum": {"sum": {"field": self.name}}})
+        return {int(bucket["key"]): (bucket["doc_count"], bucket["sum"]["value"]) for bucket in histogram}
 
     def numbers(self, start: int, end: int) -> set[int]:
         # One bucket a number: to fetch as many hits takes several times as long, even without their `_id`.
@@ -260,7 +265,7 @@ class _Side:
 
     def named(self, numbers: Collection[int]) -> list[Found]:
         """The documents with these numbers."""
-        found: list[Found] = []
+        documents: list[Found] = []
         ordered = sorted(numbers)
         for start in range(0, len(ordered), _MOST_IN_BUCKET):
             wanted = ordered[start : start + _MOST_IN_BUCKET]
@@ -274,8 +279,8 @@ class _Side:
                     docvalue_fields=[{"field": self.name}],
                     preference=self.preference,
                 )["hits"]["hits"]
-            found += [Found(hit["_id"], hit.get("_routing"), int(hit["fields"][self.name][0])) for hit in hits]
-        return found
+            documents += [Found(hit["_id"], hit.get("_routing"), int(hit["fields"][self.name][0])) for hit in hits]
+        return documents
 
     def _query(self, start: int, end: int) -> dict[str, Any]:
         return {"bool": {"filter": [*self.filters, {"range": {self.name: {"gte": start, "lte": end}}}]}}

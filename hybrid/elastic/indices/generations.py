@@ -7,12 +7,13 @@ searches go on. Our own writes say that they do not wait. Behind it the last cha
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid.catalogue.index_template import Template
 from hybrid.contracts import IndexProfile
@@ -21,7 +22,17 @@ from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.copies import REVISION
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.indices.shop import ShopIndex
-from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError
+from hybrid.errors import (
+    AccessRefusedError,
+    AlreadyExistsError,
+    ClusterError,
+    IndexConflictError,
+    IndexMissingError,
+    InvalidRequestError,
+    JobError,
+)
+
+logger = logging.getLogger(__name__)
 
 #: Settings that belong to one index, or that must not hold while it is built.
 _OWN_SETTINGS = re.compile(
@@ -50,7 +61,7 @@ def next_name(client: Elasticsearch, alias: str, concrete: str) -> str:
         taken = client.indices.get(index=f"{alias}-*", expand_wildcards="all", filter_path="*.settings.index.uuid").body
     # Exactly so: a shop's own numbers may be dates, and the next one its next index.
     own = re.compile(rf"{re.escape(alias)}-(\d{{6}})")
-    numbers = [int(found.group(1)) for name in [concrete, *taken] if (found := own.fullmatch(name))]
+    numbers = [int(match.group(1)) for name in [concrete, *taken] if (match := own.fullmatch(name))]
     return f"{alias}-{max(numbers, default=0) + 1:06d}"
 
 
@@ -86,7 +97,7 @@ def create(
     mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}
     mappings["_meta"] = {**found.mappings.get("_meta", {}), "hybrid": profile.to_json()}
     try:
-        with translated(name):
+        with translated(name, mapping=True):
             client.options(request_timeout=60).indices.create(
                 index=name,
                 settings=settings,
@@ -94,12 +105,10 @@ def create(
                 aliases={f"{name}{BUILDING}": {"is_hidden": True}},
                 wait_for_active_shards="1",
             )
-    except HybridError as error:
-        if isinstance(error.__cause__, BadRequestError):
-            raise IndexConflictError(
-                f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
-            ) from error
-        raise
+    except (InvalidRequestError, AlreadyExistsError) as error:
+        raise IndexConflictError(
+            f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
+        ) from error
     # A legacy template does the same, and is not seen before.
     if others := [alias for alias in aliases_of(client, name) if not is_building(alias)]:
         delete(client, name)
@@ -111,7 +120,8 @@ def _template_aliases(client: Elasticsearch, name: str) -> list[str]:
     try:
         with translated(name):
             answer = client.indices.simulate_index_template(name=name).body
-    except ClusterError:
+    except AccessRefusedError as error:
+        logger.info("not known which aliases a template gives %s: %s", name, error)
         return []
     return sorted(answer.get("template", {}).get("aliases", {}))
 
@@ -257,7 +267,7 @@ def settle_writes(client: Elasticsearch, index: str, earlier: Collection[str] = 
     started = time.monotonic()
     quiet = 0
     while quiet < 2 and time.monotonic() - started < patience_s:
-        tasks = _write_tasks(client)
+        tasks = write_tasks(client)
         here = any(f"[{index}]" in task.get("description", "") for task in tasks.values())
         left = bool(tasks.keys() & set(earlier)) and time.monotonic() - started < 1.0
         quiet = 0 if here or left else quiet + 1
@@ -266,19 +276,19 @@ def settle_writes(client: Elasticsearch, index: str, earlier: Collection[str] = 
 
 def writes_under_way(client: Elasticsearch) -> set[str]:
     """Names of the tasks that write, to whatever index."""
-    return set(_write_tasks(client))
+    return set(write_tasks(client))
 
 
 def long_writers(client: Elasticsearch, names: Collection[str]) -> str | None:
     """An update or delete by query that goes on over one of these names; None: there is none."""
-    for name, task in _write_tasks(client).items():
+    for name, task in write_tasks(client).items():
         words = task.get("description", "")
         if task["action"].endswith(("/byquery", "write/reindex")) and any(f"[{index}]" in words for index in names):
             return f"{words.split(' ', 1)[0]} ({name})"
     return None
 
 
-def _write_tasks(client: Elasticsearch) -> dict[str, dict[str, Any]]:
+def write_tasks(client: Elasticsearch) -> dict[str, dict[str, Any]]:
     # Not by the client's own method, which warns that this API may change.
     with translated():
         nodes = client.perform_request(

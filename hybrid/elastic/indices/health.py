@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import changes, lifecycle
-from hybrid.errors import ClusterError
+from hybrid.errors import AccessRefusedError, InvalidRequestError
 
 ANALYZERS = ("english", "cjk")
 
@@ -18,10 +18,10 @@ def licence(client: Elasticsearch) -> tuple[str, str] | None:
     """(type, status); None where the cluster does not say."""
     try:
         with translated():
-            found = client.license.get()["license"]
-    except ClusterError:
+            licence_info = client.license.get()["license"]
+    except (AccessRefusedError, InvalidRequestError):  # the minimal distribution knows no licence
         return None
-    return str(found["type"]), str(found["status"])
+    return str(licence_info["type"]), str(licence_info["status"])
 
 
 def health(client: Elasticsearch) -> str:
@@ -35,7 +35,7 @@ def fullest_disk(client: Elasticsearch) -> float | None:
     try:
         with translated():
             nodes = client.nodes.stats(metric="fs", filter_path="nodes.*.fs.total")["nodes"].values()
-    except ClusterError:
+    except (AccessRefusedError, InvalidRequestError):
         return None
     totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
     return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
@@ -48,9 +48,7 @@ def missing_analyzers(client: Elasticsearch) -> list[str]:
         try:
             with translated():
                 client.indices.analyze(analyzer=name, text="a")
-        except ClusterError as error:
-            if not isinstance(error.__cause__, BadRequestError):
-                raise
+        except InvalidRequestError:
             missing.append(name)
     return missing
 
@@ -72,7 +70,7 @@ def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True)
     def count(query: dict[str, Any]) -> int:
         return lifecycle.count(client, index, query)
 
-    found: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "documents": count({"match_all": {}}),
         "unseen": count({"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}}),
         "pending": count({"exists": {"field": "hybrid.meta.pending"}}),
@@ -80,14 +78,14 @@ def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True)
         "signals": {},
     }
     for name, signal in profile.signals.items():
-        made, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
+        has_hash, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
         other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
-        found["signals"][name] = {
+        counts["signals"][name] = {
             "with": count(there),
-            "lost": count({"bool": {"filter": [made], "must_not": [there]}}),
-            "outdated": count({"bool": {"filter": [made], "must_not": [other]}}),
+            "lost": count({"bool": {"filter": [has_hash], "must_not": [there]}}),
+            "outdated": count({"bool": {"filter": [has_hash], "must_not": [other]}}),
         }
-    return found
+    return counts
 
 
 def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:

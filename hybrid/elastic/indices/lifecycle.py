@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from hybrid import vectors as coding
 from hybrid.catalogue.index_template import Template, text_fields
@@ -17,7 +17,14 @@ from hybrid.contracts import IndexProfile, VectorSignal
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices import products
-from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, UsageError
+from hybrid.errors import (
+    AccessRefusedError,
+    IndexConflictError,
+    IndexMissingError,
+    InvalidNameError,
+    MappingConflictError,
+    UsageError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -121,15 +128,13 @@ def ensure_index(
     layer = properties["hybrid"]["properties"]
     mappings = _body(merged, template, count(client, profile.index), layer)["mappings"]
     try:
-        with translated(profile.index):
+        with translated(profile.index, mapping=True):
             client.indices.put_mapping(index=profile.index, properties=mappings["properties"], meta=mappings["_meta"])
-    except Exception as error:
-        if "cannot be changed" in str(error) or "Cannot update parameter" in str(error):
-            raise IndexConflictError(
-                f"index {profile.index!r} maps a field otherwise than this catalogue needs ({error}); index under "
-                "another name, or say with --map how to read it"
-            ) from error
-        raise
+    except MappingConflictError as error:
+        raise IndexConflictError(
+            f"index {profile.index!r} does not take the fields of this catalogue ({error}); index under another name, "
+            "or say with --map how to read it"
+        ) from error
     return False
 
 
@@ -184,19 +189,14 @@ def _body(
 
 def _create(client: Elasticsearch, name: str, body: dict[str, Any]) -> None:
     try:
-        with translated(name):
+        with translated(name, mapping=True):
             client.indices.create(
                 index=f"{name}-000001", settings=body["settings"], mappings=body["mappings"], aliases={name: {}}
             )
-    except Exception as error:
-        if isinstance(error.__cause__, BadRequestError):
-            if "invalid_index_name" in str(error):
-                raise UsageError(
-                    f"{name!r} cannot be an index name: lower case letters, digits, - and _ only"
-                ) from error
-            if "mapper_parsing" in str(error) or "illegal_argument" in str(error):
-                raise UsageError(f"the cluster refuses the mapping: {error}") from error
-        raise
+    except InvalidNameError as error:
+        raise UsageError(f"{name!r} cannot be an index name: lower case letters, digits, - and _ only") from error
+    except MappingConflictError as error:
+        raise UsageError(f"the cluster refuses the mapping: {error}") from error
 
 
 def copy_without(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from hybrid.contracts import VECTOR_SIGNALS
+from hybrid.catalogue.layer import Layer
 from hybrid.elastic.client import error_reason, translated, write_blocked
 from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.signals import SIGNALS
+from hybrid.vectors import Code
 
 #: Per-item errors worth another try: the node is busy, or a shard is moving.
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
@@ -31,9 +33,9 @@ def is_building(index: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProductState:
-    """What the index holds for a product: the layer's meta and the signals whose vector is there."""
+    """What the index holds for a product: what is noted of it, and the signals whose vector is there."""
 
-    meta: Mapping[str, Any]
+    layer: Layer
     present: frozenset[str]
 
 
@@ -41,6 +43,7 @@ class ProductState:
 class StoredProduct:
     """A product as read for enrichment, with the sequence numbers that guard the write back.
 
+    layer: what is noted of it, without words, codes and vectors.
     index is the one that it was read from, whatever an alias stands for since. present: signals whose vector the index
     really holds; None where only a search could tell. foreign: its field `hybrid` is not the layer's.
     """
@@ -48,7 +51,7 @@ class StoredProduct:
     id: str
     index: str
     source: dict[str, Any]
-    meta: dict[str, Any]
+    layer: Layer
     seq_no: int
     primary_term: int
     routing: str | None = None
@@ -78,7 +81,7 @@ def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Seque
         answer = client.search(index=index, **mappings.state_search(ids, signals))
     return {
         hit["_id"]: ProductState(
-            meta=hit.get("_source", {}).get("hybrid", {}).get("meta", {}),
+            layer=Layer.from_json(hit.get("_source", {}).get("hybrid")),
             present=frozenset(hit.get("matched_queries", ())),
         )
         for hit in answer["hits"]["hits"]
@@ -87,26 +90,27 @@ def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Seque
 
 def vectors(
     client: Elasticsearch, index: str, ids: Sequence[str], signals: Sequence[str]
-) -> dict[str, dict[str, tuple[list[float], str]]]:
+) -> dict[str, dict[str, tuple[list[float], Code]]]:
     """id -> signal -> (vector, code), for products whose other fields change and whose vectors stay."""
     if not ids:
         return {}
     with translated(index):
         answer = client.search(index=index, **mappings.state_search(ids, signals, carry=True))
-    found: dict[str, dict[str, tuple[list[float], str]]] = {}
+    vectors_by_id: dict[str, dict[str, tuple[list[float], Code]]] = {}
     for hit in answer["hits"]["hits"]:
         codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
         fields = hit.get("fields", {})
-        found[hit["_id"]] = {
+        vectors_by_id[hit["_id"]] = {
             name: (fields[f"hybrid.{name}"], codes[name])
             for name in signals
             if f"hybrid.{name}" in fields and name in codes
         }
-    return found
+    return vectors_by_id
 
 
-#: What enrichment does not read of the layer's own field; the rest of a document is the shop's.
-UNREAD = [f"hybrid.{name}" for name in ("terms", "typed", "codes", *VECTOR_SIGNALS)]
+def unread() -> list[str]:
+    """What enrichment does not read of the layer's own field; the rest of a document is the shop's."""
+    return [f"hybrid.{name}" for name in ("terms", "typed", "codes", *SIGNALS)]
 
 
 def read(
@@ -116,18 +120,29 @@ def read(
 
     A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
     """
-    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": UNREAD}, routing)}
+    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": unread()}, routing)}
+
+
+class StoredCodes(NamedTuple):
+    """The codes of a product's vectors, by signal, and the sequence number of the document that has them."""
+
+    seq_no: int
+    by_signal: dict[str, Code]
+
+
+#: Of a product that is not there: no document has that sequence number.
+NO_CODES = StoredCodes(-1, {})
 
 
 def codes(
     client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
-) -> dict[str, tuple[int, dict[str, str]]]:
-    """id -> (sequence number, signal -> code) of products as they are this moment."""
-    found = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
-    return {hit["_id"]: (hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in found}
+) -> dict[str, StoredCodes]:
+    """id -> codes of products as they are this moment."""
+    docs = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+    return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
 
 
-def _codes_of(layer: Any) -> dict[str, str]:
+def _codes_of(layer: Any) -> dict[str, Code]:
     codes = layer.get("codes") if isinstance(layer, dict) else None
     return codes if isinstance(codes, dict) else {}
 
@@ -162,16 +177,18 @@ def _get(
 
 def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> StoredProduct:
     source = hit["_source"]
-    layer = source.pop("hybrid", None)
-    own = layer is None or (isinstance(layer, dict) and (not layer or "meta" in layer))
-    meta = layer.get("meta") if isinstance(layer, dict) else None
-    if isinstance(meta, dict) and layer.get("id") != hit["_id"]:
-        meta = {**meta, "source": None}  # a copy of another document: what searches know of it is to be written anew
+    field = source.pop("hybrid", None)
+    own = field is None or (isinstance(field, dict) and (not field or "meta" in field))
+    layer = Layer.from_json(field)
+    if layer.noted and layer.id != hit["_id"]:
+        layer = replace(
+            layer, source=None
+        )  # a copy of another document: what searches know of it is to be written anew
     return StoredProduct(
         hit["_id"],
         hit["_index"],
         source,
-        meta if isinstance(meta, dict) else {},
+        layer,
         hit["_seq_no"],
         hit["_primary_term"],
         hit.get("_routing"),
@@ -191,7 +208,7 @@ def iterate(
     """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
     search = {
         "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
-        "source": {"excludes": UNREAD},
+        "source": {"excludes": unread()},
         "seq_no_primary_term": True,
     }
     for hits in pages(client, index, search, page, preference):
@@ -391,7 +408,7 @@ def _send(
             continue
         kind, message = error_reason(outcome)
         if kind == "cluster_block_exception":
-            raise write_blocked(index, message)
+            raise write_blocked(index, message, outcome["status"])
         if kind == "index_not_found_exception":
             raise IndexMissingError(f"there is no index {index!r} any more")
         if outcome["status"] in _TRANSIENT_STATUS:

@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import Capabilities, translated
 from hybrid.elastic.indices import mappings as mappings_module
-from hybrid.errors import IndexConflictError, IndexMissingError
+from hybrid.errors import IndexConflictError, IndexMissingError, MappingConflictError
 
 _BLOCKS = ("write", "read_only", "read_only_allow_delete", "metadata", "read")
 _FIELDS_LIMIT = 1000
@@ -74,7 +74,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
         found = client.indices.get(
             index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
         ).body
-    concrete, described = _only(name, found)
+    concrete, described = only(name, found)
     settings = described["settings"]
     alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
     closed = _is_closed(client, concrete)
@@ -91,7 +91,7 @@ def describe(client: Elasticsearch, name: str) -> ShopIndex:
     )
 
 
-def _only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not found:
         raise IndexMissingError(f"there is no index {name!r}")
     streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}
@@ -220,11 +220,9 @@ def add_layer(client: Elasticsearch, shop: ShopIndex, profile: IndexProfile) -> 
         mappings = client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
     meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
     try:
-        with translated(shop.name):
+        with translated(shop.name, mapping=True):
             client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)
-    except Exception as error:
-        if any(sign in str(error) for sign in ("illegal_argument", "mapper_parsing", "Limit of")):
-            raise IndexConflictError(
-                f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
-            ) from error
-        raise
+    except MappingConflictError as error:
+        raise IndexConflictError(
+            f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
+        ) from error

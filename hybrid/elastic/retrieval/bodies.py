@@ -14,7 +14,7 @@ from hybrid.text.completions import FIRST, Typed
 
 #: A word counts where it is rarest over all fields together (`cross_fields`), so that the brand in one field and
 #: the type in another make one match; a trace of the other fields (the tie breaker) orders what matches alike.
-#: Boosts, tie breaker, k1 and b (es_mappings/product.json) lie in the middle of a plateau on chorus (README).
+#: Boosts, tie breaker, k1 and b (es_mappings/product.json) lie in the middle of a plateau on chorus (benchmarks.md).
 LEXICAL_FIELDS = ("title^2", "code", "brand^1.5", "category", "description^2", "attributes")
 TIE_BREAKER = 0.02
 

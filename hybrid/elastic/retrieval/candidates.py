@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,35 +20,14 @@ from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
 from hybrid.search import stand_ins as standins
 from hybrid.search.consistency import moved_error
+from hybrid.search.ports import Candidates, Retrieved
 from hybrid.text.completions import Typed
 
 _PROFILE_TTL_S = 5.0
 
 
-@dataclass
-class Retrieved:
-    """Candidates of one search.
-
-    lists: signal -> product ids, best first, at most `depth`.
-    raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
-    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
-    matched: products that match the words; total: that many plus the candidates that only vectors found.
-    failed: part -> reason, for the parts that the cluster could not answer.
-    views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
-    """
-
-    lists: dict[str, list[str]] = field(default_factory=dict)
-    raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
-    matched: int = 0
-    total: int = 0
-    facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    views: dict[str, dict[str, int]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
-class _Asked:
+class _CandidateSearch:
     """One search for candidates. terms None: words take no part."""
 
     profile: IndexProfile
@@ -84,22 +63,30 @@ class Retrieval:
     profile is forgotten. See hybrid.search.consistency.
     """
 
-    def __init__(self, client: Elasticsearch) -> None:
+    def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that only go forward."""
         self._client = client
+        self._clock = clock
         self._profiles: dict[str, tuple[float, IndexProfile]] = {}
-        self._coverage = likes.Coverage()
+        self.coverage = likes.Coverage(clock)
         self._lock = threading.Lock()
 
     def profile(self, index: str) -> IndexProfile:
         """The index's profile, at most five seconds old."""
         with self._lock:
             kept = self._profiles.get(index)
-        if kept and time.monotonic() - kept[0] < _PROFILE_TTL_S:
+        if kept and self._clock() - kept[0] < _PROFILE_TTL_S:
             return kept[1]
         profile = lifecycle.read_profile(self._client, index)
         with self._lock:
-            self._profiles[index] = (time.monotonic(), profile)
+            self._profiles[index] = (self._clock(), profile)
         return profile
+
+    def forget(self) -> None:
+        """Read every profile anew, and count anew which products lack a vector, whatever their age."""
+        with self._lock:
+            self._profiles.clear()
+        self.coverage.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
         """Ask the cluster whether the name stands for another index now; then the profile is forgotten.
@@ -111,7 +98,7 @@ class Retrieval:
         """
         if not profile.concrete or lifecycle.behind(self._client, profile.index) == {profile.concrete}:
             return False
-        self._forget(profile)
+        self._drop(profile)
         return True
 
     def superseded(self, profile: IndexProfile) -> bool:
@@ -120,7 +107,7 @@ class Retrieval:
             kept = self._profiles.get(profile.index)
         return kept is None or kept[1].concrete != profile.concrete
 
-    def _forget(self, profile: IndexProfile) -> None:
+    def _drop(self, profile: IndexProfile) -> None:
         with self._lock:
             kept = self._profiles.get(profile.index)
             if kept and kept[1].concrete == profile.concrete:  # else another search has read a newer one
@@ -129,7 +116,7 @@ class Retrieval:
     def _hold(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
         """See to it that the answers are of the profile's index, as far as they tell."""
         if strays(answers, profile.concrete):
-            self._forget(profile)
+            self._drop(profile)
             raise moved_error(profile.index)
         if any(map(broken, answers)) and self.moved(profile):
             raise moved_error(profile.index)
@@ -163,68 +150,63 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_Asked(profile, terms, vectors, filters, plain, depth, without)]
+        groups = [_CandidateSearch(profile, terms, vectors, filters, plain, depth, without)]
         for facet in filtered:
             others = {field: wanted for field, wanted in filters.items() if field != facet}
-            groups.append(_Asked(profile, terms, vectors, others, [facet], depth, without))
+            groups.append(_CandidateSearch(profile, terms, vectors, others, [facet], depth, without))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
         answers = self._msearch(profile, everything, terms)
         if not all(identify(answer) for answer in answers):
             answers = self._msearch(profile, [(name, bodies.with_ids(body)) for name, body in everything], terms)
         retrieved, *counted = [
-            self._read(group, [(name, answers.pop(0)) for name, _ in asked], lookalikes)
-            for group, asked in zip(groups, searches, strict=True)
+            self._read(group, [(name, answers.pop(0)) for name, _ in searched], lookalikes)
+            for group, searched in zip(groups, searches, strict=True)
         ]
         for facet, group in zip(filtered, counted, strict=True):
             retrieved.facets[facet] = group.facets[facet]
         return retrieved
 
-    def _searches(self, asked: _Asked) -> list[tuple[str, dict[str, Any]]]:
+    def _searches(self, search: _CandidateSearch) -> list[tuple[str, dict[str, Any]]]:
         """(signal, body) of each search."""
-        profile, depth, clauses = asked.profile, asked.depth, asked.clauses
-        aggs = bodies.facet_aggs(asked.facets, profile.searchable)
-        shown = _with_format(asked.facets, profile)
-        if asked.alone:
-            ((name, vector),) = asked.vectors.items()
+        profile, depth, clauses = search.profile, search.depth, search.clauses
+        aggs = bodies.facet_aggs(search.facets, profile.searchable)
+        shown = _with_format(search.facets, profile)
+        if search.alone:
+            ((name, vector),) = search.vectors.items()
             return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, shown))]
-        codes = list(asked.vectors)
+        codes = list(search.vectors)
         searches = []
-        if asked.terms is not None:
-            query = bodies.lexical_query(asked.terms, profile.lexical_fields)
+        if search.terms is not None:
+            query = bodies.lexical_query(search.terms, profile.lexical_fields)
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
-        for name, vector in asked.vectors.items():
+        for name, vector in search.vectors.items():
             body = bodies.vector_search(
-                name, _listed(vector), asked.words, clauses, codes, depth, profile.shards, shown
+                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, shown
             )
             searches.append((name, body))
         return searches
 
-    def _read(self, asked: _Asked, answers: Sequence[tuple[str, dict[str, Any]]], lookalikes: bool) -> Retrieved:
-        retrieved = Retrieved()
-        hits: dict[str, dict[str, Any]] = {}
-        for name, answer in answers:
-            if "error" in answer:
-                retrieved.failed[name] = ": ".join(error_reason(answer))
-                continue
-            for hit in answer["hits"]["hits"]:
-                hits.setdefault(hit["_id"], hit)
-            retrieved.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
+    def _read(
+        self, search: _CandidateSearch, answers: Sequence[tuple[str, dict[str, Any]]], lookalikes: bool
+    ) -> Retrieved:
+        collected = Collected.of(answers)
+        hits, retrieved = collected.hits, Retrieved(lists=collected.lists, failed=collected.failed)
         if len(retrieved.failed) == len(answers):
-            raise ClusterError(f"Elasticsearch could not search {asked.profile.index}: {retrieved.failed}")
-        known: dict[str, dict[str, float | None]] = {}
-        for name, vector in asked.vectors.items():
+            raise ClusterError(f"Elasticsearch could not search {search.profile.index}: {retrieved.failed}")
+        by_signal: dict[str, dict[str, float | None]] = {}
+        for name, vector in search.vectors.items():
             if name in retrieved.failed:
                 continue
-            if asked.alone:
-                known[name] = _told(hits)
+            if search.alone:
+                by_signal[name] = _by_score(hits)
             else:
-                known[name], retrieved.views[name] = cosines.of_hits(hits, asked.profile, name, vector)
-        score(retrieved, hits, asked.terms, known)
+                by_signal[name], retrieved.views[name] = cosines.of_hits(hits, search.profile, name, vector)
+        score(retrieved, hits, search.terms, by_signal)
         if lookalikes:
-            self._stand_in(retrieved, hits, asked)
-        lexical = answers[0][1] if asked.terms is not None and "lexical" in retrieved.lists else None
-        self._count(retrieved, hits, asked.profile, asked.facets, lexical)
+            self._stand_in(retrieved, hits, search)
+        lexical = answers[0][1] if search.terms is not None and "lexical" in retrieved.lists else None
+        self._count(retrieved, hits, search.profile, search.facets, lexical)
         return retrieved
 
     def _msearch(
@@ -243,20 +225,20 @@ class Retrieval:
         self._hold(profile, responses)
         return responses
 
-    def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], asked: _Asked) -> None:
+    def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], search: _CandidateSearch) -> None:
         """Add products that no vector can find, and the scores that stand in for missing ones."""
-        profile = asked.profile
-        signals = [name for name in asked.vectors if name in retrieved.raw]
+        profile = search.profile
+        signals = [name for name in search.vectors if name in retrieved.raw]
         if not signals:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            return self._msearch(profile, [("", body) for body in searches], asked.terms, named=True)
+            return self._msearch(profile, [("", body) for body in searches], search.terms, named=True)
 
-        shown = _with_format(asked.facets, profile)
+        shown = _with_format(search.facets, profile)
         try:
             found = likes.find(
-                profile, retrieved.raw, signals, asked.words, asked.clauses, shown, asked.depth, self._coverage, ask
+                profile, retrieved.raw, signals, search.words, search.clauses, shown, search.depth, self.coverage, ask
             )
         except ClusterError as error:
             retrieved.failed["stand-ins"] = str(error)
@@ -266,8 +248,8 @@ class Retrieval:
             retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
         for name in signals:
             scores = retrieved.raw[name]
-            told, nearest = cosines.of_hits(found.hits, profile, name, asked.vectors[name])
-            scores.update(told)
+            true, nearest = cosines.of_hits(found.hits, profile, name, search.vectors[name])
+            scores.update(true)
             retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
             estimates = standins.estimate(scores, found.donors.get(name, ()), found.words, missing)
@@ -324,7 +306,7 @@ class Retrieval:
         """The shop's own documents, and of the layer's field no more than the tags, where the index has any."""
         if not ids:
             return {}
-        hidden = ["hybrid"] if profile.tags is None else [*products.UNREAD, "hybrid.id", "hybrid.meta"]
+        hidden = ["hybrid"] if profile.tags is None else [*products.unread(), "hybrid.id", "hybrid.meta"]
         with translated(profile.index):
             docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=hidden)["docs"]
         # One that is not found tells its index too; one that failed is a broken answer.
@@ -333,7 +315,7 @@ class Retrieval:
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
         """Signal -> vector (dims,) of a product, of those that it has."""
-        _, codes = products.codes(self._client, profile.index, [id]).get(id, (-1, {}))
+        codes = products.codes(self._client, profile.index, [id]).get(id, products.NO_CODES).by_signal
         decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
         return {name: vector for name, vector in decoded.items() if vector is not None}
 
@@ -357,34 +339,59 @@ def _listed(vector: np.ndarray) -> list[float]:
     return list(vector.astype(np.float32).tolist())
 
 
-def _told(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
+def _by_score(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
     """id -> cosine by the score of a knn query."""
     return {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
 
 
+@dataclass
+class Collected:
+    """What the answers to one search bring together.
+
+    hits: product id -> hit, of the first list that has it. lists: signal -> product ids. failed: signal -> reason.
+    """
+
+    hits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answers: Iterable[tuple[str, dict[str, Any]]]) -> Collected:
+        """answers: (signal, answer) of each search; every hit has its `_id`."""
+        collected = cls()
+        for name, answer in answers:
+            if "error" in answer:
+                collected.failed[name] = ": ".join(error_reason(answer))
+                continue
+            for hit in answer["hits"]["hits"]:
+                collected.hits.setdefault(hit["_id"], hit)
+            collected.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
+        return collected
+
+
 def score(
-    retrieved: Retrieved,
+    candidates: Candidates,
     hits: Mapping[str, dict[str, Any]],
     terms: str | None,
-    told: Mapping[str, Mapping[str, float | None]],
+    by_signal: Mapping[str, Mapping[str, float | None]],
 ) -> None:
     """Give every candidate its raw score by every signal, and put each list in its order.
 
-    hits: product id -> hit with `_score`, the words'; terms None: no lexical signal. told: signal -> product id ->
+    hits: product id -> hit with `_score`, the words'; terms None: no lexical signal. by_signal: signal -> product id ->
     cosine of every hit, None where it has no vector.
     """
     if terms is not None:
-        retrieved.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-    for name, scores in told.items():
-        retrieved.raw[name] = dict(scores)
-        retrieved.lists[name] = _best_first([id for id in retrieved.lists[name] if scores[id] is not None], scores)
-    # What no list kept is no candidate: a product whose vector is gone.
-    kept = {id for ranked in retrieved.lists.values() for id in ranked}
-    if len(kept) < len(hits):
-        for name, raw in retrieved.raw.items():
-            retrieved.raw[name] = {id: value for id, value in raw.items() if id in kept}
-    if "lexical" in retrieved.lists:
-        retrieved.lists["lexical"] = _best_first(retrieved.lists["lexical"], retrieved.raw["lexical"])
+        candidates.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
+    for name, scores in by_signal.items():
+        candidates.raw[name] = dict(scores)
+        candidates.lists[name] = _best_first([id for id in candidates.lists[name] if scores[id] is not None], scores)
+    # What no list has any more is no candidate: a product whose vector is gone.
+    listed = {id for ids in candidates.lists.values() for id in ids}
+    if len(listed) < len(hits):
+        for name, raw in candidates.raw.items():
+            candidates.raw[name] = {id: value for id, value in raw.items() if id in listed}
+    if "lexical" in candidates.lists:
+        candidates.lists["lexical"] = _best_first(candidates.lists["lexical"], candidates.raw["lexical"])
 
 
 def _best_first(ids: Sequence[str], scores: Mapping[str, float | None]) -> list[str]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 from cachetools import LRUCache
 
 from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.retrieval.shown import Version
+from hybrid.dropin.request import Cosines
 
 #: Bounds what a version cannot tell, as in hybrid.elastic.retrieval.shown; a cosine is no price, so it may be older.
-_TTL_S = 60.0
-#: Products that one search is remembered with: many times its candidates.
-_MOST_PRODUCTS = 500
+TTL_S = 60.0
 
-#: Product id -> (its version, signal -> cosine, None where it has no vector).
-Known = Mapping[str, tuple[Version, Mapping[str, float | None]]]
+#: By product id.
+Known = Mapping[str, Cosines]
 
 
 def of_hits(
@@ -57,33 +53,29 @@ def of_hits(
 class KnownCosines:
     """Cosines of searches that were made a moment ago, so that the same search reads no codes again. Thread-safe.
 
-    A cosine is given again only for the very version of the product that it was computed with.
+    By the `candidates_key` of a search. A cosine is given again only for the very version of the product that it was
+    computed with.
     """
 
-    def __init__(self, most: int = 1_000) -> None:
+    def __init__(
+        self, most: int = 1_000, most_products: int = 500, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """most: searches that are remembered. most_products: of each, many times its candidates. clock: in seconds."""
+        self._most_products, self._clock = most_products, clock
         self._searches: LRUCache[bytes, tuple[float, Known]] = LRUCache(most)
         self._lock = threading.Lock()
-
-    @staticmethod
-    def key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
-        """Of an index and all that decides what is found in it and how near that is. search: JSON."""
-        models = [(name, profile.signals[name].version) for name in vectors]
-        digest = hashlib.blake2b(orjson.dumps([profile.index, profile.concrete, models, search]), digest_size=16)
-        for vector in vectors.values():
-            digest.update(vector.tobytes())
-        return digest.digest()
 
     def get(self, key: bytes) -> Known:
         """What is known of a search; empty where it is nothing, or too old."""
         with self._lock:
             kept = self._searches.get(key)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < _TTL_S else {}
+        return kept[1] if kept is not None and self._clock() - kept[0] < TTL_S else {}
 
     def put(self, key: bytes, found: Known) -> None:
         """Remember what was computed by codes, beside what is known already."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             since, known = self._searches.get(key, (now, {}))
-            if now - since >= _TTL_S or len(known) + len(found) > _MOST_PRODUCTS:
+            if now - since >= TTL_S or len(known) + len(found) > self._most_products:
                 since, known = now, {}
             self._searches[key] = (since, {**known, **found})

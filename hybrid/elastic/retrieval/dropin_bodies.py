@@ -1,4 +1,4 @@
-"""Pure builders of the drop-in `_search`: a shop's body without the layer's field, its candidates, its page.
+"""Pure builders of the drop-in `_search`: the searches for a shop's candidates, and for its page.
 
 The shop's query decides what matches, in every search that is built here: so totals and aggregations are those of the
 shop's own search, and vectors reach no further than it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hybrid.dropin.own_field import LAYER, SHOP_ALONE
 from hybrid.dropin.recognise import Recognised, part, put
 from hybrid.elastic.retrieval import bodies
 
@@ -25,103 +26,6 @@ _SHOWING = (
     "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores",
     "version",
 )  # fmt: skip
-_LAYER = "hybrid"
-#: The whole `_source` but the layer's object.
-SHOP_ALONE = {"excludes": [_LAYER]}
-
-
-def without_layer(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body, asking for no `_source` of the layer's unless it names it."""
-    found: dict[str, Any] = _inner_sources(dict(body))
-    if "_source" in found or "stored_fields" not in found:  # stored fields alone bring no _source
-        found["_source"] = _source(found.get("_source"))
-    elif "_source" in _names(found["stored_fields"]):
-        found["_source"] = dict(SHOP_ALONE)
-    return found
-
-
-def _inner_sources(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_inner_sources(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {}
-    for key, inner in value.items():
-        if key in ("aggs", "aggregations") and isinstance(inner, dict):  # below are names, and no kinds
-            found[key] = {name: _inner_sources(one) for name, one in inner.items()}
-        else:
-            found[key] = _inner_sources(inner)
-    for key in ("top_hits", "inner_hits"):
-        given = found.get(key)
-        for one in given if isinstance(given, list) else [given]:
-            if isinstance(one, dict):
-                one["_source"] = _source(one.get("_source"))
-    return found
-
-
-def _source(given: Any) -> Any:
-    if given is None or given is True or given == "true":
-        return dict(SHOP_ALONE)
-    if isinstance(given, str | list):
-        given = {"includes": given}
-    if not isinstance(given, dict):
-        return given
-    if any(map(_of_layer, _names(given.get("includes", given.get("include"))))):
-        return given
-    excludes = _names(given.get("excludes", given.get("exclude")))
-    kept = {key: value for key, value in given.items() if key not in ("exclude", "excludes")}
-    return {**kept, "excludes": [*excludes, _LAYER]}
-
-
-def _of_layer(name: Any) -> bool:
-    return isinstance(name, str) and name.partition(".")[0] == _LAYER
-
-
-def may_show_layer(body: Any) -> bool:
-    """Whether a wildcard of `fields` or `highlight` could bring the layer's fields into an answer."""
-    if isinstance(body, list):
-        return any(may_show_layer(item) for item in body)
-    if not isinstance(body, dict):
-        return False
-    for key, value in body.items():
-        if key in ("fields", "docvalue_fields", "stored_fields") and any(map(_wild, _names(value))):
-            return True
-        if may_show_layer(value):
-            return True
-    return False
-
-
-def _names(value: Any) -> list[Any]:
-    """Field names of a list of them, of objects that name one, or of an object by field (highlight); of one alone."""
-    items = list(value) if isinstance(value, list | dict) else [] if value is None else [value]
-    names: list[Any] = []
-    for one in items:
-        names += [one.get("field"), *one] if isinstance(one, dict) else [one]
-    return names
-
-
-def _wild(name: Any) -> bool:
-    return isinstance(name, str) and "*" in name and not _of_layer(name)
-
-
-def hide_layer(answer: Any) -> None:
-    """Take the layer's fields out of every hit of an answer, in place, where a wildcard brought them.
-
-    `filter_path` may have left a hit without its `_id`.
-    """
-    if isinstance(answer, list):
-        for item in answer:
-            hide_layer(item)
-    elif isinstance(answer, dict):
-        for key in ("fields", "highlight"):
-            shown = answer.get(key)
-            if isinstance(shown, dict) and any(_of_layer(name) for name in shown):
-                kept = {name: value for name, value in shown.items() if not _of_layer(name)}
-                answer.pop(key)
-                answer.update({key: kept} if kept else {})
-        for key, value in answer.items():
-            if key not in ("_source", "fields", "highlight"):
-                hide_layer(value)
 
 
 def matching(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,35 +45,35 @@ def lean(query: Any) -> Any:
     return query
 
 
-def scored(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
+def scored(query: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
     """The shop's query with the words scored by the layer; it matches what it did.
 
     words: the layer's lexical query. Where the shop adds or multiplies, the parts of the score have names.
     """
     found: Any = lean(query)
-    plain = not seen.adds and seen.inner is None
-    for path in seen.silent:
+    plain = not analysis.adds and analysis.inner is None
+    for path in analysis.silent:
         found = put(found, path, {"bool": {"filter": [part(found, path)]}})
-    own = part(found, seen.text)
+    own = part(found, analysis.text)
     if plain:
         return (
             {"bool": {"filter": [own], "should": [dict(words)]}}
-            if not seen.text
-            else put(found, seen.text, {"bool": {"filter": [own], "should": [dict(words)]}})
+            if not analysis.text
+            else put(found, analysis.text, {"bool": {"filter": [own], "should": [dict(words)]}})
         )
-    if seen.adds:
+    if analysis.adds:
         own = {"bool": {"must": [own], "_name": SHOP}}
     floor = {"match_all": {"boost": _FLOOR}}
     text = {"bool": {"filter": [own], "must": [floor], "should": [dict(words)], "_name": TEXT}}
-    found = put(found, seen.text, text)
-    if seen.inner is not None:
-        found = put(found, seen.inner, {"bool": {"must": [part(found, seen.inner)], "_name": INNER}})
+    found = put(found, analysis.text, text)
+    if analysis.inner is not None:
+        found = put(found, analysis.inner, {"bool": {"must": [part(found, analysis.inner)], "_name": INNER}})
     return dict(found)
 
 
-def beside(query: Mapping[str, Any], seen: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
+def beside(query: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
     """What scores as `scored` does where the shop's query matches already: it is not run again."""
-    return dict(query if seen.adds or seen.inner is not None or seen.text else words)
+    return dict(query if analysis.adds or analysis.inner is not None or analysis.text else words)
 
 
 def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
@@ -195,7 +99,7 @@ def nearest(
     if body.get("post_filter"):
         within.append(lean(body["post_filter"]))
     knn = {
-        "field": f"{_LAYER}.{signal}",
+        "field": f"{LAYER}.{signal}",
         "query_vector": vector,
         "k": depth,
         "num_candidates": max(depth, 100),
@@ -230,13 +134,6 @@ def look(body: Mapping[str, Any]) -> dict[str, Any] | None:
     return {key: value for key, value in _shown(body).items() if key != "timeout"}
 
 
-def sources_alone(hits: Sequence[dict[str, Any]]) -> None:
-    """Take the layer's object out of whole documents, in place."""
-    for hit in hits:
-        if isinstance(hit.get("_source"), dict):
-            hit["_source"].pop(_LAYER, None)
-
-
 def tail(
     body: Mapping[str, Any], query: Mapping[str, Any], exclude: Sequence[str], start: int, size: int
 ) -> dict[str, Any]:
@@ -258,7 +155,7 @@ def _asked(body: Mapping[str, Any], query: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {key: body[key] for key in _SHOWING if key in body}
-    if shown.get("_source") == SHOP_ALONE:  # quicker here than in the cluster; see `sources_alone`
+    if shown.get("_source") == SHOP_ALONE:  # quicker here than in the cluster; see `own_field.drop_from_sources`
         del shown["_source"]
     if isinstance(shown.get("highlight"), dict):  # the page is found by id; what is marked are the shop's words
         shown["highlight"] = {"highlight_query": lean(body["query"]), **shown["highlight"]}
@@ -266,5 +163,5 @@ def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _codes(signals: Sequence[str]) -> dict[str, Any]:
-    fields = [f"{_LAYER}.id", *(f"{_LAYER}.codes.{name}" for name in signals)]
+    fields = [f"{LAYER}.id", *(f"{LAYER}.codes.{name}" for name in signals)]
     return {"docvalue_fields": fields, "stored_fields": "_none_", "seq_no_primary_term": True}

@@ -40,7 +40,8 @@ class Lookalikes:
 class Coverage:
     """The share of products that lack a vector, by signal, at most ten seconds old. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._shares: dict[tuple[str, str], tuple[float, dict[str, float]]] = {}
         self._lock = threading.Lock()
 
@@ -48,7 +49,7 @@ class Coverage:
         key = profile.index, profile.concrete
         with self._lock:
             kept = self._shares.get(key)
-        if kept and time.monotonic() - kept[0] < _TTL_S:
+        if kept and self._clock() - kept[0] < _TTL_S:
             return kept[1]
         # One hit, which tells the index that was counted.
         everything = {"query": {"match_all": {}}, "size": 1, "_source": False, "track_total_hits": True}
@@ -56,8 +57,13 @@ class Coverage:
         total, *without = (int(answer["hits"]["total"]["value"]) for answer in answers)
         shares = {name: count / max(1, total) for name, count in zip(profile.signals, without, strict=True)}
         with self._lock:
-            self._shares[key] = time.monotonic(), shares
+            self._shares[key] = self._clock(), shares
         return shares
+
+    def forget(self) -> None:
+        """Count anew, whatever the age."""
+        with self._lock:
+            self._shares.clear()
 
 
 def find(
@@ -84,7 +90,7 @@ def find(
         return found
     everyone = sorted({id for donors in found.donors.values() for id in donors})
     for hit in _checked(ask([bodies.words_search(everyone)])[0])["hits"]["hits"]:
-        found.words[hit["_id"]] = _words(hit)
+        found.words[hit["_id"]] = naming_words(hit)
     searches = [
         bodies.lookalike_search(
             name, missing[name], stand_ins.telling_words(donors, found.words), words, clauses, signals,
@@ -94,7 +100,7 @@ def find(
     ]  # fmt: skip
     for answer in ask(searches):
         for hit in _checked(answer)["hits"]["hits"]:
-            found.words.setdefault(hit["_id"], _words(hit))
+            found.words.setdefault(hit["_id"], naming_words(hit))
             if not any(hit["_id"] in scores for scores in raw.values()):
                 hit["_score"] = (hit.get("matched_queries") or {}).get("lexical", 0.0)
                 found.hits.setdefault(hit["_id"], hit)
@@ -126,7 +132,7 @@ class Gaps:
         Raises:
             ClusterError: the cluster could not answer.
         """
-        words = {hit["_id"]: _words(hit) for hit in _checked(answer)["hits"]["hits"]}
+        words = {hit["_id"]: naming_words(hit) for hit in _checked(answer)["hits"]["hits"]}
         return {
             name: stand_ins.estimate(self.raw[name], donors, words, self.missing[name])
             for name, donors in self.donors.items()
@@ -138,8 +144,9 @@ def _missing(raw: Scores, signals: Iterable[str]) -> dict[str, list[str]]:
     return {name: [id for id, score in raw[name].items() if score is None] for name in signals}
 
 
-def _words(hit: Mapping[str, Any]) -> frozenset[str]:
-    """What names the product; a description only where there is nothing else, for most of its words are chance."""
+def naming_words(hit: Mapping[str, Any]) -> frozenset[str]:
+    """The analysed words that name the product of a hit; those of a description only where there is nothing else, for
+    most of them are chance."""
     # A partial update that takes words away leaves null in their place.
     terms = {name: text for name, text in hit["_source"].get("hybrid", {}).get("terms", {}).items() if text}
     naming = {word for name in ("title", "brand", "category", "attributes") for word in terms.get(name, "").split()}

@@ -11,11 +11,10 @@ from typing import Any
 import orjson
 from cachetools import LRUCache
 
+from hybrid.dropin.request import Version
+
 #: Bounds what a version cannot tell: an index that was deleted and made anew under its name.
 _TTL_S = 5.0
-
-#: An index (not its alias), a sequence number and a primary term name one version of a document while the index lives.
-Version = tuple[str, int, int]
 
 
 class ShownHits:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
-from hybrid.errors import AccountError, ClusterError
+from hybrid.errors import AccountError, DocumentMissingError, IndexMissingError
 
 ADMIN = "hybrid-admin"
 AUDIT = "hybrid-audit"
@@ -69,18 +70,14 @@ class AdminStore:
     def session(self, key: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """(the session, the account) in one round trip; None for what is not there."""
         with translated(ADMIN):
-            found = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
-        session, user = (doc.get("_source") for doc in found)
+            docs = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
+        session, user = (doc.get("_source") for doc in docs)
         return session, user
 
     def touch_session(self, key: str) -> None:
         """Note that a session is in use; one that was ended meanwhile stays ended."""
-        try:
-            with translated(ADMIN):
-                self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
-        except ClusterError as error:
-            if not isinstance(error.__cause__, NotFoundError):
-                raise
+        with contextlib.suppress(DocumentMissingError), translated(ADMIN):
+            self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
 
     def end_session(self, key: str) -> None:
         self._delete(f"session:{key}")
@@ -96,16 +93,16 @@ class AdminStore:
         for session in self._hits("session", old):
             self._delete(session["_id"])
 
-    def secret(self, made: str) -> str:
+    def secret(self, fresh: str) -> str:
         """The key that signs cookies: the one kept, else `made`, which is then kept for every web process."""
-        found = self._source("secret")
-        if found is None and not self._create("secret", {"kind": "secret", "value": made}):
-            found = self._source("secret")  # another process was faster
-        return str(found["value"]) if found else made
+        entry = self._source("secret")
+        if entry is None and not self._create("secret", {"kind": "secret", "value": fresh}):
+            entry = self._source("secret")  # another process was faster
+        return str(entry["value"]) if entry else fresh
 
     def _source(self, id: str) -> dict[str, Any] | None:
-        found = stored(self._client, ADMIN, id)
-        return dict(found["_source"]) if found else None
+        doc = stored(self._client, ADMIN, id)
+        return dict(doc["_source"]) if doc else None
 
     def _create(self, id: str, body: dict[str, Any]) -> bool:
         ensure_store(self._client, ADMIN, "admin")
@@ -115,10 +112,8 @@ class AdminStore:
         try:
             with translated(ADMIN):
                 self._client.delete(index=ADMIN, id=id, refresh=True)
-        except Exception as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return False
-            raise
+        except (DocumentMissingError, IndexMissingError):
+            return False
         return True
 
     def _hits(self, kind: str, query: dict[str, Any]) -> list[dict[str, Any]]:

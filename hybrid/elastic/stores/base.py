@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 import es_mappings
 from hybrid.elastic.client import translated
-from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.errors import (
+    AlreadyExistsError,
+    ClusterError,
+    DocumentMissingError,
+    IndexMissingError,
+    VersionConflictError,
+)
 
 
 def now(precision: str = "seconds") -> str:
@@ -23,12 +30,8 @@ def stored(client: Elasticsearch, index: str, id: str) -> dict[str, Any] | None:
     try:
         with translated(index):
             return dict(client.get(index=index, id=id).body)
-    except IndexMissingError:
+    except (IndexMissingError, DocumentMissingError):
         return None
-    except ClusterError as error:
-        if isinstance(error.__cause__, NotFoundError):
-            return None
-        raise
 
 
 def store_unchanged(
@@ -49,10 +52,8 @@ def store_unchanged(
     try:
         with translated(index):
             return dict(client.index(index=index, id=id, document=document, refresh=refresh, **guard).body)
-    except ClusterError as error:
-        if isinstance(error.__cause__, ConflictError):
-            return None
-        raise
+    except VersionConflictError:
+        return None
 
 
 def write_all(
@@ -84,10 +85,6 @@ def ensure_store(client: Elasticsearch, index: str, template: str) -> None:
         if client.indices.exists(index=index):
             return
     body = es_mappings.load(template)
-    try:
-        with translated(index):
-            client.indices.create(index=index, **body)
-    except Exception as error:
-        cause = error.__cause__
-        if not (isinstance(cause, BadRequestError) and "resource_already_exists" in str(error)):
-            raise  # not merely another process that was faster
+    # Another process may be faster.
+    with contextlib.suppress(AlreadyExistsError), translated(index):
+        client.indices.create(index=index, **body)

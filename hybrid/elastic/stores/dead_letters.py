@@ -76,10 +76,11 @@ class DeadLetters:
         return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
 
     def list(self, index: str, size: int = 100) -> list[dict[str, Any]]:
-        """Letters; where there are more, others each time."""
-        anyhow = {"function_score": {"query": {"bool": {"filter": [{"term": {"index": index}}]}}, "random_score": {}}}
+        """The newest letters of an index; equally new ones by product and signal."""
         with translated(DEAD_LETTERS):
-            answer = self._client.search(index=DEAD_LETTERS, size=size, query=anyhow, ignore_unavailable=True)
+            answer = self._client.search(
+                index=DEAD_LETTERS, size=size, query=_of(index), sort=_NEWEST, ignore_unavailable=True
+            )
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
     def groups(self) -> Letters:
@@ -127,8 +128,8 @@ class DeadLetters:
             answer = self._client.search(index=DEAD_LETTERS, query=query, size=len(ids) or 1, ignore_unavailable=True)
         return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]
 
-    def batches(self, index: str, reason: str, size: int) -> Iterator[Letters]:
-        """All letters of a reason, as they are now, in batches with their "id"."""
+    def batches(self, index: str, reason: str | None, size: int) -> Iterator[Letters]:
+        """All letters of a reason (None: of any), as they are now, in batches with their "id"."""
         after: Any = None
         with translated(DEAD_LETTERS):
             self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
@@ -174,8 +175,9 @@ class DeadLetters:
 _NEWEST = [{"at": "desc"}, {"product": "asc"}, {"signal": "asc"}]
 
 
-def _of(index: str, reason: str) -> dict[str, Any]:
-    return {"bool": {"filter": [{"term": {"index": index}}, {"term": {"reason": reason}}]}}
+def _of(index: str, reason: str | None = None) -> dict[str, Any]:
+    reasons = [] if reason is None else [{"term": {"reason": reason}}]
+    return {"bool": {"filter": [{"term": {"index": index}}, *reasons]}}
 
 
 def _letter_id(index: str, product: str, signal: str) -> str:

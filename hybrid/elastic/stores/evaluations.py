@@ -29,8 +29,8 @@ class Evaluations:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """One run, or None."""
-        found = stored(self._client, EVALUATIONS, key)
-        return dict(found["_source"]) if found else None
+        doc = stored(self._client, EVALUATIONS, key)
+        return dict(doc["_source"]) if doc else None
 
     def page(
         self, size: int, before: int = 0, index: str | None = None, list: str | None = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now
+from hybrid.errors import HybridError
+
+logger = logging.getLogger(__name__)
 
 JOBS = "hybrid-jobs"
 #: What the history shows of a job; a reindex keeps much more in its own.
@@ -46,6 +51,22 @@ class Jobs:
         """Set fields, e.g. status="done", phase="encode", counts={...}."""
         with translated(JOBS):
             self._client.update(index=JOBS, id=job, doc={**fields, "updated": now()}, retry_on_conflict=3)
+
+    @contextmanager
+    def failing(self, job: str, status: str = "failed") -> Iterator[None]:
+        """Mark a job with `status` where the work inside ends with an error or is interrupted; the error goes on."""
+        try:
+            yield
+        except BaseException as error:  # an interruption too: the job runs no more
+            self.end(job, error, status)
+            raise
+
+    def end(self, job: str, error: BaseException, status: str = "failed", **fields: Any) -> None:
+        """Note with what a job ended. Raises nothing of the cluster's: it may be the very thing that failed."""
+        try:
+            self.update(job, status=status, error=str(error) or type(error).__name__, **fields)
+        except HybridError as lost:
+            logger.warning("job %s ended (%s), and could not be marked %s: %s", job, error, status, lost)
 
     def get(self, job: str) -> dict[str, Any]:
         with translated(JOBS):

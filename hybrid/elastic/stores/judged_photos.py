@@ -60,15 +60,15 @@ class JudgedPhotos:
 
     def get(self, key: str) -> JudgedPhoto | None:
         """One photo, or None."""
-        found = stored(self._client, JUDGED_PHOTOS, key)
-        return JudgedPhoto(base64.b64decode(found["_source"]["data"])) if found else None
+        doc = stored(self._client, JUDGED_PHOTOS, key)
+        return JudgedPhoto(base64.b64decode(doc["_source"]["data"])) if doc else None
 
     def all(self, keys: Collection[str]) -> dict[str, bytes]:
         """key -> content of those that are kept."""
         return {
-            found["_id"]: base64.b64decode(found["_source"]["data"])
+            doc["_id"]: base64.b64decode(doc["_source"]["data"])
             for chunk in _chunks(list(keys))
-            for found in self._found(chunk, True)
+            for doc in self._found(chunk, True)
         }
 
     def forget(self, keys: Collection[str], used: Callable[[Sequence[str]], Collection[str]]) -> None:
@@ -78,7 +78,7 @@ class JudgedPhotos:
         judgment, or the mark is later than what is read here and the photo is not deleted, or it is put back.
         """
         for chunk in _chunks(sorted(keys)):
-            marks = {found["_id"]: found for found in self._found(chunk, False)}
+            marks = {doc["_id"]: doc for doc in self._found(chunk, False)}
             unused = set(marks) - set(used(chunk))
             deletions = [
                 {
@@ -94,7 +94,7 @@ class JudgedPhotos:
     def _found(self, keys: Sequence[str], whole: bool) -> list[dict[str, Any]]:
         with translated(JUDGED_PHOTOS):
             answer = self._client.mget(index=JUDGED_PHOTOS, ids=keys, source=whole)
-        return [found for found in answer["docs"] if found.get("found")]
+        return [doc for doc in answer["docs"] if doc.get("found")]
 
     def _bulk(self, operations: list[Any], *allowed: int) -> dict[str, int]:
         return write_all(self._client, JUDGED_PHOTOS, operations, "judged photos", *allowed)

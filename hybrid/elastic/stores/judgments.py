@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now, write_all
 from hybrid.elastic.stores.judged_photos import JudgedPhotos
-from hybrid.errors import ClusterError, IndexMissingError, MediaError, UsageError
+from hybrid.errors import DocumentMissingError, IndexMissingError, MediaError, UsageError
 from hybrid.evaluation.judgments import JudgedQuery, Judgments, checked_list
 from hybrid.evaluation.photos import JudgedPhoto, file_name, judged_photo, parts_of, query_name
 
@@ -70,10 +70,8 @@ class JudgmentLists:
         try:
             with translated(JUDGMENTS):
                 self._client.delete(index=JUDGMENTS, id=id, refresh=True)
-        except (ClusterError, IndexMissingError) as error:
-            if isinstance(error.__cause__, NotFoundError):
-                return False
-            raise
+        except (DocumentMissingError, IndexMissingError):
+            return False
         if photo:
             self.photos.forget([photo], self._judged_by)
         return True
@@ -81,8 +79,8 @@ class JudgmentLists:
     def _judged_by(self, photos: Sequence[str]) -> set[str]:
         """Which of some photos a judgment of any list names."""
         agg = {"terms": {"field": "photo", "size": len(photos)}}
-        found = self._buckets({"terms": {"photo": list(photos)}}, agg)
-        return {bucket["key"] for bucket in found.get("buckets", ())}
+        buckets = self._buckets({"terms": {"photo": list(photos)}}, agg)
+        return {bucket["key"] for bucket in buckets.get("buckets", ())}
 
     def lists(self, index: str) -> list[dict[str, Any]]:
         """{"list", "queries", "judgments", "at"} of each list of an index, by name; the first thousand."""
@@ -97,7 +95,7 @@ class JudgmentLists:
             "queries": {"cardinality": {"field": "query", "precision_threshold": 40_000}},
             "at": {"max": {"field": "at"}},
         }
-        found = self._buckets(
+        buckets = self._buckets(
             query, {"terms": {"field": "list", "size": 1_000, "order": {"_key": "asc"}}, "aggs": aggs}
         )
         return [
@@ -107,7 +105,7 @@ class JudgmentLists:
                 "judgments": bucket["doc_count"],
                 "at": bucket["at"]["value_as_string"],
             }
-            for bucket in found.get("buckets", ())
+            for bucket in buckets.get("buckets", ())
         ]
 
     def queries(
@@ -149,8 +147,8 @@ class JudgmentLists:
             raise UsageError(f"no judgment list {name!r} for index {index!r}")
         parts = {query: parts_of(query) for query in ratings}
         queries = {query: JudgedQuery(words, file_name(photo)) for query, (words, photo) in parts.items() if photo}
-        kept = self.photos.all({photo for _, photo in parts.values() if photo})
-        photos = {file_name(key): data for key, data in kept.items()}
+        contents = self.photos.all({photo for _, photo in parts.values() if photo})
+        photos = {file_name(key): data for key, data in contents.items()}
         return Judgments(ratings, queries=queries, format="list", photos=photos)
 
     def take_in(self, index: str, name: str, judgments: Judgments, by: str) -> int:
@@ -184,10 +182,10 @@ class JudgmentLists:
         """Forget a list, and the photos that no other list names; how many judgments it had."""
         deleted = 0
         photos: set[str] = set()
-        while found := list(self._scan(_of(index, name), _CHUNK)):
-            self._bulk([{"delete": {"_id": id}} for id, _ in found])
-            deleted += len(found)
-            photos |= {source["photo"] for _, source in found if "photo" in source}
+        while batch := list(self._scan(_of(index, name), _CHUNK)):
+            self._bulk([{"delete": {"_id": id}} for id, _ in batch])
+            deleted += len(batch)
+            photos |= {source["photo"] for _, source in batch if "photo" in source}
         if photos:
             self.photos.forget(photos, self._judged_by)
         return deleted

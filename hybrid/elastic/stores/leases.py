@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +74,9 @@ class Lease:
         JobError: somebody else has it.
     """
 
-    def __init__(self, client: Elasticsearch, index: str) -> None:
-        self._client = client
+    def __init__(self, client: Elasticsearch, index: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: in seconds; it decides when `keep` renews."""
+        self._client, self._clock = client, clock
         self._index = index
         self._token = uuid.uuid4().hex
         self._seen: dict[str, Any] | None = None
@@ -90,25 +91,25 @@ class Lease:
 
     def _take(self) -> None:
         ensure_store(self._client, LEASES, "leases")
-        found = stored(self._client, LEASES, self._index)
-        if found is not None and (owner := _living(found["_source"])):
+        doc = stored(self._client, LEASES, self._index)
+        if doc is not None and (owner := _living(doc["_source"])):
             raise JobError(
                 f"{self._index!r} is being worked on by process {owner.pid} on {owner.host.split()[0]}; wait, or "
                 "stop it with --pause"
             )
-        self._write(found)
+        self._write(doc)
 
     def holder(self) -> Owner | None:
         """Who has it, as far as is known."""
-        found = stored(self._client, LEASES, self._index)
-        return _living(found["_source"]) if found is not None else None
+        doc = stored(self._client, LEASES, self._index)
+        return _living(doc["_source"]) if doc is not None else None
 
     def keep(self) -> None:
         """Make sure of it, to be called before every write: this process may have been held up for long."""
         with self._lock:
             if self._lost:
                 raise LeaseLostError(f"another process took over the work on {self._index!r}")
-            if time.monotonic() - self._renewed > LEASE_S / 3:
+            if self._clock() - self._renewed > LEASE_S / 3:
                 self._write(self._seen)
 
     def _renew(self) -> None:
@@ -138,10 +139,10 @@ class Lease:
             self._lost = True
             raise LeaseLostError(f"another process took over the work on {self._index!r}")
         self._seen = seen
-        self._renewed = time.monotonic()
+        self._renewed = self._clock()
 
 
-def _living(held: Mapping[str, Any]) -> Owner | None:
-    owner = Owner(**held["owner"])
-    age = (datetime.now(UTC) - datetime.fromisoformat(held["at"])).total_seconds()
-    return None if held.get("released") or owner.is_dead() or age > LEASE_S else owner
+def _living(lease: Mapping[str, Any]) -> Owner | None:
+    owner = Owner(**lease["owner"])
+    age = (datetime.now(UTC) - datetime.fromisoformat(lease["at"])).total_seconds()
+    return None if lease.get("released") or owner.is_dead() or age > LEASE_S else owner

@@ -48,8 +48,8 @@ class Orders:
 
     def get(self, slot: str) -> dict[str, Any] | None:
         """The newest order of a slot, or None; `dead` says whether its process ended without a word."""
-        found = self._read(slot)[0]
-        return {**found, "dead": found["status"] == "running" and _is_dead(found)} if found else None
+        order = self._read(slot)[0]
+        return {**order, "dead": order["status"] == "running" and _is_dead(order)} if order else None
 
     def take(self, slot: str) -> dict[str, Any] | None:
         """Begin to work on an order; None where there is none, or another process has it."""
@@ -66,21 +66,21 @@ class Orders:
         """Give a sign of life, with fields such as progress; the order as it stands then, None where it is another
         process's now."""
         while True:
-            found, before = self._read(order["slot"])
-            if not found or found.get("worker") != order["worker"]:
+            current, before = self._read(order["slot"])
+            if not current or current.get("worker") != order["worker"]:
                 return None
-            kept = {**found, **fields, "beat": now("milliseconds")}
-            if self._write(order["slot"], kept, before):
-                return kept  # else somebody asked for something at the same moment
+            updated = {**current, **fields, "beat": now("milliseconds")}
+            if self._write(order["slot"], updated, before):
+                return updated  # else somebody asked for something at the same moment
 
     def ask_to_stop(self, slot: str) -> bool:
         """Ask the process of an order to end, or end an order that no process has; False where there is none."""
         while True:
-            found, before = self._read(slot)
-            if not found or found["status"] not in _OPEN:
+            current, before = self._read(slot)
+            if not current or current["status"] not in _OPEN:
                 return False
-            held = found["status"] == "running" and not _is_dead(found)
-            if self._write(slot, {**found, "stop": True} if held else {**found, "status": "cancelled"}, before):
+            alive = current["status"] == "running" and not _is_dead(current)
+            if self._write(slot, {**current, "stop": True} if alive else {**current, "status": "cancelled"}, before):
                 return True
 
     def abandoned(self) -> list[str]:
@@ -105,8 +105,8 @@ class Orders:
 
     def _read(self, slot: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """(the order, what `store_unchanged` takes for it)."""
-        found = stored(self._client, ORDERS, slot)
-        return (dict(found["_source"]), found) if found else (None, None)
+        doc = stored(self._client, ORDERS, slot)
+        return (dict(doc["_source"]), doc) if doc else (None, None)
 
     def _write(self, slot: str, body: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
         return store_unchanged(self._client, ORDERS, slot, body, before) is not None

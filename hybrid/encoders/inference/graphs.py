@@ -73,7 +73,7 @@ def load_graph(kind: str, source: Path, version: str, settings: Settings) -> Gra
             with _converted(kind, source, version, settings) as folder:
                 xml = folder / "model.xml"
                 return OpenVinoGraph(core, xml, threads, lambda: TorchGraph(kind, source, threads))
-        except Exception as error:
+        except Exception as error:  # OpenVINO raises RuntimeError and its own; whatever it is, torch can do it
             if attempt == 2 or isinstance(error, ConversionFailed):
                 log.warning("OpenVINO cannot run %s (%s); torch does, at half the speed", kind, _line(error))
                 break
@@ -150,7 +150,7 @@ class OpenVinoGraph:
             if for_batches not in self._pools and self._fallback is None:
                 try:
                     self._pools[for_batches] = self._compile(for_batches)
-                except Exception as error:
+                except Exception as error:  # as in `load_graph`
                     log.warning("OpenVINO cannot compile the model (%s); torch runs it", _line(error))
                     self._fallback = self._make_fallback()
             return self._pools.get(for_batches)
@@ -189,14 +189,14 @@ class TorchGraph:
             import torch
 
             from hybrid.encoders.inference import networks
-        except Exception as error:
+        except Exception as error:  # as of OpenVINO: a broken installation raises nearly anything
             raise EncoderError(
                 f"{kind} needs openvino or torch, and neither can be loaded ({_line(error)}); install openvino"
             ) from error
         torch.set_num_threads(threads)
         try:
             self._module = networks.torch_module(kind, source)
-        except Exception as error:
+        except Exception as error:  # of a damaged file: UnpicklingError, KeyError, RuntimeError, OSError, ...
             raise EncoderError(f"{kind} cannot be loaded from {source}: {_line(error)}; reinstall it") from error
         self._torch = torch
 
@@ -292,14 +292,13 @@ def _is_whole(folder: Path) -> bool:
 
 def _set_aside(folder: Path) -> None:
     """Remove a folder. Renamed first: another process may have its files mapped, and must keep them whole."""
-    try:
-        aside = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
-        os.rename(folder, aside / "old")
-    except OSError:
+    if not folder.exists():
         return
-    finally:
-        if "aside" in locals():
-            shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".old-", dir=folder.parent, ignore_cleanup_errors=True) as aside:
+            os.rename(folder, Path(aside) / "old")
+    except OSError as error:  # another process was faster, or the folder is not ours: the model is kept elsewhere then
+        log.info("%s cannot be set aside: %s", folder, error)
 
 
 @contextmanager
@@ -318,7 +317,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _await_quietly(request: Any) -> None:
     try:
         request.wait()
-    except Exception as error:
+    except Exception as error:  # one went on its way already; this one only must not run any more
         log.debug("infer request: %s", error)
 
 

@@ -166,7 +166,7 @@ def _coded(services: Services, profile: IndexProfile) -> Iterator[tuple[str, dic
             yield hit["_id"], (hit["_source"].get("hybrid") or {}).get("codes") or {}
 
 
-def _decoded(profile: IndexProfile, codes: Mapping[str, str], name: str) -> np.ndarray | None:
+def _decoded(profile: IndexProfile, codes: Mapping[str, coding.Code], name: str) -> np.ndarray | None:
     signal = profile.signals.get(name)
     return coding.decode_code(codes.get(name), signal.dims) if signal is not None else None
 
@@ -188,7 +188,7 @@ def _pictures(services: Services, profile: IndexProfile, encoder: Encoder, ids: 
         part = ids[start : start + _LOOKED_UP]
         held = products.codes(services.client, profile.index, part)
         for at, id in enumerate(part, start):
-            vector = _decoded(profile, held.get(id, (-1, {}))[1], "image")
+            vector = _decoded(profile, held.get(id, products.NO_CODES).by_signal, "image")
             if vector is not None:
                 found[at] = vector
     return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.encoders.trained.calibration import Calibration, _adjusted, softmax
 
-#: Remedies, and how far rare tags are raised: what differs by less in macro-F1 is judged by its worst class.
+#: Strategies, and how far rare tags are raised: what differs by less in macro-F1 is judged by its worst class.
 _ALIKE = 0.01
 #: How far rare tags may be raised: 0 as the examples have them, 1 as if all were alike in number.
 _BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -154,7 +154,7 @@ def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[s
 
 
 def best(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The remedy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
+    """The strategy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
     top = max(result["macro_f1"] for result in results.values())
     alike = [name for name, result in results.items() if result["macro_f1"] >= top - _ALIKE]
     return max(

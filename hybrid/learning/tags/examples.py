@@ -85,7 +85,7 @@ def _require(profile: IndexProfile, encoders: Mapping[str, Encoder]) -> None:
 
 
 def _take(
-    profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, str], tag: str,
+    profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, coding.Code], tag: str,
     rows: dict[str, list[np.ndarray]], names: list[str], skipped: dict[str, int],
 ) -> bool:  # fmt: skip
     """Add a product to the rows and names; whether it has what is needed."""
@@ -123,7 +123,7 @@ def from_file(
             for row in part:
                 if row[named] not in held:
                     skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1
-                elif _take(profile, encoders, held[row[named]][1], row["tag"], rows, names, skipped):
+                elif _take(profile, encoders, held[row[named]].by_signal, row["tag"], rows, names, skipped):
                     keys.append(row[named])
         if not names:
             raise UsageError(f"{path.name}: none of its {len(found)} products is in {profile.index!r} with a vector")

@@ -1,6 +1,6 @@
 """Tags of products from their vectors: what is learned, six answers to unequal classes, and how well each does.
 
-All remedies are linear heads over the encoders' vectors, so that a catalogue is tagged from the vectors in its index.
+All strategies are linear heads over the encoders' vectors, so that a catalogue is tagged from the vectors in its index.
 They differ in what they do for tags that few examples have: weigh them (`class-balanced`: Cui et al., CVPR 2019;
 `focal`: Lin et al., ICCV 2017), draw them more often (`class-aware`: Shen et al., ECCV 2016), show more of them
 (`augmentation`), or let several heads vote (`ensemble`, with a shrunken linear discriminant that takes all tags alike).
@@ -19,7 +19,7 @@ from hybrid.encoders.trained.tags import Scale, TagModel
 from hybrid.errors import UsageError
 from hybrid.learning.tags.calibration import HeldOut, held_out
 
-REMEDIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
+STRATEGIES = ("plain", "augmentation", "class-balanced", "focal", "class-aware", "ensemble")
 MIN_EXAMPLES = 2
 FOLDS = 5
 #: Weight decay of a head, over features of mean variance 1.
@@ -59,35 +59,35 @@ class Examples:
 Model = TypeVar("Model", TagModel, PictureTags)
 
 
-def fit(remedy: str, examples: Examples, seed: int = 0, drop: bool = True) -> TagModel:
-    """Heads by a remedy; not yet calibrated. drop: where there are two parts, also learn from rows that lack one.
+def fit(strategy: str, examples: Examples, seed: int = 0, drop: bool = True) -> TagModel:
+    """Heads by a strategy; not yet calibrated. drop: where there are two parts, also learn from rows that lack one.
 
     Raises:
-        UsageError: no such remedy, fewer than two tags, or a tag of too few examples.
+        UsageError: no such strategy, fewer than two tags, or a tag of too few examples.
     """
-    if remedy not in REMEDIES:
-        raise UsageError(f"no remedy {remedy!r}; known: auto, {', '.join(REMEDIES)}")
+    if strategy not in STRATEGIES:
+        raise UsageError(f"no strategy {strategy!r}; known: auto, {', '.join(STRATEGIES)}")
     check(examples)
     names, classes = np.unique(examples.tags, return_inverse=True)
     scales = {name: _scale(part) for name, part in examples.parts.items()}
     rng = np.random.default_rng(seed)
-    rows = np.arange(len(classes)) if remedy in ("augmentation", "ensemble") else examples.first
+    rows = np.arange(len(classes)) if strategy in ("augmentation", "ensemble") else examples.first
     prepared = np.hstack([scale(examples.parts[name]) for name, scale in scales.items()])[rows]
     labels = classes[rows]
-    if remedy in ("augmentation", "ensemble") and len(rows) == len(examples.first):
+    if strategy in ("augmentation", "ensemble") and len(rows) == len(examples.first):
         prepared, labels = _between(prepared, labels, rng)
     if drop and len(scales) > 1:
         prepared, labels = _dropped(prepared, labels, [len(scale.centre) for scale in scales.values()], rng)
     count = len(names)
-    if remedy == "ensemble":
+    if strategy == "ensemble":
         heads = [_discriminant(prepared, labels, count)]
         heads += [linear_head(*_drawn(prepared, labels, rng), count) for _ in range(_BAGS)]
-    elif remedy == "class-aware":
+    elif strategy == "class-aware":
         heads = [linear_head(*_drawn(prepared, labels, rng), count)]
     else:
         sizes = np.bincount(labels, minlength=count)
-        weights = (1 - _BETA) / (1 - _BETA**sizes) if remedy == "class-balanced" else np.ones(count)
-        heads = [linear_head(prepared, labels, count, weights[labels], _GAMMA if remedy == "focal" else 0.0)]
+        weights = (1 - _BETA) / (1 - _BETA**sizes) if strategy == "class-balanced" else np.ones(count)
+        heads = [linear_head(prepared, labels, count, weights[labels], _GAMMA if strategy == "focal" else 0.0)]
     return TagModel(
         tuple(names.tolist()), scales, np.stack([head[0] for head in heads]).astype(np.float16).astype(np.float32),
         np.stack([head[1] for head in heads]),
@@ -197,7 +197,7 @@ def linear_head(
     return matrix.detach().numpy(), bias.detach().numpy()
 
 
-def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, folds: int = FOLDS) -> HeldOut:
+def validate(strategy: str, examples: Examples, seed: int = 0, drop: bool = True, folds: int = FOLDS) -> HeldOut:
     """Stratified cross-validation over items; each fold is calibrated by the others.
 
     Raises:
@@ -217,7 +217,7 @@ def validate(remedy: str, examples: Examples, seed: int = 0, drop: bool = True, 
     alone = {name: np.zeros_like(raw) for name in examples.parts} if both else {}
     fold = np.zeros(len(first), dtype=int)
     for number, (learn, test) in enumerate(StratifiedKFold(parts, shuffle=True, random_state=seed).split(truth, truth)):
-        model = fit(remedy, examples.of(np.isin(examples.items, items[learn])), seed, drop)
+        model = fit(strategy, examples.of(np.isin(examples.items, items[learn])), seed, drop)
         asked = examples.of(first[test])
         raw[test], fold[test] = model.probabilities(asked.parts), number
         if several:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def page(trained: Mapping[str, Any]) -> str:
     """The page. trained: `hybrid.learning.tags.training.Trained.to_json()`."""
-    chosen = trained["results"][trained["remedy"]]
+    chosen = trained["results"][trained["strategy"]]
     return render(
         "tags.html",
         trained=trained,

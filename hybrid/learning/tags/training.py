@@ -1,4 +1,4 @@
-"""Tags of products: examples are read, remedies compared held out, the best is fitted to all of them."""
+"""Tags of products: examples are read, strategies compared held out, the best is fitted to all of them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _MEASURE = "macro-F1"
 
 @dataclass
 class TrainedTags(Trained):
-    """What training gave. method: the remedy. results: remedy -> its held-out figures (fit.figures); drop_out: with two
-    parts, the figures with and without learning from rows that lack one; validation: of photos that were not learned
+    """What training gave. method: the strategy. results: strategy -> its held-out figures (fit.figures); drop_out: with
+    two parts, the figures with and without learning from rows that lack one; validation: of photos that were not learned
     from, by the one vector that an index would hold and by several views. told: example -> its tag by a model that had
     not seen it."""
 
@@ -66,7 +66,7 @@ class TrainedTags(Trained):
 
     def report(self) -> dict[str, Any]:
         apart = ("data", "version", "held_out", "encoders", "family")
-        return {**{name: value for name, value in self.__dict__.items() if name not in apart}, "remedy": self.method}
+        return {**{name: value for name, value in self.__dict__.items() if name not in apart}, "strategy": self.method}
 
     def numbers(self, version: str) -> bytes:
         return self.data
@@ -77,7 +77,7 @@ def train(
     index: str,
     labels: str,
     source: str = "image",
-    remedy: str = "auto",
+    strategy: str = "auto",
     column: str | None = None,
     media: Path | None = None,
     validate: Path | None = None,
@@ -88,8 +88,8 @@ def train(
     """Learn tags. Writes nothing.
 
     labels: a CSV with a column `tag` and one of `image` (a photo), `text`, or `product_id` (of the index); or
-    "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". remedy: one of
-    fit.REMEDIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
+    "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". strategy: one
+    of fit.STRATEGIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
     also let the last blocks of the image encoder learn from the photos, minutes for a thousand of them, and keep that
     where it is the best.
 
@@ -102,8 +102,8 @@ def train(
 
     if source not in SOURCES:
         raise UsageError(f"no source {source!r}; known: {', '.join(SOURCES)}")
-    if remedy not in (known := ("auto", *fit.REMEDIES)):
-        raise UsageError(f"no remedy {remedy!r}; known: {', '.join(known)}")
+    if strategy not in (known := ("auto", *fit.STRATEGIES)):
+        raise UsageError(f"no strategy {strategy!r}; known: {', '.join(known)}")
     if fine_tune and (source != "image" or labels == CATALOGUE):
         raise UsageError("--fine-tune learns from photos: give --labels FILE with columns image and tag, --from image")
     profile = lifecycle.read_profile(services.client, index)
@@ -117,7 +117,7 @@ def train(
     fit.check(found)
     encoded = time.monotonic()
     held = {}
-    compared = fit.REMEDIES if remedy == "auto" else (remedy,)
+    compared = fit.STRATEGIES if strategy == "auto" else (strategy,)
     for number, name in enumerate(compared):
         held[name] = fit.validate(name, found, seed)
         progress("compare", number + 1, len(compared))
@@ -280,12 +280,12 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     parts = tuple(
         part
         for part, one in tagger.encoders.items()
-        if part in held and (tagger.looks or held[part].version == one["version"])
+        if part in held and (tagger.reads_pictures or held[part].version == one["version"])
     )
     if not parts:
         wanted = " or ".join(f"{part} by {one['version']}" for part, one in sorted(tagger.encoders.items()))
         raise IndexConflictError(f"index {profile.index!r} has no vectors that {version!r} can be applied to: {wanted}")
-    return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.looks))
+    return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.reads_pictures))
 
 
 def published(services: Services, version: str) -> PublishedTags:

@@ -10,7 +10,7 @@ import numpy as np
 from hybrid.contracts import SearchRequest
 from hybrid.search import fusion
 from hybrid.search.fusion import RawScores, Scaling, StandIns
-from hybrid.search.searcher import Candidates, Searcher
+from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
 
 CUT = 10
@@ -21,14 +21,14 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query: what it looks like, its candidates' raw scores and stand-ins by signal, and product id -> rating.
 
-    made_up: the kind of made-up query, "" for a judged one.
+    synthetic: the kind of synthetic query, "" for a judged one.
     """
 
     name: str
     query: Query
     raw: RawScores
     ratings: Mapping[str, float]
-    made_up: str = ""
+    synthetic: str = ""
     stand_ins: StandIns = field(default_factory=dict)
 
     @property
@@ -44,7 +44,7 @@ class Table:
         ids = sorted({id for scores in example.raw.values() for id in scores})
         self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
         heard = fusion.voices(example.raw, scaling)
-        self._voice = np.array([heard[name][0] for name in self.signals])
+        self._voice = np.array([heard[name].share for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
         self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))
@@ -67,13 +67,15 @@ def gather(
     requests: Iterable[tuple[str, SearchRequest, Mapping[str, float], str]],
     on_query: Callable[[], None] = lambda: None,
 ) -> list[Example]:
-    """Examples of (name, request, ratings, made_up); queries with nothing relevant, or with no signal, are left out."""
+    """Examples of (name, request, ratings, synthetic); queries with nothing relevant or no signal are left out."""
     examples = []
-    for name, request, ratings, made_up in requests:
+    for name, request, ratings, synthetic in requests:
         if any(rating >= 1 for rating in ratings.values()):
-            candidates: Candidates | None = searcher.candidates(request)
+            candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(Example(name, candidates.query, candidates.raw, ratings, made_up, candidates.stand_ins))
+                examples.append(
+                    Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.stand_ins)
+                )
         on_query()
     return examples
 

@@ -18,7 +18,8 @@ import numpy as np
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
-from hybrid.search.weights import FIXED_WEIGHTS, WeightsModel
+from hybrid.search.weights import WeightsModel
+from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 
 #: Log-weights run from -_REACH to _REACH against the first signal in play.
 _REACH = 5.0
@@ -31,14 +32,14 @@ class Options:
     """bandwidth, spread: of the kernel, in log-weights, for one mixture and for predicted ones: what is said of one
     query rests on that query alone, and must hold for weights further around. tie: cost of a predicted logit's squared
     distance from the global one. prior: cost of the global logits' squared distance from where they start, in judged
-    queries. made_up: worth of all made-up queries together, in judged queries. risk: how much more a loss against BM25
-    alone counts than a gain (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
+    queries. synthetic: worth of all synthetic queries together, in judged queries. risk: how much more a loss against
+    BM25 alone counts than a gain (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
 
     bandwidth: float = 0.5
     spread: float = 1.0
     tie: float = 0.003
     prior: float = 0.2
-    made_up: float = 2.0
+    synthetic: float = 2.0
     members: int = 3
     risk: float = 1.0
 
@@ -133,14 +134,14 @@ def basis(examples: Sequence[Example], scaling: Scaling, vocabulary: Vocabulary)
 
 
 def _order(signal: str) -> tuple[int, str]:
-    names = list(FIXED_WEIGHTS)
+    names = [LEXICAL, *SIGNALS]
     kind = signal.partition(".")[0]
     return (names.index(kind) if kind in names else len(names)), signal
 
 
 def fixed_bias(signals: Sequence[str]) -> np.ndarray:
     """(signals,) logits of the fixed weights."""
-    return np.asarray(np.log([FIXED_WEIGHTS.get(name.partition(".")[0], 0.1) for name in signals]))
+    return np.asarray(np.log([fixed_weight(name) or 0.1 for name in signals]))
 
 
 def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options: Options) -> np.ndarray:
@@ -151,7 +152,7 @@ def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options:
     counts = _worth(surfaces, rows, options)
     if not counts.any():
         return start
-    judged = max(1.0, float((counts[[not surfaces.examples[row].made_up for row in rows]]).sum()))
+    judged = max(1.0, float((counts[[not surfaces.examples[row].synthetic for row in rows]]).sum()))
     starts = np.stack([start] * 3)
     starts[1:, 1:] += [[-1.5], [1.5]]
     found, values = _ascend(surfaces, rows, counts, starts, options, {}, None, options.prior / judged, start)
@@ -179,11 +180,11 @@ def fit_kind(
 
 
 def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray:
-    """(rows,) weight of each example: a judged query counts 1, the made-up ones `options.made_up` together."""
-    made_up = np.array([bool(surfaces.examples[row].made_up) for row in rows])
+    """(rows,) weight of each example: a judged query counts 1, the synthetic ones `options.synthetic` together."""
+    synthetic = np.array([bool(surfaces.examples[row].synthetic) for row in rows])
     worth = np.ones(len(rows))
-    if made_up.any():
-        worth[made_up] = options.made_up / made_up.sum() if not made_up.all() else 1.0
+    if synthetic.any():
+        worth[synthetic] = options.synthetic / synthetic.sum() if not synthetic.all() else 1.0
     return worth
 
 

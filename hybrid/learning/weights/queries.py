@@ -1,4 +1,4 @@
-"""Queries made up from the catalogue itself: training for weights before, and beside, a shop's few judged queries.
+"""Queries generated from the catalogue itself: training for weights before, and beside, a shop's few judged queries.
 
 Each is of a kind that shoppers type (words of a title, a part number, a colour and a category, a slip of the
 finger, another language, a sentence of the description, the same in words that no product has, a photo with a word),
@@ -39,7 +39,7 @@ class MadeUp:
     image: bytes | None = None
 
 
-def make_up(
+def synthetic_queries(
     sampled: Sequence[tuple[str, dict[str, Any]]],
     profile: IndexProfile,
     count: int,
@@ -237,7 +237,7 @@ def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | Non
     try:
         path = resolve_media(value, Path(profile.media_root) if profile.media_root else None)
         picture = open_image(path.read_bytes())
-    except (MediaError, OSError):
+    except (MediaError, OSError):  # the failures of the index have it; another product is asked by
         return None
     picture.thumbnail((400, 400))
     wide, high = picture.size

@@ -27,7 +27,7 @@ def measure(
     kind: str = "gate",
     folds: int = 5,
     repeats: int = 2,
-    made_up: int = 600,
+    synthetic: int = 600,
     seed: int = 0,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, Any]:
@@ -38,10 +38,10 @@ def measure(
     were lost, searched after, in a copy of the index that is deleted again.
     """
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
-    examples = validation.collect(services, index, judgments, made_up, seed, progress)
+    examples = validation.collect(services, index, judgments, synthetic, seed, progress)
     options = Options()
     material = validation.prepare(examples, vocabulary)
-    result: dict[str, Any] = {"index": index, "kind": kind, "judged": len(material.judged), "made_up": made_up}
+    result: dict[str, Any] = {"index": index, "kind": kind, "judged": len(material.judged), "synthetic": synthetic}
 
     def held_out(material: validation.Material, limit: int | None = None) -> list[validation.Mixtures]:
         return validation.cross_validate([kind], material, options, folds, repeats, seed, limit=limit)[kind]

@@ -77,7 +77,7 @@ class Training(Trained):
     kind: str
     chosen: str
     judged: int
-    made_up: int
+    synthetic: int
     signals: list[str]
     folds: int
     repeats: int
@@ -88,7 +88,7 @@ class Training(Trained):
     skip: list[dict[str, float]]
     fewer: list[dict[str, float]]
     spread: dict[str, dict[str, Any]]
-    carried_by: dict[str, float]
+    ablation: dict[str, float]
     active: str
     per_query: dict[str, dict[str, float]]
     model: WeightsModel
@@ -129,11 +129,11 @@ def table(systems: Mapping[str, np.ndarray], bm25: str, active: str, seed: int =
     ]
 
 
-def carried_by(model: WeightsModel, material: Material) -> dict[str, float]:
-    """Feature -> nDCG@10 lost on the judged queries (the made-up ones where there are none) without it."""
+def ablation(model: WeightsModel, material: Material) -> dict[str, float]:
+    """Feature -> nDCG@10 lost on the judged queries (the synthetic ones where there are none) without it."""
     if model.kind not in ("gate", "attention"):
         return {}
-    rows = material.judged if len(material.judged) else material.made_up
+    rows = material.judged if len(material.judged) else material.synthetic
     whole = predict(model, material, rows).mean()
     lost = {}
     for column, name in enumerate(FEATURES):
@@ -151,7 +151,7 @@ def train(
     kind: str = "gate",
     folds: int = 5,
     repeats: int = 4,
-    made_up: int = 600,
+    synthetic: int = 600,
     seed: int = 0,
     options: Options | None = None,
     progress: Progress = lambda what, done, total: None,
@@ -160,7 +160,7 @@ def train(
     """Fit a kind of weights and find out what it is worth. Publishes nothing.
 
     A kind that does no better than `global` gives way to it, and both to words alone where vectors do harm, unless
-    `keep_kind`. Without judgments the made-up
+    `keep_kind`. Without judgments the synthetic
     queries alone decide, half of them held out.
 
     Raises:
@@ -170,13 +170,13 @@ def train(
     if kind not in LEARNED_SYSTEMS:
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
-    material = prepare(collect(services, index, judgments, made_up, seed, progress), vocabulary)
+    material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
     # Read anew: what was applied a second ago counts.
     active, _ = PublishedWeights(services.models("weights")).active(index)
     if judgments is None:
-        half = len(material.made_up) // 2
-        rows, test = material.made_up[:half], material.made_up[half:]
-        material_fit = replace(material, made_up=rows)
+        half = len(material.synthetic) // 2
+        rows, test = material.synthetic[:half], material.synthetic[half:]
+        material_fit = replace(material, synthetic=rows)
         kinds = [kind]
         held_out = {kind: [mixtures(fit(kind, material_fit, material.judged, options, seed), material, test)]}
         folds = repeats = 1
@@ -214,7 +214,7 @@ def train(
         kind=kind,
         chosen=chosen,
         judged=len(material.judged),
-        made_up=len(material.made_up),
+        synthetic=len(material.synthetic),
         signals=list(material.basis.signals),
         folds=folds,
         repeats=repeats,
@@ -225,7 +225,7 @@ def train(
         skip=curve,
         fewer=fewer,
         spread=spread(held_out[chosen], material, test),
-        carried_by=carried_by(model, material),
+        ablation=ablation(model, material),
         active=active.version,
         per_query={
             name: {

@@ -16,10 +16,10 @@ from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import interval
 from hybrid.learning.weights.examples import Example, calibrate, gather
 from hybrid.learning.weights.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
-from hybrid.learning.weights.queries import SPOKEN, make_up
+from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.search.features import Vocabulary
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import Pinned, WeightsModel
+from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.services import Services
 
 #: Numbers of judged queries that the curve of quality is drawn through.
@@ -39,22 +39,22 @@ class Material:
     features: np.ndarray
     basis: Basis
     judged: np.ndarray
-    made_up: np.ndarray
+    synthetic: np.ndarray
 
 
 def collect(
-    services: Services, index: str, judgments: Judgments | None, made_up: int, seed: int, progress: Progress
+    services: Services, index: str, judgments: Judgments | None, synthetic: int, seed: int, progress: Progress
 ) -> list[Example]:
-    """Judged and made-up queries with their candidates.
+    """Judged and synthetic queries with their candidates.
 
     Raises:
         UsageError: neither gives a query.
     """
     profile = services.searcher.profile(index)
-    sampled = products.sample(services.client, index, 5 * made_up, seed) if made_up else []
+    sampled = products.sample(services.client, index, 5 * synthetic, seed) if synthetic else []
     text = profile.signals.get("text")
     encode = services.encoder(text.encoder).encode_texts if text is not None else None
-    invented = make_up(sampled, profile, made_up, seed, encode)
+    invented = synthetic_queries(sampled, profile, synthetic, seed, encode)
     requests = []
     if judgments is not None:
         requests = [
@@ -80,25 +80,25 @@ def collect(
 def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
     """Scaling, features and surfaces of the examples."""
     # Spoken queries are hard by design: their scores say nothing of a usual match.
-    made_up = [example for example in examples if example.made_up and example.made_up != SPOKEN]
-    scaling = calibrate(made_up if len(made_up) >= 50 else examples)
+    synthetic = [example for example in examples if example.synthetic and example.synthetic != SPOKEN]
+    scaling = calibrate(synthetic if len(synthetic) >= 50 else examples)
     shared = basis(examples, scaling, vocabulary)
     surfaces = Surfaces(examples, scaling, shared.signals)
-    flags = np.array([bool(example.made_up) for example in examples])
+    flags = np.array([bool(example.synthetic) for example in examples])
     return Material(surfaces, shared.features(examples), shared, np.flatnonzero(~flags), np.flatnonzero(flags))
 
 
 def fit(
     kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0, bias: np.ndarray | None = None
 ) -> WeightsModel:
-    """A model of a kind from these judged rows and all made-up ones (none judged: from the made-up ones alone).
+    """A model of a kind from these judged rows and all synthetic ones (none judged: from the synthetic ones alone).
 
     bias: the global logits of these rows, where they are known already.
     """
     bias = mixture(material, judged, options) if bias is None else bias
     if kind == "global":
         return material.basis.model("global", bias)
-    rows = np.concatenate([judged, material.made_up])
+    rows = np.concatenate([judged, material.synthetic])
     parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
     return material.basis.model(kind, bias, parameters)
 
@@ -106,7 +106,7 @@ def fit(
 def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndarray:
     """(signals,) logits of the global solution of these judged rows.
 
-    The made-up queries have one right answer each, and so favour words: they shape the gate, not the mixture.
+    The synthetic queries have one right answer each, and so favour words: they shape the gate, not the mixture.
     """
     home = fixed_bias(material.basis.signals)
     return fit_global(material.surfaces, judged, home, options) if len(judged) else home
@@ -292,7 +292,7 @@ def held_out_search(
     judgments: Judgments,
     kinds: Sequence[str],
     folds: int = 5,
-    made_up: int = 600,
+    synthetic: int = 600,
     seed: int = 0,
     options: Options | None = None,
     progress: Progress = lambda what, done, total: None,
@@ -305,7 +305,7 @@ def held_out_search(
     """
     options = options or Options()
     vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
-    material = prepare(collect(services, index, judgments, made_up, seed, progress), vocabulary)
+    material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
     enough_judged(material.judged, folds)
     step = counter(progress, "cross-validating", folds * len(kinds))
     searchers: dict[tuple[str, str], Searcher] = {}
@@ -314,7 +314,7 @@ def held_out_search(
         bias = mixture(material, fold.rest, options)
         for kind in kinds:
             model = replace(fit(kind, material, fold.rest, options, seed, bias), version=f"{kind} of the other folds")
-            searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, Pinned(model))
+            searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, PinnedWeights(model))
             spare[kind] = searcher  # for queries that nothing was found for, and so nothing learned from
             for row in fold.held:
                 searchers[kind, material.surfaces.examples[row].name] = searcher
@@ -337,7 +337,7 @@ def enough_judged(judged: np.ndarray, folds: int) -> None:
     if len(judged) < max(MIN_JUDGED, folds) or folds < 2:
         raise UsageError(
             f"{len(judged)} judged queries with a relevant product are too few for {folds} folds; judge at least "
-            f"{max(MIN_JUDGED, folds)}, or train without judgments, from made-up queries alone"
+            f"{max(MIN_JUDGED, folds)}, or train without judgments, from synthetic queries alone"
         )
 
 

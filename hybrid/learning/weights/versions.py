@@ -25,7 +25,7 @@ _SHOWN = ("kind", "signals", "scaling", "skip_below")
 #: What a list of versions shows of their reports: a whole one is as long as the list of its queries.
 _BRIEF = ["version", "method", "created", *(
     f"report.{name}" for name in
-    ("rows", "kind", "chosen", "judged", "made_up", "signals", "active", "list", "by", "order")
+    ("rows", "kind", "chosen", "judged", "synthetic", "signals", "active", "list", "by", "order")
 )]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
     report = entry["report"] if entry.get("report") else {}
     chosen = report.get("chosen", entry["method"])
     row = next((row for row in report.get("rows", ()) if row["system"] == chosen), None)
-    said = {name: report.get(name) for name in ("judged", "made_up", "active", "list", "by")}
+    said = {name: report.get(name) for name in ("judged", "synthetic", "active", "list", "by")}
     return {
         "version": entry["version"], "kind": entry["method"], "created": entry["created"], "chosen": chosen, "row": row,
         **said,
@@ -156,8 +156,8 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
 def order_training(services: Services, index: str, kind: str, by: str, judgments: str | None, **options: int) -> bool:
     """Order the training of weights; whether a worker was told. They are published if they are better, never applied.
 
-    judgments: a list in the cluster; None: queries made up from the catalogue decide. options: folds, repeats,
-    made_up and seed of hybrid.learning.weights.training.train.
+    judgments: a list in the cluster; None: synthetic queries from the catalogue decide. options: folds, repeats,
+    synthetic and seed of hybrid.learning.weights.training.train.
 
     Raises:
         UsageError: no such kind or list.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -34,11 +33,11 @@ def status(services: Services, index: str) -> dict[str, Any]:
         raise JobError(f"no reindex of {index!r} was ever started")
     job, state = latest
     running = Lease(services.client, index).holder() is not None
-    shown = (
+    fields = (
         "status", "phase", "old", "new", "started", "updated", "counts", "copied", "deleted", "refused", "verified",
         "error", "notes", "back", "control", "ordered", "mended",
     )  # fmt: skip
-    return {"job": job, "index": index, "running": running, **{key: state[key] for key in shown if key in state}}
+    return {"job": job, "index": index, "running": running, **{key: state[key] for key in fields if key in state}}
 
 
 def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
@@ -119,18 +118,18 @@ def rollback(
         except LeaseLostError:
             raise
         except BaseException as error:
-            with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
+            try:
                 if not run.moved or services.jobs.get(job)["status"] != "done":
-                    services.jobs.update(
-                        job, status="failed", error=str(error) or type(error).__name__, refused=run.refused
-                    )
+                    services.jobs.end(job, error, refused=run.refusals())
                 if not run.moved:
                     let_go(services, job, services.jobs.get(job))
+            except HybridError as lost:  # the cluster may be the very thing that failed
+                logger.warning("the rollback of %s failed (%s), and its index is not let go: %s", index, error, lost)
             raise
         restore_weights(services, index, state["undoes"])
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
-        "waited_s": run.fenced_s, "refused": run.refused,
+        "waited_s": run.fenced_s, "refused": run.refusals(),
         "seconds": round(max(run.swapped, started) - started, 3),
     }  # fmt: skip
 
@@ -161,12 +160,12 @@ def drop(services: Services, index: str) -> list[str]:
     """
     with leased(services, index):
         require_idle(services, index, set())
-        found = kept(services, index)
-        if not found:
+        generation = kept(services, index)
+        if not generation:
             raise JobError(f"no index is kept beside {index!r}")
-        for name in found:
+        for name in generation:
             lifecycle.delete(services.client, name)
-    return found
+    return generation
 
 
 def kept(services: Services, index: str) -> list[str]:
@@ -188,7 +187,7 @@ def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     Raises:
         JobError: there is nothing to go back to.
     """
-    latest = next((found for found in services.jobs.of(KIND, index) if found[1]["status"] != "cancelled"), None)
+    latest = next((entry for entry in services.jobs.of(KIND, index) if entry[1]["status"] != "cancelled"), None)
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]

@@ -3,30 +3,79 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from hybrid import vectors as coding
 from hybrid.catalogue import documents
-from hybrid.contracts import FUSED, MEDIA_SIGNALS, TAGS, VECTOR_SIGNALS, IndexProfile
+from hybrid.catalogue.layer import NO_STATE, Layer, SignalState
+from hybrid.contracts import TAGS, IndexProfile
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.indices.copies import Original
 from hybrid.elastic.stores.base import now
 from hybrid.errors import EncoderError, MediaError
-from hybrid.ingest import tagging
-from hybrid.ingest.fused import agrees, fuse
-from hybrid.ingest.inputs import Inputs, encode, held_at_once
+from hybrid.ingest.derived import parts_of
+from hybrid.ingest.fused import fuse
+from hybrid.ingest.inputs import Encoded, Inputs, ProductSource, encode, held_at_once
+from hybrid.ingest.missing import missing
+from hybrid.ingest.tagging import tags_of
+from hybrid.signals import SIGNALS
 
 logger = logging.getLogger(__name__)
 
-#: What is made anew, or is taken over piece by piece; the rest of the layer's field moves along as it is.
-_MADE = frozenset({"id", "terms", "typed", "codes", "meta", TAGS, *VECTOR_SIGNALS, documents.OUTDATED})
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A document, and what its copy is to have of the layer; None where the layer has no part in it."""
+
+    original: Original
+    layer: Layer | None = None
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """What the copy waits for."""
+        return self.layer.pending if self.layer is not None else ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The whole document to write."""
+        if self.layer is None:
+            return self.original.source
+        return {**self.original.source, documents.RESERVED: self.layer.to_json()}
+
+
+@dataclass(frozen=True)
+class _Moved(ProductSource):
+    """A document as the new index reads it. before: how the old one did; noted: the fingerprint that it noted.
+    alike: both indices make the same fingerprint."""
+
+    before: IndexProfile | None
+    noted: str | None
+    alike: bool
+
+    @cached_property
+    def known(self) -> bool:
+        """Whether the layer was in step with this very document: what it noted of it, and made of it, holds."""
+        if self.before is None:
+            return False
+        return self.noted == (self.digest if self.alike else documents.fingerprint(self.document, self.before))
+
+    def fits(self, name: str, state: SignalState) -> bool:
+        if SIGNALS[name].role is None:
+            return super().fits(name, state)
+        # The file may not lie on this machine; the note of it holds as long as the document names the same.
+        if self.before is None or not self.known:
+            return False
+        if self.before.signals[name].views != self.profile.signals[name].views:
+            return False
+        now, then = (documents.files_of(self.document, profile, name) for profile in (self.profile, self.before))
+        return now == then
 
 
 class Copyist:
-    """Makes the body of a copy. before, profile: of the index that is read and of the one that is written; None where
+    """Makes copies. before, profile: of the index that is read and of the one that is written; None where
     the layer has no part in it. in_haste: words are taken over though they may be those of an older text, and what has
     none is left without; a sync is to follow."""
 
@@ -67,22 +116,21 @@ class Copyist:
         """Copies what was copied before, from its copy."""
         return Copyist(self._inputs, self._capabilities, self._profile, self._profile)
 
-    def body(self, original: Original, layer: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
-        """(the whole document, the signals that it waits for). layer: of an earlier copy of it, which has vectors that
-        the original has not, of what did not change since."""
-        if layer is not None:
-            body, waits = self._again.body(replace(original, layer=layer))
-            if self.anew.issuperset(waits):
-                return body, waits
-            other, others = self.body(original)
-            return (other, others) if len(others) < len(waits) else (body, waits)
-        if self._profile is None or (self._in_haste and not original.layer):
-            return original.source, []
-        layer = self._layer(original, self._profile)
-        return {**original.source, documents.RESERVED: layer}, layer["meta"]["pending"]
+    def copy(self, original: Original, earlier: Layer | None = None) -> Copy:
+        """The copy of a document. earlier: of an earlier copy of it, which has vectors that the original has not, of
+        what did not change since."""
+        if earlier is not None:
+            again = self._again.copy(replace(original, layer=earlier))
+            if self.anew.issuperset(again.pending):
+                return again
+            other = self.copy(original)
+            return other if len(other.pending) < len(again.pending) else again
+        if self._profile is None or (self._in_haste and not original.layer.id):
+            return Copy(original)
+        return Copy(original, self._layer(original, self._profile))
 
-    def encode(self, copies: Sequence[tuple[Original, dict[str, Any]]], at_once: int) -> int:
-        """Give copies the vectors that they wait for, before they are written; how many copies wait for nothing then.
+    def encode(self, copies: Sequence[Copy], at_once: int) -> list[Copy]:
+        """The same copies, with the vectors that they wait for, before they are written.
 
         What cannot be read or encoded goes on waiting: the sweep that follows says why.
 
@@ -91,131 +139,123 @@ class Copyist:
             IndexConflictError: the model here is of another version than that of the new index.
         """
         if self._profile is None:
-            return 0
-        waiting = [(original, body[documents.RESERVED]) for original, body in copies if documents.RESERVED in body]
-        waiting = [(original, layer) for original, layer in waiting if layer["meta"]["pending"]]
+            return list(copies)
+        done = list(copies)
+        looks: dict[int, list[dict[str, Any]]] = {}
         for name in self._profile.signals:
-            todo = [(original, layer) for original, layer in waiting if name in layer["meta"]["pending"]]
+            todo = [place for place, copy in enumerate(done) if name in copy.pending]
             step = min(at_once, held_at_once(name, at_once))
             for start in range(0, len(todo), step):
-                self._encode(name, todo[start : start + step], self._profile)
-        for _, layer in waiting:
-            if TAGS in layer["meta"]["pending"]:
-                self._tag(layer, self._profile)
-        return sum(not layer["meta"]["pending"] for _, layer in waiting)
+                places = todo[start : start + step]
+                if parts_of(name, self._profile):
+                    layers = self._fused(name, [done[place] for place in places], self._profile)
+                else:
+                    layers, seen = self._encoded(name, [done[place] for place in places], self._profile)
+                    looks |= {places[number]: tags for number, tags in seen.items()}
+                for place, layer in zip(places, layers, strict=True):
+                    done[place] = replace(done[place], layer=layer)
+        return [self._tagged(copy, looks.get(place), self._profile) for place, copy in enumerate(done)]
 
-    def _tag(self, layer: dict[str, Any], profile: IndexProfile) -> None:
-        if profile.tags is None or set(layer["meta"]["pending"]).intersection(profile.tags.parts):
-            return
-        if profile.tags.looks and TAGS not in layer:
-            return  # its pictures were not read here: it goes on waiting for the sweep that follows
+    def _tagged(self, copy: Copy, seen: list[dict[str, Any]] | None, profile: IndexProfile) -> Copy:
+        layer = copy.layer
+        if layer is None or TAGS not in layer.pending or profile.tags is None:
+            return copy
+        # Where its pictures are looked at and were not read here, it goes on waiting for the sweep that follows.
+        if set(layer.pending).intersection(profile.tags.parts) or (profile.tags.reads_pictures and seen is None):
+            return copy
         try:
-            tagging.put(self._inputs.tagger(profile), layer, layer["codes"], layer["meta"], profile, layer.get(TAGS))
+            tagger = self._inputs.tagger(profile)
+            return replace(
+                copy, layer=layer.with_tags(*tags_of(tagger, layer.codes or {}, layer.states, profile, seen))
+            )
         except EncoderError as error:
             # It goes on waiting: the sweep that follows notes why.
             logger.warning("no tags: %s", error)
-        else:
-            layer["meta"]["pending"].remove(TAGS)
+            return copy
 
-    def _encode(self, name: str, todo: Sequence[tuple[Original, dict[str, Any]]], profile: IndexProfile) -> None:
-        if name == FUSED:
-            fuser = self._inputs.fuser(profile)
-            for _, layer in todo:
-                vector, digest = fuse(fuser, layer["codes"], layer["meta"], profile)
-                if vector is not None:
-                    self._put(layer, name, vector, {"hash": digest, "encoder": fuser.version})
-            return
+    def _fused(self, name: str, copies: Sequence[Copy], profile: IndexProfile) -> list[Layer]:
+        fuser = self._inputs.fuser(name, profile)
+        layers = []
+        for layer in _layers(copies):
+            vector, digest = fuse(name, fuser, layer.codes or {}, layer.states, profile)
+            state = SignalState(digest, fuser.version)
+            layers.append(layer if vector is None else self._with(layer, name, Encoded(vector), state))
+        return layers
+
+    def _encoded(
+        self, name: str, copies: Sequence[Copy], profile: IndexProfile
+    ) -> tuple[list[Layer], dict[int, list[dict[str, Any]]]]:
+        """(the layers of these copies, place -> tags that pictures were told to be while they were here)."""
         encoder = self._inputs.encoder(name, profile)
-        found = self._inputs.read_all(name, [(original.source, None) for original, _ in todo], profile, encoder)
-        read = [
-            (layer, input) for (_, layer), input in zip(todo, found, strict=True) if not isinstance(input, MediaError)
-        ]
+        found = self._inputs.read_all(name, [(copy.original.source, NO_STATE) for copy in copies], profile, encoder)
+        read = {place: input for place, input in enumerate(found) if not isinstance(input, MediaError)}
+        layers = _layers(copies)
         if not read:
-            return
-        vectors = encode(encoder, name, [input.content for _, input in read])
-        if name == "image" and profile.tags is not None and profile.tags.looks:
-            error = tagging.tell(self._inputs.tagger(profile), [(layer, input.content) for layer, input in read])
-            if error is not None:
+            return layers, {}
+        contents = [input.content for input in read.values()]
+        vectors = encode(encoder, name, contents)
+        seen: dict[int, list[dict[str, Any]]] = {}
+        if profile.tags is not None and profile.tags.reads_pictures and name in profile.tags.parts:
+            try:
+                seen = dict(zip(read, self._inputs.tagger(profile).look(contents), strict=True))
+            except EncoderError as error:
                 logger.warning("no tags: %s", error)
-        for (layer, input), made in zip(read, vectors, strict=True):
-            if made is None or input.faults:  # goes on waiting: the sweep lists what is wrong with it
-                continue
-            self._put(layer, name, made.vector, {**input.made, "encoder": encoder.version}, made.views)
+        for (place, input), encoded in zip(read.items(), vectors, strict=True):
+            if encoded is not None and not input.faults:  # else it goes on waiting: the sweep lists what is wrong
+                layers[place] = self._with(layers[place], name, encoded, input.state)
+        return layers, seen
 
-    def _put(self, layer: dict[str, Any], name: str, vector: Any, made: Mapping[str, Any], views: Any = None) -> None:
-        coding.put_vector(layer, name, vector, made, self._base64, views)
-        layer["meta"]["pending"].remove(name)
+    def _with(self, layer: Layer, name: str, encoded: Encoded, state: SignalState) -> Layer:
+        vector = coding.encode_vector(encoded.vector, self._base64)
+        return layer.with_vector(name, vector, coding.encode_code(encoded.vector, encoded.views), state)
 
-    def _layer(self, original: Original, profile: IndexProfile) -> dict[str, Any]:
+    def _layer(self, original: Original, profile: IndexProfile) -> Layer:
         held = original.layer
-        meta: Mapping[str, Any] = held.get("meta") or {}
-        digest = documents.fingerprint(original.source, profile)
-        before = digest if self._same_digest else self._digest_before(original.source)
-        # In step with its own document: what the layer noted of it, and made of it, holds.
-        known = before is not None and meta.get("source") == before
-        layer: dict[str, Any] = {name: value for name, value in held.items() if name not in _MADE}
-        layer |= {"id": original.id, "codes": {}}
-        if (known or self._in_haste) and self._same_words and meta.get("analysis") == profile.analysis:
-            words, typed = held.get("terms") or {}, held.get("typed")
-            if not known:
-                digest = str(meta.get("source"))  # so that a sync finds it
+        source = _Moved(self._inputs, original.source, profile, self._before, held.source, self._same_digest)
+        digest = source.digest
+        if (source.known or self._in_haste) and self._same_words and held.analysis == profile.analysis:
+            terms, typed = held.terms or {}, held.typed
+            if not source.known:
+                digest = str(held.source)  # so that a sync finds it
         else:
-            words = documents.terms_of(original.source, profile)
-            typed = documents.typed_of(original.source, profile)
-        layer["terms"] = {name: text for name, text in words.items() if text}
-        if typed:
-            layer["typed"] = typed
-        pending: list[str] = []
-        noted: dict[str, Any] = {}
-        for name in profile.signals:
-            if not self._inputs.wants(name, original.source, profile):
-                continue
-            code = (held.get("codes") or {}).get(name)
-            if code is not None and self._holds(name, original, meta, code, known, profile, noted):
-                layer[name] = coding.vector_of(code, profile.signals[name].dims, self._base64)
-                layer["codes"][name] = code
-                noted[name] = dict(meta[name])
-            else:
-                pending.append(name)
-        if self._inputs.wants(TAGS, original.source, profile):
-            old = {**noted, TAGS: meta.get(TAGS)}
-            if tagging.agrees(old, profile, pending) and TAGS not in (meta.get("pending") or ()):
-                layer[TAGS], noted[TAGS] = held.get(TAGS) or [], dict(meta[TAGS])
-            else:
-                pending.append(TAGS)
-        layer["meta"] = {
-            "source": digest, "analysis": profile.analysis, "pending": pending, "failed": [], "at": now(),
-            "revision": original.revision, **noted,
-        }  # fmt: skip
-        return layer
+            terms, typed = documents.terms_of(original.source, profile), documents.typed_of(original.source, profile)
+        settled = [name for name in held.states if name not in (*held.pending, *held.failed)]
+        codes = {name: code for name in settled if (code := self._code(name, held, profile)) is not None}
+        # Of the old index's notes, only what was settled and has a vector; and each is looked at, for no fingerprint
+        # of the new index stands behind it.
+        noted = replace(held.only([name for name in settled if name in codes or name == TAGS]), source=None)
+        need = missing(replace(noted, pending=(), failed=()), source, profile, codes.keys())
+        moving = [name for name in noted.states if name not in (*need.encode, *need.drop)]
+        return Layer(
+            id=original.id,
+            source=digest,
+            analysis=profile.analysis,
+            pending=need.encode,
+            at=now(),
+            revision=original.revision,
+            states=held.only(moving).states,
+            terms={name: text for name, text in terms.items() if text},
+            typed=typed or None,
+            vectors={
+                name: coding.vector_of(code, profile.signals[name].dims, self._base64)
+                for name, code in codes.items()
+                if name in moving
+            },
+            codes={name: code for name, code in codes.items() if name in moving},
+            tags=held.tags or () if TAGS in moving else None,
+            others={name: value for name, value in held.others.items() if name != documents.OUTDATED},
+        )
 
-    def _digest_before(self, source: Mapping[str, Any]) -> str | None:
-        return documents.fingerprint(source, self._before) if self._before is not None else None
+    def _code(self, name: str, held: Layer, profile: IndexProfile) -> coding.Code | None:
+        """The code of a vector of the old index, if it can be one of the new."""
+        if self._before is None or name not in self._before.signals or name not in profile.signals:
+            return None
+        code = (held.codes or {}).get(name)
+        return code if coding.code_fits(code, profile.signals[name].dims) else None
 
-    def _holds(
-        self, name: str, original: Original, meta: Mapping[str, Any], code: Any, known: bool, profile: IndexProfile,
-        noted: Mapping[str, Any],
-    ) -> bool:  # fmt: skip
-        """Whether the vector that the original has is the one that the copy should have. noted: parts that it has."""
-        signal, before = profile.signals[name], self._before
-        if before is None or name not in before.signals or name in (meta.get("pending") or ()):
-            return False
-        state = meta.get(name) or {}
-        if state.get("encoder") != signal.version or not state.get("hash") or not coding.code_fits(code, signal.dims):
-            return False
-        if name == FUSED:
-            return agrees(signal.version, state, noted, profile)
-        if name in MEDIA_SIGNALS:
-            # The file may not lie on this machine; the note of it holds as long as the document names the same.
-            if before.signals[name].views != signal.views:
-                return False
-            most = documents.files_looked_at(profile, name)
-            now, then = (
-                documents.media_values(original.source, fields, name, most)
-                for fields in (profile.fields, before.fields)
-            )
-            return known and now == then
-        return self._inputs.fits(name, original.source, profile, state)
+
+def _layers(copies: Sequence[Copy]) -> list[Layer]:
+    return [copy.layer for copy in copies if copy.layer is not None]
 
 
 def _reads_alike(one: IndexProfile, other: IndexProfile) -> bool:

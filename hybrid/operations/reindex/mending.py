@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue.layer import Layer
 from hybrid.elastic.indices import generations, products
 from hybrid.elastic.indices.copies import Original
 from hybrid.errors import IndexMissingError, WriteBlockedError
@@ -34,11 +35,13 @@ class Late:
     write: Original
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        write = dataclasses.asdict(self.write)
+        del write["layer"]  # the write is mended in the shop's fields alone
+        return {"before": self.before, "write": write}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Late:
-        return cls(data["before"], Original(**data["write"]))
+        return cls(data["before"], Original(**data["write"], layer=Layer()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,16 @@ def mend(services: Services, target: str, late: Sequence[Late]) -> int:
     routing = {write.id: write.routing for write in writes if write.routing is not None}
     count = 0
     for _ in range(_TRIES):
-        shown = products.read(services.client, target, [write.id for write in writes], routing)
+        copies = products.read(services.client, target, [write.id for write in writes], routing)
         mended = []
         for one in late:
-            write, found = one.write, shown.get(one.write.id)
-            revision = found.meta.get("revision") if found is not None else None
-            if not found or not revision or revision["shard"] != write.shard or revision["seq_no"] >= write.seq_no:
+            write, copy = one.write, copies.get(one.write.id)
+            revision = copy.layer.revision if copy is not None else None
+            if not copy or not revision or revision["shard"] != write.shard or revision["seq_no"] >= write.seq_no:
                 continue
-            merged = _merged(one.before, write.source, found.source)
+            merged = _merged(one.before, write.source, copy.source)
             body = {**merged, "hybrid": {"id": write.id, "meta": {"revision": write.revision}}}
-            mended.append((write.id, found, write.routing, body))
+            mended.append((write.id, copy, write.routing, body))
         report = products.replace_documents(services.client, target, mended)
         count += len(report.ok)
         if not report.errors:

@@ -100,19 +100,19 @@ def plan_reindex(
     return ReindexPlan(found, new, profile, template, sample, _changes(found, profile, template), notes)
 
 
-def _shards(shards: int | None, template: Template, found: ShopIndex) -> int:
+def _shards(shards: int | None, template: Template, shop_index: ShopIndex) -> int:
     try:
-        return shards or int(template.settings.get("number_of_shards", found.shards))
+        return shards or int(template.settings.get("number_of_shards", shop_index.shards))
     except (TypeError, ValueError) as error:
         raise UsageError("the template's number_of_shards is no number") from error
 
 
-def _blockers(services: Services, found: ShopIndex) -> Iterator[str]:
+def _blockers(services: Services, shop_index: ShopIndex) -> Iterator[str]:
     """What stands in the way; where the way round is known, it is said."""
-    name = found.name
+    name = shop_index.name
     if is_building(name):
         yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
-    elif name == found.concrete:
+    elif name == shop_index.concrete:
         aliases = [alias for alias in generations.aliases_of(services.client, name) if not is_building(alias)]
         if aliases:
             yield f"{name!r} is the index itself, and it is behind the alias {aliases[0]!r}: reindex {aliases[0]!r}"
@@ -121,43 +121,49 @@ def _blockers(services: Services, found: ShopIndex) -> Iterator[str]:
             f'{{"actions": [{{"add": {{"index": "{name}", "alias": "{name}-live"}}}}]}}), let all that reads and '
             f"writes it use {name}-live, and then run `hybrid reindex {name}-live`"
         )
-    if found.closed:
-        yield f"index {name!r} is closed; open it with POST {found.concrete}/_open"
+    if shop_index.closed:
+        yield f"index {name!r} is closed; open it with POST {shop_index.concrete}/_open"
     for key in ("index_routing", "search_routing", "filter"):
-        if found.alias.get(key):
+        if shop_index.alias.get(key):
             yield f"the alias {name!r} shows a part of its index ({key}); reindex an alias that shows all of it"
-    if found.settings.get("index.mode") == "time_series":
+    if shop_index.settings.get("index.mode") == "time_series":
         yield f"index {name!r} is a time series, which ends and is not rebuilt"
-    source = found.mappings.get("_source", {})
-    if found.settings.get("index.mapping.source.mode", source.get("mode")) == "disabled":
+    source = shop_index.mappings.get("_source", {})
+    if shop_index.settings.get("index.mapping.source.mode", source.get("mode")) == "disabled":
         source = {"enabled": False}
     if source.get("enabled") in (False, "false") or source.get("includes") or source.get("excludes"):
         yield f"index {name!r} does not keep whole documents in _source, so they cannot be copied; index them anew"
-    if found.profile is None and "hybrid" in found.properties:
+    if shop_index.profile is None and "hybrid" in shop_index.properties:
         yield f"index {name!r} has a field `hybrid` of its own, the name that the layer needs; rename that field"
 
 
-def _changes(found: ShopIndex, profile: IndexProfile, template: Template) -> list[str]:
+def _changes(shop_index: ShopIndex, profile: IndexProfile, template: Template) -> list[str]:
     """What will be another than before, for people."""
-    before = found.profile
-    said = [] if profile.shards == found.shards else [f"shards: {found.shards} -> {profile.shards}"]
+    before = shop_index.profile
+    changes = [] if profile.shards == shop_index.shards else [f"shards: {shop_index.shards} -> {profile.shards}"]
     if before is None:
-        said.append("the layer's field `hybrid` is added")
+        changes.append("the layer's field `hybrid` is added")
     for name, signal in profile.signals.items():
-        held = before.signals.get(name) if before is not None else None
-        if held is None:
-            said.append(f"{name} vectors by {signal.encoder}")
-        elif held.views != signal.views:
-            said.append(f"{name} vectors: of up to {signal.views} pictures or frames a product, not {held.views}")
-        elif held.version != signal.version:
-            said.append(f"{name} vectors: {held.encoder} {held.version} -> {signal.encoder} {signal.version}")
+        signal_before = before.signals.get(name) if before is not None else None
+        if signal_before is None:
+            changes.append(f"{name} vectors by {signal.encoder}")
+        elif signal_before.views != signal.views:
+            changes.append(
+                f"{name} vectors: of up to {signal.views} pictures or frames a product, not {signal_before.views}"
+            )
+        elif signal_before.version != signal.version:
+            changes.append(
+                f"{name} vectors: {signal_before.encoder} {signal_before.version} -> {signal.encoder} {signal.version}"
+            )
     if before is not None and before.analysis != profile.analysis:
-        said.append(f"words: {before.analysis} -> {profile.analysis}")
-    said += [
-        f"mapping of {name}" for name in template.properties if found.properties.get(name) != template.properties[name]
+        changes.append(f"words: {before.analysis} -> {profile.analysis}")
+    changes += [
+        f"mapping of {name}"
+        for name in template.properties
+        if shop_index.properties.get(name) != template.properties[name]
     ]
-    said += [f"setting {name}" for name in template.settings]
-    return said or ["nothing but the index itself: segments, and the layer's part made whole"]
+    changes += [f"setting {name}" for name in template.settings]
+    return changes or ["nothing but the index itself: segments, and the layer's part made whole"]
 
 
 def outdated(services: Services, index: str, plan: Mapping[str, Any], placed: str) -> str | None:

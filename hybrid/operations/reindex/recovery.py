@@ -27,19 +27,19 @@ def recover(services: Services, index: str) -> str:
     if not any(_is_left(state) for _, state in services.jobs.of(KIND, index)):
         return _NOTHING
     with leased(services, index) as lease:
-        said = _NOTHING
+        outcome = _NOTHING
         for job, state in services.jobs.of(KIND, index):
             if not _is_left(state):
                 continue
             if generations.has_moved(services.client, index, state["new"]):
                 Transfer(services, job, state, lease).finish_alone()
-                said = f"{state['new']} is in use"
+                outcome = f"{state['new']} is in use"
             else:
                 let_go(services, job, state)
                 restore_weights(services, index, job)
                 services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
-                said = f"{state['old']} stays in use"
-        return said
+                outcome = f"{state['old']} stays in use"
+        return outcome
 
 
 def _is_left(state: Mapping[str, Any]) -> bool:

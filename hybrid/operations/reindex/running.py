@@ -14,7 +14,7 @@ from typing import Any
 from hybrid.elastic.indices import generations, lifecycle, shop
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.stores.leases import Lease, LeaseLostError
-from hybrid.errors import HybridError, JobError
+from hybrid.errors import JobError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.planning import ReindexPlan
@@ -100,9 +100,9 @@ def run_reindex(
     """
     index = plan.shop.name
     with leased(services, index) as lease:
-        found = shop.describe(services.client, index)
-        if (found.concrete, found.uuid) != (plan.shop.concrete, plan.shop.uuid):
-            raise JobError(f"{index!r} stands for {found.concrete!r} since this was planned; run it again")
+        shop_index = shop.describe(services.client, index)
+        if (shop_index.concrete, shop_index.uuid) != (plan.shop.concrete, plan.shop.uuid):
+            raise JobError(f"{index!r} stands for {shop_index.concrete!r} since this was planned; run it again")
         require_idle(services, index, {plan.shop.concrete})
         checkpoint = services.checkpoints.get(index)
         settings = plan.shop.settings
@@ -115,16 +115,13 @@ def run_reindex(
             "in_use": {key: wanted.get(key) for key in generations.BUILD_SETTINGS},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
-        made = False
-        try:
+        with services.jobs.failing(job, "cancelled"):
             generations.create(services.client, plan.shop, plan.profile, plan.new, plan.template)
-            made = True
-            generations.primaries_ready(services.client, plan.new)
-        except BaseException as error:
-            services.jobs.update(job, status="cancelled", error=str(error) or type(error).__name__)
-            if made:
+            try:
+                generations.primaries_ready(services.client, plan.new)
+            except BaseException:
                 generations.delete(services.client, plan.new)
-            raise
+                raise
         return _go_on(services, lease, job, options, report)
 
 
@@ -156,7 +153,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     services.jobs.update(job, status="running", error=None)
     state = services.jobs.get(job)
     run = ReindexRun(services, job, state, lease, report)
-    found = ReindexReport(job, run.alias, run.source, run.target, notes=list(state.get("notes") or ()))
+    report_so_far = ReindexReport(job, run.alias, run.source, run.target, notes=list(state.get("notes") or ()))
     try:
         if run.moved:
             run.finish_alone()
@@ -164,39 +161,36 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
             if state.get("fences"):
                 run.abort()
             restore_weights(services, run.alias, job)
-            _build(services, run, options, found)
-        found.swapped = run.moved
+            _build(services, run, options, report_so_far)
+        report_so_far.swapped = run.moved
         if run.moved:
-            _tidy(services, run, options, found)
+            _tidy(services, run, options, report_so_far)
     except Stopped as stop:
-        found.status = "paused"
+        report_so_far.status = "paused"
         if stop.how == "cancel":
             discard(services, run.target)
-            found.status = "cancelled"
-        services.jobs.update(job, status=found.status, control=None)
+            report_so_far.status = "cancelled"
+        services.jobs.update(job, status=report_so_far.status, control=None)
     except LeaseLostError:
         raise  # the job is another's now
     except BaseException as error:
         paused = isinstance(error, KeyboardInterrupt)
         if run.moved and services.jobs.get(job)["status"] == "done":
             raise  # all but the tidying up; a sync does that as well
-        with contextlib.suppress(HybridError):  # the cluster may be the very thing that failed
-            services.jobs.update(
-                job, status="paused" if paused else "failed", error=str(error) or type(error).__name__, control=None
-            )
+        services.jobs.end(job, error, "paused" if paused else "failed", control=None)
         raise
     else:
-        found.status = "done" if run.moved else "verified"
-        services.jobs.update(job, status=found.status, verified=found.verified)
-    found.copied, found.deleted, found.rounds = run.copied, run.deleted, run.rounds
-    found.refused = dict(Counter(reason.partition(":")[0] for reason in run.refused.values()))
-    found.encoded = max(0, run.progress.to_encode - run.failed_products(found.failed))
-    found.waited_s = run.fenced_s
-    found.seconds = round(time.monotonic() - started, 2)
-    return found
+        report_so_far.status = "done" if run.moved else "verified"
+        services.jobs.update(job, status=report_so_far.status, verified=report_so_far.verified)
+    report_so_far.copied, report_so_far.deleted, report_so_far.rounds = run.copied, run.deleted, run.rounds
+    report_so_far.refused = dict(Counter(refusal.reason for refusal in run.refused.values()))
+    report_so_far.encoded = max(0, run.progress.to_encode - run.failed_products(report_so_far.failed))
+    report_so_far.waited_s = run.fenced_s
+    report_so_far.seconds = round(time.monotonic() - started, 2)
+    return report_so_far
 
 
-def _build(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
+def _build(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
     """Copy, encode, catch up, verify, swap."""
     run.begin()
     run.encodes = not options.workers
@@ -205,10 +199,10 @@ def _build(services: Services, run: ReindexRun, options: Options, found: Reindex
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)
-        found.verified = verification.to_json()
-        found.documents = lifecycle.count(services.client, run.target)
-        found.failed = services.dead_letters.counts(run.profile.index, run.job)
-        run.update(verified=found.verified)
+        report.verified = verification.to_json()
+        report.documents = lifecycle.count(services.client, run.target)
+        report.failed = services.dead_letters.counts(run.profile.index, run.job)
+        run.update(verified=report.verified)
         if not verification.ok:
             raise JobError(
                 f"{run.target!r} is not fit to take the place of {run.source!r}: {verification.problem}. The old index "
@@ -266,7 +260,7 @@ def restore_weights(services: Services, alias: str, job: str) -> None:
         services.models("weights").activate(alias, version)
 
 
-def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexReport) -> None:
+def _tidy(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
     """Encode what came with the last changes, under the name that the index has now."""
     profile = lifecycle.read_profile(services.client, run.alias, one=True)
     rest = Run(services, profile, run.job, None)
@@ -275,10 +269,10 @@ def _tidy(services: Services, run: ReindexRun, options: Options, found: ReindexR
             if dispatch is not None:
                 rest.send_pending(dispatch)
             encode()
-    found.documents = lifecycle.count(services.client, run.alias)
-    found.failed = services.dead_letters.counts(run.alias, run.job)
+    report.documents = lifecycle.count(services.client, run.alias)
+    report.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
-        found.notes.append(
+        report.notes.append(
             f"the active weights were learned with other vectors, and the fixed ones are active now; train "
             f"anew: hybrid train weights --index {run.alias} --judgments FILE"
         )

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
@@ -44,6 +45,17 @@ class Stopped(Exception):
     def __init__(self, how: str) -> None:
         super().__init__(how)
         self.how = how
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the new index does not take a document: a typed reason, and what the cluster says."""
+
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
 
 
 class Transfer(Run):
@@ -88,7 +100,7 @@ class Transfer(Run):
         self._in_use: dict[str, Any] = dict(state.get("in_use") or {})
         self._fences: dict[str, generations.Fence] = dict(state.get("fences") or {})
         self._before_swap = {int(shard): int(number) for shard, number in (state.get("originals") or {}).items()}
-        self.refused: dict[str, str] = dict(state.get("refused") or {})
+        self.refused = {id: Refusal(**why) for id, why in (state.get("refused") or {}).items()}
         self.copied = int(state.get("copied") or 0)
         self.deleted = int(state.get("deleted") or 0)
         self.fenced_s = self.swapped = 0.0
@@ -149,14 +161,15 @@ class Transfer(Run):
         target = f"{self.target}{BUILDING}" if building else self.target
         # What was copied once, and written since, keeps of its copy what was made of the same.
         layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
-        made = [(original, *self._copyist.body(original, layers.get(original.id))) for original in batch]
-        wanting = sum(bool(waits) for _, _, waits in made)
-        self.progress.to_encode += wanting
+        prepared = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
+        wanting = [copy.original.id for copy in prepared if copy.pending]
+        self.progress.to_encode += len(wanting)
         fenced = self.progress.phase == "swap"
-        if encode and (not fenced or wanting <= _FENCED_TEXTS):
+        if encode and (not fenced or len(wanting) <= _FENCED_TEXTS):
             at_once = self._services.settings.batch_size
             try:
-                self.progress.done += self._copyist.encode([(original, body) for original, body, _ in made], at_once)
+                prepared = self._copyist.encode(prepared, at_once)
+                self.progress.done += len(wanting) - sum(bool(copy.pending) for copy in prepared)
             except HybridError as problem:
                 if not fenced:
                     raise
@@ -164,15 +177,15 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = copies.write(self._client, target, [(original, body) for original, body, _ in made], building)
+        report = copies.write(self._client, target, [(copy.original, copy.body) for copy in prepared], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
             if len(self.refused) < _NAMED:
-                self.refused[error.id] = f"{error.reason}: {error.message[:300]}"
+                self.refused[error.id] = Refusal(error.reason, error.message[:300])
         self.copied += len(report.ok)
         written = set(report.ok)
-        pending = [original.id for original, _, waits in made if waits and original.id in written]
+        pending = [copy.original.id for copy in prepared if copy.pending and copy.original.id in written]
         self.progress.read += len(batch)
         self.progress.position += len(batch)
         self.progress.written += len(report.ok)
@@ -197,9 +210,9 @@ class Transfer(Run):
     def level(self) -> Differences:
         """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
         lifecycle.refresh(self._client, self.target)
-        found = self.differences()
-        self._remove(found.extra)
-        return found
+        differences = self.differences()
+        self._remove(differences.extra)
+        return differences
 
     def _remove(self, suspects: list[Found]) -> int:
         """Delete those that the source does not have; how many."""
@@ -294,7 +307,7 @@ class Transfer(Run):
         if self._services.jobs.get(self.job)["phase"] == "swap":
             if generations.exists(self._client, self.source):
                 self._drain(earlier)
-            self.update(phase="drained", refused=self.refused)
+            self.update(phase="drained", refused=self.refusals())
         # With the fence goes what held as long as only copies were written; each change of settings costs some
         # hundredths of a second, and writes wait.
         pipelines = {key: self._pipelines.get(key) for key in generations.PIPELINES}
@@ -378,6 +391,10 @@ class Transfer(Run):
         """Whether nothing was written to the source since the last round."""
         return changes.shard_positions(self._client, self.source, self._shards)[1] == self.positions
 
+    def refusals(self) -> dict[str, dict[str, str]]:
+        """id -> why its document was refused, as jobs keep it."""
+        return {id: asdict(refusal) for id, refusal in self.refused.items()}
+
     def _require_equal(self) -> None:
         lifecycle.refresh(self._client, self.target)
         if self.back:
@@ -393,9 +410,9 @@ class Transfer(Run):
                     f"{self.target!r} has {there:,} documents and {self.source!r} {here:,}; nothing was moved"
                 )
             return
-        found = self.differences()
-        if found.missing or found.extra:
-            raise JobError(f"{self.target!r} {described(found, self.refused)}; nothing was moved")
+        differences = self.differences()
+        if differences.missing or differences.extra:
+            raise JobError(f"{self.target!r} {described(differences, self.refused)}; nothing was moved")
 
     # -- state -----------------------------------------------------------------------------------------------
 
@@ -416,7 +433,7 @@ class Transfer(Run):
 
     def _save(self) -> None:
         self._lease.keep()
-        self.update(phase=self.progress.phase, refused=self.refused)
+        self.update(phase=self.progress.phase, refused=self.refusals())
         if self.progress.phase != "swap":  # which is not left half done
             self.heed()
 
@@ -431,14 +448,16 @@ def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
     services.jobs.update(job, phase="catch up", fences=None)
 
 
-def described(found: Differences, refused: Mapping[str, str]) -> str:
+def described(differences: Differences, refused: Mapping[str, Refusal]) -> str:
     """What two indices differ in, in words."""
-    lacking = [one.id for one in found.missing]
+    lacking = [one.id for one in differences.missing]
     reasons = [f"{id}: {refused[id]}" for id in lacking if id in refused]
     named = "; ".join(reasons[:3]) or ", ".join(lacking[:3])
     parts = [f"lacks {len(lacking):,} documents ({named})"] if lacking else []
-    if found.extra:
-        parts.append(f"has {len(found.extra):,} that are gone ({', '.join(one.id for one in found.extra[:3])})")
+    if differences.extra:
+        parts.append(
+            f"has {len(differences.extra):,} that are gone ({', '.join(one.id for one in differences.extra[:3])})"
+        )
     return " and ".join(parts)
 
 

@@ -62,14 +62,14 @@ def verify(
     Raises:
         ClusterError: one of them cannot be read.
     """
-    found = Verification()
+    verification = Verification()
     before, after = profile_of(services, run.source), run.profile
-    found.findings.append(_documents(services, run, differences))
-    found.findings.append(_sample(services, run))
-    found.findings += _coverage(services, before, after)
+    verification.findings.append(_documents(services, run, differences))
+    verification.findings.append(_sample(services, run))
+    verification.findings += _coverage(services, before, after)
     if judgments is not None:
-        found.findings.append(_judged(services, run, before, after, judgments, max_loss))
-    return found
+        verification.findings.append(_judged(services, run, before, after, judgments, max_loss))
+    return verification
 
 
 def _documents(services: Services, run: Transfer, differences: Differences) -> Finding:
@@ -119,8 +119,8 @@ def _coverage(services: Services, before: IndexProfile | None, after: IndexProfi
             was = earlier["signals"][name]["with"] / max(1, earlier["documents"])
             detail += f"; {was:.1%} in the old index"
             # What changes faster than it is encoded waits in the old index too.
-            kept = share >= was - _LACKING
-            ok = kept if before.signals[name].version == signal.version else ok or kept
+            enough = share >= was - _LACKING
+            ok = enough if before.signals[name].version == signal.version else ok or enough
         findings.append(Finding(f"{name} vectors", ok, detail))
     return findings
 
@@ -145,11 +145,11 @@ def _judged(
 
 def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
     judged = judgments.relevant
-    found = {}
+    scores = {}
     for query in judged:
         answer = searcher.search(judgments.request(query, index=index, size=measures.CUT, facets=()))
-        found[query] = [hit.id for hit in answer.hits]
-    measured = measures.per_query_measures(found, judged)[f"ndcg@{measures.CUT}"]
+        scores[query] = [hit.id for hit in answer.hits]
+    measured = measures.per_query_measures(scores, judged)[f"ndcg@{measures.CUT}"]
     return np.array([measured[query] for query in judged])
 
 

@@ -25,6 +25,7 @@ from hybrid.services import Services
 from tests.support.admin_client import PASSWORD, forget
 from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import slot
+from workers.orders import work
 
 from .admin_screenshots import sign_in
 from .conftest import open_page
@@ -108,7 +109,7 @@ class Held:
 
         monkeypatch.setattr(orders.Work, "show", held)
         monkeypatch.setattr(orders, "_BEAT_S", 0.2)
-        self._thread = threading.Thread(target=orders.work, args=(services, slot))
+        self._thread = threading.Thread(target=work, args=(services, slot))
         self._thread.start()
         assert self._reached.acquire(timeout=WAIT_S)
 

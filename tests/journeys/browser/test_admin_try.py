@@ -164,6 +164,43 @@ def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
     expect(page.locator(".try-kept img")).to_be_visible()
 
 
+def test_a_key_that_is_pressed_before_the_script_is_there_counts(
+    page: Page, services: Services, sample: Sample
+) -> None:
+    """The script is fetched after the hits are on the page; somebody may be quicker, on a slow line."""
+    late: list[Route] = []
+    page.route("**/admin-try.js*", late.append)
+    page.goto(page.url, wait_until="commit")
+    page.locator("#left-1").focus()
+    product = shown(page, "left")[0]
+    page.keyboard.press("3")
+    page.keyboard.press("j")
+    assert len(late) == 1
+    with page.expect_response("**/admin/api/judgments"):
+        late[0].continue_()
+    expect(page.locator("#left-2")).to_be_focused()
+    assert services.judgment_lists.ratings(sample.name, "team", QUERY) == {product: 3}
+
+
+def test_a_rating_stays_while_those_of_another_list_are_fetched(page: Page, services: Services, sample: Sample) -> None:
+    second = shown(page, "left")[1]
+    services.judgment_lists.rate(sample.name, "other", QUERY, second, 1, "ed")
+    late: list[Route] = []
+    page.route("**/admin/api/judgments?*", late.append)
+    with page.expect_request("**/admin/api/judgments?*"):
+        page.get_by_label("Judgment list").fill("other")
+        page.keyboard.press("Tab")
+    page.locator("#left-1").focus()
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.keyboard.press("2")
+    late[0].fallback()
+    rated = page.locator("#left-2").get_by_role("button", name="Rate 1")
+    expect(rated).to_have_attribute("aria-pressed", "true")  # the list is there
+    first = page.locator("#left-1").get_by_role("button", name="Rate 2")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    services.judgment_lists.delete(sample.name, "other")
+
+
 def test_a_refused_rating_is_undone_and_said(page: Page) -> None:
     def refuse(route: Route) -> None:
         route.fulfill(status=503, json={"error": {"type": "WriteBlockedError", "reason": "the disk is full"}})

@@ -36,7 +36,7 @@ from tests.support.shop_writer import MAPPINGS, make_shop
 from .conftest import open_page, served
 from .hands import Keyboard, Mouse
 
-pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
+pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.es_both, pytest.mark.models]
 
 PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "1500"))
 #: Products with a picture: enough of them that a reindex which encodes them can be paused by hand.
@@ -160,8 +160,8 @@ def attach(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.follow("Reindex")
     hand.follow(shop.name)
     hand.tick("text")
-    hand.press("Make an estimate")
-    expect(page.get_by_text("Takes about")).to_be_visible()
+    hand.press("Estimate")
+    expect(page.get_by_text("Estimated time")).to_be_visible()
     hand.press("Start")
     phase(page).to_contain_text("attach · done", timeout=LONG_MS)
 
@@ -171,7 +171,7 @@ def judge(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.fill("List", "team")
     hand.upload("File", shop.judgments)
     hand.press("Import")
-    expect(page.get_by_text("1,801 judgments are in the list team.")).to_be_visible()
+    expect(page.get_by_text("1,801 judgments were imported into the list team.")).to_be_visible()
     hand.press("Measure")
     expect(page.locator("#coverage")).to_contain_text("of the first ten hits are judged")
 
@@ -183,21 +183,21 @@ def reindex(page: Page, hand: Mouse, shop: Shop, worker: Worker) -> None:
     hand.fill("Shards", "2")
     hand.tick("text")
     hand.tick("picture")
-    hand.press("Make an estimate")
+    hand.press("Estimate")
     expect(page.get_by_text("shards: 1 -> 2")).to_be_visible()
-    hand.choose("Swap it in", "no")
+    hand.choose("Swap", "no")
     hand.press("Start")
-    phase(page).not_to_contain_text("waits for a worker")
+    phase(page).not_to_contain_text("waiting for a worker")
     hand.press("Pause")
     phase(page).to_contain_text("paused")
     page.reload()
     phase(page).to_contain_text("paused")
-    hand.press("Go on")
+    hand.press("Resume")
     phase(page).not_to_contain_text("paused")
-    phase(page).not_to_contain_text("waits for a worker")
+    phase(page).not_to_contain_text("waiting for a worker")
     worker.kill()
     page.reload()
-    expect(page.get_by_text("Verified", exact=True)).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("Verification", exact=True)).to_be_visible(timeout=LONG_MS)
     assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000001"}
     worker.start()
 
@@ -208,20 +208,20 @@ def mend(page: Page, hand: Mouse, shop: Shop) -> None:
     expect(page.get_by_role("cell", name=str(BROKEN), exact=True)).to_be_visible()
     hand.use(page.locator("main table a").first)
     expect(page.locator(".letter")).to_have_count(BROKEN)
-    shop.mend()
-    hand.press("Try all again")
-    expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=LONG_MS)
+    shop.fix()
+    hand.press("Retry all")
+    expect(page.get_by_text("There are no failures.")).to_be_visible(timeout=LONG_MS)
 
 
 def swap_and_roll_back(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.follow("Reindex")
     hand.follow(shop.name)
-    hand.press("Swap it in")
-    expect(page.get_by_text(f"{shop.name}-000001 is kept for a roll back.")).to_be_visible()
+    hand.press("Swap now")
+    expect(page.get_by_text(f"{shop.name}-000001 is kept for a rollback.")).to_be_visible()
     assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000002"}
     assert shop.services.client.count(index=shop.name)["count"] == PRODUCTS
     hand.press("Roll back")
-    expect(page.get_by_text("Tick the box beside it first.")).to_be_visible()
+    expect(page.get_by_text("Tick the box next to it first.")).to_be_visible()
     hand.press("Roll back", tick="Yes, go back")
     phase(page).to_contain_text("roll back · done")
     assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000001"}
@@ -259,8 +259,8 @@ def shown(side: Any) -> list[str]:
 
 def evaluate(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.follow("Evaluations")
-    hand.press("Measure")
-    hand.use(page.get_by_role("link", name="See the result"))
+    hand.press("Evaluate")
+    hand.use(page.get_by_role("link", name="Show the result"))
     expect(page.locator("svg.interval")).to_have_count(4)
     hand.use(page.get_by_role("link", name=re.compile("^Try it: ")).first)
     expect(page.locator('[data-side="left"] article').first).to_be_visible()
@@ -274,16 +274,16 @@ def train_and_apply(page: Page, hand: Mouse, shop: Shop) -> None:
     versions.activate(shop.name, "words-1")
     hand.follow("Weights")
     hand.choose("Kind", "global")
-    hand.fill("Queries to make up", "60")
+    hand.fill("Synthetic queries", "60")
     hand.press("Train")
     version = page.locator("#order-shown dd a")
     expect(version).to_be_visible(timeout=LONG_MS)
     name = version.inner_text()
     hand.use(version)
     expect(page.locator("svg.histogram").first).to_be_visible()
-    hand.follow("Apply…")
+    hand.follow("Activate…")
     expect(page.get_by_text("nDCG@10").first).to_be_visible()
-    hand.press(f"Apply {name}")
+    hand.press(f"Activate {name}")
     expect(page.locator(".big")).to_have_text(name)
     assert versions.active(shop.name) == name
     hand.press("Go back to words-1")

@@ -26,6 +26,7 @@ from tests.support.admin_client import signed_in
 from tests.support.admin_seed import RATINGS
 from tests.support.models import keep
 from tests.support.web_services import WebShop
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 
@@ -47,7 +48,7 @@ def _forget(services: Services) -> None:
 def measure(services: Services, index: str, *systems: str, folds: int = 0, **options: int) -> dict[str, Any]:
     """A run, ordered and done here."""
     evaluations.order(services, index, "basics", systems, folds, "ed", **options)
-    assert orders.work(services, learning_slot(index))
+    assert work(services, learning_slot(index))
     order = services.orders.get(learning_slot(index))
     assert order is not None
     assert (order["status"], order["error"]) == ("done", None)
@@ -58,12 +59,12 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     services, index = shop
     admin = signed_in(services)
     page = admin.get(f"/admin/evaluations?index={index}").text
-    assert "basics (4 queries)" in page and "Nothing was measured yet" in page
+    assert "basics (4 queries)" in page and "There have been no evaluations yet" in page
     form = {"index": index, "judgments": "basics", "systems": ["bm25", "text"], "version": ""}
     assert admin.post("/admin/evaluations", **form).status_code == 302
     assert admin.post("/admin/evaluations", **form).status_code == 409
-    assert "waits for a worker" in admin.get(f"/admin/evaluations?index={index}").text
-    assert orders.work(services, learning_slot(index))
+    assert "waiting for a worker" in admin.get(f"/admin/evaluations?index={index}").text
+    assert work(services, learning_slot(index))
     key = services.orders.get(learning_slot(index))["result"]["run"]  # type: ignore[index]
     assert f"/admin/evaluations/{key}" in admin.get(f"/admin/evaluations?index={index}").text
     run = evaluations.run(services, key)
@@ -80,10 +81,10 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     assert body["per_query"]["scores"]["bm25"] == run["per_query"]["scores"]["bm25"]
 
 
-def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
+def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str]) -> None:
     services, index = shop
     admin = signed_in(services)
+    admin.app.config["ADMIN_LOOK_S"] = 0.05
     path = f"/admin/weights/{index}/order/events"
     assert f'data-events="{path}"' in admin.get(f"/admin/evaluations?index={index}").text
     assert f'data-events="{path}"' in admin.get(f"/admin/weights?index={index}").text
@@ -101,9 +102,9 @@ def test_the_stream_tells_how_far_the_work_is(shop: tuple[Services, str], monkey
     assert next(events).decode().startswith("retry:")
     assert 'data-live=""' in json.loads(next(events).decode().removeprefix("data: "))
     evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
-    assert 'data-live="1"' in heard("waits for a worker")
-    assert orders.work(services, learning_slot(index))
-    assert 'data-live=""' in heard("See the result")
+    assert 'data-live="1"' in heard("waiting for a worker")
+    assert work(services, learning_slot(index))
+    assert 'data-live=""' in heard("Show the result")
     stream.close()
     assert admin.get(f"/admin/weights/{index}/order").text.count("data-live") == 1  # where there is no thread to spare
     assert admin.get("/admin/weights/No*Index/order/events").status_code == 400
@@ -170,7 +171,7 @@ def test_a_file_is_kept_as_a_list(shop: tuple[Services, str]) -> None:
     form = {"index": index, "judgments": "basics", "systems": "bm25", "keep_as": "from a file", "file": file}
     assert admin.post("/admin/evaluations", **form).status_code == 302
     assert services.orders.get(learning_slot(index))["options"]["judgments"] == "from a file"  # type: ignore[index]
-    assert orders.work(services, learning_slot(index))
+    assert work(services, learning_slot(index))
     assert services.evaluations.page(5, 0, index, "from a file")[1] == 1
     broken = (io.BytesIO(b"query,docid,rating\nmug,p00,many\n"), "judged.csv")
     answer = admin.post("/admin/evaluations", **{**form, "file": broken})
@@ -201,6 +202,6 @@ def test_learned_kinds_held_out(shop: tuple[Services, str]) -> None:
     ratings = {f"{color} {kind}": {f"p{6 * k + c:02}": 3.0}
                for k, kind in enumerate(("mug", "lamp", "tote")) for c, color in enumerate(("forest", "clay", "navy", "sand"))}  # fmt: skip  # noqa: E501
     services.judgment_lists.take_in(index, "basics", Judgments(ratings), "ed")
-    run = measure(services, index, "bm25", "global", folds=3, made_up=20)
+    run = measure(services, index, "bm25", "global", folds=3, synthetic=20)
     assert run["folds"] == 3
     assert "not seen" in signed_in(services).get(f"/admin/evaluations/{run['id']}").text

@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import ExifTags, Image
@@ -127,9 +128,8 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def kept(lists: JudgmentLists) -> int:
+def kept(client: Any) -> int:
     """How many photos the cluster keeps."""
-    client = lists._client
     client.indices.refresh(index=JUDGED_PHOTOS, ignore_unavailable=True)
     return int(client.count(index=JUDGED_PHOTOS, ignore_unavailable=True)["count"])
 
@@ -185,17 +185,19 @@ def test_a_photo_is_rated_beside_words_and_alone(lists: JudgmentLists, name: str
     }  # fmt: skip
 
 
-def test_a_photo_goes_with_the_last_judgment_that_names_it(lists: JudgmentLists, name: str, photo: bytes) -> None:
-    small, before = judged_photo(photo), kept(lists)
+def test_a_photo_goes_with_the_last_judgment_that_names_it(
+    services: Services, lists: JudgmentLists, name: str, photo: bytes
+) -> None:
+    small, before = judged_photo(photo), kept(services.client)
     for where, product in (("team", "p1"), ("team", "p2"), ("other", "p1")):
         lists.rate(name, where, "", product, 3, "ed", small)
-    assert kept(lists) == before + 1 and lists.photos.get(small.key) == small
+    assert kept(services.client) == before + 1 and lists.photos.get(small.key) == small
     assert lists.unrate(name, "team", "", "p1", small.key)
     assert not lists.unrate(name, "team", "", "p1", small.key)
     assert lists.unrate(name, "team", "", "p2", small.key)
     assert lists.photos.get(small.key) == small
     assert lists.delete(name, "other") == 1
-    assert lists.photos.get(small.key) is None and kept(lists) == before
+    assert lists.photos.get(small.key) is None and kept(services.client) == before
 
 
 def test_who_takes_back_while_another_rates_loses_no_photo(lists: JudgmentLists, name: str, photo: bytes) -> None:
@@ -233,21 +235,23 @@ def test_a_photo_that_is_judged_meanwhile_is_not_forgotten(lists: JudgmentLists,
 
 
 def test_there_are_not_too_many_photos(
-    lists: JudgmentLists, name: str, photo: bytes, monkeypatch: pytest.MonkeyPatch
+    services: Services, lists: JudgmentLists, name: str, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.elastic.stores.judged_photos.MAX_PHOTOS", kept(lists))
+    monkeypatch.setattr("hybrid.elastic.stores.judged_photos.MAX_PHOTOS", kept(services.client))
     with pytest.raises(UsageError, match="above the limit"):
         lists.rate(name, "team", "", "p1", 3, "ed", judged_photo(photo))
     assert lists.lists(name) == []
 
 
-def test_a_zip_with_photos_comes_in_and_goes_out(lists: JudgmentLists, name: str, photo: bytes) -> None:
+def test_a_zip_with_photos_comes_in_and_goes_out(
+    services: Services, lists: JudgmentLists, name: str, photo: bytes
+) -> None:
     rows = b"query,image,docid,rating\nlamp,,p1,3\n,in shop/a.jpg,p2,3\nin red,in shop/a.jpg,p3,2\n"
     files = {"j.csv": rows, "in shop/a.jpg": photo, "__MACOSX/._j.csv": b"\0", "unused.jpg": b""}
-    before = kept(lists)
+    before = kept(services.client)
     assert lists.take_in(name, "team", read_upload("j.zip", zipped(files)), "ed") == 3
     small = judged_photo(photo)
-    assert kept(lists) == before + 1
+    assert kept(services.client) == before + 1
     assert lists.ratings(name, "team", "in red", small.key) == {"p3": 2}
     whole = lists.judgments(name, "team")
     file, content = archived(whole, "team", "quepid")
@@ -280,13 +284,19 @@ Image.new("1", (8_000, 8_000)).save(BOMB, "PNG")
     ],
 )  # fmt: skip
 def test_hostile_photos_are_refused_whole(
-    lists: JudgmentLists, name: str, photo: bytes, file: str, data: bytes | dict[str, bytes], said: str
+    services: Services,
+    lists: JudgmentLists,
+    name: str,
+    photo: bytes,
+    file: str,
+    data: bytes | dict[str, bytes],
+    said: str,
 ) -> None:
-    before = kept(lists)
+    before = kept(services.client)
     with pytest.raises(UsageError, match=said) as caught:
         lists.take_in(name, "team", read_upload(file, data if isinstance(data, bytes) else zipped(data)), "ed")
     assert "\n" not in str(caught.value) and "/tmp" not in str(caught.value)
-    assert lists.lists(name) == [] and kept(lists) == before
+    assert lists.lists(name) == [] and kept(services.client) == before
 
 
 def test_a_photo_that_is_gone_is_said(lists: JudgmentLists, name: str, photo: bytes) -> None:

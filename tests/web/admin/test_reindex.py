@@ -19,6 +19,7 @@ from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
 from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import plan_slot, slot
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 WAIT_S = 60.0
@@ -61,7 +62,7 @@ def act(client: AdminClient, index: str, do: str, **form: Any) -> str:
 
 def planned(services: Services, client: AdminClient, index: str, **form: Any) -> str:
     act(client, index, "plan", **form)
-    assert orders.work(services, plan_slot(index))
+    assert work(services, plan_slot(index))
     return client.get(f"/admin/reindex/{index}").text
 
 
@@ -78,7 +79,7 @@ class Beside:
             assert self.go.wait(WAIT_S)
 
         monkeypatch.setattr(orders.Work, "show", held)
-        self.thread = threading.Thread(target=orders.work, args=(services, slot))
+        self.thread = threading.Thread(target=work, args=(services, slot))
         self.thread.start()
         assert self.reached.wait(WAIT_S)
 
@@ -91,13 +92,13 @@ class Beside:
 def test_an_index_without_the_layer_is_attached(services: Services, client: AdminClient, shop: str) -> None:
     assert f'href="/admin/reindex/{shop}"' in client.get("/admin/reindex").text
     page = planned(services, client, shop, what="attach", signals="text")
-    assert "60" in page and "Takes about" in page
+    assert "60" in page and "Estimated time" in page
     refused = client.post(f"/admin/reindex/{shop}", do="start", what="attach", signals=["text", "image"])
     assert refused.status_code == 400 and "make the estimate of just this first" in refused.text
     act(client, shop, "start", what="attach", signals="text")
     again = client.post(f"/admin/reindex/{shop}", do="start", what="attach", signals="text")
     assert again.status_code == 409 and "under way, ordered by ed" in again.text
-    assert orders.work(services, slot(shop))
+    assert work(services, slot(shop))
     order = services.orders.get(slot(shop))
     assert order is not None and order["status"] == "done" and order["result"]["encoded"] == 60
     [run] = [run for run in services.jobs.history(10)[0] if run["index"] == shop]
@@ -129,26 +130,26 @@ def test_a_reindex_is_watched_paused_continued_swapped_in_and_rolled_back(
     beside = Beside(services, slot(attached), monkeypatch)
     state = client.get(f"/admin/reindex/{attached}/state").text
     assert 'data-live="1"' in state and 'value="pause"' in state and 'value="start"' not in state
-    assert "It is asked to pause" in act(client, attached, "pause")
+    assert "Pausing. It stops" in act(client, attached, "pause")
     beside.end()
     found = client.get(f"/admin/api/runs?index={attached}").get_json()
     assert (found["job"]["status"], found["can"]["resume"], found["can"]["start"]) == ("paused", True, False)
 
     act(client, attached, "resume", swap="no")
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     found = client.get(f"/admin/api/runs?index={attached}").get_json()
     assert (found["job"]["status"], found["can"]["swap"]) == ("verified", True)
     assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
     act(client, attached, "swap")
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
 
     assert "Tick the box" in act(client, attached, "rollback")
     act(client, attached, "rollback", sure="yes")
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
     act(client, attached, "drop", sure="yes")
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     assert not services.client.indices.exists(index=f"{attached}-000002")
     actions = [entry["detail"].get("do") for entry in services.audit.list()[0] if entry["action"] == "change_index"]
     assert actions == ["drop", "rollback", "rollback", "swap", "resume", "pause", "start", "plan"]
@@ -183,13 +184,13 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
         patch.setattr(orders.Work, "show", dies)
         patch.setattr(orders, "_keep", lambda doing, **fields: None)  # the dead say nothing
         with pytest.raises(Killed):
-            orders.work(services, slot(attached))
+            work(services, slot(attached))
     old = "2020-01-01T00:00:00.000+00:00"
     services.client.update(index=ORDERS, id=slot(attached), doc={"beat": old}, refresh=True)
     page = client.get(f"/admin/reindex/{attached}").text
     assert "Its process has died" in page and 'value="go_on"' in page
     assert services.orders.abandoned() == [slot(attached)]
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     order = services.orders.get(slot(attached))
     assert order is not None and (order["status"], order["attempts"]) == ("done", 2)
     assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
@@ -197,9 +198,9 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
 
 
 def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
-    services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, client: AdminClient, attached: str
 ) -> None:
-    monkeypatch.setattr("web.admin.live._LOOK_S", 0.05)
+    client.app.config["ADMIN_LOOK_S"] = 0.05
     path = f"/admin/reindex/{attached}/events"
     # Of whatever is watched, for all hold threads of the same server.
     watched = [path, path, f"/admin/weights/{attached}/order/events"]
@@ -208,9 +209,9 @@ def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
     events = streams[0].response
     first = [next(iter(events)).decode() for _ in range(2)]
     assert first[0].startswith("retry:")
-    assert "Nothing is under way" in json.loads(first[1].removeprefix("data: "))
+    assert "Nothing is running" in json.loads(first[1].removeprefix("data: "))
     act(client, attached, "sync")
-    until(lambda: "waits for a worker" in next(iter(events)).decode())
+    until(lambda: "waiting for a worker" in next(iter(events)).decode())
     for stream in streams:
         stream.close()
     last = client.client.get(path, buffered=False)
@@ -240,12 +241,12 @@ def test_the_rate_of_work_is_drawn_once_there_is_one(
     services: Services, client: AdminClient, attached: str, counts: tuple[int, ...], drawn: bool
 ) -> None:
     orders.place(services, slot(attached), "sync", attached, {}, "ed")
-    assert orders.work(services, slot(attached))
+    assert work(services, slot(attached))
     order = services.orders.get(slot(attached))
     assert order is not None
     assert services.orders.keep(order, samples=[[float(at), done] for at, done in enumerate(counts)])
     page = client.get(f"/admin/reindex/{attached}").text
-    assert ("Products a second" in page) is drawn and ('<figure class="chart">' in page) is drawn
+    assert ("Products per second" in page) is drawn and ('<figure class="chart">' in page) is drawn
 
 
 def test_indices_that_may_not_be_listed_leave_the_rest_of_the_page(

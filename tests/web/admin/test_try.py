@@ -14,11 +14,12 @@ from werkzeug.test import TestResponse
 from hybrid.elastic.stores.evaluations import EVALUATIONS
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.evaluation.photos import judged_photo
-from hybrid.operations import evaluations, orders
+from hybrid.operations import evaluations
 from hybrid.operations.orders import learning_slot
 from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
 from tests.support.web_services import EVIL, WebShop, jpeg
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 
@@ -120,7 +121,7 @@ def test_a_rated_photo_shows_its_ratings_when_it_is_chosen_again(ed: AdminClient
     # Taken back with what the page carries, the photo is forgotten.
     assert rate(ed, web_shop, query="", image=kept_image(page), rating=None).json == {"rating": None, "photo": key}
     gone = ed.get(again.location)
-    assert gone.status_code == 200 and "not kept any more" in gone.text and 'id="left-1"' not in gone.text
+    assert gone.status_code == 200 and "This photo has expired" in gone.text and 'id="left-1"' not in gone.text
 
 
 def test_photos_are_rated_without_script(ed: AdminClient, web_shop: WebShop) -> None:
@@ -181,7 +182,7 @@ def test_a_list_with_photos_is_measured_and_its_hurt_queries_shown(ed: AdminClie
     rate(ed, web_shop, query="", image=data_url(jpeg("#3f6b52", 900)), rating=3)
     rate(ed, web_shop, query="mug")
     evaluations.order(services, index, "team", ["image", "bm25"], 0, "ed")
-    assert orders.work(services, learning_slot(index))
+    assert work(services, learning_slot(index))
     order = services.orders.get(learning_slot(index))
     assert order["error"] is None
     run = evaluations.run(services, order["result"]["run"])
@@ -251,7 +252,7 @@ def test_a_file_is_imported_listed_exported_and_deleted(ed: AdminClient, web_sho
     content = b"query,docid,rating\nmug,p00,3\nmug,p01,1\nlamp,p06,0\n"
     assert upload(ed, web_shop, content).status_code == 302
     page = ed.get(f"/admin/judgments/{web_shop.name}/team").text
-    assert "3 judgments are in the list team" in page and "2 searches, 3 judgments" in page
+    assert "3 judgments were imported into the list team" in page and "2 searches, 3 judgments" in page
     assert f"/admin/judgments/{web_shop.name}/team" in ed.get(f"/admin/judgments?index={web_shop.name}").text
     out = ed.get(f"/admin/judgments/{web_shop.name}/team/export?format=quepid")
     assert "team.csv" in out.headers["Content-Disposition"]

@@ -20,6 +20,7 @@ from tests.support.admin_client import signed_in
 from tests.support.admin_seed import add
 from tests.support.models import keep
 from tests.support.web_services import EVIL
+from workers.orders import work
 
 pytestmark = pytest.mark.es
 
@@ -112,7 +113,7 @@ def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     add(services, name, "gate-2", scores=AFTER, before=BEFORE, active="gate-7")
     admin = signed_in(services)
     page = admin.get(f"/admin/weights/{name}/compare?v=gate-2&v=gate-1").text
-    assert "gate-1 against gate-2" in page and "+0.0750" in page
+    assert "gate-1 versus gate-2" in page and "+0.0750" in page
     assert admin.get(f"/admin/weights/{name}/compare?v=gate-2").status_code == 400
     change = admin.get(f"/admin/api/weights/{name}/compare?a=gate-1&b=gate-2").json["change"]
     assert (change["queries"], change["difference"]) == (4, 0.075)
@@ -142,13 +143,13 @@ def test_a_viewer_looks_and_changes_nothing(shop: tuple[Services, str]) -> None:
 def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     services, name = shop
     admin = signed_in(services)
-    given = {"kind": "gate", "judgments": "lamps", "made_up": 30, "folds": 3, "repeats": 1}
+    given = {"kind": "gate", "judgments": "lamps", "synthetic": 30, "folds": 3, "repeats": 1}
     answer = admin.send(f"/admin/api/weights/{name}/train", given)
     assert (answer.status_code, answer.json["order"]["status"]) == (202, "queued")
-    again = admin.post(f"/admin/weights/{name}/train", kind="gate", made_up=30)
+    again = admin.post(f"/admin/weights/{name}/train", kind="gate", synthetic=30)
     assert again.status_code == 409  # one at a time
     slot = orders_module.learning_slot(name)
-    assert orders.work(services, slot)
+    assert work(services, slot)
     order = services.orders.get(slot)
     assert order is not None
     assert (order["status"], order["error"]) == ("done", None)
@@ -157,7 +158,7 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert services.models("weights").active(name) is None  # never by itself
     found, total = versions.listed(services, name, 20)
     if order["result"]["version"] is None:
-        assert total == 0 and "Nothing better was found" in page
+        assert total == 0 and "The result was not better" in page
     else:
         assert [entry["version"] for entry in found] == [order["result"]["version"]]
         assert (found[0]["list"], found[0]["by"]) == ("lamps", "ed")
@@ -175,7 +176,7 @@ def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], mo
     bad = fixed({"text": 1.0, "lexical": 1e-9}, "bad-1").to_json()
     keep(services, name, "bad-1", "global", {**bad, "kind": "global"}, {})
     services.models("weights").activate(name, "bad-1")
-    versions.order_training(services, name, "global", "ed", "lamps", made_up=30, folds=3, repeats=1)
+    versions.order_training(services, name, "global", "ed", "lamps", synthetic=30, folds=3, repeats=1)
     slot = orders_module.learning_slot(name)
     taken = services.orders.take(slot)
     assert taken is not None

@@ -1,0 +1,362 @@
+"""The drop-in's way to the cluster: candidates and pages of searches, or a search as it is, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+import orjson
+from elasticsearch import ApiError, Elasticsearch
+
+from hybrid.dropin import own_field
+from hybrid.dropin.request import (
+    Body,
+    CandidateReply,
+    Cosines,
+    Json,
+    PageHits,
+    PageRequest,
+    Params,
+    RankedSearch,
+    Reply,
+    ShopCandidates,
+    SignalSearch,
+    Version,
+)
+from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.retrieval import bodies, dropin_bodies
+from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
+from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
+from hybrid.elastic.retrieval.lookalikes import Gaps
+from hybrid.elastic.retrieval.shown import ShownHits
+from hybrid.errors import ClusterError, ClusterUnreachableError
+from hybrid.search.consistency import moved_error
+
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+
+
+class _Line(NamedTuple):
+    """One search of an `_msearch`, and the shop's search that it is made for."""
+
+    search: RankedSearch
+    body: Body
+
+
+class _Seen(NamedTuple):
+    """What of a page was shown a moment ago. key: of the look of its hits, None where that is not theirs alone."""
+
+    key: bytes | None
+    hits: dict[str, Json]
+    until: float
+
+
+@dataclass
+class _Answers:
+    """The answers to the searches for one search's candidates, on their way to be `ShopCandidates`.
+
+    known: what the same search computed a moment ago. unread: ids of those whose cosines have to be computed.
+    """
+
+    search: RankedSearch
+    known: Known
+    whole: Sequence[Json]
+    collected: Collected
+    versions: dict[str, Version]
+    unread: list[str]
+
+    @classmethod
+    def of(cls, search: RankedSearch, known: Known, parts: Sequence[SignalSearch], whole: Sequence[Json]) -> _Answers:
+        """whole: the answer to each of the parts.
+
+        Raises:
+            ClusterError: the shop's own search, which is the first, has none.
+        """
+        if "error" in whole[0]:
+            raise _unanswered(search, whole[0])
+        collected = Collected.of(zip((part.signal for part in parts), whole, strict=True))
+        versions = {id: _version(hit) for id, hit in collected.hits.items() if "_seq_no" in hit}
+        unread = [id for id in collected.hits if id not in known or known[id].version != versions.get(id)]
+        return cls(search, known, whole, collected, versions, unread)
+
+
+class Transport:
+    """Talks to the cluster with bytes. Thread-safe.
+
+    Candidates and pages are of the index that the search's profile is of, as far as their hits tell; else they raise
+    IndexMovedError. See hybrid.search.consistency.
+    """
+
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._shown = ShownHits()
+        self._cosines = KnownCosines()
+
+    def search(self, index: str, body: Body, params: Params) -> Reply:
+        """One search as it is; an error of the cluster is its answer.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        return self._send(f"/{quote(index, safe='')}/_search", orjson.dumps(body), params, _JSON)
+
+    def msearch(self, searches: Sequence[tuple[Params, Body]], params: Params) -> Reply:
+        """(header, body) of each search; raises as `search` does."""
+        # A vector goes as the shortest numbers that mean its float32, half the bytes of those of a list.
+        lines = b"".join(orjson.dumps(part, option=_LINE) for search in searches for part in search)
+        return self._send("/_msearch", lines, params, _NDJSON)
+
+    def gather(self, searches: Sequence[RankedSearch], params: Params, depth: int) -> CandidateReply:
+        """One `_msearch` for the candidates of every search, at most `depth` of each signal.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        known = [self._cosines.get(search.candidates_key) for search in searches]
+        parts = [
+            _parts(search, depth, [] if remembered else list(search.vectors))
+            for search, remembered in zip(searches, known, strict=True)
+        ]
+        if any(search.analysis.adds or search.analysis.inner is not None for search in searches):
+            params = {**params, "include_named_queries_score": "true"}
+        reply = self._send_lines(_lines(searches, parts), params)
+        return CandidateReply(searches, known, parts, params, reply)
+
+    def candidates(self, gathered: CandidateReply) -> tuple[list[ShopCandidates], int]:
+        """The candidates of every search, and the milliseconds taken.
+
+        Another `_msearch` where candidates lack a vector, for the words of those that are like them; and one where a
+        search was made a moment ago, and has candidates now that it did not have then.
+
+        Raises:
+            ClusterError: the cluster takes none of it, or cannot answer one of the searches.
+        """
+        lines, params = _lines(gathered.searches, gathered.parts), gathered.params
+        answers, took_ms = _answers(lines, gathered.reply)
+        identified = all([identify(answer) for answer in answers])
+        if not identified:  # products that the layer has not written yet
+            answers, again_ms = self._many([_Line(search, bodies.with_ids(body)) for search, body in lines], params)
+            took_ms += again_ms
+        rest = iter(answers)
+        read = [
+            _Answers.of(search, known, parts, [next(rest) for _ in parts])
+            for search, known, parts in zip(gathered.searches, gathered.known, gathered.parts, strict=True)
+        ]
+        lacking = [one for one in read if one.known and one.unread]
+        took_ms += self._read_codes(lacking, params)
+        repeatable = identified and not lacking
+        candidates = [self._candidates(one, repeatable) for one in read]
+        return candidates, took_ms + self._stand_in(gathered.searches, candidates, params)
+
+    def _read_codes(self, lacking: Sequence[_Answers], params: Params) -> int:
+        """Give candidates the codes that their search was not asked for. Milliseconds taken."""
+        if not lacking:
+            return 0
+        lines = [
+            _Line(one.search, dropin_bodies.codes(one.search.body, one.unread, list(one.search.vectors)))
+            for one in lacking
+        ]
+        answers, took_ms = self._many(lines, params)
+        for one, answer in zip(lacking, answers, strict=True):
+            if "error" in answer:
+                raise _unanswered(one.search, answer)
+            # What is not read now is not remembered either.
+            for id in one.unread:
+                one.versions.pop(id, None)
+            for hit in answer["hits"]["hits"]:
+                one.collected.hits[hit["_id"]]["fields"] = hit.get("fields", {})
+                one.versions[hit["_id"]] = _version(hit)
+        return took_ms
+
+    def _stand_in(self, searches: Sequence[RankedSearch], candidates: Sequence[ShopCandidates], params: Params) -> int:
+        """Scores for candidates without a vector: they change their places, not what matches. Milliseconds taken."""
+        lacking: list[tuple[ShopCandidates, Gaps]] = []
+        lines: list[_Line] = []
+        for search, one in zip(searches, candidates, strict=True):
+            gaps = Gaps.of(one.raw, search.vectors)
+            body = gaps.search()
+            if body is not None:
+                lacking.append((one, gaps))
+                lines.append(_Line(search, body))
+        if not lines:
+            return 0
+        try:
+            answers, took_ms = self._many(lines, params)
+            for (one, gaps), answer in zip(lacking, answers, strict=True):
+                one.stand_ins = gaps.filled(answer)
+        except ClusterUnreachableError:
+            raise
+        except ClusterError as error:
+            for one, _ in lacking:
+                one.failed["stand-ins"] = str(error)
+            return 0
+        return took_ms
+
+    def pages(self, requests: Sequence[PageRequest], params: Params) -> tuple[list[PageHits], int]:
+        """One `_msearch`: the hits of each page, and the milliseconds taken.
+
+        Raises:
+            ClusterError: the cluster cannot answer one of them.
+        """
+        lines: list[_Line] = []
+        seen = [self._seen(page) for page in requests]
+        for page, (_, shown, _) in zip(requests, seen, strict=True):
+            missing = [id for id in page.ids if id not in shown]
+            if missing:
+                lines.append(_Line(page.search, dropin_bodies.page(page.search.body, missing)))
+            if page.rest:
+                query, body = _query(page.search), page.search.body
+                lines.append(_Line(page.search, dropin_bodies.tail(body, query, page.ranked, page.start, page.rest)))
+        answers, took_ms = self._many(lines, params) if lines else ([], 0)
+        rest = iter(answers)
+        pages = []
+        for page, (key, shown, until) in zip(requests, seen, strict=True):
+            whole = page.search.body.get("_source") == own_field.SHOP_ALONE
+            if any(id not in shown for id in page.ids):
+                for hit in _hits(next(rest), whole):
+                    shown[hit["_id"]] = hit
+                    if key is not None:
+                        self._shown.put(key, hit["_id"], page.versions.get(hit["_id"]), hit)
+            hits = [shown[id] for id in page.ids if id in shown]
+            if page.rest:
+                hits += _hits(next(rest), whole)
+                until = 0.0  # of what is behind the candidates no version is known
+            pages.append(PageHits(hits, until))
+        return pages, took_ms
+
+    def _seen(self, page: PageRequest) -> _Seen:
+        look = dropin_bodies.look(page.search.body)
+        if look is None:
+            return _Seen(None, {}, 0.0)
+        key = ShownHits.key(page.search.profile.index, look)
+        hits, until = self._shown.get(key, {id: page.versions.get(id) for id in page.ids})
+        return _Seen(key, hits, until if all(id in page.versions for id in page.ids) else 0.0)
+
+    def _candidates(self, answers: _Answers, repeatable: bool) -> ShopCandidates:
+        search, hits = answers.search, answers.collected.hits
+        answer = answers.whole[0]
+        candidates = ShopCandidates(
+            lists=answers.collected.lists,
+            failed=answers.collected.failed,
+            answer=answer,
+            versions=answers.versions,
+            doubtful=not hits or any(map(broken, answers.whole)),
+            repeatable=repeatable,
+        )
+        score(candidates, hits, search.terms, self._by_signal(answers))
+        named: dict[str, dict[str, float]] = {}
+        for id, hit in hits.items():
+            for name, value in (hit.get("matched_queries") or {}).items():
+                named.setdefault(name, {})[id] = float(value)
+        by_words = candidates.raw["lexical"]
+        candidates.scores = {id: value or 0.0 for id, value in by_words.items()}
+        if dropin_bodies.TEXT in named:
+            candidates.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in by_words}
+        if search.analysis.inner is not None:
+            candidates.multiplied = named.get(dropin_bodies.INNER, {})
+        if search.analysis.adds:
+            candidates.added = named.get(dropin_bodies.SHOP, {})
+        answer.pop("status", None)
+        answer["hits"]["hits"] = []
+        return candidates
+
+    def _by_signal(self, answers: _Answers) -> dict[str, dict[str, float | None]]:
+        """Signal -> product id -> cosine of every candidate; those that had to be computed are remembered."""
+        search, hits, known, versions = answers.search, answers.collected.hits, answers.known, answers.versions
+        names = [name for name in search.vectors if name not in answers.collected.failed]
+        new = {id: hits[id] for id in answers.unread}
+        by_signal: dict[str, dict[str, float | None]] = {}
+        for name in names:
+            by_signal[name] = {id: known[id].by_signal.get(name) for id in hits if id not in new}
+            if new:
+                by_signal[name] |= of_hits(new, search.profile, name, search.vectors[name])[0]
+        remembered = {
+            id: Cosines(versions[id], {name: by_signal[name][id] for name in names}) for id in new if id in versions
+        }
+        if remembered and len(names) == len(search.vectors):
+            self._cosines.put(search.candidates_key, remembered)
+        return by_signal
+
+    def _many(self, lines: Sequence[_Line], params: Params) -> tuple[list[Json], int]:
+        """Answers in order, and the milliseconds taken."""
+        return _answers(lines, self._send_lines(lines, params))
+
+    def _send_lines(self, lines: Sequence[_Line], params: Params) -> Reply:
+        return self.msearch([(_header(search), body) for search, body in lines], params)
+
+    def _send(self, path: str, body: bytes, params: Params, kind: str) -> Reply:
+        with translated():
+            try:
+                answer = self._client.perform_request(
+                    "POST", path, params=params, headers={"accept": _JSON, "content-type": kind}, body=body
+                )
+            except ApiError as error:
+                return Reply(error.meta.status, _bytes(error.body), error.meta.headers.get("warning"))
+        return Reply(answer.meta.status, _bytes(answer.body), answer.meta.headers.get("warning"))
+
+
+def _words(search: RankedSearch) -> Json:
+    """The layer's lexical query."""
+    return bodies.lexical_query(search.terms, search.profile.lexical_fields)
+
+
+def _query(search: RankedSearch) -> Json:
+    """The shop's query, scored by the layer's words."""
+    return dropin_bodies.scored(search.body["query"], search.analysis, _words(search))
+
+
+def _header(search: RankedSearch) -> Json:
+    return {**bodies.header(search.profile, search.terms), **search.search.route}
+
+
+def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[SignalSearch]:
+    """The searches for candidates. codes: the signals whose codes the hits are to bring."""
+    query = _query(search)
+    scoring = dropin_bodies.beside(query, search.analysis, _words(search))
+    parts = [SignalSearch("lexical", dropin_bodies.counted(search.body, query, codes, depth))]
+    for name, vector in search.vectors.items():
+        numbers = np.ascontiguousarray(vector, dtype=np.float32)
+        body = dropin_bodies.nearest(search.body, scoring, name, numbers, codes, depth, search.profile.shards)
+        parts.append(SignalSearch(name, body))
+    return parts
+
+
+def _lines(searches: Sequence[RankedSearch], parts: Sequence[Sequence[SignalSearch]]) -> list[_Line]:
+    return [_Line(search, part.body) for search, group in zip(searches, parts, strict=True) for part in group]
+
+
+def _answers(lines: Sequence[_Line], reply: Reply) -> tuple[list[Json], int]:
+    """The answers of a reply, in order, and the milliseconds taken."""
+    read = orjson.loads(reply.body)
+    if reply.status != 200:
+        raise ClusterError(f"Elasticsearch answered {reply.status}: {error_reason(read)[1]}")
+    for line, answer in zip(lines, read["responses"], strict=True):
+        if strays([answer], line.search.profile.concrete):
+            raise moved_error(line.search.profile.index)
+    return read["responses"], int(read["took"])
+
+
+def _unanswered(search: RankedSearch, answer: Json) -> ClusterError:
+    return ClusterError(f"Elasticsearch could not search {search.profile.index}: {error_reason(answer)[1]}")
+
+
+def _hits(answer: Json, whole: bool) -> list[Json]:
+    """Hits of a page; whole: their documents are, and the layer's object is to be taken out."""
+    if "error" in answer:
+        raise ClusterError(f"Elasticsearch could not fetch a page: {error_reason(answer)[1]}")
+    hits: list[Json] = answer["hits"]["hits"]
+    if whole:
+        own_field.drop_from_sources(hits)
+    return hits
+
+
+def _version(hit: Mapping[str, Any]) -> Version:
+    return Version(hit["_index"], hit["_seq_no"], hit["_primary_term"])
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else orjson.dumps(body)

@@ -1,0 +1,44 @@
+"""What is made of other signals' vectors: derived signals, and the tags. Such a one has a hash of its parts' hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hybrid.catalogue import documents
+from hybrid.catalogue.layer import NO_STATE, SignalState
+from hybrid.contracts import TAGS, IndexProfile
+from hybrid.signals import SIGNALS
+
+States = Mapping[str, SignalState]
+
+
+def parts_of(name: str, profile: IndexProfile) -> tuple[str, ...]:
+    """The signals that it is made of, in the order of its hash; none for what is made of a product's own fields."""
+    if name == TAGS:
+        return tuple(sorted(profile.tags.parts)) if profile.tags is not None else ()
+    return SIGNALS[name].parts
+
+
+def version_of(name: str, profile: IndexProfile) -> str | None:
+    """The version of what makes a signal, or the tags, of the index; None where the index has no such thing."""
+    if name == TAGS:
+        return profile.tags.version if profile.tags is not None else None
+    return profile.signals[name].version if name in profile.signals else None
+
+
+def has_part(part: str, states: States, profile: IndexProfile) -> bool:
+    """Whether a part has a vector by the encoder of the index, as far as is noted."""
+    state = states.get(part, NO_STATE)
+    return part in profile.signals and bool(state.hash) and state.encoder == profile.signals[part].version
+
+
+def combined_hash(version: str, parts: Sequence[str], hashes: Mapping[str, str | None]) -> str:
+    """Changes with what makes it, and with the input of each part. hashes: part -> its content hash, if it has one."""
+    return documents.content_hash(version, " ".join(f"{part}:{hashes.get(part) or '-'}" for part in parts).encode())
+
+
+def hash_of(name: str, states: States, profile: IndexProfile) -> str:
+    """The hash of what would be made of the parts as they are noted."""
+    parts, version = parts_of(name, profile), version_of(name, profile)
+    hashes = {part: states[part].hash for part in parts if has_part(part, states, profile)}
+    return combined_hash(version or "", parts, hashes)

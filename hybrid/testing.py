@@ -1,0 +1,389 @@
+"""Doubles for tests without a cluster and without models: an index in memory, an encoder, weights, a clock.
+
+They are what Hybrid's own tests use. A search on three products:
+
+>>> from hybrid import SearchRequest
+>>> from hybrid.search.searcher import Searcher
+>>> shop = MemoryRetrieval([
+...     {"id": "p1", "title": "red mug", "brand": "Aurora"},
+...     {"id": "p2", "title": "blue mug", "brand": "Casa"},
+...     {"id": "p3", "title": "lamp", "brand": "Casa"},
+... ])
+>>> searcher = Searcher(shop, shop.encoder, depth=10)
+>>> answer = searcher.search(SearchRequest("shop", q="red mug"))
+>>> [hit.id for hit in answer.hits]
+['p1', 'p2', 'p3']
+>>> answer.hits[0].signals["lexical"].raw  # it has both words
+2.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.catalogue.documents import WORDS_VERSION, role_values, terms_of, text_input
+from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
+from hybrid.encoders.toy import Toy
+from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
+from hybrid.search import stand_ins
+from hybrid.search.consistency import moved_error
+from hybrid.search.ports import RetrievalLike, Retrieved
+from hybrid.search.weights import PinnedWeights
+from hybrid.settings import Settings
+from hybrid.signals import SIGNALS
+from hybrid.text.completions import Typed, offers
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FakeClock", "MemoryRetrieval", "PinnedWeights", "ToyEncoder"]
+
+#: Roles whose fields are searched or shown, and neither filtered on nor counted.
+_PROSE = ("id", "title", "description", "image", "video", "audio", "url")
+
+
+class ToyEncoder(Toy):
+    """Texts that share words are close, pictures that share colours are close. It loads no model, and can fail.
+
+    The registry knows it as "toy:DIMS". error: raised by every call while it is set. batches: how many inputs each
+    call had.
+
+    >>> encoder = ToyEncoder(32)
+    >>> red_mug, mug, lamp = encoder.encode_texts(["red mug", "mug", "lamp"])
+    >>> bool(red_mug @ mug > red_mug @ lamp), round(float(mug @ mug), 3)
+    (True, 1.0)
+    >>> encoder.batches
+    [3]
+    """
+
+    def __init__(self, dims: int = 64, version: str | None = None, error: HybridError | None = None) -> None:
+        # Of the settings it needs none, so neither the environment nor a file is read for them.
+        super().__init__(f"toy:{dims}", str(dims), Settings.model_construct())
+        self.version = version or self.version
+        self.error = error
+        self.batches: list[int] = []
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        self._count(texts)
+        return super().encode_texts(texts)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        self._count(images)
+        return super().encode_images(images)
+
+    def _count(self, inputs: Sequence[Any]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.batches.append(len(inputs))
+
+
+class FakeClock:
+    """A clock that only moves when it is told to; in place of `time.monotonic`, in seconds.
+
+    >>> clock = FakeClock()
+    >>> clock.advance(2.5)
+    >>> clock()
+    2.5
+    """
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._now = now
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class MemoryRetrieval(RetrievalLike):
+    """An index of a few products in memory, with scores that can be worked out by hand. Not thread-safe.
+
+    products: the shop's documents. Each has an "id"; a field plays the role of its name ("title", "brand", ...), and
+    every other field than texts and files can be filtered on and counted.
+
+    How a product scores by a signal:
+
+    - lexical: one point for each word of the query that it has, by the analysis of a real index.
+    - text: the cosine of the encoder's vectors, of the query and of the product's title and description.
+    - any signal named in `vectors` (signal -> id -> unit vector): the cosine; a product that is not named has none.
+    - any signal named in `scores` (signal -> id -> raw score): that number, whatever the query is; a product that is
+      not named, or has None, has no vector. By "lexical" it does not match.
+
+    Products without a vector get stand-ins as on a cluster. failing: signal -> why the cluster cannot search it. error:
+    raised by every search while it is set. searches: the signals of each search, in order.
+
+    >>> shop = MemoryRetrieval(
+    ...     [{"id": "p1", "title": "red mug"}, {"id": "p2", "title": "mug"}, {"id": "p3", "title": "lamp"}],
+    ...     scores={"image": {"p1": 0.2, "p3": 0.9}},
+    ... )
+    >>> query = {"image": shop.encoder("").encode_texts(["any"])[0]}
+    >>> found = shop.retrieve(shop.profile("shop"), "mug", query, {}, [], depth=10)
+    >>> found.lists
+    {'lexical': ['p1', 'p2'], 'image': ['p3', 'p1']}
+    >>> found.raw["image"]
+    {'p1': 0.2, 'p2': None, 'p3': 0.9}
+    >>> found.matched, found.total
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        products: Iterable[Mapping[str, Any]],
+        *,
+        index: str = "shop",
+        encoder: Encoder | None = None,
+        scores: Mapping[str, Mapping[str, float | None]] | None = None,
+        vectors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        failing: Mapping[str, str] | None = None,
+    ) -> None:
+        self._encoder = encoder or ToyEncoder()
+        self._index = index
+        self._scores, self._given = dict(scores or {}), dict(vectors or {})
+        self._generation = 0
+        self.failing = dict(failing or {})
+        self.error: HybridError | None = None
+        self.searches: list[list[str]] = []
+        self.move(products)
+
+    def encoder(self, spec: str) -> Encoder:
+        """The encoder of every signal, whatever its spec; what a Searcher takes as its second argument."""
+        return self._encoder
+
+    def move(self, products: Iterable[Mapping[str, Any]]) -> None:
+        """Let the name stand for another index, of these products, as the end of a reindex does."""
+        rows = [dict(product) for product in products]
+        self._products = {str(row["id"]): row for row in sorted(rows, key=lambda row: str(row["id"]))}
+        self._generation += 1
+        fields = _fields(rows)
+        names = {*self._scores, *self._given, "text"} - {"lexical"}
+        one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
+        signals = {name: one for name in SIGNALS if name in names}
+        concrete = f"{self._index}-{self._generation:06}"
+        self._profile = IndexProfile(self._index, fields, signals, "en", WORDS_VERSION, concrete=concrete)
+        self._words = {
+            id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
+        }
+        self._vectors = dict(self._given)
+        if "text" not in {*self._given, *self._scores}:
+            texts = {id: text_input(row, fields, self._encoder) for id, row in self._products.items()}
+            told = [id for id, text in texts.items() if text]
+            rows_of_text = self._encoder.encode_texts([texts[id] for id in told])
+            self._vectors["text"] = dict(zip(told, rows_of_text, strict=True))
+
+    # -- what search needs of an index, see hybrid.search.ports --------------------------------------------------
+
+    def profile(self, index: str) -> IndexProfile:
+        """The one index's profile.
+
+        Raises:
+            IndexMissingError: it has another name.
+        """
+        if index != self._index:
+            raise IndexMissingError(f"there is no index {index!r}; this one is {self._index!r}")
+        return self._profile
+
+    def moved(self, profile: IndexProfile) -> bool:
+        return profile.concrete != self._profile.concrete
+
+    def superseded(self, profile: IndexProfile) -> bool:
+        return self.moved(profile)
+
+    def indices(self) -> list[str]:
+        return [self._index]
+
+    def retrieve(
+        self,
+        profile: IndexProfile,
+        terms: str | None,
+        vectors: Mapping[str, np.ndarray],
+        filters: Mapping[str, Any],
+        facets: Sequence[str],
+        depth: int,
+        lookalikes: bool = True,
+        without: str = "",
+    ) -> Retrieved:
+        """Candidates, as a cluster gives them.
+
+        Raises:
+            UsageError: a filter or a facet on a field that no product has.
+            IndexMovedError: the profile is of another generation.
+            ClusterError: no part could be answered.
+        """
+        self.searches.append([*(["lexical"] if terms is not None else []), *vectors])
+        self._hold(profile)
+        fields = profile.fields
+        for facet in facets:
+            if facet not in fields.types:
+                raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
+        found = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes)
+        for facet in facets:
+            # As on a cluster, a facet that is filtered on still counts its other values.
+            others = {field: wanted for field, wanted in filters.items() if field != facet}
+            counted = found
+            if facet in filters:
+                counted = self._candidates(terms, vectors, self._filtered(others, without), depth, lookalikes)
+            found.facets[facet] = self._counts(facet, self._total(terms, counted, self._filtered(others, without)))
+        matched = self._matching(terms, self._filtered(filters, without)) if "lexical" in found.lists else []
+        found.matched = len(matched)
+        found.total = len(self._total(terms, found, self._filtered(filters, without)))
+        return found
+
+    def tail(
+        self,
+        profile: IndexProfile,
+        terms: str,
+        filters: Mapping[str, Any],
+        exclude: Sequence[str],
+        start: int,
+        size: int,
+    ) -> list[tuple[str, float]]:
+        self._hold(profile)
+        matched = self._matching(terms, [id for id in self._filtered(filters, "") if id not in set(exclude)])
+        return [(id, self._lexical(id, terms) or 0.0) for id in matched][start : start + size]
+
+    def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        self._hold(profile)
+        return {id: self._products[id] for id in ids if id in self._products}
+
+    def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
+        return {name: held[id] for name, held in self._vectors.items() if id in held}
+
+    def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+        return {}  # no product has several pictures here
+
+    def completing(self, profile: IndexProfile, typed: Typed, size: int) -> dict[str, dict[str, Any]]:
+        titles = [
+            (id, str(title))
+            for id, row in self._products.items()
+            for title in role_values(row, profile.fields, "title")
+        ]
+        return {id: self._products[id] for id, title in titles if offers([(id, title)], typed)}
+
+    # -- scores ----------------------------------------------------------------------------------------------------
+
+    def _hold(self, profile: IndexProfile) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.moved(profile):
+            raise moved_error(profile.index)
+
+    def _lexical(self, id: str, terms: str) -> float | None:
+        """Points of a product for the words; None where it does not match."""
+        if not terms:
+            return 0.0
+        if "lexical" in self._scores:
+            return self._scores["lexical"].get(id)
+        return float(sum(term in self._words[id] for term in terms.split())) or None
+
+    def _raw(self, signal: str, id: str, vector: np.ndarray) -> float | None:
+        if signal in self._scores:
+            return self._scores[signal].get(id)
+        own = self._vectors.get(signal, {}).get(id)
+        return float(own @ vector) if own is not None else None
+
+    def _matching(self, terms: str | None, ids: Iterable[str]) -> list[str]:
+        """Products that match the words, best first."""
+        if terms is None:
+            return []
+        return _best_first({id: points for id in ids if (points := self._lexical(id, terms)) is not None})
+
+    def _candidates(
+        self,
+        terms: str | None,
+        vectors: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        depth: int,
+        lookalikes: bool,
+    ) -> Retrieved:
+        found = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
+        if terms is not None and "lexical" in self.failing:
+            found.failed["lexical"] = self.failing["lexical"]
+        elif terms is not None:
+            found.lists["lexical"] = self._matching(terms, ids)[:depth]
+        scores = {
+            name: {id: self._raw(name, id, vector) for id in ids}
+            for name, vector in vectors.items()
+            if name not in found.failed
+        }
+        for name, scored in scores.items():
+            found.lists[name] = _best_first({id: raw for id, raw in scored.items() if raw is not None})[:depth]
+        if found.failed and not found.lists:
+            raise ClusterError(f"no part of {self._index} could be searched: {found.failed}")
+        if lookalikes:
+            for name, scored in scores.items():
+                listed = {id: scored[id] for ranked in found.lists.values() for id in ranked}
+                missing = [id for id, raw in scored.items() if raw is None]
+                estimates = stand_ins.estimate(listed, stand_ins.donors(listed), self._words, missing)
+                if estimates:
+                    found.stand_ins[name] = estimates
+        listed_or_likely = [*found.lists.values(), *found.stand_ins.values()]
+        candidates = sorted({id for group in listed_or_likely for id in group})
+        if "lexical" in found.lists:
+            found.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}
+        for name, scored in scores.items():
+            found.raw[name] = {id: scored[id] for id in candidates}
+        return found
+
+    def _total(self, terms: str | None, found: Retrieved, ids: Sequence[str]) -> list[str]:
+        """Ids of the set that a total and the facets count: what matches the words, and every other candidate."""
+        matched = self._matching(terms, ids) if "lexical" in found.lists else []
+        return sorted({*matched, *(id for scores in found.raw.values() for id in scores)})
+
+    # -- fields ----------------------------------------------------------------------------------------------------
+
+    def _filtered(self, filters: Mapping[str, Any], without: str) -> list[str]:
+        types = self._profile.fields.types
+        for field in filters:
+            if field not in types:
+                raise UsageError(f"cannot filter on {field!r}; fields: {', '.join(sorted(types)) or 'none'}")
+        return [
+            id
+            for id, row in self._products.items()
+            if id != without
+            and all(any(_passes(value, wanted) for value in values_at(row, field)) for field, wanted in filters.items())
+        ]
+
+    def _counts(self, facet: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        values = [value for id in ids for value in values_at(self._products[id], facet)]
+        if self._profile.fields.types[facet] in ("long", "double"):
+            if not values:
+                return []
+            return [{"min": float(min(values)), "max": float(max(values)), "count": len(values)}]
+        counts = {value: values.count(value) for value in values}
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+        return [{"value": value, "count": count} for value, count in ordered]
+
+
+def _fields(rows: Sequence[Mapping[str, Any]]) -> FieldMap:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    types = {name: _type([value for row in rows for value in values_at(row, name)]) for name in names}
+    return FieldMap(
+        roles={role: (role,) for role in ROLES if role in names},
+        types={name: kind for name, kind in types.items() if kind and name not in _PROSE},
+        facets=tuple(role for role in ("category", "brand", "color", "tags") if role in names),
+    )
+
+
+def _type(values: Sequence[Any]) -> str:
+    """The type in the index; "" where there are no values, or of several types."""
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        return "double"
+    named = {bool: "boolean", int: "long", float: "double", str: "keyword"}
+    return named.get(kinds.pop(), "") if len(kinds) == 1 else ""
+
+
+def _passes(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        tests = {"gte": value.__ge__, "gt": value.__gt__, "lte": value.__le__, "lt": value.__lt__}
+        return all(tests[key](bound) is True for key, bound in wanted.items())
+    return value in wanted if isinstance(wanted, list | tuple) else value == wanted
+
+
+def _best_first(scores: Mapping[str, float]) -> list[str]:
+    """By score, ties by id."""
+    return sorted(scores, key=lambda id: (-scores[id], id))

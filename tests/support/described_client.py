@@ -1,0 +1,43 @@
+"""A test client that holds every answer to the description of the API."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import schemathesis
+from flask.testing import FlaskClient
+from schemathesis.schemas import BaseSchema
+from werkzeug.test import TestResponse
+
+from hybrid.services import Services
+from hybrid.settings import Settings
+from web import create_app
+
+
+def closed(schema: Any) -> Any:
+    """A schema, or a part of one, that takes no key but those that it names: what is sent is described."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: part if key in ("example", "examples") else closed(part) for key, part in schema.items()}
+    return {"additionalProperties": False, **parts} if "properties" in schema and "type" in schema else parts
+
+
+@cache
+def description() -> BaseSchema:
+    """What every app says of itself, its objects closed."""
+    app = create_app(Services(Settings()))  # asks nobody
+    return schemathesis.openapi.from_dict(closed(FlaskClient(app, app.response_class).get("/openapi.json").get_json()))
+
+
+class DescribedClient(FlaskClient):
+    """Fails where an answer has a status, a type, a header or a field that the description lacks, or lacks one."""
+
+    def open(self, *args: Any, **options: Any) -> TestResponse:
+        answer = super().open(*args, **options)
+        operation = description().find_operation_by_path(answer.request.method, answer.request.path)
+        if operation is not None:
+            operation.validate_response(answer)
+        return answer
