@@ -12,12 +12,22 @@ from hybrid.learning.models import Active
 from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, render, say
-from web.admin.schemas import ApplyParams, PointParams, VersionParams
+from web.admin.schemas import ApplyParams, Call, PointParams, VersionParams
 from web.admin.weights import form_of
+from web.answers import ModelApplied
 from web.params import fields_of, validate
 
 #: Versions of a kind that are listed, beside others and alone.
 FEW, MANY = 5, 200
+_ACTIVE = {"version": "shop-text-2", "since": "2026-11-02T09:30:00Z", "before": "shop-text-1"}
+_HELD_OUT = {
+    "measure": "macro-F1", "figure": 0.83, "against": "shop-text-1", "before": 0.79, "examples": 240, "better": True,
+}  # fmt: skip
+_VERSION = {
+    "kind": "tags", "index": "shop", "version": "shop-text-2", "method": "ensemble",
+    "created": "2026-11-02T09:30:00.123Z", "encoders": {"text": {"spec": "minilm", "version": "minilm@1f2e"}},
+    "held_out": _HELD_OUT, "parts": 1, "size": 48_120, "sha256": "9f86d081884c7d65", "active": True,
+}  # fmt: skip
 
 
 @admin.get("/models")
@@ -98,6 +108,7 @@ def _said(index: str, told: bool | None, key: str, **values: Any) -> AnyResponse
 
 
 @admin.get("/api/models/<index>")
+@Call(gives={"index": "shop", "active": {"tags": _ACTIVE}, "versions": [_VERSION]}, query=("kind",))
 def api_models(index: str) -> dict[str, Any]:
     """Versions of an index's models, newest first, by kind, and which are active."""
     index, kind = checked_index(index), request.args.get("kind") or None
@@ -106,28 +117,32 @@ def api_models(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/models/<index>/<kind>/<version>")
+@Call(gives={**_VERSION, "report": {}})
 def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
     """One version with its report."""
     return life.show(core(), kind, version, checked_index(index))
 
 
 @admin.post("/api/models/<index>/<kind>/apply")
+@Call(ApplyParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
-    """Apply a version. told: whether a worker heard of the order; null where it is done."""
+    """Activate a version of a model."""
     index, given = checked_index(index), validate(ApplyParams, fields_of(request))
     told = _apply(index, kind, given.version, given.instead_of)
     return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
 
 
 @admin.post("/api/models/<index>/<kind>/rollback")
+@Call(PointParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
-    """Roll back to the version before. told: as for applying."""
+    """Go back to the version of a model before."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))
     told = _roll_back(index, kind, given.instead_of)
     return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
 
 
 @admin.post("/api/models/<index>/<kind>/remove")
+@Call(VersionParams, {"removed": "shop-text-1"})
 def api_models_remove(index: str, kind: str) -> dict[str, Any]:
     """Delete a version that no index uses."""
     index, given = checked_index(index), validate(VersionParams, fields_of(request))

@@ -139,7 +139,7 @@ class PublishedTags(PublishedModel[TagModel | PictureTags]):
         return encoders
 
     @property
-    def looks(self) -> bool:
+    def reads_pictures(self) -> bool:
         """Whether it tells tags by pictures (`look`), not by vectors (`tags`); raises as they do."""
         return isinstance(self.trained, PictureTags)
 
