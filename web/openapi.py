@@ -72,6 +72,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "do": ("retry or dismiss", "retry"),
     "format": ("of the file: quepid, trec, rre, ranklib, beir or srw", "quepid"),
     "index": ("name of an index", "shop"),
+    "kind": ("of model: weights, alignment, towers, tags, sounds or tfidf", "tags"),
     "list": ("name of a judgment list", "lamps"),
     "n": ("of several pictures, which; from 0", 1.0),
     "name": ("name of a judgment list", "lamps"),
@@ -81,7 +82,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "q": ("words of the query", "desk lamp"),
     "reason": ("typed reason of failures", "image_missing"),
     "run": ("id of an evaluation", "3f6c1e0a"),
-    "version": ("a version of the weights", "gate-2"),
+    "version": ("a version of a trained model", "gate-2"),
 }
 #: Headers of answers -> what they say.
 _HEADERS = {

@@ -135,13 +135,14 @@ def listed(services: Services, index: str, kind: str | None = None, most: int = 
 
 
 def show(services: Services, kind: str, version: str, index: str) -> dict[str, Any]:
-    """All of a version but its numbers, and whether the index uses it.
+    """All of a version but its numbers, and "active": whether the index uses it.
 
     Raises:
         ModelMissingError: there is no such version. And as `active` does.
     """
     used = active(services, kind, index).version
-    return {**services.models(kind).head(version, index), "active": version == used}
+    head = services.models(kind).head(version, index)
+    return {"held_out": None, "encoders": {}, "report": {}, **head, "active": version == used}
 
 
 def apply(

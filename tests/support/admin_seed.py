@@ -187,6 +187,8 @@ def pages_of(index: str, runs: list[str]) -> list[str]:
         under("weights", index, "gate-1"),
         under("weights", index, "compare") + "?v=gate-2&v=gate-1",
         under("weights", index, "gate-1", "apply"),
+        of("models"),
+        under("models", index, "weights", "gate-1"),
         "/admin/reindex",
         under("reindex", index),
         "/admin/failures",

@@ -27,6 +27,7 @@ NAVIGATION = [
     ("admin.judgments", "judgments"),
     ("admin.evaluations", "evaluations"),
     ("admin.weights", "weights"),
+    ("admin.models", "models"),
     ("admin.reindex", "reindex"),
     ("admin.failures", "failures"),
     ("admin.audit", "audit"),

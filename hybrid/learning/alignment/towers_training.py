@@ -15,7 +15,7 @@ import numpy as np
 
 from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import products
+from hybrid.elastic.indices import lifecycle, products
 from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS, PREFIX, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
@@ -53,7 +53,7 @@ def train(
     from hybrid.learning import fine_tuning
     from hybrid.learning.alignment import towers
 
-    profile = services.searcher.profile(index)
+    profile = lifecycle.read_profile(services.client, index)
     words, eyes = MiniLMWords("minilm-words", "", services.settings), services.encoder("efficientnet-lite0")
     started = time.monotonic()
     skipped: dict[str, int] = {}

@@ -1,0 +1,154 @@
+"""Trained models of an index: what each was worth held out, which are active, applying, rolling back, removing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from hybrid.learning import models as life
+from hybrid.learning.models import Active
+from hybrid.operations import orders
+from web.admin.access import admin
+from web.admin.frame import checked_index, chosen_index, core, render, say
+from web.admin.schemas import ApplyParams, Call, PointParams, VersionParams
+from web.admin.weights import form_of
+from web.answers import ModelApplied
+from web.params import fields_of, validate
+
+#: Versions of a kind that are listed, beside others and alone.
+FEW, MANY = 5, 200
+_ACTIVE = {"version": "shop-text-2", "since": "2026-11-02T09:30:00Z", "before": "shop-text-1"}
+_HELD_OUT = {
+    "measure": "macro-F1", "figure": 0.83, "against": "shop-text-1", "before": 0.79, "examples": 240, "better": True,
+}  # fmt: skip
+_VERSION = {
+    "kind": "tags", "index": "shop", "version": "shop-text-2", "method": "ensemble",
+    "created": "2026-11-02T09:30:00.123Z", "encoders": {"text": {"spec": "minilm", "version": "minilm@1f2e"}},
+    "held_out": _HELD_OUT, "parts": 1, "size": 48_120, "sha256": "9f86d081884c7d65", "active": True,
+}  # fmt: skip
+
+
+@admin.get("/models")
+def models() -> str:
+    services, index, kind = core(), chosen_index(), request.args.get("kind") or None
+    kinds = life.KINDS if kind is None else (kind,)
+    groups = [
+        {"kind": one, "active": life.active(services, one, index), "by_reindex": one in life.BY_REINDEX,
+         "versions": life.listed(services, index, one, MANY if kind else FEW), "more": not kind}
+        for one in kinds
+    ] if index else []  # fmt: skip
+    return render(
+        "admin/models.html", here="models", index=index, indices=services.searcher.indices(), kind=kind, groups=groups,
+        few=FEW, how=life.how_to_apply, order=services.orders.get(orders.learning_slot(index)) if index else None,
+    )  # fmt: skip
+
+
+@admin.get("/models/<index>/<kind>/<version>")
+def models_version(index: str, kind: str, version: str) -> str:
+    """One version, and what can be done with it."""
+    index = checked_index(index)
+    services = core()
+    return render(
+        "admin/models_version.html", here="models", index=index, kind=kind,
+        version=life.show(services, kind, version, index), active=life.active(services, kind, index),
+        users=life.users_of(services, kind, index, version), by_reindex=kind in life.BY_REINDEX, how=life.how_to_apply,
+    )  # fmt: skip
+
+
+@admin.post("/models/<index>/<kind>/<version>/apply")
+def models_apply(index: str, kind: str, version: str) -> AnyResponse:
+    index, given = checked_index(index), validate(PointParams, form_of())
+    done = _apply(index, kind, version, given.instead_of)
+    return _said(index, done, "models_applied", version=version)
+
+
+@admin.post("/models/<index>/<kind>/rollback")
+def models_rollback(index: str, kind: str) -> AnyResponse:
+    index, given = checked_index(index), validate(PointParams, form_of())
+    before = life.active(core(), kind, index).before
+    done = _roll_back(index, kind, given.instead_of)
+    return _said(index, done, "models_rolled_back", version=before)
+
+
+@admin.post("/models/<index>/<kind>/<version>/remove")
+def models_remove(index: str, kind: str, version: str) -> AnyResponse:
+    index = checked_index(index)
+    life.remove(core(), kind, index, version)
+    say("models_removed", version=version)
+    return redirect(url_for("admin.models", index=index))
+
+
+def _apply(index: str, kind: str, version: str, instead_of: str) -> bool | None:
+    """Whether a worker was told of the order; None where it is done already."""
+    if kind in life.IN_PLACE:
+        return life.order_apply(core(), kind, index, version, g.user.name, instead_of)
+    life.apply(core(), kind, index, version, instead_of)
+    return None
+
+
+def _roll_back(index: str, kind: str, instead_of: str) -> bool | None:
+    """As `_apply`."""
+    if kind in life.IN_PLACE:
+        return life.order_rollback(core(), kind, index, g.user.name, instead_of)
+    life.rollback(core(), kind, index, instead_of)
+    return None
+
+
+def _said(index: str, told: bool | None, key: str, **values: Any) -> AnyResponse:
+    if told is None:
+        say(key, index=index, **values)
+    else:
+        say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
+    return redirect(url_for("admin.models", index=index) + ("" if told is None else "#order"))
+
+
+# -- for programs ----------------------------------------------------------------------------------------------------
+
+
+@admin.get("/api/models/<index>")
+@Call(gives={"index": "shop", "active": {"tags": _ACTIVE}, "versions": [_VERSION]}, query=("kind",))
+def api_models(index: str) -> dict[str, Any]:
+    """Versions of an index's models, newest first, by kind, and which are active."""
+    index, kind = checked_index(index), request.args.get("kind") or None
+    active = {one: _shown(life.active(core(), one, index)) for one in ([kind] if kind else life.KINDS)}
+    return {"index": index, "active": active, "versions": life.listed(core(), index, kind, MANY)}
+
+
+@admin.get("/api/models/<index>/<kind>/<version>")
+@Call(gives={**_VERSION, "report": {}})
+def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
+    """One version with its report."""
+    return life.show(core(), kind, version, checked_index(index))
+
+
+@admin.post("/api/models/<index>/<kind>/apply")
+@Call(ApplyParams, ModelApplied, status=202, also={200: ModelApplied})
+def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
+    """Activate a version of a model."""
+    index, given = checked_index(index), validate(ApplyParams, fields_of(request))
+    told = _apply(index, kind, given.version, given.instead_of)
+    return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
+
+
+@admin.post("/api/models/<index>/<kind>/rollback")
+@Call(PointParams, ModelApplied, status=202, also={200: ModelApplied})
+def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
+    """Go back to the version of a model before."""
+    index, given = checked_index(index), validate(PointParams, fields_of(request))
+    told = _roll_back(index, kind, given.instead_of)
+    return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
+
+
+@admin.post("/api/models/<index>/<kind>/remove")
+@Call(VersionParams, {"removed": "shop-text-1"})
+def api_models_remove(index: str, kind: str) -> dict[str, Any]:
+    """Delete a version that no index uses."""
+    index, given = checked_index(index), validate(VersionParams, fields_of(request))
+    life.remove(core(), kind, index, given.version)
+    return {"removed": given.version}
+
+
+def _shown(active: Active) -> dict[str, str | None]:
+    return {"version": active.version, "since": active.since, "before": active.before}
