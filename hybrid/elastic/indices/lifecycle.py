@@ -39,6 +39,14 @@ def read_profile(client: Elasticsearch, index: str, one: bool = False) -> IndexP
     return _read(client, index, one)[0]
 
 
+def find_profile(client: Elasticsearch, index: str) -> IndexProfile | None:
+    """The layer's profile of an index; None where it has no part in it, or it is gone."""
+    try:
+        return read_profile(client, index)
+    except (IndexConflictError, IndexMissingError):
+        return None
+
+
 def _read(client: Elasticsearch, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
     """(profile, properties of the mapping)."""
     with translated(index):

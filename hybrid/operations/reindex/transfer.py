@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
@@ -19,8 +19,9 @@ from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.copies import Differences, Found
 from hybrid.elastic.indices.products import BUILDING
 from hybrid.elastic.stores.leases import Lease
-from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, JobError
+from hybrid.errors import HybridError, JobError
 from hybrid.operations.reindex.copying import Copyist
+from hybrid.operations.reindex.differences import Refusal, described
 from hybrid.operations.reindex.mending import Late, Watch
 from hybrid.operations.runs import Dispatch, Report, Run
 from hybrid.services import Services
@@ -47,17 +48,6 @@ class Stopped(Exception):
         self.how = how
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the new index does not take a document: a typed reason, and what the cluster says."""
-
-    reason: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.message}"
-
-
 class Transfer(Run):
     """Copies `source` to `target`, and swaps them. Its state is a job's, so that another process can go on.
 
@@ -77,8 +67,10 @@ class Transfer(Run):
         self._client = services.client
         self._lease = lease
         self.moved = generations.has_moved(self._client, self.alias, self.target)
-        self.before = before = profile_of(services, self.source)
-        after = profile_of(services, self.target if self.back or self.moved else f"{self.target}{BUILDING}")
+        self.before = before = lifecycle.find_profile(services.client, self.source)
+        after = lifecycle.find_profile(
+            services.client, self.target if self.back or self.moved else f"{self.target}{BUILDING}"
+        )
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
         super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
         inputs = services.inputs
@@ -446,24 +438,3 @@ def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
         generations.set_pipelines(services.client, state["new"], state.get("pipelines") or {})
         generations.block_writes(services.client, state["new"])
     services.jobs.update(job, phase="catch up", fences=None)
-
-
-def described(differences: Differences, refused: Mapping[str, Refusal]) -> str:
-    """What two indices differ in, in words."""
-    lacking = [one.id for one in differences.missing]
-    reasons = [f"{id}: {refused[id]}" for id in lacking if id in refused]
-    named = "; ".join(reasons[:3]) or ", ".join(lacking[:3])
-    parts = [f"lacks {len(lacking):,} documents ({named})"] if lacking else []
-    if differences.extra:
-        parts.append(
-            f"has {len(differences.extra):,} that are gone ({', '.join(one.id for one in differences.extra[:3])})"
-        )
-    return " and ".join(parts)
-
-
-def profile_of(services: Services, index: str) -> IndexProfile | None:
-    """The layer's profile of an index; None where it has no part in it, or it is gone."""
-    try:
-        return lifecycle.read_profile(services.client, index)
-    except (IndexConflictError, IndexMissingError):
-        return None

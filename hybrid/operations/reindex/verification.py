@@ -13,7 +13,8 @@ from hybrid.elastic.indices import copies, health, lifecycle, products
 from hybrid.elastic.indices.copies import Differences
 from hybrid.evaluation import measures
 from hybrid.evaluation.judgments import Judgments
-from hybrid.operations.reindex.transfer import Transfer, described, profile_of
+from hybrid.operations.reindex.differences import described
+from hybrid.operations.reindex.transfer import Transfer
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import WeightsModel
 from hybrid.services import Services
@@ -63,7 +64,7 @@ def verify(
         ClusterError: one of them cannot be read.
     """
     verification = Verification()
-    before, after = profile_of(services, run.source), run.profile
+    before, after = lifecycle.find_profile(services.client, run.source), run.profile
     verification.findings.append(_documents(services, run, differences))
     verification.findings.append(_sample(services, run))
     verification.findings += _coverage(services, before, after)
