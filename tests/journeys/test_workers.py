@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def test_workers_survive_kills_and_a_broker_restart(
     monkeypatch.setattr(runs, "STALL_S", 5.0)
     monkeypatch.setenv("HYBRID_TEXT_ENCODER", "toy:32")
     monkeypatch.setenv("HYBRID_IMAGE_ENCODER", "toy:32")
-    monkeypatch.setenv("HYBRID_BATCH_SIZE", "16")
-    count = 4_000
+    monkeypatch.setenv("HYBRID_BATCH_SIZE", "32")
+    count = 3_000
     path = write_rows(tmp_path / "c.ndjson", rows(count))
 
     def kill_child() -> None:
@@ -60,16 +61,22 @@ def test_workers_survive_kills_and_a_broker_restart(
         services.client.indices.refresh(index=name)
         return lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}})
 
-    # Each as soon as so many products have their vector.
-    troubles = [(1, kill_child), (400, restart_redis), (1_200, kill_worker)]
+    # Each as soon as so many products have their vector; looked at a few times a second, for it costs a refresh.
+    troubles = [(1, kill_child), (300, restart_redis), (900, kill_worker)]
     done: list[int] = []
+    looked = 0.0
 
     def trouble(_: runs.Progress) -> None:
-        if troubles and len(pool_children()) >= 3 and (ready := encoded()) >= troubles[0][0]:
+        nonlocal looked
+        if not troubles or time.monotonic() - looked < 0.3 or len(pool_children()) < 3:
+            return
+        ready = encoded()
+        looked = time.monotonic()
+        if ready >= troubles[0][0]:
             troubles.pop(0)[1]()
             done.append(ready)
 
-    own = make_services(engine, batch_size=16)
+    own = make_services(engine, batch_size=32)
     plan = indexing.plan_index(own, path, name)
     report = indexing.run_index(own, plan, workers=2, rejects_path=tmp_path / "rejects", report=trouble)
     assert len(done) == 3 and done[-1] < count, done
