@@ -30,7 +30,7 @@ from hybrid.facts import Counted, Note, Reason
 from tests.support.described_client import description
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, answers, create_app
-from web.admin.schemas import PromoteParams
+from web.admin.schemas import ApplyParams
 from web.compat.elasticsearch import ADDRESSES
 from web.params import MAX_FILE_BYTES, Params, SearchParams, validate
 
@@ -365,7 +365,7 @@ def test_every_operation_has_examples_that_are_true(client: FlaskClient) -> None
         checks = OAS31Validator({**content["schema"], "components": document["components"]})
         for example in examples:
             assert [error.message for error in checks.iter_errors(example)] == [], name
-    for model in (*Params.__subclasses__(), PromoteParams):
+    for model in (*Params.__subclasses__(), ApplyParams):
         for example in model.model_json_schema().get("examples", ()):
             validate(model, example)  # some checks of a model are in no schema
 

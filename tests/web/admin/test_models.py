@@ -124,7 +124,7 @@ def test_what_was_lost_and_markup(shop: tuple[Services, str]) -> None:
     )  # fmt: skip
     admin = signed_in(services)
     page = admin.get(f"/admin/models?index={name}").text
-    assert "the cluster has it no more" in page and f"{name}-tags-1" in page
+    assert "the cluster no longer has it" in page and f"{name}-tags-1" in page
     for shown in (page, admin.get(f"/admin/models/{name}/alignment/{name}-evil").text):
         assert "&lt;script&gt;alert(1)" in shown and "<script>alert" not in shown
 
