@@ -163,12 +163,12 @@ def test_the_panel_of_work_follows_it(browser: Browser, url: str, services: Serv
         evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
         page.goto(f"{url}/admin/weights?index={index}")
         expect(page.locator("#state [data-phase]")).to_contain_text("waiting for a worker")
-        page.get_by_label("Synthetic queries").fill("77")
+        page.get_by_label("Number of synthetic queries").fill("77")
         done(services, learning_slot(index))
         expect(page.locator("#state").get_by_role("link", name="Show the result")).to_be_visible()
         expect(page.locator("#phase")).to_contain_text("done")
         expect(page.locator("#lost")).to_be_hidden()
-        expect(page.get_by_label("Synthetic queries")).to_have_value("77")  # nobody's form was loaded anew
+        expect(page.get_by_label("Number of synthetic queries")).to_have_value("77")  # nobody's form was loaded anew
     finally:
         for _ in taken:
             live._STREAMS.release()

@@ -169,7 +169,7 @@ def test_a_key_that_is_pressed_before_the_script_is_there_counts(
 ) -> None:
     """The script is fetched after the hits are on the page; somebody may be quicker, on a slow line."""
     late: list[Route] = []
-    page.route("**/admin-try.js*", late.append)
+    page.route("**/admin-try.js*", lambda route: late.append(route))
     page.goto(page.url, wait_until="commit")
     page.locator("#left-1").focus()
     product = shown(page, "left")[0]
@@ -186,7 +186,7 @@ def test_a_rating_stays_while_those_of_another_list_are_fetched(page: Page, serv
     second = shown(page, "left")[1]
     services.judgment_lists.rate(sample.name, "other", QUERY, second, 1, "ed")
     late: list[Route] = []
-    page.route("**/admin/api/judgments?*", late.append)
+    page.route("**/admin/api/judgments?*", lambda route: late.append(route))
     with page.expect_request("**/admin/api/judgments?*"):
         page.get_by_label("Judgment list").fill("other")
         page.keyboard.press("Tab")

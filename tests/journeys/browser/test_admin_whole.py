@@ -274,7 +274,7 @@ def train_and_apply(page: Page, hand: Mouse, shop: Shop) -> None:
     versions.activate(shop.name, "words-1")
     hand.follow("Weights")
     hand.choose("Kind", "global")
-    hand.fill("Synthetic queries", "60")
+    hand.fill("Number of synthetic queries", "60")
     hand.press("Train")
     version = page.locator("#order-shown dd a")
     expect(version).to_be_visible(timeout=LONG_MS)

@@ -142,7 +142,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "weights_kind_global": ("global: the same for all queries", "global：所有查询相同"),
     "weights_from": ("Judgments", "评分"),
     "weights_made_up_only": ("synthetic queries only", "仅用自动生成的查询"),
-    "weights_synthetic": ("Synthetic queries", "自动生成的查询数"),
+    "weights_synthetic": ("Number of synthetic queries", "自动生成的查询数"),
     "weights_versions": ("Versions", "版本"),
     "weights_version": ("Version", "版本"),
     "weights_empty": (
