@@ -190,7 +190,7 @@ def test_another_alignment_in_place_and_back(services: Services, name: str, cata
         apply(services, "alignment", name, second, instead_of="none")
     applied = apply(services, "alignment", name, second, instead_of=first)
     assert (applied.before, applied.version) == (first, second) and applied.run and applied.run.encoded == 64
-    assert held(services, name, "red-mug")[0].signals[FUSED].encoder == f"alignment:{second}"
+    assert held(services, name, "red-mug")[0].states[FUSED].encoder == f"alignment:{second}"
     assert active(services, "alignment", name).before == first
     with pytest.raises(ModelConflictError, match=f"is active for {name}"):
         remove(services, "alignment", name, second)
