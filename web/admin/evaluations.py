@@ -26,6 +26,7 @@ _FOLDS = 5
 _RUN = {
     "id": "3f6c1e0a", "at": "2026-11-02T09:30:00Z", "by": "ed", "index": "shop", "list": "lamps",
     "systems": ["bm25", "gate-2"], "baseline": "bm25", "queries": 120, "results": {"bm25": {"ndcg@10": 0.61}},
+    "weights_version": "gate-2", "folds": 0, "judged_at_10": 0.8, "measures": ["ndcg@10"], "notes": [],
 }  # fmt: skip
 
 
