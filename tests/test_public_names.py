@@ -92,6 +92,7 @@ def test_importing_the_package_costs_nothing() -> None:
 
 @pytest.mark.es
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # 90 seconds of processor time, on a machine that others may use
 def test_the_example_runs_as_it_stands(
     engine: NodeStatus, sample_files: SamplePaths, name: str, tmp_path: Path
 ) -> None:
