@@ -135,7 +135,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     well = doctor(name, "--json")
     assert well.returncode == 0, well.stderr
     assert json.loads(well.stdout)["status"] in ("ok", "note")
-    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "fix"}
+    assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "fix", "sync"}
     services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
     ill = doctor(name)
     assert (ill.returncode, "blocked" in ill.stdout) == (1, True)
