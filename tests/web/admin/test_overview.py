@@ -159,7 +159,7 @@ def test_searches_are_counted_by_their_way(
     assert found["processes"] == 1 and found["ways"]["api"]["degraded"] == 0
     assert 0 < found["ways"]["api"]["p50_ms"] <= found["ways"]["api"]["p95_ms"]
     page = client.get("/admin/overview/searches").text
-    assert "drop-in" in page and "of all web processes (1 had searches)" in page
+    assert "drop-in" in page and "of all web processes (1 of them had searches)" in page
     # And the cluster is told of them, by nobody's request; an index that is just being made answers 503.
     ending = time.monotonic() + 30
     while not services.client.options(ignore_status=(404, 503)).search(index=SEARCH_TIMES).get("hits", {}).get("hits"):

@@ -56,7 +56,7 @@ def test_a_side_that_cannot_be_asked_leaves_the_other(ed: AdminClient, web_shop:
     page = ed.get(f"/admin/try?q=mug&index={web_shop.name}&left=gate&right=bm25").text
     assert "no gate weights" in page and 'id="right-1"' in page
     page = ed.get(f"/admin/try?q=mug&index={web_shop.name}&left=own&left_lexical=0&right=none").text
-    assert "at least one signal a weight above 0" in page and "no weights &#39;none&#39;" in page
+    assert "at least one signal a weight above 0" in page and "no weights version &#39;none&#39;" in page
 
 
 def test_own_weights_are_searched_by(ed: AdminClient, web_shop: WebShop) -> None:
