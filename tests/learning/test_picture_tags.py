@@ -115,7 +115,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_model_is_the_same_after_it_was_kept_and_in_openvino(folder: Path, models: Path, quick: None) -> None:
     settings = Settings(data_dir=models, threads=2)
     pictures = [open_image(folder / f"{shape}0.png") for shape in SHAPES]
-    photos = picture_tags.look(pictures * 4, ["a", "b"] * 6, settings, 0, lambda *_: None)
+    keys = [f"photo {number}" for number in range(12)]
+    photos = picture_tags.look(pictures * 4, ["a", "b"] * 6, keys, settings, 0, lambda *_: None)
     assert photos.learned.shape == (12, 5, *fine_tuning.MIDDLE) and photos.asked.shape[1] == VIEWS
     model = picture_tags.fit(photos)
     again = PictureTags.from_bytes(model.to_bytes())
@@ -126,7 +127,7 @@ def test_a_model_is_the_same_after_it_was_kept_and_in_openvino(folder: Path, mod
     with pytest.raises(ValueError, match="."):
         PictureTags.from_bytes(b"nothing")
     with pytest.raises(UsageError, match="at most 5,000"):
-        picture_tags.look([], ["a"] * 5001, settings, 0, lambda *_: None)
+        picture_tags.look([], ["a"] * 5001, ["key"] * 5001, settings, 0, lambda *_: None)
 
 
 def test_views_show_all_of_a_picture() -> None:

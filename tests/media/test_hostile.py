@@ -394,7 +394,7 @@ def test_several_threads_share_a_few_children() -> None:
     assert found == [TAKEN] * 40
     # Decoders of other tests may end just now; of a dead one psutil gives None here, and raises elsewhere.
     mine = [one for one in psutil.process_iter(["ppid", "cmdline"]) if one.info["ppid"] == os.getpid()]
-    mine = [one for one in mine if "child.py" in " ".join(one.info["cmdline"] or [])]
+    mine = [one for one in mine if "sandbox.py" in " ".join(one.info["cmdline"] or [])]
     assert 1 <= len(mine) <= decoding.CHILDREN
 
 

@@ -30,7 +30,11 @@ class Mouse:
         what.click()
 
     def tick(self, label: str) -> None:
-        self.page.get_by_label(label).first.check()
+        self.box(label).check()
+
+    def box(self, label: str) -> Locator:
+        """To be ticked; other parts of a page may have its word in their label."""
+        return self.page.get_by_role("checkbox", name=label).first
 
     def fill(self, label: str, text: str) -> None:
         self.page.get_by_label(label).first.fill(text)
@@ -71,7 +75,7 @@ class Keyboard(Mouse):
         self.page.keyboard.press("Enter")
 
     def tick(self, label: str) -> None:
-        box = self.page.get_by_label(label).first
+        box = self.box(label)
         self.reach(box)
         if not box.is_checked():
             self.page.keyboard.press("Space")
