@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn
-from hybrid.elastic import client as es
+from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.changes import Checkpoints
-from hybrid.elastic.indices.lifecycle import read_profile
 from hybrid.elastic.retrieval.candidates import Retrieval
 from hybrid.elastic.retrieval.transport import Transport
 from hybrid.elastic.stores.admin import AdminStore, AuditTrail
@@ -88,28 +87,25 @@ class Services:
         return found
 
     @cached_property
-    def client(self) -> Any:
-        return es.connect(self.settings, self.es_url)
-
-    @cached_property
-    def capabilities(self) -> es.Capabilities:
-        return es.capabilities(self.client)
+    def cluster(self) -> Cluster:
+        """The shop's cluster, over the client of this process."""
+        return Cluster.connect(self.settings, self.es_url)
 
     @cached_property
     def jobs(self) -> Jobs:
-        return Jobs(self.client)
+        return self.cluster.store(Jobs)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.client)
+        return self.cluster.store(DeadLetters)
 
     def models(self, kind: str) -> ModelVersions:
         """Versions of trained models of a kind: "weights", or one of hybrid.encoders.TRAINED."""
-        return ModelVersions(self.client, kind)
+        return self.cluster.store(functools.partial(ModelVersions, kind=kind))
 
     @cached_property
     def judgment_lists(self) -> JudgmentLists:
-        return JudgmentLists(self.client)
+        return self.cluster.store(JudgmentLists)
 
     def judged(self, index: str, source: str | Path, queries: Path | None = None) -> Judgments:
         """Judgments of a file, or of a list in the cluster: "list:NAME".
@@ -124,21 +120,21 @@ class Services:
 
     @cached_property
     def evaluations(self) -> Evaluations:
-        return Evaluations(self.client)
+        return self.cluster.store(Evaluations)
 
     @cached_property
     def accounts(self) -> Accounts:
         from hybrid.accounts import Accounts  # argon2 is of use to the admin page alone
 
-        return Accounts(AdminStore(self.client), self.settings)
+        return Accounts(self.cluster.store(AdminStore), self.settings)
 
     @cached_property
     def audit(self) -> AuditTrail:
-        return AuditTrail(self.client)
+        return self.cluster.store(AuditTrail)
 
     @cached_property
     def orders(self) -> Orders:
-        return Orders(self.client)
+        return self.cluster.store(Orders)
 
     @cached_property
     def published(self) -> PublishedWeights:
@@ -146,11 +142,11 @@ class Services:
 
     @cached_property
     def retrieval(self) -> Retrieval:
-        return Retrieval(self.client)
+        return self.cluster.store(Retrieval)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.client)
+        return self.cluster.store(Checkpoints)
 
     @cached_property
     def fetcher(self) -> Fetcher:
@@ -164,7 +160,7 @@ class Services:
 
     @cached_property
     def marker(self) -> Marker:
-        return Marker(self.client, self.capabilities, self.inputs)
+        return Marker(self.cluster.products, self.cluster.capabilities, self.inputs)
 
     @cached_property
     def queue(self) -> TaskQueue:
@@ -172,7 +168,7 @@ class Services:
 
     @cached_property
     def pusher(self) -> Pusher:
-        return Pusher(self.client, self.inputs, self.ingester, self.marker, self.dead_letters)
+        return Pusher(self.cluster.products, self.inputs, self.ingester, self.marker, self.dead_letters)
 
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
         """Take documents that the shop hands over, and queue them for the workers.
@@ -182,7 +178,7 @@ class Services:
             ClusterError, WriteBlockedError: the cluster takes no writes; the same request can be sent again.
         """
         # Not the searcher's, which is some seconds old: an alias may have moved to an index that is not the layer's.
-        report = self.pusher.push(read_profile(self.client, index, one=True), operations)
+        report = self.pusher.push(self.cluster.indices.read_profile(index, one=True), operations)
         if report.waiting:
             try:
                 self.queue.enrich(index, "push", report.waiting, patient=False)
@@ -199,17 +195,17 @@ class Services:
     @cached_property
     def dropin(self) -> DropIn:
         """The drop-in `_search`, over a client of its own that hands bytes on as they are."""
-        transport = Transport(es.connect(self.settings, self.es_url, verbatim=True))
+        transport = Transport.connect(self.settings, self.es_url)
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
         return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
 
     @cached_property
     def search_times(self) -> SearchTimes:
-        return SearchTimes(lambda: SearchTimesStore(self.client))
+        return SearchTimes(lambda: self.cluster.store(SearchTimesStore))
 
     @cached_property
     def ingester(self) -> Ingester:
-        return Ingester(self.client, self.capabilities, self.inputs, self.dead_letters)
+        return Ingester(self.cluster.products, self.cluster.capabilities, self.inputs, self.dead_letters)
 
     def encoder(self, spec: str) -> Encoder:
         """The encoder of that name; its model is loaded at first use."""
@@ -251,7 +247,7 @@ class Services:
         """Whether the parts that search needs answer: {"elasticsearch": {"ok", "version"|"reason"}}."""
         try:
             # Asked anew each time: a cached answer would hide an outage.
-            version = es.capabilities(self.client).version_text
+            version = self.cluster.probe().version_text
         except HybridError as error:
             return {"elasticsearch": {"ok": False, "reason": str(error)}}
         return {"elasticsearch": {"ok": True, "version": version}}

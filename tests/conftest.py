@@ -26,6 +26,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.support import web_services
 from tests.support.baseline import Baseline
+from tests.support.raw import client_of
 from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
@@ -110,7 +111,7 @@ def name(engine: NodeStatus) -> Iterator[str]:
     """A unique index name; the index is deleted afterwards."""
     unique = f"t{uuid.uuid4().hex[:10]}"
     yield unique
-    client = make_services(engine).client
+    client = client_of(make_services(engine))
     for concrete in list(client.indices.get(index=f"{unique}*", expand_wildcards="all").body):
         client.indices.delete(index=concrete)
 
@@ -154,7 +155,7 @@ def sample(engine: NodeStatus, sample_files: SamplePaths) -> Sample:
     assert report.complete
     assert report.signals == ["lexical", "text", "image"]
     # A merge in the background would change scores between two searches that a test compares.
-    services.client.options(request_timeout=60).indices.forcemerge(index="tsample", max_num_segments=1)
+    client_of(services).options(request_timeout=60).indices.forcemerge(index="tsample", max_num_segments=1)
     return Sample(services, "tsample", sample_files)
 
 

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from hybrid.contracts import ROLES, FieldMap, IndexProfile, SearchAnswer, SearchRequest, VectorSignal, systems
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.errors import UsageError
 from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
@@ -22,6 +21,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 from hybrid.signals import LEXICAL, SIGNALS, Signal, fixed_weight, weak
 from tests.conftest import write_rows
+from tests.support.raw import client_of
 from web.admin.schemas import RunAction
 from web.params import SearchParams
 
@@ -110,7 +110,7 @@ def test_a_new_signal_is_indexed_searched_explained_and_weighed(
     plan = indexing.plan_index(services, path, name, signals=["text", "colour"])
     report = indexing.run_index(services, plan)
     assert report.complete and report.encoded == 12
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.colour"}}) == 12
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.colour"}}) == 12
     # Searched by itself: the picture of a query is all that it understands.
     alone = search(services, name, image=photo("blue"), system="colour", size=3)
     assert {hit.id for hit in alone.hits} == {"blue-scarf", "blue-mug", "blue-lamp"}
@@ -132,13 +132,13 @@ def test_a_new_signal_is_indexed_searched_explained_and_weighed(
     assert "colour" not in search(services, name, q="mug").weights
     assert search(services, name, like="red-mug").hits[0].id in ("red-scarf", "red-lamp")
     # Kept in step: one picture changes, and one vector is made anew.
-    before = products.read(services.client, name, ["blue-mug"])["blue-mug"].layer
+    before = services.cluster.products.read(name, ["blue-mug"])["blue-mug"].layer
     changed = [{**row, "image": "red.png"} if row["id"] == "blue-mug" else row for row in catalogue]
     again = indexing.run_index(
         services, indexing.plan_index(services, write_rows(path, changed), name, signals=["text", "colour"])
     )
     assert (again.unchanged, again.written, again.encoded) == (11, 1, 1)
-    after = products.read(services.client, name, ["blue-mug"])["blue-mug"].layer
+    after = services.cluster.products.read(name, ["blue-mug"])["blue-mug"].layer
     assert after.state("text") == before.state("text") and after.state("colour").encoder == "toy@64+1"
     assert after.state("colour").hash not in (None, before.state("colour").hash)
 
@@ -147,7 +147,7 @@ def test_a_new_signal_is_indexed_searched_explained_and_weighed(
 def test_a_shops_index_gets_it_in_place_and_keeps_it(
     services: Services, name: str, tmp_path: Path, colour: None
 ) -> None:
-    client = services.client
+    client = client_of(services)
     for row in rows(tmp_path):
         client.index(index=f"{name}-1", id=row["id"], document=row)
     client.indices.put_alias(index=f"{name}-1", name=name)
@@ -155,7 +155,7 @@ def test_a_shops_index_gets_it_in_place_and_keeps_it(
     found = run_attach(services, plan_attach(services, name, signals=["text"], media_root=tmp_path))
     assert found.encoded == 12
     found = run_attach(services, plan_attach(services, name, signals=["text", "colour"], media_root=tmp_path))
-    assert found.encoded == 12 and lifecycle.count(client, name, {"exists": {"field": "hybrid.colour"}}) == 12
+    assert found.encoded == 12 and services.cluster.indices.count(name, {"exists": {"field": "hybrid.colour"}}) == 12
     client.update(index=name, id="red-mug", doc={"image": "blue.png"}, refresh=True)
     assert run_sync(services, name).encoded == {"colour": 1}
     # A reindex moves its vectors along; nothing is encoded again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,19 @@ def test_every_module_is_of_readable_length() -> None:
         if (lines := len(path.read_text("utf-8").splitlines())) > 460
     }
     assert long == {}
+
+
+def test_the_client_of_elasticsearch_stays_in_its_package() -> None:
+    """The contracts forbid the import; this forbids the object, by whatever name its attribute has."""
+    handed_out = []
+    for path in [*_files("hybrid"), *_files("web"), *_files("workers")]:
+        if path.is_relative_to(ROOT / "hybrid" / "elastic"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in ("client", "_client")
+                and ast.unparse(node.value) != "http"
+            ):
+                handed_out.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert handed_out == []

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import JobError
 from hybrid.operations import attach as attaching
 from hybrid.operations import failures, orders
@@ -89,7 +88,7 @@ def plan(work: Work) -> Mapping[str, Any]:
 def _wait_for_lease(work: Work) -> None:
     """Until the lease of the process that died with this order has run out, which another machine cannot see dead."""
     ending = time.monotonic() + _LEASE_S
-    while work.again and Lease(work.services.client, work.index).holder() and time.monotonic() < ending:
+    while work.again and work.services.cluster.lease(work.index).holder() and time.monotonic() < ending:
         time.sleep(1)
 
 

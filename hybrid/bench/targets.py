@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hybrid.bench import measurements
-from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import IndexMissingError
 from hybrid.evaluation.judgments import Judgments
@@ -151,8 +150,8 @@ def _index(services: Services, folder: Path) -> Iterator[tuple[str, SamplePaths,
         yield index, paths, again.seconds / first.seconds
     finally:
         with suppress(IndexMissingError):
-            for concrete in lifecycle.behind(services.client, index):
-                lifecycle.delete(services.client, concrete)
+            for concrete in services.cluster.indices.behind(index):
+                services.cluster.indices.delete(concrete)
         failures.dismiss_all(services, index, REASON)
         services.judgment_lists.delete(index, LIST)
 

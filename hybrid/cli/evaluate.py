@@ -166,14 +166,13 @@ def judgments(
         "notes": list(judged.notes),
     }
     if index is not None:
-        from hybrid.elastic.indices import lifecycle
         from hybrid.services import build_services
 
         services = build_services()
         services.searcher.profile(index)
         ids = sorted({id for rated in judged.ratings.values() for id in rated})
         known = sum(
-            lifecycle.count(services.client, index, {"ids": {"values": ids[start : start + 10_000]}})
+            services.cluster.indices.count(index, {"ids": {"values": ids[start : start + 10_000]}})
             for start in range(0, len(ids), 10_000)
         )
         summary["products"] = len(ids)

@@ -115,8 +115,8 @@ def safe_url(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
 
 
-def capabilities(client: Elasticsearch) -> Capabilities:
-    """Probe the cluster.
+def probe(client: Elasticsearch) -> Capabilities:
+    """What a cluster can do, asked now.
 
     Raises:
         ClusterUnreachableError: nobody answers.

@@ -24,7 +24,7 @@ from hybrid.catalogue.documents import RESERVED
 from hybrid.catalogue.layer import Layer, SignalState
 from hybrid.contracts import TAGS, Encoder, IndexProfile, Product
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import ItemError, Products, ProductState, StoredProduct
 from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.dead_letters import DeadLetter, DeadLetters
 from hybrid.errors import EncoderError, IndexConflictError, MediaError
@@ -49,7 +49,7 @@ class Loaded:
     unchanged: int = 0
     written: int = 0
     queued: list[str] = field(default_factory=list)
-    refused: list[products.ItemError] = field(default_factory=list)
+    refused: list[ItemError] = field(default_factory=list)
 
 
 @dataclass
@@ -71,17 +71,17 @@ class Ingester:
 
     def __init__(
         self,
-        client: Any,
+        products: Products,
         capabilities: Capabilities,
         inputs: Inputs,
         dead_letters: DeadLetters,
     ) -> None:
-        self._client = client
+        self._products = products
         self._capabilities = capabilities
         self._dead_letters = dead_letters
         self._inputs = inputs
-        self._marker = Marker(client, capabilities, inputs)
-        self._tagging = tagging.Tagging(client, inputs)
+        self._marker = Marker(products, capabilities, inputs)
+        self._tagging = tagging.Tagging(products, inputs)
 
     # -- load ------------------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Ingester:
         """
         loaded = Loaded()
         signals = list(profile.signals)
-        states = products.states(self._client, profile.index, [row.id for row in batch], signals)
+        states = self._products.states(profile.index, [row.id for row in batch], signals)
         changed: list[tuple[Product, ProductSource]] = []
         for row in batch:
             source = self._inputs.of(row.source, profile)
@@ -102,7 +102,7 @@ class Ingester:
             else:
                 changed.append((row, source))
         known = [row.id for row, _ in changed if row.id in states and states[row.id].present]
-        carried = products.vectors(self._client, profile.index, known, signals)
+        carried = self._products.vectors(profile.index, known, signals)
         written: list[tuple[str, dict[str, Any]]] = []
         waiting = set()
         for row, source in changed:
@@ -111,7 +111,7 @@ class Ingester:
             written.append((row.id, {**row.source, RESERVED: layer.to_json()}))
             if layer.pending:
                 waiting.add(row.id)
-        report = products.index_documents(self._client, profile.index, written)
+        report = self._products.index_documents(profile.index, written)
         loaded.written = len(report.ok)
         loaded.queued = [id for id in report.ok if id in waiting]
         loaded.refused = report.errors
@@ -166,7 +166,7 @@ class Ingester:
         return enriched
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
-        found = products.read(self._client, profile.index, ids).values()
+        found = self._products.read(profile.index, ids).values()
         enriched.unseen += len(ids) - len(found)
         if profile.concrete and any(product.index != profile.concrete for product in found):
             raise IndexConflictError(f"another index came behind {profile.index!r} since its profile was read")
@@ -194,7 +194,7 @@ class Ingester:
     def _write(self, profile: IndexProfile, job: str, batch: Batch, enriched: Enriched) -> list[str]:
         """Write what was made of a batch, and count it; those that somebody else changed meanwhile."""
         updates = [(product, {RESERVED: layer}) for product, layer in batch.updates(now())]
-        report = products.update_documents(self._client, updates, profile.index)
+        report = self._products.update_documents(updates, profile.index)
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
         lost = [(batch.products[error.id], error.reason, error.message) for error in refused]
@@ -233,7 +233,7 @@ class Ingester:
         profile: IndexProfile,
         name: str,
         encoder: Encoder,
-        waiting: Sequence[products.StoredProduct],
+        waiting: Sequence[StoredProduct],
         batch: Batch,
     ) -> None:
         todo: list[tuple[str, Input]] = []
@@ -269,7 +269,7 @@ class Ingester:
         if not waiting:
             return
         encoder = self._inputs.fuser(name, profile)
-        held = products.codes(self._client, profile.index, [product.id for product in waiting])
+        held = self._products.codes(profile.index, [product.id for product in waiting])
         for product in waiting:
             codes = batch.codes(product.id, held.get(product.id, (-1, {}))[1])
             vector, digest = fuse(name, encoder, codes, batch.states(product.id), profile)
@@ -281,7 +281,7 @@ class Ingester:
 
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""
-        stored = products.read(self._client, profile.index, ids).values()
+        stored = self._products.read(profile.index, ids).values()
         letters = self._give_up(profile, [(product, reason, message) for product in stored])
         self._dead_letters.add(profile.index, job, letters)
 
@@ -294,7 +294,7 @@ class Ingester:
         Raises:
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
-        stored = products.read(self._client, profile.index, sorted({letter["product"] for letter in letters}))
+        stored = self._products.read(profile.index, sorted({letter["product"] for letter in letters}))
         asked: dict[str, set[str]] = {}
         settled = []
         for letter in letters:
@@ -307,7 +307,7 @@ class Ingester:
             (stored[id], {RESERVED: {"meta": {"pending": sorted({*stored[id].layer.pending, *names})}}})
             for id, names in asked.items()
         ]
-        report = products.update_documents(self._client, updates, profile.index)
+        report = self._products.update_documents(updates, profile.index)
         self._dead_letters.remove(profile.index, settled)
         # One in conflict was changed by the shop just now; its next sync looks at it anyway.
         return list(report.ok)
@@ -318,14 +318,12 @@ class Ingester:
         A shop mends a product by writing it whole, which takes the layer's note of the failure along.
         """
         for letters in self._dead_letters.batches(profile.index, None, _LETTERS):
-            stored = products.read(self._client, profile.index, [letter["product"] for letter in letters])
+            stored = self._products.read(profile.index, [letter["product"] for letter in letters])
             pairs = [(letter["product"], letter["signal"]) for letter in letters]
             over = [(id, name) for id, name in pairs if id not in stored or name not in stored[id].layer.failed]
             self._dead_letters.remove(profile.index, over)
 
-    def _give_up(
-        self, profile: IndexProfile, lost: Iterable[tuple[products.StoredProduct, str, str]]
-    ) -> list[DeadLetter]:
+    def _give_up(self, profile: IndexProfile, lost: Iterable[tuple[StoredProduct, str, str]]) -> list[DeadLetter]:
         """Stop waiting; the letters that say so, for every signal that was waited for."""
         updates = []
         letters = []
@@ -334,11 +332,11 @@ class Ingester:
             letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
-            products.update_documents(self._client, updates, profile.index)
+            self._products.update_documents(updates, profile.index)
         return letters
 
 
-def _is_current(state: products.ProductState, source: ProductSource, profile: IndexProfile) -> bool:
+def _is_current(state: ProductState, source: ProductSource, profile: IndexProfile) -> bool:
     """Whether a row stands in the index as it is, with all that it should have."""
     if state.layer.pending or state.layer.failed:
         return False

@@ -16,8 +16,7 @@ from hybrid.catalogue import documents
 from hybrid.catalogue.documents import RESERVED
 from hybrid.contracts import TAGS, IndexProfile
 from hybrid.elastic.client import Capabilities
-from hybrid.elastic.indices import products
-from hybrid.elastic.indices.products import ItemError, StoredProduct
+from hybrid.elastic.indices.products import ItemError, Products, StoredProduct
 from hybrid.elastic.stores.base import now
 from hybrid.ingest.inputs import Inputs, ProductSource
 from hybrid.ingest.missing import Need, missing
@@ -42,8 +41,8 @@ class Marked:
 class Marker:
     """Finds what products lack, and writes it down on them."""
 
-    def __init__(self, client: Any, capabilities: Capabilities, inputs: Inputs) -> None:
-        self._client = client
+    def __init__(self, products: Products, capabilities: Capabilities, inputs: Inputs) -> None:
+        self._products = products
         self._capabilities = capabilities
         self._inputs = inputs
 
@@ -78,7 +77,7 @@ class Marker:
             updates.append((product, {RESERVED: self._update(product, source, need, pending, restored, profile)}))
             if pending:
                 waiting.add(product.id)
-        report = products.update_documents(self._client, updates, profile.index)
+        report = self._products.update_documents(updates, profile.index)
         marked.written = len(report.ok)
         marked.waiting += [id for id in report.ok if id in waiting]
         marked.changed = [error.id for error in report.errors if error.reason in ("conflict", "deleted")]
@@ -92,7 +91,7 @@ class Marker:
 
         The code is the vector in float16, made of the same text by the same encoder (the hashes say so).
         """
-        found = products.codes(self._client, profile.index, [product.id for product, _ in lost])
+        found = self._products.codes(profile.index, [product.id for product, _ in lost])
         restorable: dict[str, dict[str, coding.Code]] = {}
         for product, need in lost:
             seq_no, codes = found.get(product.id, (-1, {}))

@@ -12,8 +12,7 @@ from hybrid import vectors
 from hybrid.catalogue.documents import RESERVED, is_reserved
 from hybrid.catalogue.layer import Layer
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import products
-from hybrid.elastic.indices.products import StoredProduct
+from hybrid.elastic.indices.products import Products, StoredProduct
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.ingest.ingester import Ingester
 from hybrid.ingest.inputs import Inputs
@@ -59,9 +58,9 @@ class Pusher:
     """Takes batches. The same batch twice changes nothing the second time."""
 
     def __init__(
-        self, client: Any, inputs: Inputs, ingester: Ingester, marker: Marker, dead_letters: DeadLetters
+        self, products: Products, inputs: Inputs, ingester: Ingester, marker: Marker, dead_letters: DeadLetters
     ) -> None:
-        self._client = client
+        self._products = products
         self._inputs = inputs
         self._ingester = ingester
         self._marker = marker
@@ -109,7 +108,7 @@ class Pusher:
     ) -> list[Operation]:
         routing = {op.id: op.routing for op in batch if op.routing}
         ids = [op.id for op in batch]
-        stored = products.read(self._client, profile.index, ids, routing)
+        stored = self._products.read(profile.index, ids, routing)
         same = [op for op in batch if op.id in stored and _alike(stored[op.id].source, op.source)]
         unseen = [stored[op.id] for op in same if not stored[op.id].layer.noted]
         if unseen:
@@ -125,7 +124,7 @@ class Pusher:
                 )
         changed = [op for op in batch if op.id not in done]
         # Vectors are carried as codes: those are read with the very version of the document that they belong to.
-        codes = products.codes(self._client, profile.index, [op.id for op in changed if op.id in stored], routing)
+        codes = self._products.codes(profile.index, [op.id for op in changed if op.id in stored], routing)
         writes = []
         pending = set()
         for op in changed:
@@ -134,7 +133,7 @@ class Pusher:
             if layer.pending:
                 pending.add(op.id)
             writes.append((op.id, before, op.routing, {**(op.source or {}), RESERVED: layer.to_json()}))
-        answer = products.replace_documents(self._client, profile.index, writes)
+        answer = self._products.replace_documents(profile.index, writes)
         for id in answer.ok:
             done[id] = Outcome(id, "updated" if id in stored else "created")
         report.waiting += [id for id in answer.ok if id in pending]
@@ -166,10 +165,8 @@ class Pusher:
         if not batch:
             return {}
         routing = {op.id: op.routing for op in batch if op.routing}
-        stored = products.read(self._client, profile.index, [op.id for op in batch], routing)
-        answer = products.delete_documents(
-            self._client, profile.index, {id: found.routing for id, found in stored.items()}
-        )
+        stored = self._products.read(profile.index, [op.id for op in batch], routing)
+        answer = self._products.delete_documents(profile.index, {id: found.routing for id, found in stored.items()})
         self._dead_letters.remove(profile.index, [(id, name) for id in answer.ok for name in profile.signals])
         outcomes = {op.id: Outcome(op.id, "not_found") for op in batch}
         outcomes |= {id: Outcome(id, "deleted") for id in answer.ok}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid import vectors
 from hybrid.catalogue.layer import NO_STATE, Layer, SignalState
 from hybrid.contracts import TAGS, IndexProfile, Tagger
-from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import Products, StoredProduct
 from hybrid.errors import EncoderError, MediaError
 from hybrid.ingest.batch import Batch
 from hybrid.ingest.derived import States, has_part, hash_of
@@ -69,8 +69,8 @@ def tags_of(
 class Tagging:
     """Gives products their tags. A model that cannot be had keeps no product from its vectors."""
 
-    def __init__(self, client: Any, inputs: Inputs) -> None:
-        self._client = client
+    def __init__(self, products: Products, inputs: Inputs) -> None:
+        self._products = products
         self._inputs = inputs
 
     def at_once(self, layer: Layer, before: Layer, profile: IndexProfile) -> Layer:
@@ -110,7 +110,7 @@ class Tagging:
             return
         chosen = batch.waiting(TAGS, profile.tags.parts)
         by_codes = [] if profile.tags.reads_pictures else [product.id for product in chosen]
-        held = products.codes(self._client, profile.index, by_codes)
+        held = self._products.codes(profile.index, by_codes)
         if profile.tags.reads_pictures:
             self._look_again(profile, batch, chosen)
         failed = {letter.product for letter in batch.letters if letter.signal == TAGS}
@@ -126,7 +126,7 @@ class Tagging:
                 batch.put_tags(id, tags, state)
                 batch.encoded.setdefault(TAGS, set()).add(id)
 
-    def _look_again(self, profile: IndexProfile, batch: Batch, chosen: Sequence[products.StoredProduct]) -> None:
+    def _look_again(self, profile: IndexProfile, batch: Batch, chosen: Sequence[StoredProduct]) -> None:
         """Look at pictures that were not read in this round."""
         for name in profile.tags.parts if profile.tags is not None else ():
             unread = [
@@ -138,9 +138,7 @@ class Tagging:
             for start in range(0, len(unread), step):
                 self._look_at(name, profile, batch, unread[start : start + step])
 
-    def _look_at(
-        self, name: str, profile: IndexProfile, batch: Batch, unread: Sequence[products.StoredProduct]
-    ) -> None:
+    def _look_at(self, name: str, profile: IndexProfile, batch: Batch, unread: Sequence[StoredProduct]) -> None:
         wanted = [(product.source, NO_STATE) for product in unread]
         found = self._inputs.read_all(name, wanted, profile, self._inputs.encoder(name, profile))
         read: dict[str, Sequence[Image.Image]] = {}

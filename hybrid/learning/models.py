@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import lifecycle, shop
+from hybrid.elastic.indices import shop
 from hybrid.elastic.stores.models import NONE, WEIGHTS
 from hybrid.errors import IndexConflictError, IndexMissingError, ModelConflictError, ModelVersionError, UsageError
 from hybrid.learning import tfidf
@@ -94,7 +94,7 @@ def active(services: Services, kind: str, index: str) -> Active:
     if kind == WEIGHTS:
         standing = weights.standing(services, index)
         return Active(standing.active, standing.since, standing.before)
-    return _active(services, kind, lifecycle.read_profile(services.client, index))
+    return _active(services, kind, services.cluster.indices.read_profile(index))
 
 
 def _active(services: Services, kind: str, profile: IndexProfile) -> Active:
@@ -119,7 +119,7 @@ def listed(services: Services, index: str, kind: str | None = None, most: int = 
     """
     if kind is not None:
         check_kind(kind)
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     rows: list[dict[str, Any]] = []
     for one in [kind] if kind else KINDS:
         store = services.models(one)
@@ -311,7 +311,7 @@ def users_of(services: Services, kind: str, index: str, version: str) -> list[st
 
 def _has(services: Services, index: str, spec: str) -> bool:
     try:
-        profile = lifecycle.read_profile(services.client, index)
+        profile = services.cluster.indices.read_profile(index)
     except (IndexMissingError, IndexConflictError):  # deleted, or no longer the layer's
         return False
     specs = [signal.encoder for signal in profile.signals.values()]
@@ -331,7 +331,7 @@ def _stands_on(services: Services, spec: str) -> Collection[str]:
 
 
 def _described(services: Services, index: str) -> tuple[shop.ShopIndex, IndexProfile]:
-    found = shop.describe(services.client, index)
+    found = services.cluster.shops.describe(index)
     if found.profile is None:
         raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
     return found, found.profile

@@ -15,7 +15,6 @@ from hybrid.catalogue.documents import role_values, text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
 from hybrid.contracts import FieldMap, IndexProfile, Product
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.encoders.trained.tfidf import PREFIX, TfIdf
 from hybrid.errors import UsageError
 from hybrid.learning.trained import HeldOut, Trained, active_model
@@ -93,7 +92,7 @@ def train(services: Services, index: str | None, catalogue: Path | None, dims: i
     started = time.perf_counter()
     model = TfIdf.fit([text.whole for text in texts], dims, seed)
     seconds = round(time.perf_counter() - started, 1)
-    version = active(lifecycle.read_profile(services.client, index)) if index else None
+    version = active(services.cluster.indices.read_profile(index)) if index else None
     held_out, scores = _measured(services, version, texts, dims, seed)
     data = model.to_bytes()
     return TrainedTfIdf(
@@ -179,9 +178,9 @@ def _of_file(path: Path, services: Services) -> Iterator[_Text]:
 
 
 def _of_index(index: str, services: Services) -> Iterator[_Text]:
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
-    for hits in products.pages(services.client, profile.index, body, _PAGE):
+    for hits in services.cluster.products.pages(profile.index, body, _PAGE):
         for hit in hits:
             if (text := _text(services, hit["_id"], hit["_source"], profile.fields)).whole:
                 yield text

@@ -11,7 +11,7 @@ from typing import Any
 
 from hybrid.catalogue.index_template import text_fields
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import changes, lifecycle, products, shop
+from hybrid.elastic.indices import changes, shop
 from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.operations.planning import check_options, decide_profile
@@ -108,8 +108,8 @@ def plan_attach(
         UsageError: the mapping, a signal, the language or a lexical field cannot be used.
     """
     check_options(language or "en", signals)
-    found = shop.describe(services.client, index)
-    hopeless = shop.blockers(found, None, services.capabilities)
+    found = services.cluster.shops.describe(index)
+    hopeless = shop.blockers(found, None, services.cluster.capabilities)
     if hopeless:
         raise IndexConflictError(hopeless[0])
     if found.profile is not None and not found.profile.attached:
@@ -125,7 +125,7 @@ def plan_attach(
             "words are scored with Elasticsearch's own BM25 parameters: those of the layer are a setting that only a "
             "new index takes (your own analysed fields: --lexical name^3,description)"
         )
-    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.capabilities))
+    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.cluster.capabilities))
 
 
 def _check_lexical(found: ShopIndex, lexical: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ def estimate(services: Services, plan: AttachPlan) -> Estimate:
     """
     todo = plan.shop.documents
     if plan.shop.profile is not None:
-        todo = lifecycle.count(services.client, plan.shop.concrete, changes.incomplete_query(plan.profile))
+        todo = services.cluster.indices.count(plan.shop.concrete, changes.incomplete_query(plan.profile))
     return measure(services, plan.profile, plan.sample, todo, plan.shop.replicas)
 
 
@@ -180,11 +180,11 @@ def enrich_in_place(
     Raises:
         As `run_attach` does.
     """
-    blockers = shop.blockers(found, profile, services.capabilities)
+    blockers = shop.blockers(found, profile, services.cluster.capabilities)
     if blockers:
         raise IndexConflictError(blockers[0])
     started = time.monotonic()
-    shop.add_layer(services.client, found, profile)
+    services.cluster.shops.add_layer(found, profile)
     profile = dataclasses.replace(profile, index=found.name)
     job = services.jobs.start(KIND, profile.index, ordered=ordered)
     run = AttachRun(services, profile, job, report)
@@ -194,7 +194,7 @@ def enrich_in_place(
             run.scan(dispatch)
             encode()
             run.catch_up(dispatch, encode)
-        lifecycle.refresh(services.client, profile.index)
+        services.cluster.indices.refresh(profile.index)
         run.drop_settled()
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)
@@ -229,9 +229,9 @@ class AttachRun(SyncRun):
 
     def scan(self, dispatch: Dispatch | None = None) -> None:
         """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
-        client, index = self._services.client, self._profile.index
+        cluster, index = self._services.cluster, self._profile.index
         here = self.position()
-        batches = products.iterate(client, here.index, {"match_all": {}}, list(self._profile.signals))
+        batches = cluster.products.iterate(here.index, {"match_all": {}}, list(self._profile.signals))
         self.mark(batches, dispatch, retry=True)
         self._services.checkpoints.save(index, here)
         self.scanned, self.had_all = self.progress.read, self.progress.unchanged

@@ -8,8 +8,6 @@ from typing import Any
 
 from hybrid.catalogue.documents import WORDS_VERSION
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import health as cluster
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.reindex import control
@@ -64,7 +62,7 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
     """
     diagnosis = Diagnosis()
     try:
-        version = services.capabilities.version
+        version = services.cluster.capabilities.version
     except HybridError as error:
         diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
         return diagnosis
@@ -89,20 +87,20 @@ def coverage(services: Services) -> list[dict[str, Any]]:
     """For each index of the layer: its "name", and what `cluster.coverage` counts, as searches see it."""
     searcher = services.searcher
     return [
-        {"name": name, **cluster.coverage(services.client, searcher.profile(name), refresh=False)}
+        {"name": name, **services.cluster.health.coverage(searcher.profile(name), refresh=False)}
         for name in searcher.indices()
     ]
 
 
 def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
-    client, shown = services.client, services.capabilities.version_text
+    cluster, shown = services.cluster, services.cluster.capabilities.version_text
     if version < (8, 12):
         yield Check("cluster", "version", "blocked", shown, "8.19 or 9.x is needed")
     elif version < _TESTED[0]:
         yield Check("cluster", "version", "note", f"{shown}: not tested", "8.19 and 9.x are")
     else:
         yield Check("cluster", "version", "ok", shown)
-    licence = cluster.licence(client)
+    licence = cluster.health.licence()
     if licence is None:
         yield Check("cluster", "licence", "note", "the cluster does not say; nothing above Basic is needed")
     else:
@@ -111,7 +109,7 @@ def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
         yield Check(
             "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", mend
         )
-    health = cluster.health(client)
+    health = cluster.health.status()
     yield Check(
         "cluster",
         "health",
@@ -119,13 +117,13 @@ def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
         {"green": "green", "yellow": "yellow: a copy of a shard has no node"}.get(health, f"{health}: data is missing"),
         "" if health == "green" else "see GET _cluster/allocation/explain",
     )
-    disk = cluster.fullest_disk(client)
+    disk = cluster.health.fullest_disk()
     if disk is not None:
         high = disk > _DISK_HIGH
         mend = "free space before an attach: Elasticsearch blocks writes at its flood stage" if high else ""
         yield Check("cluster", "disk", "degraded" if high else "ok", f"the fullest is {disk:.0%} full", mend)
-    missing = cluster.missing_analyzers(client)
-    scripts = cluster.has_scripts(client)
+    missing = cluster.health.missing_analyzers()
+    scripts = cluster.health.has_scripts()
     lacking = [*(f"analyzer {name}" for name in missing), *([] if scripts else ["painless"])]
     if lacking:
         yield Check("cluster", "modules", "note", f"without {', '.join(lacking)}; Hybrid needs none of them")
@@ -166,7 +164,7 @@ def _machine(services: Services) -> Iterator[Check]:
 def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     part = f"index {name}"
     try:
-        profile = lifecycle.read_profile(services.client, name)
+        profile = services.cluster.indices.read_profile(name)
     except IndexConflictError:
         yield from _attachable(services, name)
         return
@@ -226,7 +224,7 @@ def _attachable(services: Services, name: str) -> Iterator[Check]:
 def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Iterator[Check]:
     part = f"index {profile.index}"
     sync = f"hybrid sync {profile.index}"
-    found = cluster.coverage(services.client, profile, refresh)
+    found = services.cluster.health.coverage(profile, refresh)
     total = found["documents"]
     if found["unseen"]:
         detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
@@ -244,7 +242,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
             detail += f"; {counts['outdated']:,} are of another encoder"
             mend = sync
         yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend, profile.index if mend else "")
-    for name in lifecycle.scanned(services.client, profile, total):
+    for name in services.cluster.indices.scanned(profile, total):
         detail = "more of them are scanned by each search than is quick"
         mend = f"{sync}, by a user who may change the mapping"
         yield Check(part, f"{name} vectors", "note", detail, mend, profile.index)
@@ -286,7 +284,7 @@ def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
     if not profile.attached:
         return
     at = services.checkpoints.saved_at(profile.index)
-    writes = cluster.writes_since(services.client, profile.index, services.checkpoints.get(profile.index))
+    writes = services.cluster.health.writes_since(profile.index, services.checkpoints.get(profile.index))
     sync = f"hybrid sync {profile.index}, and hybrid worker --beat from then on"
     if at is None or writes is None:
         yield Check(

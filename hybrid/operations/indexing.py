@@ -15,7 +15,6 @@ from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template
 from hybrid.catalogue.reader import Catalogue, RejectsFile, open_catalogue
 from hybrid.contracts import IndexProfile, Product, Reject
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import UsageError
 from hybrid.operations.planning import check_options, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
@@ -134,8 +133,8 @@ def run_index(
             command goes on from there.
     """
     profile = plan.profile
-    created = lifecycle.ensure_index(services.client, profile, plan.template, plan.lexical)
-    profile = lifecycle.read_profile(services.client, profile.index)
+    created = services.cluster.indices.ensure(profile, plan.template, plan.lexical)
+    profile = services.cluster.indices.read_profile(profile.index)
     job = services.jobs.start("index", profile.index)
     run = _Run(services, plan, profile, job, report)
     started = time.monotonic()
@@ -146,7 +145,7 @@ def run_index(
                 encode()
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
-        lifecycle.refresh(services.client, profile.index)
+        services.cluster.indices.refresh(profile.index)
     progress = run.progress
     failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())
@@ -181,7 +180,7 @@ class _Run(Run):
         waiting: list[str] = []
         fitted = 1_000
         # Sees what an interrupted run wrote last.
-        lifecycle.refresh(self._services.client, self._profile.index)
+        self._services.cluster.indices.refresh(self._profile.index)
         with open_catalogue(self._plan.path) as catalogue:
             self.progress.size = catalogue.size_bytes
             rows = self._rows(catalogue, rejects)
@@ -201,8 +200,8 @@ class _Run(Run):
                 self.progress.position = catalogue.position()
                 if self.progress.read > 2 * fitted:  # not only at the end: what is written meanwhile has its graph then
                     fitted = self.progress.read
-                    lifecycle.refresh(self._services.client, self._profile.index)
-                    lifecycle.fit_vectors(self._services.client, self._profile)
+                    self._services.cluster.indices.refresh(self._profile.index)
+                    self._services.cluster.indices.fit_vectors(self._profile)
                 self._tick()
             if waiting:
                 dispatch(waiting)

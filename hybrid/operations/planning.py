@@ -15,7 +15,6 @@ from hybrid.contracts import (
     IndexProfile,
     VectorSignal,
 )
-from hybrid.elastic.indices import shop
 from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.encoders.trained.alignment import PREFIX
 from hybrid.errors import IndexConflictError, MediaError, UsageError
@@ -127,7 +126,7 @@ def decide_profile(
     check_options(language or "en", signals)
     own_words = parse_lexical(lexical) if lexical is not None else None
     before = found.profile
-    raw = shop.sample(services.client, found, _SAMPLE)
+    raw = services.cluster.shops.sample(found, _SAMPLE)
     sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
     if not sample:
         raise UsageError(f"index {found.name!r} is empty, so its fields cannot be told; run this when it has documents")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.errors import ClusterError, JobError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.processes import WorkerPool
@@ -164,14 +163,14 @@ class Run:
 
     def pending_ids(self) -> list[str]:
         """The products that wait for a vector."""
-        lifecycle.refresh(self._services.client, self._profile.index)
-        return list(products.iterate_ids(self._services.client, self._profile.index, PENDING))
+        self._services.cluster.indices.refresh(self._profile.index)
+        return list(self._services.cluster.products.iterate_ids(self._profile.index, PENDING))
 
     def _pending_count(self) -> int:
         for attempt in range(_PATIENCE):
             try:
-                lifecycle.refresh(self._services.client, self._profile.index)
-                return lifecycle.count(self._services.client, self._profile.index, PENDING)
+                self._services.cluster.indices.refresh(self._profile.index)
+                return self._services.cluster.indices.count(self._profile.index, PENDING)
             except ClusterError as error:
                 if attempt == _PATIENCE - 1:
                     raise

@@ -61,7 +61,7 @@ def measure(
     size = 0.0
     words = [orjson.dumps([documents.terms_of(row, profile), documents.typed_of(row, profile)]) for row in sample]
     size += _WORDS * sum(map(len, words)) / len(words)
-    in_source = _VECTOR_IN_SOURCE if services.capabilities.version < (9, 2) else 0.0
+    in_source = _VECTOR_IN_SOURCE if services.cluster.capabilities.version < (9, 2) else 0.0
     for name, signal in profile.signals.items():
         encoder = services.encoder(signal.encoder)
         contents: list[Any] = []

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import changes, lifecycle, products
+from hybrid.elastic.indices import changes
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.products import StoredProduct
 from hybrid.errors import IndexConflictError
@@ -86,14 +86,14 @@ class SyncRun(Run):
             IndexConflictError: another index is behind the name now, or the layer's part in it was changed.
             ClusterError, WriteBlockedError: the cluster takes no writes; the checkpoint stays, so nothing is lost.
         """
-        client, index = self._services.client, self._profile.index
+        cluster, index = self._services.cluster, self._profile.index
         here = self.position()
         earlier = self._services.checkpoints.get(index)
         self.whole = not here.continues(earlier)
-        marked = self.mark(changes.changed(client, self._profile, here, earlier), dispatch)
+        marked = self.mark(cluster.changes.changed(self._profile, here, earlier), dispatch)
         if marked:
-            lifecycle.refresh(client, here.index)
-        marked += self.mark(changes.incomplete(client, self._profile, here), dispatch)
+            cluster.indices.refresh(here.index)
+        marked += self.mark(cluster.changes.incomplete(self._profile, here), dispatch)
         # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
         self._services.checkpoints.save(index, here)
         return marked
@@ -104,7 +104,7 @@ class SyncRun(Run):
         Raises:
             IndexConflictError: it is not.
         """
-        here = changes.position(self._services.client, self.index)
+        here = self._services.cluster.changes.position(self.index)
         if here.profile != changes.digest(self._profile):
             raise IndexConflictError(
                 f"what Hybrid knows of {self.index!r} changed meanwhile (an attach, or another index behind the name); "
@@ -184,7 +184,7 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
                 ]
             }
         }
-        ids = list(products.iterate_ids(services.client, index, lost))
+        ids = list(services.cluster.products.iterate_ids(index, lost))
         size = services.settings.batch_size
         # As long as the queue may hold them they are not lost, and sent each minute they would fill the broker.
         if ids and queue.depth() * size >= len(ids):
@@ -200,7 +200,7 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
     Raises:
         IndexConflictError: an encoder gives other vectors now.
     """
-    profile = lifecycle.read_profile(services.client, index, one=True)
+    profile = services.cluster.indices.read_profile(index, one=True)
     for name, signal in profile.signals.items():
         version = services.encoder(signal.encoder).version
         if version != signal.version:
@@ -213,10 +213,10 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
 
 
 def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
-    lifecycle.refresh(services.client, run.index)
+    services.cluster.indices.refresh(run.index)
     progress = run.progress
     if progress.read:  # else it has not grown
-        lifecycle.fit_vectors(services.client, run.profile)
+        services.cluster.indices.fit_vectors(run.profile)
     run.drop_settled()
     return SyncReport(
         index=run.index,

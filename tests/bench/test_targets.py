@@ -14,6 +14,7 @@ from hybrid.cli.main import app
 from hybrid.elastic.stores.judgments import JUDGMENTS
 from hybrid.learning.alignment import fit
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 
 @pytest.mark.es
@@ -35,10 +36,10 @@ def test_each_target_is_measured_and_nothing_is_left(services: Services, monkeyp
     assert all(one.value > 0 for one in found.values())
     assert found["align"].detail in fit.METHODS and found["admin"].detail.startswith("/admin/")
     assert letters == [300, 0]
-    assert not services.client.indices.get(index="hybrid-bench-*", expand_wildcards="all").body
+    assert not client_of(services).indices.get(index="hybrid-bench-*", expand_wildcards="all").body
     assert not [user for user in services.accounts.list() if user["name"].startswith("bench-")]
     assert not [group for group in services.dead_letters.groups() if group["index"].startswith("hybrid-bench-")]
-    assert services.client.count(index=JUDGMENTS, query={"prefix": {"index": "hybrid-bench-"}})["count"] == 0
+    assert client_of(services).count(index=JUDGMENTS, query={"prefix": {"index": "hybrid-bench-"}})["count"] == 0
 
 
 @pytest.mark.parametrize(("value", "code"), [(1.5, 0), (1.6, 1)])

@@ -10,7 +10,6 @@ import pytest
 
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template, served_by
 from hybrid.contracts import FieldMap, SearchRequest
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.operations import indexing
 from hybrid.services import Services
@@ -98,7 +97,7 @@ def test_the_shops_own_fields_are_the_lexical_signal(services: Services, name: s
         return {hit.id for hit in answer.hits}
 
     index(template=template, lexical="name^3,brand")
-    profile = lifecycle.read_profile(services.client, name)
+    profile = services.cluster.indices.read_profile(name)
     assert profile.lexical_fields == ("name^3", "brand")
     assert profile.shards == 2
     assert found("the lamp") == {"a"}  # as the shop's analyser has it: no stemming, no "the"

@@ -29,6 +29,7 @@ from hybrid.sample import SamplePaths
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import ROOT, VERSIONS, make_services
+from tests.support.raw import client_of
 
 from .pages import RUN, Block, blocks, pages
 
@@ -144,7 +145,7 @@ def shell(
         yield folder, environment
     finally:
         _end(folder / "pids")
-        client = make_services(docs_engine).client
+        client = client_of(make_services(docs_engine))
         for index in list(client.indices.get(index="*", expand_wildcards="all").body):
             client.indices.delete(index=index)
 
@@ -223,7 +224,7 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, shell: tuple[Path, d
 
 def _make_bare_index(folder: Path, environment: dict[str, str]) -> None:
     """The alias `shop` of an index that knows nothing of Hybrid, with the sample's products but for their pictures."""
-    client = Services(Settings(es_url=environment["HYBRID_ES_URL"])).client
+    client = client_of(Services(Settings(es_url=environment["HYBRID_ES_URL"])))
     properties = {"name": {"type": "text"}, "brand": {"type": "keyword"}, "price": {"type": "double"}}
     client.indices.create(index="shop-v1", aliases={"shop": {}}, mappings={"properties": properties})
     lines = (folder / "products.ndjson").read_text("utf-8").splitlines()

@@ -24,6 +24,7 @@ from hybrid.errors import (
     WriteBlockedError,
 )
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 META = ApiResponseMeta(400, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "localhost", 9200))
 ILLEGAL = "illegal_argument_exception"
@@ -71,7 +72,7 @@ def test_a_full_disk_is_told_by_its_status() -> None:
 
 @pytest.mark.es
 def test_the_cluster_says_these_types(services: Services, name: str) -> None:
-    client: Elasticsearch = services.client
+    client: Elasticsearch = client_of(services)
     client.indices.create(index=name, mappings={"properties": {"x": {"type": "long"}}})
     with pytest.raises(AlreadyExistsError), translated(name):
         client.indices.create(index=name)
@@ -101,7 +102,7 @@ def test_the_cluster_says_these_types(services: Services, name: str) -> None:
 
 @pytest.mark.es
 def test_another_process_may_make_a_store_first(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    client: Elasticsearch = services.client
+    client: Elasticsearch = client_of(services)
     ensure_store(client, name, "jobs")
     monkeypatch.setattr(type(client.indices), "exists", lambda self, **_: False)  # looked before it was there
     ensure_store(client, name, "jobs")

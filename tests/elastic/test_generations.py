@@ -19,7 +19,6 @@ from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import IncomingSearch, service
-from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.retrieval import candidates
 from hybrid.errors import HybridError, IndexMissingError, UsageError
 from hybrid.node import NodeStatus
@@ -28,6 +27,7 @@ from hybrid.search.weights import PublishedWeights
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
+from tests.support.raw import client_of
 from tests.support.waiting import until
 from web import create_app
 
@@ -109,9 +109,9 @@ def make_index(engine: NodeStatus, folder: Path, generation: str, name: str) -> 
     template.write_text(json.dumps({"settings": settings, "mappings": {"properties": MAPPING}}))
     path = write_rows(folder / f"{name}.ndjson", rows(generation))
     index_file(services, path, name, folder, template=template, signals=["text", "image"], media_root=folder)
-    services.client.indices.forcemerge(index=name, max_num_segments=1)
-    (concrete,) = services.client.indices.get(index=name).body
-    services.client.indices.delete_alias(index=concrete, name=name)
+    client_of(services).indices.forcemerge(index=name, max_num_segments=1)
+    (concrete,) = client_of(services).indices.get(index=name).body
+    client_of(services).indices.delete_alias(index=concrete, name=name)
     return str(concrete)
 
 
@@ -226,7 +226,7 @@ def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.Mon
         return searched(two, REQUESTS[key])
 
     places = 0
-    for index, answer in everywhere(two, monkeypatch, two.services.client, ask, cold):
+    for index, answer in everywhere(two, monkeypatch, client_of(two.services), ask, cold):
         assert answer == two.expected[index, key], f"moved before round trip {places}"
         places += 1
     # Candidates, documents, and once without a move; photos have stand-ins too.
@@ -239,7 +239,7 @@ def test_the_drop_in_is_of_one_generation(
     two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, client: str
 ) -> None:
     dropin = two.services.dropin
-    clients = {"transport": dropin._transport._client, "profile": two.services.client}
+    clients = {"transport": dropin._transport._client, "profile": client_of(two.services)}
 
     def ask() -> Any:
         dropin._transport._shown._hits.clear()
@@ -280,7 +280,7 @@ def test_what_is_trained_on_is_of_one_generation(two: Generations, monkeypatch: 
         index = two.move()
         whole[index] = ask()
         assert whole[index][0] == dims[index]
-    for index, answer in everywhere(two, monkeypatch, two.services.client, ask):
+    for index, answer in everywhere(two, monkeypatch, client_of(two.services), ask):
         assert answer == whole[index]
 
 
@@ -326,7 +326,7 @@ def test_the_old_index_may_be_deleted_at_once(
     two: Generations, engine: NodeStatus, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last place where this can happen is before the documents are fetched, or the page of the drop-in."""
-    clients = [two.services.client, two.services.dropin._transport._client]
+    clients = [client_of(two.services), two.services.dropin._transport._client]
     asks: list[Callable[[], Any]] = [
         lambda: searched(two, REQUESTS["both"]),
         lambda: dropped_in(two, BODIES["filtered"]),
@@ -381,7 +381,7 @@ def test_a_name_that_becomes_an_alias(two: Generations, engine: NodeStatus, pict
 def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an endless search; and the drop-in has the shop's own answer."""
     paths: list[str] = []
-    for client in (two.services.client, two.services.dropin._transport._client):
+    for client in (client_of(two.services), two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
@@ -417,7 +417,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["words"])
     dropped_in(two, BODIES["words"])
     paths: list[str] = []
-    for client in (two.services.client, two.services.dropin._transport._client):
+    for client in (client_of(two.services), two.services.dropin._transport._client):
         original = client.transport.perform_request
 
         def perform(*args: Any, call: Any = original, **kwargs: Any) -> Any:
@@ -438,13 +438,13 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
 
 
 def test_the_profile_knows_its_index_and_is_the_same_behind_another(two: Generations) -> None:
-    by_alias = lifecycle.read_profile(two.services.client, NAME)
+    by_alias = two.services.cluster.indices.read_profile(NAME)
     assert by_alias.concrete == two.now
     assert "concrete" not in by_alias.to_json()
     both = f"{NAME}-both"
     two.direct.indices.put_alias(index=[two.old, two.new], name=both)
     try:
-        assert lifecycle.read_profile(two.services.client, both).concrete == ""
+        assert two.services.cluster.indices.read_profile(both).concrete == ""
         assert not two.services.retrieval.moved(two.services.searcher.profile(both))
     finally:
         two.direct.indices.delete_alias(index=[two.old, two.new], name=both)
@@ -462,13 +462,13 @@ def test_the_page_and_the_pictures_follow(two: Generations, monkeypatch: pytest.
         assert shown.status_code == 200
         return "season" in shown.text.lower()
 
-    for index, has_season in everywhere(two, monkeypatch, two.services.client, page):
+    for index, has_season in everywhere(two, monkeypatch, client_of(two.services), page):
         assert has_season == (index == two.new)
 
     def picture() -> int:
         return browser.get(f"/media/{NAME}/p01").status_code
 
-    for _, status in everywhere(two, monkeypatch, two.services.client, picture):
+    for _, status in everywhere(two, monkeypatch, client_of(two.services), picture):
         assert status == 200
 
 

@@ -10,6 +10,7 @@ from hybrid.elastic.stores import models
 from hybrid.elastic.stores.models import MODELS, PART_BYTES, ModelVersions, Pointer
 from hybrid.errors import ClusterError, ModelConflictError, ModelMissingError, ModelVersionError
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
 
@@ -24,8 +25,8 @@ def store(services: Services) -> ModelVersions:
 
 def parts_of(services: Services, version: str) -> list[dict[str, Any]]:
     query = {"bool": {"filter": [{"term": {"version": version}}, {"terms": {"role": ["part", "writing"]}}]}}
-    services.client.indices.refresh(index=MODELS)
-    return [hit for hit in services.client.search(index=MODELS, query=query, size=100)["hits"]["hits"]]
+    client_of(services).indices.refresh(index=MODELS)
+    return [hit for hit in client_of(services).search(index=MODELS, query=query, size=100)["hits"]["hits"]]
 
 
 def test_a_version_is_kept_in_parts_and_read_back(services: Services, name: str, store: ModelVersions) -> None:
@@ -77,9 +78,9 @@ def test_damage_is_one_clear_line(
     store.add(name, f"{name}-1", ABOUT, DATA)
     [second] = [part["_id"] for part in parts_of(services, f"{name}-1") if part["_id"].endswith(":1")]
     if change is None:
-        services.client.delete(index=MODELS, id=second)
+        client_of(services).delete(index=MODELS, id=second)
     else:
-        services.client.update(index=MODELS, id=second, doc=change)
+        client_of(services).update(index=MODELS, id=second, doc=change)
     with pytest.raises(ModelVersionError) as caught:
         store.get(f"{name}-1")
     assert str(caught.value) == (f"alignment '{name}-1' is damaged ({why}); train another, or apply the version before")
@@ -89,7 +90,7 @@ def test_parts_of_another_order_are_told(services: Services, name: str, store: M
     store.add(name, f"{name}-1", ABOUT, DATA)
     parts = parts_of(services, f"{name}-1")
     for part, other in zip(parts, parts[1:] + parts[:1], strict=True):
-        services.client.index(index=MODELS, id=part["_id"], document=other["_source"])
+        client_of(services).index(index=MODELS, id=part["_id"], document=other["_source"])
     with pytest.raises(ModelVersionError, match="its parts are not those that were written"):
         store.get(f"{name}-1")
 
@@ -123,7 +124,7 @@ def test_a_write_that_was_taken_for_dead_ends(
 
     def swept(data: bytes) -> str:
         if len(data) < PART_BYTES:  # the last part
-            services.client.indices.refresh(index=MODELS)
+            client_of(services).indices.refresh(index=MODELS)
             assert services.models("tags").sweep("0s") == 1
         return digest(data)
 

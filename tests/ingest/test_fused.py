@@ -12,7 +12,6 @@ from PIL import Image
 
 from hybrid.catalogue.layer import Layer
 from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.elastic.stores.models import MODELS
 from hybrid.encoders.toy import Toy
 from hybrid.encoders.trained.alignment import Alignment, Head
@@ -26,6 +25,7 @@ from hybrid.operations.reindex import planning, running
 from hybrid.services import Services
 from hybrid.vectors import Code
 from tests.conftest import write_rows
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
@@ -82,12 +82,12 @@ def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
 
 def held(services: Services, name: str, id: str) -> tuple[Layer, dict[str, Code]]:
     """(what is noted, codes) of a product."""
-    layer = products.read(services.client, name, [id])[id].layer
-    return layer, products.codes(services.client, name, [id])[id].by_signal
+    layer = services.cluster.products.read(name, [id])[id].layer
+    return layer, services.cluster.products.codes(name, [id])[id].by_signal
 
 
 def count(services: Services, name: str) -> int:
-    return lifecycle.count(services.client, name, {"exists": {"field": f"hybrid.{FUSED}"}})
+    return services.cluster.indices.count(name, {"exists": {"field": f"hybrid.{FUSED}"}})
 
 
 def test_a_photo_finds_what_has_a_name_alone(
@@ -161,16 +161,16 @@ def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, t
 def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> None:
     data = rows(tmp_path)
     mappings = {"properties": {"name": {"type": "text"}, "image": {"type": "keyword"}, "brand": {"type": "keyword"}}}
-    make_shop(services.client, f"{name}-000001", data, alias=name, mappings=mappings)
+    make_shop(client_of(services), f"{name}-000001", data, alias=name, mappings=mappings)
     plan = plan_attach(services, name, signals=["text", "image"], media_root=tmp_path)
     assert run_attach(services, plan).complete
     version = align(services, name)
     assert apply(services, "alignment", name, version).complete
     assert count(services, name) == 64
     # A whole-document write drops the layer's field; the next sync gives it all again.
-    services.client.index(index=name, id="red-mug", document={**data[1], "name": "crimson mug"}, refresh=True)
+    client_of(services).index(index=name, id="red-mug", document={**data[1], "name": "crimson mug"}, refresh=True)
     assert sync.run_sync(services, name).complete
-    services.client.indices.refresh(index=name)
+    client_of(services).indices.refresh(index=name)
     assert count(services, name) == 64
     # A new generation carries vectors over that are of the same alignment.
     _, codes = held(services, name, "blue-mug")
@@ -226,14 +226,14 @@ def test_search_goes_on_without_it(services: Services, name: str, catalogue: Pat
     apply(services, "alignment", name, version)
     fresh = make_services_like(services)
     head = f"version:alignment::{version}"
-    found = services.client.get(index=MODELS, id=head)["_source"]
+    found = client_of(services).get(index=MODELS, id=head)["_source"]
     if how == "gone":
         services.models("alignment").remove(version)
     elif how == "damaged":
-        services.client.update(index=MODELS, id=f"part:{found['write']}:0", doc={"data": "AAAA"}, refresh=True)
+        client_of(services).update(index=MODELS, id=f"part:{found['write']}:0", doc={"data": "AAAA"}, refresh=True)
     else:
         found["encoders"]["text"]["version"] = "toy@32+0"
-        services.client.update(index=MODELS, id=head, doc={"encoders": found["encoders"]}, refresh=True)
+        client_of(services).update(index=MODELS, id=head, doc={"encoders": found["encoders"]}, refresh=True)
     answer = search(fresh, name, q="red mug", system="fixed")
     assert answer.hits[0].id == "red-mug"
     assert [part.part for part in answer.degraded] == [FUSED]
@@ -258,7 +258,9 @@ def test_bad_pairs_are_told_in_one_line(services: Services, name: str, catalogue
 
 
 def plan_attach_fused(services: Services, name: str) -> None:
-    make_shop(services.client, name, [{"id": "1", "name": "one"}], mappings={"properties": {"name": {"type": "text"}}})
+    make_shop(
+        client_of(services), name, [{"id": "1", "name": "one"}], mappings={"properties": {"name": {"type": "text"}}}
+    )
     plan_attach(services, name, signals=[FUSED])
 
 

@@ -12,7 +12,7 @@ from elasticsearch.client import IndicesClient
 from PIL import Image
 
 from hybrid.contracts import SearchRequest
-from hybrid.elastic.indices import lifecycle, mappings, products
+from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
 from hybrid.operations import indexing
 from hybrid.operations.doctor import Check, examine
@@ -21,6 +21,7 @@ from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows
+from tests.support.raw import client_of
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
 
@@ -45,7 +46,7 @@ def run(services: Services, path: Path, name: str, **options: Any) -> IndexRepor
 
 
 def count(services: Services, name: str, field: str) -> int:
-    return lifecycle.count(services.client, name, {"exists": {"field": field}})
+    return services.cluster.indices.count(name, {"exists": {"field": field}})
 
 
 def test_first_run_second_run_one_change_one_price(services: Services, name: str, tmp_path: Path) -> None:
@@ -81,9 +82,9 @@ def test_dropped_vectors_are_noticed_and_made_again(services: Services, name: st
     """As on 9.2+ when somebody writes back a `_source` that hides vectors."""
     path = write_rows(tmp_path / "c.ndjson", rows(10))
     run(services, path, name)
-    source = services.client.get(index=name, id="p2")["_source"]
+    source = client_of(services).get(index=name, id="p2")["_source"]
     source["hybrid"].pop("text", None)
-    services.client.index(index=name, id="p2", document=source, refresh=True)
+    client_of(services).index(index=name, id="p2", document=source, refresh=True)
     assert count(services, name, "hybrid.text") == 9
     again = run(services, path, name)
     assert (again.encoded, again.unchanged) == (1, 9)
@@ -93,7 +94,7 @@ def test_dropped_vectors_are_noticed_and_made_again(services: Services, name: st
 def test_an_interrupted_run_goes_on(services: Services, name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "c.ndjson", rows(20))
     plan = indexing.plan_index(services, path, name)
-    lifecycle.ensure_index(services.client, plan.profile)
+    services.cluster.indices.ensure(plan.profile)
     with indexing.open_catalogue(path) as catalogue:
         loaded = services.ingester.load(plan.profile, list(catalogue.rows(["id"])))
     assert len(loaded.queued) == 20  # and now the process is killed
@@ -107,7 +108,7 @@ def test_an_interrupted_run_goes_on(services: Services, name: str, tmp_path: Pat
 def test_a_change_during_encoding_is_encoded_again(services: Services, name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "c.ndjson", rows(3))
     plan = indexing.plan_index(services, path, name)
-    lifecycle.ensure_index(services.client, plan.profile)
+    services.cluster.indices.ensure(plan.profile)
     with indexing.open_catalogue(path) as catalogue:
         batch = list(catalogue.rows(["id"]))
     services.ingester.load(plan.profile, batch)
@@ -117,7 +118,7 @@ def test_a_change_during_encoding_is_encoded_again(services: Services, name: str
     def interrupting(texts: Any) -> Any:
         calls.append(list(texts))
         if len(calls) == 1:  # the shop writes p1 while its old text is being encoded
-            services.client.update(index=name, id="p1", doc={"description": "changed meanwhile"})
+            client_of(services).update(index=name, id="p1", doc={"description": "changed meanwhile"})
         return original(texts)
 
     encoder.encode_texts = interrupting  # type: ignore[method-assign]
@@ -173,7 +174,7 @@ def test_pictures_and_their_failures(services: Services, name: str, tmp_path: Pa
     mended = run(services, path, name)
     assert mended.complete
     assert count(services, name, "hybrid.image") == 6
-    services.client.indices.refresh(index="hybrid-dead-letters")
+    client_of(services).indices.refresh(index="hybrid-dead-letters")
     assert services.dead_letters.counts(name) == {}
 
 
@@ -189,11 +190,11 @@ def test_other_dimensions_are_refused_before_anything_is_written(
 
 
 def test_an_index_of_somebody_else_is_left_alone(services: Services, name: str, tmp_path: Path) -> None:
-    services.client.index(index=name, id="1", document={"title": "theirs"}, refresh=True)
+    client_of(services).index(index=name, id="1", document={"title": "theirs"}, refresh=True)
     path = write_rows(tmp_path / "c.ndjson", rows(5))
     with pytest.raises(IndexConflictError, match="was not made by Hybrid"):
         run(services, path, name)
-    assert lifecycle.count(services.client, name) == 1
+    assert services.cluster.indices.count(name) == 1
 
 
 def test_a_bad_index_name_a_bad_signal_a_bad_language(services: Services, tmp_path: Path) -> None:
@@ -222,31 +223,31 @@ def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
     # Elasticsearch lifts it by itself when it looks at a disk with room, as it does every 30 seconds. A run that it
     # let through so proves nothing: only one that ended under the block does, and another is made.
     for size in (8, 11, 14):
-        services.client.indices.put_settings(index=name, settings={block: True})
+        client_of(services).indices.put_settings(index=name, settings={block: True})
         write_rows(path, rows(size))
         try:
             run(services, path, name)
         except WriteBlockedError as error:
             refused = str(error)
             break
-        still = services.client.indices.get_settings(index=name, name=block, flat_settings=True)
+        still = client_of(services).indices.get_settings(index=name, name=block, flat_settings=True)
         assert not still[name]["settings"].get(block), "a run wrote, or said that it did, into a blocked index"
     else:
         pytest.fail("Elasticsearch lifted the block three times within a run")
     assert "flood-stage watermark" in refused
-    services.client.indices.put_settings(index=name, settings={block: None})
+    client_of(services).indices.put_settings(index=name, settings={block: None})
     report = run(services, path, name)
     assert (report.complete, report.unchanged, report.encoded) == (True, size - 3, 3)
 
 
 def test_presence_is_asked_of_the_index(services: Services, name: str, tmp_path: Path) -> None:
     run(services, write_rows(tmp_path / "c.ndjson", rows(4)), name)
-    states = products.states(services.client, name, ["p0", "p3", "nope"], ["text", "image"])
+    states = services.cluster.products.states(name, ["p0", "p3", "nope"], ["text", "image"])
     assert {id: set(state.present) for id, state in states.items()} == {"p0": {"text"}, "p3": {"text"}}
 
 
 def kind(services: Services, index: str) -> str:
-    (found,) = services.client.indices.get_mapping(index=index).body.values()
+    (found,) = client_of(services).indices.get_mapping(index=index).body.values()
     return str(found["mappings"]["properties"]["hybrid"]["properties"]["text"]["index_options"]["type"])
 
 
@@ -294,7 +295,7 @@ def test_who_may_not_change_the_mapping_scans_on(
         assert report.complete and report.looked == 30
         assert kind(services, name) == "int8_flat"
         assert [(check.status, check.what) for check in told()] == [("note", "text vectors")]
-    services.client.update(index=name, id="p0", doc={"name": "Another lamp"}, refresh=True)
+    client_of(services).update(index=name, id="p0", doc={"name": "Another lamp"}, refresh=True)
     run_sync(services, name)
     assert kind(services, name) == "int8_hnsw" and not told()
 

@@ -9,13 +9,13 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from hybrid.elastic.indices import lifecycle
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.described_client import DescribedClient
+from tests.support.raw import client_of
 from tests.support.shop_writer import compare, make_shop
 from web import create_app
 from web.api.documents import MAX_DOCUMENTS
@@ -33,7 +33,7 @@ def rows(count: int = 12) -> list[dict[str, Any]]:
 @pytest.fixture
 def shop(engine: Any, name: str) -> Services:
     services = make_services(engine, push_token=TOKEN)
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     run_attach(services, plan_attach(services, name))
     return services
 
@@ -76,7 +76,7 @@ def test_documents_and_deletes_and_the_same_again(client: FlaskClient, shop: Ser
     record = {row["id"]: row for row in rows()}
     record |= {str(item["_id"]): {k: v for k, v in item.items() if k[0] != "_"} for item in body if "title" in item}
     del record["p4"]
-    assert compare(shop, lifecycle.read_profile(shop.client, name), record).clean
+    assert compare(shop, shop.cluster.indices.read_profile(name), record).clean
 
 
 def test_bulk_lines_in_their_order(client: FlaskClient, shop: Services, name: str) -> None:
@@ -109,14 +109,14 @@ def test_one_bad_document_does_not_cost_the_others(client: FlaskClient, shop: Se
 
 
 def test_a_failure_of_a_changed_text_is_tried_again(client: FlaskClient, shop: Services, name: str) -> None:
-    before = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]["text"]["hash"]
+    before = client_of(shop).get(index=name, id="p1")["_source"]["hybrid"]["meta"]["text"]["hash"]
     assert results(send(client, name, [{"_id": "p1", **rows()[1], "title": "Another thing"}])) == ["updated"]
-    shop.ingester.give_up(lifecycle.read_profile(shop.client, name), "job", ["p1"], "encoder_failed", "no model")
-    meta = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]
+    shop.ingester.give_up(shop.cluster.indices.read_profile(name), "job", ["p1"], "encoder_failed", "no model")
+    meta = client_of(shop).get(index=name, id="p1")["_source"]["hybrid"]["meta"]
     assert (meta["failed"], meta["text"]["hash"]) == (["text"], before)  # the hash of the older text
     assert run_sync(shop, name).encoded == {}  # what failed for good is not tried again by each sync
     assert run_attach(shop, plan_attach(shop, name)).encoded == 1
-    meta = shop.client.get(index=name, id="p1")["_source"]["hybrid"]["meta"]
+    meta = client_of(shop).get(index=name, id="p1")["_source"]["hybrid"]["meta"]
     assert meta["failed"] == [] and meta["text"]["hash"] not in (None, before)
     assert shop.dead_letters.counts(name) == {}
 
@@ -181,12 +181,12 @@ def test_what_is_not_taken(client: FlaskClient, name: str, body: str, mimetype: 
 
 
 def test_only_indices_of_the_layer(client: FlaskClient, shop: Services, name: str) -> None:
-    make_shop(shop.client, f"{name}-other", rows(2))
+    make_shop(client_of(shop), f"{name}-other", rows(2))
     assert send(client, f"{name}-other", [{"_id": "x"}]).status_code == 409
     assert send(client, f"{name}-none", [{"_id": "x"}]).status_code == 404
     for wrong in (".security", f"{name},{name}-other", "*", "Shop"):
         assert send(client, wrong, [{"_id": "x"}]).status_code in (400, 404)
-    assert lifecycle.count(shop.client, f"{name}-other") == 2
+    assert shop.cluster.indices.count(f"{name}-other") == 2
 
 
 def test_the_schedule_finds_changes_and_queues_them(shop: Services, name: str, monkeypatch: Any) -> None:
@@ -195,7 +195,7 @@ def test_the_schedule_finds_changes_and_queues_them(shop: Services, name: str, m
 
     sent: list[list[str]] = []
     monkeypatch.setattr(TaskQueue, "enrich", lambda self, index, job, ids, patient=True: sent.append(ids))
-    shop.client.update(index=name, id="p1", doc={"title": "Renamed"})
+    client_of(shop).update(index=name, id="p1", doc={"title": "Renamed"})
 
     class Task:
         class app:
@@ -230,25 +230,25 @@ def test_deleted_and_made_again_in_one_batch(client: FlaskClient, name: str) -> 
 
 
 def test_after_the_alias_moved_nothing_goes_by_the_old_profile(client: FlaskClient, shop: Services, name: str) -> None:
-    shop.client.indices.put_alias(index=name, name=f"{name}-a")
+    client_of(shop).indices.put_alias(index=name, name=f"{name}-a")
     assert results(send(client, f"{name}-a", [{"_id": "x", "title": "x"}])) == ["created"]
-    make_shop(shop.client, f"{name}-b", rows(2))
-    shop.client.indices.update_aliases(
+    make_shop(client_of(shop), f"{name}-b", rows(2))
+    client_of(shop).indices.update_aliases(
         actions=[
             {"remove": {"index": name, "alias": f"{name}-a"}},
             {"add": {"index": f"{name}-b", "alias": f"{name}-a"}},
         ]
     )
     assert send(client, f"{name}-a", [{"_id": "y", "title": "y"}]).status_code == 409
-    assert not shop.client.exists(index=f"{name}-b", id="y")
+    assert not client_of(shop).exists(index=f"{name}-b", id="y")
 
 
 def test_nothing_goes_to_a_name_of_two_indices(client: FlaskClient, shop: Services, name: str) -> None:
     """Where the other is the write index, the layer's field would end in an index that was never attached."""
-    shop.client.indices.put_alias(index=name, name=f"{name}-a")
+    client_of(shop).indices.put_alias(index=name, name=f"{name}-a")
     assert results(send(client, f"{name}-a", [{"_id": "p1", **rows()[1]}])) == ["unchanged"]
-    make_shop(shop.client, f"{name}-b", rows(2))
-    shop.client.indices.put_alias(index=f"{name}-b", name=f"{name}-a", is_write_index=True)
+    make_shop(client_of(shop), f"{name}-b", rows(2))
+    client_of(shop).indices.put_alias(index=f"{name}-b", name=f"{name}-a", is_write_index=True)
     answer = send(client, f"{name}-a", [{"_id": "y", "title": "y"}])
     assert (answer.status_code, "stands for 2 indices" in answer.json["error"]["reason"]) == (409, True)
-    assert not shop.client.exists(index=f"{name}-b", id="y")
+    assert not client_of(shop).exists(index=f"{name}-b", id="y")

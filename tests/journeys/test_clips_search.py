@@ -15,7 +15,6 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from hybrid.contracts import SearchAnswer, SearchRequest
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_video
 from hybrid.operations import indexing
@@ -26,6 +25,7 @@ from tests.conftest import index_file, make_services, real_services, write_rows
 from tests.support import clips
 from tests.support.baseline import Baseline
 from tests.support.clips import SOUNDS, Clip
+from tests.support.raw import client_of
 from web import create_app
 
 pytestmark = pytest.mark.es
@@ -147,7 +147,7 @@ def test_a_file_of_another_kind_is_refused_with_a_reason(shop: Clips) -> None:
 
 
 def letters(services: Services, name: str) -> dict[tuple[str, str], str]:
-    found = services.client.search(index="hybrid-dead-letters", query={"term": {"index": name}}, size=100)["hits"]
+    found = client_of(services).search(index="hybrid-dead-letters", query={"term": {"index": name}}, size=100)["hits"]
     return {(hit["_source"]["product"], hit["_source"]["signal"]): hit["_source"]["reason"] for hit in found["hits"]}
 
 
@@ -166,9 +166,9 @@ def test_broken_files_are_listed_and_their_products_found(engine: Any, name: str
     path = write_rows(tmp_path / "lamps.ndjson", rows)
     report = index_file(services, path, name, tmp_path, signals=["text", "video", "audio"], media_root=tmp_path)
     assert sum(report.failed.values()) == 4
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.video"}}) == 1
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 4
-    services.client.indices.refresh(index="hybrid-dead-letters")
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.video"}}) == 1
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.text"}}) == 4
+    client_of(services).indices.refresh(index="hybrid-dead-letters")
     found = letters(services, name)
     assert found.pop(("b", "video")) in ("video_unreadable", "video_unsupported")
     assert found == {
@@ -178,7 +178,7 @@ def test_broken_files_are_listed_and_their_products_found(engine: Any, name: str
     # Mended, they are tried again, and the list is empty.
     (tmp_path / "half.mp4").write_bytes((tmp_path / "good.mp4").read_bytes())
     index_file(services, path, name, tmp_path, signals=["text", "video", "audio"], media_root=tmp_path)
-    services.client.indices.refresh(index="hybrid-dead-letters")
+    client_of(services).indices.refresh(index="hybrid-dead-letters")
     assert ("b", "video") not in letters(services, name)
 
 
@@ -209,11 +209,11 @@ def test_a_product_is_as_near_as_its_nearest_picture(engine: Any, name: str, tmp
     # One of them is broken: the others are searched all the same, and it is in the list.
     (tmp_path / "blue.jpg").write_bytes(b"no picture")
     index_file(services, path, name, tmp_path, media_root=tmp_path)
-    services.client.indices.refresh(index="hybrid-dead-letters")
+    client_of(services).indices.refresh(index="hybrid-dead-letters")
     assert letters(services, name) == {("several", "image"): "image_unsupported"}
     answer = search(services, name, image=(tmp_path / "green.jpg").read_bytes())
     assert answer.hits[0].nearest == {"image": 2}
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 2
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.image"}}) == 2
 
 
 def test_views_go_along_with_a_reindex_and_come_back_after_a_whole_put(engine: Any, name: str, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_views_go_along_with_a_reindex_and_come_back_after_a_whole_put(engine: A
 
     files = [jpeg(tmp_path / "red.jpg", (220, 20, 20)), jpeg(tmp_path / "blue.jpg", (20, 30, 220))]
     services = make_services(engine)
-    client = services.client
+    client = client_of(services)
     client.indices.create(index=f"{name}-1", aliases={name: {}})
     client.index(index=name, id="1", document={"title": "socks", "images": files}, refresh=True)
     run_attach(services, plan_attach(services, name, media_root=tmp_path))

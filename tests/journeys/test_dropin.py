@@ -45,6 +45,7 @@ from tests.conftest import index_file, make_services, npm_package, write_rows
 from tests.support import web_services
 from tests.support.dropin_requests import FACETS, KINDS, WORDS, Kind
 from tests.support.models import keep
+from tests.support.raw import client_of
 from web import create_app
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
@@ -87,7 +88,7 @@ def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     index_file(
         services, rows, INDEX, folder, template=folder / "template.json", signals=["text", "image"], media_root=folder
     )
-    services.client.indices.forcemerge(index=INDEX, max_num_segments=1)
+    client_of(services).indices.forcemerge(index=INDEX, max_num_segments=1)
     app = create_app(services)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = make_server("127.0.0.1", 0, app, threaded=True)
@@ -515,7 +516,7 @@ def test_query_string_of_the_address(shop: Shop) -> None:
 
 def test_clients_recognise_the_product(shop: Shop) -> None:
     assert shop.dropin.ping()
-    assert shop.dropin.info()["version"]["number"] == shop.services.capabilities.version_text
+    assert shop.dropin.info()["version"]["number"] == shop.services.cluster.capabilities.version_text
     plain = shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS})
     assert plain.content_type == "application/json"
     vendor = "application/vnd.elasticsearch+json; compatible-with=8"

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from hybrid.elastic.indices import lifecycle
 from hybrid.media import sandbox
 from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.picture_server import Server
+from tests.support.raw import client_of
 from tests.support.waiting import until
 from web import create_app
 
@@ -58,7 +58,7 @@ def run(services: Services, folder: Path, name: str, data: list[dict[str, Any]],
 
 
 def count(services: Services, name: str) -> int:
-    return lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}})
+    return services.cluster.indices.count(name, {"exists": {"field": "hybrid.image"}})
 
 
 def sent(server: Server) -> list[str]:
@@ -69,7 +69,7 @@ def sent(server: Server) -> list[str]:
 
 
 def vector_note(services: Services, name: str, id: str) -> dict[str, Any]:
-    return dict(services.client.get(index=name, id=id)["_source"]["hybrid"]["meta"]["image"])
+    return dict(client_of(services).get(index=name, id=id)["_source"]["hybrid"]["meta"]["image"])
 
 
 def test_pictures_behind_addresses_are_fetched_once(
@@ -111,7 +111,7 @@ def test_pictures_behind_addresses_are_fetched_once(
     fourth = run(services, tmp_path, name, priced, signals=["text", "image"])
     assert (fourth.written, len(encoded)) == (6, 1)
     assert vector_note(services, name, "p3")["etag"] != note["etag"]
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
 
     # The same picture at another address: fetched, not encoded; and then a file again.
     priced[1]["image"] = f"http://localhost:{server.port}/1.png?v=2"
@@ -150,7 +150,7 @@ def test_data_urls_and_failures_with_reasons(services: Services, server: Server,
     data = [row(number, image) for number, image in enumerate(images)]
     report = run(services, tmp_path, name, data)
     wanted = {f"p{number}": reason for number, reason in enumerate(images.values()) if reason}
-    services.client.indices.refresh(index="hybrid-dead-letters")
+    client_of(services).indices.refresh(index="hybrid-dead-letters")
     letters = services.dead_letters.list(name, 100)
     assert {letter["product"]: letter["reason"] for letter in letters} == wanted
     assert sum(report.failed.values()) == len(wanted) and not report.complete
@@ -161,15 +161,15 @@ def test_data_urls_and_failures_with_reasons(services: Services, server: Server,
     assert (shown.status_code, shown.mimetype, shown.data) == (200, "image/png", png(99))
     assert [client.get(f"/media/{name}/p{number}").status_code for number in (2, 3, 4)] == [404] * 3
     # The text of all is there: a bad picture costs no more than itself.
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == len(data)
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.text"}}) == len(data)
 
 
 def test_an_attached_index_looks_at_its_pictures_again_when_asked(
     services: Services, server: Server, name: str
 ) -> None:
     for product in rows(server):
-        services.client.index(index=name, id=product["id"], document=product)
-    services.client.indices.refresh(index=name)
+        client_of(services).index(index=name, id=product["id"], document=product)
+    client_of(services).indices.refresh(index=name)
     report = run_attach(services, plan_attach(services, name))  # no folder is needed where no picture is a file
     assert (report.complete, count(services, name)) == (True, 6)
     before = vector_note(services, name, "p3")
@@ -179,7 +179,7 @@ def test_an_attached_index_looks_at_its_pictures_again_when_asked(
     assert len(server.seen) >= 6
     assert vector_note(services, name, "p3")["hash"] != before["hash"]
     assert vector_note(services, name, "p2")["etag"]
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
 
 
 def test_where_no_picture_can_be_fetched_the_plan_says_so(services: Services, name: str, tmp_path: Path) -> None:

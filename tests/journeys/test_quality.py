@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from hybrid.contracts import SearchRequest
-from hybrid.elastic.indices import lifecycle
 from hybrid.evaluation import evaluate
 from hybrid.evaluation.formats import read_judgments
 from tests.conftest import Sample, index_file, make_services, real_services
 from tests.support.baseline import Baseline
+from tests.support.raw import client_of
 
 pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
 SYSTEMS = ["bm25", "text", "rrf", "fixed"]
@@ -56,7 +56,7 @@ def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path, baseline: Bas
     report = index_file(services, shared / "grocery" / "products.ndjson", name, tmp_path)
     try:
         assert report.complete
-        assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.image"}}) == 81
+        assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.image"}}) == 81
         with (shared / "grocery" / "val.csv").open() as file:
             photos = list(csv.DictReader(file))[::6]
         found = 0
@@ -66,7 +66,7 @@ def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path, baseline: Bas
             found += photo["product_id"] in [hit.id for hit in answer.hits]
         baseline.check("grocery, photos", noise=1.5 / len(photos), top5=found / len(photos))  # by chance 0.06
     finally:
-        services.client.indices.delete(index=f"{name}-000001")
+        client_of(services).indices.delete(index=f"{name}-000001")
 
 
 @pytest.mark.parametrize("encoder", ["minilm-words", pytest.param("minilm", marks=pytest.mark.long)])
@@ -77,7 +77,7 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path, baseline: Baseline, e
     try:
         report = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (report.read, report.encoded, report.complete) == (19406, 19406, True)
-        assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}}) == 19406
+        assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.text"}}) == 19406
         again = index_file(services, shared / "chorus" / "products.ndjson.gz", name, tmp_path)
         assert (again.written, again.encoded, again.unchanged) == (0, 0, 19406)
         judged = read_judgments(shared / "chorus" / "judgments.csv")
@@ -87,4 +87,4 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path, baseline: Baseline, e
         baseline.check(f"chorus, {encoder}", **ndcg)
         assert ndcg["fixed"] > ndcg["rrf"]
     finally:
-        services.client.indices.delete(index=f"{name}-000001", ignore_unavailable=True)
+        client_of(services).indices.delete(index=f"{name}-000001", ignore_unavailable=True)

@@ -21,8 +21,9 @@ import pytest
 from hybrid.catalogue.index_template import Template
 from hybrid.catalogue.layer import Layer
 from hybrid.contracts import SearchRequest
-from hybrid.elastic.indices import copies, generations, lifecycle, products
-from hybrid.elastic.indices.copies import Original
+from hybrid.elastic.indices import copies
+from hybrid.elastic.indices.copies import Copies, Original
+from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.stores.leases import LEASE_S, Lease, Owner
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.evaluation.judgments import Judgments
@@ -36,6 +37,7 @@ from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import make_services
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 from tests.support.waiting import until
 
@@ -45,7 +47,7 @@ pytestmark = [pytest.mark.es, pytest.mark.es_both]
 def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:
     """An index of the shop's behind the alias `name`, attached."""
     data = rows(count)
-    make_shop(services.client, f"{name}-000001", data, shards, alias=name)
+    make_shop(client_of(services), f"{name}-000001", data, shards, alias=name)
     if attach:
         assert run_attach(services, plan_attach(services, name, signals=["text"])).complete
     return data
@@ -58,14 +60,14 @@ def reindex(services: Services, name: str, report: Any = None, **options: Any) -
 
 
 def shop_documents(services: Services, index: str) -> dict[str, dict[str, Any]]:
-    services.client.indices.refresh(index=index)
-    hits = services.client.search(index=index, size=10_000, source_excludes=["hybrid"])["hits"]["hits"]
+    client_of(services).indices.refresh(index=index)
+    hits = client_of(services).search(index=index, size=10_000, source_excludes=["hybrid"])["hits"]["hits"]
     return {hit["_id"]: hit["_source"] for hit in hits}
 
 
 def clean(services: Services, name: str, data: dict[str, dict[str, Any]]) -> None:
     """The alias shows what the shop wrote, each with its vector, and nothing is left of a run."""
-    verdict = compare(services, lifecycle.read_profile(services.client, name), data)
+    verdict = compare(services, services.cluster.indices.read_profile(name), data)
     assert verdict.clean, verdict.counts()
     no_leftovers(services, name)
 
@@ -75,18 +77,18 @@ def no_leftovers(services: Services, name: str) -> None:
         assert "index.write.wait_for_active_shards" not in settings, concrete
         assert "index.routing.allocation.enable" not in settings, concrete
         assert settings["index.number_of_replicas"] == "0", concrete
-    aliases = services.client.indices.get_alias(index=f"{name}*", expand_wildcards="all").body
+    aliases = client_of(services).indices.get_alias(index=f"{name}*", expand_wildcards="all").body
     assert [alias for held in aliases.values() for alias in held["aliases"] if alias.endswith(".building")] == []
-    assert Lease(services.client, name).holder() is None
+    assert Lease(client_of(services), name).holder() is None
 
 
 def settings_of(services: Services, name: str) -> dict[str, dict[str, str]]:
-    found = services.client.indices.get_settings(index=f"{name}*", expand_wildcards="all", flat_settings=True).body
+    found = client_of(services).indices.get_settings(index=f"{name}*", expand_wildcards="all", flat_settings=True).body
     return {concrete: one["settings"] for concrete, one in found.items()}
 
 
 def behind(services: Services, name: str) -> str:
-    (concrete,) = lifecycle.behind(services.client, name)
+    (concrete,) = services.cluster.indices.behind(name)
     return concrete
 
 
@@ -106,7 +108,7 @@ def test_another_number_of_shards(services: Services, name: str, attach: bool) -
     assert "index.hidden" not in settings[report.new]
     assert settings[report.old]["index.hidden"] == "true"
     assert settings[report.old]["index.blocks.write"] == "true"
-    mapping = services.client.indices.get_mapping(index=name).body[report.new]["mappings"]
+    mapping = client_of(services).indices.get_mapping(index=name).body[report.new]["mappings"]
     assert mapping["_meta"]["owner"] == "shop"
     assert {key: value for key, value in mapping["properties"].items() if key != "hybrid"} == MAPPINGS["properties"]
     answer = services.searcher.search(SearchRequest(index=name, q="lamp", filters={"supplier": "Aurora"}))
@@ -122,7 +124,7 @@ def test_another_model(services: Services, name: str, engine: Any) -> None:
     other = make_services(engine, text_encoder="toy:64")
     report = reindex(other, name)
     assert (report.encoded, report.complete) == (40, True)
-    profile = lifecycle.read_profile(other.client, name)
+    profile = other.cluster.indices.read_profile(name)
     assert profile.signals["text"].dims == 64
     clean(other, name, record(data))
     answer = other.searcher.search(SearchRequest(index=name, q="lamp number 4"))
@@ -150,9 +152,9 @@ def test_a_new_price_needs_no_new_vector(
             for id in ("p5", "p6"):
                 data[id]["price"] = 1.0
             data["p7"]["title"] = "a new title"
-            services.client.update(index=name, id="p5", doc={"price": 1.0})
-            services.client.index(index=name, id="p6", document=data["p6"])  # whole, without the layer's field
-            services.client.update(index=name, id="p7", doc={"title": "a new title"})
+            client_of(services).update(index=name, id="p5", doc={"price": 1.0})
+            client_of(services).index(index=name, id="p6", document=data["p6"])  # whole, without the layer's field
+            client_of(services).update(index=name, id="p7", doc={"title": "a new title"})
 
     monkeypatch.setattr(type(encoder), "encode_texts", spied)
     report = reindex(other, name, shop)
@@ -165,22 +167,22 @@ def test_words_of_an_earlier_version(services: Services, name: str) -> None:
     """Its completions stood in a field of their own, which is not taken along."""
     data = make(services, name)
     old = {"properties": {"hybrid": {"properties": {"suggest": {"type": "completion"}}}}}
-    services.client.indices.put_mapping(index=name, **old)
+    client_of(services).indices.put_mapping(index=name, **old)
     older = {"hybrid": {"suggest": {"input": ["of before"]}, "typed": None, "meta": {"analysis": "2"}}}
     operations = [part for row in data for part in ({"update": {"_id": row["id"]}}, {"doc": older})]
-    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    assert not client_of(services).bulk(index=name, operations=operations, refresh=True)["errors"]
     report = reindex(services, name)
     assert (report.copied, report.encoded, report.complete) == (40, 0, True)
-    layer = services.client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]["hybrid"]
+    layer = client_of(services).indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]["hybrid"]
     assert "suggest" not in layer["properties"]
-    assert "suggest" not in services.client.get(index=name, id="p1")["_source"]["hybrid"]
+    assert "suggest" not in client_of(services).get(index=name, id="p1")["_source"]["hybrid"]
     assert services.searcher.suggest(name, "lamp number 4", 1)[0]["text"] == "lamp number 4"
     clean(services, name, record(data))
 
 
 def test_another_mapping_and_every_alias_moves(services: Services, name: str) -> None:
     data = make(services, name)
-    client = services.client
+    client = client_of(services)
     old = f"{name}-000001"
     client.indices.put_alias(index=old, name=f"{name}-read")
     client.indices.put_alias(index=old, name=f"{name}-cheap", filter={"range": {"price": {"lt": 10}}})
@@ -201,7 +203,9 @@ def test_another_mapping_and_every_alias_moves(services: Services, name: str) ->
     assert not [key for key in settings if key.startswith("index.merge")]  # those of an index that is built
     properties = client.indices.get_mapping(index=name).body[report.new]["mappings"]["properties"]
     assert properties["short_description"]["analyzer"] == "plain"
-    assert "supplier" not in lifecycle.read_profile(client, name).fields.types  # a text field cannot be filtered on
+    assert (
+        "supplier" not in services.cluster.indices.read_profile(name).fields.types
+    )  # a text field cannot be filtered on
     clean(services, name, record(data))
 
 
@@ -210,7 +214,7 @@ def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
 ) -> None:
     """It is built with a long interval; a run that dies behind the move must not leave it so."""
     make(services, name)
-    services.client.indices.put_settings(index=name, settings={"index.refresh_interval": "2s"})
+    client_of(services).indices.put_settings(index=name, settings={"index.refresh_interval": "2s"})
     seen: list[str] = []
 
     def noted(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -220,8 +224,8 @@ def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
 
         return stepped
 
-    monkeypatch.setattr(generations, "primaries_ready", noted(generations.primaries_ready))
-    monkeypatch.setattr(generations, "swap", noted(generations.swap))
+    monkeypatch.setattr(Generations, "primaries_ready", noted(Generations.primaries_ready))
+    monkeypatch.setattr(Generations, "swap", noted(Generations.swap))
     assert reindex(services, name).complete
     assert seen == ["5s", "2s"]
     assert settings_of(services, name)[f"{name}-000002"]["index.refresh_interval"] == "2s"
@@ -230,7 +234,7 @@ def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
 def test_documents_of_every_kind(services: Services, name: str) -> None:
     """Routing, odd ids, documents with nothing to encode, an empty one; as they were, in the shard they belong to."""
     old = f"{name}-live7"
-    services.client.indices.create(
+    client_of(services).indices.create(
         index=old,
         settings={"number_of_shards": 3, "number_of_replicas": 0},
         mappings={**MAPPINGS, "_routing": {"required": True}},
@@ -245,15 +249,18 @@ def test_documents_of_every_kind(services: Services, name: str) -> None:
         for n, (id, row) in enumerate(data.items())
         for part in ({"index": {"_id": id, "routing": f"c{n % 5}"}}, row)
     ]
-    assert not services.client.bulk(index=name, operations=operations, refresh=True)["errors"]
+    assert not client_of(services).bulk(index=name, operations=operations, refresh=True)["errors"]
     report = reindex(services, name, shards=2)
     assert report.complete
     assert report.new == f"{name}-000001"
     assert shop_documents(services, name) == data
     for n, (id, row) in enumerate(data.items()):
-        assert services.client.get(index=name, id=id, routing=f"c{n % 5}", source_excludes=["hybrid"])["_source"] == row
-    services.client.delete(index=name, id="#1", routing="c3")
-    services.client.index(index=name, id="p9", routing=f"c{ids.index('p9') % 5}", document={"title": "since"})
+        assert (
+            client_of(services).get(index=name, id=id, routing=f"c{n % 5}", source_excludes=["hybrid"])["_source"]
+            == row
+        )
+    client_of(services).delete(index=name, id="#1", routing="c3")
+    client_of(services).index(index=name, id="p9", routing=f"c{ids.index('p9') % 5}", document={"title": "since"})
     control.rollback(services, name)
     data.pop("#1")
     data["p9"] = {"title": "since"}
@@ -263,15 +270,15 @@ def test_documents_of_every_kind(services: Services, name: str) -> None:
 def test_pipelines_run_once(services: Services, name: str) -> None:
     make(services, name)
     try:
-        services.client.ingest.put_pipeline(id=name, processors=[])
-        services.client.indices.put_settings(index=name, settings={"index.default_pipeline": name})
+        client_of(services).ingest.put_pipeline(id=name, processors=[])
+        client_of(services).indices.put_settings(index=name, settings={"index.default_pipeline": name})
         report = reindex(services, name)
         settings = settings_of(services, name)[report.new]
         assert settings["index.default_pipeline"] == name
     finally:
-        services.client.indices.put_settings(index=f"{name}*", settings={"index.default_pipeline": None},
+        client_of(services).indices.put_settings(index=f"{name}*", settings={"index.default_pipeline": None},
                                              expand_wildcards="all")  # fmt: skip
-        services.client.ingest.delete_pipeline(id=name)
+        client_of(services).ingest.delete_pipeline(id=name)
 
 
 def test_weights_of_other_vectors_are_laid_aside(services: Services, name: str, engine: Any) -> None:
@@ -294,19 +301,19 @@ def test_a_late_write_survives_a_client_that_read_before_it(services: Services, 
     """The client reads the new index before a write that waited at the old one is there, and writes that back."""
     data = record(make(services, name, 10))
     read: dict[str, Any] = {}
-    real = generations.lower_fence
+    real = Generations.lower_fence
 
-    def lower(client: Any, index: str, before: Any) -> None:
+    def lower(self: Generations, index: str, before: Any) -> None:
         if index.endswith("-000001"):
-            read.update(client.get(index=name, id="p3")["_source"])  # behind the alias: the new index
-            real(client, index, before)
-            client.update(index=index, id="p3", doc={"title": "late", "added": 1})
+            read.update(client_of(services).get(index=name, id="p3")["_source"])  # behind the alias: the new index
+            real(self, index, before)
+            client_of(services).update(index=index, id="p3", doc={"title": "late", "added": 1})
         else:
-            real(client, index, before)
-            client.index(index=name, id="p3", document={**read, "price": 77})
+            real(self, index, before)
+            client_of(services).index(index=name, id="p3", document={**read, "price": 77})
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(generations, "lower_fence", lower)
+        patched.setattr(Generations, "lower_fence", lower)
         assert reindex(services, name, shards=1).swapped
     until(lambda: control.status(services, name).get("mended") == 1, "the mending")
     data["p3"] |= {"title": "late", "added": 1, "price": 77}
@@ -323,18 +330,18 @@ def test_late_writes_are_watched_in_their_own_index_alone(
     as_read = {"title": "a", "hybrid": {"id": "p1", "meta": {"revision": {"shard": 0, "seq_no": 3}}}}
 
     def made() -> Watch:
-        services.client.options(ignore_status=404).indices.delete(index=name)
-        make_shop(services.client, name, [], 1)
-        services.client.index(index=name, id="p1", document=as_read)
+        client_of(services).options(ignore_status=404).indices.delete(index=name)
+        make_shop(client_of(services), name, [], 1)
+        client_of(services).index(index=name, id="p1", document=as_read)
         return Watch.of(services, name, [late])
 
     watch = Watch.from_json(made().to_json())
     assert watch.keep(services) == 1
-    assert services.client.get(index=name, id="p1")["_source"]["title"] == "late"
+    assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "late"
     made()
     assert watch.keep(services) == 0
-    assert services.client.get(index=name, id="p1")["_source"]["title"] == "a"
-    services.client.indices.delete(index=name)
+    assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "a"
+    client_of(services).indices.delete(index=name)
     assert watch.keep(services) == 0
 
 
@@ -357,7 +364,7 @@ def test_a_rollback_is_done_though_nobody_can_look_after_late_writes(
 
 def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     data = make(services, name, 400)
-    writer = ShopWriter(services.client, name, data, 150)
+    writer = ShopWriter(client_of(services), name, data, 150)
     writer.start()
     report = reindex(services, name, shards=1)
     time.sleep(0.5)
@@ -367,7 +374,7 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     run_sync(services, name)
     clean(services, name, writer.record)
     # And back, while it writes.
-    writer = ShopWriter(services.client, name, list(writer.record.values()), 150, seed=2, first_new=10_000)
+    writer = ShopWriter(client_of(services), name, list(writer.record.values()), 150, seed=2, first_new=10_000)
     writer.start()
     time.sleep(1)
     back = control.rollback(services, name)
@@ -382,18 +389,18 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
 def test_a_rollback_to_an_index_without_the_layer(services: Services, name: str) -> None:
     data = record(make(services, name, attach=False))
     report = reindex(services, name)
-    services.client.update(index=name, id="p3", doc={"title": "since the swap"})
-    services.client.delete(index=name, id="p4")
-    services.client.index(index=name, id="new", document={"title": "new"})
+    client_of(services).update(index=name, id="p3", doc={"title": "since the swap"})
+    client_of(services).delete(index=name, id="p4")
+    client_of(services).index(index=name, id="new", document={"title": "new"})
     back = control.rollback(services, name)
     assert (back["copied"], back["deleted"]) == (2, 1)
     data["p3"]["title"] = "since the swap"
     del data["p4"]
     data["new"] = {"title": "new"}
     assert shop_documents(services, name) == data
-    found = services.client.search(index=name, size=100)["hits"]["hits"]
+    found = client_of(services).search(index=name, size=100)["hits"]["hits"]
     assert all("hybrid" not in hit["_source"] for hit in found)
-    services.client.index(index=name, id="after", document={"title": "written as ever"})
+    client_of(services).index(index=name, id="after", document={"title": "written as ever"})
     no_leftovers(services, name)
     with pytest.raises(JobError, match="nothing to roll back"):
         control.rollback(services, name)
@@ -409,18 +416,18 @@ class Crash(Exception):
 
 #: (what is called when it ends, whether it is done first, which call of it)
 ENDS = [
-    (copies, "write", True, 1),
-    (copies, "delete", True, 1),
+    (Copies, "write", True, 1),
+    (Copies, "delete", True, 1),
     (verification, "_coverage", False, 1),
-    (generations, "raise_fences", True, 1),
-    (generations, "swap", False, 1),
-    (generations, "swap", True, 1),
-    (generations, "lower_fence", False, 1),
-    (generations, "block_writes", False, 1),
-    (generations, "block_writes", True, 1),
-    (generations, "lower_fence", False, 2),
-    (generations, "lower_fence", True, 2),
-    (generations, "hide", True, 1),
+    (Generations, "raise_fences", True, 1),
+    (Generations, "swap", False, 1),
+    (Generations, "swap", True, 1),
+    (Generations, "lower_fence", False, 1),
+    (Generations, "block_writes", False, 1),
+    (Generations, "block_writes", True, 1),
+    (Generations, "lower_fence", False, 2),
+    (Generations, "lower_fence", True, 2),
+    (Generations, "hide", True, 1),
 ]
 
 
@@ -444,8 +451,8 @@ def test_it_goes_on_wherever_it_ended(
 
     def shop(progress: Progress) -> None:
         if progress.phase == "catch up" and "p5" in data:
-            services.client.delete(index=name, id="p5")
-            services.client.update(index=name, id="p6", doc={"title": "changed meanwhile"})
+            client_of(services).delete(index=name, id="p5")
+            client_of(services).update(index=name, id="p6", doc={"title": "changed meanwhile"})
             del data["p5"]
             data["p6"]["title"] = "changed meanwhile"
 
@@ -459,7 +466,7 @@ def test_it_goes_on_wherever_it_ended(
         assert report.swapped
     assert behind(services, name) == f"{name}-000002"
     clean(services, name, data)
-    services.client.index(index=name, id="later", document={"title": "written as ever"}, timeout="2s")
+    client_of(services).index(index=name, id="later", document={"title": "written as ever"}, timeout="2s")
 
 
 def ended(services: Services, name: str) -> None:
@@ -478,17 +485,17 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     data = record(make(services, name, 60))
     code = f"""
         import os, signal, sys
-        from hybrid.elastic.indices import generations
+        from hybrid.elastic.indices.generations import Generations
         from hybrid.operations.reindex import planning, running
         from hybrid.services import build_services
-        real = generations.swap
+        real = Generations.swap
         def swap(*args):
             if {moved}:
                 real(*args)
             print("now", flush=True)
             sys.stdin.readline()
             os.kill(os.getpid(), signal.SIGKILL)
-        generations.swap = swap
+        Generations.swap = swap
         services = build_services()
         running.run_reindex(services, planning.plan_reindex(services, {name!r}, shards=1, signals=["text"]))
     """
@@ -499,7 +506,7 @@ def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, mo
     )  # fmt: skip
     assert run.stdin is not None and run.stdout is not None
     assert run.stdout.readline() == "now\n"
-    client = services.client.options(request_timeout=60)
+    client = client_of(services).options(request_timeout=60)
     with ThreadPoolExecutor(1) as pool:
         # Waits at the fence of the old index, or of the new one.
         write = pool.submit(client.update, index=name, id="p7", doc={"title": "waited"})
@@ -521,7 +528,7 @@ def test_the_schedule_ends_what_no_guardian_does(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = record(make(services, name))
-    real = generations.block_writes
+    real = Generations.block_writes
 
     class Absent:
         def __init__(self, *_: Any) -> None: ...
@@ -533,11 +540,11 @@ def test_the_schedule_ends_what_no_guardian_does(
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "Guardian", Absent)
-        patched.setattr(generations, "block_writes", crash)
+        patched.setattr(Generations, "block_writes", crash)
         with pytest.raises(Crash):
             reindex(services, name)
     assert control.status(services, name)["phase"] == "swap"
-    assert real is generations.block_writes
+    assert real is Generations.block_writes
     recovery.recover_all(services)
     assert control.status(services, name)["status"] == "done"
     clean(services, name, data)
@@ -579,13 +586,13 @@ def test_paused_and_resumed(services: Services, name: str) -> None:
     assert control.pause(services, name)["status"] == "paused"
     thread.join()
     assert (outcome[0].status, outcome[0].complete) == ("paused", False)
-    services.client.indices.put_alias(index=f"{name}-000001", name=f"{name}-too")
+    client_of(services).indices.put_alias(index=f"{name}-000001", name=f"{name}-too")
     for alias in (name, f"{name}-too"):
         with pytest.raises(JobError, match=f"a reindex of '{name}' is unfinished"):
             reindex(services, alias)
     with pytest.raises(JobError, match="is not running"):
         control.pause(services, name)
-    services.client.delete(index=name, id="p1")
+    client_of(services).delete(index=name, id="p1")
     del data["p1"]
     report = running.resume(services, name)
     assert report.swapped
@@ -598,13 +605,13 @@ def test_a_pause_asked_while_the_new_index_is_made_is_heeded(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = record(make(services, name))
-    ready = generations.primaries_ready
+    ready = Generations.primaries_ready
 
     def asked_meanwhile(*given: Any) -> None:
         control.pause(services, name, wait=False)
         ready(*given)
 
-    monkeypatch.setattr(generations, "primaries_ready", asked_meanwhile)
+    monkeypatch.setattr(Generations, "primaries_ready", asked_meanwhile)
     assert reindex(services, name, shards=1).status == "paused"
     assert running.resume(services, name).swapped
     clean(services, name, data)
@@ -616,7 +623,7 @@ def test_cancelled_without_leftovers(services: Services, name: str, alive: bool)
     thread, outcome, going = in_background(services, name, "encode")
     new = control.status(services, name)["new"]
     building = f"{new}.building"
-    late = products.read(services.client, building, ["p1"])["p1"]
+    late = services.cluster.products.read(building, ["p1"])["p1"]
     threading.Timer(0.5, going.set).start()
     if not alive:
         control.pause(services, name)
@@ -626,7 +633,7 @@ def test_cancelled_without_leftovers(services: Services, name: str, alive: bool)
     assert outcome[0].status == ("cancelled" if alive else "paused")
     # A worker that had read its products before writes them now: the index must not come back.
     with pytest.raises(IndexMissingError):
-        products.update_documents(services.client, [(late, {"hybrid": {"meta": {"pending": []}}})], building)
+        services.cluster.products.update_documents([(late, {"hybrid": {"meta": {"pending": []}}})], building)
     assert list(settings_of(services, name)) == [f"{name}-000001"]
     assert services.dead_letters.counts(building) == {}
     clean(services, name, data)
@@ -640,7 +647,7 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
     data = record(make(services, name))
     task = {"action": "indices:data/write/update/byquery", "description": f"update-by-query [{name}]"}
     with monkeypatch.context() as patched:
-        patched.setattr(generations, "write_tasks", lambda client: {"node:1": task})
+        patched.setattr(Generations, "write_tasks", lambda client: {"node:1": task})
         with pytest.raises(JobError, match=r"update-by-query \(node:1\) writes to .* when it has ended"):
             reindex(services, name)
     assert behind(services, name) == f"{name}-000001"
@@ -650,7 +657,7 @@ def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeyp
 
 def test_a_lease_ends_with_its_owner(services: Services, name: str) -> None:
     clock = FakeClock()
-    first, second = Lease(services.client, name, clock), Lease(services.client, name)
+    first, second = Lease(client_of(services), name, clock), Lease(client_of(services), name)
     first.take()
     with pytest.raises(JobError, match="is being worked on"):
         second.take()
@@ -673,7 +680,7 @@ def test_verified_and_swapped_later(services: Services, name: str) -> None:
     report = reindex(services, name, swap=False, shards=1)
     assert (report.status, report.swapped, report.complete) == ("verified", False, True)
     assert behind(services, name) == report.old
-    services.client.update(index=name, id="p2", doc={"title": "changed before the swap"})
+    client_of(services).update(index=name, id="p2", doc={"title": "changed before the swap"})
     data["p2"]["title"] = "changed before the swap"
     later = running.resume(services, name)
     assert later.swapped
@@ -690,7 +697,7 @@ def test_verified_and_swapped_later(services: Services, name: str) -> None:
 def test_a_run_whose_new_index_was_deleted_says_how_it_ends(services: Services, name: str) -> None:
     make(services, name)
     report = reindex(services, name, swap=False, shards=1)
-    services.client.indices.delete(index=report.new)
+    client_of(services).indices.delete(index=report.new)
     with pytest.raises(JobError, match=f"'{report.new}'.* was deleted; .*`hybrid reindex {name} --cancel`"):
         running.resume(services, name)
     assert control.status(services, name)["status"] == "verified"
@@ -702,10 +709,10 @@ def test_a_run_whose_new_index_was_deleted_says_how_it_ends(services: Services, 
 
 
 def test_an_index_without_an_alias_is_explained(services: Services, name: str) -> None:
-    make_shop(services.client, name, rows(5))
+    make_shop(client_of(services), name, rows(5))
     with pytest.raises(IndexConflictError, match=f'no alias.*"alias": "{name}-live".*hybrid reindex {name}-live'):
         planning.plan_reindex(services, name)
-    services.client.indices.put_alias(index=name, name=f"{name}-live")
+    client_of(services).indices.put_alias(index=name, name=f"{name}-live")
     with pytest.raises(IndexConflictError, match=f"reindex '{name}-live'"):
         planning.plan_reindex(services, name)
     report = reindex(services, f"{name}-live")
@@ -718,8 +725,8 @@ def test_an_index_without_an_alias_is_explained(services: Services, name: str) -
     [({"filter": {"term": {"supplier": "Aurora"}}}, "shows a part"), ({"routing": "1"}, "shows a part")],
 )
 def test_an_alias_that_shows_a_part(services: Services, name: str, alias: dict[str, Any], message: str) -> None:
-    make_shop(services.client, f"{name}-1", rows(5))
-    services.client.indices.put_alias(index=f"{name}-1", name=name, **alias)
+    make_shop(client_of(services), f"{name}-1", rows(5))
+    client_of(services).indices.put_alias(index=f"{name}-1", name=name, **alias)
     with pytest.raises(IndexConflictError, match=message):
         planning.plan_reindex(services, name)
 
@@ -745,14 +752,14 @@ def test_options_that_cannot_be_used(services: Services, name: str) -> None:
 
 def test_documents_that_the_new_mapping_refuses(services: Services, name: str) -> None:
     data = make(services, name)
-    services.client.index(index=name, id="odd", document={"title": "odd", "size": "large"}, refresh=True)
+    client_of(services).index(index=name, id="odd", document={"title": "odd", "size": "large"}, refresh=True)
     template = Template(properties={"size": {"type": "integer"}})
     with pytest.raises(JobError, match=r"lacks 1 documents \(odd: mapping_conflict.*old index stays in use"):
         reindex(services, name, template=template)
     assert behind(services, name) == f"{name}-000001"
     assert "odd" in control.status(services, name)["refused"]
     # Mended by the shop, the same run goes on.
-    services.client.index(index=name, id="odd", document={"title": "odd", "size": 7}, refresh=True)
+    client_of(services).index(index=name, id="odd", document={"title": "odd", "size": 7}, refresh=True)
     report = running.resume(services, name)
     assert report.swapped
     clean(services, name, {**record(data), "odd": {"title": "odd", "size": 7}})
@@ -770,12 +777,12 @@ def test_answers_that_get_worse(services: Services, name: str) -> None:
 
 def test_a_copy_that_differs_is_found(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make(services, name)
-    real = copies.write
+    real = Copies.write
 
-    def careless(client: Any, index: str, documents: Any, building: bool) -> Any:
-        return real(client, index, [(one, {**body, "price": 0}) for one, body in documents], building)
+    def careless(self: Copies, index: str, documents: Any, building: bool) -> Any:
+        return real(self, index, [(one, {**body, "price": 0}) for one, body in documents], building)
 
-    monkeypatch.setattr(copies, "write", careless)
+    monkeypatch.setattr(Copies, "write", careless)
     with pytest.raises(JobError, match="fields: 40 of 40 sampled documents differ: p.* in price"):
         reindex(services, name)
 
@@ -805,16 +812,16 @@ def test_a_plan_that_is_out_of_date_destroys_nothing(services: Services, name: s
 
 def test_a_template_that_takes_the_alias_is_refused(services: Services, name: str) -> None:
     make(services, name)
-    services.client.indices.put_index_template(
+    client_of(services).indices.put_index_template(
         name=name, index_patterns=[f"{name}-*"], priority=500, template={"aliases": {name: {}}}
     )
     try:
         with pytest.raises(IndexConflictError, match="would put .* behind the alias"):
             reindex(services, name)
         assert list(settings_of(services, name)) == [f"{name}-000001"]
-        services.client.index(index=name, id="x", document={"title": "still written"})
+        client_of(services).index(index=name, id="x", document={"title": "still written"})
     finally:
-        services.client.indices.delete_index_template(name=name)
+        client_of(services).indices.delete_index_template(name=name)
     assert reindex(services, name).swapped
 
 
@@ -825,7 +832,7 @@ def test_cancel_does_not_delete_what_is_in_use(services: Services, name: str, mo
         with pytest.raises(KeyboardInterrupt):
             reindex(services, name)
     assert control.status(services, name)["status"] == "done"
-    services.client.indices.delete(index=f"{name}-000001")
+    client_of(services).indices.delete(index=f"{name}-000001")
     with pytest.raises(JobError, match="no reindex of .* is unfinished"):
         control.cancel(services, name)
     with pytest.raises(JobError, match="is behind the alias"):
@@ -843,13 +850,13 @@ def throw(error: BaseException) -> Any:
 def test_a_rollback_that_would_lose_an_update_is_refused(services: Services, name: str) -> None:
     data = record(make(services, name))
     reindex(services, name, template=Template(properties={"price": {"type": "keyword"}}))
-    services.client.update(index=name, id="p1", doc={"title": "since", "price": "on request"})
+    client_of(services).update(index=name, id="p1", doc={"title": "since", "price": "on request"})
     for _ in range(2):
         with pytest.raises(JobError, match=r"refuses 1 documents .*\(p1: .*nothing was moved"):
             control.rollback(services, name)
         assert behind(services, name) == f"{name}-000002"
         no_leftovers(services, name)
-    services.client.update(index=name, id="p1", doc={"price": 3})
+    client_of(services).update(index=name, id="p1", doc={"price": 3})
     control.rollback(services, name)
     data["p1"] |= {"title": "since", "price": 3}
     assert shop_documents(services, name) == data
@@ -867,13 +874,13 @@ def test_a_rollback_that_ended_behind_the_fence(
         patched.setattr(control, "Guardian", lambda *_: contextlib.nullcontext())
         patched.setattr(control, "let_go", lambda *_: None)
         patched.setattr(transfer, "let_go", lambda *_: None)
-        patched.setattr(generations, "swap", throw(Crash()))
+        patched.setattr(Generations, "swap", throw(Crash()))
         with pytest.raises(Crash):
             control.rollback(services, name)
     if how == "cancel":
         assert control.cancel(services, name)["status"] == "cancelled"
         no_leftovers(services, name)
-        services.client.update(index=name, id="p1", doc={"title": "since"})
+        client_of(services).update(index=name, id="p1", doc={"title": "since"})
         data["p1"]["title"] = "since"
     control.rollback(services, name)
     no_leftovers(services, name)
@@ -886,8 +893,8 @@ def test_a_rollback_that_ended_behind_the_fence(
 def test_an_alias_that_moved_meanwhile(services: Services, name: str) -> None:
     data = make(services, name)
     reindex(services, name, swap=False)
-    make_shop(services.client, f"{name}-nightly", data, 1)
-    services.client.indices.update_aliases(
+    make_shop(client_of(services), f"{name}-nightly", data, 1)
+    client_of(services).indices.update_aliases(
         actions=[
             {"remove": {"index": f"{name}-000001", "alias": name}},
             {"add": {"index": f"{name}-nightly", "alias": name}},
@@ -908,24 +915,24 @@ def test_the_fence_comes_down_whatever_else_is_gone(
     with monkeypatch.context() as patched:
         patched.setattr(running, "Guardian", lambda *_: contextlib.nullcontext())
         patched.setattr(transfer, "let_go", lambda *_: None)
-        patched.setattr(generations, "swap", throw(Crash()))
+        patched.setattr(Generations, "swap", throw(Crash()))
         with pytest.raises(Crash):
             reindex(services, name)
     services.jobs.update(running.unfinished(services, name)[0], phase="swap", status="running")
     if gone == "alias":
-        services.client.indices.delete_alias(index=f"{name}-000001", name=name)
+        client_of(services).indices.delete_alias(index=f"{name}-000001", name=name)
     else:
-        services.client.indices.delete(index=f"{name}-000002")
+        client_of(services).indices.delete(index=f"{name}-000002")
     recovery.recover_all(services)
     assert control.cancel(services, name)["status"] == "cancelled"
     assert list(settings_of(services, name)) == [f"{name}-000001"]
     no_leftovers(services, name)
-    services.client.index(index=f"{name}-000001", id="x", document={"title": "written"}, timeout="2s")
+    client_of(services).index(index=f"{name}-000001", id="x", document={"title": "written"}, timeout="2s")
 
 
 def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name: str) -> None:
     data = record(make(services, name))
-    services.client.indices.put_settings(
+    client_of(services).indices.put_settings(
         index=name, settings={"translog.durability": "async", "translog.sync_interval": "30s"}
     )
 
@@ -934,7 +941,7 @@ def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name:
             return  # it would wait for us, who wait for it
         for n in range(3):
             title = f"changed {time.monotonic()}"
-            services.client.update(index=name, id=f"p{n}", doc={"title": title})
+            client_of(services).update(index=name, id=f"p{n}", doc={"title": title})
             data[f"p{n}"]["title"] = title
 
     assert reindex(services, name, shop, shards=1).swapped
@@ -944,30 +951,30 @@ def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name:
 
 def test_a_document_that_moved_to_another_routing(services: Services, name: str) -> None:
     """The same id under another routing is another document, and the first one's copy must go."""
-    make_shop(services.client, f"{name}-000001", rows(5), 1, alias=name)
-    services.client.index(index=name, id="r", routing="a", document={"title": "here"}, refresh=True)
+    make_shop(client_of(services), f"{name}-000001", rows(5), 1, alias=name)
+    client_of(services).index(index=name, id="r", routing="a", document={"title": "here"}, refresh=True)
 
     def shop(progress: Progress) -> None:
-        if progress.phase == "encode" and services.client.exists(index=name, id="r", routing="a"):
-            services.client.delete(index=name, id="r", routing="a")
-            services.client.index(index=name, id="r", routing="b", document={"title": "there"})
+        if progress.phase == "encode" and client_of(services).exists(index=name, id="r", routing="a"):
+            client_of(services).delete(index=name, id="r", routing="a")
+            client_of(services).index(index=name, id="r", routing="b", document={"title": "there"})
 
     assert reindex(services, name, shop, shards=4).swapped
-    hits = services.client.search(index=name, query={"ids": {"values": ["r"]}})["hits"]["hits"]
+    hits = client_of(services).search(index=name, query={"ids": {"values": ["r"]}})["hits"]["hits"]
     assert [(hit["_routing"], hit["_source"]["title"]) for hit in hits] == [("b", "there")]
 
 
 def test_late_writes_that_are_refused_are_told(services: Services, name: str) -> None:
     make(services, name)
-    real = generations.lower_fence
+    real = Generations.lower_fence
 
-    def lower(client: Any, index: str, before: Any) -> None:
-        real(client, index, before)
+    def lower(self: Generations, index: str, before: Any) -> None:
+        real(self, index, before)
         if index.endswith("-000001"):
-            client.update(index=index, id="p3", doc={"size": "large"})
+            client_of(services).update(index=index, id="p3", doc={"size": "large"})
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(generations, "lower_fence", lower)
+        patched.setattr(Generations, "lower_fence", lower)
         report = reindex(services, name, template=Template(properties={"size": {"type": "integer"}}))
     assert (report.swapped, report.complete, report.refused) == (True, False, {"mapping_conflict": 1})
 
@@ -983,12 +990,12 @@ def test_what_was_deleted_is_told_by_revisions(services: Services, name: str, mo
 
     def shop(progress: Progress) -> None:
         if progress.phase == "encode" and gone[0] is not None:
-            services.client.bulk(index=name, operations=[{"delete": {"_id": id}} for id in gone])
+            client_of(services).bulk(index=name, operations=[{"delete": {"_id": id}} for id in gone])
             gone[0] = None  # type: ignore[call-overload]
 
     report = reindex(services, name, shop, shards=1)
     assert report.deleted == 7
-    assert lifecycle.count(services.client, name) == 53
+    assert services.cluster.indices.count(name) == 53
 
 
 def test_the_transfer_refuses_another_index_of_the_name(services: Services, name: str) -> None:
@@ -998,8 +1005,8 @@ def test_the_transfer_refuses_another_index_of_the_name(services: Services, name
     control.pause(services, name)
     thread.join()
     assert outcome[0].status == "paused"
-    services.client.indices.delete(index=f"{name}-000001")
-    make_shop(services.client, f"{name}-000001", data, 2, alias=name)
+    client_of(services).indices.delete(index=f"{name}-000001")
+    make_shop(client_of(services), f"{name}-000001", data, 2, alias=name)
     with pytest.raises(JobError, match="was made anew meanwhile"):
         running.resume(services, name)
     assert control.cancel(services, name)["status"] == "cancelled"

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from hybrid import node
-from hybrid.elastic.indices import lifecycle
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations import indexing, runs
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows
+from tests.support.raw import client_of
 
 pytestmark = [pytest.mark.es, pytest.mark.slow]
 
@@ -58,8 +58,8 @@ def test_workers_survive_kills_and_a_broker_restart(
         next(process for process in pool_children() if process.ppid() == os.getpid()).kill()
 
     def encoded() -> int:
-        services.client.indices.refresh(index=name)
-        return lifecycle.count(services.client, name, {"exists": {"field": "hybrid.text"}})
+        client_of(services).indices.refresh(index=name)
+        return services.cluster.indices.count(name, {"exists": {"field": "hybrid.text"}})
 
     # Each as soon as so many products have their vector; looked at a few times a second, for it costs a refresh.
     troubles = [(1, kill_child), (300, restart_redis), (900, kill_worker)]
@@ -82,7 +82,7 @@ def test_workers_survive_kills_and_a_broker_restart(
     assert len(done) == 3 and done[-1] < count, done
     assert report.complete
     assert encoded() == count
-    assert lifecycle.count(services.client, name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
+    assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.meta.pending"}}) == 0
     assert pool_children() == []
 
 
@@ -93,7 +93,7 @@ def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, 
 
     path = write_rows(tmp_path / "c.ndjson", rows(4))
     plan = indexing.plan_index(services, path, name)
-    lifecycle.ensure_index(services.client, plan.profile)
+    services.cluster.indices.ensure(plan.profile)
     batch = [Product(row["id"], row, 1) for row in rows(4)]
     services.ingester.load(plan.profile, batch)
     sent: list[tuple[list[str], int]] = []
@@ -115,7 +115,7 @@ def test_a_product_that_kills_workers_ends_as_a_dead_letter(services: Services, 
     tasks.isolate(Task, name, "job", ["p2"], tasks.MAX_LOSSES + 1)
     assert sent == []
     assert services.dead_letters.counts(name) == {"worker_lost": 1}
-    stored = services.client.get(index=name, id="p2")["_source"]["hybrid"]["meta"]
+    stored = client_of(services).get(index=name, id="p2")["_source"]["hybrid"]["meta"]
     assert (stored["pending"], stored["failed"]) == ([], ["text"])
 
 

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from hybrid.cli.main import app
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import HybridError, ModelConflictError, UsageError
 from hybrid.learning import models as life
 from hybrid.learning.tags import training
@@ -20,6 +19,7 @@ from hybrid.search.weights import FIXED_VERSION, fixed
 from hybrid.services import Services
 from tests.conftest import index_file, write_rows
 from tests.support.models import keep
+from tests.support.raw import client_of
 from workers.orders import work
 
 WORDS = {"lamp": "lamp light bulb", "cup": "cup mug handle", "shoe": "shoe sole lace"}
@@ -52,7 +52,7 @@ def hybrid(shop: Services, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def written(services: Services, name: str, id: str) -> list[str]:
-    layer = services.client.get(index=name, id=id)["_source"]["hybrid"]
+    layer = client_of(services).get(index=name, id=id)["_source"]["hybrid"]
     return [tag["name"] for tag in layer.get("tags") or []]
 
 
@@ -103,7 +103,7 @@ def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
     assert code == 1 and f"tags '{second}' is active for {name}" in said
     code, back, _ = hybrid("models", "rollback", "tags", "--index", name, "--json")
     assert (code, back["version"]) == (0, first["version"])
-    assert lifecycle.read_profile(shop.client, name).tags.version == first["version"]  # type: ignore[union-attr]
+    assert shop.cluster.indices.read_profile(name).tags.version == first["version"]  # type: ignore[union-attr]
     assert hybrid("models", "remove", "tags", second, "--index", name, "--json")[1]["removed"] == second
     assert hybrid("models", "show", "tags", second, "--index", name)[0] == 2
     code, back, _ = hybrid("models", "rollback", "tags", "--index", name, "--json")

@@ -27,6 +27,7 @@ from hybrid.operations.reindex import planning, running
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import index_file, make_services, write_rows
+from tests.support.raw import client_of
 from tests.support.shapes import SHAPES, put
 
 pytestmark = pytest.mark.models
@@ -86,8 +87,8 @@ def load(services: Services, path: Path, name: str, folder: Path) -> Any:
 
 
 def written(services: Services, name: str) -> dict[str, str]:
-    services.client.indices.refresh(index=name)
-    hits = services.client.search(index=name, size=100, query={"exists": {"field": "hybrid.id"}})["hits"]["hits"]
+    client_of(services).indices.refresh(index=name)
+    hits = client_of(services).search(index=name, size=100, query={"exists": {"field": "hybrid.id"}})["hits"]["hits"]
     return {hit["_id"]: hit["_source"]["hybrid"]["tags"][0]["name"] for hit in hits if hit["_source"]["hybrid"]["tags"]}
 
 
@@ -191,7 +192,7 @@ def test_products_are_looked_at_once(
     lost = Services(services.settings)
     report3 = load(lost, catalogue(folder, {**swapped, "late": "disc2"}, price=2), name, folder)
     assert report3.failed == {"no_tags_model": 1}
-    layer = services.client.get(index=name, id="late")["_source"]["hybrid"]
+    layer = client_of(services).get(index=name, id="late")["_source"]["hybrid"]
     assert "image" in layer["codes"] and layer["meta"]["failed"] == ["tags"]
 
 
@@ -203,8 +204,8 @@ def test_a_shops_own_index_is_looked_at_and_kept_in_step(
     services = make_services(engine, image_encoder="efficientnet-lite0", data_dir=models)
     for number, shape in enumerate(SHAPES):
         document = {"title": "a print", "image": f"products/{shape}{number}.png"}
-        services.client.index(index=name, id=shape, document=document)
-    services.client.indices.refresh(index=name)
+        client_of(services).index(index=name, id=shape, document=document)
+    client_of(services).indices.refresh(index=name)
     plan = plan_attach(services, name, "title=title,image=image", signals=["image"], media_root=folder)
     assert run_attach(services, plan).complete
     if "some" not in learned:
@@ -218,14 +219,14 @@ def test_a_shops_own_index_is_looked_at_and_kept_in_step(
     version = publish(services, made, f"{name}-own")
     assert apply(services, "tags", name, version).complete and sum(looks) == 3
     before = written(services, name)
-    services.client.update(index=name, id="disc", doc={"image": "products/cross2.png"}, refresh=True)
-    services.client.update(index=name, id="cross", doc={"title": "another"}, refresh=True)
+    client_of(services).update(index=name, id="disc", doc={"image": "products/cross2.png"}, refresh=True)
+    client_of(services).update(index=name, id="cross", doc={"title": "another"}, refresh=True)
     looks.clear()
     sync.run_sync(services, name)
-    noted = services.client.get(index=name, id="disc")["_source"]["hybrid"]["meta"]["tags"]
+    noted = client_of(services).get(index=name, id="disc")["_source"]["hybrid"]["meta"]["tags"]
     assert sum(looks) == 1 and noted["encoder"] == version and json.dumps(noted["told"])
     assert written(services, name)["cross"] == before["cross"]
     # The picture's file is gone: the tags that were told of it stay, and so does all else.
-    services.client.update(index=name, id="disc", doc={"image": "products/none.png"}, refresh=True)
+    client_of(services).update(index=name, id="disc", doc={"image": "products/none.png"}, refresh=True)
     report = sync.run_sync(services, name)
     assert set(report.failed) == {"image_missing"}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import IndexProfile, SearchRequest
-from hybrid.elastic.indices import lifecycle
 from hybrid.encoders.trained import calibration as calibration_module
 from hybrid.encoders.trained.tags import TagModel
 from hybrid.errors import IndexConflictError, UsageError
@@ -25,6 +24,7 @@ from hybrid.operations.reindex import planning, running
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.baseline import Baseline
+from tests.support.raw import client_of
 
 WORDS = {"cup": "cup mug handle tea", "shoe": "shoe sole lace walk", "lamp": "lamp light bulb shade"}
 
@@ -128,7 +128,7 @@ def trained(services: Services, name: str, folder: Path) -> str:
 
 
 def written(services: Services, name: str, id: str) -> list[str]:
-    layer = services.client.get(index=name, id=id)["_source"]["hybrid"]
+    layer = client_of(services).get(index=name, id=id)["_source"]["hybrid"]
     return [tag["name"] for tag in layer.get("tags", [])]
 
 
@@ -172,16 +172,16 @@ def test_a_reindex_takes_tags_along_and_they_can_be_taken_off(services: Services
     assert {item["value"]: item["count"] for item in counts} == dict.fromkeys(WORDS, 12)
     for _ in range(2):  # as after a run that ended early
         assert apply(fresh, "tags", name, "none").complete
-    layers = [hit["_source"]["hybrid"] for hit in fresh.client.search(index=name, size=40)["hits"]["hits"]]
+    layers = [hit["_source"]["hybrid"] for hit in client_of(fresh).search(index=name, size=40)["hits"]["hits"]]
     assert len(layers) == 36 and not any(layer.get("tags") or layer["meta"]["tags"]["hash"] for layer in layers)
     assert all(layer["codes"]["text"] for layer in layers)
-    assert lifecycle.read_profile(fresh.client, name).tags is None
+    assert fresh.cluster.indices.read_profile(name).tags is None
     with pytest.raises(UsageError, match="no facet 'hybrid.tags.name'"):
         make_services_like(services).searcher.search(request)
     new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
     assert index_file(make_services_like(services), new, name, tmp_path, signals=["text"]).complete
     assert written(services, name, "new") == []
-    services.client.indices.create(index=f"{name}-bare")
+    client_of(services).indices.create(index=f"{name}-bare")
     with pytest.raises(IndexConflictError, match="has no vectors yet"):
         apply(services, "tags", f"{name}-bare", "none")
     assert apply(make_services_like(services), "tags", name, version).complete
@@ -199,7 +199,7 @@ def test_without_its_model_products_have_their_vectors_and_it_is_said(
     new = write_rows(tmp_path / "b.ndjson", [{"id": "new", "title": "lamp light", "kind": "?"}])
     report = index_file(fresh, new, name, tmp_path, signals=["text"])
     assert report.failed == {"no_tags_model": 1}
-    layer = services.client.get(index=name, id="new")["_source"]["hybrid"]
+    layer = client_of(services).get(index=name, id="new")["_source"]["hybrid"]
     assert "text" in layer["codes"] and layer["meta"]["failed"] == ["tags"]
 
 
@@ -209,12 +209,12 @@ def test_a_shops_own_index_is_tagged_and_its_fields_stay(services: Services, nam
     version = trained(services, name, tmp_path)
     own = f"{name}-own"
     for row in rows(3):
-        services.client.index(index=own, id=row["id"], document=row)
-    services.client.indices.refresh(index=own)
+        client_of(services).index(index=own, id=row["id"], document=row)
+    client_of(services).indices.refresh(index=own)
     attach.run_attach(services, attach.plan_attach(services, own, "title=title", signals=["text"]))
     assert apply(services, "tags", own, version).complete
     assert written(services, own, "lamp1") == ["lamp"]
-    found = services.client.get(index=own, id="lamp1")["_source"]
+    found = client_of(services).get(index=own, id="lamp1")["_source"]
     assert {key: value for key, value in found.items() if key != "hybrid"} == rows(3)[7]
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_used_is_said_in_one_line(services: Services, name: str, 
 @pytest.mark.es
 def test_profiles_of_before_are_read_as_they_are(services: Services, name: str, tmp_path: Path) -> None:
     index_file(services, write_rows(tmp_path / "a.ndjson", rows(2)), name, tmp_path, signals=["text"])
-    profile = lifecycle.read_profile(services.client, name)
+    profile = services.cluster.indices.read_profile(name)
     assert profile.tags is None and "tags" not in profile.to_json()
     assert IndexProfile.from_json(name, profile.to_json()).searchable is not None
 

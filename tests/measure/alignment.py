@@ -28,6 +28,7 @@ from hybrid.learning.models import apply
 from hybrid.learning.trained import publish
 from hybrid.operations import indexing
 from hybrid.services import Services, build_services
+from tests.support.raw import client_of
 
 PRODUCTS, PHOTOS = "measure-grocery", "measure-grocery-photos"
 
@@ -38,7 +39,7 @@ def rows_of(path: Path) -> list[tuple[str, str]]:
 
 
 def index(services: Services, path: Path, name: str, **options: Any) -> None:
-    services.client.options(ignore_status=404).indices.delete(index=f"{name}-000001")
+    client_of(services).options(ignore_status=404).indices.delete(index=f"{name}-000001")
     plan = indexing.plan_index(services, path, name, **options)
     assert indexing.run_index(services, plan, rejects_path=path.with_suffix(".rejects")).complete
 

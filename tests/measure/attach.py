@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from hybrid.elastic.indices import lifecycle
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services, build_services
+from tests.support.raw import client_of
 from tests.support.shop_writer import ShopWriter, compare, make_shop
 
 NAME = "show-attach"
@@ -38,8 +38,8 @@ def rows_of(path: Path | None, count: int | None) -> list[dict[str, Any]]:
 
 def under_writer(services: Services, rows: list[dict[str, Any]], rate: int, workers: int, shards: int) -> bool:
     """Attach while the shop writes, then PUT a tenth whole, sync, and compare every document."""
-    make_shop(services.client, NAME, rows, shards)
-    writer = ShopWriter(services.client, NAME, rows, rate)
+    make_shop(client_of(services), NAME, rows, shards)
+    writer = ShopWriter(client_of(services), NAME, rows, rate)
     writer.start()
     plan = plan_attach(services, NAME, signals=["text"])
     report = run_attach(services, plan, workers)
@@ -51,7 +51,7 @@ def under_writer(services: Services, rows: list[dict[str, Any]], rate: int, work
     for _ in range(3):  # as a schedule would; the last finds nothing to do
         synced = run_sync(services, NAME, workers)
         _print(f"sync after {put} documents were PUT whole", synced.to_json())
-    profile = lifecycle.read_profile(services.client, NAME)
+    profile = services.cluster.indices.read_profile(NAME)
     verdict = compare(services, profile, writer.record, vectors=profile.signals["text"].encoder.startswith("toy"))
     _print("every document against the writer's record", verdict.counts())
     return verdict.clean
@@ -59,14 +59,14 @@ def under_writer(services: Services, rows: list[dict[str, Any]], rate: int, work
 
 def after_changes(services: Services, rows: list[dict[str, Any]], changes: int, shards: int) -> bool:
     """Attach in peace, change some texts and some prices, sync."""
-    make_shop(services.client, NAME, rows, shards)
+    make_shop(client_of(services), NAME, rows, shards)
     run_attach(services, plan_attach(services, NAME, signals=["text"]))
-    services.client.indices.refresh(index=NAME)
+    client_of(services).indices.refresh(index=NAME)
     operations: list[dict[str, Any]] = []
     for number, row in enumerate(rows[: 2 * changes]):
         doc = {"title": f"Another title {number}"} if number % 2 else {"price": 7}
         operations += [{"update": {"_id": str(row["id"])}}, {"doc": doc}]
-    services.client.bulk(index=NAME, operations=operations)
+    client_of(services).bulk(index=NAME, operations=operations)
     started = time.perf_counter()
     first = run_sync(services, NAME)
     seconds = time.perf_counter() - started
@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["writer", "sync"])
     options = parser.parse_args()
     services = build_services()
-    _print("engine", {"elasticsearch": services.capabilities.version_text})
+    _print("engine", {"elasticsearch": services.cluster.capabilities.version_text})
     rows = rows_of(options.products, options.count)
     good = True
     for what, run in (
@@ -98,11 +98,11 @@ def main() -> int:
         ("sync", lambda: after_changes(services, rows, 100, options.shards)),
     ):
         if options.only in (None, what):
-            services.client.options(ignore_status=404).indices.delete(index=NAME)
+            client_of(services).options(ignore_status=404).indices.delete(index=NAME)
             passed = run()
             print(f"{what}: {'passed' if passed else 'FAILED'}", flush=True)
             good = good and passed
-    services.client.options(ignore_status=404).indices.delete(index=NAME)
+    client_of(services).options(ignore_status=404).indices.delete(index=NAME)
     return 0 if good else 1
 
 

@@ -36,11 +36,11 @@ import psutil
 from elasticsearch import NotFoundError
 
 from hybrid import node
-from hybrid.elastic.indices import lifecycle
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.services import Services, build_services
 from hybrid.settings import Settings
 from tests.measure.attach import rows_of
+from tests.support.raw import client_of
 from tests.support.shop_searchers import Answered, LayerShopper, OwnWrites, PlainShopper
 from tests.support.shop_writer import ShopWriter, compare, make_shop
 
@@ -71,7 +71,7 @@ class Shop:
 
     def make(self) -> None:
         self.delete()
-        make_shop(self.services.client, self.old, self.rows, 1, alias=self.alias)
+        make_shop(client_of(self.services), self.old, self.rows, 1, alias=self.alias)
         earlier = services_with(self.services, self.options.old_encoder)
         report = run_attach(earlier, plan_attach(earlier, self.alias, signals=["text"]))
         assert report.complete, report
@@ -81,15 +81,17 @@ class Shop:
         """All that is called like it."""
         for name in self.every_index():
             if name.startswith(self.alias):
-                self.services.client.options(request_timeout=60, ignore_status=404).indices.delete(index=name)
+                client_of(self.services).options(request_timeout=60, ignore_status=404).indices.delete(index=name)
 
     def every_index(self) -> set[str]:
-        return set(self.services.client.indices.get(index="*", expand_wildcards="all", filter_path="*.aliases").body)
+        return set(
+            client_of(self.services).indices.get(index="*", expand_wildcards="all", filter_path="*.aliases").body
+        )
 
     def behind(self) -> list[str]:
         """What the alias stands for."""
         try:
-            return sorted(self.services.client.indices.get_alias(name=self.alias).body)
+            return sorted(client_of(self.services).indices.get_alias(name=self.alias).body)
         except NotFoundError:
             return []
 
@@ -126,8 +128,8 @@ class Crowd:
 
     def __init__(self, shop: Shop, rate: int, seed: int = 1) -> None:
         services = shop.services
-        self.writer = ShopWriter(services.client, shop.alias, shop.rows, rate, seed, lenient=True)
-        self.own = OwnWrites(services_with(services, shop.options.encoder).client, shop.alias)
+        self.writer = ShopWriter(client_of(services), shop.alias, shop.rows, rate, seed, lenient=True)
+        self.own = OwnWrites(client_of(services_with(services, shop.options.encoder)), shop.alias)
         self.hurry = threading.Event()
         self._shoppers: list[PlainShopper | LayerShopper] = []
         for kind in (PlainShopper, LayerShopper) * shop.options.shoppers:
@@ -297,7 +299,7 @@ class Switch(threading.Thread):
     def __init__(self, shop: Shop, crowd: Crowd) -> None:
         super().__init__(name="switch", daemon=True)
         self._hurry = crowd.hurry
-        self._client, self._shop = services_with(shop.services, shop.options.encoder).client, shop
+        self._client, self._shop = client_of(services_with(shop.services, shop.options.encoder)), shop
         self._ending = threading.Event()
         self.begun: float | None = None
         self.moved: float | None = None
@@ -346,7 +348,7 @@ def compared(check: str, shop: Shop, crowd: Crowd, encoder: str) -> bool:
             sync = Command(shop, "sync", shop.alias, "--json", encoder=encoder).wait(600)
             good = good and sync.code == 0
             say(check, "sync", {"code": sync.code, "error": sync.error, **sync.report})
-        profile = lifecycle.read_profile(shop.services.client, shop.alias)
+        profile = shop.services.cluster.indices.read_profile(shop.alias)
         verdict = compare(services, profile, crowd.writer.record, vectors=encoder.startswith("toy"))
         of_shop = not (verdict.lost or verdict.resurrected or verdict.shop_fields_changed)
         good = good and (of_shop if when == "as it is" else verdict.clean)
@@ -360,7 +362,7 @@ def compared(check: str, shop: Shop, crowd: Crowd, encoder: str) -> bool:
 
 def left_over(check: str, shop: Shop) -> bool:
     """Whether only the two indices are there, the alias at one, and nothing that holds up writes."""
-    client = shop.services.client
+    client = client_of(shop.services)
     described = client.indices.get(index=f"{shop.alias}*", flat_settings=True, expand_wildcards="all").body
     made = sorted(name for name in shop.every_index() - shop.before if not name.startswith("hybrid-"))
     aliases = sorted({alias for index in described.values() for alias in index.get("aliases", {})} - {shop.alias})
@@ -615,7 +617,7 @@ def overhead(services: Services, rows: list[dict[str, Any]], options: argparse.N
     for _ in range(options.repeats):
         for how in ("without", "with"):
             shop.make()
-            beside = ShopWriter(services.client, shop.alias, rows, options.rate, lenient=True)
+            beside = ShopWriter(client_of(services), shop.alias, rows, options.rate, lenient=True)
             with _running(beside) if how == "with" else contextlib.nullcontext():
                 ended = reindex(shop).wait(options.deadline)
             say("overhead", f"{how} the writer", {
@@ -664,7 +666,7 @@ def main() -> int:
     parser.add_argument("--only", choices=list(checks), action="append")
     options = parser.parse_args()
     services = build_services(Settings(text_encoder=options.encoder, es_timeout_s=30))
-    say("all", "engine", {"elasticsearch": services.capabilities.version_text})
+    say("all", "engine", {"elasticsearch": services.cluster.capabilities.version_text})
     good = True
     # A polite kill ends what was started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hybrid.elastic.indices import products
 from hybrid.errors import ModelMissingError
 from hybrid.learning.models import apply
 from hybrid.learning.tags import training
@@ -27,6 +26,7 @@ from hybrid.learning.tags.calibration import figures
 from hybrid.learning.trained import publish
 from hybrid.operations import indexing
 from hybrid.services import Services, build_services
+from tests.support.raw import client_of
 
 SHOWN = ("macro_f1", "worst_recall", "worst", "accuracy", "calibration_error", "with_views")
 
@@ -50,7 +50,7 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     model = training.published(services, version).trained
     likely, truth = np.zeros((len(photos), len(model.names))), np.zeros(len(photos), dtype=int)
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.tags"]}}
-    for hits in products.pages(services.client, name, search, 500):
+    for hits in services.cluster.products.pages(name, search, 500):
         for hit in hits:
             row = int(hit["_id"].removeprefix("p"))
             for tag in hit["_source"]["hybrid"]["tags"][:1]:
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--fine-tune", action="store_true", help="also let the network learn from the photos")
     given = parser.parse_args()
     services = build_services()
-    services.client.options(ignore_status=404).indices.delete(index="measure-clothing-000001")
+    client_of(services).options(ignore_status=404).indices.delete(index="measure-clothing-000001")
     with contextlib.suppress(ModelMissingError):
         services.models("tags").remove("measure-clothing-clothing")
     with tempfile.TemporaryDirectory() as work:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hybrid.elastic.indices import health
+from hybrid.elastic.indices.health import Health
 from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import ClusterError, IndexMissingError
 from hybrid.operations.attach import plan_attach, run_attach
@@ -22,6 +22,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
 
 pytestmark = pytest.mark.es_both
@@ -51,7 +52,7 @@ def test_nobody_answers() -> None:
 
 @pytest.mark.es
 def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str) -> None:
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     checks = {(check.part, check.what): check for check in examine(services, name).checks}
     assert checks["cluster", "version"].status == "ok"
     assert checks["cluster", "licence"].detail.startswith("basic, active")
@@ -66,12 +67,12 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
 
 @pytest.mark.es
 def test_before_and_after_an_attach(services: Services, name: str) -> None:
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     before = found(services, name, "attach")
     assert before[0].fix == f"hybrid attach {name} --dry-run"
-    services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    client_of(services).indices.put_settings(index=name, settings={"index.blocks.write": True})
     assert [check.status for check in found(services, name, "attach")] == ["blocked"]
-    services.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
+    client_of(services).indices.put_settings(index=name, settings={"index.blocks.write": None})
     run_attach(services, plan_attach(services, name))
     run_sync(services, name)
     assert examine(services, name).healthy
@@ -81,14 +82,14 @@ def test_before_and_after_an_attach(services: Services, name: str) -> None:
 
 @pytest.mark.es
 def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     run_attach(services, plan_attach(services, name))
     run_sync(services, name)
-    services.client.index(index=name, id="p1", document=rows()[1])
-    source = services.client.get(index=name, id="p2")["_source"]
+    client_of(services).index(index=name, id="p1", document=rows()[1])
+    source = client_of(services).get(index=name, id="p2")["_source"]
     source["hybrid"].pop("text", None)
-    services.client.index(index=name, id="p2", document=source)
-    services.client.update(index=name, id="p3", doc={"hybrid": {"meta": {"pending": ["text"]}}})
+    client_of(services).index(index=name, id="p2", document=source)
+    client_of(services).update(index=name, id="p3", doc={"hybrid": {"meta": {"pending": ["text"]}}})
     documents, vectors, waiting = (found(services, name, what)[0] for what in ("documents", "text vectors", "waiting"))
     assert documents.detail == "1 of 10 documents were never enriched, or written whole since"
     assert vectors.detail == "8 of 10 have a vector (80.0%); 1 lost theirs to a whole-document write"
@@ -108,11 +109,11 @@ def test_what_is_degraded_and_mended(services: Services, name: str) -> None:
 
 @pytest.mark.es
 def test_another_encoder_and_broken_weights(engine: Any, services: Services, name: str) -> None:
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     run_attach(services, plan_attach(services, name))
-    mapping = services.client.indices.get_mapping(index=name).body[name]["mappings"]
+    mapping = client_of(services).indices.get_mapping(index=name).body[name]["mappings"]
     mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
-    services.client.indices.put_mapping(index=name, meta=mapping["_meta"])
+    client_of(services).indices.put_mapping(index=name, meta=mapping["_meta"])
     keep(services, name, "gate-1", "gate", {"kind": "gate"}, {})
     services.models("weights").activate(name, "gate-1")
     encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
@@ -123,7 +124,7 @@ def test_another_encoder_and_broken_weights(engine: Any, services: Services, nam
 
 @pytest.mark.es
 def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> None:
-    make_shop(services.client, name, rows())
+    make_shop(client_of(services), name, rows())
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
     env = {**clean, "HYBRID_ES_URL": engine.es_url, "HYBRID_REDIS_URL": engine.redis_url}
     env |= {"HYBRID_TEXT_ENCODER": "toy:32", "HYBRID_IMAGE_ENCODER": "toy:32"}
@@ -136,7 +137,7 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
     assert well.returncode == 0, well.stderr
     assert json.loads(well.stdout)["status"] in ("ok", "note")
     assert set(json.loads(well.stdout)["checks"][0]) == {"part", "what", "status", "detail", "fix", "sync"}
-    services.client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    client_of(services).indices.put_settings(index=name, settings={"index.blocks.write": True})
     ill = doctor(name)
     assert (ill.returncode, "blocked" in ill.stdout) == (1, True)
     assert doctor(f"{name}-none").returncode == 1
@@ -147,16 +148,16 @@ def test_the_command_for_scripts(engine: Any, services: Services, name: str) -> 
 def test_failures_that_are_over_are_not_told(services: Services, name: str, tmp_path: Path) -> None:
     """The shop mends or removes a product by its own write, which takes the layer's note of the failure along."""
     data = [{**row, "image": f"{row['id']}.png"} for row in rows(5)]
-    make_shop(services.client, name, data)
+    make_shop(client_of(services), name, data)
     run_attach(services, plan_attach(services, name, media_root=tmp_path))
     assert found(services, name, "failures")[0].detail == "5 image_missing"
     for number in range(3):
         Image.new("RGB", (40, 40), (9, number * 20, 9)).save(tmp_path / f"{number}.png")
-        services.client.index(index=name, id=f"p{number}", document={**data[number], "image": f"{number}.png"})
-    services.client.delete(index=name, id="p3")
+        client_of(services).index(index=name, id=f"p{number}", document={**data[number], "image": f"{number}.png"})
+    client_of(services).delete(index=name, id="p3")
     run_sync(services, name)
     assert found(services, name, "failures")[0].detail == "1 image_missing"
-    services.client.update(index=name, id="p4", doc={"image": None})
+    client_of(services).update(index=name, id="p4", doc={"image": None})
     run_sync(services, name)
     assert examine(services, name).healthy
 
@@ -165,11 +166,11 @@ def test_failures_that_are_over_are_not_told(services: Services, name: str, tmp_
 def test_what_the_cluster_does_not_say_does_not_end_it(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(client: Any) -> str:
+    def refuse(self: Health) -> str:
         raise ClusterError("Elasticsearch refuses access (403: no monitor)")
 
-    make_shop(services.client, name, rows())
-    monkeypatch.setattr(health, "health", refuse)
+    make_shop(client_of(services), name, rows())
+    monkeypatch.setattr(Health, "status", refuse)
     checks = {(check.part, check.what): check for check in examine(services, name).checks}
     assert (checks["cluster", "access"].status, "403" in checks["cluster", "access"].detail) == ("degraded", True)
     assert checks[f"index {name}", "attach"].status == "note"

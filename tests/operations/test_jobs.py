@@ -13,6 +13,7 @@ from hybrid.errors import ClusterUnreachableError, JobError
 from hybrid.ingest import ingester
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.services import Services
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
 
 
@@ -62,9 +63,9 @@ def test_all_settled_letters_go_however_many_are_not(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingester, "_LETTERS", 3)
-    make_shop(services.client, name, [{"id": f"p{at}", "name": f"lamp {at}"} for at in range(10)])
+    make_shop(client_of(services), name, [{"id": f"p{at}", "name": f"lamp {at}"} for at in range(10)])
     run_attach(services, plan_attach(services, name))
-    services.client.update(index=name, id="p4", doc={"hybrid": {"meta": {"failed": ["text"]}}}, refresh=True)
+    client_of(services).update(index=name, id="p4", doc={"hybrid": {"meta": {"failed": ["text"]}}}, refresh=True)
     ids = [*(f"p{at}" for at in range(10)), "gone"]
     services.dead_letters.add(name, "job", [DeadLetter(id, "text", "bad_vector", "") for id in ids])
     services.ingester.drop_settled(services.searcher.profile(name))

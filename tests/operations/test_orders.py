@@ -18,6 +18,7 @@ from hybrid.elastic.stores.orders import ORDERS
 from hybrid.errors import JobError, OrderTakenError
 from hybrid.operations import orders, processes
 from hybrid.services import Services
+from tests.support.raw import client_of
 from workers import orders as performing
 from workers.orders import work
 
@@ -27,15 +28,15 @@ WAIT_S = 60.0
 
 @pytest.fixture
 def slot(services: Services) -> Iterator[str]:
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
     yield "run:shop"
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
 
 
 def age(services: Services, slot: str, field: str, seconds: float) -> None:
     """Make an order look older than it is."""
     at = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-    services.client.update(index=ORDERS, id=slot, doc={field: at}, refresh=True)
+    client_of(services).update(index=ORDERS, id=slot, doc={field: at}, refresh=True)
 
 
 def until(wanted: Any, seconds: float = WAIT_S) -> None:

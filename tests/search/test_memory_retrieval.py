@@ -16,6 +16,7 @@ from hybrid.testing import MemoryRetrieval, ToyEncoder
 from hybrid.text import analysis
 from hybrid.text.completions import Typed
 from tests.conftest import index_file, make_services, write_rows
+from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
 
@@ -36,11 +37,11 @@ def both(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     mapping = ",".join(f"{role}={role}" for role in ("id", "title", "brand", "category", "price"))
     path = write_rows(folder / "rows.ndjson", ROWS)
     assert index_file(services, path, name, folder, signals=["text"], mapping=mapping).complete
-    services.client.indices.refresh(index=name)
+    client_of(services).indices.refresh(index=name)
     double = MemoryRetrieval(ROWS, index=name, encoder=ToyEncoder(32))
     yield services.retrieval, services.retrieval.profile(name), double
-    for concrete in list(services.client.indices.get(index=f"{name}*").body):
-        services.client.indices.delete(index=concrete)
+    for concrete in list(client_of(services).indices.get(index=f"{name}*").body):
+        client_of(services).indices.delete(index=concrete)
 
 
 def retrieved(retrieval: RetrievalLike, profile: Any, words: str | None, **options: Any) -> Retrieved:

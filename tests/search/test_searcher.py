@@ -34,6 +34,7 @@ from hybrid.testing import ToyEncoder
 from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
 from tests.support.baseline import Baseline
+from tests.support.raw import client_of
 from tests.support.wire import watched_wire
 from web import create_app
 
@@ -77,10 +78,10 @@ def shop(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     indexing.run_index(services, indexing.plan_index(services, path, name), rejects_path=folder / "rejects")
     # 8.19 walks the graphs of several segments at once, which tell each other what is good enough: then the hundred
     # nearest of many alike are not the same hundred twice.
-    services.client.options(request_timeout=60).indices.forcemerge(index=name, max_num_segments=1)
+    client_of(services).options(request_timeout=60).indices.forcemerge(index=name, max_num_segments=1)
     yield services, name
-    for concrete in list(services.client.indices.get(index=f"{name}*").body):
-        services.client.indices.delete(index=concrete)
+    for concrete in list(client_of(services).indices.get(index=f"{name}*").body):
+        client_of(services).indices.delete(index=concrete)
 
 
 def photo(color: str) -> bytes:
@@ -222,19 +223,23 @@ def test_highlight_is_escaped(shop: tuple[Services, str]) -> None:
 def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str], kind: str, shards: int) -> None:
     """Of several hundred products, whatever way the cluster indexes vectors: not any that have one; with their BM25."""
     services, name = shop
-    (made,) = services.client.indices.get(index=name).body.values()
+    (made,) = client_of(services).indices.get(index=name).body.values()
     mappings = copy.deepcopy(made["mappings"])
     mappings["properties"]["hybrid"]["properties"]["text"]["index_options"] = {"type": kind}
     settings = {"number_of_shards": shards, "similarity": made["settings"]["index"]["similarity"]}
     index = f"{name}-{kind}-{shards}"
-    services.client.indices.create(index=index, mappings=mappings, settings=settings)
+    client_of(services).indices.create(index=index, mappings=mappings, settings=settings)
     try:
-        hits = services.client.search(index=name, size=500, fields=["hybrid.text"])["hits"]["hits"]
+        hits = client_of(services).search(index=name, size=500, fields=["hybrid.text"])["hits"]["hits"]
         held = {hit["_id"]: np.array(hit["fields"]["hybrid.text"]) for hit in hits if "hybrid.text" in hit["fields"]}
         for hit in hits:
             if hit["_id"] in held:
                 hit["_source"]["hybrid"]["text"] = held[hit["_id"]].tolist()
-        bulk(services.client, ({"_index": index, "_id": h["_id"], "_source": h["_source"]} for h in hits), refresh=True)
+        bulk(
+            client_of(services),
+            ({"_index": index, "_id": h["_id"], "_source": h["_source"]} for h in hits),
+            refresh=True,
+        )
         profile = services.searcher.profile(index)
         assert profile.shards == shards
         vector = held["p001"]
@@ -246,7 +251,7 @@ def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str], kind: 
         assert sum(held[id] @ vector > last - 0.02 for id in listed) >= 48  # they are found by int8 vectors
         query = bodies.lexical_query("lamp", profile.lexical_fields)
         words = {"index": index, "query": query, "size": 500, "search_type": "dfs_query_then_fetch"}
-        lamps = services.client.search(**words)["hits"]["hits"]
+        lamps = client_of(services).search(**words)["hits"]["hits"]
         scores = {hit["_id"]: hit["_score"] for hit in lamps}
         assert 0 < len(found.lists["lexical"]) <= len(scores)
         assert set(scores) & set(listed)
@@ -254,7 +259,7 @@ def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str], kind: 
         bm25 = {id: found.raw["lexical"][id] for id in listed}
         assert bm25 == pytest.approx({id: scores.get(id, 0.0) for id in listed})
     finally:
-        services.client.indices.delete(index=index)
+        client_of(services).indices.delete(index=index)
 
 
 def test_suggestions_complete_titles_in_both_languages(shop: tuple[Services, str]) -> None:
@@ -269,7 +274,7 @@ def test_the_cluster_finds_the_titles_that_complete(shop: tuple[Services, str], 
     """Its prefixes and patterns mean what ours do: no product is missed, none is found that completes nothing."""
     services, name = shop
     profile = services.searcher.profile(name)
-    hits = services.client.search(index=name, size=500)["hits"]["hits"]
+    hits = client_of(services).search(index=name, size=500)["hits"]["hits"]
     titles = [(hit["_id"], title) for hit in hits for title in role_values(hit["_source"], profile.fields, "title")]
     last: set[str] = set()
     for asked in (Typed.of(typed), Typed.of(typed).forgiven()):
@@ -314,7 +319,7 @@ def test_bad_requests(shop: tuple[Services, str], options: dict, error: type[Exc
 
 def test_an_index_that_is_not_ours(shop: tuple[Services, str], name: str) -> None:
     services, _ = shop
-    services.client.index(index=name, id="1", document={"title": "theirs"}, refresh=True)
+    client_of(services).index(index=name, id="1", document={"title": "theirs"}, refresh=True)
     with pytest.raises(IndexConflictError, match="was not made by Hybrid"):
         services.searcher.search(SearchRequest(index=name, q="red"))
     assert name not in services.searcher.indices()
@@ -361,7 +366,7 @@ def test_a_cluster_that_hangs_is_waited_for_twice_at_most(
     services, name = shop
     hasty = Services(services.settings.model_copy(update={"es_timeout_s": 1.5}))
     hasty.searcher.search(SearchRequest(index=name, q="mug"))
-    wire = watched_wire(hasty.client, monkeypatch)
+    wire = watched_wire(client_of(hasty), monkeypatch)
     os.kill(engine.es_pid, SIGSTOP)
     try:
         with pytest.raises(ClusterTimeoutError):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import SearchRequest
-from hybrid.elastic.indices import lifecycle
 from hybrid.elastic.retrieval import lookalikes
 from hybrid.evaluation.formats import read_judgments
 from hybrid.search import stand_ins
@@ -125,7 +124,7 @@ def test_a_third_of_the_vectors_may_be_lost(sample: Sample) -> None:
     def gone(id: str, signal: str) -> bool:
         return zlib.crc32(f"{signal} {id}".encode()) % 10 < 3
 
-    lifecycle.copy_without(services.client, profile, lost, gone, services.capabilities.base64_vectors)
+    services.cluster.indices.copy_without(profile, lost, gone, services.cluster.capabilities.base64_vectors)
     try:
         from hybrid.evaluation.measures import measures
 
@@ -140,6 +139,6 @@ def test_a_third_of_the_vectors_may_be_lost(sample: Sample) -> None:
                 runs[query] = [hit.id for hit in answer.hits]
             quality[index] = measures(runs, {query: judged.ratings[query] for query in judged.relevant})["ndcg@10"]
     finally:
-        lifecycle.delete(services.client, lost)
+        services.cluster.indices.delete(lost)
     print(f"all vectors {quality[name]:.4f}, 30 % lost {quality[lost]:.4f}")
     assert quality[lost] >= 0.96 * quality[name]  # one draw; `hybrid bench weights` has the mean of many mixtures

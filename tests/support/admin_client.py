@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from hybrid.elastic.stores.admin import ADMIN, AUDIT
 from hybrid.services import Services
+from tests.support.raw import client_of
 from web import create_app
 
 PASSWORD = "correct horse battery"
@@ -56,4 +57,4 @@ def signed_in(services: Services, name: str = "ed", role: str = "editor") -> Adm
 
 def forget(services: Services) -> None:
     """Delete accounts, sessions and audit trail."""
-    services.client.indices.delete(index=[ADMIN, AUDIT], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[ADMIN, AUDIT], ignore_unavailable=True)

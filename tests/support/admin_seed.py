@@ -22,6 +22,7 @@ from hybrid.services import Services
 from tests.conftest import index_file, write_rows
 from tests.support.admin_client import forget
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.web_services import EVIL, Watched, products, write_pictures
 from web.admin.reindex import plan_slot, slot
 from workers.orders import work
@@ -81,7 +82,7 @@ def make_index(services: Services, index: str, folder: Path) -> Services:
     path = write_rows(folder / "catalogue.ndjson", [*products(), evil])
     index_file(services, path, index, folder, signals=["text", "image"], media_root=media)
     # Indexing takes markup out of texts; a shop that writes its index itself may leave it in.
-    services.client.update(index=index, id="evil", doc={"name": evil["name"], "description": EVIL}, refresh=True)
+    client_of(services).update(index=index, id="evil", doc={"name": evil["name"], "description": EVIL}, refresh=True)
     return Watched(services.settings, [index])
 
 
@@ -120,7 +121,7 @@ def _add_markup(services: Services, index: str) -> None:
         DeadLetter("unknown", "text", "encoder_failed", EVIL),
     ])  # fmt: skip
     body = {"index": index, "list": EVIL_NAME, "query": EVIL, "product": "p00", "rating": 1, "by": EVIL}
-    services.client.index(index=JUDGMENTS, document={**body, "at": now()}, refresh=True)
+    client_of(services).index(index=JUDGMENTS, document={**body, "at": now()}, refresh=True)
     [newest], _ = services.evaluations.page(1, 0, index)
     run = evaluations.run(services, newest["id"])
     services.evaluations.keep("evil", {**run, "list": EVIL_NAME, "by": EVIL, "notes": [EVIL], "at": now()})
@@ -135,7 +136,7 @@ def _fill_up(services: Services, index: str, run: str) -> None:
     queries = [f"query number {number}" for number in range(150)]
     scores = {query: 0.5 + number / 1_000 for number, query in enumerate(queries)}
     add(services, index, "many", scores=scores, before=scores)
-    version = services.client.get(index=MODELS, id=f"version:weights:{index}:many")["_source"]
+    version = client_of(services).get(index=MODELS, id=f"version:weights:{index}:many")["_source"]
     _many(
         services,
         MODELS,
@@ -157,7 +158,7 @@ def _many(services: Services, store: str, count: int, make: Callable[[int], tupl
     for number in range(count):
         id, body = make(number)
         operations += [{"index": {"_id": id}}, body]
-    answer = services.client.options(request_timeout=60).bulk(index=store, operations=operations, refresh=True)
+    answer = client_of(services).options(request_timeout=60).bulk(index=store, operations=operations, refresh=True)
     assert not answer["errors"]
 
 
@@ -199,14 +200,14 @@ def pages_of(index: str, runs: list[str]) -> list[str]:
 
 def empty(services: Services, index: str) -> None:
     """Take all of `fill` away again, and the accounts."""
-    services.client.indices.delete(
+    client_of(services).indices.delete(
         index=[EVALUATIONS, JUDGMENTS, ORDERS, DEAD_LETTERS], ignore_unavailable=True
     )  # fmt: skip
     for store in (MODELS, JOBS):
-        found = services.client.search(
+        found = client_of(services).search(
             index=store, query={"term": {"index": index}}, size=5_000, source=False, ignore_unavailable=True
         )
         operations = [{"delete": {"_id": hit["_id"]}} for hit in found["hits"]["hits"]]
         if operations:
-            services.client.bulk(index=store, operations=operations, refresh=True)
+            client_of(services).bulk(index=store, operations=operations, refresh=True)
     forget(services)

@@ -13,6 +13,7 @@ from elasticsearch import NotFoundError
 
 from hybrid.contracts import SearchRequest
 from hybrid.services import Services
+from tests.support.raw import client_of
 from tests.support.shop_writer import ShopWriter
 
 #: Seconds until a delete must be seen by searches: an index is refreshed every second.
@@ -128,7 +129,7 @@ class PlainShopper(_Shopper):
 
     def _search(self, number: int, started: float) -> None:
         query, everything = self._query(number), number % 3 == 2
-        answer = self._services.client.search(
+        answer = client_of(self._services).search(
             index=self._alias, query=query, size=10, track_total_hits=True, source=False,
             aggs={"indices": {"terms": {"field": "_index"}}},
         ).body  # fmt: skip
@@ -163,7 +164,7 @@ class LayerShopper(_Shopper):
         self._indices: set[str] = set()
         self._absent: set[str] = set()
         self._unsettled: list[tuple[int, int, set[str]]] = []
-        self._watch(self._services.client)
+        self._watch(client_of(self._services))
 
     def _watch(self, client: Any) -> None:
         ask = client.transport.perform_request

@@ -16,6 +16,7 @@ from elasticsearch import NotFoundError
 from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 MAPPINGS = {
     "dynamic": False,
@@ -238,7 +239,7 @@ def compare(
 ) -> Verdict:
     """Every document of the index against the record, its hashes and its words; and, where encoding is quick, its
     vector against the encoder."""
-    client = services.client
+    client = client_of(services)
     client.indices.refresh(index=profile.index)
     verdict = Verdict()
     signal = profile.signals["text"]

@@ -16,6 +16,7 @@ from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.search.searcher import Searcher
 from hybrid.services import Services
 from hybrid.settings import Settings
+from tests.support.raw import client_of
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -132,7 +133,7 @@ def age_models(services: Services, index: str) -> None:
     profile = services.searcher.profile(index)
     signals = {name: dataclasses.replace(signal, version=EVIL) for name, signal in profile.signals.items()}
     meta = {"hybrid": dataclasses.replace(profile, signals=signals).to_json()}
-    services.client.indices.put_mapping(index=index, meta=meta)
+    client_of(services).indices.put_mapping(index=index, meta=meta)
 
 
 class WatchedSearcher(Searcher):

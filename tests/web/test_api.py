@@ -24,10 +24,10 @@ from schemathesis.schemas import APIOperation
 
 from hybrid import contracts
 from hybrid.contracts import SearchAnswer
-from hybrid.elastic.indices import lifecycle
 from hybrid.errors import EncoderError
 from hybrid.facts import Counted, Note, Reason
 from tests.support.described_client import description
+from tests.support.raw import client_of
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, answers, create_app
 from web.admin.schemas import ApplyParams
@@ -217,7 +217,7 @@ def test_a_model_that_cannot_be_had_degrades(
 ) -> None:
     profile = services.searcher.profile(web_shop.name)
     text = dataclasses.replace(profile.signals["text"], encoder=spec)
-    lifecycle.ensure_index(services.client, dataclasses.replace(profile, index=name, signals={"text": text}))
+    services.cluster.indices.ensure(dataclasses.replace(profile, index=name, signals={"text": text}))
     answer = client.get(f"/api/search?q=mug&index={name}")
     assert answer.status_code == 200
     assert [part["part"] for part in answer.json["degraded"]] == ["text"]
@@ -257,8 +257,8 @@ def test_the_cluster_answers_with_an_error(
     client: FlaskClient, services: Watched, web_shop: WebShop, name: str
 ) -> None:
     profile = services.searcher.profile(web_shop.name)
-    lifecycle.ensure_index(services.client, dataclasses.replace(profile, index=name))
-    services.client.indices.close(index=name)
+    services.cluster.indices.ensure(dataclasses.replace(profile, index=name))
+    client_of(services).indices.close(index=name)
     check_failure(client, 502, "ClusterError", "closed", index=name)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.elastic.indices.lifecycle import list_others
 from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.operations import orders
 from hybrid.operations.reindex import control, planning
@@ -39,7 +38,7 @@ def reindex() -> str:
     runs, total = core().jobs.history(PAGE_SIZE, (page - 1) * PAGE_SIZE)
     return render(
         "admin/reindex.html", here="reindex", indices=_listed(core().searcher.indices),
-        others=_listed(lambda: list_others(core().client)),
+        others=_listed(lambda: core().cluster.indices.others()),
         runs=runs, page=page, more=total > page * PAGE_SIZE, total=total,
     )  # fmt: skip
 

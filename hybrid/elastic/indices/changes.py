@@ -19,8 +19,8 @@ from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import translated
-from hybrid.elastic.indices import lifecycle, products
-from hybrid.elastic.indices.products import StoredProduct
+from hybrid.elastic.indices.lifecycle import Indices
+from hybrid.elastic.indices.products import Products, StoredProduct
 from hybrid.elastic.stores.base import ensure_store, now, stored
 from hybrid.errors import ClusterError, IndexConflictError
 
@@ -68,49 +68,74 @@ class Checkpoint:
         return ranges
 
 
-def position(client: Elasticsearch, index: str, refresh: bool = True) -> Checkpoint:
-    """Where the index stands. Everything up to it is visible to a search that follows, unless it is not to `refresh`.
+class Changes:
+    """What was written to an index since a checkpoint."""
 
-    Raises:
-        IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
-        ClusterError: a shard has no primary at the moment.
-    """
-    concrete, uuid, shards = _positions(client, index)
-    profile = dataclasses.replace(lifecycle.read_profile(client, concrete), index=index)
-    _require_all(index, shards, profile.shards)
-    if refresh:
-        lifecycle.refresh(client, concrete)
-    return Checkpoint(uuid, shards, digest(profile), concrete)
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._indices = Indices(client)
+        self._products = Products(client)
 
+    def position(self, index: str, refresh: bool = True) -> Checkpoint:
+        """Where the index stands. Everything up to it is visible to a search that follows, unless it is not to
+        `refresh`.
 
-def shard_positions(client: Elasticsearch, index: str, count: int) -> tuple[str, dict[str, tuple[str, int]]]:
-    """(uuid of an index, shard -> (history, global checkpoint)); what is up to there may need a refresh.
+        Raises:
+            IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
+            ClusterError: a shard has no primary at the moment.
+        """
+        concrete, uuid, shards = self._positions(index)
+        profile = dataclasses.replace(self._indices.read_profile(concrete), index=index)
+        _require_all(index, shards, profile.shards)
+        if refresh:
+            self._indices.refresh(concrete)
+        return Checkpoint(uuid, shards, digest(profile), concrete)
 
-    count: of its shards, which never changes.
+    def shard_positions(self, index: str, count: int) -> tuple[str, dict[str, tuple[str, int]]]:
+        """(uuid of an index, shard -> (history, global checkpoint)); what is up to there may need a refresh.
 
-    Raises:
-        IndexConflictError: the name stands for several indices.
-        ClusterError: a shard has no primary at the moment.
-    """
-    _, uuid, shards = _positions(client, index)
-    _require_all(index, shards, count)
-    return uuid, shards
+        count: of its shards, which never changes.
 
+        Raises:
+            IndexConflictError: the name stands for several indices.
+            ClusterError: a shard has no primary at the moment.
+        """
+        _, uuid, shards = self._positions(index)
+        _require_all(index, shards, count)
+        return uuid, shards
 
-def _positions(client: Elasticsearch, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
-    """(index behind the name, its uuid, shard -> (history, global checkpoint)) of the shards that have a primary."""
-    with translated(index):
-        # One answer for the index behind an alias, so that number and identity are of the same one.
-        answer = client.indices.stats(index=index, level="shards", metric="docs")["indices"]
-    if len(answer) != 1:
-        raise IndexConflictError(f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one")
-    concrete, answer_of_index = next(iter(answer.items()))
-    shards: dict[str, tuple[str, int]] = {}
-    for shard, copies in answer_of_index["shards"].items():
-        for copy in copies:
-            if copy["routing"]["primary"] and "seq_no" in copy:
-                shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
-    return concrete, answer_of_index["uuid"], shards
+    def _positions(self, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
+        """(index behind the name, its uuid, shard -> (history, global checkpoint)) of the shards that have a "
+        "primary."""
+        with translated(index):
+            # One answer for the index behind an alias, so that number and identity are of the same one.
+            answer = self._client.indices.stats(index=index, level="shards", metric="docs")["indices"]
+        if len(answer) != 1:
+            raise IndexConflictError(
+                f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one"
+            )
+        concrete, answer_of_index = next(iter(answer.items()))
+        shards: dict[str, tuple[str, int]] = {}
+        for shard, copies in answer_of_index["shards"].items():
+            for copy in copies:
+                if copy["routing"]["primary"] and "seq_no" in copy:
+                    shards[shard] = (copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["global_checkpoint"])
+        return concrete, answer_of_index["uuid"], shards
+
+    def changed(
+        self, profile: IndexProfile, here: Checkpoint, earlier: Checkpoint | None, page: int = 500
+    ) -> Iterator[list[StoredProduct]]:
+        """Products written between two checkpoints, as they are now; see `Checkpoint.since`."""
+        for shard, start in here.since(earlier).items():
+            query = {"range": {"_seq_no": {"gt": start}}} if start >= 0 else {"match_all": {}}
+            yield from self._products.iterate(
+                here.index, query, list(profile.signals), page, preference=f"_shards:{shard}"
+            )
+
+    def incomplete(self, profile: IndexProfile, here: Checkpoint) -> Iterator[list[StoredProduct]]:
+        """Products that plainly lack something, found without their history: no meta, a vector gone, another "
+        "encoder."""
+        return self._products.iterate(here.index, incomplete_query(profile), list(profile.signals))
 
 
 def _require_all(index: str, shards: Collection[str], count: int) -> None:
@@ -121,22 +146,6 @@ def _require_all(index: str, shards: Collection[str], count: int) -> None:
 def digest(profile: IndexProfile) -> str:
     """Changes with anything in a profile."""
     return blake2b(orjson.dumps(profile.to_json(), option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
-
-
-def changed(
-    client: Elasticsearch, profile: IndexProfile, here: Checkpoint, earlier: Checkpoint | None, page: int = 500
-) -> Iterator[list[StoredProduct]]:
-    """Products written between two checkpoints, as they are now; see `Checkpoint.since`."""
-    for shard, start in here.since(earlier).items():
-        query = {"range": {"_seq_no": {"gt": start}}} if start >= 0 else {"match_all": {}}
-        yield from products.iterate(
-            client, here.index, query, list(profile.signals), page, preference=f"_shards:{shard}"
-        )
-
-
-def incomplete(client: Elasticsearch, profile: IndexProfile, here: Checkpoint) -> Iterator[list[StoredProduct]]:
-    """Products that plainly lack something, found without their history: no meta, a vector gone, another encoder."""
-    return products.iterate(client, here.index, incomplete_query(profile), list(profile.signals))
 
 
 def incomplete_query(profile: IndexProfile) -> dict[str, Any]:

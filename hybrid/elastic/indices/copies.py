@@ -18,7 +18,7 @@ from elasticsearch import Elasticsearch
 from hybrid.catalogue.layer import Layer
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import products
-from hybrid.elastic.indices.products import BulkReport
+from hybrid.elastic.indices.products import BulkReport, Products
 from hybrid.signals import SIGNALS
 
 #: Where a copy keeps its revision, and how that is mapped.
@@ -65,29 +65,131 @@ class Differences:
     missing: list[Found] = field(default_factory=list)
 
 
-def read(client: Elasticsearch, index: str, shard: int, after: int, until: int) -> Iterator[list[Original]]:
-    """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
-    search = {
-        "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
-        "source": {"excludes": _vectors()},
-        "seq_no_primary_term": True,
-    }
-    for hits in products.pages(client, index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
-        yield [_original(hit, shard) for hit in hits]
+class Copies:
+    """Documents of one index, copied to another and compared."""
 
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._products = Products(client)
 
-def read_ahead(
-    client: Elasticsearch, index: str, ranges: Mapping[int, tuple[int, int]]
-) -> Iterator[tuple[int, list[Original]]]:
-    """(shard, batch) of `read` for shard -> (after, until); the next batch is fetched while one is worked on."""
-    batches = (
-        (shard, batch) for shard, (after, until) in ranges.items() for batch in read(client, index, shard, after, until)
-    )
-    with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
-        coming = beside.submit(next, batches, None)
-        while (found := coming.result()) is not None:
+    def read(self, index: str, shard: int, after: int, until: int) -> Iterator[list[Original]]:
+        """Documents of a shard by sequence number, in batches, of a point in time; those above `until` are left out."""
+        search = {
+            "query": {"range": {"_seq_no": {"gt": after, "lte": until}}},
+            "source": {"excludes": _vectors()},
+            "seq_no_primary_term": True,
+        }
+        for hits in self._products.pages(index, search, _PAGE, f"_shards:{shard}", ("_seq_no",)):
+            yield [_original(hit, shard) for hit in hits]
+
+    def read_ahead(self, index: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[tuple[int, list[Original]]]:
+        """(shard, batch) of `read` for shard -> (after, until); the next batch is fetched while one is worked on."""
+        batches = (
+            (shard, batch)
+            for shard, (after, until) in ranges.items()
+            for batch in self.read(index, shard, after, until)
+        )
+        with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
             coming = beside.submit(next, batches, None)
-            yield found
+            while (found := coming.result()) is not None:
+                coming = beside.submit(next, batches, None)
+                yield found
+
+    def write(self, index: str, documents: Iterable[tuple[Original, dict[str, Any]]], building: bool) -> BulkReport:
+        """Write copies. They pass the fence of `generations`, and no ingest pipeline: the originals went through it.
+
+        building: `index` is an alias that is there as long as the index is being built.
+        """
+        items: list[products.Item] = []
+        for original, body in documents:
+            items.append((original.id, {"index": _place(original)}, body))
+        return self._products.bulk(index, items, wait_for_active_shards="1", pipeline="_none", require_alias=building)
+
+    def delete(self, index: str, found: Sequence[Found]) -> BulkReport:
+        """Delete copies; they pass the fence too."""
+        items: list[products.Item] = [(one.id, {"delete": _place(one)}, None) for one in found]
+        return self._products.bulk(index, items, wait_for_active_shards="1")
+
+    def layers(self, index: str, originals: Sequence[Original]) -> dict[str, Layer]:
+        """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
+        if not originals:
+            return {}
+        with translated(index):
+            docs = self._client.mget(
+                index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
+            )["docs"]
+        by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
+        return {id: layer for id, layer in by_id.items() if layer.id}
+
+    def absent(self, index: str, found: Sequence[Found]) -> list[Found]:
+        """Those that the index does not have at this moment."""
+        there: set[tuple[str, str | None]] = set()
+        for start in range(0, len(found), 1_000):
+            part = found[start : start + 1_000]
+            wanted = [_place(one) for one in part]
+            with translated(index):
+                docs = self._client.mget(index=index, docs=wanted, source=False, stored_fields="_routing")["docs"]
+            # One that is in the same shard under another routing is another document.
+            there |= {
+                (one.id, one.routing)
+                for one, doc in zip(part, docs, strict=True)
+                if doc.get("found") and doc.get("_routing") == one.routing
+            }
+        return [one for one in found if (one.id, one.routing) not in there]
+
+    def compare(self, live: str, copied: str, until: Mapping[int, int]) -> Differences:
+        """Compare what is live in an index, up to a sequence number a shard, with the copies in another.
+
+        Both have to be refreshed before.
+        """
+        differences = Differences()
+        for ours, theirs, mine, copied_ones in self._differing(live, copied, until):
+            differences.extra += theirs.named(copied_ones - mine)
+            differences.missing += ours.named(mine - copied_ones)
+        return differences
+
+    def uncopied(self, live: str, copied: str, until: Mapping[int, int]) -> list[Found]:
+        """`compare(...).missing` alone."""
+        sides = self._differing(live, copied, until)
+        return [one for ours, _, mine, copied_ones in sides for one in ours.named(mine - copied_ones)]
+
+    def _differing(
+        self, live: str, copied: str, until: Mapping[int, int]
+    ) -> Iterator[tuple[_Side, _Side, set[int], set[int]]]:
+        """(originals, copies, numbers of the originals, numbers of the copies), of each range in which they differ."""
+        with ThreadPoolExecutor(1) as beside:
+            for shard, last in until.items():
+                width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
+                ours = _Side(self._client, live, "_seq_no", [], f"_shards:{shard}")
+                theirs = _Side(self._client, copied, _SEQ_NO, [{"term": {_SHARD: shard}}], None)
+                other = beside.submit(theirs.buckets, width, last)
+                here, there = ours.buckets(width, last), other.result()
+                differing = [
+                    start for start in sorted(here.keys() | there.keys()) if here.get(start) != there.get(start)
+                ]
+                for start, end in _ranges(differing, width, last):
+                    others = beside.submit(theirs.numbers, start, end)
+                    yield ours, theirs, ours.numbers(start, end), others.result()
+
+    def above(self, index: str, after: Mapping[int, int]) -> Iterator[Found]:
+        """Documents written after a sequence number a shard."""
+        for shard, last in after.items():
+            search = {"query": {"range": {"_seq_no": {"gt": last}}}, "source": False, "seq_no_primary_term": True}
+            for hits in self._products.pages(index, search, 5_000, f"_shards:{shard}", ("_seq_no",)):
+                yield from (Found(hit["_id"], hit.get("_routing"), hit["_seq_no"]) for hit in hits)
+
+    def sample(self, index: str, count: int, seed: int) -> list[tuple[Found, dict[str, Any]]]:
+        """(copy with its revision, the shop's part of it) of copies drawn at random."""
+        query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+        with translated(index):
+            hits = self._client.search(
+                index=index, query=query, size=count, source_excludes=["hybrid"], docvalue_fields=[{"field": _SEQ_NO}]
+            )["hits"]["hits"]
+        return [
+            (Found(hit["_id"], hit.get("_routing"), int(hit["fields"][_SEQ_NO][0])), hit["_source"])
+            for hit in hits
+            if _SEQ_NO in hit.get("fields", {})
+        ]
 
 
 def _vectors() -> list[str]:
@@ -111,89 +213,6 @@ def _place(one: Original | Found) -> dict[str, str]:
     return {"_id": one.id, **({"routing": one.routing} if one.routing is not None else {})}
 
 
-def write(
-    client: Elasticsearch, index: str, documents: Iterable[tuple[Original, dict[str, Any]]], building: bool
-) -> BulkReport:
-    """Write copies. They pass the fence of `generations`, and no ingest pipeline: the originals went through it.
-
-    building: `index` is an alias that is there as long as the index is being built.
-    """
-    items: list[products.Item] = []
-    for original, body in documents:
-        items.append((original.id, {"index": _place(original)}, body))
-    return products.bulk(client, index, items, wait_for_active_shards="1", pipeline="_none", require_alias=building)
-
-
-def delete(client: Elasticsearch, index: str, found: Sequence[Found]) -> BulkReport:
-    """Delete copies; they pass the fence too."""
-    items: list[products.Item] = [(one.id, {"delete": _place(one)}, None) for one in found]
-    return products.bulk(client, index, items, wait_for_active_shards="1")
-
-
-def layers(client: Elasticsearch, index: str, originals: Sequence[Original]) -> dict[str, Layer]:
-    """id -> the field `hybrid` without vectors of the copies that there are of these, as they are this moment."""
-    if not originals:
-        return {}
-    with translated(index):
-        docs = client.mget(
-            index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
-        )["docs"]
-    by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
-    return {id: layer for id, layer in by_id.items() if layer.id}
-
-
-def absent(client: Elasticsearch, index: str, found: Sequence[Found]) -> list[Found]:
-    """Those that the index does not have at this moment."""
-    there: set[tuple[str, str | None]] = set()
-    for start in range(0, len(found), 1_000):
-        part = found[start : start + 1_000]
-        wanted = [_place(one) for one in part]
-        with translated(index):
-            docs = client.mget(index=index, docs=wanted, source=False, stored_fields="_routing")["docs"]
-        # One that is in the same shard under another routing is another document.
-        there |= {
-            (one.id, one.routing)
-            for one, doc in zip(part, docs, strict=True)
-            if doc.get("found") and doc.get("_routing") == one.routing
-        }
-    return [one for one in found if (one.id, one.routing) not in there]
-
-
-def compare(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> Differences:
-    """Compare what is live in an index, up to a sequence number a shard, with the copies in another.
-
-    Both have to be refreshed before.
-    """
-    differences = Differences()
-    for ours, theirs, mine, copied_ones in _differing(client, live, copied, until):
-        differences.extra += theirs.named(copied_ones - mine)
-        differences.missing += ours.named(mine - copied_ones)
-    return differences
-
-
-def uncopied(client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]) -> list[Found]:
-    """`compare(...).missing` alone."""
-    sides = _differing(client, live, copied, until)
-    return [one for ours, _, mine, copied_ones in sides for one in ours.named(mine - copied_ones)]
-
-
-def _differing(
-    client: Elasticsearch, live: str, copied: str, until: Mapping[int, int]
-) -> Iterator[tuple[_Side, _Side, set[int], set[int]]]:
-    """(originals, copies, numbers of the originals, numbers of the copies), of each range in which they differ."""
-    with ThreadPoolExecutor(1) as beside:
-        for shard, last in until.items():
-            width = max(_LEAST_IN_BUCKET, min(_MOST_IN_BUCKET, last // _BUCKETS))
-            ours = _Side(client, live, "_seq_no", [], f"_shards:{shard}")
-            theirs = _Side(client, copied, _SEQ_NO, [{"term": {_SHARD: shard}}], None)
-            other = beside.submit(theirs.buckets, width, last)
-            here, there = ours.buckets(width, last), other.result()
-            differing = [start for start in sorted(here.keys() | there.keys()) if here.get(start) != there.get(start)]
-            for start, end in _ranges(differing, width, last):
-                others = beside.submit(theirs.numbers, start, end)
-                yield ours, theirs, ours.numbers(start, end), others.result()
-
-
 def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int, int]]:
     """First and last number of what is read at once: a search costs as much as reading some hundred more documents."""
     span: tuple[int, int] | None = None
@@ -207,28 +226,6 @@ def _ranges(starts: Sequence[int], width: int, last: int) -> Iterator[tuple[int,
         span = (start, end)
     if span:
         yield span
-
-
-def above(client: Elasticsearch, index: str, after: Mapping[int, int]) -> Iterator[Found]:
-    """Documents written after a sequence number a shard."""
-    for shard, last in after.items():
-        search = {"query": {"range": {"_seq_no": {"gt": last}}}, "source": False, "seq_no_primary_term": True}
-        for hits in products.pages(client, index, search, 5_000, f"_shards:{shard}", ("_seq_no",)):
-            yield from (Found(hit["_id"], hit.get("_routing"), hit["_seq_no"]) for hit in hits)
-
-
-def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[Found, dict[str, Any]]]:
-    """(copy with its revision, the shop's part of it) of copies drawn at random."""
-    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
-    with translated(index):
-        hits = client.search(
-            index=index, query=query, size=count, source_excludes=["hybrid"], docvalue_fields=[{"field": _SEQ_NO}]
-        )["hits"]["hits"]
-    return [
-        (Found(hit["_id"], hit.get("_routing"), int(hit["fields"][_SEQ_NO][0])), hit["_source"])
-        for hit in hits
-        if _SEQ_NO in hit.get("fields", {})
-    ]
 
 
 @dataclass(frozen=True)

@@ -8,89 +8,93 @@ from elasticsearch import Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import translated
-from hybrid.elastic.indices import changes, lifecycle
+from hybrid.elastic.indices import changes
+from hybrid.elastic.indices.changes import Changes
+from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.errors import AccessRefusedError, InvalidRequestError
 
 ANALYZERS = ("english", "cjk")
 
 
-def licence(client: Elasticsearch) -> tuple[str, str] | None:
-    """(type, status); None where the cluster does not say."""
-    try:
-        with translated():
-            licence_info = client.license.get()["license"]
-    except (AccessRefusedError, InvalidRequestError):  # the minimal distribution knows no licence
-        return None
-    return str(licence_info["type"]), str(licence_info["status"])
+class Health:
+    """How a cluster is, and the indices in it."""
 
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._changes = Changes(client)
+        self._indices = Indices(client)
 
-def health(client: Elasticsearch) -> str:
-    """green, yellow or red."""
-    with translated():
-        return str(client.cluster.health()["status"])
-
-
-def fullest_disk(client: Elasticsearch) -> float | None:
-    """Share of the fullest data disk in use; None where the cluster does not say."""
-    try:
-        with translated():
-            nodes = client.nodes.stats(metric="fs", filter_path="nodes.*.fs.total")["nodes"].values()
-    except (AccessRefusedError, InvalidRequestError):
-        return None
-    totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
-    return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
-
-
-def missing_analyzers(client: Elasticsearch) -> list[str]:
-    """Analyzers of a full cluster that this one lacks."""
-    missing = []
-    for name in ANALYZERS:
+    def licence(self) -> tuple[str, str] | None:
+        """(type, status); None where the cluster does not say."""
         try:
             with translated():
-                client.indices.analyze(analyzer=name, text="a")
-        except InvalidRequestError:
-            missing.append(name)
-    return missing
+                licence_info = self._client.license.get()["license"]
+        except (AccessRefusedError, InvalidRequestError):  # the minimal distribution knows no licence
+            return None
+        return str(licence_info["type"]), str(licence_info["status"])
 
+    def status(self) -> str:
+        """green, yellow or red."""
+        with translated():
+            return str(self._client.cluster.health()["status"])
 
-def has_scripts(client: Elasticsearch) -> bool:
-    """Whether the cluster runs painless."""
-    with translated():
-        nodes = client.nodes.info(metric="plugins", filter_path="nodes.*.modules.name").body.get("nodes", {})
-    return any(module["name"] == "lang-painless" for node in nodes.values() for module in node.get("modules", ()))
+    def fullest_disk(self) -> float | None:
+        """Share of the fullest data disk in use; None where the cluster does not say."""
+        try:
+            with translated():
+                nodes = self._client.nodes.stats(metric="fs", filter_path="nodes.*.fs.total")["nodes"].values()
+        except (AccessRefusedError, InvalidRequestError):
+            return None
+        totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
+        return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
 
+    def missing_analyzers(self) -> list[str]:
+        """Analyzers of a full cluster that this one lacks."""
+        missing = []
+        for name in ANALYZERS:
+            try:
+                with translated():
+                    self._client.indices.analyze(analyzer=name, text="a")
+            except InvalidRequestError:
+                missing.append(name)
+        return missing
 
-def coverage(client: Elasticsearch, profile: IndexProfile, refresh: bool = True) -> dict[str, Any]:
-    """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by a
-    whole-document write) and outdated (of another encoder). Without `refresh`, of what searches see."""
-    index = profile.index
-    if refresh:
-        lifecycle.refresh(client, index)
+    def has_scripts(self) -> bool:
+        """Whether the cluster runs painless."""
+        with translated():
+            nodes = self._client.nodes.info(metric="plugins", filter_path="nodes.*.modules.name").body.get("nodes", {})
+        return any(module["name"] == "lang-painless" for node in nodes.values() for module in node.get("modules", ()))
 
-    def count(query: dict[str, Any]) -> int:
-        return lifecycle.count(client, index, query)
+    def coverage(self, profile: IndexProfile, refresh: bool = True) -> dict[str, Any]:
+        """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by
+        a whole-document write) and outdated (of another encoder). Without `refresh`, of what searches see."""
+        index = profile.index
+        if refresh:
+            self._indices.refresh(index)
 
-    counts: dict[str, Any] = {
-        "documents": count({"match_all": {}}),
-        "unseen": count({"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}}),
-        "pending": count({"exists": {"field": "hybrid.meta.pending"}}),
-        "failed": count({"exists": {"field": "hybrid.meta.failed"}}),
-        "signals": {},
-    }
-    for name, signal in profile.signals.items():
-        has_hash, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
-        other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
-        counts["signals"][name] = {
-            "with": count(there),
-            "lost": count({"bool": {"filter": [has_hash], "must_not": [there]}}),
-            "outdated": count({"bool": {"filter": [has_hash], "must_not": [other]}}),
+        def count(query: dict[str, Any]) -> int:
+            return self._indices.count(index, query)
+
+        counts: dict[str, Any] = {
+            "documents": count({"match_all": {}}),
+            "unseen": count({"bool": {"must_not": [{"exists": {"field": "hybrid.meta.at"}}]}}),
+            "pending": count({"exists": {"field": "hybrid.meta.pending"}}),
+            "failed": count({"exists": {"field": "hybrid.meta.failed"}}),
+            "signals": {},
         }
-    return counts
+        for name, signal in profile.signals.items():
+            has_hash, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
+            other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
+            counts["signals"][name] = {
+                "with": count(there),
+                "lost": count({"bool": {"filter": [has_hash], "must_not": [there]}}),
+                "outdated": count({"bool": {"filter": [has_hash], "must_not": [other]}}),
+            }
+        return counts
 
-
-def writes_since(client: Elasticsearch, index: str, earlier: changes.Checkpoint | None) -> int | None:
-    """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
-    here = changes.position(client, index, refresh=False)  # numbers of writes, whether searches see them or not
-    if not here.continues(earlier):
-        return None
-    return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())
+    def writes_since(self, index: str, earlier: changes.Checkpoint | None) -> int | None:
+        """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
+        here = self._changes.position(index, refresh=False)  # numbers of writes, whether searches see them or not
+        if not here.continues(earlier):
+            return None
+        return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())

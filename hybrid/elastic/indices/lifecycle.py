@@ -16,7 +16,7 @@ from hybrid.catalogue.index_template import Template, text_fields
 from hybrid.contracts import IndexProfile, VectorSignal
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import mappings as mappings_module
-from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import Products
 from hybrid.errors import (
     AccessRefusedError,
     IndexConflictError,
@@ -29,158 +29,266 @@ from hybrid.errors import (
 logger = logging.getLogger(__name__)
 
 
-def read_profile(client: Elasticsearch, index: str, one: bool = False) -> IndexProfile:
-    """The profile of an index that the layer made or is attached to. one: as is needed for writing to it.
+class Indices:
+    """Product indices by name: made, described, counted, refreshed, deleted."""
 
-    Raises:
-        IndexMissingError: there is none of that name.
-        IndexConflictError: it exists, and the layer has no part in it; or `one`, and the name stands for several.
-    """
-    return _read(client, index, one)[0]
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+        self._products = Products(client)
 
+    def read_profile(self, index: str, one: bool = False) -> IndexProfile:
+        """The profile of an index that the layer made or is attached to. one: as is needed for writing to it.
 
-def find_profile(client: Elasticsearch, index: str) -> IndexProfile | None:
-    """The layer's profile of an index; None where it has no part in it, or it is gone."""
-    try:
-        return read_profile(client, index)
-    except (IndexConflictError, IndexMissingError):
-        return None
+        Raises:
+            IndexMissingError: there is none of that name.
+            IndexConflictError: it exists, and the layer has no part in it; or `one`, and the name stands for several.
+        """
+        return self._described(index, one)[0]
 
+    def find_profile(self, index: str) -> IndexProfile | None:
+        """The layer's profile of an index; None where it has no part in it, or it is gone."""
+        try:
+            return self.read_profile(index)
+        except (IndexConflictError, IndexMissingError):
+            return None
 
-def _read(client: Elasticsearch, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
-    """(profile, properties of the mapping)."""
-    with translated(index):
-        # One answer for mapping and settings, so that both are of the same index behind an alias.
-        described = client.indices.get(index=index, flat_settings=True).body
-    if not described:
-        raise IndexMissingError(f"there is no index {index!r}; `hybrid index FILE --index NAME` makes one")
-    if one and len(described) > 1:
-        raise IndexConflictError(
-            f"{index!r} stands for {len(described)} indices ({', '.join(sorted(described))}), not one"
+    def _described(self, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
+        """(profile, properties of the mapping)."""
+        with translated(index):
+            # One answer for mapping and settings, so that both are of the same index behind an alias.
+            described = self._client.indices.get(index=index, flat_settings=True).body
+        if not described:
+            raise IndexMissingError(f"there is no index {index!r}; `hybrid index FILE --index NAME` makes one")
+        if one and len(described) > 1:
+            raise IndexConflictError(
+                f"{index!r} stands for {len(described)} indices ({', '.join(sorted(described))}), not one"
+            )
+        concrete, found = next(iter(described.items()))
+        meta = found["mappings"].get("_meta", {}).get("hybrid")
+        if meta is None:
+            raise IndexConflictError(
+                f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
+                f"name with --index, or add the layer to it with `hybrid attach {index}`"
+            )
+        shards = int(found["settings"]["index.number_of_shards"])
+        alone = concrete if len(described) == 1 else ""
+        return IndexProfile.from_json(index, meta, shards, alone), found["mappings"]["properties"]
+
+    def behind(self, index: str) -> set[str]:
+        """The indices that a name stands for at the moment; itself, where it is no alias.
+
+        Raises:
+            IndexMissingError: there is none of that name.
+        """
+        with translated(index):
+            return set(self._client.indices.get_alias(index=index).body)
+
+    def ensure(
+        self,
+        profile: IndexProfile,
+        template: Template | None = None,
+        lexical: tuple[str, ...] | None = None,
+    ) -> bool:
+        """Make the index, or check that the existing one fits and add what is missing. True if it was made.
+
+        template: the shop's own settings (for a new index) and field definitions. lexical: the shop's own analysed
+        fields to find words in, () for the layer's; None leaves an existing index as it is.
+
+        Raises:
+            IndexConflictError: it was not made by the layer, or its vectors have other dimensions.
+            UsageError: the name cannot be an index's, or a lexical field is no analysed field.
+        """
+        template = template or Template()
+        try:
+            existing, properties = self._described(profile.index)
+        except IndexMissingError:
+            made = dataclasses.replace(profile, fields=template.fit(profile.fields), lexical_fields=lexical or ())
+            self._create(profile.index, _body(made, template))
+            return True
+        if existing.attached:
+            raise IndexConflictError(
+                f"index {profile.index!r} is the shop's own, and Hybrid is only attached to it: write to it as "
+                f"you do, and run `hybrid sync {profile.index}`"
+            )
+        template = dataclasses.replace(
+            template, properties={**mappings_module.shop_properties(properties), **template.properties}
         )
-    concrete, found = next(iter(described.items()))
-    meta = found["mappings"].get("_meta", {}).get("hybrid")
-    if meta is None:
-        raise IndexConflictError(
-            f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
-            f"name with --index, or add the layer to it with `hybrid attach {index}`"
+        for name, signal in profile.signals.items():
+            before = existing.signals.get(name)
+            if before and before.dims != signal.dims:
+                raise IndexConflictError(
+                    f"index {profile.index!r} holds {name} vectors of {before.dims} dimensions ({before.encoder}) and "
+                    f"{signal.encoder} makes {signal.dims}; index under another name, or choose the encoder with "
+                    f"HYBRID_{name.upper()}_ENCODER={before.encoder}"
+                )
+        merged = dataclasses.replace(
+            profile,
+            fields=template.fit(profile.fields),
+            signals={
+                **existing.signals,
+                **{name: _widened(existing, name, one) for name, one in profile.signals.items()},
+            },
+            media_root=profile.media_root or existing.media_root,
+            lexical_fields=existing.lexical_fields if lexical is None else lexical,
+            shards=existing.shards,
+            tags=existing.tags,
         )
-    shards = int(found["settings"]["index.number_of_shards"])
-    alone = concrete if len(described) == 1 else ""
-    return IndexProfile.from_json(index, meta, shards, alone), found["mappings"]["properties"]
+        layer = properties["hybrid"]["properties"]
+        mappings = _body(merged, template, self.count(profile.index), layer)["mappings"]
+        try:
+            with translated(profile.index, mapping=True):
+                self._client.indices.put_mapping(
+                    index=profile.index, properties=mappings["properties"], meta=mappings["_meta"]
+                )
+        except MappingConflictError as error:
+            raise IndexConflictError(
+                f"index {profile.index!r} does not take the fields of this catalogue ({error}); index under "
+                "another name, or say with --map how to read it"
+            ) from error
+        return False
 
+    def scanned(self, profile: IndexProfile, documents: int) -> dict[str, dict[str, Any]]:
+        """Signals whose vectors are scanned and have become too many for it: how they should be mapped instead.
 
-def behind(client: Elasticsearch, index: str) -> set[str]:
-    """The indices that a name stands for at the moment; itself, where it is no alias.
+        documents: how many the index holds.
 
-    Raises:
-        IndexMissingError: there is none of that name.
-    """
-    with translated(index):
-        return set(client.indices.get_alias(index=index).body)
+        Raises:
+            IndexMissingError, ClusterError
+        """
+        _, properties = self._described(profile.index)
+        present = properties["hybrid"]["properties"]
+        found = {}
+        for name, signal in profile.signals.items():
+            if name in present:
+                options = mappings_module.index_options(signal.dims, documents / profile.shards, present[name])
+                if options["type"] != present[name]["index_options"]["type"]:
+                    found[name] = {**present[name], "index_options": options}
+        return found
+
+    def fit_vectors(self, profile: IndexProfile) -> None:
+        """Give vectors that have become too many to scan a graph; see `bodies.index_options`.
+
+        A user who may not change the mapping goes on without: the search finds the same, and takes longer.
+
+        Raises:
+            IndexMissingError, ClusterError
+        """
+        grown = self.scanned(profile, self.count(profile.index))
+        if not grown:
+            return
+        try:
+            with translated(profile.index):
+                self._client.indices.put_mapping(index=profile.index, properties={"hybrid": {"properties": grown}})
+        except AccessRefusedError as error:
+            logger.warning("the vectors of %s are scanned on: %s", profile.index, error)
+
+    def _create(self, name: str, body: dict[str, Any]) -> None:
+        try:
+            with translated(name, mapping=True):
+                self._client.indices.create(
+                    index=f"{name}-000001", settings=body["settings"], mappings=body["mappings"], aliases={name: {}}
+                )
+        except InvalidNameError as error:
+            raise UsageError(f"{name!r} cannot be an index name: lower case letters, digits, - and _ only") from error
+        except MappingConflictError as error:
+            raise UsageError(f"the cluster refuses the mapping: {error}") from error
+
+    def copy_without(
+        self, profile: IndexProfile, name: str, lost: Callable[[str, str], bool], base64_vectors: bool
+    ) -> None:
+        """A hidden copy of an index, without the vectors that are `lost` by product id and signal.
+
+        Raises:
+            ClusterError: it cannot be made; what was made of it is left.
+        """
+        with translated(profile.index):
+            (described,) = self._client.indices.get(index=profile.index, flat_settings=True).body.values()
+        settings = {
+            key: value
+            for key, value in described["settings"].items()
+            if key.startswith(("index.similarity", "index.analysis")) or key == "index.number_of_shards"
+        }
+        # Of no concern to anybody who lists indices, and gone soon: no second copy.
+        settings |= {"index.hidden": True, "index.number_of_replicas": 0}
+        with translated(name):
+            self._client.indices.create(index=name, settings=settings, mappings=described["mappings"])
+        rows = self._products.iterate_whole(profile.index, list(profile.signals))
+        while batch := list(itertools.islice(rows, 500)):
+            documents = []
+            for id, source, vectors in batch:
+                layer = source.get("hybrid", {})
+                for signal, vector in vectors.items():
+                    if lost(id, signal):
+                        layer.get("codes", {}).pop(signal, None)
+                        layer.get("meta", {}).pop(signal, None)
+                    else:
+                        layer[signal] = coding.encode_vector(np.asarray(vector), base64_vectors)
+                documents.append((id, source))
+            self._products.index_documents(name, documents)
+        self.refresh(name)
+
+    def others(self) -> list[str]:
+        """Names by which the shop may know indices that the layer has no part in: aliases, else the indices themselves.
+
+        Hidden ones, and the layer's own stores, are left out.
+        """
+        known = set(self.names())
+        with translated():
+            found = self._client.indices.get_alias(index="*", expand_wildcards="open").body
+        names: set[str] = set()
+        for concrete, entry in found.items():
+            mine = {concrete, *entry["aliases"]}
+            if not mine & known and not concrete.startswith(("hybrid-", ".")):
+                names |= set(entry["aliases"]) or {concrete}
+        return sorted(names)
+
+    def names(self) -> list[str]:
+        """Names of the product indices that the layer made or is attached to, in order.
+
+        An alias is one where all that it names are: through another one, documents would be found that are none of
+        ours.
+        """
+        with translated():
+            found = self._client.indices.get(
+                index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"
+            ).body
+        others = {
+            alias
+            for described in found.values()
+            if "mappings" not in described
+            for alias in described.get("aliases", ())
+        }
+        names: set[str] = set()
+        for concrete, described in found.items():
+            if "mappings" in described:
+                names.update(set(described.get("aliases", ())) - others or {concrete})
+        return sorted(names)
+
+    def delete(self, index: str) -> None:
+        """Delete an index, if it is there."""
+        with translated(index):
+            self._client.indices.delete(index=index, ignore_unavailable=True)
+
+    def refresh(self, index: str) -> None:
+        """Make everything written visible to search."""
+        with translated(index):
+            self._client.indices.refresh(index=index)
+
+    def flush(self, index: str) -> None:
+        """Put everything written on disk."""
+        with translated(index):
+            self._client.indices.flush(index=index)
+
+    def count(self, index: str, query: dict[str, Any] | None = None) -> int:
+        """How many products match (all without a query), as far as search sees them."""
+        with translated(index):
+            return int(self._client.count(index=index, query=query or {"match_all": {}})["count"])
 
 
 def _widened(existing: IndexProfile, name: str, signal: VectorSignal) -> VectorSignal:
     """The signal with room for as many views as the index may hold of it already."""
     before = existing.signals.get(name)
     return dataclasses.replace(signal, views=max(signal.views, before.views)) if before else signal
-
-
-def ensure_index(
-    client: Elasticsearch,
-    profile: IndexProfile,
-    template: Template | None = None,
-    lexical: tuple[str, ...] | None = None,
-) -> bool:
-    """Make the index, or check that the existing one fits and add what is missing. True if it was made.
-
-    template: the shop's own settings (for a new index) and field definitions. lexical: the shop's own analysed
-    fields to find words in, () for the layer's; None leaves an existing index as it is.
-
-    Raises:
-        IndexConflictError: it was not made by the layer, or its vectors have other dimensions.
-        UsageError: the name cannot be an index's, or a lexical field is no analysed field.
-    """
-    template = template or Template()
-    try:
-        existing, properties = _read(client, profile.index)
-    except IndexMissingError:
-        made = dataclasses.replace(profile, fields=template.fit(profile.fields), lexical_fields=lexical or ())
-        _create(client, profile.index, _body(made, template))
-        return True
-    if existing.attached:
-        raise IndexConflictError(
-            f"index {profile.index!r} is the shop's own, and Hybrid is only attached to it: write to it as you do, and "
-            f"run `hybrid sync {profile.index}`"
-        )
-    template = dataclasses.replace(
-        template, properties={**mappings_module.shop_properties(properties), **template.properties}
-    )
-    for name, signal in profile.signals.items():
-        before = existing.signals.get(name)
-        if before and before.dims != signal.dims:
-            raise IndexConflictError(
-                f"index {profile.index!r} holds {name} vectors of {before.dims} dimensions ({before.encoder}) and "
-                f"{signal.encoder} makes {signal.dims}; index under another name, or choose the encoder with "
-                f"HYBRID_{name.upper()}_ENCODER={before.encoder}"
-            )
-    merged = dataclasses.replace(
-        profile,
-        fields=template.fit(profile.fields),
-        signals={**existing.signals, **{name: _widened(existing, name, one) for name, one in profile.signals.items()}},
-        media_root=profile.media_root or existing.media_root,
-        lexical_fields=existing.lexical_fields if lexical is None else lexical,
-        shards=existing.shards,
-        tags=existing.tags,
-    )
-    layer = properties["hybrid"]["properties"]
-    mappings = _body(merged, template, count(client, profile.index), layer)["mappings"]
-    try:
-        with translated(profile.index, mapping=True):
-            client.indices.put_mapping(index=profile.index, properties=mappings["properties"], meta=mappings["_meta"])
-    except MappingConflictError as error:
-        raise IndexConflictError(
-            f"index {profile.index!r} does not take the fields of this catalogue ({error}); index under another name, "
-            "or say with --map how to read it"
-        ) from error
-    return False
-
-
-def scanned(client: Elasticsearch, profile: IndexProfile, documents: int) -> dict[str, dict[str, Any]]:
-    """Signals whose vectors are scanned and have become too many for it: how they should be mapped instead.
-
-    documents: how many the index holds.
-
-    Raises:
-        IndexMissingError, ClusterError
-    """
-    _, properties = _read(client, profile.index)
-    present = properties["hybrid"]["properties"]
-    found = {}
-    for name, signal in profile.signals.items():
-        if name in present:
-            options = mappings_module.index_options(signal.dims, documents / profile.shards, present[name])
-            if options["type"] != present[name]["index_options"]["type"]:
-                found[name] = {**present[name], "index_options": options}
-    return found
-
-
-def fit_vectors(client: Elasticsearch, profile: IndexProfile) -> None:
-    """Give vectors that have become too many to scan a graph; see `bodies.index_options`.
-
-    A user who may not change the mapping goes on without: the search finds the same, and takes longer.
-
-    Raises:
-        IndexMissingError, ClusterError
-    """
-    grown = scanned(client, profile, count(client, profile.index))
-    if not grown:
-        return
-    try:
-        with translated(profile.index):
-            client.indices.put_mapping(index=profile.index, properties={"hybrid": {"properties": grown}})
-    except AccessRefusedError as error:
-        logger.warning("the vectors of %s are scanned on: %s", profile.index, error)
 
 
 def _body(
@@ -193,109 +301,3 @@ def _body(
             own = ", ".join(sorted(path for path in known if not path.startswith("hybrid."))) or "none"
             raise UsageError(f"--lexical: {name!r} is no text field of index {profile.index!r}; text fields: {own}")
     return body
-
-
-def _create(client: Elasticsearch, name: str, body: dict[str, Any]) -> None:
-    try:
-        with translated(name, mapping=True):
-            client.indices.create(
-                index=f"{name}-000001", settings=body["settings"], mappings=body["mappings"], aliases={name: {}}
-            )
-    except InvalidNameError as error:
-        raise UsageError(f"{name!r} cannot be an index name: lower case letters, digits, - and _ only") from error
-    except MappingConflictError as error:
-        raise UsageError(f"the cluster refuses the mapping: {error}") from error
-
-
-def copy_without(
-    client: Elasticsearch, profile: IndexProfile, name: str, lost: Callable[[str, str], bool], base64_vectors: bool
-) -> None:
-    """A hidden copy of an index, without the vectors that are `lost` by product id and signal.
-
-    Raises:
-        ClusterError: it cannot be made; what was made of it is left.
-    """
-    with translated(profile.index):
-        (described,) = client.indices.get(index=profile.index, flat_settings=True).body.values()
-    settings = {
-        key: value
-        for key, value in described["settings"].items()
-        if key.startswith(("index.similarity", "index.analysis")) or key == "index.number_of_shards"
-    }
-    # Of no concern to anybody who lists indices, and gone soon: no second copy.
-    settings |= {"index.hidden": True, "index.number_of_replicas": 0}
-    with translated(name):
-        client.indices.create(index=name, settings=settings, mappings=described["mappings"])
-    rows = products.iterate_whole(client, profile.index, list(profile.signals))
-    while batch := list(itertools.islice(rows, 500)):
-        documents = []
-        for id, source, vectors in batch:
-            layer = source.get("hybrid", {})
-            for signal, vector in vectors.items():
-                if lost(id, signal):
-                    layer.get("codes", {}).pop(signal, None)
-                    layer.get("meta", {}).pop(signal, None)
-                else:
-                    layer[signal] = coding.encode_vector(np.asarray(vector), base64_vectors)
-            documents.append((id, source))
-        products.index_documents(client, name, documents)
-    refresh(client, name)
-
-
-def list_others(client: Elasticsearch) -> list[str]:
-    """Names by which the shop may know indices that the layer has no part in: aliases, else the indices themselves.
-
-    Hidden ones, and the layer's own stores, are left out.
-    """
-    known = set(list_indices(client))
-    with translated():
-        found = client.indices.get_alias(index="*", expand_wildcards="open").body
-    names: set[str] = set()
-    for concrete, entry in found.items():
-        mine = {concrete, *entry["aliases"]}
-        if not mine & known and not concrete.startswith(("hybrid-", ".")):
-            names |= set(entry["aliases"]) or {concrete}
-    return sorted(names)
-
-
-def list_indices(client: Elasticsearch) -> list[str]:
-    """Names of the product indices that the layer made or is attached to, in order.
-
-    An alias is one where all that it names are: through another one, documents would be found that are none of ours.
-    """
-    with translated():
-        found = client.indices.get(
-            index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"
-        ).body
-    others = {
-        alias for described in found.values() if "mappings" not in described for alias in described.get("aliases", ())
-    }
-    names: set[str] = set()
-    for concrete, described in found.items():
-        if "mappings" in described:
-            names.update(set(described.get("aliases", ())) - others or {concrete})
-    return sorted(names)
-
-
-def delete(client: Elasticsearch, index: str) -> None:
-    """Delete an index, if it is there."""
-    with translated(index):
-        client.indices.delete(index=index, ignore_unavailable=True)
-
-
-def refresh(client: Elasticsearch, index: str) -> None:
-    """Make everything written visible to search."""
-    with translated(index):
-        client.indices.refresh(index=index)
-
-
-def flush(client: Elasticsearch, index: str) -> None:
-    """Put everything written on disk."""
-    with translated(index):
-        client.indices.flush(index=index)
-
-
-def count(client: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:
-    """How many products match (all without a query), as far as search sees them."""
-    with translated(index):
-        return int(client.count(index=index, query=query or {"match_all": {}})["count"])

@@ -75,52 +75,294 @@ class BulkReport:
     errors: list[ItemError] = field(default_factory=list)
 
 
-def states(client: Elasticsearch, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
-    """State of those of `ids` that the index holds. Sees what the last refresh saw."""
-    with translated(index):
-        answer = client.search(index=index, **mappings.state_search(ids, signals))
-    return {
-        hit["_id"]: ProductState(
-            layer=Layer.from_json(hit.get("_source", {}).get("hybrid")),
-            present=frozenset(hit.get("matched_queries", ())),
-        )
-        for hit in answer["hits"]["hits"]
-    }
+class Products:
+    """Product documents of any index, read and written."""
 
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
 
-def vectors(
-    client: Elasticsearch, index: str, ids: Sequence[str], signals: Sequence[str]
-) -> dict[str, dict[str, tuple[list[float], Code]]]:
-    """id -> signal -> (vector, code), for products whose other fields change and whose vectors stay."""
-    if not ids:
-        return {}
-    with translated(index):
-        answer = client.search(index=index, **mappings.state_search(ids, signals, carry=True))
-    vectors_by_id: dict[str, dict[str, tuple[list[float], Code]]] = {}
-    for hit in answer["hits"]["hits"]:
-        codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
-        fields = hit.get("fields", {})
-        vectors_by_id[hit["_id"]] = {
-            name: (fields[f"hybrid.{name}"], codes[name])
-            for name in signals
-            if f"hybrid.{name}" in fields and name in codes
+    def states(self, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
+        """State of those of `ids` that the index holds. Sees what the last refresh saw."""
+        with translated(index):
+            answer = self._client.search(index=index, **mappings.state_search(ids, signals))
+        return {
+            hit["_id"]: ProductState(
+                layer=Layer.from_json(hit.get("_source", {}).get("hybrid")),
+                present=frozenset(hit.get("matched_queries", ())),
+            )
+            for hit in answer["hits"]["hits"]
         }
-    return vectors_by_id
+
+    def vectors(
+        self, index: str, ids: Sequence[str], signals: Sequence[str]
+    ) -> dict[str, dict[str, tuple[list[float], Code]]]:
+        """id -> signal -> (vector, code), for products whose other fields change and whose vectors stay."""
+        if not ids:
+            return {}
+        with translated(index):
+            answer = self._client.search(index=index, **mappings.state_search(ids, signals, carry=True))
+        vectors_by_id: dict[str, dict[str, tuple[list[float], Code]]] = {}
+        for hit in answer["hits"]["hits"]:
+            codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
+            fields = hit.get("fields", {})
+            vectors_by_id[hit["_id"]] = {
+                name: (fields[f"hybrid.{name}"], codes[name])
+                for name in signals
+                if f"hybrid.{name}" in fields and name in codes
+            }
+        return vectors_by_id
+
+    def read(
+        self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
+    ) -> dict[str, StoredProduct]:
+        """Products as they are this moment (no refresh needed), without terms and vectors.
+
+        A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has
+        it.
+        """
+        return {hit["_id"]: _stored(hit) for hit in self._get(index, ids, {"source_excludes": unread()}, routing)}
+
+    def codes(self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None) -> dict[str, StoredCodes]:
+        """id -> codes of products as they are this moment."""
+        docs = self._get(index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+        return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
+
+    def _get(
+        self,
+        index: str,
+        ids: Sequence[str],
+        options: dict[str, Any],
+        routing: Mapping[str, str] | None,
+    ) -> list[dict[str, Any]]:
+        if not ids:
+            return []
+        wanted = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
+        with translated(index):
+            docs = self._client.mget(index=index, docs=wanted, **options)["docs"]
+        found = [doc for doc in docs if doc.get("found")]
+        lost = [doc["_id"] for doc in docs if not doc.get("found")]
+        if lost:
+            with translated(index):
+                hits = self._client.search(
+                    index=index,
+                    query={"bool": {"filter": [{"ids": {"values": lost}}, {"exists": {"field": "_routing"}}]}},
+                    size=len(lost),
+                    source=False,
+                )["hits"]["hits"]
+                if hits:
+                    routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
+                    found += [
+                        doc
+                        for doc in self._client.mget(index=index, docs=routed, **options)["docs"]
+                        if doc.get("found")
+                    ]
+        return found
+
+    def iterate(
+        self,
+        index: str,
+        query: dict[str, Any],
+        signals: Sequence[str],
+        page: int = 500,
+        preference: str | None = None,
+    ) -> Iterator[list[StoredProduct]]:
+        """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
+        search = {
+            "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
+            "source": {"excludes": unread()},
+            "seq_no_primary_term": True,
+        }
+        for hits in self.pages(index, search, page, preference):
+            yield [_stored(hit, frozenset(hit.get("matched_queries", ()))) for hit in hits]
+
+    def iterate_ids(self, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
+        """Ids of all products that match, through a point in time, so that writes meanwhile do not matter."""
+        return (hit["_id"] for hit in self._iterate(index, query, False, page))
+
+    def iterate_terms(self, index: str) -> Iterator[dict[str, str]]:
+        """`hybrid.terms` of every product."""
+        for hit in self._iterate(index, {"match_all": {}}, ["hybrid.terms"], 1_000):
+            terms = hit["_source"].get("hybrid", {}).get("terms", {})
+            yield {name: words for name, words in terms.items() if words}
+
+    def sample(self, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
+        """(id, the shop's own document) of random products, the same for the same seed, index name and products."""
+        # By id: the order of writing differs from run to run where several workers wrote.
+        random = {"seed": seed, "field": "hybrid.id"}
+        query = {"function_score": {"query": {"match_all": {}}, "random_score": random}}
+        with translated(index):
+            answer = self._client.search(index=index, query=query, size=min(count, 10_000), source_excludes=["hybrid"])
+        return [(hit["_id"], hit["_source"]) for hit in answer["hits"]["hits"]]
+
+    def iterate_whole(
+        self, index: str, signals: Sequence[str]
+    ) -> Iterator[tuple[str, dict[str, Any], dict[str, list[float]]]]:
+        """(id, document without its vectors, signal -> vector) of every product."""
+        fields = [{"field": f"hybrid.{name}"} for name in signals]
+        for hit in self._iterate(index, {"match_all": {}}, True, 500, fields):
+            found = hit.get("fields", {})
+            for name in signals:
+                hit["_source"].get("hybrid", {}).pop(name, None)
+            yield (
+                hit["_id"],
+                hit["_source"],
+                {name: found[f"hybrid.{name}"] for name in signals if f"hybrid.{name}" in found},
+            )
+
+    def _iterate(
+        self,
+        index: str,
+        query: dict[str, Any],
+        source: bool | list[str],
+        page: int,
+        fields: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        body = {
+            "query": query,
+            "source": source if isinstance(source, bool) else {"includes": source},
+            "fields": fields,
+        }
+        for hits in self.pages(index, body, page):
+            yield from hits
+
+    def pages(
+        self,
+        index: str,
+        search: dict[str, Any],
+        page: int,
+        preference: str | None = None,
+        sort: Sequence[str] = ("_shard_doc",),
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Hits of a search through a point in time, in batches, in the order of `sort`."""
+        with translated(index):
+            pit = self._client.open_point_in_time(index=index, keep_alive="5m", preference=preference)["id"]
+        position: dict[str, Any] = {}
+        try:
+            while True:
+                with translated(index):
+                    answer = self._client.options(request_timeout=60).search(
+                        pit={"id": pit, "keep_alive": "5m"},
+                        size=page,
+                        track_total_hits=False,
+                        sort=list(sort),
+                        **search,
+                        **position,
+                    )
+                hits = answer["hits"]["hits"]
+                if hits:
+                    yield hits
+                if len(hits) < page:
+                    return
+                position = {"search_after": hits[-1]["sort"]}
+        finally:
+            with translated(index):
+                self._client.close_point_in_time(id=pit)
+
+    def index_documents(self, index: str, documents: Iterable[tuple[str, dict[str, Any]]]) -> BulkReport:
+        """Write whole documents."""
+        return self.bulk(index, [(doc_id, {"index": {"_id": doc_id}}, body) for doc_id, body in documents])
+
+    def update_documents(self, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], name: str) -> BulkReport:
+        """Partial updates that fail with status 409 where the document changed since it was read.
+
+        They go to the index that it was read from: two indices that were filled alike have the same sequence numbers,
+        so where an alias moved in between, the numbers alone would let the write into the other one. name: what whoever
+        writes calls the index; the alias of one that is being built never moves, and has to be there still.
+
+        Raises as `bulk` does.
+        """
+        items: dict[str, list[Item]] = {}
+        for product, doc in updates:
+            item = (product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc})
+            items.setdefault(product.index, []).append(item)
+        report = BulkReport()
+        for index, chosen in items.items():
+            if is_building(name):
+                self.bulk(name, chosen, report, require_alias=True)
+            else:
+                self.bulk(index, chosen, report)
+        return report
+
+    def replace_documents(
+        self, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
+    ) -> BulkReport:
+        """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
+        items: list[Item] = []
+        for id, before, routing, body in documents:
+            guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
+            items.append((id, {"create" if before is None else "index": {"_id": id, **guard}}, body))
+        return self.bulk(index, items)
+
+    def delete_documents(self, index: str, routing: Mapping[str, str | None]) -> BulkReport:
+        """Delete documents (id -> routing); one that is not there is no error."""
+        return self.bulk(
+            index,
+            [
+                (id, {"delete": {"_id": id, **({"routing": where} if where else {})}}, None)
+                for id, where in routing.items()
+            ],
+        )
+
+    def bulk(self, index: str, items: Sequence[Item], into: BulkReport | None = None, **options: Any) -> BulkReport:
+        """Send items; items that the cluster was too busy for are sent again with growing pauses.
+
+        options: of the request, e.g. require_alias=True.
+
+        Raises:
+            WriteBlockedError: the index takes no writes (disk watermark, read-only).
+            IndexMissingError: what must be an alias is none any more.
+            ClusterError: items were still refused as transient after the last try.
+        """
+        report = BulkReport() if into is None else into
+        for chunk in _chunks(items):
+            waiting = chunk
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    time.sleep(min(0.25 * 2**attempt, 8.0))
+                waiting, reason = self._send(index, waiting, report, options)
+                if not waiting:
+                    break
+            else:
+                raise ClusterError(f"Elasticsearch refused {len(waiting)} writes {_ATTEMPTS} times: {reason}")
+        return report
+
+    def _send(
+        self, index: str, items: Sequence[_Lines], report: BulkReport, options: Mapping[str, Any]
+    ) -> tuple[list[_Lines], str]:
+        operations: list[Any] = [line for _, lines in items for line in lines]
+        retrying = Retrying(
+            retry=retry_if_exception_type(ClusterError),
+            stop=stop_after_attempt(3),
+            wait=wait_exponential_jitter(initial=0.5, max=5),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt, translated(index):
+                # Longer than a search: a bulk of vectors may wait for a merge.
+                answer = self._client.options(request_timeout=60).bulk(index=index, operations=operations, **options)
+        again: list[_Lines] = []
+        reason = ""
+        for item, result in zip(items, answer["items"], strict=True):
+            outcome = next(iter(result.values()))
+            if "error" not in outcome:
+                report.ok.append(item[0])
+                continue
+            kind, message = error_reason(outcome)
+            if kind == "cluster_block_exception":
+                raise write_blocked(index, message, outcome["status"])
+            if kind == "index_not_found_exception":
+                raise IndexMissingError(f"there is no index {index!r} any more")
+            if outcome["status"] in _TRANSIENT_STATUS:
+                again.append(item)
+                reason = message
+            else:
+                report.errors.append(ItemError(item[0], _typed_reason(kind), message, outcome["status"]))
+        return again, reason
 
 
 def unread() -> list[str]:
     """What enrichment does not read of the layer's own field; the rest of a document is the shop's."""
     return [f"hybrid.{name}" for name in ("terms", "typed", "codes", *SIGNALS)]
-
-
-def read(
-    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
-) -> dict[str, StoredProduct]:
-    """Products as they are this moment (no refresh needed), without terms and vectors.
-
-    A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has it.
-    """
-    return {hit["_id"]: _stored(hit) for hit in _get(client, index, ids, {"source_excludes": unread()}, routing)}
 
 
 class StoredCodes(NamedTuple):
@@ -134,45 +376,9 @@ class StoredCodes(NamedTuple):
 NO_CODES = StoredCodes(-1, {})
 
 
-def codes(
-    client: Elasticsearch, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
-) -> dict[str, StoredCodes]:
-    """id -> codes of products as they are this moment."""
-    docs = _get(client, index, ids, {"source_includes": ["hybrid.codes"]}, routing)
-    return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
-
-
 def _codes_of(layer: Any) -> dict[str, Code]:
     codes = layer.get("codes") if isinstance(layer, dict) else None
     return codes if isinstance(codes, dict) else {}
-
-
-def _get(
-    client: Elasticsearch,
-    index: str,
-    ids: Sequence[str],
-    options: dict[str, Any],
-    routing: Mapping[str, str] | None,
-) -> list[dict[str, Any]]:
-    if not ids:
-        return []
-    wanted = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
-    with translated(index):
-        docs = client.mget(index=index, docs=wanted, **options)["docs"]
-    found = [doc for doc in docs if doc.get("found")]
-    lost = [doc["_id"] for doc in docs if not doc.get("found")]
-    if lost:
-        with translated(index):
-            hits = client.search(
-                index=index,
-                query={"bool": {"filter": [{"ids": {"values": lost}}, {"exists": {"field": "_routing"}}]}},
-                size=len(lost),
-                source=False,
-            )["hits"]["hits"]
-            if hits:
-                routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
-                found += [doc for doc in client.mget(index=index, docs=routed, **options)["docs"] if doc.get("found")]
-    return found
 
 
 def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> StoredProduct:
@@ -197,158 +403,6 @@ def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> Store
     )
 
 
-def iterate(
-    client: Elasticsearch,
-    index: str,
-    query: dict[str, Any],
-    signals: Sequence[str],
-    page: int = 500,
-    preference: str | None = None,
-) -> Iterator[list[StoredProduct]]:
-    """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
-    search = {
-        "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
-        "source": {"excludes": unread()},
-        "seq_no_primary_term": True,
-    }
-    for hits in pages(client, index, search, page, preference):
-        yield [_stored(hit, frozenset(hit.get("matched_queries", ()))) for hit in hits]
-
-
-def iterate_ids(client: Elasticsearch, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
-    """Ids of all products that match, through a point in time, so that writes meanwhile do not matter."""
-    return (hit["_id"] for hit in _iterate(client, index, query, False, page))
-
-
-def iterate_terms(client: Elasticsearch, index: str) -> Iterator[dict[str, str]]:
-    """`hybrid.terms` of every product."""
-    for hit in _iterate(client, index, {"match_all": {}}, ["hybrid.terms"], 1_000):
-        terms = hit["_source"].get("hybrid", {}).get("terms", {})
-        yield {name: words for name, words in terms.items() if words}
-
-
-def sample(client: Elasticsearch, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
-    """(id, the shop's own document) of random products, the same for the same seed, index name and products."""
-    # By id: the order of writing differs from run to run where several workers wrote.
-    random = {"seed": seed, "field": "hybrid.id"}
-    query = {"function_score": {"query": {"match_all": {}}, "random_score": random}}
-    with translated(index):
-        answer = client.search(index=index, query=query, size=min(count, 10_000), source_excludes=["hybrid"])
-    return [(hit["_id"], hit["_source"]) for hit in answer["hits"]["hits"]]
-
-
-def iterate_whole(
-    client: Elasticsearch, index: str, signals: Sequence[str]
-) -> Iterator[tuple[str, dict[str, Any], dict[str, list[float]]]]:
-    """(id, document without its vectors, signal -> vector) of every product."""
-    fields = [{"field": f"hybrid.{name}"} for name in signals]
-    for hit in _iterate(client, index, {"match_all": {}}, True, 500, fields):
-        found = hit.get("fields", {})
-        for name in signals:
-            hit["_source"].get("hybrid", {}).pop(name, None)
-        yield (
-            hit["_id"],
-            hit["_source"],
-            {name: found[f"hybrid.{name}"] for name in signals if f"hybrid.{name}" in found},
-        )
-
-
-def _iterate(
-    client: Elasticsearch,
-    index: str,
-    query: dict[str, Any],
-    source: bool | list[str],
-    page: int,
-    fields: Sequence[Mapping[str, Any]] | None = None,
-) -> Iterator[dict[str, Any]]:
-    body = {"query": query, "source": source if isinstance(source, bool) else {"includes": source}, "fields": fields}
-    for hits in pages(client, index, body, page):
-        yield from hits
-
-
-def pages(
-    client: Elasticsearch,
-    index: str,
-    search: dict[str, Any],
-    page: int,
-    preference: str | None = None,
-    sort: Sequence[str] = ("_shard_doc",),
-) -> Iterator[list[dict[str, Any]]]:
-    """Hits of a search through a point in time, in batches, in the order of `sort`."""
-    with translated(index):
-        pit = client.open_point_in_time(index=index, keep_alive="5m", preference=preference)["id"]
-    position: dict[str, Any] = {}
-    try:
-        while True:
-            with translated(index):
-                answer = client.options(request_timeout=60).search(
-                    pit={"id": pit, "keep_alive": "5m"},
-                    size=page,
-                    track_total_hits=False,
-                    sort=list(sort),
-                    **search,
-                    **position,
-                )
-            hits = answer["hits"]["hits"]
-            if hits:
-                yield hits
-            if len(hits) < page:
-                return
-            position = {"search_after": hits[-1]["sort"]}
-    finally:
-        with translated(index):
-            client.close_point_in_time(id=pit)
-
-
-def index_documents(client: Elasticsearch, index: str, documents: Iterable[tuple[str, dict[str, Any]]]) -> BulkReport:
-    """Write whole documents."""
-    return bulk(client, index, [(doc_id, {"index": {"_id": doc_id}}, body) for doc_id, body in documents])
-
-
-def update_documents(
-    client: Elasticsearch, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], name: str
-) -> BulkReport:
-    """Partial updates that fail with status 409 where the document changed since it was read.
-
-    They go to the index that it was read from: two indices that were filled alike have the same sequence numbers, so
-    where an alias moved in between, the numbers alone would let the write into the other one. name: what whoever
-    writes calls the index; the alias of one that is being built never moves, and has to be there still.
-
-    Raises as `bulk` does.
-    """
-    items: dict[str, list[Item]] = {}
-    for product, doc in updates:
-        item = (product.id, {"update": {"_id": product.id, **_guard(product)}}, {"doc": doc})
-        items.setdefault(product.index, []).append(item)
-    report = BulkReport()
-    for index, chosen in items.items():
-        if is_building(name):
-            bulk(client, name, chosen, report, require_alias=True)
-        else:
-            bulk(client, index, chosen, report)
-    return report
-
-
-def replace_documents(
-    client: Elasticsearch, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
-) -> BulkReport:
-    """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
-    items: list[Item] = []
-    for id, before, routing, body in documents:
-        guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
-        items.append((id, {"create" if before is None else "index": {"_id": id, **guard}}, body))
-    return bulk(client, index, items)
-
-
-def delete_documents(client: Elasticsearch, index: str, routing: Mapping[str, str | None]) -> BulkReport:
-    """Delete documents (id -> routing); one that is not there is no error."""
-    return bulk(
-        client,
-        index,
-        [(id, {"delete": {"_id": id, **({"routing": where} if where else {})}}, None) for id, where in routing.items()],
-    )
-
-
 def _guard(product: StoredProduct) -> dict[str, Any]:
     guard: dict[str, Any] = {"if_seq_no": product.seq_no, "if_primary_term": product.primary_term}
     return guard if product.routing is None else {**guard, "routing": product.routing}
@@ -357,66 +411,6 @@ def _guard(product: StoredProduct) -> dict[str, Any]:
 Item = tuple[str, dict[str, Any], dict[str, Any] | None]
 #: An item's id, and its lines as they are sent.
 _Lines = tuple[str, list[bytes]]
-
-
-def bulk(
-    client: Elasticsearch, index: str, items: Sequence[Item], into: BulkReport | None = None, **options: Any
-) -> BulkReport:
-    """Send items; items that the cluster was too busy for are sent again with growing pauses.
-
-    options: of the request, e.g. require_alias=True.
-
-    Raises:
-        WriteBlockedError: the index takes no writes (disk watermark, read-only).
-        IndexMissingError: what must be an alias is none any more.
-        ClusterError: items were still refused as transient after the last try.
-    """
-    report = BulkReport() if into is None else into
-    for chunk in _chunks(items):
-        waiting = chunk
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(min(0.25 * 2**attempt, 8.0))
-            waiting, reason = _send(client, index, waiting, report, options)
-            if not waiting:
-                break
-        else:
-            raise ClusterError(f"Elasticsearch refused {len(waiting)} writes {_ATTEMPTS} times: {reason}")
-    return report
-
-
-def _send(
-    client: Elasticsearch, index: str, items: Sequence[_Lines], report: BulkReport, options: Mapping[str, Any]
-) -> tuple[list[_Lines], str]:
-    operations: list[Any] = [line for _, lines in items for line in lines]
-    retrying = Retrying(
-        retry=retry_if_exception_type(ClusterError),
-        stop=stop_after_attempt(3),
-        wait=wait_exponential_jitter(initial=0.5, max=5),
-        reraise=True,
-    )
-    for attempt in retrying:
-        with attempt, translated(index):
-            # Longer than a search: a bulk of vectors may wait for a merge.
-            answer = client.options(request_timeout=60).bulk(index=index, operations=operations, **options)
-    again: list[_Lines] = []
-    reason = ""
-    for item, result in zip(items, answer["items"], strict=True):
-        outcome = next(iter(result.values()))
-        if "error" not in outcome:
-            report.ok.append(item[0])
-            continue
-        kind, message = error_reason(outcome)
-        if kind == "cluster_block_exception":
-            raise write_blocked(index, message, outcome["status"])
-        if kind == "index_not_found_exception":
-            raise IndexMissingError(f"there is no index {index!r} any more")
-        if outcome["status"] in _TRANSIENT_STATUS:
-            again.append(item)
-            reason = message
-        else:
-            report.errors.append(ItemError(item[0], _typed_reason(kind), message, outcome["status"]))
-    return again, reason
 
 
 def _typed_reason(kind: str) -> str:

@@ -63,32 +63,69 @@ class ShopIndex:
         return any(key.startswith("index.similarity.hybrid_terms.") for key in self.settings)
 
 
-def describe(client: Elasticsearch, name: str) -> ShopIndex:
-    """The index behind a name.
+class ShopIndices:
+    """Indices that are the shop's own."""
 
-    Raises:
-        IndexMissingError: there is none.
-        IndexConflictError: the name stands for several indices, or for a data stream.
-    """
-    with translated(name):
-        found = client.indices.get(
-            index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
-        ).body
-    concrete, described = only(name, found)
-    settings = described["settings"]
-    alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
-    closed = _is_closed(client, concrete)
-    documents = size = 0
-    if not closed:
+    def __init__(self, client: Elasticsearch) -> None:
+        self._client = client
+
+    def describe(self, name: str) -> ShopIndex:
+        """The index behind a name.
+
+        Raises:
+            IndexMissingError: there is none.
+            IndexConflictError: the name stands for several indices, or for a data stream.
+        """
         with translated(name):
-            primaries = client.indices.stats(index=concrete, metric="docs,store")["_all"]["primaries"]
-        documents, size = int(primaries["docs"]["count"]), int(primaries["store"]["size_in_bytes"])
-        with translated(name):
-            # Lucene's number counts nested objects as documents of their own.
-            documents = int(client.count(index=concrete)["count"])
-    return ShopIndex(
-        name, concrete, settings["index.uuid"], described["mappings"], settings, alias, closed, documents, size
-    )
+            found = self._client.indices.get(
+                index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
+            ).body
+        concrete, described = only(name, found)
+        settings = described["settings"]
+        alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
+        closed = self._is_closed(concrete)
+        documents = size = 0
+        if not closed:
+            with translated(name):
+                primaries = self._client.indices.stats(index=concrete, metric="docs,store")["_all"]["primaries"]
+            documents, size = int(primaries["docs"]["count"]), int(primaries["store"]["size_in_bytes"])
+            with translated(name):
+                # Lucene's number counts nested objects as documents of their own.
+                documents = int(self._client.count(index=concrete)["count"])
+        return ShopIndex(
+            name, concrete, settings["index.uuid"], described["mappings"], settings, alias, closed, documents, size
+        )
+
+    def _is_closed(self, concrete: str) -> bool:
+        with translated(concrete):
+            found = self._client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
+        return any("closed" in index.get("attributes", ()) for index in found)
+
+    def sample(self, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
+        """(id, whole document) of documents from all over the index."""
+        query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
+        with translated(shop.name):
+            hits = self._client.search(index=shop.concrete, query=query, size=count)["hits"]["hits"]
+        return [(hit["_id"], hit["_source"]) for hit in hits]
+
+    def add_layer(self, shop: ShopIndex, profile: IndexProfile) -> None:
+        """Add the layer's field to the mapping; all else in it stays. Field and profile arrive in one change.
+
+        Raises:
+            IndexConflictError: the cluster refuses the mapping.
+        """
+        # The cluster replaces `_meta` whole: what the shop keeps there goes along, as it is now and not when we
+        # planned.
+        with translated(shop.name):
+            mappings = self._client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
+        meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
+        try:
+            with translated(shop.name, mapping=True):
+                self._client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)
+        except MappingConflictError as error:
+            raise IndexConflictError(
+                f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
+            ) from error
 
 
 def only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -106,12 +143,6 @@ def only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             "its own name"
         )
     return next(iter(found.items()))
-
-
-def _is_closed(client: Elasticsearch, concrete: str) -> bool:
-    with translated(concrete):
-        found = client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
-    return any("closed" in index.get("attributes", ()) for index in found)
 
 
 def blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> list[str]:
@@ -199,30 +230,3 @@ def properties(shop: ShopIndex, profile: IndexProfile) -> dict[str, Any]:
     """The one property that attaching adds."""
     present = shop.properties.get("hybrid", {}).get("properties", {})
     return {"hybrid": mappings_module.layer_property(profile, shop.own_similarity, shop.documents, present)}
-
-
-def sample(client: Elasticsearch, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
-    """(id, whole document) of documents from all over the index."""
-    query = {"function_score": {"query": {"match_all": {}}, "random_score": {"seed": seed, "field": "_seq_no"}}}
-    with translated(shop.name):
-        hits = client.search(index=shop.concrete, query=query, size=count)["hits"]["hits"]
-    return [(hit["_id"], hit["_source"]) for hit in hits]
-
-
-def add_layer(client: Elasticsearch, shop: ShopIndex, profile: IndexProfile) -> None:
-    """Add the layer's field to the mapping; all else in it stays. Field and profile arrive in one change.
-
-    Raises:
-        IndexConflictError: the cluster refuses the mapping.
-    """
-    # The cluster replaces `_meta` whole: what the shop keeps there goes along, as it is now and not when we planned.
-    with translated(shop.name):
-        mappings = client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
-    meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
-    try:
-        with translated(shop.name, mapping=True):
-            client.indices.put_mapping(index=shop.concrete, properties=properties(shop, profile), meta=meta)
-    except MappingConflictError as error:
-        raise IndexConflictError(
-            f"index {shop.name!r} does not take the layer's field: {error}; nothing was changed"
-        ) from error

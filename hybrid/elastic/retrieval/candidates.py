@@ -14,7 +14,8 @@ from elasticsearch import Elasticsearch
 from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import error_reason, translated
-from hybrid.elastic.indices import lifecycle, products
+from hybrid.elastic.indices.lifecycle import Indices
+from hybrid.elastic.indices.products import NO_CODES, Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
@@ -66,6 +67,7 @@ class Retrieval:
     def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds that only go forward."""
         self._client = client
+        self._indices, self._products = Indices(client), Products(client)
         self._clock = clock
         self._profiles: dict[str, tuple[float, IndexProfile]] = {}
         self.coverage = likes.Coverage(clock)
@@ -77,7 +79,7 @@ class Retrieval:
             kept = self._profiles.get(index)
         if kept and self._clock() - kept[0] < _PROFILE_TTL_S:
             return kept[1]
-        profile = lifecycle.read_profile(self._client, index)
+        profile = self._indices.read_profile(index)
         with self._lock:
             self._profiles[index] = (self._clock(), profile)
         return profile
@@ -96,7 +98,7 @@ class Retrieval:
         Raises:
             IndexMissingError: it stands for none.
         """
-        if not profile.concrete or lifecycle.behind(self._client, profile.index) == {profile.concrete}:
+        if not profile.concrete or self._indices.behind(profile.index) == {profile.concrete}:
             return False
         self._drop(profile)
         return True
@@ -122,7 +124,7 @@ class Retrieval:
             raise moved_error(profile.index)
 
     def indices(self) -> list[str]:
-        return lifecycle.list_indices(self._client)
+        return self._indices.names()
 
     def retrieve(
         self,
@@ -306,7 +308,7 @@ class Retrieval:
         """The shop's own documents, and of the layer's field no more than the tags, where the index has any."""
         if not ids:
             return {}
-        hidden = ["hybrid"] if profile.tags is None else [*products.unread(), "hybrid.id", "hybrid.meta"]
+        hidden = ["hybrid"] if profile.tags is None else [*unread(), "hybrid.id", "hybrid.meta"]
         with translated(profile.index):
             docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=hidden)["docs"]
         # One that is not found tells its index too; one that failed is a broken answer.
@@ -315,7 +317,7 @@ class Retrieval:
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
         """Signal -> vector (dims,) of a product, of those that it has."""
-        codes = products.codes(self._client, profile.index, [id]).get(id, products.NO_CODES).by_signal
+        codes = self._products.codes(profile.index, [id]).get(id, NO_CODES).by_signal
         decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
         return {name: vector for name, vector in decoded.items() if vector is not None}
 

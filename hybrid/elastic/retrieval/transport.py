@@ -26,7 +26,7 @@ from hybrid.dropin.request import (
     SignalSearch,
     Version,
 )
-from hybrid.elastic.client import error_reason, translated
+from hybrid.elastic.client import connect, error_reason, translated
 from hybrid.elastic.retrieval import bodies, dropin_bodies
 from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
@@ -34,6 +34,7 @@ from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.elastic.retrieval.shown import ShownHits
 from hybrid.errors import ClusterError, ClusterUnreachableError
 from hybrid.search.consistency import moved_error
+from hybrid.settings import Settings
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -90,6 +91,15 @@ class Transport:
     Candidates and pages are of the index that the search's profile is of, as far as their hits tell; else they raise
     IndexMovedError. See hybrid.search.consistency.
     """
+
+    @classmethod
+    def connect(cls, settings: Settings, url: str) -> Transport:
+        """A transport over a client of its own, which hands bytes on as they are.
+
+        Raises:
+            UsageError: the address or the credentials cannot be used.
+        """
+        return cls(connect(settings, url, verbatim=True))
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client

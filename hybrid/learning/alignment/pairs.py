@@ -156,8 +156,7 @@ def _catalogue_pairs(
 
 def _coded(services: Services, profile: IndexProfile) -> Iterator[tuple[str, dict[str, str]]]:
     """(id, the codes of its vectors by signal) of every product."""
-    for hits in products.pages(
-        services.client,
+    for hits in services.cluster.products.pages(
         profile.index,
         {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes"]}},
         _LOOKED_UP,
@@ -186,7 +185,7 @@ def _pictures(services: Services, profile: IndexProfile, encoder: Encoder, ids: 
         return found
     for start in range(0, len(ids), _LOOKED_UP):
         part = ids[start : start + _LOOKED_UP]
-        held = products.codes(services.client, profile.index, part)
+        held = services.cluster.products.codes(profile.index, part)
         for at, id in enumerate(part, start):
             vector = _decoded(profile, held.get(id, products.NO_CODES).by_signal, "image")
             if vector is not None:

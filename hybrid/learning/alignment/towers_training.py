@@ -15,7 +15,6 @@ import numpy as np
 
 from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS, PREFIX, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
@@ -53,7 +52,7 @@ def train(
     from hybrid.learning import fine_tuning
     from hybrid.learning.alignment import towers
 
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     words, eyes = MiniLMWords("minilm-words", "", services.settings), services.encoder("efficientnet-lite0")
     started = time.monotonic()
     skipped: dict[str, int] = {}
@@ -159,7 +158,7 @@ def _with_pictures(services: Services, profile: IndexProfile, most: int) -> dict
         raise UsageError(f"index {profile.index!r} has no image vectors; name a file with --pairs")
     found: dict[str, dict[str, Any]] = {}
     search = {"query": {"exists": {"field": "hybrid.image"}}, "source": {"excludes": ["hybrid"]}}
-    for hits in products.pages(services.client, profile.index, search, _LOOKED_UP):
+    for hits in services.cluster.products.pages(profile.index, search, _LOOKED_UP):
         found |= {hit["_id"]: hit["_source"] for hit in hits}
         if len(found) >= most:
             break

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
-from hybrid.elastic.indices import lifecycle
 from hybrid.encoders.trained.alignment import PREFIX, Alignment
 from hybrid.errors import IndexConflictError
 from hybrid.learning.alignment.held_out import ranked
@@ -103,7 +102,7 @@ def train(
     """
     from hybrid.learning.alignment import fit
 
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     encoders = {
         "text": _encoder(services, profile, "text", services.settings.text_encoder),
         "image": _encoder(services, profile, "image", services.settings.image_encoder),

@@ -9,7 +9,6 @@ from typing import Any
 
 from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile, values_at
-from hybrid.elastic.indices import products
 from hybrid.errors import MediaError, UsageError
 from hybrid.learning.tables import read_table
 from hybrid.media import is_url, read_media
@@ -55,7 +54,7 @@ def _catalogue(
 
 def _sources(services: Services, profile: IndexProfile) -> Iterator[dict[str, Any]]:
     body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
-    for hits in products.pages(services.client, profile.index, body, _LOOKED_UP):
+    for hits in services.cluster.products.pages(profile.index, body, _LOOKED_UP):
         for hit in hits:
             yield hit["_source"]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import lifecycle
 from hybrid.encoders.trained.sounds import PREFIX, SoundModel
 from hybrid.errors import MediaError, UsageError
 from hybrid.ingest.inputs import named
@@ -80,7 +79,7 @@ def train(
     from hybrid.encoders.trained import sounds as sound_cnn
     from hybrid.learning.sounds import fit
 
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     mfcc = services.encoder(MFCC)
     started = time.monotonic()
     skipped: Counter[str] = Counter()

@@ -11,7 +11,6 @@ import numpy as np
 
 from hybrid import vectors as coding
 from hybrid.contracts import Encoder, IndexProfile, values_at
-from hybrid.elastic.indices import products
 from hybrid.encoders.pixels import RESIZED, SIDE, on_square
 from hybrid.errors import MediaError, UsageError
 from hybrid.learning.tables import ID_COLUMNS, read_table
@@ -63,7 +62,7 @@ def from_catalogue(
     keys: list[str] = []
     rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes", column]}}
-    for hits in products.pages(services.client, profile.index, search, _LOOKED_UP):
+    for hits in services.cluster.products.pages(profile.index, search, _LOOKED_UP):
         for hit in hits:
             codes = (hit["_source"].pop("hybrid", None) or {}).get("codes") or {}
             value = next((str(value) for value in values_at(hit["_source"], column)), "")
@@ -119,7 +118,7 @@ def from_file(
         _require(profile, encoders)
         for start in range(0, len(found), _LOOKED_UP):
             part = found[start : start + _LOOKED_UP]
-            held = products.codes(services.client, profile.index, sorted({row[named] for row in part}))
+            held = services.cluster.products.codes(profile.index, sorted({row[named] for row in part}))
             for row in part:
                 if row[named] not in held:
                     skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1

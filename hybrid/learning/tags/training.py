@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hybrid.contracts import Encoder, IndexProfile, TagsUse
-from hybrid.elastic.indices import lifecycle
 from hybrid.encoders.trained.picture_tags import PictureTags
 from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags, TagModel, read_model
 from hybrid.errors import IndexConflictError, UsageError
@@ -106,7 +105,7 @@ def train(
         raise UsageError(f"no strategy {strategy!r}; known: {', '.join(known)}")
     if fine_tune and (source != "image" or labels == CATALOGUE):
         raise UsageError("--fine-tune learns from photos: give --labels FILE with columns image and tag, --from image")
-    profile = lifecycle.read_profile(services.client, index)
+    profile = services.cluster.indices.read_profile(index)
     encoders = {part: _encoder(services, profile, part) for part in SOURCES[source]}
     skipped: dict[str, int] = {}
     started = time.monotonic()

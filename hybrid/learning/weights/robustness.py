@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.elastic.indices import lifecycle, products
 from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.weights import validation
 from hybrid.learning.weights.examples import Example, Table
@@ -37,7 +36,7 @@ def measure(
     the queries that have words. shuffled_chosen is what training would publish then. removed: trained before they
     were lost, searched after, in a copy of the index that is deleted again.
     """
-    vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
+    vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     examples = validation.collect(services, index, judgments, synthetic, seed, progress)
     options = Options()
     material = validation.prepare(examples, vocabulary)
@@ -106,9 +105,9 @@ def _without(
     rng = np.random.default_rng(seed)
     poorer = f"hybrid-bench-{uuid.uuid4().hex[:12]}"
     profile = services.retrieval.profile(index)
-    base64_vectors = services.capabilities.base64_vectors
+    base64_vectors = services.cluster.capabilities.base64_vectors
     try:
-        lifecycle.copy_without(services.client, profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
+        services.cluster.indices.copy_without(profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
         return validation.collect(services, poorer, judgments, 0, seed, progress)
     finally:
-        lifecycle.delete(services.client, poorer)
+        services.cluster.indices.delete(poorer)

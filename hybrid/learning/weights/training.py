@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.elastic.indices import products
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
@@ -169,7 +168,7 @@ def train(
     options = options or Options()
     if kind not in LEARNED_SYSTEMS:
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
-    vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
+    vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
     # Read anew: what was applied a second ago counts.
     active, _ = PublishedWeights(services.models("weights")).active(index)

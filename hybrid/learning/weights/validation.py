@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import SearchAnswer, SearchRequest
-from hybrid.elastic.indices import products
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import interval
@@ -51,7 +50,7 @@ def collect(
         UsageError: neither gives a query.
     """
     profile = services.searcher.profile(index)
-    sampled = products.sample(services.client, index, 5 * synthetic, seed) if synthetic else []
+    sampled = services.cluster.products.sample(index, 5 * synthetic, seed) if synthetic else []
     text = profile.signals.get("text")
     encode = services.encoder(text.encoder).encode_texts if text is not None else None
     invented = synthetic_queries(sampled, profile, synthetic, seed, encode)
@@ -304,7 +303,7 @@ def held_out_search(
         UsageError: too few judged queries for the folds.
     """
     options = options or Options()
-    vocabulary = Vocabulary.count(products.iterate_terms(services.client, index))
+    vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
     enough_judged(material.judged, folds)
     step = counter(progress, "cross-validating", folds * len(kinds))

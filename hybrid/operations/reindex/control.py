@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid.elastic.indices import generations, lifecycle
-from hybrid.elastic.stores.leases import Lease, LeaseLostError
+from hybrid.elastic.indices import generations
+from hybrid.elastic.stores.leases import LeaseLostError
 from hybrid.errors import HybridError, JobError
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.running import FINAL, KIND, discard, leased, require_idle, restore_weights, unfinished
@@ -32,7 +32,7 @@ def status(services: Services, index: str) -> dict[str, Any]:
     if latest is None:
         raise JobError(f"no reindex of {index!r} was ever started")
     job, state = latest
-    running = Lease(services.client, index).holder() is not None
+    running = services.cluster.lease(index).holder() is not None
     fields = (
         "status", "phase", "old", "new", "started", "updated", "counts", "copied", "deleted", "refused", "verified",
         "error", "notes", "back", "control", "ordered", "mended",
@@ -47,7 +47,7 @@ def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
         JobError: nothing runs, or it does not heed.
     """
     job, _ = unfinished(services, index)
-    if Lease(services.client, index).holder() is None:
+    if services.cluster.lease(index).holder() is None:
         raise JobError(f"the reindex of {index!r} is not running; `hybrid reindex {index} --resume` goes on with it")
     services.jobs.update(job, control="pause")
     return _await(services, index, job, ("paused", *FINAL)) if wait else status(services, index)
@@ -60,9 +60,9 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
     Raises:
         JobError: there is none, or the new index is in use already.
     """
-    client = services.client
+    cluster = services.cluster
     job, state = unfinished(services, index)
-    if Lease(client, index).holder() is not None:
+    if cluster.lease(index).holder() is not None:
         services.jobs.update(job, control="cancel")
         if not wait:
             return status(services, index)
@@ -74,7 +74,7 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
             return status(services, index)
     with leased(services, index):
         state = services.jobs.get(job)
-        if generations.has_moved(client, index, state["new"]):
+        if cluster.generations.has_moved(index, state["new"]):
             raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
         let_go(services, job, state)
         restore_weights(services, index, job)
@@ -106,7 +106,7 @@ def rollback(
             else:
                 if state.get("fences"):
                     run.abort()
-                generations.open_for_copies(services.client, run.target)
+                services.cluster.generations.open_for_copies(run.target)
                 run.approach()
                 with Guardian(services, index) as guardian:
                     try:
@@ -143,7 +143,7 @@ def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | N
             break
     job, state = last_swapped(services, index)
     require_idle(services, index, {state["old"], state["new"]})
-    settings = generations.settings_of(services.client, state["old"])
+    settings = services.cluster.generations.settings_of(state["old"])
     return services.jobs.start(
         KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
         positions=state["target_positions"], originals=state["originals"], checkpoint=state.get("checkpoint"),
@@ -164,7 +164,7 @@ def drop(services: Services, index: str) -> list[str]:
         if not generation:
             raise JobError(f"no index is kept beside {index!r}")
         for name in generation:
-            lifecycle.delete(services.client, name)
+            services.cluster.indices.delete(name)
     return generation
 
 
@@ -173,11 +173,11 @@ def kept(services: Services, index: str) -> list[str]:
     left = {}
     for _, state in services.jobs.of(KIND, index):
         name = state["old"]
-        if state["status"] == "done" and name not in left and generations.exists(services.client, name):
-            settings = generations.settings_of(services.client, name)
+        if state["status"] == "done" and name not in left and services.cluster.generations.exists(name):
+            settings = services.cluster.generations.settings_of(name)
             # Another index may have been made under that name since, or an alias have been put on it.
             ours = settings["index.uuid"] == state.get("uuid") and settings.get("index.blocks.write") == "true"
-            left[name] = ours and not generations.aliases_of(services.client, name)
+            left[name] = ours and not services.cluster.generations.aliases_of(name)
     return sorted(name for name, ours in left.items() if ours)
 
 
@@ -191,10 +191,10 @@ def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
         raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]
-    if lifecycle.behind(services.client, index) != {state["new"]}:
+    if services.cluster.indices.behind(index) != {state["new"]}:
         raise JobError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
-    exists = generations.exists(services.client, state["old"])
-    if not exists or generations.settings_of(services.client, state["old"])["index.uuid"] != state["uuid"]:
+    exists = services.cluster.generations.exists(state["old"])
+    if not exists or services.cluster.generations.settings_of(state["old"])["index.uuid"] != state["uuid"]:
         raise JobError(f"{state['old']!r} was deleted, so there is no way back to it")
     return latest
 
@@ -204,7 +204,7 @@ def _await(services: Services, index: str, job: str, states: Sequence[str]) -> d
     while services.jobs.get(job)["status"] not in states:
         if time.monotonic() > ending:
             raise JobError(f"the reindex of {index!r} did not heed within {_STOPPING_S:.0f} s; look at its log")
-        if Lease(services.client, index).holder() is None:
+        if services.cluster.lease(index).holder() is None:
             break  # it died meanwhile
         time.sleep(_POLL_S)
     return status(services, index)

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue.layer import Layer
-from hybrid.elastic.indices import generations, products
 from hybrid.elastic.indices.copies import Original
 from hybrid.errors import IndexMissingError, WriteBlockedError
 from hybrid.services import Services
@@ -80,7 +79,7 @@ class Watch:
 
 
 def _uuid(services: Services, index: str) -> str:
-    return generations.settings_of(services.client, index)["index.uuid"]
+    return services.cluster.generations.settings_of(index)["index.uuid"]
 
 
 def mend(services: Services, target: str, late: Sequence[Late]) -> int:
@@ -89,7 +88,7 @@ def mend(services: Services, target: str, late: Sequence[Late]) -> int:
     routing = {write.id: write.routing for write in writes if write.routing is not None}
     count = 0
     for _ in range(_TRIES):
-        copies = products.read(services.client, target, [write.id for write in writes], routing)
+        copies = services.cluster.products.read(target, [write.id for write in writes], routing)
         mended = []
         for one in late:
             write, copy = one.write, copies.get(one.write.id)
@@ -99,7 +98,7 @@ def mend(services: Services, target: str, late: Sequence[Late]) -> int:
             merged = _merged(one.before, write.source, copy.source)
             body = {**merged, "hybrid": {"id": write.id, "meta": {"revision": write.revision}}}
             mended.append((write.id, copy, write.routing, body))
-        report = products.replace_documents(services.client, target, mended)
+        report = services.cluster.products.replace_documents(target, mended)
         count += len(report.ok)
         if not report.errors:
             break

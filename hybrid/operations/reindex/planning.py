@@ -12,7 +12,6 @@ from typing import Any
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import Template, served_by, text_fields
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import generations, shop
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
@@ -72,11 +71,11 @@ def plan_reindex(
         UsageError: an option cannot be used.
     """
     template = template or Template()
-    found = shop.describe(services.client, index)
+    found = services.cluster.shops.describe(index)
     hopeless = list(_blockers(services, found))
     if hopeless:
         raise IndexConflictError(hopeless[0])
-    new = generations.next_name(services.client, index, found.concrete)
+    new = services.cluster.generations.next_name(index, found.concrete)
     count = _shards(shards, template, found)
     properties = {**found.properties, **template.properties}
     shown = dataclasses.replace(found, mappings={**found.mappings, "properties": properties})
@@ -113,7 +112,7 @@ def _blockers(services: Services, shop_index: ShopIndex) -> Iterator[str]:
     if is_building(name):
         yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
     elif name == shop_index.concrete:
-        aliases = [alias for alias in generations.aliases_of(services.client, name) if not is_building(alias)]
+        aliases = [alias for alias in services.cluster.generations.aliases_of(name) if not is_building(alias)]
         if aliases:
             yield f"{name!r} is the index itself, and it is behind the alias {aliases[0]!r}: reindex {aliases[0]!r}"
         yield (
@@ -176,7 +175,7 @@ def outdated(services: Services, index: str, plan: Mapping[str, Any], placed: st
     """
     if datetime.now(UTC) - datetime.fromisoformat(placed) > _HOLDS:
         return "the estimate is older than an hour"
-    found = shop.describe(services.client, index)
+    found = services.cluster.shops.describe(index)
     if found.fingerprint != plan.get("fingerprint"):
         return f"the mapping of {index!r} has changed since the estimate, or another index has its name"
     if abs(found.documents - plan["documents"]) > _MOVED * max(1, plan["documents"]):

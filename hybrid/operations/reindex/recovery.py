@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.elastic.indices import generations
-from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import HybridError
 from hybrid.operations.reindex.running import FINAL, KIND, leased, restore_weights
 from hybrid.operations.reindex.transfer import Transfer, let_go
@@ -31,7 +29,7 @@ def recover(services: Services, index: str) -> str:
         for job, state in services.jobs.of(KIND, index):
             if not _is_left(state):
                 continue
-            if generations.has_moved(services.client, index, state["new"]):
+            if services.cluster.generations.has_moved(index, state["new"]):
                 Transfer(services, job, state, lease).finish_alone()
                 outcome = f"{state['new']} is in use"
             else:
@@ -50,7 +48,7 @@ def recover_all(services: Services) -> None:
     """`recover` for every index; for the schedule of `hybrid worker --beat`, where no guardian was left."""
     for index in sorted({state["index"] for state in services.jobs.open(KIND, FINAL) if _is_left(state)}):
         try:
-            if Lease(services.client, index).holder() is None:
+            if services.cluster.lease(index).holder() is None:
                 logger.warning("the swap of %s was left in the middle: %s", index, recover(services, index))
         except HybridError as error:  # of one index; the others are not to wait for it
             logger.error("cannot end the swap of %s: %s", index, error)

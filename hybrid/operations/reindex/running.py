@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.elastic.indices import generations, lifecycle, shop
+from hybrid.elastic.indices import generations
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.stores.leases import Lease, LeaseLostError
 from hybrid.errors import JobError
@@ -100,7 +100,7 @@ def run_reindex(
     """
     index = plan.shop.name
     with leased(services, index) as lease:
-        shop_index = shop.describe(services.client, index)
+        shop_index = services.cluster.shops.describe(index)
         if (shop_index.concrete, shop_index.uuid) != (plan.shop.concrete, plan.shop.uuid):
             raise JobError(f"{index!r} stands for {shop_index.concrete!r} since this was planned; run it again")
         require_idle(services, index, {plan.shop.concrete})
@@ -116,11 +116,11 @@ def run_reindex(
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
         with services.jobs.failing(job, "cancelled"):
-            generations.create(services.client, plan.shop, plan.profile, plan.new, plan.template)
+            services.cluster.generations.create(plan.shop, plan.profile, plan.new, plan.template)
             try:
-                generations.primaries_ready(services.client, plan.new)
+                services.cluster.generations.primaries_ready(plan.new)
             except BaseException:
-                generations.delete(services.client, plan.new)
+                services.cluster.generations.delete(plan.new)
                 raise
         return _go_on(services, lease, job, options, report)
 
@@ -133,12 +133,12 @@ def resume(services: Services, index: str, options: Options = Options(), report:
     """
     with leased(services, index) as lease:
         job, state = unfinished(services, index)
-        if state["phase"] == "create" and not generations.exists(services.client, f"{state['new']}{BUILDING}"):
+        if state["phase"] == "create" and not services.cluster.generations.exists(f"{state['new']}{BUILDING}"):
             services.jobs.update(job, status="cancelled", phase="done")
             raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
         if state.get("back"):
             raise JobError(f"a rollback of {index!r} was interrupted; run it again with --rollback, or --cancel it")
-        if state["phase"] != "create" and not generations.exists(services.client, state["new"]):
+        if state["phase"] != "create" and not services.cluster.generations.exists(state["new"]):
             raise JobError(
                 f"{state['new']!r}, which the reindex of {index!r} was building, was deleted; end the run with `hybrid "
                 f"reindex {index} --cancel`, and start another"
@@ -200,7 +200,7 @@ def _build(services: Services, run: ReindexRun, options: Options, report: Reinde
         run.enter("verify")
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)
         report.verified = verification.to_json()
-        report.documents = lifecycle.count(services.client, run.target)
+        report.documents = services.cluster.indices.count(run.target)
         report.failed = services.dead_letters.counts(run.profile.index, run.job)
         run.update(verified=report.verified)
         if not verification.ok:
@@ -214,7 +214,7 @@ def _build(services: Services, run: ReindexRun, options: Options, report: Reinde
 
 def _swap(services: Services, run: ReindexRun) -> None:
     run.heed()
-    if busy := generations.long_writers(services.client, (run.alias, run.source)):
+    if busy := services.cluster.generations.long_writers((run.alias, run.source)):
         raise JobError(
             f"{busy} writes to {run.alias!r}, and would go on in the old index after the swap; run `hybrid reindex "
             f"{run.alias} --resume` when it has ended"
@@ -262,14 +262,14 @@ def restore_weights(services: Services, alias: str, job: str) -> None:
 
 def _tidy(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
     """Encode what came with the last changes, under the name that the index has now."""
-    profile = lifecycle.read_profile(services.client, run.alias, one=True)
+    profile = services.cluster.indices.read_profile(run.alias, one=True)
     rest = Run(services, profile, run.job, None)
     if not options.workers or rest.pending():  # workers take a while to start
         with encoding(services, rest, options.workers) as (dispatch, encode):
             if dispatch is not None:
                 rest.send_pending(dispatch)
             encode()
-    report.documents = lifecycle.count(services.client, run.alias)
+    report.documents = services.cluster.indices.count(run.alias)
     report.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
         report.notes.append(
@@ -282,7 +282,7 @@ class ReindexRun(Transfer):
     """The phases of a run before the swap."""
 
     def begin(self) -> None:
-        self.progress.size = lifecycle.count(self._client, self.source)
+        self.progress.size = self._cluster.indices.count(self.source)
         self.progress.to_encode = self.pending()
 
     def enter(self, phase: str) -> None:
@@ -319,7 +319,7 @@ class ReindexRun(Transfer):
     def refresh_as_in_use(self) -> None:
         """Show changes as soon as the shop's own setting says; the other settings of a build end with the swap."""
         if "index.refresh_interval" in self._in_use:  # not of a run that an older version began
-            generations.set_refresh_interval(self._client, self.target, self._in_use["index.refresh_interval"])
+            self._cluster.generations.set_refresh_interval(self.target, self._in_use["index.refresh_interval"])
 
     def models(self) -> tuple[dict[str, str], dict[str, str]]:
         """signal -> encoder version, of the old index and of the new one."""
@@ -332,7 +332,7 @@ class ReindexRun(Transfer):
 
 @contextlib.contextmanager
 def leased(services: Services, index: str) -> Iterator[Lease]:
-    lease = Lease(services.client, index)
+    lease = services.cluster.lease(index)
     lease.take()
     try:
         yield lease
@@ -372,9 +372,9 @@ def discard(services: Services, target: str) -> None:
     Raises:
         JobError: it is in use.
     """
-    if generations.exists(services.client, target):
-        used = [alias for alias in generations.aliases_of(services.client, target) if not is_building(alias)]
+    if services.cluster.generations.exists(target):
+        used = [alias for alias in services.cluster.generations.aliases_of(target) if not is_building(alias)]
         if used:
             raise JobError(f"{target!r} is behind the alias {used[0]!r}, so it is not deleted")
-        generations.delete(services.client, target)
+        services.cluster.generations.delete(target)
     services.dead_letters.move(f"{target}{BUILDING}", None)

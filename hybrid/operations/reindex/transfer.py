@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
-from hybrid.elastic.indices import changes, copies, generations, lifecycle, products
+from hybrid.elastic.indices import copies, generations
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.copies import Differences, Found
 from hybrid.elastic.indices.products import BUILDING
@@ -64,24 +64,24 @@ class Transfer(Run):
     ) -> None:
         self.alias, self.source, self.target = str(state["index"]), str(state["old"]), str(state["new"])
         self.back = bool(state.get("back"))
-        self._client = services.client
+        self._cluster = services.cluster
         self._lease = lease
-        self.moved = generations.has_moved(self._client, self.alias, self.target)
-        self.before = before = lifecycle.find_profile(services.client, self.source)
-        after = lifecycle.find_profile(
-            services.client, self.target if self.back or self.moved else f"{self.target}{BUILDING}"
+        self.moved = self._cluster.generations.has_moved(self.alias, self.target)
+        self.before = before = services.cluster.indices.find_profile(self.source)
+        after = services.cluster.indices.find_profile(
+            self.target if self.back or self.moved else f"{self.target}{BUILDING}"
         )
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
         super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
         inputs = services.inputs
         # A rollback is urgent, and writes wait for it.
-        self._copyist = Copyist(inputs, services.capabilities, before, after, in_haste=self.back)
+        self._copyist = Copyist(inputs, services.cluster.capabilities, before, after, in_haste=self.back)
         self.positions: dict[str, tuple[str, int]] = {
             shard: (str(history), int(number)) for shard, (history, number) in (state.get("positions") or {}).items()
         }
         self.resumed = bool(self.positions)
-        there = generations.exists(self._client, self.source)
-        settings = generations.settings_of(self._client, self.source) if there else {}
+        there = self._cluster.generations.exists(self.source)
+        settings = self._cluster.generations.settings_of(self.source) if there else {}
         self._shards = int(settings.get("index.number_of_shards", 0))
         self._is_async = settings.get("index.translog.durability") == "async"
         #: Whether this process makes vectors while it copies.
@@ -114,12 +114,12 @@ class Transfer(Run):
         """Where the source stands: shard -> (history, sequence number). All up to there is seen by what reads it."""
         if self._is_async:
             # Its positions are those of what is on disk, which lags some seconds behind.
-            lifecycle.flush(self._client, self.source)
-        uuid, shards = changes.shard_positions(self._client, self.source, self._shards)
+            self._cluster.indices.flush(self.source)
+        uuid, shards = self._cluster.changes.shard_positions(self.source, self._shards)
         if uuid != (self._uuid or uuid):
             raise JobError(f"{self.source!r} was made anew meanwhile; `hybrid reindex {self.alias} --cancel`")
         self._uuid = uuid
-        lifecycle.refresh(self._client, self.source)
+        self._cluster.indices.refresh(self.source)
         return shards
 
     def _copy_until(self, shards: Mapping[str, tuple[str, int]], dispatch: Dispatch | None = None) -> int:
@@ -134,7 +134,7 @@ class Transfer(Run):
                 raise JobError(f"{self.source!r} was restored meanwhile; `hybrid reindex {self.alias} --cancel`")
             if after < last:
                 ranges[int(shard)] = (after, last)
-        for number, batch in copies.read_ahead(self._client, self.source, ranges):
+        for number, batch in self._cluster.copies.read_ahead(self.source, ranges):
             # Here, if nobody else does: a document is written once then.
             waiting += self._copy(batch, ranges[number][0] > -1, encode=dispatch is None and self.encodes)
             self.positions[str(number)] = (shards[str(number)][0], batch[-1].seq_no)
@@ -152,7 +152,7 @@ class Transfer(Run):
         building = not self.back and not self.moved
         target = f"{self.target}{BUILDING}" if building else self.target
         # What was copied once, and written since, keeps of its copy what was made of the same.
-        layers = copies.layers(self._client, target, batch) if again and self._copyist.anew else {}
+        layers = self._cluster.copies.layers(target, batch) if again and self._copyist.anew else {}
         prepared = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
         wanting = [copy.original.id for copy in prepared if copy.pending]
         self.progress.to_encode += len(wanting)
@@ -169,7 +169,7 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = copies.write(self._client, target, [(copy.original, copy.body) for copy in prepared], building)
+        report = self._cluster.copies.write(target, [(copy.original, copy.body) for copy in prepared], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
@@ -187,31 +187,29 @@ class Transfer(Run):
     def _note_late(self, batch: Sequence[copies.Original]) -> None:
         """Keep what the target showed instead of these writes, for some hundredths of a second, after the swap."""
         routing = {original.id: original.routing for original in batch if original.routing is not None}
-        shown = products.read(self._client, self.target, [original.id for original in batch], routing)
+        shown = self._cluster.products.read(self.target, [original.id for original in batch], routing)
         self.late += [Late(shown[original.id].source, original) for original in batch if original.id in shown]
 
     def remove_gone(self) -> int:
         """Delete the copies of what was deleted; how many. To be called after `advance`."""
-        lifecycle.refresh(self._client, self.target)
-        if not self.refused and lifecycle.count(self._client, self.source) == lifecycle.count(
-            self._client, self.target
-        ):
+        self._cluster.indices.refresh(self.target)
+        if not self.refused and self._cluster.indices.count(self.source) == self._cluster.indices.count(self.target):
             return 0  # the target has all that the source has, so it has no more
         return self._remove(self._suspects())
 
     def level(self) -> Differences:
         """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
-        lifecycle.refresh(self._client, self.target)
+        self._cluster.indices.refresh(self.target)
         differences = self.differences()
         self._remove(differences.extra)
         return differences
 
     def _remove(self, suspects: list[Found]) -> int:
         """Delete those that the source does not have; how many."""
-        gone = copies.absent(self._client, self.source, suspects) if suspects else []
+        gone = self._cluster.copies.absent(self.source, suspects) if suspects else []
         if gone:
             self._lease.keep()
-            copies.delete(self._client, self.target, gone)
+            self._cluster.copies.delete(self.target, gone)
             self.deleted += len(gone)
             for one in gone:
                 self.refused.pop(one.id, None)
@@ -224,17 +222,17 @@ class Transfer(Run):
 
     def _uncopied(self) -> list[Found]:
         """On the way back: what the source copied of the target once, and has not as it was then."""
-        lifecycle.refresh(self._client, self.source)
-        return copies.uncopied(self._client, self.target, self.source, self._before_swap)
+        self._cluster.indices.refresh(self.source)
+        return self._cluster.copies.uncopied(self.target, self.source, self._before_swap)
 
     def _carried(self) -> list[Found]:
         """On the way back: what came to the target since the swap, by this run or one that was interrupted."""
-        return list(copies.above(self._client, self.target, self._before_swap))
+        return list(self._cluster.copies.above(self.target, self._before_swap))
 
     def differences(self) -> Differences:
         """What of the source has no copy of its present revision, and the other way round, as far as was copied."""
         until = {int(shard): number for shard, (_, number) in self.positions.items()}
-        return copies.compare(self._client, self.source, self.target, until)
+        return self._cluster.copies.compare(self.source, self.target, until)
 
     def approach(self) -> None:
         """Copy in rounds, each what was written during the one before: little is left to do behind the fence then.
@@ -251,7 +249,7 @@ class Transfer(Run):
 
     def _behind(self) -> int:
         """How many writes the source has seen since last time."""
-        _, shards = changes.shard_positions(self._client, self.source, self._shards)
+        _, shards = self._cluster.changes.shard_positions(self.source, self._shards)
         return sum(last - self.positions.get(shard, ("", -1))[1] for shard, (_, last) in shards.items())
 
     def catch_up(self) -> int:
@@ -260,7 +258,7 @@ class Transfer(Run):
 
     def carry_back(self) -> int:
         """`catch_up` for the first round of a way back: what was deleted is looked for while the rest is copied."""
-        lifecycle.refresh(self._client, self.target)
+        self._cluster.indices.refresh(self.target)
         carried = self._carried()
         with ThreadPoolExecutor(1) as beside:
             uncopied = beside.submit(self._uncopied)
@@ -277,14 +275,14 @@ class Transfer(Run):
         """
         started = time.monotonic()
         self.progress.phase = "swap"
-        self._fences = {index: generations.fence_of(self._client, index) for index in (self.target, self.source)}
+        self._fences = {index: self._cluster.generations.fence_of(index) for index in (self.target, self.source)}
         self.update(phase="swap", fences=self._fences)
-        generations.raise_fences(self._client, self._fences)
+        self._cluster.generations.raise_fences(self._fences)
         self._copy_the_last(started + _FENCED_S)
         self._require_equal()
         self._lease.keep()
-        earlier = generations.writes_under_way(self._client)
-        generations.swap(self._client, self.alias, self.source, self.target)
+        earlier = self._cluster.generations.writes_under_way()
+        self._cluster.generations.swap(self.alias, self.source, self.target)
         self.moved = True
         self.swapped = time.monotonic()
         self.finish(started, earlier)
@@ -297,16 +295,16 @@ class Transfer(Run):
         started = time.monotonic() if started is None else started
         self.progress.phase = "swap"
         if self._services.jobs.get(self.job)["phase"] == "swap":
-            if generations.exists(self._client, self.source):
+            if self._cluster.generations.exists(self.source):
                 self._drain(earlier)
             self.update(phase="drained", refused=self.refusals())
         # With the fence goes what held as long as only copies were written; each change of settings costs some
         # hundredths of a second, and writes wait.
         pipelines = {key: self._pipelines.get(key) for key in generations.PIPELINES}
         as_ever = {**self._fences[self.target], **self._in_use, **pipelines, "index.hidden": self._hidden}
-        generations.lower_fence(self._client, self.target, as_ever)
+        self._cluster.generations.lower_fence(self.target, as_ever)
         self.fenced_s = round(time.monotonic() - started, 3)
-        generations.hide(self._client, self.source)
+        self._cluster.generations.hide(self.source)
         self._services.dead_letters.move(f"{self.target}{BUILDING}", self.alias)
         self.progress.phase = "done"
         if self._undoes:
@@ -324,12 +322,12 @@ class Transfer(Run):
 
     def _drain(self, earlier: Collection[str]) -> None:
         """Take over what still reaches the source, and let nothing more reach it."""
-        generations.lower_fence(self._client, self.source, self._fences[self.source])
-        generations.settle_writes(self._client, self.source, earlier)
+        self._cluster.generations.lower_fence(self.source, self._fences[self.source])
+        self._cluster.generations.settle_writes(self.source, earlier)
         with ThreadPoolExecutor(1) as beside:
             stands = self._stand()
             # Only now: a refresh would wait until the block holds.
-            blocked = beside.submit(generations.block_writes, self._client, self.source)
+            blocked = beside.submit(self._cluster.generations.block_writes, self.source)
             # At once, for whoever wrote reads it from the target now.
             self._copy_until(stands)
             self.remove_gone()
@@ -346,17 +344,17 @@ class Transfer(Run):
             earlier = self._services.jobs.get(self.job).get("checkpoint")
             if earlier is not None:
                 self._services.checkpoints.save(self.alias, Checkpoint.from_json(earlier))
-            count = int(generations.settings_of(self._client, self.target)["index.number_of_shards"])
-            here = changes.shard_positions(self._client, self.target, count)[1]
+            count = int(self._cluster.generations.settings_of(self.target)["index.number_of_shards"])
+            here = self._cluster.changes.shard_positions(self.target, count)[1]
         else:
-            checkpoint = changes.position(self._client, self.alias)
+            checkpoint = self._cluster.changes.position(self.alias)
             self._services.checkpoints.save(self.alias, checkpoint)
             here = dict(checkpoint.shards)
         self.update(target_positions=here, originals=originals)
 
     def abort(self) -> None:
         """Before the aliases moved: let the writes go on where they were. After it there is only the way forwards."""
-        self.moved = generations.has_moved(self._client, self.alias, self.target)
+        self.moved = self._cluster.generations.has_moved(self.alias, self.target)
         if self.moved:
             return
         let_go(self._services, self.job, self._services.jobs.get(self.job))
@@ -381,14 +379,14 @@ class Transfer(Run):
     @property
     def is_level(self) -> bool:
         """Whether nothing was written to the source since the last round."""
-        return changes.shard_positions(self._client, self.source, self._shards)[1] == self.positions
+        return self._cluster.changes.shard_positions(self.source, self._shards)[1] == self.positions
 
     def refusals(self) -> dict[str, dict[str, str]]:
         """id -> why its document was refused, as jobs keep it."""
         return {id: asdict(refusal) for id, refusal in self.refused.items()}
 
     def _require_equal(self) -> None:
-        lifecycle.refresh(self._client, self.target)
+        self._cluster.indices.refresh(self.target)
         if self.back:
             if self.refused:
                 id, reason = next(iter(self.refused.items()))
@@ -396,7 +394,7 @@ class Transfer(Run):
                     f"{self.target!r} refuses {len(self.refused):,} documents written since ({id}: {reason}); "
                     "nothing was moved: change or delete them, and roll back again"
                 )
-            here, there = (lifecycle.count(self._client, index) for index in (self.source, self.target))
+            here, there = (self._cluster.indices.count(index) for index in (self.source, self.target))
             if here != there:
                 raise JobError(
                     f"{self.target!r} has {there:,} documents and {self.source!r} {here:,}; nothing was moved"
@@ -433,8 +431,8 @@ class Transfer(Run):
 def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
     """Let a shop's writes go on where they were, before the aliases moved, whatever else is as it should be."""
     for index, before in (state.get("fences") or {}).items():
-        generations.lower_fence(services.client, index, before)
-    if state.get("back") and generations.exists(services.client, state["new"]):
-        generations.set_pipelines(services.client, state["new"], state.get("pipelines") or {})
-        generations.block_writes(services.client, state["new"])
+        services.cluster.generations.lower_fence(index, before)
+    if state.get("back") and services.cluster.generations.exists(state["new"]):
+        services.cluster.generations.set_pipelines(state["new"], state.get("pipelines") or {})
+        services.cluster.generations.block_writes(state["new"])
     services.jobs.update(job, phase="catch up", fences=None)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices import copies, health, lifecycle, products
 from hybrid.elastic.indices.copies import Differences
 from hybrid.evaluation import measures
 from hybrid.evaluation.judgments import Judgments
@@ -64,7 +63,7 @@ def verify(
         ClusterError: one of them cannot be read.
     """
     verification = Verification()
-    before, after = lifecycle.find_profile(services.client, run.source), run.profile
+    before, after = services.cluster.indices.find_profile(run.source), run.profile
     verification.findings.append(_documents(services, run, differences))
     verification.findings.append(_sample(services, run))
     verification.findings += _coverage(services, before, after)
@@ -79,15 +78,15 @@ def _documents(services: Services, run: Transfer, differences: Differences) -> F
         return Finding(
             "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
         )
-    count = lifecycle.count(services.client, run.target)
+    count = services.cluster.indices.count(run.target)
     return Finding("documents", True, f"{count:,}, each copied from its present revision")
 
 
 def _sample(services: Services, run: Transfer) -> Finding:
     """Documents drawn from the new index, field by field, but for those that changed since they were copied."""
-    drawn = copies.sample(services.client, run.target, _SAMPLE, time.time_ns() % 2**31)
+    drawn = services.cluster.copies.sample(run.target, _SAMPLE, time.time_ns() % 2**31)
     routing = {one.id: one.routing for one, _ in drawn if one.routing is not None}
-    current = products.read(services.client, run.source, [one.id for one, _ in drawn], routing)
+    current = services.cluster.products.read(run.source, [one.id for one, _ in drawn], routing)
     differing, compared = [], 0
     for copy, source in drawn:
         original = current.get(copy.id)
@@ -105,13 +104,13 @@ def _sample(services: Services, run: Transfer) -> Finding:
 
 def _coverage(services: Services, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
     # Of what searches see: to refresh an index that is written to costs some hundredths of a second.
-    earlier = health.coverage(services.client, before, refresh=False) if before is not None else None
-    now = health.coverage(services.client, after)
+    earlier = services.cluster.health.coverage(before, refresh=False) if before is not None else None
+    now = services.cluster.health.coverage(after)
     total = max(1, now["documents"])
     findings = []
     for name, signal in after.signals.items():
         share = now["signals"][name]["with"] / total
-        waiting = lifecycle.count(services.client, after.index, {"term": {"hybrid.meta.pending": name}}) / total
+        waiting = services.cluster.indices.count(after.index, {"term": {"hybrid.meta.pending": name}}) / total
         detail = f"{now['signals'][name]['with']:,} of {now['documents']:,} have a vector ({share:.1%})"
         if waiting:
             detail += f", {waiting:.1%} wait for one"

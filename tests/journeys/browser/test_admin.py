@@ -16,6 +16,7 @@ from hybrid.services import Services
 from tests.conftest import make_services, npm_package
 from tests.support.admin_client import PASSWORD
 from tests.support.admin_seed import done, empty, fill, make_index
+from tests.support.raw import client_of
 from web.admin import live
 
 from .admin_screenshots import ERROR, sign_in, walk
@@ -50,8 +51,8 @@ def services(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     services.accounts.add("vi", PASSWORD, "viewer")
     yield services
     empty(services, index)
-    for concrete in list(services.client.indices.get(index=f"{index}*", expand_wildcards="all").body):
-        services.client.indices.delete(index=concrete)
+    for concrete in list(client_of(services).indices.get(index=f"{index}*", expand_wildcards="all").body):
+        client_of(services).indices.delete(index=concrete)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.processes import serve_command
 from hybrid.services import Services
 from tests.support.admin_client import PASSWORD, forget
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import slot
 from workers.orders import work
@@ -40,12 +41,12 @@ LOST = re.compile("ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INTERNET_DISCONNECTE
 def shop(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Services, str]]:
     """A shop whose reindex tells its progress many times: after each page that is copied."""
     monkeypatch.setattr(copies, "_PAGE", 20)
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
-    make_shop(services.client, f"{name}-000001", rows(200), alias=name)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
+    make_shop(client_of(services), f"{name}-000001", rows(200), alias=name)
     assert run_attach(services, plan_attach(services, name, signals=["text"])).complete
     services.accounts.add("ed", PASSWORD)
     yield services, name
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
     forget(services)
 
 

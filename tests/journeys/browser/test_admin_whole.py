@@ -31,6 +31,7 @@ from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.admin_client import PASSWORD, forget
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.shop_writer import MAPPINGS, make_shop
 
 from .conftest import open_page, served
@@ -82,13 +83,13 @@ def shop(engine: NodeStatus, name: str, shared: Path, tmp_path: Path) -> Iterato
     for number, row in enumerate(rows[:PICTURED]):
         row["image"] = f"{number}.jpg"
     services = make_services(engine, media_root=media, es_timeout_s=30, **MODELS)
-    services.client.indices.delete(index=STORES, ignore_unavailable=True)
+    client_of(services).indices.delete(index=STORES, ignore_unavailable=True)
     forget(services)
     services.accounts.add("ed", PASSWORD)
     mapped = {**MAPPINGS, "properties": {**MAPPINGS["properties"], "image": {"type": "keyword"}}}
-    make_shop(services.client, f"{name}-000001", rows, alias=name, mappings=mapped)
+    make_shop(client_of(services), f"{name}-000001", rows, alias=name, mappings=mapped)
     yield Shop(services, name, media, judgments)
-    services.client.indices.delete(index=STORES, ignore_unavailable=True)
+    client_of(services).indices.delete(index=STORES, ignore_unavailable=True)
     forget(services)
 
 
@@ -198,7 +199,7 @@ def reindex(page: Page, hand: Mouse, shop: Shop, worker: Worker) -> None:
     worker.kill()
     page.reload()
     expect(page.get_by_text("Verification", exact=True)).to_be_visible(timeout=LONG_MS)
-    assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000001"}
+    assert set(client_of(shop.services).indices.get(index=shop.name)) == {f"{shop.name}-000001"}
     worker.start()
 
 
@@ -218,13 +219,13 @@ def swap_and_roll_back(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.follow(shop.name)
     hand.press("Swap now")
     expect(page.get_by_text(f"{shop.name}-000001 is kept for a rollback.")).to_be_visible()
-    assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000002"}
-    assert shop.services.client.count(index=shop.name)["count"] == PRODUCTS
+    assert set(client_of(shop.services).indices.get(index=shop.name)) == {f"{shop.name}-000002"}
+    assert client_of(shop.services).count(index=shop.name)["count"] == PRODUCTS
     hand.press("Roll back")
     expect(page.get_by_text("Tick the box next to it first.")).to_be_visible()
     hand.press("Roll back", tick="Yes, go back")
     phase(page).to_contain_text("roll back · done")
-    assert set(shop.services.client.indices.get(index=shop.name)) == {f"{shop.name}-000001"}
+    assert set(client_of(shop.services).indices.get(index=shop.name)) == {f"{shop.name}-000001"}
     hand.follow("Reindex")
     expect(page.get_by_role("row").filter(has_text=shop.name)).to_have_count(3)
 

@@ -15,6 +15,7 @@ from hybrid.errors import AccountError
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.admin_client import PASSWORD, AdminClient, forget, signed_in
+from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
 OPEN = {"admin.sign_in", "admin.api_sign_in", "admin.language"}
@@ -54,7 +55,7 @@ def test_an_account_is_kept_hashed_and_is_there_once(services: Services) -> None
     services.accounts.add("mei", PASSWORD, "viewer")
     with pytest.raises(AccountError, match="there is a user 'mei' already"):
         services.accounts.add("mei", PASSWORD)
-    kept = services.client.get(index=ADMIN, id="user:mei")["_source"]
+    kept = client_of(services).get(index=ADMIN, id="user:mei")["_source"]
     assert kept["hash"].startswith("$argon2id$") and PASSWORD not in str(kept)
     assert [(user["name"], user["role"]) for user in services.accounts.list()] == [("mei", "viewer")]
 
@@ -232,14 +233,14 @@ def test_a_stolen_cookie_is_of_no_use_after_signing_out(services: Services) -> N
 def test_a_session_ends_by_itself(services: Services, field: str, age: dict[str, int]) -> None:
     client = signed_in(services)
     cookie = stolen(client)
-    [session] = services.client.search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
+    [session] = client_of(services).search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
     old = (datetime.now(UTC) - timedelta(**age)).isoformat(timespec="seconds")
-    services.client.update(index=ADMIN, id=session["_id"], doc={field: old}, refresh=True)
+    client_of(services).update(index=ADMIN, id=session["_id"], doc={field: old}, refresh=True)
     assert client.get("/admin/").status_code == 302
     thief = AdminClient(services)
     thief.client.set_cookie("hybrid_admin", cookie, path="/admin")
     assert thief.get("/admin/").status_code == 302
-    assert not services.client.exists(index=ADMIN, id=session["_id"])
+    assert not client_of(services).exists(index=ADMIN, id=session["_id"])
 
 
 def test_a_cookie_signed_by_somebody_else_is_none(services: Services) -> None:
@@ -258,7 +259,7 @@ def test_the_store_holds_no_token(services: Services) -> None:
     signed_in(services)
     with AdminClient(services).app.test_request_context("/admin/"):
         pass
-    docs = services.client.search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
+    docs = client_of(services).search(index=ADMIN, query={"term": {"kind": "session"}})["hits"]["hits"]
     token = services.accounts.sign_in("ed", PASSWORD)
     assert docs and token and all(token not in str(doc) for doc in docs)
 

@@ -25,6 +25,7 @@ from hybrid.services import Services
 from tests.support.admin_client import signed_in
 from tests.support.admin_seed import RATINGS
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.web_services import WebShop
 from workers.orders import work
 
@@ -42,7 +43,7 @@ def shop(web_shop: WebShop) -> Iterator[tuple[Services, str]]:
 
 
 def _forget(services: Services) -> None:
-    services.client.indices.delete(index=[EVALUATIONS, JUDGMENTS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[EVALUATIONS, JUDGMENTS, ORDERS], ignore_unavailable=True)
 
 
 def measure(services: Services, index: str, *systems: str, folds: int = 0, **options: int) -> dict[str, Any]:

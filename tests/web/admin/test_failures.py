@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.elastic.indices import products
 from hybrid.elastic.stores.dead_letters import DEAD_LETTERS, DeadLetter
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.operations import failures
 from hybrid.services import Services
 from tests.conftest import index_file, write_rows
 from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.raw import client_of
 from tests.support.web_services import EVIL, jpeg
 from tests.support.wire import watched_wire
 from workers.orders import work
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.es
 @pytest.fixture
 def letters(services: Services, name: str, tmp_path: Path) -> Iterator[str]:
     """An index of four products: two without their picture's file, one with a file that is no picture."""
-    services.client.indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
     (tmp_path / "good.jpg").write_bytes(jpeg())
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     names = {"a": "good.jpg", "b": "bad.jpg", "c": "gone.jpg", "d": "gone2.jpg"}
     rows = [{"id": id, "name": f"{EVIL} {id}", "image": image} for id, image in names.items()]
     index_file(services, write_rows(tmp_path / "c.ndjson", rows), name, tmp_path, media_root=tmp_path)
     yield name
-    services.client.indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
     forget(services)
 
 
@@ -69,7 +69,7 @@ def test_one_that_was_mended_goes_when_it_is_tried_again_and_one_that_was_not_is
     answer = client.post(f"/admin/failures/{letters}/image_missing", do="retry", letter=list(ids.values()))
     assert answer.status_code == 302
     assert "2 products were sent to the workers" in client.get(answer.location).text
-    waiting = products.read(services.client, letters, ["c", "d"])
+    waiting = services.cluster.products.read(letters, ["c", "d"])
     assert {id: product.layer.pending for id, product in waiting.items()} == {"c": ("image",), "d": ("image",)}
     # What a worker does with what was queued.
     services.ingester.enrich(services.searcher.profile(letters), "retry", ["c", "d"])
@@ -104,7 +104,7 @@ def test_some_or_all_are_dismissed_and_the_products_stay(services: Services, cli
     client.post(path, do="dismiss_all", sure="yes")
     assert ids_of(services, letters, "image_missing") == {}
     assert services.dead_letters.counts(letters) == {"image_unsupported": 1}
-    assert services.client.count(index=letters)["count"] == 4
+    assert client_of(services).count(index=letters)["count"] == 4
 
 
 def test_letters_of_another_index_are_not_reached_through_this_one(
@@ -142,6 +142,6 @@ def test_20_000_letters_are_dismissed_by_few_requests(
     many = [DeadLetter(f"p{number:05}", "image", "image_missing", "not there") for number in range(20_000)]
     for start in range(0, len(many), 5_000):
         services.dead_letters.add(letters, "job", many[start : start + 5_000])
-    wire = watched_wire(services.client, monkeypatch)
+    wire = watched_wire(client_of(services), monkeypatch)
     assert failures.dismiss_all(services, letters, "image_missing") == 20_002
     assert len(wire.requests) <= 16, wire.requests

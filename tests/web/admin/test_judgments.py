@@ -20,6 +20,7 @@ from hybrid.evaluation.formats import FORMATS
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.photos import MAX_BYTES, judged_photo
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
 
@@ -188,16 +189,16 @@ def test_a_photo_is_rated_beside_words_and_alone(lists: JudgmentLists, name: str
 def test_a_photo_goes_with_the_last_judgment_that_names_it(
     services: Services, lists: JudgmentLists, name: str, photo: bytes
 ) -> None:
-    small, before = judged_photo(photo), kept(services.client)
+    small, before = judged_photo(photo), kept(client_of(services))
     for where, product in (("team", "p1"), ("team", "p2"), ("other", "p1")):
         lists.rate(name, where, "", product, 3, "ed", small)
-    assert kept(services.client) == before + 1 and lists.photos.get(small.key) == small
+    assert kept(client_of(services)) == before + 1 and lists.photos.get(small.key) == small
     assert lists.unrate(name, "team", "", "p1", small.key)
     assert not lists.unrate(name, "team", "", "p1", small.key)
     assert lists.unrate(name, "team", "", "p2", small.key)
     assert lists.photos.get(small.key) == small
     assert lists.delete(name, "other") == 1
-    assert lists.photos.get(small.key) is None and kept(services.client) == before
+    assert lists.photos.get(small.key) is None and kept(client_of(services)) == before
 
 
 def test_who_takes_back_while_another_rates_loses_no_photo(lists: JudgmentLists, name: str, photo: bytes) -> None:
@@ -237,7 +238,7 @@ def test_a_photo_that_is_judged_meanwhile_is_not_forgotten(lists: JudgmentLists,
 def test_there_are_not_too_many_photos(
     services: Services, lists: JudgmentLists, name: str, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hybrid.elastic.stores.judged_photos.MAX_PHOTOS", kept(services.client))
+    monkeypatch.setattr("hybrid.elastic.stores.judged_photos.MAX_PHOTOS", kept(client_of(services)))
     with pytest.raises(UsageError, match="above the limit"):
         lists.rate(name, "team", "", "p1", 3, "ed", judged_photo(photo))
     assert lists.lists(name) == []
@@ -248,10 +249,10 @@ def test_a_zip_with_photos_comes_in_and_goes_out(
 ) -> None:
     rows = b"query,image,docid,rating\nlamp,,p1,3\n,in shop/a.jpg,p2,3\nin red,in shop/a.jpg,p3,2\n"
     files = {"j.csv": rows, "in shop/a.jpg": photo, "__MACOSX/._j.csv": b"\0", "unused.jpg": b""}
-    before = kept(services.client)
+    before = kept(client_of(services))
     assert lists.take_in(name, "team", read_upload("j.zip", zipped(files)), "ed") == 3
     small = judged_photo(photo)
-    assert kept(services.client) == before + 1
+    assert kept(client_of(services)) == before + 1
     assert lists.ratings(name, "team", "in red", small.key) == {"p3": 2}
     whole = lists.judgments(name, "team")
     file, content = archived(whole, "team", "quepid")
@@ -292,11 +293,11 @@ def test_hostile_photos_are_refused_whole(
     data: bytes | dict[str, bytes],
     said: str,
 ) -> None:
-    before = kept(services.client)
+    before = kept(client_of(services))
     with pytest.raises(UsageError, match=said) as caught:
         lists.take_in(name, "team", read_upload(file, data if isinstance(data, bytes) else zipped(data)), "ed")
     assert "\n" not in str(caught.value) and "/tmp" not in str(caught.value)
-    assert lists.lists(name) == [] and kept(services.client) == before
+    assert lists.lists(name) == [] and kept(client_of(services)) == before
 
 
 def test_a_photo_that_is_gone_is_said(lists: JudgmentLists, name: str, photo: bytes) -> None:

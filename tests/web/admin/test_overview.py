@@ -24,6 +24,7 @@ from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
 from tests.support.web_services import EVIL
 from tests.support.wire import watched_wire
@@ -35,11 +36,11 @@ pytestmark = pytest.mark.es
 
 @pytest.fixture
 def shop(services: Services, name: str, tmp_path: Path) -> Iterator[str]:
-    services.client.indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
     rows = [{"id": f"p{number}", "name": f"mug {number}"} for number in range(4)]
     index_file(services, write_rows(tmp_path / "c.ndjson", rows), name, tmp_path, signals=["text"])
     yield name
-    services.client.indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[DEAD_LETTERS, ORDERS], ignore_unavailable=True)
     forget(services)
 
 
@@ -52,7 +53,7 @@ def test_the_page_is_there_at_once_and_each_part_says_what_is(
     services: Services, client: AdminClient, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/admin/")
-    wire = watched_wire(services.client, monkeypatch)
+    wire = watched_wire(client_of(services), monkeypatch)
     page = client.get("/admin/")
     assert len(wire.requests) <= 3, wire.requests  # who is signed in; what is there comes with the parts
     assert all(f'data-part="/admin/overview/{name}"' in page.text for name in PARTS)
@@ -69,16 +70,16 @@ def test_the_page_is_there_at_once_and_each_part_says_what_is(
 def test_the_last_errors_are_shown_as_text(services: Services, client: AdminClient, shop: str) -> None:
     job = services.jobs.start("attach", shop)
     services.jobs.update(job, status="failed", error=EVIL)
-    services.client.indices.refresh(index="hybrid-jobs")
+    client_of(services).indices.refresh(index="hybrid-jobs")
     services.dead_letters.add(shop, job, [DeadLetter("p1", "image", "image_missing", EVIL)])
     page = client.get("/admin/overview/errors").text
     assert page.count("&lt;script&gt;alert(1)") == 2 and "<script" not in page
-    services.client.delete(index="hybrid-jobs", id=job, refresh=True)
+    client_of(services).delete(index="hybrid-jobs", id=job, refresh=True)
 
 
 def test_what_a_sync_mends_is_one_button(services: Services, client: AdminClient, shop: str) -> None:
     # The shop writes a product whole, and so drops its vector.
-    services.client.index(index=shop, id="p1", document={"id": "p1", "name": "cup"}, refresh=True)
+    client_of(services).index(index=shop, id="p1", document={"id": "p1", "name": "cup"}, refresh=True)
     page = client.get("/admin/overview/advice").text
     assert f'action="/admin/sync/{shop}"' in page
     answer = client.post(f"/admin/sync/{shop}")
@@ -95,14 +96,14 @@ def test_what_a_sync_mends_is_one_button(services: Services, client: AdminClient
 
 def test_looking_refreshes_no_index_of_the_shop(services: Services, client: AdminClient, name: str) -> None:
     shop = f"{name}-own"
-    make_shop(services.client, shop, [{"id": "p1", "title": "mug"}])
+    make_shop(client_of(services), shop, [{"id": "p1", "title": "mug"}])
     run_attach(services, plan_attach(services, shop, signals=["text"]))
     run_sync(services, shop)
-    services.client.indices.put_settings(index=shop, settings={"index.refresh_interval": -1})
-    services.client.index(index=shop, id="p2", document={"id": "p2", "title": "cup"})
+    client_of(services).indices.put_settings(index=shop, settings={"index.refresh_interval": -1})
+    client_of(services).index(index=shop, id="p2", document={"id": "p2", "title": "cup"})
 
     def refreshed() -> int:
-        found = services.client.indices.stats(index=shop, metric="refresh")["indices"][shop]["primaries"]
+        found = client_of(services).indices.stats(index=shop, metric="refresh")["indices"][shop]["primaries"]
         return int(found["refresh"]["external_total"])
 
     before = refreshed()
@@ -140,13 +141,13 @@ def test_a_worker_is_found_however_often_and_briefly_it_is_asked(services: Servi
 
 @pytest.fixture
 def no_searches(services: Services) -> None:
-    services.client.indices.delete(index=SEARCH_TIMES, ignore_unavailable=True)
+    client_of(services).indices.delete(index=SEARCH_TIMES, ignore_unavailable=True)
 
 
 def test_searches_are_counted_by_their_way(
     services: Services, client: AdminClient, shop: str, no_searches: None
 ) -> None:
-    services.search_times = SearchTimes(lambda: SearchTimesStore(services.client), save_after_s=0.2)
+    services.search_times = SearchTimes(lambda: SearchTimesStore(client_of(services)), save_after_s=0.2)
     assert "There were no searches in the last 15 minutes" in client.get("/admin/overview/searches").text
     body = {"query": {"match": {"name": "mug"}}}
     for _ in range(3):
@@ -162,14 +163,16 @@ def test_searches_are_counted_by_their_way(
     assert "drop-in" in page and "of all web processes (1 of them had searches)" in page
     # And the cluster is told of them, by nobody's request; an index that is just being made answers 503.
     ending = time.monotonic() + 30
-    while not services.client.options(ignore_status=(404, 503)).search(index=SEARCH_TIMES).get("hits", {}).get("hits"):
+    while (
+        not client_of(services).options(ignore_status=(404, 503)).search(index=SEARCH_TIMES).get("hits", {}).get("hits")
+    ):
         assert time.monotonic() < ending
         time.sleep(0.1)
 
 
 def test_searches_of_all_processes_are_summed_up(services: Services, no_searches: None) -> None:
     clock = FakeClock(time.time() - 3_600)
-    one, other = (SearchTimes(lambda: SearchTimesStore(services.client), clock) for _ in range(2))
+    one, other = (SearchTimes(lambda: SearchTimesStore(client_of(services)), clock) for _ in range(2))
     one.add("api", 5_000.0, degraded=True)  # too long ago
     clock.advance(3_600)
     for _ in range(60):
@@ -179,7 +182,7 @@ def test_searches_of_all_processes_are_summed_up(services: Services, no_searches
     one.save()
     one.save()  # what was told before is not counted twice
     other.save()
-    services.client.indices.refresh(index=SEARCH_TIMES)
+    client_of(services).indices.refresh(index=SEARCH_TIMES)
     for asked in (one, other, services.search_times):
         found = asked.summary()
         assert found["processes"] == 2
@@ -196,7 +199,7 @@ def test_searches_of_all_processes_are_summed_up(services: Services, no_searches
 
 def test_searches_of_every_minute_count(services: Services, no_searches: None) -> None:
     clock = FakeClock(time.time() - 3 * 60)
-    times = SearchTimes(lambda: SearchTimesStore(services.client), clock)
+    times = SearchTimes(lambda: SearchTimesStore(client_of(services)), clock)
     for minutes_later in (0, 1, 2):
         clock.advance(60 * minutes_later)
         times.add("api", 10.0)
@@ -209,20 +212,20 @@ def test_what_silent_processes_told_is_deleted(services: Services, no_searches: 
     services.search_times.add("api", 10.0)
     services.search_times.save()
     old = {"at": "2020-01-01T00:00:00+00:00", "minutes": {"26297280": {"api:24": 1}}}
-    services.client.index(index=SEARCH_TIMES, id="old", document=old, refresh=True)
+    client_of(services).index(index=SEARCH_TIMES, id="old", document=old, refresh=True)
     assert services.search_times.summary()["ways"]["api"]["count"] == 1
-    fresh = SearchTimes(lambda: SearchTimesStore(services.client))
+    fresh = SearchTimes(lambda: SearchTimesStore(client_of(services)))
     fresh.add("page", 10.0)
     fresh.save()
-    assert not services.client.exists(index=SEARCH_TIMES, id="old")
-    assert services.client.exists(index=SEARCH_TIMES, id=fresh.process)
+    assert not client_of(services).exists(index=SEARCH_TIMES, id="old")
+    assert client_of(services).exists(index=SEARCH_TIMES, id=fresh.process)
 
 
 def test_a_cluster_that_takes_no_counts_costs_no_search_and_little_memory(
     engine: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each time it tells what it has, which is no more than the minutes that are summed up."""
-    gone = SearchTimesStore(make_services(engine, es_url="http://127.0.0.1:1").client)
+    gone = SearchTimesStore(client_of(make_services(engine, es_url="http://127.0.0.1:1")))
     told: list[int] = []
 
     class Store:

@@ -16,6 +16,7 @@ from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.admin_client import AdminClient, signed_in
 from tests.support.admin_seed import EVIL_NAME, REASON, empty, fill, make_index
+from tests.support.raw import client_of
 from tests.support.web_services import EVIL
 from tests.support.wire import watched_wire
 
@@ -45,8 +46,8 @@ def shop(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop
     empty(services, index)
     yield Shop(services, index, fill(services, index, many=True))
     empty(services, index)
-    for concrete in list(services.client.indices.get(index=f"{index}*", expand_wildcards="all").body):
-        services.client.indices.delete(index=concrete)
+    for concrete in list(client_of(services).indices.get(index=f"{index}*", expand_wildcards="all").body):
+        client_of(services).indices.delete(index=concrete)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_no_page_reads_all_that_there_is(shop: Shop, ed: AdminClient, monkeypatc
         f"/admin/failures/{index}/{REASON}?page=200", f"/admin/judgments/{index}/many",
         f"/admin/reindex/{index}/state", f"/admin/weights/{index}/order",
     ]  # fmt: skip
-    wire = watched_wire(shop.services.client, monkeypatch)
+    wire = watched_wire(client_of(shop.services), monkeypatch)
     much = {}
     for page in [*shop.pages, *far]:
         ed.get(page)  # some is remembered for a while

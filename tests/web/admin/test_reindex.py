@@ -17,6 +17,7 @@ from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import running
 from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop, rows
 from web.admin.reindex import plan_slot, slot
 from workers.orders import work
@@ -28,10 +29,10 @@ WAIT_S = 60.0
 @pytest.fixture
 def shop(services: Services, name: str) -> Iterator[str]:
     """A shop's own index behind an alias, without the layer."""
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
-    make_shop(services.client, f"{name}-000001", rows(60), alias=name)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
+    make_shop(client_of(services), f"{name}-000001", rows(60), alias=name)
     yield name
-    services.client.indices.delete(index=ORDERS, ignore_unavailable=True)
+    client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
     forget(services)
 
 
@@ -111,11 +112,11 @@ def test_an_estimate_holds_for_the_index_that_it_was_made_of(
 ) -> None:
     planned(services, client, attached, what="reindex", shards="2")
     operations = [part for n in range(30) for part in ({"index": {"_id": f"more{n}"}}, {"title": f"mug {n}"})]
-    services.client.bulk(index=attached, operations=operations, refresh=True)
+    client_of(services).bulk(index=attached, operations=operations, refresh=True)
     refused = client.post(f"/admin/reindex/{attached}", do="start", what="reindex", shards="2")
     assert refused.status_code == 409 and "had 60 documents at the estimate and has 90 now" in refused.text
     planned(services, client, attached, what="reindex", shards="2")
-    services.client.indices.put_mapping(index=attached, properties={"more": {"type": "keyword"}})
+    client_of(services).indices.put_mapping(index=attached, properties={"more": {"type": "keyword"}})
     refused = client.post(f"/admin/reindex/{attached}", do="start", what="reindex", shards="2")
     assert refused.status_code == 409 and "has changed since the estimate" in refused.text
     assert services.orders.get(slot(attached)) is None or services.orders.get(slot(attached))["kind"] != "reindex"
@@ -139,18 +140,18 @@ def test_a_reindex_is_watched_paused_continued_swapped_in_and_rolled_back(
     assert work(services, slot(attached))
     found = client.get(f"/admin/api/runs?index={attached}").get_json()
     assert (found["job"]["status"], found["can"]["swap"]) == ("verified", True)
-    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
+    assert set(client_of(services).indices.get(index=attached)) == {f"{attached}-000001"}
     act(client, attached, "swap")
     assert work(services, slot(attached))
-    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
+    assert set(client_of(services).indices.get(index=attached)) == {f"{attached}-000002"}
 
     assert "Tick the box" in act(client, attached, "rollback")
     act(client, attached, "rollback", sure="yes")
     assert work(services, slot(attached))
-    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000001"}
+    assert set(client_of(services).indices.get(index=attached)) == {f"{attached}-000001"}
     act(client, attached, "drop", sure="yes")
     assert work(services, slot(attached))
-    assert not services.client.indices.exists(index=f"{attached}-000002")
+    assert not client_of(services).indices.exists(index=f"{attached}-000002")
     actions = [entry["detail"].get("do") for entry in services.audit.list()[0] if entry["action"] == "change_index"]
     assert actions == ["drop", "rollback", "rollback", "swap", "resume", "pause", "start", "plan"]
 
@@ -163,7 +164,7 @@ def test_a_reindex_that_is_cancelled_leaves_nothing(
     beside = Beside(services, slot(attached), monkeypatch)
     act(client, attached, "cancel", sure="yes")
     beside.end()
-    assert set(services.client.indices.get(index=f"{attached}*", expand_wildcards="all")) == {f"{attached}-000001"}
+    assert set(client_of(services).indices.get(index=f"{attached}*", expand_wildcards="all")) == {f"{attached}-000001"}
     found = client.get(f"/admin/api/runs?index={attached}").get_json()
     assert (found["job"]["status"], found["can"]["start"]) == ("cancelled", True)
 
@@ -186,14 +187,14 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
         with pytest.raises(Killed):
             work(services, slot(attached))
     old = "2020-01-01T00:00:00.000+00:00"
-    services.client.update(index=ORDERS, id=slot(attached), doc={"beat": old}, refresh=True)
+    client_of(services).update(index=ORDERS, id=slot(attached), doc={"beat": old}, refresh=True)
     page = client.get(f"/admin/reindex/{attached}").text
     assert "Its process has died" in page and 'value="go_on"' in page
     assert services.orders.abandoned() == [slot(attached)]
     assert work(services, slot(attached))
     order = services.orders.get(slot(attached))
     assert order is not None and (order["status"], order["attempts"]) == ("done", 2)
-    assert set(services.client.indices.get(index=attached)) == {f"{attached}-000002"}
+    assert set(client_of(services).indices.get(index=attached)) == {f"{attached}-000002"}
     assert len([job for job, _ in services.jobs.of(running.KIND, attached)]) == 1
 
 
@@ -253,7 +254,7 @@ def test_indices_that_may_not_be_listed_leave_the_rest_of_the_page(
     services: Services, client: AdminClient, attached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a cluster with security answers; the test engine has no such module."""
-    transport = services.client.transport
+    transport = client_of(services).transport
     perform, refused = transport.perform_request, set()
 
     def guarded(method: str, target: str, **options: Any) -> Any:

@@ -18,6 +18,7 @@ from hybrid.operations import evaluations
 from hybrid.operations.orders import learning_slot
 from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
+from tests.support.raw import client_of
 from tests.support.web_services import EVIL, WebShop, jpeg
 from workers.orders import work
 
@@ -191,7 +192,7 @@ def test_a_list_with_photos_is_measured_and_its_hurt_queries_shown(ed: AdminClie
     page = ed.get(f"/admin/evaluations/{run['id']}").text
     assert f'src="/admin/api/photos/{key}"' in page and f"lamp + photo {key[:8]}" in page
     assert f"q=lamp&amp;photo={key}&amp;left=bm25&amp;right=image&amp;list=team" in page
-    services.client.indices.delete(index=[EVALUATIONS, ORDERS], ignore_unavailable=True)
+    client_of(services).indices.delete(index=[EVALUATIONS, ORDERS], ignore_unavailable=True)
 
 
 def test_ratings_are_saved_shown_and_taken_back(ed: AdminClient, web_shop: WebShop) -> None:

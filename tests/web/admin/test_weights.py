@@ -19,6 +19,7 @@ from tests.conftest import write_rows
 from tests.support.admin_client import signed_in
 from tests.support.admin_seed import add
 from tests.support.models import keep
+from tests.support.raw import client_of
 from tests.support.web_services import EVIL
 from workers.orders import work
 
@@ -188,7 +189,7 @@ def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], mo
     assert len(services.models("weights").names(name)) == 2
     with pytest.raises(OrderTakenError):
         versions.order_training(services, name, "gate", "ed", None)
-    services.client.delete(index=ORDERS, id=slot, refresh=True)
+    client_of(services).delete(index=ORDERS, id=slot, refresh=True)
 
 
 def test_versions_are_turned_over(shop: tuple[Services, str]) -> None:
