@@ -93,3 +93,35 @@ def test_the_client_of_elasticsearch_stays_in_its_package() -> None:
             ):
                 handed_out.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert handed_out == []
+
+
+#: Functions of one table, which are called alike.
+TABLE = {"profile_with"}
+#: Parts of Services that cost something, or may be missing, when they are first asked for.
+LAZY_PARTS = {"queue", "fetcher", "redis_url", "es_url", "accounts"}
+
+
+def test_who_uses_one_part_of_the_services_takes_that_part() -> None:
+    """Doors have the services, and the verbs that put several parts together; whatever works with one part takes it."""
+    broken = []
+    for path in _files("hybrid"):
+        if path.is_relative_to(ROOT / "hybrid" / "cli"):
+            continue
+        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(function, ast.FunctionDef) or function.name in TABLE:
+                continue
+            taken = [
+                one.arg for one in function.args.args if one.annotation and ast.unparse(one.annotation) == "Services"
+            ]
+            if not taken:
+                continue
+            uses = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == taken[0]]
+            parts = {
+                node.attr
+                for node in ast.walk(function)
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == taken[0]
+            }
+            attributes = sum(isinstance(node, ast.Attribute) and node.value in uses for node in ast.walk(function))
+            if len(parts) < 2 and len(uses) == attributes and not parts & LAZY_PARTS:
+                broken.append(f"{path.relative_to(ROOT)}:{function.lineno} {function.name} uses {parts}")
+    assert "\n".join(broken) == ""

@@ -18,7 +18,9 @@ from hybrid.errors import UsageError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.measures import measures
 from hybrid.search.ports import Retrieved
+from hybrid.search.searcher import Searcher
 from hybrid.services import Services
+from hybrid.settings import Settings
 from hybrid.text import analysis
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"})
@@ -39,7 +41,7 @@ def encoding(services: Services, file: Path, limit: int) -> dict[str, Any]:
     return benchmark(services.settings.text_encoder, [text for text in texts if text], services.settings)
 
 
-def encoding_pictures(services: Services, folder: Path, limit: int) -> dict[str, Any]:
+def encoding_pictures(settings: Settings, folder: Path, limit: int) -> dict[str, Any]:
     """Encoding of a folder's pictures, decoding included, against stock PyTorch; see hybrid.encoders.benchmark."""
     from hybrid.encoders.benchmark import benchmark_pictures
 
@@ -47,10 +49,10 @@ def encoding_pictures(services: Services, folder: Path, limit: int) -> dict[str,
         raise UsageError(f"no folder {folder}; give one with pictures")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     chosen = random.Random(0).sample(found, min(limit, len(found)))
-    return benchmark_pictures(services.settings.image_encoder, chosen, services.settings)
+    return benchmark_pictures(settings.image_encoder, chosen, settings)
 
 
-def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]:
+def searching(searcher: Searcher, index: str, judgments: Path) -> dict[str, Any]:
     """Search with cached query vectors: `fixed` against its BM25 and kNN parts alone, interleaved.
 
     Times are whole searches, milliseconds, medians over the queries of the medians over the rounds;
@@ -66,7 +68,7 @@ def searching(services: Services, index: str, judgments: Path) -> dict[str, Any]
             for system in systems:
                 request = SearchRequest(index=index, q=query, system=system, size=10, facets=())
                 started = time.perf_counter()
-                services.searcher.search(request)
+                searcher.search(request)
                 if turn:  # the first round warms the caches
                     taken = (time.perf_counter() - started) * 1000
                     times[system].setdefault(query, []).append(taken)

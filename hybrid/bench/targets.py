@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hybrid.bench import measurements
-from hybrid.elastic.stores.dead_letters import DeadLetter
+from hybrid.elastic.stores.dead_letters import DeadLetter, DeadLetters
+from hybrid.elastic.stores.judgments import JudgmentLists
 from hybrid.errors import IndexMissingError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.alignment import fit
@@ -96,14 +97,14 @@ def check(services: Services) -> Iterator[Measured]:
     yield Measured(TARGETS["align"], *_aligning_s())
     with TemporaryDirectory(prefix="hybrid-bench-") as made, _index(services, Path(made)) as (index, paths, again):
         yield Measured(TARGETS["index_again"], again)
-        speed = measurements.searching(services, index, paths.judgments)
+        speed = measurements.searching(services.searcher, index, paths.judgments)
         yield Measured(TARGETS["search"], speed["fixed_p50_ms"])
         yield Measured(TARGETS["search_ratio"], speed["ratio"])
-        _fill(services, index)
+        _fill(services.dead_letters, services.judgment_lists, index)
         slowest, page, whole = _admin_ms(services, index, Path(made))
         yield Measured(TARGETS["admin"], slowest, page)
         yield Measured(TARGETS["admin_full"], whole)
-        yield Measured(TARGETS["dismiss"], _seconds(lambda: failures.dismiss_all(services, index, REASON)))
+        yield Measured(TARGETS["dismiss"], _seconds(lambda: failures.dismiss_all(services.dead_letters, index, REASON)))
 
 
 def _seconds(do: Callable[[], object]) -> float:
@@ -152,17 +153,17 @@ def _index(services: Services, folder: Path) -> Iterator[tuple[str, SamplePaths,
         with suppress(IndexMissingError):
             for concrete in services.cluster.indices.behind(index):
                 services.cluster.indices.delete(concrete)
-        failures.dismiss_all(services, index, REASON)
+        failures.dismiss_all(services.dead_letters, index, REASON)
         services.judgment_lists.delete(index, LIST)
 
 
-def _fill(services: Services, index: str) -> None:
+def _fill(dead_letters: DeadLetters, judgment_lists: JudgmentLists, index: str) -> None:
     letters = [DeadLetter(f"p{number:05}", "image", REASON, "not there") for number in range(LETTERS)]
     for start in range(0, LETTERS, 5_000):
-        services.dead_letters.add(index, "bench", letters[start : start + 5_000])
+        dead_letters.add(index, "bench", letters[start : start + 5_000])
     each = {f"p{number}": float(number % 4) for number in range(50)}
     judged = Judgments({f"query number {number}": each for number in range(JUDGED // len(each))})
-    services.judgment_lists.take_in(index, LIST, judged, "bench")
+    judgment_lists.take_in(index, LIST, judged, "bench")
 
 
 def _admin_ms(services: Services, index: str, folder: Path) -> tuple[float, str, float]:

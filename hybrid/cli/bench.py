@@ -39,9 +39,9 @@ def bench(
     if what == "encode" and file:
         result = measurements.encoding(services, file, limit)
     elif what == "encode" and images:
-        result = measurements.encoding_pictures(services, images, limit)
+        result = measurements.encoding_pictures(services.settings, images, limit)
     elif what == "search" and index and judgments:
-        result = measurements.searching(services, index, judgments)
+        result = measurements.searching(services.searcher, index, judgments)
     elif what == "weights" and index and judgments:
         result = measurements.weighing(services, index, judgments)
     else:

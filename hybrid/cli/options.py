@@ -74,7 +74,7 @@ def end_training(
     from hybrid.learning import models
     from hybrid.learning.trained import publish
 
-    version = publish(services, trained, name, about) if trained.better or force else None
+    version = publish(services.models, trained, name, about) if trained.better or force else None
     applied = None
     if version and apply:
         with LiveProgress() as bar:

@@ -269,9 +269,9 @@ class Ingester:
         if not waiting:
             return
         encoder = self._inputs.fuser(name, profile)
-        held = self._products.codes(profile.index, [product.id for product in waiting])
+        stored = self._products.codes(profile.index, [product.id for product in waiting])
         for product in waiting:
-            codes = batch.codes(product.id, held.get(product.id, (-1, {}))[1])
+            codes = batch.codes(product.id, stored[product.id].by_signal)
             vector, digest = fuse(name, encoder, codes, batch.states(product.id), profile)
             if vector is None:
                 batch.fail(product.id, name, NO_PARTS)

@@ -91,10 +91,10 @@ class Marker:
 
         The code is the vector in float16, made of the same text by the same encoder (the hashes say so).
         """
-        found = self._products.codes(profile.index, [product.id for product, _ in lost])
+        stored = self._products.codes(profile.index, [product.id for product, _ in lost])
         restorable: dict[str, dict[str, coding.Code]] = {}
         for product, need in lost:
-            seq_no, codes = found.get(product.id, (-1, {}))
+            seq_no, codes = stored[product.id]
             if seq_no != product.seq_no:
                 continue  # changed meanwhile: the guarded write will say so
             whole = {name for name in need.restore if coding.code_fits(codes.get(name), profile.signals[name].dims)}

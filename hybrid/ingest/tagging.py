@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid import vectors
 from hybrid.catalogue.layer import NO_STATE, Layer, SignalState
 from hybrid.contracts import TAGS, IndexProfile, Tagger
-from hybrid.elastic.indices.products import Products, StoredProduct
+from hybrid.elastic.indices.products import NO_CODES, Products, StoredProduct
 from hybrid.errors import EncoderError, MediaError
 from hybrid.ingest.batch import Batch
 from hybrid.ingest.derived import States, has_part, hash_of
@@ -110,12 +110,12 @@ class Tagging:
             return
         chosen = batch.waiting(TAGS, profile.tags.parts)
         by_codes = [] if profile.tags.reads_pictures else [product.id for product in chosen]
-        held = self._products.codes(profile.index, by_codes)
+        stored = self._products.codes(profile.index, by_codes)
         if profile.tags.reads_pictures:
             self._look_again(profile, batch, chosen)
         failed = {letter.product for letter in batch.letters if letter.signal == TAGS}
         for id in [product.id for product in chosen if product.id not in failed]:
-            codes = batch.codes(id, held.get(id, (-1, {}))[1])
+            codes = batch.codes(id, stored.get(id, NO_CODES).by_signal)
             try:
                 tags, state = tags_of(
                     self._inputs.tagger(profile), codes, batch.states(id), profile, batch.picture_tags.get(id)

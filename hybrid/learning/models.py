@@ -14,7 +14,9 @@ from typing import Any
 
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices import shop
-from hybrid.elastic.stores.models import NONE, WEIGHTS
+from hybrid.elastic.indices.lifecycle import Indices
+from hybrid.elastic.indices.shop import ShopIndices
+from hybrid.elastic.stores.models import NONE, WEIGHTS, ModelStores
 from hybrid.errors import IndexConflictError, IndexMissingError, ModelConflictError, ModelVersionError, UsageError
 from hybrid.learning import tfidf
 from hybrid.learning.alignment import towers_training
@@ -92,14 +94,14 @@ def active(services: Services, kind: str, index: str) -> Active:
     """
     check_kind(kind)
     if kind == WEIGHTS:
-        standing = weights.standing(services, index)
+        standing = weights.standing(services.models(WEIGHTS), index)
         return Active(standing.active, standing.since, standing.before)
-    return _active(services, kind, services.cluster.indices.read_profile(index))
+    return _active(services.models, kind, services.cluster.indices.read_profile(index))
 
 
-def _active(services: Services, kind: str, profile: IndexProfile) -> Active:
+def _active(models: ModelStores, kind: str, profile: IndexProfile) -> Active:
     version = _ACTIVE[kind](profile)
-    pointer = services.models(kind).pointer(profile.index)
+    pointer = models(kind).pointer(profile.index)
     if kind in BY_REINDEX:
         return Active(version, None, None)
     if pointer.version != version:
@@ -123,7 +125,7 @@ def listed(services: Services, index: str, kind: str | None = None, most: int = 
     rows: list[dict[str, Any]] = []
     for one in [kind] if kind else KINDS:
         store = services.models(one)
-        used = weights.standing(services, index).active if one == WEIGHTS else _ACTIVE[one](profile)
+        used = weights.standing(services.models(WEIGHTS), index).active if one == WEIGHTS else _ACTIVE[one](profile)
         heads = store.page(index, most)[0]
         if used not in (None, FIXED_VERSION, *(head["version"] for head in heads)):
             try:
@@ -167,9 +169,9 @@ def apply(
     """
     check_kind(kind)
     if kind == WEIGHTS:
-        before = weights.standing(services, index).active
+        before = weights.standing(services.models(WEIGHTS), index).active
         name = FIXED_VERSION if version == NONE else version
-        weights.apply(services, index, name, instead_of)
+        weights.apply(services.models(WEIGHTS), index, name, instead_of)
         return Applied(kind, index, name, before)
     if kind in BY_REINDEX:
         if version == NONE:
@@ -179,7 +181,7 @@ def apply(
             )
         services.models(kind).head(version)  # or there is none
         raise IndexConflictError(how_to_apply(kind, index, version))
-    found, profile = _described(services, index)
+    found, profile = _described(services.cluster.shops, index)
     used = _ACTIVE[kind](profile)
     _expect(kind, used, instead_of)
     wanted = None if version == NONE else version
@@ -214,17 +216,17 @@ def rollback(
     """
     check_kind(kind)
     if kind == WEIGHTS:
-        before = weights.standing(services, index).active
-        return Applied(kind, index, weights.rollback(services, index, instead_of), before)
+        before = weights.standing(services.models(WEIGHTS), index).active
+        return Applied(kind, index, weights.rollback(services.models(WEIGHTS), index, instead_of), before)
     if kind in BY_REINDEX:
         raise IndexConflictError(
             f"{kind} are taken up by a reindex, and rolled back with it: `hybrid reindex {index} --rollback` puts the "
             "index before back in use, as long as it is kept"
         )
-    found, profile = _described(services, index)
+    found, profile = _described(services.cluster.shops, index)
     used = _ACTIVE[kind](profile)
     _expect(kind, used, instead_of)
-    now = _active(services, kind, profile)
+    now = _active(services.models, kind, profile)
     if now.before is None:
         raise _nothing_before(kind, index)
     wanted = None if now.before == NONE else now.before
@@ -243,7 +245,7 @@ def order_apply(services: Services, kind: str, index: str, version: str, by: str
         OrderTakenError: the index is learned from or measured already. Else as `apply` does, as far as it can be told
             before the work begins.
     """
-    _, profile = _described(services, index)
+    _, profile = _described(services.cluster.shops, index)
     _expect(kind, _ACTIVE[kind](profile), instead_of)
     IN_PLACE[kind](services, profile, None if version == NONE else version)
     return _order(services, kind, index, by, version, instead_of, back=False)
@@ -302,36 +304,42 @@ def remove(services: Services, kind: str, index: str, version: str) -> None:
 def users_of(services: Services, kind: str, index: str, version: str) -> list[str]:
     """The indices that use a version: themselves, or by a model of theirs that stands on it."""
     if kind == WEIGHTS:
-        return [index] if weights.standing(services, index).active == version else []
+        return [index] if weights.standing(services.models(WEIGHTS), index).active == version else []
     spec = f"{kind}:{version}"
-    users = {name for name in services.models(kind).pointed_at(version) if _has(services, name, spec)}
-    users.update(name for name in services.searcher.indices() if _has(services, name, spec))
+    users = {
+        name
+        for name in services.models(kind).pointed_at(version)
+        if _has(services.cluster.indices, services.models, name, spec)
+    }
+    users.update(
+        name for name in services.searcher.indices() if _has(services.cluster.indices, services.models, name, spec)
+    )
     return sorted(users)
 
 
-def _has(services: Services, index: str, spec: str) -> bool:
+def _has(indices: Indices, models: ModelStores, index: str, spec: str) -> bool:
     try:
-        profile = services.cluster.indices.read_profile(index)
+        profile = indices.read_profile(index)
     except (IndexMissingError, IndexConflictError):  # deleted, or no longer the layer's
         return False
     specs = [signal.encoder for signal in profile.signals.values()]
     specs += [f"tags:{profile.tags.version}"] if profile.tags else []
-    return spec in specs or any(spec in _stands_on(services, one) for one in specs)
+    return spec in specs or any(spec in _stands_on(models, one) for one in specs)
 
 
-def _stands_on(services: Services, spec: str) -> Collection[str]:
+def _stands_on(models: ModelStores, spec: str) -> Collection[str]:
     """The encoders that a trained model takes its vectors from."""
     kind, _, version = spec.partition(":")
     if kind not in KINDS:
         return ()
     try:
-        return [one["spec"] for one in services.models(kind).head(version)["encoders"].values()]
+        return [one["spec"] for one in models(kind).head(version)["encoders"].values()]
     except ModelVersionError:
         return ()
 
 
-def _described(services: Services, index: str) -> tuple[shop.ShopIndex, IndexProfile]:
-    found = services.cluster.shops.describe(index)
+def _described(shops: ShopIndices, index: str) -> tuple[shop.ShopIndex, IndexProfile]:
+    found = shops.describe(index)
     if found.profile is None:
         raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
     return found, found.profile

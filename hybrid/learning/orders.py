@@ -36,7 +36,7 @@ def train(work: Work) -> Mapping[str, Any]:
     version = None
     if result.better:
         about = {"list": name, "by": work.order["by"], "order": order}
-        version = publish(services, result, about=about)
+        version = publish(services.models, result, about=about)
     return {"version": version, "reason": result.reason, "ndcg": row.ndcg, "low": row.low, "high": row.high}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import numpy as np
 from hybrid.catalogue.documents import role_values, text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
-from hybrid.contracts import FieldMap, IndexProfile, Product
+from hybrid.contracts import Encoder, FieldMap, IndexProfile, Product
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.tfidf import PREFIX, TfIdf
 from hybrid.errors import UsageError
 from hybrid.learning.trained import HeldOut, Trained, active_model
@@ -88,12 +89,12 @@ def train(services: Services, index: str | None, catalogue: Path | None, dims: i
     """
     if (index is None) == (catalogue is None):
         raise UsageError("name what to fit to: --index NAME or --catalogue FILE")
-    texts = list(_of_file(catalogue, services) if catalogue else _of_index(index or "", services))
+    texts = list(_of_file(catalogue, services.encoder) if catalogue else _of_index(index or "", services))
     started = time.perf_counter()
     model = TfIdf.fit([text.whole for text in texts], dims, seed)
     seconds = round(time.perf_counter() - started, 1)
     version = active(services.cluster.indices.read_profile(index)) if index else None
-    held_out, scores = _measured(services, version, texts, dims, seed)
+    held_out, scores = _measured(services.encoder, services.models, version, texts, dims, seed)
     data = model.to_bytes()
     return TrainedTfIdf(
         index=index or (catalogue.name if catalogue else ""),
@@ -115,7 +116,12 @@ def active(profile: IndexProfile) -> str | None:
 
 
 def _measured(
-    services: Services, version: str | None, texts: Sequence[_Text], dims: int, seed: int
+    get_encoder: Callable[[str], Encoder],
+    models: ModelStores,
+    version: str | None,
+    texts: Sequence[_Text],
+    dims: int,
+    seed: int,
 ) -> tuple[HeldOut, dict[str, float]]:
     """Beside the active model; without one beside hashing. Of products that are held out, by a model that was fitted
     to the others; which ones does not change from training to training. (figures, score of each)."""
@@ -131,7 +137,7 @@ def _measured(
         return HeldOut(_MEASURE, 0.0, "", None, 0), {}
     mine = _ranks(trial, asked)
     figure = float(np.mean(list(mine.values())))
-    previous = active_model(services, KIND, version, lambda _, data: TfIdf.from_bytes(data)) if version else None
+    previous = active_model(models, KIND, version, lambda _, data: TfIdf.from_bytes(data)) if version else None
     others: Mapping[str, float]
     if previous is not None:
         # What it was fitted to counts with the held-out score of its own training.
@@ -139,7 +145,7 @@ def _measured(
         new = [text for text in asked if text.digest not in others]
         others = {**others, **_ranks(previous[1], new, asked)}
     else:
-        others = _ranks(services.encoder(HASHING).encode_texts, asked)
+        others = _ranks(get_encoder(HASHING).encode_texts, asked)
     before = float(np.mean([others[key] for key in mine]))
     return HeldOut(_MEASURE, figure, version if previous and version else HASHING, before, len(mine)), mine
 
@@ -159,21 +165,21 @@ def _ranks(
     return {text.digest: round(1 / int(rank), 4) for text, rank in zip(asked, ranks, strict=True)}
 
 
-def _text(services: Services, id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
+def _text(get_encoder: Callable[[str], Encoder], id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
     title, description = (
         " ".join(analysis.plain_text(str(value)) for value in role_values(source, fields, role)).strip()
         for role in ("title", "description")
     )
     # As an encoder of any script is given them.
-    return _Text(id, text_input(source, fields, services.encoder(HASHING)), title, description)
+    return _Text(id, text_input(source, fields, get_encoder(HASHING)), title, description)
 
 
-def _of_file(path: Path, services: Services) -> Iterator[_Text]:
+def _of_file(path: Path, get_encoder: Callable[[str], Encoder]) -> Iterator[_Text]:
     with open_catalogue(path) as catalogue:
         fields = guess_fields(catalogue.sample())
     with open_catalogue(path) as catalogue:
         for row in catalogue.rows(fields.roles["id"]):
-            if isinstance(row, Product) and (text := _text(services, row.id, row.source, fields)).whole:
+            if isinstance(row, Product) and (text := _text(get_encoder, row.id, row.source, fields)).whole:
                 yield text
 
 
@@ -182,5 +188,5 @@ def _of_index(index: str, services: Services) -> Iterator[_Text]:
     body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
     for hits in services.cluster.products.pages(profile.index, body, _PAGE):
         for hit in hits:
-            if (text := _text(services, hit["_id"], hit["_source"], profile.fields)).whole:
+            if (text := _text(services.encoder, hit["_id"], hit["_source"], profile.fields)).whole:
                 yield text

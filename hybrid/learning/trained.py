@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.errors import ModelVersionError
-from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Trained(abc.ABC):
 
 
 def active_model(
-    services: Services, kind: str, version: str, read: Callable[[Mapping[str, Any], bytes], M]
+    models: ModelStores, kind: str, version: str, read: Callable[[Mapping[str, Any], bytes], M]
 ) -> tuple[Mapping[str, Any], M] | None:
     """(all that is known of the active version, its numbers), to compare with; None where it cannot be read: a model
     that was lost must not keep its successor from being published.
@@ -102,7 +102,7 @@ def active_model(
     read: its numbers from (what is known of it, bytes); raises ValueError where they are damaged.
     """
     try:
-        about, data = services.models(kind).get(version)
+        about, data = models(kind).get(version)
         return about, read(about, data)
     except (ModelVersionError, ValueError) as error:
         logger.warning("not compared with %s %r, which is active: %s", kind, version, error)
@@ -110,7 +110,10 @@ def active_model(
 
 
 def publish(
-    services: Services, trained: Trained, name: str | None = None, about: Mapping[str, Any] | None = None
+    models: ModelStores,
+    trained: Trained,
+    name: str | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> str:
     """Keep it as a version; its name. It is not active before it is applied.
 
@@ -119,7 +122,7 @@ def publish(
     Raises:
         ModelVersionError: there is one of that name.
     """
-    versions = services.models(trained.family)
+    versions = models(trained.family)
     name = name or versions.next_name(trained.index, trained.stem)
     body = {
         "method": trained.method, "encoders": trained.encoders, "held_out": trained.held_out.to_json(),

@@ -8,6 +8,10 @@ from typing import Any
 
 from hybrid.catalogue.documents import WORDS_VERSION
 from hybrid.contracts import IndexProfile
+from hybrid.elastic.cluster import Cluster
+from hybrid.elastic.indices.changes import Checkpoints
+from hybrid.elastic.indices.health import Health
+from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.reindex import control
@@ -67,7 +71,7 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
         diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
         return diagnosis
     try:
-        for check in _cluster(services, version):
+        for check in _cluster(services.cluster, version):
             diagnosis.checks.append(check)
     except HybridError as error:
         mend = "docs/operating/connect.md lists the privileges that Hybrid needs"
@@ -92,8 +96,8 @@ def coverage(services: Services) -> list[dict[str, Any]]:
     ]
 
 
-def _cluster(services: Services, version: tuple[int, ...]) -> Iterator[Check]:
-    cluster, shown = services.cluster, services.cluster.capabilities.version_text
+def _cluster(cluster: Cluster, version: tuple[int, ...]) -> Iterator[Check]:
+    shown = cluster.capabilities.version_text
     if version < (8, 12):
         yield Check("cluster", "version", "blocked", shown, "8.19 or 9.x is needed")
     elif version < _TESTED[0]:
@@ -183,8 +187,8 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     if profile.analysis != WORDS_VERSION:
         detail = f"made by {profile.analysis}, and queries by {WORDS_VERSION}"
         yield Check(part, "words", "degraded", detail, again)
-    yield from _coverage(services, profile, refresh)
-    yield from _in_step(services, profile)
+    yield from _coverage(services.cluster, services.dead_letters, profile, refresh)
+    yield from _in_step(services.cluster.health, services.checkpoints, profile)
     yield from _reindexed(services, name)
     model, problem = services.published.active(name)
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
@@ -221,10 +225,10 @@ def _attachable(services: Services, name: str) -> Iterator[Check]:
         yield Check(part, "once attached", "note", note)
 
 
-def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Iterator[Check]:
+def _coverage(cluster: Cluster, dead_letters: DeadLetters, profile: IndexProfile, refresh: bool) -> Iterator[Check]:
     part = f"index {profile.index}"
     sync = f"hybrid sync {profile.index}"
-    found = services.cluster.health.coverage(profile, refresh)
+    found = cluster.health.coverage(profile, refresh)
     total = found["documents"]
     if found["unseen"]:
         detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
@@ -242,7 +246,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
             detail += f"; {counts['outdated']:,} are of another encoder"
             mend = sync
         yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend, profile.index if mend else "")
-    for name in services.cluster.indices.scanned(profile, total):
+    for name in cluster.indices.scanned(profile, total):
         detail = "more of them are scanned by each search than is quick"
         mend = f"{sync}, by a user who may change the mapping"
         yield Check(part, f"{name} vectors", "note", detail, mend, profile.index)
@@ -250,7 +254,7 @@ def _coverage(services: Services, profile: IndexProfile, refresh: bool) -> Itera
         mend = f"{sync}, or wait for the workers"
         detail = f"{found['pending']:,} documents wait for vectors"
         yield Check(part, "waiting", "degraded", detail, mend, profile.index)
-    letters = services.dead_letters.counts(profile.index)
+    letters = dead_letters.counts(profile.index)
     if letters:
         listed = ", ".join(
             f"{count:,} {reason}" for reason, count in sorted(letters.items(), key=lambda item: -item[1])
@@ -279,12 +283,12 @@ def _reindexed(services: Services, name: str) -> Iterator[Check]:
         yield Check(f"index {name}", "reindex", "note", detail, f"hybrid reindex {name} --drop-old")
 
 
-def _in_step(services: Services, profile: IndexProfile) -> Iterator[Check]:
+def _in_step(health: Health, checkpoints: Checkpoints, profile: IndexProfile) -> Iterator[Check]:
     part = f"index {profile.index}"
     if not profile.attached:
         return
-    at = services.checkpoints.saved_at(profile.index)
-    writes = services.cluster.health.writes_since(profile.index, services.checkpoints.get(profile.index))
+    at = checkpoints.saved_at(profile.index)
+    writes = health.writes_since(profile.index, checkpoints.get(profile.index))
     sync = f"hybrid sync {profile.index}, and hybrid worker --beat from then on"
     if at is None or writes is None:
         yield Check(

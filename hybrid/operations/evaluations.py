@@ -8,6 +8,7 @@ from typing import Any
 
 from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.contracts import systems as all_systems
+from hybrid.elastic.stores.evaluations import Evaluations
 from hybrid.errors import UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
@@ -55,13 +56,13 @@ def order(
     return orders.place(services, orders.learning_slot(index), "evaluate", index, options_of_order, by)
 
 
-def run(services: Services, key: str) -> dict[str, Any]:
+def run(evaluations: Evaluations, key: str) -> dict[str, Any]:
     """One kept evaluation.
 
     Raises:
         UsageError: there is none of that id.
     """
-    evaluation = services.evaluations.get(key)
+    evaluation = evaluations.get(key)
     if evaluation is None:
         raise UsageError(f"no evaluation {key!r}; the list of evaluations names those there are")
     return evaluation
@@ -80,13 +81,13 @@ def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
     return {name: change for name, change in changes.items() if change}
 
 
-def compared(services: Services, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:
+def compared(evaluations: Evaluations, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:
     """Two runs, and for each system of both what the second run changes on the queries of both.
 
     Raises:
         UsageError: there is no run of that id; they are of different indices.
     """
-    first, second = run(services, a), run(services, b)
+    first, second = run(evaluations, a), run(evaluations, b)
     if first["index"] != second["index"]:
         raise UsageError(f"the runs are of different indices, {first['index']!r} and {second['index']!r}")
     both = [name for name in first["systems"] if name in second["systems"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.operations.orders import Work
 from hybrid.services import Services
 
@@ -42,20 +43,20 @@ def retry_all(work: Work) -> dict[str, Any]:
     return {"reason": reason, "letters": seen, "queued": queued}
 
 
-def dismiss_all(services: Services, index: str, reason: str) -> int:
+def dismiss_all(dead_letters: DeadLetters, index: str, reason: str) -> int:
     """Forget all letters of a reason; how many. The products stay as they are."""
     count = 0
-    for letters in services.dead_letters.batches(index, reason, 5_000):
-        services.dead_letters.dismiss([letter["id"] for letter in letters])
+    for letters in dead_letters.batches(index, reason, 5_000):
+        dead_letters.dismiss([letter["id"] for letter in letters])
         count += len(letters)
     return count
 
 
-def csv_rows(services: Services, index: str, reason: str) -> Iterator[list[str]]:
+def csv_rows(dead_letters: DeadLetters, index: str, reason: str) -> Iterator[list[str]]:
     """A header and all letters of a reason, fit for a spreadsheet: no cell is a formula."""
     columns = ["index", "product", "signal", "reason", "message", "at"]
     yield columns
-    for letters in services.dead_letters.batches(index, reason, 1_000):
+    for letters in dead_letters.batches(index, reason, 1_000):
         for letter in letters:
             yield [_cell(str(letter.get(column, ""))) for column in columns]
 

@@ -12,14 +12,16 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import Encoder, IndexProfile
 from hybrid.elastic.indices import changes
 from hybrid.elastic.indices.changes import Checkpoint
+from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import StoredProduct
+from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.errors import IndexConflictError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
@@ -161,18 +163,18 @@ def run_sync(services: Services, index: str, workers: int = 0, report: Report | 
         ClusterError, WriteBlockedError, JobError: the run ended early; the next one goes on from there.
     """
     started = time.monotonic()
-    profile = checked_profile(services, index)
+    profile = checked_profile(services.cluster.indices, services.encoder, index)
     run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}", report)
     with encoding(services, run, workers) as (dispatch, encode):
         run.look(dispatch)
         encode()
-    return _report(services, run, started)
+    return _report(services.cluster.indices, services.dead_letters, run, started)
 
 
 def dispatch_sync(services: Services, index: str) -> SyncReport:
     """As `run_sync`, but leaves the encoding to the workers that run. For the schedule of `hybrid worker --beat`."""
     started = time.monotonic()
-    profile = checked_profile(services, index)
+    profile = checked_profile(services.cluster.indices, services.encoder, index)
     run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}")
     with contextlib.closing(TaskQueue(services.settings, services.redis_url)) as queue:
         run.look(lambda ids: queue.enrich(index, run.job, ids))
@@ -191,18 +193,18 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
             ids = []
         for start in range(0, len(ids), size):
             queue.enrich(index, run.job, ids[start : start + size])
-    return _report(services, run, started)
+    return _report(services.cluster.indices, services.dead_letters, run, started)
 
 
-def checked_profile(services: Services, index: str) -> IndexProfile:
+def checked_profile(indices: Indices, get_encoder: Callable[[str], Encoder], index: str) -> IndexProfile:
     """The profile, if the encoders of this process fit it.
 
     Raises:
         IndexConflictError: an encoder gives other vectors now.
     """
-    profile = services.cluster.indices.read_profile(index, one=True)
+    profile = indices.read_profile(index, one=True)
     for name, signal in profile.signals.items():
-        version = services.encoder(signal.encoder).version
+        version = get_encoder(signal.encoder).version
         if version != signal.version:
             again = "attach" if profile.attached else "index FILE --index"
             raise IndexConflictError(
@@ -212,11 +214,11 @@ def checked_profile(services: Services, index: str) -> IndexProfile:
     return profile
 
 
-def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
-    services.cluster.indices.refresh(run.index)
+def _report(indices: Indices, dead_letters: DeadLetters, run: SyncRun, started: float) -> SyncReport:
+    indices.refresh(run.index)
     progress = run.progress
     if progress.read:  # else it has not grown
-        services.cluster.indices.fit_vectors(run.profile)
+        indices.fit_vectors(run.profile)
     run.drop_settled()
     return SyncReport(
         index=run.index,
@@ -226,7 +228,7 @@ def _report(services: Services, run: SyncRun, started: float) -> SyncReport:
         restored=run.restored,
         encoded=dict(run.encoded),
         waiting=run.pending(),
-        failed=services.dead_letters.counts(run.index, run.job),
+        failed=dead_letters.counts(run.index, run.job),
         refused=dict(run.refused),
         seconds=round(time.monotonic() - started, 2),
     )

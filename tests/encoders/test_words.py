@@ -79,11 +79,11 @@ def test_a_chinese_query_finds_its_product(
     services: Services, name: str, sample_files: SamplePaths, tmp_path: Path
 ) -> None:
     trained = tfidf.train(services, None, sample_files.products, 128)
-    assert publish(services, trained, name) == name and 0 < trained.size < 20_000_000
+    assert publish(services.models, trained, name) == name and 0 < trained.size < 20_000_000
     assert trained.held_out.against == "bow" and trained.held_out.examples == len(trained.scores) >= 20
     print(trained.held_out)
     with pytest.raises(ModelVersionError, match="already"):
-        publish(services, trained, name)
+        publish(services.models, trained, name)
     for number, spec in enumerate((f"tfidf:{name}", "bow:512")):
         settings = services.settings.model_copy(update={"text_encoder": spec})
         index = f"{name}-{number}"

@@ -73,7 +73,7 @@ def load(services: Services, path: Path, name: str) -> indexing.IndexReport:
 
 def align(services: Services, index: str, called: str | None = None) -> str:
     trained, _ = training.train(services, index, "catalogue", "cca")
-    return publish(services, trained, called)
+    return publish(services.models, trained, called)
 
 
 def search(services: Services, name: str, **asked: Any) -> SearchAnswer:
@@ -95,7 +95,7 @@ def test_a_photo_finds_what_has_a_name_alone(
 ) -> None:
     trained, found = training.train(services, name, "catalogue", "cca")
     assert (trained.pairs, found.texts.shape) == (56, (56, 32))
-    version = publish(services, trained)
+    version = publish(services.models, trained)
     assert version == f"{name}-cca-1"
 
     def encoded(*_: object) -> None:

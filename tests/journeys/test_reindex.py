@@ -333,16 +333,16 @@ def test_late_writes_are_watched_in_their_own_index_alone(
         client_of(services).options(ignore_status=404).indices.delete(index=name)
         make_shop(client_of(services), name, [], 1)
         client_of(services).index(index=name, id="p1", document=as_read)
-        return Watch.of(services, name, [late])
+        return Watch.of(services.cluster.generations, name, [late])
 
     watch = Watch.from_json(made().to_json())
-    assert watch.keep(services) == 1
+    assert watch.keep(services.cluster) == 1
     assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "late"
     made()
-    assert watch.keep(services) == 0
+    assert watch.keep(services.cluster) == 0
     assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "a"
     client_of(services).indices.delete(index=name)
-    assert watch.keep(services) == 0
+    assert watch.keep(services.cluster) == 0
 
 
 def test_a_rollback_is_done_though_nobody_can_look_after_late_writes(
@@ -836,7 +836,7 @@ def test_cancel_does_not_delete_what_is_in_use(services: Services, name: str, mo
     with pytest.raises(JobError, match="no reindex of .* is unfinished"):
         control.cancel(services, name)
     with pytest.raises(JobError, match="is behind the alias"):
-        running.discard(services, f"{name}-000002")
+        running.discard(services.cluster.generations, services.dead_letters, f"{name}-000002")
     assert behind(services, name) == f"{name}-000002"
 
 
@@ -918,7 +918,7 @@ def test_the_fence_comes_down_whatever_else_is_gone(
         patched.setattr(Generations, "swap", throw(Crash()))
         with pytest.raises(Crash):
             reindex(services, name)
-    services.jobs.update(running.unfinished(services, name)[0], phase="swap", status="running")
+    services.jobs.update(running.unfinished(services.jobs, name)[0], phase="swap", status="running")
     if gone == "alias":
         client_of(services).indices.delete_alias(index=f"{name}-000001", name=name)
     else:

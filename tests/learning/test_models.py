@@ -118,7 +118,7 @@ def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
 def test_examples_that_the_active_version_has_not_seen_are_asked_of_it(shop: Services, name: str) -> None:
     half = training.train(shop, name, "catalogue", "text", "plain", "kind")
     half.told = {key: tag for key, tag in half.told.items() if int(key[-1]) < 4}  # as if it had learned from these
-    life.apply(shop, "tags", name, publish(shop, half))
+    life.apply(shop, "tags", name, publish(shop.models, half))
     whole = training.train(shop, name, "catalogue", "text", "plain", "kind")
     # It has seen the others after all, and tells them better than held out.
     assert whole.held_out.before is not None and whole.held_out.before >= half.held_out.figure
@@ -149,7 +149,7 @@ def test_weights_have_the_same_life(shop: Services, name: str, hybrid: Any) -> N
 
 @pytest.mark.es
 def test_by_order(shop: Services, name: str) -> None:
-    version = publish(shop, training.train(shop, name, "catalogue", "text", "plain", "kind"))
+    version = publish(shop.models, training.train(shop, name, "catalogue", "text", "plain", "kind"))
     with pytest.raises(ModelConflictError, match="somebody else made no version"):
         life.order_apply(shop, "tags", name, version, "ed", version)
     with pytest.raises(ModelConflictError, match="nothing to roll back"):
@@ -183,9 +183,9 @@ def done(services: Services, name: str) -> dict[str, Any]:
 def test_an_index_that_was_changed_by_other_means(shop: Services, name: str) -> None:
     """What the index says counts, not what was applied last."""
     trained = training.train(shop, name, "catalogue", "text", "plain", "kind")
-    first, second = publish(shop, trained), publish(shop, trained, f"{name}-b")
+    first, second = publish(shop.models, trained), publish(shop.models, trained, f"{name}-b")
     life.apply(shop, "tags", name, first)
-    found, profile = life._described(shop, name)
+    found, profile = life._described(shop.cluster.shops, name)
     changed = training.profile_with(shop, profile, second)
     life.enrich_in_place(shop, found, changed)
     now = life.active(shop, "tags", name)

@@ -159,16 +159,16 @@ def test_products_are_looked_at_once(
     assert set(made.results) == {"plain", FINE_TUNED} and made.skipped == {"image_unsupported": 1}
     assert made.validation is not None and made.validation["index"]["count"] == made.examples == 36
     surely(made)
-    version = publish(services, made, f"{name}-looks")
+    version = publish(services.models, made, f"{name}-looks")
     assert services.models("tags").heads(name)[0]["method"] == FINE_TUNED
     assert apply(services, "tags", name, version).complete and sum(looks) == 12
     found = written(services, name)
     right = sum(found.get(id, "").startswith(id.rstrip("0123456789")) for id in files)
     assert right >= 9  # of 12; by chance 4
-    shown_first = training.predict(services, version, folder / "products" / "disc0.png", None)[0]
+    shown_first = training.predict(services.encoder, version, folder / "products" / "disc0.png", None)[0]
     assert shown_first["name"] == found.get("disc0", shown_first["name"])
     with pytest.raises(UsageError, match="give --image FILE"):
-        training.predict(services, version, None, "a disc")
+        training.predict(services.encoder, version, None, "a disc")
 
     # Another price moves the tags along; another picture is looked at; a new process knows what was told.
     fresh = Services(services.settings)
@@ -216,7 +216,7 @@ def test_a_shops_own_index_is_looked_at_and_kept_in_step(
             )
     made = dataclasses.replace(learned["some"], index=name)
     surely(made)
-    version = publish(services, made, f"{name}-own")
+    version = publish(services.models, made, f"{name}-own")
     assert apply(services, "tags", name, version).complete and sum(looks) == 3
     before = written(services, name)
     client_of(services).update(index=name, id="disc", doc={"image": "products/cross2.png"}, refresh=True)

@@ -235,9 +235,9 @@ def test_trained_published_and_searched(
     assert "mean average precision" in page and "5 left out" not in page and "audio_silent" in page
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", page)
 
-    version = publish(services, trained)
+    version = publish(services.models, trained)
     with pytest.raises(ModelVersionError, match="there is a sounds version"):
-        publish(services, trained, version)
+        publish(services.models, trained, version)
     (entry,) = services.models("sounds").heads(name)
     assert (entry["version"], entry["method"]) == (version, trained.method)
 

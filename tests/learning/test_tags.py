@@ -124,7 +124,7 @@ def trained(services: Services, name: str, folder: Path) -> str:
     made = training.train(services, name, "catalogue", "text", "plain", "kind")
     text = page({**made.to_json(), "index": "<b>"})
     assert "<b>" not in text.replace("<body>", "") and "&lt;b&gt;" in text
-    return publish(services, made, f"{name}-v")
+    return publish(services.models, made, f"{name}-v")
 
 
 def written(services: Services, name: str, id: str) -> list[str]:

@@ -118,7 +118,7 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     assert result["photos"]["right_to_left"]["precision@10"] > 0.4
     assert set(result["products"]) == {"left_to_right", "right_to_left", "to_product"}
     assert "towers" in training.page_of(trained, drawn)
-    version = publish(services, trained, f"{name}-towers")
+    version = publish(services.models, trained, f"{name}-towers")
     assert trained.held_out.against == "chance" and trained.better
     with pytest.raises(IndexConflictError, match=f"HYBRID_IMAGE_ENCODER=towers:{version} hybrid reindex {name}"):
         apply(services, "towers", name, version)

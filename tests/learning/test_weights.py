@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import ModelConflictError, ModelVersionError, UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import measures
@@ -444,8 +445,8 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     means = {row.system: row.ndcg for row in result.rows}
     assert result.chosen == ("gate" if means["gate"] > means["global"] else "global")
     assert result.better == (means[result.chosen] > means["active"])
-    version = publish(services, result)
-    versions.apply(services, name, version)
+    version = publish(services.models, result)
+    versions.apply(services.models(WEIGHTS), name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
     assert (answer.weights_version, answer.degraded) == (version, [])

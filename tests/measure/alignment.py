@@ -47,7 +47,7 @@ def index(services: Services, path: Path, name: str, **options: Any) -> None:
 def learn(services: Services, folder: Path, pairs: Path, method: str) -> tuple[str, dict[str, Any]]:
     trained, _ = training.train(services, PRODUCTS, str(pairs), method, media=folder)
     told = {key: getattr(trained, key) for key in ("method", "pairs", "encode_s", "fit_s", "dims", "shares")}
-    return publish(services, trained, f"{PRODUCTS}-{time.time_ns()}"), told
+    return publish(services.models, trained, f"{PRODUCTS}-{time.time_ns()}"), told
 
 
 def top(services: Services, asked: list[tuple[SearchRequest, str]]) -> dict[str, float]:

@@ -45,9 +45,9 @@ def measure(services: Services, folder: Path, work: Path, name: str, fine_tune: 
     trained = training.train(
         services, name, str(folder / "train.csv"), validate=folder / "val.csv", fine_tune=fine_tune
     )
-    version = publish(services, trained, f"{name}-clothing")
+    version = publish(services.models, trained, f"{name}-clothing")
     assert apply(services, "tags", name, version).complete
-    model = training.published(services, version).trained
+    model = training.published(services.encoder, version).trained
     likely, truth = np.zeros((len(photos), len(model.names))), np.zeros(len(photos), dtype=int)
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.tags"]}}
     for hits in services.cluster.products.pages(name, search, 500):

@@ -181,9 +181,9 @@ def test_another_version_of_the_encoder_is_said(services: Services, name: str) -
     mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
     client_of(services).indices.put_mapping(index=name, meta=mapping["_meta"])
     with pytest.raises(IndexConflictError, match="run `hybrid attach .*` to make them anew"):
-        checked_profile(services, name)
+        checked_profile(services.cluster.indices, services.encoder, name)
     assert run_attach(services, plan_attach(services, name)).complete
-    assert checked_profile(services, name).signals["text"].version != "toy@32+0"
+    assert checked_profile(services.cluster.indices, services.encoder, name).signals["text"].version != "toy@32+0"
 
 
 @pytest.mark.es

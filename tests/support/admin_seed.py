@@ -123,7 +123,7 @@ def _add_markup(services: Services, index: str) -> None:
     body = {"index": index, "list": EVIL_NAME, "query": EVIL, "product": "p00", "rating": 1, "by": EVIL}
     client_of(services).index(index=JUDGMENTS, document={**body, "at": now()}, refresh=True)
     [newest], _ = services.evaluations.page(1, 0, index)
-    run = evaluations.run(services, newest["id"])
+    run = evaluations.run(services.evaluations, newest["id"])
     services.evaluations.keep("evil", {**run, "list": EVIL_NAME, "by": EVIL, "notes": [EVIL], "at": now()})
     add(services, index, EVIL_NAME, scores={EVIL: 0.5}, before={EVIL: 0.4})
     services.audit.add(EVIL, EVIL, 400, EVIL, {EVIL: EVIL})
@@ -145,7 +145,7 @@ def _fill_up(services: Services, index: str, run: str) -> None:
     )
     [job], _ = services.jobs.history(1)
     _many(services, JOBS, RUNS, lambda n: (f"{index}-{n}", {**job, "index": index, "kind": "attach", "status": "done"}))
-    kept = evaluations.run(services, run)
+    kept = evaluations.run(services.evaluations, run)
     kept["per_query"] = {"queries": queries, "scores": {name: list(scores.values()) for name in kept["systems"]}}
     _many(services, EVALUATIONS, EVALUATED, lambda n: (f"many-{n}", {**kept, "id": f"many-{n}"}))
     per_query = JUDGED // len(queries)

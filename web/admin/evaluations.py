@@ -8,6 +8,7 @@ from flask import g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.contracts import LEARNED_SYSTEMS, systems
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import UsageError
 from hybrid.evaluation.archives import read_upload
 from hybrid.evaluation.significance import HURT
@@ -33,6 +34,7 @@ _RUN = {
 @admin.get("/evaluations")
 def evaluations() -> str:
     services, index, number = core(), chosen_index(), page_number(PAGE_SIZE)
+    store = services.models(WEIGHTS)
     chosen = request.args.get("list") or None
     runs, total = services.evaluations.page(PAGE_SIZE, (number - 1) * PAGE_SIZE, index, chosen) if index else ([], 0)
     alike = services.evaluations.page(SERIES, 0, index, chosen)[0] if index and chosen else []
@@ -40,7 +42,7 @@ def evaluations() -> str:
         "admin/evaluations.html", here="evaluations", index=index, indices=services.searcher.indices(), runs=runs,
         total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
         chosen=chosen, alike=alike, series=_series(alike), systems=systems(), learned=LEARNED_SYSTEMS,
-        weights_versions=services.models("weights").names(index), active=versions.standing(services, index).active,
+        weights_versions=store.names(index), active=versions.standing(store, index).active,
         order=services.orders.get(orders.learning_slot(index)), best=_best,
     )  # fmt: skip
 
@@ -86,7 +88,7 @@ def evaluations_compare() -> str:
     if len(chosen) != 2:
         raise UsageError("choose two runs to compare")
     b, a = chosen  # the list shows the newer one first
-    first, second, differences = kept.compared(core(), a, b)
+    first, second, differences = kept.compared(core().evaluations, a, b)
     return render(
         "admin/evaluations_compare.html", here="evaluations", a=first, b=second, differences=differences, shown=SHOWN
     )
@@ -94,7 +96,7 @@ def evaluations_compare() -> str:
 
 @admin.get("/evaluations/<run>")
 def evaluations_run(run: str) -> str:
-    evaluation = kept.run(core(), run)
+    evaluation = kept.run(core().evaluations, run)
     changes = kept.against_baseline(evaluation)
     gains = {name: [one.gain for one in reversed(change.changes)] for name, change in changes.items()}
     # The same scale for every system, so that they can be compared by eye.
@@ -122,7 +124,7 @@ def api_evaluations() -> dict[str, Any]:
 @Call(gives={"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
 def api_evaluations_compare() -> dict[str, Any]:
     """What run b changes against run a, by system."""
-    _, _, differences = kept.compared(core(), request.args.get("a", ""), request.args.get("b", ""))
+    _, _, differences = kept.compared(core().evaluations, request.args.get("a", ""), request.args.get("b", ""))
     return {"systems": {one.system: one.change and one.change.to_json() for one in differences}}
 
 
@@ -130,7 +132,7 @@ def api_evaluations_compare() -> dict[str, Any]:
 @Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
 def api_evaluations_run(run: str) -> dict[str, Any]:
     """One run, with nDCG@10 of every query and system."""
-    return kept.run(core(), run)
+    return kept.run(core().evaluations, run)
 
 
 @admin.post("/api/evaluations")

@@ -98,7 +98,7 @@ def change_failures(index: str, reason: str) -> AnyResponse:
         if request.form.get("sure") != "yes":
             say("failures_not_sure", "warning")
         else:
-            say("failures_dismissed", n=core_failures.dismiss_all(core(), index, reason))
+            say("failures_dismissed", n=core_failures.dismiss_all(core().dead_letters, index, reason))
     else:
         abort(400, "do: must be retry, dismiss, retry_all or dismiss_all")
     left = core().dead_letters.counts(index).get(reason, 0)
@@ -116,7 +116,7 @@ def _act(do: str, index: str, ids: Sequence[str]) -> int:
 
 @admin.get("/failures/<index>/<reason>/csv")
 def failures_csv(index: str, reason: str) -> Response:
-    rows = core_failures.csv_rows(core(), index, reason)
+    rows = core_failures.csv_rows(core().dead_letters, index, reason)
     first = next(rows)  # an error of the cluster is to be an answer of its own, not the end of a file
 
     def lines() -> Iterator[str]:

@@ -183,7 +183,7 @@ def _planned(index: str, action: RunAction, options: dict[str, Any]) -> None:
         raise UsageError("make the estimate of just this first, so that you see what it will do")
     if plan["result"]["blockers"]:
         raise UsageError(plan["result"]["blockers"][0])
-    if why := planning.outdated(core(), index, plan["result"], plan["placed"]):
+    if why := planning.outdated(core().cluster.shops, index, plan["result"], plan["placed"]):
         raise IndexConflictError(f"{why}; make the estimate again")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import ModelConflictError, UsageError, WeightsError
 from hybrid.learning.weights import versions
 from hybrid.operations import orders
@@ -34,13 +35,17 @@ def form_of() -> dict[str, str]:
     return {key: value for key, value in request.form.items() if key != "csrf_token" and value}
 
 
+def _store() -> ModelVersions:
+    return core().models(WEIGHTS)
+
+
 @admin.get("/weights")
 def weights() -> str:
     services, index, number = core(), chosen_index(), page_number(PAGE_SIZE)
-    entries, total = versions.listed(services, index, PAGE_SIZE, (number - 1) * PAGE_SIZE) if index else ([], 0)
+    entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE) if index else ([], 0)
     return render(
         "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
-        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(services, index),
+        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(_store(), index),
         lists=services.judgment_lists.lists(index), order=services.orders.get(orders.learning_slot(index)),
     )  # fmt: skip
 
@@ -81,10 +86,10 @@ def weights_compare(index: str) -> str:
     if len(chosen) != 2 or not all(chosen):
         raise UsageError("choose two versions to compare")
     b, a = chosen  # the list shows the newer one first
-    first, second, change = versions.compared(core(), index, a, b)
+    first, second, change = versions.compared(_store(), index, a, b)
     return render(
         "admin/weights_compare.html", here="weights", index=index, a=first, b=second, change=change, shown=SHOWN,
-        standing=versions.standing(core(), index),
+        standing=versions.standing(_store(), index),
     )  # fmt: skip
 
 
@@ -92,8 +97,8 @@ def weights_compare(index: str) -> str:
 def weights_version(index: str, version: str) -> str:
     index = checked_index(index)
     return render(
-        "admin/weights_version.html", here="weights", index=index, version=versions.version(core(), index, version),
-        standing=versions.standing(core(), index),
+        "admin/weights_version.html", here="weights", index=index, version=versions.version(_store(), index, version),
+        standing=versions.standing(_store(), index),
     )  # fmt: skip
 
 
@@ -101,10 +106,10 @@ def weights_version(index: str, version: str) -> str:
 def weights_confirm(index: str, version: str) -> str:
     """What applying is expected to do, before it is done."""
     index = checked_index(index)
-    found = versions.version(core(), index, version)
+    found = versions.version(_store(), index, version)
     return render(
         "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
-        expected=versions.expected(core(), index, found), refused=None,
+        expected=versions.expected(_store(), index, found), refused=None,
     )  # fmt: skip
 
 
@@ -112,13 +117,13 @@ def weights_confirm(index: str, version: str) -> str:
 def weights_apply(index: str, version: str) -> Any:
     index, given = checked_index(index), validate(PointParams, form_of())
     try:
-        versions.apply(core(), index, version, given.instead_of)
+        versions.apply(_store(), index, version, given.instead_of)
     except (ModelConflictError, WeightsError) as error:
         # The figures of what is active now, so that it can be decided again.
-        found = versions.version(core(), index, version)
+        found = versions.version(_store(), index, version)
         return render(
             "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
-            expected=versions.expected(core(), index, found), refused=str(error),
+            expected=versions.expected(_store(), index, found), refused=str(error),
         ), error.http_status  # fmt: skip
     say("weights_applied", version=version, index=index)
     return redirect(url_for("admin.weights", index=index))
@@ -127,7 +132,7 @@ def weights_apply(index: str, version: str) -> Any:
 @admin.post("/weights/<index>/rollback")
 def weights_rollback(index: str) -> AnyResponse:
     index, given = checked_index(index), validate(PointParams, form_of())
-    say("weights_rolled_back", version=versions.rollback(core(), index, given.instead_of), index=index)
+    say("weights_rolled_back", version=versions.rollback(_store(), index, given.instead_of), index=index)
     return redirect(url_for("admin.weights", index=index))
 
 
@@ -139,8 +144,8 @@ def weights_rollback(index: str) -> AnyResponse:
 def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is active."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
-    entries, total = versions.listed(core(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
-    standing = versions.standing(core(), index)
+    entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    standing = versions.standing(_store(), index)
     return {**standing.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
 
 
@@ -156,7 +161,7 @@ def api_weights_order(index: str) -> dict[str, Any]:
 def api_weights_compare(index: str) -> dict[str, Any]:
     """Two versions a and b, and what b changes on the held-out queries of both."""
     index = checked_index(index)
-    a, b, change = versions.compared(core(), index, request.args.get("a", ""), request.args.get("b", ""))
+    a, b, change = versions.compared(_store(), index, request.args.get("a", ""), request.args.get("b", ""))
     return {"a": a, "b": b, "change": change and change.to_json()}
 
 
@@ -165,8 +170,8 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what applying it is expected to change."""
     index = checked_index(index)
-    found = versions.version(core(), index, version)
-    expected = versions.expected(core(), index, found)
+    found = versions.version(_store(), index, version)
+    expected = versions.expected(_store(), index, found)
     change = expected.change and expected.change.to_json()
     return {**found, "expected": {"active": expected.active, "change": change}}
 
@@ -185,8 +190,8 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
 def api_weights_apply(index: str) -> dict[str, Any]:
     """Activate a version."""
     index, given = checked_index(index), validate(ApplyParams, fields_of(request))
-    versions.apply(core(), index, given.version, given.instead_of)
-    return versions.standing(core(), index).__dict__
+    versions.apply(_store(), index, given.version, given.instead_of)
+    return versions.standing(_store(), index).__dict__
 
 
 @admin.post("/api/weights/<index>/rollback")
@@ -194,5 +199,5 @@ def api_weights_apply(index: str) -> dict[str, Any]:
 def api_weights_rollback(index: str) -> dict[str, Any]:
     """Go back to the version before."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))
-    versions.rollback(core(), index, given.instead_of)
-    return versions.standing(core(), index).__dict__
+    versions.rollback(_store(), index, given.instead_of)
+    return versions.standing(_store(), index).__dict__

@@ -151,7 +151,7 @@ def predict(
 
     if kind != training.KIND:
         raise UsageError(f"{kind} predict nothing by themselves; kinds that do: {training.KIND}")
-    found = training.predict(build_services(), version, image, text)
+    found = training.predict(build_services().encoder, version, image, text)
     if json:
         print_json(found)
         return

@@ -123,9 +123,10 @@ class Products:
         return {hit["_id"]: _stored(hit) for hit in self._get(index, ids, {"source_excludes": unread()}, routing)}
 
     def codes(self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None) -> dict[str, StoredCodes]:
-        """id -> codes of products as they are this moment."""
+        """id -> codes of products as they are this moment; NO_CODES for one that is not there."""
         docs = self._get(index, ids, {"source_includes": ["hybrid.codes"]}, routing)
-        return {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
+        there = {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
+        return {id: there.get(id, NO_CODES) for id in ids}
 
     def _get(
         self,

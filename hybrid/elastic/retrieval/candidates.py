@@ -15,7 +15,7 @@ from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.indices.lifecycle import Indices
-from hybrid.elastic.indices.products import NO_CODES, Products, unread
+from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
@@ -317,7 +317,7 @@ class Retrieval:
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
         """Signal -> vector (dims,) of a product, of those that it has."""
-        codes = self._products.codes(profile.index, [id]).get(id, NO_CODES).by_signal
+        codes = self._products.codes(profile.index, [id])[id].by_signal
         decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
         return {name: vector for name, vector in decoded.items() if vector is not None}
 

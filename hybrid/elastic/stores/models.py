@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -365,3 +365,7 @@ def _part_id(write: str, number: int) -> str:
 
 def _note_id(write: str) -> str:
     return f"writing:{write}"
+
+
+#: A kind of model -> its versions, as Services.models gives them.
+ModelStores = Callable[[str], ModelVersions]

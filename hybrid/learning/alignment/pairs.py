@@ -12,12 +12,12 @@ import numpy as np
 from hybrid import vectors as coding
 from hybrid.catalogue import documents
 from hybrid.contracts import Encoder, IndexProfile
-from hybrid.elastic.indices import products
+from hybrid.elastic.indices.products import Products
+from hybrid.elastic.retrieval.candidates import Retrieval
 from hybrid.encoders.trained.alignment import middle
 from hybrid.errors import MediaError, UsageError
 from hybrid.learning.tables import ID_COLUMNS, read_table
 from hybrid.learning.trained import Progress
-from hybrid.services import Services
 
 _AT_ONCE = 64
 _LOOKED_UP = 500
@@ -49,7 +49,8 @@ class Pairs:
 
 
 def _file_pairs(
-    services: Services,
+    products: Products,
+    retrieval: Retrieval,
     profile: IndexProfile,
     encoders: Mapping[str, Encoder],
     path: Path,
@@ -58,7 +59,7 @@ def _file_pairs(
 ) -> Pairs:
     rows = read_pairs(path)
     texts: dict[str, str] = {}
-    for product, source in sources(services, profile, sorted({product for _, product in rows})).items():
+    for product, source in sources(retrieval, profile, sorted({product for _, product in rows})).items():
         text = documents.text_input(source, profile.fields, encoders["text"])
         if text:
             texts[product] = text
@@ -87,7 +88,7 @@ def _file_pairs(
         groups=np.asarray(groups),
         photo=np.asarray(photo),
         texts=encoders["text"].encode_texts([texts[name] for name in names]),
-        pictures=_pictures(services, profile, encoders["image"], names),
+        pictures=_pictures(products, profile, encoders["image"], names),
         names=names,
         keys=[photo_key(*usable[at]) for at in sorted(set(photo))],
         skipped=skipped,
@@ -132,14 +133,14 @@ def _views(rows: Sequence[tuple[str, str]], root: Path, skipped: dict[str, int])
 
 
 def _catalogue_pairs(
-    services: Services, profile: IndexProfile, encoders: Mapping[str, Encoder], progress: Progress
+    products: Products, profile: IndexProfile, encoders: Mapping[str, Encoder], progress: Progress
 ) -> Pairs:
     """The products' own pictures and texts, as the index has their vectors: nothing is encoded."""
     missing = [name for name in ("text", "image") if name not in profile.signals]
     if missing:
         raise UsageError(f"index {profile.index!r} has no {' and no '.join(missing)} vectors; name a file with --pairs")
     texts, pictures, ids = [], [], []
-    for id, codes in _coded(services, profile):
+    for id, codes in _coded(products, profile):
         one = _decoded(profile, codes, "text"), _decoded(profile, codes, "image")
         if one[0] is not None and one[1] is not None:
             texts.append(one[0])
@@ -154,9 +155,9 @@ def _catalogue_pairs(
     return Pairs(photos, rows, rows, np.stack(texts), photos, ids, ids)
 
 
-def _coded(services: Services, profile: IndexProfile) -> Iterator[tuple[str, dict[str, str]]]:
+def _coded(products: Products, profile: IndexProfile) -> Iterator[tuple[str, dict[str, str]]]:
     """(id, the codes of its vectors by signal) of every product."""
-    for hits in services.cluster.products.pages(
+    for hits in products.pages(
         profile.index,
         {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes"]}},
         _LOOKED_UP,
@@ -170,14 +171,14 @@ def _decoded(profile: IndexProfile, codes: Mapping[str, coding.Code], name: str)
     return coding.decode_code(codes.get(name), signal.dims) if signal is not None else None
 
 
-def sources(services: Services, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def sources(retrieval: Retrieval, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), _LOOKED_UP):
-        found |= services.retrieval.sources(profile, ids[start : start + _LOOKED_UP])
+        found |= retrieval.sources(profile, ids[start : start + _LOOKED_UP])
     return found
 
 
-def _pictures(services: Services, profile: IndexProfile, encoder: Encoder, ids: Sequence[str]) -> np.ndarray:
+def _pictures(products: Products, profile: IndexProfile, encoder: Encoder, ids: Sequence[str]) -> np.ndarray:
     """(len(ids), dims) of the catalogue's pictures, as far as the index has them by the same encoder."""
     found = np.full((len(ids), encoder.dims), np.nan, dtype=np.float32)
     signal = profile.signals.get("image")
@@ -185,9 +186,9 @@ def _pictures(services: Services, profile: IndexProfile, encoder: Encoder, ids: 
         return found
     for start in range(0, len(ids), _LOOKED_UP):
         part = ids[start : start + _LOOKED_UP]
-        held = services.cluster.products.codes(profile.index, part)
+        held = products.codes(profile.index, part)
         for at, id in enumerate(part, start):
-            vector = _decoded(profile, held.get(id, products.NO_CODES).by_signal, "image")
+            vector = _decoded(profile, held[id].by_signal, "image")
             if vector is not None:
                 found[at] = vector
     return found

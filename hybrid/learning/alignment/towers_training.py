@@ -7,17 +7,20 @@ takes them up by a reindex that encodes its pictures anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid.catalogue import documents
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import Encoder, IndexProfile
+from hybrid.elastic.indices.products import Products
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS, PREFIX, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import MediaError, UsageError
+from hybrid.ingest.inputs import Inputs
 from hybrid.learning.alignment.pairs import photo_key, read_pairs, sources
 from hybrid.learning.alignment.training import TrainedAlignment
 from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, active_model, silent
@@ -58,7 +61,11 @@ def train(
     skipped: dict[str, int] = {}
     rows = [] if pairs == CATALOGUE else read_pairs(Path(pairs))
     wanted = sorted({product for _, product in rows})
-    found = sources(services, profile, wanted) if rows else _with_pictures(services, profile, fine_tuning.MAX_PHOTOS)
+    found = (
+        sources(services.retrieval, profile, wanted)
+        if rows
+        else _with_pictures(services.cluster.products, profile, fine_tuning.MAX_PHOTOS)
+    )
     said = words.word_vectors(
         [documents.text_input(source, profile.fields, words) for source in found.values()], MAX_TOKENS
     )
@@ -81,7 +88,7 @@ def train(
                 skipped[error.reason] = skipped.get(error.reason, 0) + 1
                 yield None
         for id in names:
-            yield _own_picture(services, profile, found[id])
+            yield _own_picture(services.encoder, services.inputs, profile, found[id])
 
     looked = fine_tuning.look(opened(), len(groups), services.settings, seed, progress)
     shown = towers.Shown(
@@ -117,7 +124,7 @@ def train(
             "text": {"spec": words.name, "version": words.version},
             "image": {"spec": eyes.name, "version": eyes.version},
         },
-        held_out=_held_out(services, profile, shown, known, words.version, scores),
+        held_out=_held_out(services.models, profile, shown, known, words.version, scores),
         scores={_MEASURE: scores},
         data=model.to_bytes(),
     )
@@ -125,11 +132,16 @@ def train(
 
 
 def _held_out(
-    services: Services, profile: IndexProfile, shown: Shown, known: np.ndarray, words: str, mine: Mapping[str, float]
+    models: ModelStores,
+    profile: IndexProfile,
+    shown: Shown,
+    known: np.ndarray,
+    words: str,
+    mine: Mapping[str, float],
 ) -> HeldOut:
     """Beside the active towers; without such beside chance. known: what each photo is known again by."""
     figure, version = float(np.mean(list(mine.values()))), active(profile)
-    previous = active_model(services, KIND, version, lambda _, data: TowersModel.from_bytes(data)) if version else None
+    previous = active_model(models, KIND, version, lambda _, data: TowersModel.from_bytes(data)) if version else None
     if version is None or previous is None:
         return HeldOut(_MEASURE, figure, "chance", 1 / len(np.unique(shown.groups[~shown.own])), len(mine))
     from hybrid.learning.alignment import towers
@@ -152,24 +164,26 @@ def active(profile: IndexProfile) -> str | None:
     return signal.encoder.removeprefix(PREFIX) if signal and signal.encoder.startswith(PREFIX) else None
 
 
-def _with_pictures(services: Services, profile: IndexProfile, most: int) -> dict[str, dict[str, Any]]:
+def _with_pictures(products: Products, profile: IndexProfile, most: int) -> dict[str, dict[str, Any]]:
     """The first so many products that have a picture, by id."""
     if "image" not in profile.signals:
         raise UsageError(f"index {profile.index!r} has no image vectors; name a file with --pairs")
     found: dict[str, dict[str, Any]] = {}
     search = {"query": {"exists": {"field": "hybrid.image"}}, "source": {"excludes": ["hybrid"]}}
-    for hits in services.cluster.products.pages(profile.index, search, _LOOKED_UP):
+    for hits in products.pages(profile.index, search, _LOOKED_UP):
         found |= {hit["_id"]: hit["_source"] for hit in hits}
         if len(found) >= most:
             break
     return dict(list(found.items())[:most])
 
 
-def _own_picture(services: Services, profile: IndexProfile, source: Mapping[str, Any]) -> Image.Image | None:
-    if "image" not in profile.signals or not services.inputs.wants("image", source, profile):
+def _own_picture(
+    get_encoder: Callable[[str], Encoder], inputs: Inputs, profile: IndexProfile, source: Mapping[str, Any]
+) -> Image.Image | None:
+    if "image" not in profile.signals or not inputs.wants("image", source, profile):
         return None
     try:
-        read = services.inputs.read("image", source, profile, services.encoder(profile.signals["image"].encoder))
+        read = inputs.read("image", source, profile, get_encoder(profile.signals["image"].encoder))
     except MediaError:  # the failures of the index have it
         return None
     return read.content[0] if read.content else None

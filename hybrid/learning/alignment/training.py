@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.alignment import PREFIX, Alignment
 from hybrid.errors import IndexConflictError
 from hybrid.learning.alignment.held_out import ranked
@@ -104,14 +105,16 @@ def train(
 
     profile = services.cluster.indices.read_profile(index)
     encoders = {
-        "text": _encoder(services, profile, "text", services.settings.text_encoder),
-        "image": _encoder(services, profile, "image", services.settings.image_encoder),
+        "text": _encoder(services.encoder, profile, "text", services.settings.text_encoder),
+        "image": _encoder(services.encoder, profile, "image", services.settings.image_encoder),
     }
     started = time.monotonic()
     if pairs == CATALOGUE:
-        found = _catalogue_pairs(services, profile, encoders, progress)
+        found = _catalogue_pairs(services.cluster.products, profile, encoders, progress)
     else:
-        found = _file_pairs(services, profile, encoders, Path(pairs), media, progress)
+        found = _file_pairs(
+            services.cluster.products, services.retrieval, profile, encoders, Path(pairs), media, progress
+        )
     encoded = time.monotonic()
     progress("compare", 0, 1)
     right = found.texts[found.groups]
@@ -143,7 +146,7 @@ def train(
         shares=dict(fitted.shares),
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
-        held_out=_held_out(services, profile, found, encoders, ranks, scores, pairs == CATALOGUE),
+        held_out=_held_out(services.models, profile, found, encoders, ranks, scores, pairs == CATALOGUE),
         scores=scores,
         data=fitted.to_bytes(),
     )
@@ -156,7 +159,7 @@ def _first(keys: Sequence[str], photos: Sequence[int], ranks: Sequence[int]) -> 
 
 
 def _held_out(
-    services: Services,
+    models: ModelStores,
     profile: IndexProfile,
     pairs: Pairs,
     encoders: Mapping[str, Encoder],
@@ -172,7 +175,7 @@ def _held_out(
     figure = float(np.mean(list(mine.values())))
     version = active(profile)
     if version is not None:
-        before = _of_active(services, version, pairs, encoders, what, mine)
+        before = _of_active(models, version, pairs, encoders, what, mine)
         if before is not None:
             return HeldOut(_MEASURES[what], figure, version, before, len(mine))
     if own:
@@ -182,7 +185,7 @@ def _held_out(
 
 
 def _of_active(
-    services: Services,
+    models: ModelStores,
     version: str,
     pairs: Pairs,
     encoders: Mapping[str, Encoder],
@@ -194,7 +197,7 @@ def _of_active(
     A photo that it learned from counts with the held-out score of its own training: on what it has seen, every model
     is better than it is, and no newer one would ever be published.
     """
-    previous = active_model(services, KIND, version, lambda _, data: Alignment.from_bytes(data))
+    previous = active_model(models, KIND, version, lambda _, data: Alignment.from_bytes(data))
     if previous is None:
         return None
     about, alignment = previous
@@ -292,7 +295,7 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     )
 
 
-def _encoder(services: Services, profile: IndexProfile, name: str, default: str) -> Encoder:
+def _encoder(get_encoder: Callable[[str], Encoder], profile: IndexProfile, name: str, default: str) -> Encoder:
     """The index's own encoder of a signal, else that of the settings."""
     signal = profile.signals.get(name)
-    return services.encoder(signal.encoder if signal else default)
+    return get_encoder(signal.encoder if signal else default)

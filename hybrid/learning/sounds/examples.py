@@ -9,10 +9,12 @@ from typing import Any
 
 from hybrid.catalogue import documents
 from hybrid.contracts import IndexProfile, values_at
+from hybrid.elastic.indices.products import Products
 from hybrid.errors import MediaError, UsageError
 from hybrid.learning.tables import read_table
 from hybrid.media import is_url, read_media
 from hybrid.services import Services
+from hybrid.settings import Settings
 
 _LOOKED_UP = 500
 #: Seconds of a sound that are listened to, as when it is indexed.
@@ -31,7 +33,7 @@ def _file(path: Path) -> list[tuple[str, str]]:
 
 
 def _catalogue(
-    services: Services, profile: IndexProfile, column: str | None, skipped: Counter[str]
+    products: Products, profile: IndexProfile, column: str | None, skipped: Counter[str]
 ) -> list[tuple[str, str]]:
     """(file, tag) of each product that has both; products without a sound are none of our business."""
     if not profile.fields.roles.get("audio"):
@@ -40,7 +42,7 @@ def _catalogue(
     if not paths:
         raise UsageError(f"no field of {profile.index!r} is its category; name the field of the tags with --field")
     rows = []
-    for source in _sources(services, profile):
+    for source in _sources(products, profile):
         values = documents.media_values(source, profile.fields, "audio")
         tag = next((str(value).strip() for path in paths for value in values_at(source, path)), "")
         if values and tag:
@@ -52,15 +54,15 @@ def _catalogue(
     return rows
 
 
-def _sources(services: Services, profile: IndexProfile) -> Iterator[dict[str, Any]]:
+def _sources(products: Products, profile: IndexProfile) -> Iterator[dict[str, Any]]:
     body = {"query": {"match_all": {}}, "source": {"excludes": ["hybrid"]}}
-    for hits in services.cluster.products.pages(profile.index, body, _LOOKED_UP):
+    for hits in products.pages(profile.index, body, _LOOKED_UP):
         for hit in hits:
             yield hit["_source"]
 
 
-def _root(services: Services, profile: IndexProfile) -> Path | None:
-    return services.settings.media_root or (Path(profile.media_root) if profile.media_root else None)
+def _root(settings: Settings, profile: IndexProfile) -> Path | None:
+    return settings.media_root or (Path(profile.media_root) if profile.media_root else None)
 
 
 def _bytes(services: Services, value: str, root: Path | None) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.contracts import IndexProfile
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.sounds import PREFIX, SoundModel
 from hybrid.errors import MediaError, UsageError
 from hybrid.ingest.inputs import named
@@ -83,8 +84,8 @@ def train(
     mfcc = services.encoder(MFCC)
     started = time.monotonic()
     skipped: Counter[str] = Counter()
-    rows = _catalogue(services, profile, column, skipped) if pairs == CATALOGUE else _file(Path(pairs))
-    root = _root(services, profile) if pairs == CATALOGUE else (media or Path(pairs).parent)
+    rows = _catalogue(services.cluster.products, profile, column, skipped) if pairs == CATALOGUE else _file(Path(pairs))
+    root = _root(services.settings, profile) if pairs == CATALOGUE else (media or Path(pairs).parent)
     mels, vectors, tags, keys = [], [], [], []
     seen: set[str] = set()
     for number, (value, tag) in enumerate(rows):
@@ -139,14 +140,14 @@ def train(
         fit_s=round(time.monotonic() - fitting, 1),
         results=results,
         encoders={"audio": {"spec": mfcc.name, "version": mfcc.version}},
-        held_out=_held_out(services, active(profile), found, known, mfcc.version, scores, results[MFCC]["map"]),
+        held_out=_held_out(services.models, active(profile), found, known, mfcc.version, scores, results[MFCC]["map"]),
         scores=scores,
         data=model.to_bytes(),
     )
 
 
 def _held_out(
-    services: Services,
+    models: ModelStores,
     version: str | None,
     found: fit.Sounds,
     known: np.ndarray,
@@ -157,7 +158,7 @@ def _held_out(
     """Beside the active network; without one beside MFCC statistics, for which nothing need be trained. known: what
     each sound is known again by."""
     figure = float(np.mean(list(mine.values())))
-    previous = active_model(services, KIND, version, lambda _, data: SoundModel.from_bytes(data)) if version else None
+    previous = active_model(models, KIND, version, lambda _, data: SoundModel.from_bytes(data)) if version else None
     if previous is None:
         return HeldOut(_MEASURE, figure, MFCC, by_mfcc, len(mine))
     about, model = previous

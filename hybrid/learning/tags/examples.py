@@ -11,12 +11,13 @@ import numpy as np
 
 from hybrid import vectors as coding
 from hybrid.contracts import Encoder, IndexProfile, values_at
+from hybrid.elastic.indices.products import NO_CODES, Products
 from hybrid.encoders.pixels import RESIZED, SIDE, on_square
 from hybrid.errors import MediaError, UsageError
 from hybrid.learning.tables import ID_COLUMNS, read_table
 from hybrid.learning.trained import Progress
 from hybrid.media import open_image, resolve_media
-from hybrid.services import Services
+from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +48,7 @@ def _examples(
 
 
 def from_catalogue(
-    services: Services,
+    products: Products,
     profile: IndexProfile,
     encoders: Mapping[str, Encoder],
     column: str | None,
@@ -62,7 +63,7 @@ def from_catalogue(
     keys: list[str] = []
     rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
     search = {"query": {"match_all": {}}, "source": {"includes": ["hybrid.codes", column]}}
-    for hits in services.cluster.products.pages(profile.index, search, _LOOKED_UP):
+    for hits in products.pages(profile.index, search, _LOOKED_UP):
         for hit in hits:
             codes = (hit["_source"].pop("hybrid", None) or {}).get("codes") or {}
             value = next((str(value) for value in values_at(hit["_source"], column)), "")
@@ -100,7 +101,7 @@ def _take(
 
 
 def from_file(
-    services: Services,
+    products: Products,
     profile: IndexProfile,
     encoders: Mapping[str, Encoder],
     path: Path,
@@ -118,11 +119,11 @@ def from_file(
         _require(profile, encoders)
         for start in range(0, len(found), _LOOKED_UP):
             part = found[start : start + _LOOKED_UP]
-            held = services.cluster.products.codes(profile.index, sorted({row[named] for row in part}))
+            stored = products.codes(profile.index, sorted({row[named] for row in part}))
             for row in part:
-                if row[named] not in held:
+                if stored[row[named]] is NO_CODES:
                     skipped["unknown_product"] = skipped.get("unknown_product", 0) + 1
-                elif _take(profile, encoders, held[row[named]].by_signal, row["tag"], rows, names, skipped):
+                elif _take(profile, encoders, stored[row[named]].by_signal, row["tag"], rows, names, skipped):
                     keys.append(row[named])
         if not names:
             raise UsageError(f"{path.name}: none of its {len(found)} products is in {profile.index!r} with a vector")
@@ -150,7 +151,7 @@ def _key(row: Mapping[str, str]) -> str:
 
 
 def photos(
-    services: Services, path: Path, media: Path | None, seed: int, progress: Progress, learn: bool = True
+    settings: Settings, path: Path, media: Path | None, seed: int, progress: Progress, learn: bool = True
 ) -> Photos:
     """The photos of a file of labels, as a network looks at them; those that cannot be opened are left out."""
     from hybrid.learning.tags import pictures as picture_tags
@@ -166,7 +167,7 @@ def photos(
 
     pictures = (opened(row["image"]) for row in found)
     tags, keys = [row["tag"] for row in found], [_key(row) for row in found]
-    return picture_tags.look(pictures, tags, keys, services.settings, seed, progress, learn)
+    return picture_tags.look(pictures, tags, keys, settings, seed, progress, learn)
 
 
 def _encode(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hybrid.contracts import Encoder, IndexProfile, TagsUse
+from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.picture_tags import PictureTags
 from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags, TagModel, read_model
 from hybrid.errors import IndexConflictError, UsageError
@@ -20,6 +21,7 @@ from hybrid.learning.tags.examples import from_catalogue, from_file, photos, vie
 from hybrid.learning.trained import CATALOGUE, HeldOut, Progress, Trained, active_model, silent
 from hybrid.media import open_image, resolve_media
 from hybrid.services import Services
+from hybrid.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,13 +108,13 @@ def train(
     if fine_tune and (source != "image" or labels == CATALOGUE):
         raise UsageError("--fine-tune learns from photos: give --labels FILE with columns image and tag, --from image")
     profile = services.cluster.indices.read_profile(index)
-    encoders = {part: _encoder(services, profile, part) for part in SOURCES[source]}
+    encoders = {part: _encoder(services.encoder, services.settings, profile, part) for part in SOURCES[source]}
     skipped: dict[str, int] = {}
     started = time.monotonic()
     if labels == CATALOGUE:
-        found = from_catalogue(services, profile, encoders, column, skipped)
+        found = from_catalogue(services.cluster.products, profile, encoders, column, skipped)
     else:
-        found = from_file(services, profile, encoders, Path(labels), media, skipped, progress)
+        found = from_file(services.cluster.products, profile, encoders, Path(labels), media, skipped, progress)
     fit.check(found)
     encoded = time.monotonic()
     held = {}
@@ -122,7 +124,7 @@ def train(
         progress("compare", number + 1, len(compared))
     looked = None
     if fine_tune:
-        looked = photos(services, Path(labels), media, seed, progress)
+        looked = photos(services.settings, Path(labels), media, seed, progress)
         held[FINE_TUNED] = pictures.validate(looked, seed, progress)
     results = {name: one.figures() for name, one in held.items()}
     chosen = calibration.best(results)
@@ -140,13 +142,15 @@ def train(
         )
         fitted = time.monotonic()
         if validate is not None:
-            asked = photos(services, validate, media, seed, progress, learn=False)
+            asked = photos(services.settings, validate, media, seed, progress, learn=False)
             shown = pictures.measured(model, asked)
     else:
         model = fit.calibrated(fit.fit(chosen, found, seed), held[chosen])
         fitted = time.monotonic()
         if validate is not None:
-            shown = measured(model, from_file(services, profile, encoders, validate, media, {}, progress))
+            shown = measured(
+                model, from_file(services.cluster.products, profile, encoders, validate, media, {}, progress)
+            )
     names, sizes = np.unique(found.tags[found.first], return_counts=True)
     keys = (looked.keys if chosen == FINE_TUNED and looked is not None else found.keys[found.first]).tolist()
     truth, told = _told(held[chosen], keys)
@@ -163,7 +167,7 @@ def train(
         threshold=model.calibration.threshold,
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
-        held_out=_held_out(services, profile, encoders, found, looked, truth, told),
+        held_out=_held_out(services.models, profile, encoders, found, looked, truth, told),
         drop_out=drop_out,
         validation=shown,
         told=told,
@@ -179,7 +183,7 @@ def _told(held: Any, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str
 
 
 def _held_out(
-    services: Services,
+    models: ModelStores,
     profile: IndexProfile,
     encoders: Mapping[str, Encoder],
     found: Examples,
@@ -190,7 +194,7 @@ def _held_out(
     """Beside the active tags; without such beside the most frequent tag for everything."""
     figure = _macro_f1(truth, told)
     version = active(profile)
-    previous = active_model(services, KIND, version, read_model) if version else None
+    previous = active_model(models, KIND, version, read_model) if version else None
     if previous is None:
         frequent = Counter(truth.values()).most_common(1)[0][0]
         before = _macro_f1(truth, dict.fromkeys(truth, frequent))
@@ -274,7 +278,7 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     """
     if version is None:
         return dataclasses.replace(profile, tags=None)
-    tagger = published(services, version)
+    tagger = published(services.encoder, version)
     held = profile.signals
     parts = tuple(
         part
@@ -287,19 +291,21 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.reads_pictures))
 
 
-def published(services: Services, version: str) -> PublishedTags:
+def published(get_encoder: Callable[[str], Encoder], version: str) -> PublishedTags:
     """A version, for use in this process."""
-    return cast(PublishedTags, services.encoder(f"{PREFIX}{version}"))
+    return cast(PublishedTags, get_encoder(f"{PREFIX}{version}"))
 
 
-def predict(services: Services, version: str, image: Path | None, text: str | None) -> list[dict[str, Any]]:
+def predict(
+    get_encoder: Callable[[str], Encoder], version: str, image: Path | None, text: str | None
+) -> list[dict[str, Any]]:
     """[{"name", "confidence", "written"}] of a photo (by its views) or a text or both, likeliest first.
 
     Raises:
         UsageError: neither is given, or the version looks at neither.
         ModelVersionError, EncoderError: the model, or its encoder, cannot be had.
     """
-    tagger = published(services, version)
+    tagger = published(get_encoder, version)
     model = tagger.trained
     picture = open_image(resolve_media(image.name, image.parent.resolve())) if image is not None else None
     if isinstance(model, PictureTags):
@@ -307,7 +313,7 @@ def predict(services: Services, version: str, image: Path | None, text: str | No
             raise UsageError(f"{version!r} tells tags by image; give --image FILE")
         likely = tagger.likely([picture])[0]
     else:
-        likely = _by_vectors(services, version, model, tagger.encoders, picture, text)
+        likely = _by_vectors(get_encoder, version, model, tagger.encoders, picture, text)
     order = np.argsort(-likely, kind="stable")
     return [
         {
@@ -320,14 +326,14 @@ def predict(services: Services, version: str, image: Path | None, text: str | No
 
 
 def _by_vectors(
-    services: Services, version: str, model: TagModel, encoders: Mapping[str, Mapping[str, str]],
+    get_encoder: Callable[[str], Encoder], version: str, model: TagModel, encoders: Mapping[str, Mapping[str, str]],
     picture: Image.Image | None, text: str | None,
 ) -> np.ndarray:  # fmt: skip
     parts: dict[str, np.ndarray] = {}
     for part, one in encoders.items():
         if (picture if part == "image" else text) is None:
             continue
-        encoder = services.encoder(one["spec"])
+        encoder = get_encoder(one["spec"])
         if encoder.version != one["version"]:
             raise IndexConflictError(f"{version!r} was trained on {one['version']}, and here is {encoder.version}")
         if part == "image" and picture is not None:
@@ -341,7 +347,7 @@ def _by_vectors(
     return np.asarray(model.probabilities(given).mean(axis=0))
 
 
-def _encoder(services: Services, profile: IndexProfile, part: str) -> Encoder:
+def _encoder(get_encoder: Callable[[str], Encoder], settings: Settings, profile: IndexProfile, part: str) -> Encoder:
     signal = profile.signals.get(part)
-    default = services.settings.text_encoder if part == "text" else services.settings.image_encoder
-    return services.encoder(signal.encoder if signal else default)
+    default = settings.text_encoder if part == "text" else settings.image_encoder
+    return get_encoder(signal.encoder if signal else default)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.elastic.stores.models import WEIGHTS
+from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import compare
@@ -187,7 +187,7 @@ def train(
         held_out = cross_validate(kinds, material, options, folds, repeats, seed, step)
     systems = {
         "bm25": alone("lexical", material, test),
-        "active": _active(services, index, active, material, test),
+        "active": _active(services.models(WEIGHTS), index, active, material, test),
         **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
     }
     # Made-up queries favour words, and so cannot say that vectors do harm.
@@ -248,13 +248,13 @@ def _reason(kind: str, chosen: str, means: Mapping[str, float], active: str) -> 
     return f"{said}{chosen} {means[chosen]:.4f} {verb} {active} {means['active']:.4f} on held-out queries"
 
 
-def _active(services: Services, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
+def _active(store: ModelVersions, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
     """(rows,) nDCG@10 of the active weights, by their own scaling.
 
     A query that they were trained on counts with the held-out score of that training: on what it has seen, every
     model is better than it is, and no newer one would ever be published.
     """
-    report = {} if model.version == FIXED_VERSION else services.models(WEIGHTS).head(model.version, index)["report"]
+    report = {} if model.version == FIXED_VERSION else store.head(model.version, index)["report"]
     seen = report.get("per_query", {}).get(report.get("chosen", model.kind), {})
     found = []
     for row in rows:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.elastic.stores.models import WEIGHTS
+from hybrid.elastic.stores.models import ModelVersions
 from hybrid.errors import ModelMissingError, UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
@@ -50,57 +50,57 @@ class Expected:
     change: Paired | None
 
 
-def standing(services: Services, index: str) -> Standing:
+def standing(store: ModelVersions, index: str) -> Standing:
     """Which version is active, since when, and which was before."""
-    pointer = services.models(WEIGHTS).pointer(index)
+    pointer = store.pointer(index)
     before = pointer.before or FIXED_VERSION if pointer.version or pointer.history else None
     return Standing(pointer.version or FIXED_VERSION, pointer.since, before)
 
 
-def listed(services: Services, index: str, size: int, before: int = 0) -> tuple[list[dict[str, Any]], int]:
+def listed(store: ModelVersions, index: str, size: int, before: int = 0) -> tuple[list[dict[str, Any]], int]:
     """({"version", "kind", "created", "row", "judged", …} of the versions, newest first; how many there are)."""
-    entries, total = services.models(WEIGHTS).page(index, size, before, _BRIEF)
+    entries, total = store.page(index, size, before, _BRIEF)
     return [_brief(entry) for entry in entries], total
 
 
-def version(services: Services, index: str, name: str) -> dict[str, Any]:
+def version(store: ModelVersions, index: str, name: str) -> dict[str, Any]:
     """One version: what `listed` says of it, its report, and its model without the numbers.
 
     Raises:
         ModelMissingError: there is none of that name.
         ModelVersionError: it is damaged.
     """
-    found, data = services.models(WEIGHTS).get(name, index)
+    found, data = store.get(name, index)
     numbers = orjson.loads(data)
     return {**_brief(found), "report": found["report"], "model": {part: numbers.get(part) for part in _SHOWN}}
 
 
-def compared(services: Services, index: str, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], Paired | None]:
+def compared(store: ModelVersions, index: str, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], Paired | None]:
     """Two versions, and what the second changes on the held-out queries that both were measured on.
 
     Raises:
         ModelVersionError: there is none of that name, or it is damaged.
     """
-    first, second = version(services, index, a), version(services, index, b)
+    first, second = version(store, index, a), version(store, index, b)
     return first, second, paired(held_out(first["report"]), held_out(second["report"]))
 
 
-def expected(services: Services, index: str, found: Mapping[str, Any]) -> Expected:
+def expected(store: ModelVersions, index: str, found: Mapping[str, Any]) -> Expected:
     """What applying a version would change. found: it, as `version` gives it."""
     name, report = found["version"], found["report"]
-    current = standing(services, index).active
+    current = standing(store, index).active
     after = held_out(report)
     if report.get("active") == current:
         # Measured side by side when it was trained.
         return Expected(name, current, paired(report.get("per_query", {}).get("active", {}), after))
     try:
-        kept = services.models(WEIGHTS).head(current, index)
+        kept = store.head(current, index)
     except ModelMissingError:  # the fixed weights, which were never trained
         return Expected(name, current, None)
     return Expected(name, current, paired(held_out(kept["report"]), after))
 
 
-def apply(services: Services, index: str, name: str, instead_of: str | None = None) -> None:
+def apply(store: ModelVersions, index: str, name: str, instead_of: str | None = None) -> None:
     """Apply a version; search picks it up within seconds.
 
     instead_of: the version that was active when it was decided; if another is by now, nothing happens.
@@ -111,19 +111,19 @@ def apply(services: Services, index: str, name: str, instead_of: str | None = No
         ModelConflictError: another than `instead_of` is active.
     """
     if name == FIXED_VERSION:
-        services.models(WEIGHTS).activate(index, name, _stored(instead_of))
+        store.activate(index, name, _stored(instead_of))
         return
-    WeightsModel.from_bytes(services.models(WEIGHTS).get(name, index)[1])  # what cannot be used is not applied
-    services.models(WEIGHTS).activate(index, name, _stored(instead_of))
+    WeightsModel.from_bytes(store.get(name, index)[1])  # what cannot be used is not applied
+    store.activate(index, name, _stored(instead_of))
 
 
-def rollback(services: Services, index: str, instead_of: str | None = None) -> str:
+def rollback(store: ModelVersions, index: str, instead_of: str | None = None) -> str:
     """Roll back to the version before; its name. instead_of: as for `apply`.
 
     Raises:
         ModelConflictError: nothing was applied; another than `instead_of` is active.
     """
-    return services.models(WEIGHTS).rollback(index, _stored(instead_of)) or FIXED_VERSION
+    return store.rollback(index, _stored(instead_of)) or FIXED_VERSION
 
 
 def held_out(report: Mapping[str, Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hybrid.elastic.indices import generations
 from hybrid.elastic.stores.leases import LeaseLostError
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import HybridError, JobError
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.running import FINAL, KIND, discard, leased, require_idle, restore_weights, unfinished
@@ -46,7 +47,7 @@ def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
     Raises:
         JobError: nothing runs, or it does not heed.
     """
-    job, _ = unfinished(services, index)
+    job, _ = unfinished(services.jobs, index)
     if services.cluster.lease(index).holder() is None:
         raise JobError(f"the reindex of {index!r} is not running; `hybrid reindex {index} --resume` goes on with it")
     services.jobs.update(job, control="pause")
@@ -61,7 +62,7 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
         JobError: there is none, or the new index is in use already.
     """
     cluster = services.cluster
-    job, state = unfinished(services, index)
+    job, state = unfinished(services.jobs, index)
     if cluster.lease(index).holder() is not None:
         services.jobs.update(job, control="cancel")
         if not wait:
@@ -72,14 +73,14 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
             raise JobError(f"{state['new']!r} was swapped in before; `hybrid reindex {index} --rollback` goes back")
         if ended in FINAL:
             return status(services, index)
-    with leased(services, index):
+    with leased(services.cluster, index):
         state = services.jobs.get(job)
         if cluster.generations.has_moved(index, state["new"]):
             raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
-        let_go(services, job, state)
-        restore_weights(services, index, job)
+        let_go(services.cluster.generations, services.jobs, job, state)
+        restore_weights(services.jobs, services.models(WEIGHTS), index, job)
         if not state.get("back"):  # where the target is what the shop had before
-            discard(services, state["new"])
+            discard(services.cluster.generations, services.dead_letters, state["new"])
         services.jobs.update(job, status="cancelled", phase="done", control=None)
     return status(services, index)
 
@@ -96,7 +97,7 @@ def rollback(
         JobError: there is nothing to go back to, or the old index refuses what was written since.
     """
     started = time.monotonic()
-    with leased(services, index) as lease:
+    with leased(services.cluster, index) as lease:
         job = _rollback_job(services, index, ordered)
         state = services.jobs.get(job)
         run = Transfer(services, job, state, lease, report)
@@ -122,11 +123,11 @@ def rollback(
                 if not run.moved or services.jobs.get(job)["status"] != "done":
                     services.jobs.end(job, error, refused=run.refusals())
                 if not run.moved:
-                    let_go(services, job, services.jobs.get(job))
+                    let_go(services.cluster.generations, services.jobs, job, services.jobs.get(job))
             except HybridError as lost:  # the cluster may be the very thing that failed
                 logger.warning("the rollback of %s failed (%s), and its index is not let go: %s", index, error, lost)
             raise
-        restore_weights(services, index, state["undoes"])
+        restore_weights(services.jobs, services.models(WEIGHTS), index, state["undoes"])
     return {
         "index": index, "old": run.source, "new": run.target, "copied": run.copied, "deleted": run.deleted,
         "waited_s": run.fenced_s, "refused": run.refusals(),
@@ -142,7 +143,7 @@ def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | N
         if state["status"] != "cancelled":
             break
     job, state = last_swapped(services, index)
-    require_idle(services, index, {state["old"], state["new"]})
+    require_idle(services.jobs, index, {state["old"], state["new"]})
     settings = services.cluster.generations.settings_of(state["old"])
     return services.jobs.start(
         KIND, index, old=state["new"], new=state["old"], back=True, phase="catch up", undoes=job,
@@ -158,8 +159,8 @@ def drop(services: Services, index: str) -> list[str]:
     Raises:
         JobError: there is none.
     """
-    with leased(services, index):
-        require_idle(services, index, set())
+    with leased(services.cluster, index):
+        require_idle(services.jobs, index, set())
         generation = kept(services, index)
         if not generation:
             raise JobError(f"no index is kept beside {index!r}")

@@ -33,7 +33,7 @@ class Guardian:
                 env={**os.environ, "HYBRID_ES_URL": services.es_url},
                 start_new_session=True,  # Ctrl-C is for the run, not for what ends it in order
             )
-        self._services = services
+        self._cluster = services.cluster
         self._left = False
 
     def leave(self, job: str, watch: Watch) -> None:
@@ -45,7 +45,7 @@ class Guardian:
             self._process.stdin.flush()
             self._left = True
         except OSError:  # it was killed
-            watch.keep(self._services)
+            watch.keep(self._cluster)
 
     def __enter__(self) -> Guardian:
         return self

@@ -16,9 +16,11 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue.layer import Layer
+from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.copies import Original
+from hybrid.elastic.indices.generations import Generations
+from hybrid.elastic.indices.products import Products
 from hybrid.errors import IndexMissingError, WriteBlockedError
-from hybrid.services import Services
 
 #: Pauses between looks: for as long as what was read before may be on its way back.
 PAUSES_S = (0.1, 0.5)
@@ -52,8 +54,8 @@ class Watch:
     late: Sequence[Late]
 
     @classmethod
-    def of(cls, services: Services, target: str, late: Sequence[Late]) -> Watch:
-        return cls(target, _uuid(services, target) if late else "", late)
+    def of(cls, generations: Generations, target: str, late: Sequence[Late]) -> Watch:
+        return cls(target, _uuid(generations, target) if late else "", late)
 
     def to_json(self) -> bytes:
         """One line."""
@@ -64,31 +66,31 @@ class Watch:
         target, uuid, late = orjson.loads(line)
         return cls(target, uuid, [Late.from_json(one) for one in late])
 
-    def keep(self, services: Services) -> int:
+    def keep(self, cluster: Cluster) -> int:
         """Look several times, and mend; how many were mended. It ends where another index has the name."""
         mended = 0
         for pause in (0.0, *PAUSES_S) if self.late else ():
             time.sleep(pause)
             try:
-                if _uuid(services, self.target) != self.uuid:
+                if _uuid(cluster.generations, self.target) != self.uuid:
                     break
-                mended += mend(services, self.target, self.late)
+                mended += mend(cluster.products, self.target, self.late)
             except (IndexMissingError, WriteBlockedError):  # deleted, or rolled back from, meanwhile
                 break
         return mended
 
 
-def _uuid(services: Services, index: str) -> str:
-    return services.cluster.generations.settings_of(index)["index.uuid"]
+def _uuid(generations: Generations, index: str) -> str:
+    return generations.settings_of(index)["index.uuid"]
 
 
-def mend(services: Services, target: str, late: Sequence[Late]) -> int:
+def mend(products: Products, target: str, late: Sequence[Late]) -> int:
     """Look once."""
     writes = [one.write for one in late]
     routing = {write.id: write.routing for write in writes if write.routing is not None}
     count = 0
     for _ in range(_TRIES):
-        copies = services.cluster.products.read(target, [write.id for write in writes], routing)
+        copies = products.read(target, [write.id for write in writes], routing)
         mended = []
         for one in late:
             write, copy = one.write, copies.get(one.write.id)
@@ -98,7 +100,7 @@ def mend(services: Services, target: str, late: Sequence[Late]) -> int:
             merged = _merged(one.before, write.source, copy.source)
             body = {**merged, "hybrid": {"id": write.id, "meta": {"revision": write.revision}}}
             mended.append((write.id, copy, write.routing, body))
-        report = services.cluster.products.replace_documents(target, mended)
+        report = products.replace_documents(target, mended)
         count += len(report.ok)
         if not report.errors:
             break

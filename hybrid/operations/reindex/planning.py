@@ -12,8 +12,9 @@ from typing import Any
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import Template, served_by, text_fields
 from hybrid.contracts import IndexProfile
+from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.indices.products import BUILDING, is_building
-from hybrid.elastic.indices.shop import ShopIndex
+from hybrid.elastic.indices.shop import ShopIndex, ShopIndices
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.operations.planning import decide_profile, views_in
 from hybrid.operations.sizing import Estimate, measure
@@ -72,7 +73,7 @@ def plan_reindex(
     """
     template = template or Template()
     found = services.cluster.shops.describe(index)
-    hopeless = list(_blockers(services, found))
+    hopeless = list(_blockers(services.cluster.generations, found))
     if hopeless:
         raise IndexConflictError(hopeless[0])
     new = services.cluster.generations.next_name(index, found.concrete)
@@ -106,13 +107,13 @@ def _shards(shards: int | None, template: Template, shop_index: ShopIndex) -> in
         raise UsageError("the template's number_of_shards is no number") from error
 
 
-def _blockers(services: Services, shop_index: ShopIndex) -> Iterator[str]:
+def _blockers(generations: Generations, shop_index: ShopIndex) -> Iterator[str]:
     """What stands in the way; where the way round is known, it is said."""
     name = shop_index.name
     if is_building(name):
         yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
     elif name == shop_index.concrete:
-        aliases = [alias for alias in services.cluster.generations.aliases_of(name) if not is_building(alias)]
+        aliases = [alias for alias in generations.aliases_of(name) if not is_building(alias)]
         if aliases:
             yield f"{name!r} is the index itself, and it is behind the alias {aliases[0]!r}: reindex {aliases[0]!r}"
         yield (
@@ -165,7 +166,7 @@ def _changes(shop_index: ShopIndex, profile: IndexProfile, template: Template) -
     return changes or ["nothing but the index itself: segments, and the layer's part made whole"]
 
 
-def outdated(services: Services, index: str, plan: Mapping[str, Any], placed: str) -> str | None:
+def outdated(shops: ShopIndices, index: str, plan: Mapping[str, Any], placed: str) -> str | None:
     """Why a plan that was shown no longer tells what would be done; None where it does.
 
     plan: with its "fingerprint" and "documents". placed: when it was asked for, ISO 8601.
@@ -175,7 +176,7 @@ def outdated(services: Services, index: str, plan: Mapping[str, Any], placed: st
     """
     if datetime.now(UTC) - datetime.fromisoformat(placed) > _HOLDS:
         return "the estimate is older than an hour"
-    found = services.cluster.shops.describe(index)
+    found = shops.describe(index)
     if found.fingerprint != plan.get("fingerprint"):
         return f"the mapping of {index!r} has changed since the estimate, or another index has its name"
     if abs(found.documents - plan["documents"]) > _MOVED * max(1, plan["documents"]):

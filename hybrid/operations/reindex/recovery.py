@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import HybridError
 from hybrid.operations.reindex.running import FINAL, KIND, leased, restore_weights
 from hybrid.operations.reindex.transfer import Transfer, let_go
@@ -24,7 +25,7 @@ def recover(services: Services, index: str) -> str:
     """
     if not any(_is_left(state) for _, state in services.jobs.of(KIND, index)):
         return _NOTHING
-    with leased(services, index) as lease:
+    with leased(services.cluster, index) as lease:
         outcome = _NOTHING
         for job, state in services.jobs.of(KIND, index):
             if not _is_left(state):
@@ -33,8 +34,8 @@ def recover(services: Services, index: str) -> str:
                 Transfer(services, job, state, lease).finish_alone()
                 outcome = f"{state['new']} is in use"
             else:
-                let_go(services, job, state)
-                restore_weights(services, index, job)
+                let_go(services.cluster.generations, services.jobs, job, state)
+                restore_weights(services.jobs, services.models(WEIGHTS), index, job)
                 services.jobs.update(job, status="failed", error="its process ended in the middle of the swap")
                 outcome = f"{state['old']} stays in use"
         return outcome

@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hybrid.contracts import Encoder
+from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices import generations
+from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.indices.products import BUILDING, is_building
+from hybrid.elastic.stores.dead_letters import DeadLetters
+from hybrid.elastic.stores.jobs import Jobs
 from hybrid.elastic.stores.leases import Lease, LeaseLostError
+from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import JobError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.guardian import Guardian
@@ -21,7 +27,7 @@ from hybrid.operations.reindex.planning import ReindexPlan
 from hybrid.operations.reindex.transfer import Stopped, Transfer
 from hybrid.operations.reindex.verification import MAX_LOSS, verify
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
-from hybrid.search.weights import FIXED_VERSION
+from hybrid.search.weights import FIXED_VERSION, PublishedWeights
 from hybrid.services import Services
 
 KIND = "reindex"
@@ -99,11 +105,11 @@ def run_reindex(
         ClusterError, WriteBlockedError: the run ended early; the old index is in use as before.
     """
     index = plan.shop.name
-    with leased(services, index) as lease:
+    with leased(services.cluster, index) as lease:
         shop_index = services.cluster.shops.describe(index)
         if (shop_index.concrete, shop_index.uuid) != (plan.shop.concrete, plan.shop.uuid):
             raise JobError(f"{index!r} stands for {shop_index.concrete!r} since this was planned; run it again")
-        require_idle(services, index, {plan.shop.concrete})
+        require_idle(services.jobs, index, {plan.shop.concrete})
         checkpoint = services.checkpoints.get(index)
         settings = plan.shop.settings
         wanted = {**settings, **generations.settings_in(plan.template)}
@@ -131,8 +137,8 @@ def resume(services: Services, index: str, options: Options = Options(), report:
     Raises:
         JobError: there is none, or it is running; and as `run_reindex` does.
     """
-    with leased(services, index) as lease:
-        job, state = unfinished(services, index)
+    with leased(services.cluster, index) as lease:
+        job, state = unfinished(services.jobs, index)
         if state["phase"] == "create" and not services.cluster.generations.exists(f"{state['new']}{BUILDING}"):
             services.jobs.update(job, status="cancelled", phase="done")
             raise JobError(f"the reindex of {index!r} had not begun when it ended; start it again")
@@ -160,7 +166,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
         else:
             if state.get("fences"):
                 run.abort()
-            restore_weights(services, run.alias, job)
+            restore_weights(services.jobs, services.models(WEIGHTS), run.alias, job)
             _build(services, run, options, report_so_far)
         report_so_far.swapped = run.moved
         if run.moved:
@@ -168,7 +174,7 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     except Stopped as stop:
         report_so_far.status = "paused"
         if stop.how == "cancel":
-            discard(services, run.target)
+            discard(services.cluster.generations, services.dead_letters, run.target)
             report_so_far.status = "cancelled"
         services.jobs.update(job, status=report_so_far.status, control=None)
     except LeaseLostError:
@@ -219,8 +225,8 @@ def _swap(services: Services, run: ReindexRun) -> None:
             f"{busy} writes to {run.alias!r}, and would go on in the old index after the swap; run `hybrid reindex "
             f"{run.alias} --resume` when it has ended"
         )
-    _lay_weights_aside(services, run)
-    _load_text_model(services, run)
+    _lay_weights_aside(services.models(WEIGHTS), services.published, run)
+    _load_text_model(services.encoder, run)
     # Before the aliases move: a run that dies right after that must not leave an index that shows changes late.
     run.refresh_as_in_use()
     run.approach()
@@ -230,34 +236,34 @@ def _swap(services: Services, run: ReindexRun) -> None:
         except BaseException:
             run.abort()
             if not run.moved:
-                restore_weights(services, run.alias, run.job)
+                restore_weights(services.jobs, services.models(WEIGHTS), run.alias, run.job)
             raise
         guardian.leave(run.job, run.watch())
 
 
-def _load_text_model(services: Services, run: ReindexRun) -> None:
+def _load_text_model(get_encoder: Callable[[str], Encoder], run: ReindexRun) -> None:
     """So that no write waits for a model; a run that encoded something has them."""
     signal = run.profile.signals.get("text")
     if run.encodes and signal is not None:
-        services.encoder(signal.encoder).encode_texts(["ready"])
+        get_encoder(signal.encoder).encode_texts(["ready"])
 
 
-def _lay_weights_aside(services: Services, run: ReindexRun) -> None:
+def _lay_weights_aside(store: ModelVersions, published: PublishedWeights, run: ReindexRun) -> None:
     """Weights that were learned with other vectors would make every answer of the new index a degraded one."""
     before, after = run.models()
-    version = services.models("weights").active(run.alias)
+    version = store.active(run.alias)
     if version in (None, FIXED_VERSION) or all(after.get(name) == model for name, model in before.items()):
         return
     run.update(weights=version)
-    services.models("weights").activate(run.alias, FIXED_VERSION)
-    time.sleep(services.published.TTL_S)  # until every process knows
+    store.activate(run.alias, FIXED_VERSION)
+    time.sleep(published.TTL_S)  # until every process knows
 
 
-def restore_weights(services: Services, alias: str, job: str) -> None:
+def restore_weights(jobs: Jobs, store: ModelVersions, alias: str, job: str) -> None:
     """Make the weights active again that a run laid aside."""
-    version = services.jobs.get(job).get("weights")
-    if version and services.models("weights").active(alias) == FIXED_VERSION:
-        services.models("weights").activate(alias, version)
+    version = jobs.get(job).get("weights")
+    if version and store.active(alias) == FIXED_VERSION:
+        store.activate(alias, version)
 
 
 def _tidy(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
@@ -331,8 +337,8 @@ class ReindexRun(Transfer):
 
 
 @contextlib.contextmanager
-def leased(services: Services, index: str) -> Iterator[Lease]:
-    lease = services.cluster.lease(index)
+def leased(cluster: Cluster, index: str) -> Iterator[Lease]:
+    lease = cluster.lease(index)
     lease.take()
     try:
         yield lease
@@ -340,13 +346,13 @@ def leased(services: Services, index: str) -> Iterator[Lease]:
         lease.release()
 
 
-def require_idle(services: Services, index: str, concerned: set[str]) -> None:
+def require_idle(jobs: Jobs, index: str, concerned: set[str]) -> None:
     """Whether no job is open that has to do with an index, by whatever alias.
 
     Raises:
         JobError: one is.
     """
-    for state in services.jobs.open(KIND, FINAL):
+    for state in jobs.open(KIND, FINAL):
         if index == state["index"] or concerned & {state["old"], state["new"]}:
             raise JobError(
                 f"a reindex of {state['index']!r} is unfinished ({state['status']}, {state['phase']}); go on with "
@@ -354,27 +360,27 @@ def require_idle(services: Services, index: str, concerned: set[str]) -> None:
             )
 
 
-def unfinished(services: Services, index: str) -> tuple[str, dict[str, Any]]:
+def unfinished(jobs: Jobs, index: str) -> tuple[str, dict[str, Any]]:
     """The job of an index that is not at its end.
 
     Raises:
         JobError: there is none.
     """
-    for job, state in services.jobs.of(KIND, index):
+    for job, state in jobs.of(KIND, index):
         if state["status"] not in FINAL:
             return job, state
     raise JobError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
 
 
-def discard(services: Services, target: str) -> None:
+def discard(generations: Generations, dead_letters: DeadLetters, target: str) -> None:
     """Delete what was built, and what was noted of it.
 
     Raises:
         JobError: it is in use.
     """
-    if services.cluster.generations.exists(target):
-        used = [alias for alias in services.cluster.generations.aliases_of(target) if not is_building(alias)]
+    if generations.exists(target):
+        used = [alias for alias in generations.aliases_of(target) if not is_building(alias)]
         if used:
             raise JobError(f"{target!r} is behind the alias {used[0]!r}, so it is not deleted")
-        services.cluster.generations.delete(target)
-    services.dead_letters.move(f"{target}{BUILDING}", None)
+        generations.delete(target)
+    dead_letters.move(f"{target}{BUILDING}", None)

@@ -17,7 +17,9 @@ from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.elastic.indices import copies, generations
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.copies import Differences, Found
+from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.indices.products import BUILDING
+from hybrid.elastic.stores.jobs import Jobs
 from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import HybridError, JobError
 from hybrid.operations.reindex.copying import Copyist
@@ -314,11 +316,11 @@ class Transfer(Run):
     def finish_alone(self) -> None:
         """`finish`, and look after the late writes, where no guardian does."""
         self.finish()
-        self.watch().keep(self._services)
+        self.watch().keep(self._cluster)
 
     def watch(self) -> Watch:
         """What is to be looked after once the swap is done."""
-        return Watch.of(self._services, self.target, self.late)
+        return Watch.of(self._cluster.generations, self.target, self.late)
 
     def _drain(self, earlier: Collection[str]) -> None:
         """Take over what still reaches the source, and let nothing more reach it."""
@@ -357,7 +359,7 @@ class Transfer(Run):
         self.moved = self._cluster.generations.has_moved(self.alias, self.target)
         if self.moved:
             return
-        let_go(self._services, self.job, self._services.jobs.get(self.job))
+        let_go(self._services.cluster.generations, self._services.jobs, self.job, self._services.jobs.get(self.job))
         self._fences = {}
         self.progress.phase = "catch up"
 
@@ -428,11 +430,11 @@ class Transfer(Run):
             self.heed()
 
 
-def let_go(services: Services, job: str, state: Mapping[str, Any]) -> None:
+def let_go(generations: Generations, jobs: Jobs, job: str, state: Mapping[str, Any]) -> None:
     """Let a shop's writes go on where they were, before the aliases moved, whatever else is as it should be."""
     for index, before in (state.get("fences") or {}).items():
-        services.cluster.generations.lower_fence(index, before)
-    if state.get("back") and services.cluster.generations.exists(state["new"]):
-        services.cluster.generations.set_pipelines(state["new"], state.get("pipelines") or {})
-        services.cluster.generations.block_writes(state["new"])
-    services.jobs.update(job, phase="catch up", fences=None)
+        generations.lower_fence(index, before)
+    if state.get("back") and generations.exists(state["new"]):
+        generations.set_pipelines(state["new"], state.get("pipelines") or {})
+        generations.block_writes(state["new"])
+    jobs.update(job, phase="catch up", fences=None)

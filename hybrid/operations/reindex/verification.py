@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from hybrid.contracts import IndexProfile
+from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.copies import Differences
+from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.evaluation import measures
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.differences import described
 from hybrid.operations.reindex.transfer import Transfer
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import WeightsModel
+from hybrid.search.weights import PublishedWeights, WeightsModel
 from hybrid.services import Services
 
 _SAMPLE = 200
@@ -64,29 +66,29 @@ def verify(
     """
     verification = Verification()
     before, after = services.cluster.indices.find_profile(run.source), run.profile
-    verification.findings.append(_documents(services, run, differences))
-    verification.findings.append(_sample(services, run))
-    verification.findings += _coverage(services, before, after)
+    verification.findings.append(_documents(services.cluster.indices, run, differences))
+    verification.findings.append(_sample(services.cluster, run))
+    verification.findings += _coverage(services.cluster, before, after)
     if judgments is not None:
         verification.findings.append(_judged(services, run, before, after, judgments, max_loss))
     return verification
 
 
-def _documents(services: Services, run: Transfer, differences: Differences) -> Finding:
+def _documents(indices: Indices, run: Transfer, differences: Differences) -> Finding:
     """Every document by its revision. What the shop deleted since the last round is there still, and no fault."""
     if differences.missing:
         return Finding(
             "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
         )
-    count = services.cluster.indices.count(run.target)
+    count = indices.count(run.target)
     return Finding("documents", True, f"{count:,}, each copied from its present revision")
 
 
-def _sample(services: Services, run: Transfer) -> Finding:
+def _sample(cluster: Cluster, run: Transfer) -> Finding:
     """Documents drawn from the new index, field by field, but for those that changed since they were copied."""
-    drawn = services.cluster.copies.sample(run.target, _SAMPLE, time.time_ns() % 2**31)
+    drawn = cluster.copies.sample(run.target, _SAMPLE, time.time_ns() % 2**31)
     routing = {one.id: one.routing for one, _ in drawn if one.routing is not None}
-    current = services.cluster.products.read(run.source, [one.id for one, _ in drawn], routing)
+    current = cluster.products.read(run.source, [one.id for one, _ in drawn], routing)
     differing, compared = [], 0
     for copy, source in drawn:
         original = current.get(copy.id)
@@ -102,15 +104,15 @@ def _sample(services: Services, run: Transfer) -> Finding:
     return Finding("fields", True, f"{compared} sampled documents are alike in every field of the shop's")
 
 
-def _coverage(services: Services, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
+def _coverage(cluster: Cluster, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
     # Of what searches see: to refresh an index that is written to costs some hundredths of a second.
-    earlier = services.cluster.health.coverage(before, refresh=False) if before is not None else None
-    now = services.cluster.health.coverage(after)
+    earlier = cluster.health.coverage(before, refresh=False) if before is not None else None
+    now = cluster.health.coverage(after)
     total = max(1, now["documents"])
     findings = []
     for name, signal in after.signals.items():
         share = now["signals"][name]["with"] / total
-        waiting = services.cluster.indices.count(after.index, {"term": {"hybrid.meta.pending": name}}) / total
+        waiting = cluster.indices.count(after.index, {"term": {"hybrid.meta.pending": name}}) / total
         detail = f"{now['signals'][name]['with']:,} of {now['documents']:,} have a vector ({share:.1%})"
         if waiting:
             detail += f", {waiting:.1%} wait for one"
@@ -135,7 +137,9 @@ def _judged(
 ) -> Finding:
     if before is None:
         return Finding("judged", True, "the old index had no search of the layer to compare with")
-    searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, _Borrowed(services, run.alias))
+    searcher = Searcher(
+        services.retrieval, services.encoder, services.settings.depth, _Borrowed(services.published, run.alias)
+    )
     was = _ndcg(services.searcher, run.alias, judgments)
     now = _ndcg(searcher, after.index, judgments)
     lost = float(np.mean(was) - np.mean(now))
@@ -156,8 +160,8 @@ def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
 class _Borrowed:
     """The active weights for an index, for the one that is to take its place."""
 
-    def __init__(self, services: Services, lender: str) -> None:
-        self._published = services.published
+    def __init__(self, published: PublishedWeights, lender: str) -> None:
+        self._published = published
         self._lender = lender
 
     def active(self, index: str) -> tuple[WeightsModel, str]:

@@ -53,7 +53,7 @@ def measure(services: Services, index: str, *systems: str, folds: int = 0, **opt
     order = services.orders.get(learning_slot(index))
     assert order is not None
     assert (order["status"], order["error"]) == ("done", None)
-    return evaluations.run(services, order["result"]["run"])
+    return evaluations.run(services.evaluations, order["result"]["run"])
 
 
 def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> None:
@@ -68,7 +68,7 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     assert work(services, learning_slot(index))
     key = services.orders.get(learning_slot(index))["result"]["run"]  # type: ignore[index]
     assert f"/admin/evaluations/{key}" in admin.get(f"/admin/evaluations?index={index}").text
-    run = evaluations.run(services, key)
+    run = evaluations.run(services.evaluations, key)
     assert (run["by"], run["list"], run["systems"], run["baseline"]) == ("ed", "basics", ["bm25", "text"], "bm25")
     assert (run["weights_version"], run["queries"]) == ("fixed-1", 4)
     assert set(evaluations.scores(run, "text")) == set(RATINGS)

@@ -143,5 +143,5 @@ def test_20_000_letters_are_dismissed_by_few_requests(
     for start in range(0, len(many), 5_000):
         services.dead_letters.add(letters, "job", many[start : start + 5_000])
     wire = watched_wire(client_of(services), monkeypatch)
-    assert failures.dismiss_all(services, letters, "image_missing") == 20_002
+    assert failures.dismiss_all(services.dead_letters, letters, "image_missing") == 20_002
     assert len(wire.requests) <= 16, wire.requests

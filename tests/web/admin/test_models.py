@@ -32,7 +32,7 @@ def shop(services: Services, name: str, tmp_path: Path) -> tuple[Services, str]:
     assert index_file(services, write_rows(tmp_path / "a.ndjson", ROWS), name, tmp_path, signals=["text"]).complete
     trained = training.train(services, name, "catalogue", "text", "plain", "kind")
     for number in (1, 2):
-        publish(services, trained, f"{name}-tags-{number}")
+        publish(services.models, trained, f"{name}-tags-{number}")
         add(services, name, f"gate-{number}", scores={"red lamp": 0.5}, before={"red lamp": 0.4})
     return services, name
 

@@ -186,7 +186,7 @@ def test_a_list_with_photos_is_measured_and_its_hurt_queries_shown(ed: AdminClie
     assert work(services, learning_slot(index))
     order = services.orders.get(learning_slot(index))
     assert order["error"] is None
-    run = evaluations.run(services, order["result"]["run"])
+    run = evaluations.run(services.evaluations, order["result"]["run"])
     assert set(run["per_query"]["queries"]) == {"mug", f"{key}.jpg", f"lamp + {key}.jpg"}
     assert evaluations.scores(run, "image")[f"{key}.jpg"] > 0
     page = ed.get(f"/admin/evaluations/{run['id']}").text

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.errors import ModelConflictError, ModelMissingError, OrderTakenError, UsageError
 from hybrid.evaluation.judgments import Judgments
@@ -95,21 +96,22 @@ def test_two_people_at_once(shop: tuple[Services, str]) -> None:
     answer = ed.send(f"/admin/api/weights/{name}/rollback", {"instead_of": "gate-2"})
     assert answer.json["active"] == FIXED_VERSION
     with pytest.raises(ModelMissingError, match="no weights version 'gate-9'"):
-        versions.apply(services, name, "gate-9")
+        versions.apply(services.models(WEIGHTS), name, "gate-9")
 
 
 def test_fixed_weights_by_name_count_as_fixed(shop: tuple[Services, str]) -> None:
     services, name = shop
     add(services, name, "gate-1", scores=AFTER, before=BEFORE)
     services.models("weights").activate(name, FIXED_VERSION)  # as a reindex does
-    assert versions.standing(services, name).before == FIXED_VERSION
-    versions.apply(services, name, "gate-1", instead_of=FIXED_VERSION)
+    assert versions.standing(services.models(WEIGHTS), name).before == FIXED_VERSION
+    versions.apply(services.models(WEIGHTS), name, "gate-1", instead_of=FIXED_VERSION)
     with pytest.raises(ModelConflictError, match="somebody else"):
-        versions.apply(services, name, "gate-1", instead_of=FIXED_VERSION)
+        versions.apply(services.models(WEIGHTS), name, "gate-1", instead_of=FIXED_VERSION)
 
 
 def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     services, name = shop
+    store = services.models(WEIGHTS)
     add(services, name, "gate-1", scores=BEFORE, before=BEFORE)
     add(services, name, "gate-2", scores=AFTER, before=BEFORE, active="gate-7")
     admin = signed_in(services)
@@ -120,9 +122,9 @@ def test_two_versions_side_by_side(shop: tuple[Services, str]) -> None:
     assert (change["queries"], change["difference"]) == (4, 0.075)
     assert [one["query"] for one in change["lost"]] == [EVIL]
     # Not measured beside what is active: by the held-out scores of each, where there are any.
-    assert versions.expected(services, name, versions.version(services, name, "gate-2")).change is None
+    assert versions.expected(store, name, versions.version(store, name, "gate-2")).change is None
     services.models("weights").activate(name, "gate-1")
-    found = versions.expected(services, name, versions.version(services, name, "gate-2")).change
+    found = versions.expected(store, name, versions.version(store, name, "gate-2")).change
     assert found is not None and found.difference == 0.075
     keep(services, name, "gate-3", "gate", fixed(version="gate-3").to_json(), {})  # no report at all
     assert admin.get(f"/admin/weights/{name}/gate-3").status_code == 200
@@ -157,13 +159,13 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
     assert order["progress"]["total"] > 0
     page = admin.get(f"/admin/weights?index={name}").text
     assert services.models("weights").active(name) is None  # never by itself
-    found, total = versions.listed(services, name, 20)
+    found, total = versions.listed(services.models(WEIGHTS), name, 20)
     if order["result"]["version"] is None:
         assert total == 0 and "The result was not better" in page
     else:
         assert [entry["version"] for entry in found] == [order["result"]["version"]]
         assert (found[0]["list"], found[0]["by"]) == ("lamps", "ed")
-        spread = versions.version(services, name, found[0]["version"])["report"]["spread"]
+        spread = versions.version(services.models(WEIGHTS), name, found[0]["version"])["report"]["spread"]
         assert set(spread) == {"lexical", "text"} and sum(spread["text"]["counts"]) == 12
     with pytest.raises(UsageError, match="no judgment list 'chairs'"):
         versions.order_training(services, name, "gate", "ed", "chairs")
