@@ -47,7 +47,7 @@ def watch(index: str) -> None:
     )  # fmt: skip
     if said.endswith(b"\n"):
         job, left = said.split(b" ", 1)
-        mended = retrying(Watch.from_json(left).keep, services)
+        mended = retrying(Watch.from_json(left).keep, services.cluster)
         if mended:
             services.jobs.update(job.decode(), mended=mended)
         return
