@@ -93,13 +93,13 @@ def active(services: Services, kind: str, index: str) -> Active:
         IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
     """
     check_kind(kind)
-    if kind == WEIGHTS:
-        standing = weights.standing(services.models(WEIGHTS), index)
-        return Active(standing.active, standing.since, standing.before)
     return _active(services.models, kind, services.cluster.indices.read_profile(index))
 
 
 def _active(models: ModelStores, kind: str, profile: IndexProfile) -> Active:
+    if kind == WEIGHTS:
+        standing = weights.standing(models(WEIGHTS), profile.index)
+        return Active(standing.active, standing.since, standing.before)
     version = _ACTIVE[kind](profile)
     pointer = models(kind).pointer(profile.index)
     if kind in BY_REINDEX:
@@ -110,9 +110,21 @@ def _active(models: ModelStores, kind: str, profile: IndexProfile) -> Active:
     return Active(version, pointer.since, pointer.before or NONE if known and version else pointer.before)
 
 
-def listed(services: Services, index: str, kind: str | None = None, most: int = 1_000) -> list[dict[str, Any]]:
-    """Versions that were trained for an index, and the others that it uses; newest first, by kind: {"kind", "version",
-    "method", "index", "created", "size", "held_out", "active"}; one that was lost has "lost" in place of most of these.
+@dataclass(frozen=True)
+class KindOfIndex:
+    """The models of one kind that an index has.
+
+    versions: those that were trained for the index, newest first, and the active one if it is another: {"kind",
+    "version", "method", "index", "created", "size", "held_out", "active"}. A lost one has "lost" instead of most of these.
+    """
+
+    kind: str
+    active: Active
+    versions: list[dict[str, Any]]
+
+
+def by_kind(services: Services, index: str, kind: str | None = None, most: int = 1_000) -> list[KindOfIndex]:
+    """The active version and the versions of each kind, or of one, with two requests to the cluster a kind.
 
     most: of a kind, and the active one.
 
@@ -122,18 +134,20 @@ def listed(services: Services, index: str, kind: str | None = None, most: int = 
     if kind is not None:
         check_kind(kind)
     profile = services.cluster.indices.read_profile(index)
-    rows: list[dict[str, Any]] = []
-    for one in [kind] if kind else KINDS:
-        store = services.models(one)
-        used = weights.standing(services.models(WEIGHTS), index).active if one == WEIGHTS else _ACTIVE[one](profile)
-        heads = store.page(index, most)[0]
-        if used not in (None, FIXED_VERSION, *(head["version"] for head in heads)):
-            try:
-                heads.append({name: value for name, value in store.head(str(used), index).items() if name != "report"})
-            except ModelVersionError:  # it was lost, and the index still asks for it
-                heads.append({"kind": one, "version": used, "index": None, "lost": True})
-        rows += [{**head, "active": head["version"] == used} for head in heads]
-    return rows
+    return [_of_kind(services.models, one, profile, most) for one in ([kind] if kind else KINDS)]
+
+
+def _of_kind(models: ModelStores, kind: str, profile: IndexProfile, most: int) -> KindOfIndex:
+    store = models(kind)
+    active = _active(models, kind, profile)
+    heads = store.page(profile.index, most)[0]
+    if active.version not in (None, FIXED_VERSION, *(head["version"] for head in heads)):
+        try:
+            head = store.head(str(active.version), profile.index)
+            heads.append({name: value for name, value in head.items() if name != "report"})
+        except ModelVersionError:  # it was lost, and the index still asks for it
+            heads.append({"kind": kind, "version": active.version, "index": None, "lost": True})
+    return KindOfIndex(kind, active, [{**head, "active": head["version"] == active.version} for head in heads])
 
 
 def show(services: Services, kind: str, version: str, index: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def test_weights_have_the_same_life(shop: Services, name: str, hybrid: Any) -> N
         life.remove(shop, "weights", name, "global-1")
     life.remove(shop, "weights", name, "global-2")
     assert hybrid("models", "apply", "weights", "none", "--index", name, "--json")[1]["version"] == FIXED_VERSION
-    assert [one["version"] for one in life.listed(shop, name, "weights")] == ["global-1"]
+    assert [one["version"] for one in life.by_kind(shop, name, "weights")[0].versions] == ["global-1"]
     with pytest.raises(UsageError, match="no kind of model 'gate'"):
         life.active(shop, "gate", name)
 

@@ -33,11 +33,10 @@ _VERSION = {
 @admin.get("/models")
 def models() -> str:
     services, index, kind = core(), chosen_index(), request.args.get("kind") or None
-    kinds = life.KINDS if kind is None else (kind,)
     groups = [
-        {"kind": one, "active": life.active(services, one, index), "by_reindex": one in life.BY_REINDEX,
-         "versions": life.listed(services, index, one, MANY if kind else FEW), "more": not kind}
-        for one in kinds
+        {"kind": group.kind, "active": group.active, "by_reindex": group.kind in life.BY_REINDEX,
+         "versions": group.versions, "more": not kind}
+        for group in life.by_kind(services, index, kind, MANY if kind else FEW)
     ] if index else []  # fmt: skip
     return render(
         "admin/models.html", here="models", index=index, indices=services.searcher.indices(), kind=kind, groups=groups,
@@ -112,8 +111,9 @@ def _said(index: str, told: bool | None, key: str, **values: Any) -> AnyResponse
 def api_models(index: str) -> dict[str, Any]:
     """Versions of an index's models, newest first, by kind, and which are active."""
     index, kind = checked_index(index), request.args.get("kind") or None
-    active = {one: _shown(life.active(core(), one, index)) for one in ([kind] if kind else life.KINDS)}
-    return {"index": index, "active": active, "versions": life.listed(core(), index, kind, MANY)}
+    groups = life.by_kind(core(), index, kind, MANY)
+    active = {group.kind: _shown(group.active) for group in groups}
+    return {"index": index, "active": active, "versions": [one for group in groups for one in group.versions]}
 
 
 @admin.get("/api/models/<index>/<kind>/<version>")

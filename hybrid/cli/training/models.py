@@ -34,9 +34,9 @@ def list_versions(
     from hybrid.learning import models as life
     from hybrid.services import build_services
 
-    services = build_services()
-    found = life.listed(services, index, kind)
-    active = {one: life.active(services, one, index).version for one in ([kind] if kind else life.KINDS)}
+    groups = life.by_kind(build_services(), index, kind)
+    found = [version for group in groups for version in group.versions]
+    active = {group.kind: group.active.version for group in groups}
     if json:
         print_json({"index": index, "active": active, "versions": found})
         return
