@@ -115,7 +115,8 @@ class KindOfIndex:
     """The models of one kind that an index has.
 
     versions: those that were trained for the index, newest first, and the active one if it is another: {"kind",
-    "version", "method", "index", "created", "size", "held_out", "active"}. A lost one has "lost" instead of most of these.
+    "version", "method", "index", "created", "size", "held_out", "active"}. A lost one has "lost" instead of most of
+    these.
     """
 
     kind: str

@@ -1,9 +1,10 @@
 """The blocks of the pages, run as they stand: each page is one session in a folder of its own, on a real engine.
 
-A page finds a part of the sample catalogue in its folder, and an index `shop` of it, unless it makes that itself. Four
-programs are wrapped, and nothing else is changed: `hybrid serve` and `hybrid worker` go on in the background once they
-are ready, the port 8000 is a free one, `make demo` runs its recipe with --once and the other targets are only looked
-at (`make -n`), and curl fails on an error of the server.
+A page finds a part of the sample catalogue in its folder, and an index `shop` of it, unless it makes that itself.
+Four programs are wrapped, and nothing else is changed: `hybrid serve` and `hybrid worker` go on in the background
+once they are ready, `hybrid train` is quick about weights, and publishes with --force what a part of the sample is
+too small to learn better, the port 8000 is a free one, `make demo` runs its recipe with --once and the other targets
+are only looked at (`make -n`), and curl fails on an error of the server.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ PREPARED: dict[str, tuple[str, ...]] = {
     "docs/operating/attach.md": (BARE,),
     "docs/operating/models.md": (
         INDEX,
-        "hybrid train weights --index shop --repeats 1 --folds 2 --synthetic 60 --force",
+        "hybrid train weights --index shop",
         "hybrid train alignment --index shop --method cca --name shop-cca-1 --no-apply",
         "hybrid train tags --index shop --field category --from text --strategy plain --name shop-text-1 --no-apply",
     ),
@@ -72,6 +73,9 @@ _WRAPPED = {
             sleep 0.2
           done
           cat worker.log >&2; exit 1;;
+        train)
+          quick=(); if [ "$2" = weights ]; then quick=(--repeats 1 --folds 2 --synthetic 60); fi
+          exec "$DOCS_PYTHON" -m hybrid.cli "$@" "${quick[@]}" --force;;
         *) exec "$DOCS_PYTHON" -m hybrid.cli "$@";;
         esac""",
     "curl": r"""exec "$DOCS_CURL" -sS --fail-with-body "${@//127.0.0.1:8000/127.0.0.1:$DOCS_PORT}" """,
