@@ -7,11 +7,11 @@ demo:
 
 # The tests, against real engines, workers, models and a browser: one process for each of the two versions of the engine.
 test: install lint
-	.venv/bin/python -m pytest -n 2 --dist loadgroup --durations=30 $(ARGS)
+	.venv/bin/python -m pytest -n 2 --durations=30 $(ARGS)
 
 # Also what takes long and guards little else, and every test on both versions.
 test-long: install lint
-	.venv/bin/python -m pytest --long -n 2 --dist loadgroup --durations=30 $(ARGS)
+	.venv/bin/python -m pytest --long -n 2 --durations=30 $(ARGS)
 
 install:
 	scripts/setup test

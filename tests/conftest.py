@@ -2,7 +2,8 @@
 
 A test with the fixture `engine` runs on the first version of HYBRID_TEST_ES (9), and on every one if it is marked
 `es_both`: what it tests depends on the engine's version. `--long` runs every test on every version, and those that are
-marked `long`. `pytest -n 2 --dist loadgroup` (as `make test` does) gives each version's tests to one process.
+marked `long`. `pytest -n 2` (as `make test` does) gives each version's tests to one process; see
+tests.support.scheduling.
 """
 
 from __future__ import annotations
@@ -49,15 +50,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is long; say what belongs into one process: a version's tests, and those of a file without any."""
+    """Leave out what is long."""
     left_out = [] if config.getoption("long") else [item for item in items if item.get_closest_marker("long")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    for item in items:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        group = f"es{params['engine']}" if "engine" in params else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes, each has the engine of one version."""
+    from tests.support.scheduling import VersionScheduling
+
+    return VersionScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
