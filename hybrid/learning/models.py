@@ -98,8 +98,8 @@ def active(services: Services, kind: str, index: str) -> Active:
 
 def _active(models: ModelStores, kind: str, profile: IndexProfile) -> Active:
     if kind == WEIGHTS:
-        standing = weights.standing(models(WEIGHTS), profile.index)
-        return Active(standing.active, standing.since, standing.before)
+        state = weights.active_version(models(WEIGHTS), profile.index)
+        return Active(state.active, state.since, state.before)
     version = _ACTIVE[kind](profile)
     pointer = models(kind).pointer(profile.index)
     if kind in BY_REINDEX:
@@ -184,7 +184,7 @@ def apply(
     """
     check_kind(kind)
     if kind == WEIGHTS:
-        before = weights.standing(services.models(WEIGHTS), index).active
+        before = weights.active_version(services.models(WEIGHTS), index).active
         name = FIXED_VERSION if version == NONE else version
         weights.apply(services.models(WEIGHTS), index, name, instead_of)
         return Applied(kind, index, name, before)
@@ -231,7 +231,7 @@ def rollback(
     """
     check_kind(kind)
     if kind == WEIGHTS:
-        before = weights.standing(services.models(WEIGHTS), index).active
+        before = weights.active_version(services.models(WEIGHTS), index).active
         return Applied(kind, index, weights.rollback(services.models(WEIGHTS), index, instead_of), before)
     if kind in BY_REINDEX:
         raise IndexConflictError(
@@ -319,7 +319,7 @@ def remove(services: Services, kind: str, index: str, version: str) -> None:
 def users_of(services: Services, kind: str, index: str, version: str) -> list[str]:
     """The indices that use a version: themselves, or by a model of theirs that stands on it."""
     if kind == WEIGHTS:
-        return [index] if weights.standing(services.models(WEIGHTS), index).active == version else []
+        return [index] if weights.active_version(services.models(WEIGHTS), index).active == version else []
     spec = f"{kind}:{version}"
     users = {
         name

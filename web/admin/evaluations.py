@@ -42,7 +42,7 @@ def evaluations() -> str:
         "admin/evaluations.html", here="evaluations", index=index, indices=services.searcher.indices(), runs=runs,
         total=total, page=number, more=total > number * PAGE_SIZE, lists=services.judgment_lists.lists(index),
         chosen=chosen, alike=alike, series=_series(alike), systems=systems(), learned=LEARNED_SYSTEMS,
-        weights_versions=store.names(index), active=versions.standing(store, index).active,
+        weights_versions=store.names(index), active=versions.active_version(store, index).active,
         order=services.orders.get(orders.learning_slot(index)), best=_best,
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def weights() -> str:
     entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE) if index else ([], 0)
     return render(
         "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
-        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.standing(_store(), index),
+        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.active_version(_store(), index),
         lists=services.judgment_lists.lists(index), order=services.orders.get(orders.learning_slot(index)),
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def weights_compare(index: str) -> str:
     first, second, change = versions.compared(_store(), index, a, b)
     return render(
         "admin/weights_compare.html", here="weights", index=index, a=first, b=second, change=change, shown=SHOWN,
-        standing=versions.standing(_store(), index),
+        standing=versions.active_version(_store(), index),
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def weights_version(index: str, version: str) -> str:
     index = checked_index(index)
     return render(
         "admin/weights_version.html", here="weights", index=index, version=versions.version(_store(), index, version),
-        standing=versions.standing(_store(), index),
+        standing=versions.active_version(_store(), index),
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is active."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
     entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
-    standing = versions.standing(_store(), index)
+    standing = versions.active_version(_store(), index)
     return {**standing.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
 
 
@@ -191,7 +191,7 @@ def api_weights_apply(index: str) -> dict[str, Any]:
     """Activate a version."""
     index, given = checked_index(index), validate(ApplyParams, fields_of(request))
     versions.apply(_store(), index, given.version, given.instead_of)
-    return versions.standing(_store(), index).__dict__
+    return versions.active_version(_store(), index).__dict__
 
 
 @admin.post("/api/weights/<index>/rollback")
@@ -200,4 +200,4 @@ def api_weights_rollback(index: str) -> dict[str, Any]:
     """Go back to the version before."""
     index, given = checked_index(index), validate(PointParams, fields_of(request))
     versions.rollback(_store(), index, given.instead_of)
-    return versions.standing(_store(), index).__dict__
+    return versions.active_version(_store(), index).__dict__

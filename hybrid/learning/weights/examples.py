@@ -1,4 +1,4 @@
-"""What weights are learned from: queries with their candidates' scores and ratings, gathered from the index once."""
+"""Examples for learning weights: queries with their candidates' scores and ratings, gathered from the index once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 
 @dataclass(frozen=True)
 class Example:
-    """One query: what it looks like, its candidates' raw scores and stand-ins by signal, and product id -> rating.
+    """One query with its candidates.
 
-    synthetic: the kind of synthetic query, "" for a judged one.
+    raw, stand_ins: the candidates' raw scores and stand-ins, by signal. ratings: product id -> rating. synthetic: the
+    kind of synthetic query, "" for a judged one.
     """
 
     name: str
@@ -37,14 +38,14 @@ class Example:
 
 
 class Table:
-    """An example as arrays, under one scaling: nDCG@10 of any weights, by the arithmetic of search itself."""
+    """An example as arrays, under one scaling. It computes nDCG@10 of any weights by the same arithmetic as search."""
 
     def __init__(self, example: Example, scaling: Scaling) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
         self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
-        heard = fusion.voices(example.raw, scaling)
-        self._voice = np.array([heard[name].share for name in self.signals])
+        confidence = fusion.voices(example.raw, scaling)
+        self._voice = np.array([confidence[name].share for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
         self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))
@@ -57,7 +58,7 @@ class Table:
         spoken = spoken / spoken.sum(1, keepdims=True)
         share = spoken @ self._counted
         totals = np.divide(spoken @ (self._scaled * self._counted), share, out=np.zeros_like(share), where=share > 0)
-        # Rounded, so that sums which differ in their last bit tie, as they do when added one by one.
+        # Sums that differ in their last bit must tie, as they do when they are added one by one.
         order = np.argsort(-np.round(totals, 12), axis=1, kind="stable")[:, :CUT]
         return np.asarray(self._gains[order] @ _DISCOUNT[: order.shape[1]] / self._ideal)
 
@@ -81,11 +82,11 @@ def gather(
 
 
 def calibrate(examples: Sequence[Example]) -> Scaling:
-    """Scaling from what this catalogue's scores are like: no query alone decides it.
+    """The scaling of this catalogue's scores, from all queries together.
 
-    The BM25 score that scales to one half is 0.3 of the median best score: past it more words matched add little, and
-    the vectors order what matched alike (0.2 to 0.5 do equally well on chorus). Cosines count from the first decile
-    of the candidates' to the 95th percentile of the best.
+    The BM25 score that scales to one half is 0.3 of the median best score. Above it, further matched words add little,
+    and the vectors order products that match equally well (0.2 to 0.5 do equally well on chorus). Cosines are scaled
+    between the first decile of all candidates and the 95th percentile of the best ones.
     """
     half: dict[str, float] = {}
     span: dict[str, tuple[float, float]] = {}

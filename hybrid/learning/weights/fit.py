@@ -29,11 +29,15 @@ _STEPS, _RATE = 250, 0.03
 
 @dataclass(frozen=True)
 class Options:
-    """bandwidth, spread: of the kernel, in log-weights, for one mixture and for predicted ones: what is said of one
-    query rests on that query alone, and must hold for weights further around. tie: cost of a predicted logit's squared
-    distance from the global one. prior: cost of the global logits' squared distance from where they start, in judged
-    queries. synthetic: worth of all synthetic queries together, in judged queries. risk: how much more a loss against
-    BM25 alone counts than a gain (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012)."""
+    """How models are fitted.
+
+    bandwidth: width of the kernel, in log-weights, when one mixture is fitted for all queries. spread: the same when
+    weights are predicted for each query; it is wider, because a prediction rests on one query alone. tie: cost of a
+    predicted logit's squared distance from the global one. prior: cost of the global logits' squared distance from
+    their start, in judged queries. synthetic: weight of all synthetic queries together, in judged queries. members:
+    models of an ensemble. risk: how much more a loss against BM25 alone counts than a gain (risk-sensitive
+    optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012).
+    """
 
     bandwidth: float = 0.5
     spread: float = 1.0
@@ -45,7 +49,10 @@ class Options:
 
 
 class Surfaces:
-    """Examples as surfaces, by the signals in play. Computed once, and cut by fold."""
+    """The metric of each example as a surface over the weights. Computed once; folds select rows of it.
+
+    groups: signals in play -> (rows of the examples (n,), points (p, free), nDCG@10 at the points (n, p)).
+    """
 
     def __init__(self, examples: Sequence[Example], scaling: Scaling, signals: Sequence[str]) -> None:
         self.signals = tuple(signals)
@@ -110,13 +117,13 @@ class Basis:
 
 
 def basis(examples: Sequence[Example], scaling: Scaling, vocabulary: Vocabulary) -> Basis:
-    """Standardisation and projection from all queries, judged and made up; no rating is looked at."""
+    """Standardisation and projection, from all queries, judged and synthetic. No rating is used."""
     signals = tuple(sorted({name for example in examples for name in example.signals}, key=_order))
     vectors = [example.query.meaning for example in examples if example.query.meaning is not None]
     projection = np.zeros((0, 0))
     if len(vectors) > 4 * MEANING:
         matrix = np.stack(vectors)
-        # Principal directions: what the queries of this catalogue differ in most.
+        # Principal directions: along these the queries of this catalogue differ most.
         _, _, directions = np.linalg.svd(matrix - matrix.mean(0), full_matrices=False)
         projection = directions[:MEANING].astype(float)
     plain = Basis(signals, scaling, vocabulary, np.zeros(len(FEATURES)), np.ones(len(FEATURES)), projection)
@@ -147,7 +154,7 @@ def fixed_bias(signals: Sequence[str]) -> np.ndarray:
 def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options: Options) -> np.ndarray:
     """(signals,) logits: the best single mixture for these examples, tied to `start`.
 
-    Looked for from several starts, for the surface has more than one hill.
+    The ascent begins at several points, because the surface has more than one maximum.
     """
     counts = _worth(surfaces, rows, options)
     if not counts.any():
@@ -155,8 +162,8 @@ def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options:
     judged = max(1.0, float((counts[[not surfaces.examples[row].synthetic for row in rows]]).sum()))
     starts = np.stack([start] * 3)
     starts[1:, 1:] += [[-1.5], [1.5]]
-    found, values = _ascend(surfaces, rows, counts, starts, options, {}, None, options.prior / judged, start)
-    return np.asarray(found["bias"][int(values.argmax())])
+    parameters, values = _ascend(surfaces, rows, counts, starts, options, {}, None, options.prior / judged, start)
+    return np.asarray(parameters["bias"][int(values.argmax())])
 
 
 def fit_kind(
@@ -175,8 +182,8 @@ def fit_kind(
     ]
     begin = {name: np.stack([member[name] for member in begins]) for name in begins[0]}
     around = np.stack([bias] * options.members)
-    found, _ = _ascend(surfaces, rows, counts, around, options, begin, features, 0.0, bias, kind)
-    return {name: found[name] for name in begin}
+    parameters, _ = _ascend(surfaces, rows, counts, around, options, begin, features, 0.0, bias, kind)
+    return {name: parameters[name] for name in begin}
 
 
 def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray:
@@ -191,7 +198,7 @@ def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray
 def _cautious(
     surfaces: Surfaces, rows: np.ndarray, play: Sequence[str], heights: np.ndarray, risk: float
 ) -> np.ndarray:
-    """Heights with every loss against the words alone counted 1 + risk times."""
+    """Heights in which every loss against BM25 alone counts 1 + risk times."""
     if risk == 0 or "lexical" not in play:
         return heights
     words = np.array([[float(name == "lexical") for name in play]])
@@ -226,9 +233,10 @@ def _ascend(
     home: np.ndarray,
     kind: str = "global",
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Several members at once, each by itself: bias (members, signals), begin (members, ...) parameters of the kind.
+    """Ascend from several starts at once, each independent of the others.
 
-    Returns the parameters, with "bias" among them, and the (members,) heights that were reached.
+    bias: (members, signals); begin: the start of the kind's other parameters, (members, ...) each. Returns the
+    parameters, with "bias" among them, and the (members,) heights that were reached.
     """
     import torch
 
@@ -274,11 +282,11 @@ def _ascend(
         for where, columns, points, heights, counts in parts:
             mine = logits[:, where][:, :, columns]
             free = (mine[..., 1:] - mine[..., :1]).clamp(-_REACH, _REACH)
-            # Squared distances but for a part that is the same for all points, which softmax does not see.
+            # Negated squared distances, without the term that all points share: softmax cancels it.
             nearness = 2 * free @ points.T - (points**2).sum(1)
             kernel = torch.softmax(nearness / (2 * width**2), dim=-1)
             gain = gain + ((kernel * heights).sum(-1) * counts).sum(-1)
-        # Only differences of logits count, so distances are measured without the common part.
+        # Only differences of logits matter, so the cost leaves out their mean.
         centred = offset - offset.mean(-1, keepdim=True)
         cost = options.tie * ((centred**2).sum(-1) * shares).sum(-1)
         if features is None:
@@ -288,8 +296,8 @@ def _ascend(
         optimiser.zero_grad()
         (-objective.sum()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    found = {name: variable.detach().numpy().copy() for name, variable in variables.items()}
-    found.setdefault("bias", bias)
-    if "temperature" in found:
-        found["temperature"] = np.maximum(found["temperature"], 0.1)
-    return found, objective.detach().numpy()
+    parameters = {name: variable.detach().numpy().copy() for name, variable in variables.items()}
+    parameters.setdefault("bias", bias)
+    if "temperature" in parameters:
+        parameters["temperature"] = np.maximum(parameters["temperature"], 0.1)
+    return parameters, objective.detach().numpy()

@@ -1,8 +1,8 @@
 """Queries generated from the catalogue itself: training for weights before, and beside, a shop's few judged queries.
 
-Each is of a kind that shoppers type (words of a title, a part number, a colour and a category, a slip of the
-finger, another language, a sentence of the description, the same in words that no product has, a photo with a word),
-and what it should find is known from the products' own fields.
+Each query is of a kind that shoppers type (words of a title, a part number, a colour and a category, a slip of the
+finger, another language, a sentence of the description, the same in words that no product has, a photo with a word).
+The products' own fields say which products it should find.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.errors import MediaError
 from hybrid.text import analysis
 
-#: The kind of query that says a product in words it has not.
+#: The kind of query that names a product in words that the product does not have.
 SPOKEN = "spoken"
 
 _SIMILAR = 0.45  # cosine from which one word may stand for another
@@ -30,8 +30,8 @@ _MAX_SAME = 60  # products with the same values; a broader query says nothing ab
 
 
 @dataclass(frozen=True)
-class MadeUp:
-    """A query, what it is made of, and product id -> rating from 0 to 3."""
+class SyntheticQuery:
+    """A query of a kind, as text and perhaps a photo. ratings: product id -> 0 to 3."""
 
     kind: str
     text: str
@@ -45,10 +45,10 @@ def synthetic_queries(
     count: int,
     seed: int = 0,
     encode: Callable[[Sequence[str]], np.ndarray] | None = None,
-) -> list[MadeUp]:
+) -> list[SyntheticQuery]:
     """About `count` queries from these products, every kind that the catalogue allows in equal parts.
 
-    encode: (n, dims) unit vectors of n words, by the text encoder; without it nothing is asked in other words.
+    encode: the text encoder, n words -> (n, dims) unit vectors; without it there are no spoken queries.
     """
     rng = random.Random(seed)
     groups = _groups(sampled, profile)
@@ -58,18 +58,18 @@ def synthetic_queries(
     wording = _Wording.of(sampled, profile, encode) if encode is not None else None
     if wording is not None:
         kinds.append(wording.spoken)
-    found: dict[tuple[str, str], MadeUp] = {}
+    queries: dict[tuple[str, str], SyntheticQuery] = {}
     pools = {maker: rng.sample(list(sampled), len(sampled)) for maker in kinds}
-    # In turn, until each kind has its part or has used its products up.
+    # The kinds take turns, until there are enough queries or each kind has used its products up.
     for turn in range(max(map(len, pools.values()), default=0)):
         for maker, pool in pools.items():
-            if len(found) >= count:
-                return list(found.values())
+            if len(queries) >= count:
+                return list(queries.values())
             id, source = pool[turn]
             query = maker(id, source, profile, groups, rng)
             if query is not None:
-                found.setdefault((query.kind, query.text), query)
-    return list(found.values())
+                queries.setdefault((query.kind, query.text), query)
+    return list(queries.values())
 
 
 def _groups(sampled: Sequence[tuple[str, dict[str, Any]]], profile: IndexProfile) -> dict[tuple[str, str], set[str]]:
@@ -86,17 +86,17 @@ def _texts(source: Mapping[str, Any], profile: IndexProfile, role: str, chinese:
     return [value for value in values if value and analysis.is_chinese(value) == chinese]
 
 
-def _title(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _title(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> SyntheticQuery | None:
     words = next((text.split() for text in _texts(source, profile, "title")), [])
     words = [word for word in words if len(word) > 1]
     if len(words) < 3:
         return None
     length = rng.randint(2, min(4, len(words)))
     start = rng.randint(0, len(words) - length)
-    return MadeUp("title", " ".join(words[start : start + length]), {id: 3.0})
+    return SyntheticQuery("title", " ".join(words[start : start + length]), {id: 3.0})
 
 
-def _title_typo(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _title_typo(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> SyntheticQuery | None:
     whole = _title(id, source, profile, groups, rng)
     words = whole.text.split() if whole else []
     long = [position for position, word in enumerate(words) if len(word) > 4 and word.isalpha()]
@@ -110,16 +110,16 @@ def _title_typo(id: str, source: Any, profile: IndexProfile, groups: Any, rng: r
         word[:at] + word[at : at + 1] + word[at:],
     ]
     words[position] = rng.choice(slips)
-    return MadeUp("typo", " ".join(words), {id: 3.0})
+    return SyntheticQuery("typo", " ".join(words), {id: 3.0})
 
 
-def _code(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _code(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> SyntheticQuery | None:
     codes = [str(value) for value in role_values(source, profile.fields, "code")]
     codes = [code for code in codes if 4 <= len(code) <= 24 and any(char.isdigit() for char in code)]
-    return MadeUp("part number", rng.choice(codes), {id: 3.0}) if codes else None
+    return SyntheticQuery("part number", rng.choice(codes), {id: 3.0}) if codes else None
 
 
-def _attributes(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _attributes(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> SyntheticQuery | None:
     chosen = []
     for role in ("color", "brand", "category"):
         values = [text for text in _texts(source, profile, role) if len(text) <= 40]
@@ -132,28 +132,30 @@ def _attributes(id: str, source: Any, profile: IndexProfile, groups: Any, rng: r
         return None
     near = set.union(*(groups[pair] for pair in chosen if pair[0] == "category"), set()) - same
     ratings = {**({other: 1.0 for other in near} if len(near) <= _MAX_SAME else {}), **dict.fromkeys(same, 3.0)}
-    return MadeUp("attributes", " ".join(value for _, value in chosen), ratings)
+    return SyntheticQuery("attributes", " ".join(value for _, value in chosen), ratings)
 
 
-def _other_language(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _other_language(
+    id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random
+) -> SyntheticQuery | None:
     names = _texts(source, profile, "title", chinese=True)
     if not names:
         return None
     name = "".join(char for char in names[0] if not char.isascii())
     length = min(len(name), rng.randint(3, 6))
-    return MadeUp("Chinese", name[-length:], {id: 3.0}) if length >= 2 else None
+    return SyntheticQuery("Chinese", name[-length:], {id: 3.0}) if length >= 2 else None
 
 
-def _sentence(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _sentence(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> SyntheticQuery | None:
     words = next((text.split() for text in _texts(source, profile, "description")), [])
     if len(words) < 8:
         return None
     length = rng.randint(5, 8)
     start = rng.randint(0, len(words) - length)
-    kept = words[start : start + length]
+    phrase = words[start : start + length]
     # A shopper remembers some of the words.
     dropped = set(rng.sample(range(length), length // 3))
-    return MadeUp("sentence", " ".join(word for at, word in enumerate(kept) if at not in dropped), {id: 3.0})
+    return SyntheticQuery("sentence", " ".join(word for at, word in enumerate(phrase) if at not in dropped), {id: 3.0})
 
 
 _OPENINGS = (
@@ -165,7 +167,7 @@ _MOST_WORDS = 4_000
 
 @dataclass(frozen=True)
 class _Wording:
-    """A catalogue's words, those of each product, and for each word others that mean about the same."""
+    """The words of a catalogue. products: product -> its words; similar: word -> words that mean about the same."""
 
     products: Mapping[str, frozenset[str]]
     similar: Mapping[str, tuple[str, ...]]
@@ -183,7 +185,7 @@ class _Wording:
                 word for text in texts for word in text.lower().split() if word.isascii() and word.isalpha()
             )
         counts = Counter(word for words in products.values() for word in words if len(word) > 3)
-        # A word on every second product says nothing of one.
+        # A word that more than half of the products have does not point to any of them.
         words = [word for word, count in counts.most_common() if 2 <= count <= len(products) / 2][:_MOST_WORDS]
         if len(words) < 20:
             return None
@@ -198,8 +200,10 @@ class _Wording:
                 )
         return cls(products, similar)
 
-    def spoken(self, id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
-        """Two words of the product, said in others that it has not, as people speak: words alone cannot find it."""
+    def spoken(
+        self, id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random
+    ) -> SyntheticQuery | None:
+        """A spoken sentence that replaces two words of the product by similar ones: BM25 alone cannot find it."""
         mine = self.products[id]
         pairs = [(word, other) for word in sorted(mine) for other in self.similar.get(word, ()) if other not in mine]
         if len(pairs) < 2:
@@ -210,10 +214,12 @@ class _Wording:
         same = [product for product, words in self.products.items() if first in words and second in words]
         if len(same) > _MAX_SAME:
             return None
-        return MadeUp(SPOKEN, rng.choice(_OPENINGS).format(one, other), dict.fromkeys(same, 3.0))
+        return SyntheticQuery(SPOKEN, rng.choice(_OPENINGS).format(one, other), dict.fromkeys(same, 3.0))
 
 
-def _photo_and_word(id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random) -> MadeUp | None:
+def _photo_and_word(
+    id: str, source: Any, profile: IndexProfile, groups: Any, rng: random.Random
+) -> SyntheticQuery | None:
     value = next(iter(media_values(source, profile.fields, "image")), None)
     pairs = [(role, text) for role in ("color", "brand", "category") for text in _texts(source, profile, role)]
     if value is None or not pairs:
@@ -225,11 +231,11 @@ def _photo_and_word(id: str, source: Any, profile: IndexProfile, groups: Any, rn
     category = [groups["category", text] for text in _texts(source, profile, "category")]
     same = groups[role, word] & set.union(*category) if category else groups[role, word]
     ratings = {**({other: 1.0 for other in same} if len(same) <= _MAX_SAME else {}), id: 3.0}
-    return MadeUp("photo and word", word, ratings, photo)
+    return SyntheticQuery("photo and word", word, ratings, photo)
 
 
 def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | None:
-    """The product's picture as a shopper would take it: off the middle, turned a little, in other light."""
+    """The product's picture as a shopper's photo of it: off centre, turned a little, in other light."""
     from PIL import ImageEnhance
 
     from hybrid.media import open_image, resolve_media
@@ -237,7 +243,7 @@ def _photo(value: str, profile: IndexProfile, rng: random.Random) -> bytes | Non
     try:
         path = resolve_media(value, Path(profile.media_root) if profile.media_root else None)
         picture = open_image(path.read_bytes())
-    except (MediaError, OSError):  # the failures of the index have it; another product is asked by
+    except (MediaError, OSError):  # indexing recorded the failure; another product gives the query
         return None
     picture.thumbnail((400, 400))
     wide, high = picture.size

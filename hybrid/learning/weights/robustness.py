@@ -32,9 +32,9 @@ def measure(
 ) -> dict[str, Any]:
     """Held-out nDCG@10 with all, 40, 20 and no judgments; with vectors shuffled among products, and 30 % removed.
 
-    shuffled: the candidates' scores are, in training and in searching, as in an index whose vectors are wrong; over
-    the queries that have words. shuffled_chosen is what training would publish then. removed: trained before they
-    were lost, searched after, in a copy of the index that is deleted again.
+    shuffled: training and search both take shuffled scores of the candidates, as from an index whose vectors are wrong;
+    only queries that have words count. shuffled_chosen: the kind that training would publish then. removed: the model
+    is trained with all vectors and searches without 30 % of them, in a copy of the index that is deleted again.
     """
     vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     examples = validation.collect(services, index, judgments, synthetic, seed, progress)
@@ -64,8 +64,8 @@ def measure(
     if worded.any():
         turns = validation.cross_validate(["global", kind], shuffled, options, folds, repeats, seed)
         scores = {
-            name: np.mean([validation.score(mixed, shuffled, shuffled.judged) for mixed in found], 0)
-            for name, found in turns.items()
+            name: np.mean([validation.score(mixed, shuffled, shuffled.judged) for mixed in mixtures], 0)
+            for name, mixtures in turns.items()
         }
         scores["bm25"] = validation.alone("lexical", material, material.judged)
         plain, mixed = scores["bm25"][worded].mean(), scores[kind][worded].mean()
@@ -77,7 +77,7 @@ def measure(
     for turn in full:
         for row, weights in zip(material.judged, turn, strict=True):
             example = poorer.get(material.surfaces.examples[row].name)
-            # Not there: without its vectors nothing at all was found.
+            # A query that finds nothing without these vectors has no example, and scores 0.
             losses.append(Table(example, material.basis.scaling).ndcg(weights[None].copy())[0] if example else 0.0)
     result["removed_30_percent"] = round(float(np.mean(losses)), 4)
     result["removed_of_full"] = round(float(np.mean(losses)) / result["full"], 4)

@@ -1,4 +1,4 @@
-"""`hybrid train weights`: gather, fit, cross-validate, decide, publish."""
+"""`hybrid train weights`: gather examples, fit a model, cross-validate it, decide whether it is better."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Row:
 
 @dataclass
 class Training(Trained):
-    """What came of a training run. kind: what was asked for; chosen: the kind that earned its place.
+    """The result of a training run. kind: the requested kind; chosen: the kind that did best on held-out queries.
 
-    skip: quality against the searches saved by leaving out small signals. fewer: quality against the number of judged
-    queries learned from. spread: signal -> how its weights spread over the held-out queries. per_query: system ->
+    skip: quality by the share of searches saved when small signals are left out. fewer: quality by the number of judged
+    training queries. spread: signal -> distribution of its weights over the held-out queries. per_query: system ->
     query -> nDCG@10, held out.
     """
 
@@ -107,12 +107,12 @@ class Training(Trained):
 
     def numbers(self, version: str) -> bytes:
         data = replace(self.model, version=version).to_bytes()
-        WeightsModel.from_bytes(data)  # as a web process would: what cannot be loaded must not be kept
+        WeightsModel.from_bytes(data)  # a model that a web process could not load must not be stored
         return data
 
 
 def _threshold(curve: Sequence[Mapping[str, float]]) -> float:
-    """The one that saves most for at most SKIP_COST of the quality."""
+    """The threshold that saves most searches at a loss of at most SKIP_COST of the quality."""
     floor = curve[0]["ndcg"] * (1 - SKIP_COST)
     allowed = [point for point in curve if point["ndcg"] >= floor]
     best = max(allowed, key=lambda point: (point["saved"], -point["threshold"]))
@@ -156,11 +156,10 @@ def train(
     progress: Progress = lambda what, done, total: None,
     keep_kind: bool = False,
 ) -> Training:
-    """Fit a kind of weights and find out what it is worth. Publishes nothing.
+    """Fit a kind of weights and measure it on held-out queries. Publishes nothing.
 
-    A kind that does no better than `global` gives way to it, and both to words alone where vectors do harm, unless
-    `keep_kind`. Without judgments the synthetic
-    queries alone decide, half of them held out.
+    `global` replaces a kind that does no better than it, and words alone replace both where vectors do harm, unless
+    `keep_kind`. Without judgments, the synthetic queries alone decide, half of them held out.
 
     Raises:
         UsageError: an unknown kind, too few judged queries for the folds, nothing to learn from.
@@ -170,7 +169,7 @@ def train(
         raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
     vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
-    # Read anew: what was applied a second ago counts.
+    # Not from the cache: a version that was applied a second ago counts.
     active, _ = PublishedWeights(services.models("weights")).active(index)
     if judgments is None:
         half = len(material.synthetic) // 2
@@ -190,7 +189,7 @@ def train(
         "active": _active(services.models(WEIGHTS), index, active, material, test),
         **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
     }
-    # Made-up queries favour words, and so cannot say that vectors do harm.
+    # Synthetic queries favour words, so they are no evidence that vectors do harm.
     worded = has_words(material, test) & (judgments is not None)
     chosen = kind if keep_kind else choose(kind, systems, worded)
     if chosen == WORDS:
@@ -251,18 +250,18 @@ def _reason(kind: str, chosen: str, means: Mapping[str, float], active: str) -> 
 def _active(store: ModelVersions, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
     """(rows,) nDCG@10 of the active weights, by their own scaling.
 
-    A query that they were trained on counts with the held-out score of that training: on what it has seen, every
-    model is better than it is, and no newer one would ever be published.
+    A query that they were trained on counts with the held-out score of that training. On its own training queries a
+    model scores too high, and no newer model would ever be published.
     """
     report = {} if model.version == FIXED_VERSION else store.head(model.version, index)["report"]
     seen = report.get("per_query", {}).get(report.get("chosen", model.kind), {})
-    found = []
+    scores = []
     for row in rows:
         example = material.surfaces.examples[row]
         if example.name in seen:
-            found.append(float(seen[example.name]))
+            scores.append(float(seen[example.name]))
             continue
         weights = model.predict(example.query, example.signals).weights
         table = Table(example, model.scaling)
-        found.append(float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0]))
-    return np.array(found)
+        scores.append(float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0]))
+    return np.array(scores)

@@ -1,4 +1,4 @@
-"""Held-out quality of weights: folds, cross-validation, curves. Also the material that is cut into folds."""
+"""Held-out quality of weights: examples, folds, cross-validation, curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CURVE_SIZES = (0, 10, 20, 40, 80, 160)
 #: Fewer judged queries than this cannot be cross-validated.
 MIN_JUDGED = 10
 
-#: Called with (what is being done, how far, of how much).
+#: Called with (the step's name, how much of it is done, of how much).
 Progress = Callable[[str, int, int], None]
 
 
@@ -35,10 +35,10 @@ class Material:
     """Everything that fitting needs, gathered once."""
 
     surfaces: Surfaces
-    features: np.ndarray
+    features: np.ndarray  # (examples, features)
     basis: Basis
-    judged: np.ndarray
-    synthetic: np.ndarray
+    judged: np.ndarray  # rows of the judged examples
+    synthetic: np.ndarray  # rows of the synthetic ones
 
 
 def collect(
@@ -78,7 +78,7 @@ def collect(
 
 def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
     """Scaling, features and surfaces of the examples."""
-    # Spoken queries are hard by design: their scores say nothing of a usual match.
+    # Spoken queries are hard by design, so their scores are not those of usual matches.
     synthetic = [example for example in examples if example.synthetic and example.synthetic != SPOKEN]
     scaling = calibrate(synthetic if len(synthetic) >= 50 else examples)
     shared = basis(examples, scaling, vocabulary)
@@ -90,7 +90,7 @@ def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
 def fit(
     kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0, bias: np.ndarray | None = None
 ) -> WeightsModel:
-    """A model of a kind from these judged rows and all synthetic ones (none judged: from the synthetic ones alone).
+    """A model of a kind, from these judged rows (there may be none) and all synthetic ones.
 
     bias: the global logits of these rows, where they are known already.
     """
@@ -105,29 +105,29 @@ def fit(
 def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndarray:
     """(signals,) logits of the global solution of these judged rows.
 
-    The synthetic queries have one right answer each, and so favour words: they shape the gate, not the mixture.
+    The synthetic queries have one right answer each, and so favour words: the gate learns from them, the mixture not.
     """
     home = fixed_bias(material.basis.signals)
     return fit_global(material.surfaces, judged, home, options) if len(judged) else home
 
 
-#: Name of the mixture that trusts no vector beside words: what is left where vectors do harm.
+#: Name of the mixture of BM25 alone, which is chosen where vectors do harm.
 WORDS = "words alone"
 _SILENT = -9.0  # a logit whose weight is next to nothing
 
 
 def words_alone(material: Material) -> WeightsModel:
-    """A mixture of words alone; a query without words is answered by the vectors that it has."""
+    """The mixture of BM25 alone. A query without words is answered by its vectors."""
     names = material.basis.signals
     bias = np.array([0.0 if name.partition(".")[0] == "lexical" else _SILENT for name in names])
     return material.basis.model("global", bias)
 
 
 def choose(kind: str, scores: Mapping[str, np.ndarray], worded: np.ndarray) -> str:
-    """The kind that has earned its place on held-out queries: the one asked for, `global`, or WORDS.
+    """The kind that does best on held-out queries: the requested one, `global`, or WORDS.
 
-    A kind that does no better than one mixture for all gives way to it, and both to words alone where the queries
-    that have words are answered worse than by these. scores: (queries,) by kind and "bm25"; worded: (queries,) flags.
+    `global` is chosen where the requested kind does no better. WORDS is chosen where BM25 alone does better on the
+    queries that have words. scores: (queries,) by kind and "bm25"; worded: (queries,) flags.
     """
     chosen = kind if "global" not in scores or scores[kind].mean() > scores["global"].mean() else "global"
     if worded.any() and scores[chosen][worded].mean() < scores["bm25"][worded].mean():
@@ -140,21 +140,21 @@ Mixtures = list[np.ndarray]
 
 def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtures:
     """(signals in play,) weights that the model gives each of these examples."""
-    found = []
+    mixed = []
     for row in rows:
         example = material.surfaces.examples[row]
         weights = model.predict(example.query, example.signals).weights
-        found.append(np.array([weights[name] for name in example.signals]))
-    return found
+        mixed.append(np.array([weights[name] for name in example.signals]))
+    return mixed
 
 
 def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: float = 0.0) -> np.ndarray:
     """(rows,) nDCG@10 of these weights; signals under `skip_below` are not searched."""
-    found = []
+    scores = []
     for weights, row in zip(mixed, rows, strict=True):
-        kept = np.where(weights < skip_below, 0.0, weights)
-        found.append(material.surfaces.tables[row].ndcg(kept[None] / kept.sum())[0])
-    return np.array(found)
+        pruned = np.where(weights < skip_below, 0.0, weights)
+        scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum())[0])
+    return np.array(scores)
 
 
 def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
@@ -164,22 +164,22 @@ def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.nda
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows held out, and rows to learn from: a different part each time, the same ones for the same seed."""
+    """Rows held out and rows to learn from, of one fold in one repeat (`turn`). The same seed gives the same folds."""
 
     turn: int
-    held: np.ndarray
+    held_out: np.ndarray
     rest: np.ndarray
 
 
 def folds_of(judged: np.ndarray, folds: int, repeats: int, seed: int, limit: int | None = None) -> Iterator[Fold]:
-    """Folds over judged rows, `repeats` times shuffled anew; `limit`: learn from that many of the rest alone."""
+    """Folds over judged rows, shuffled anew in each repeat. limit: learn from at most so many of the other rows."""
     for turn in range(repeats):
         order = np.random.default_rng(seed + turn).permutation(len(judged))
         for fold in range(folds):
-            held = np.sort(order[fold::folds])
-            rest = np.setdiff1d(order, held)
+            held_out = np.sort(order[fold::folds])
+            rest = np.setdiff1d(order, held_out)
             chosen = np.random.default_rng(seed + turn).permutation(rest)[:limit]
-            yield Fold(turn, judged[held], judged[np.sort(chosen)])
+            yield Fold(turn, judged[held_out], judged[np.sort(chosen)])
 
 
 def cross_validate(
@@ -192,17 +192,19 @@ def cross_validate(
     progress: Callable[[], None] = lambda: None,
     limit: int | None = None,
 ) -> dict[str, list[Mixtures]]:
-    """kind -> for each repeat, the held-out weights of every judged query, by models that never saw its ratings."""
+    """kind -> for each repeat, the weights of every judged query, by a model that never saw its ratings."""
     place = {int(row): at for at, row in enumerate(material.judged)}
-    found: dict[str, list[Mixtures]] = {kind: [[np.zeros(0)] * len(place) for _ in range(repeats)] for kind in kinds}
+    mixed_by_kind: dict[str, list[Mixtures]] = {
+        kind: [[np.zeros(0)] * len(place) for _ in range(repeats)] for kind in kinds
+    }
     for fold in folds_of(material.judged, folds, repeats, seed, limit):
         bias = mixture(material, fold.rest, options)
         for kind in kinds:
             model = fit(kind, material, fold.rest, options, seed + fold.turn, bias)
-            for row, weights in zip(fold.held, mixtures(model, material, fold.held), strict=True):
-                found[kind][fold.turn][place[int(row)]] = weights
+            for row, weights in zip(fold.held_out, mixtures(model, material, fold.held_out), strict=True):
+                mixed_by_kind[kind][fold.turn][place[int(row)]] = weights
             progress()
-    return found
+    return mixed_by_kind
 
 
 def judged_curve(
@@ -214,7 +216,7 @@ def judged_curve(
     full: np.ndarray,
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, float]]:
-    """Held-out quality of a kind by the number of judged queries that it learned from; `full`: (queries,) with all."""
+    """Held-out quality of a kind by the number of judged training queries. full: (queries,) scores with all of them."""
     most = len(material.judged) - math.ceil(len(material.judged) / folds)
     curve = []
     for limit in [size for size in CURVE_SIZES if size < most]:
@@ -229,7 +231,7 @@ def _point(judged: int, scores: np.ndarray) -> dict[str, float]:
 
 
 def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> list[dict[str, float]]:
-    """What leaving out small signals costs and saves: threshold, nDCG@10, share of signal searches saved."""
+    """The cost and the saving of leaving out small signals: threshold, nDCG@10, share of signal searches saved."""
     curve = []
     for threshold in (0.0, 0.02, 0.05, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.25, 0.3, 0.4):
         scores = [score(turn, material, rows, threshold).mean() for turn in mixed]
@@ -245,38 +247,38 @@ def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> l
 
 
 def spread(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Signal -> how its weights spread over these examples: {"counts": in 20 equal parts from 0 to 1, "median"}."""
-    found: dict[str, list[float]] = {}
+    """Signal -> the distribution of its weights: {"counts": in 20 equal bins from 0 to 1, "median"}."""
+    by_signal: dict[str, list[float]] = {}
     for turn in mixed:
         for weights, row in zip(turn, rows, strict=True):
             for name, weight in zip(material.surfaces.examples[row].signals, weights, strict=True):
-                found.setdefault(name, []).append(float(weight))
+                by_signal.setdefault(name, []).append(float(weight))
     return {
         name: {
             "counts": np.histogram(weights, bins=20, range=(0, 1))[0].tolist(),
             "median": round(float(np.median(weights)), 4),
         }
-        for name, weights in found.items()
+        for name, weights in by_signal.items()
     }
 
 
 def has_words(material: Material, rows: np.ndarray) -> np.ndarray:
-    """(rows,) whether words take part in these examples."""
+    """(rows,) whether these examples have words."""
     return np.array(["lexical" in material.surfaces.examples[row].signals for row in rows])
 
 
 def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
-    """(rows,) nDCG@10 of one signal; what a query without it gets is what its other signals give."""
-    found = []
+    """(rows,) nDCG@10 of one signal alone; a query without this signal is scored by its other signals."""
+    scores = []
     for row in rows:
         names = material.surfaces.examples[row].signals
         weights = np.array([[1.0 if name == signal or signal not in names else 0.0 for name in names]])
-        found.append(material.surfaces.tables[row].ndcg(weights)[0])
-    return np.array(found)
+        scores.append(material.surfaces.tables[row].ndcg(weights)[0])
+    return np.array(scores)
 
 
 def oracle(material: Material, row: int) -> float:
-    """The best that any mixture of these lists could do for the query."""
+    """The best nDCG@10 that any mixture of the signals reaches for this query."""
     example = material.surfaces.examples[row]
     group = material.surfaces.groups.get(example.signals)
     if group is None:
@@ -296,8 +298,10 @@ def held_out_search(
     options: Options | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Callable[[SearchRequest], SearchAnswer]:
-    """Search for `evaluate`: a judged query asked of one of these kinds is answered by weights that learned from the
-    other folds alone; everything else by the services' own search. Every signal is searched, small weight or not.
+    """A search function for `evaluate`, which answers judged queries by weights that learned from the other folds.
+
+    It does so for requests whose system is one of these kinds; the services' own search answers all others. Every
+    signal is searched, even one of small weight.
 
     Raises:
         UsageError: too few judged queries for the folds.
@@ -314,8 +318,8 @@ def held_out_search(
         for kind in kinds:
             model = replace(fit(kind, material, fold.rest, options, seed, bias), version=f"{kind} of the other folds")
             searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, PinnedWeights(model))
-            spare[kind] = searcher  # for queries that nothing was found for, and so nothing learned from
-            for row in fold.held:
+            spare[kind] = searcher  # for queries without candidates, which are in no fold
+            for row in fold.held_out:
                 searchers[kind, material.surfaces.examples[row].name] = searcher
             step()
     names = {}

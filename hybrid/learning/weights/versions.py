@@ -1,7 +1,7 @@
-"""Versions of an index's weights as people look after them: listed, compared, applied, rolled back.
+"""Versions of an index's weights: listed, compared, applied, rolled back.
 
-What a version is worth was measured when it was trained, on queries that it had not seen; these figures are kept in
-its report, and nothing here searches or trains.
+A version was measured when it was trained, on held-out queries. Its report has these figures, so that nothing here
+searches or trains.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION, WeightsModel
 from hybrid.services import Services
 
-#: Parts of a model that its page shows; the others are arrays.
-_SHOWN = ("kind", "signals", "scaling", "skip_below")
-#: What a list of versions shows of their reports: a whole one is as long as the list of its queries.
+#: Parts of a model that its page shows; the other parts are arrays.
+_MODEL_PARTS = ("kind", "signals", "scaling", "skip_below")
+#: Fields that a list of versions reads. A whole report is as long as the list of its queries.
 _BRIEF = ["version", "method", "created", *(
     f"report.{name}" for name in
     ("rows", "kind", "chosen", "judged", "synthetic", "signals", "active", "list", "by", "order")
@@ -30,8 +30,9 @@ _BRIEF = ["version", "method", "created", *(
 
 
 @dataclass(frozen=True)
-class Standing:
-    """active: `fixed-1` before one is applied. before: what a rollback makes active; None: there is none."""
+class ActiveVersion:
+    """active: the version that searches use, `fixed-1` before one is applied. since: when it was applied. before: the
+    version that a rollback makes active, None for none."""
 
     active: str
     since: str | None
@@ -40,9 +41,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Expected:
-    """What applying a version is expected to do to nDCG@10, on queries that neither had seen when it was measured.
+    """The expected change of nDCG@10 when a version is applied, on queries held out from both versions.
 
-    change: None where the two were never measured on the same queries.
+    change: None where the two versions were never measured on the same queries.
     """
 
     version: str
@@ -50,11 +51,11 @@ class Expected:
     change: Paired | None
 
 
-def standing(store: ModelVersions, index: str) -> Standing:
+def active_version(store: ModelVersions, index: str) -> ActiveVersion:
     """Which version is active, since when, and which was before."""
     pointer = store.pointer(index)
     before = pointer.before or FIXED_VERSION if pointer.version or pointer.history else None
-    return Standing(pointer.version or FIXED_VERSION, pointer.since, before)
+    return ActiveVersion(pointer.version or FIXED_VERSION, pointer.since, before)
 
 
 def listed(store: ModelVersions, index: str, size: int, before: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -64,15 +65,15 @@ def listed(store: ModelVersions, index: str, size: int, before: int = 0) -> tupl
 
 
 def version(store: ModelVersions, index: str, name: str) -> dict[str, Any]:
-    """One version: what `listed` says of it, its report, and its model without the numbers.
+    """One version: the fields of `listed`, its report, and its model without the arrays.
 
     Raises:
         ModelMissingError: there is none of that name.
         ModelVersionError: it is damaged.
     """
-    found, data = store.get(name, index)
+    head, data = store.get(name, index)
     numbers = orjson.loads(data)
-    return {**_brief(found), "report": found["report"], "model": {part: numbers.get(part) for part in _SHOWN}}
+    return {**_brief(head), "report": head["report"], "model": {part: numbers.get(part) for part in _MODEL_PARTS}}
 
 
 def compared(store: ModelVersions, index: str, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], Paired | None]:
@@ -85,19 +86,19 @@ def compared(store: ModelVersions, index: str, a: str, b: str) -> tuple[dict[str
     return first, second, paired(held_out(first["report"]), held_out(second["report"]))
 
 
-def expected(store: ModelVersions, index: str, found: Mapping[str, Any]) -> Expected:
-    """What applying a version would change. found: it, as `version` gives it."""
-    name, report = found["version"], found["report"]
-    current = standing(store, index).active
+def expected(store: ModelVersions, index: str, candidate: Mapping[str, Any]) -> Expected:
+    """The change that applying a version would make. candidate: the version, as `version` returns it."""
+    name, report = candidate["version"], candidate["report"]
+    current = active_version(store, index).active
     after = held_out(report)
     if report.get("active") == current:
-        # Measured side by side when it was trained.
+        # The training measured both side by side.
         return Expected(name, current, paired(report.get("per_query", {}).get("active", {}), after))
     try:
-        kept = store.head(current, index)
+        active_head = store.head(current, index)
     except ModelMissingError:  # the fixed weights, which were never trained
         return Expected(name, current, None)
-    return Expected(name, current, paired(held_out(kept["report"]), after))
+    return Expected(name, current, paired(held_out(active_head["report"]), after))
 
 
 def apply(store: ModelVersions, index: str, name: str, instead_of: str | None = None) -> None:
@@ -127,13 +128,13 @@ def rollback(store: ModelVersions, index: str, instead_of: str | None = None) ->
 
 
 def held_out(report: Mapping[str, Any]) -> dict[str, float]:
-    """query -> nDCG@10 of what was trained, on queries that it had not seen; empty where none was kept."""
-    found = report.get("per_query", {}).get(report.get("chosen"), {})
-    return {query: float(value) for query, value in found.items()}
+    """query -> nDCG@10 of the trained model, held out; empty where the report has none."""
+    scores = report.get("per_query", {}).get(report.get("chosen"), {})
+    return {query: float(value) for query, value in scores.items()}
 
 
 def _stored(name: str | None) -> tuple[str | None, ...] | None:
-    """The fixed weights are active by their name, or by there being none."""
+    """The stored names that mean this version: the fixed weights are stored by their name, or as no version."""
     if name is None:
         return None
     return (None, FIXED_VERSION) if name == FIXED_VERSION else (name,)
