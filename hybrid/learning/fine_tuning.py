@@ -1,7 +1,7 @@
-"""Letting the last blocks of EfficientNet-Lite0 learn from photos, for whatever is to be told by them.
+"""Fine-tuning of the last blocks of EfficientNet-Lite0 on photos, for tags and for towers.
 
-What the earlier blocks make of every view is computed once, and only what follows learns, so that a thousand photos
-take minutes on two cores.
+The outputs of the earlier blocks are computed once for every view, and only the later blocks learn, so that a thousand
+photos take minutes on two cores.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-#: Of the network's middle: channels, height, width.
+#: Shape of an output of the network's middle: channels, height, width.
 MIDDLE = (112, 14, 14)
-#: Beside the views that a picture is looked at by, so many varied ones are learned from, and of all that there is room
-#: for (44 kB each).
+#: AUGMENTED: varied views of a picture for training, beside the views that queries have. ROOM: views that fit into
+#: memory (44 kB each).
 AUGMENTED, ROOM, MAX_PHOTOS = 8, 16_000, 5_000
-#: Photos of a step.
+#: Photos of a training step.
 ROWS = 32
 RATE, HEAD_RATE = 3e-4, 3e-3
 SMOOTH, MIX = 0.1, 0.2
@@ -41,22 +41,21 @@ Progress = Callable[[str, int, int], None]  # (what is done, how many of it, of 
 
 @dataclass(frozen=True)
 class Middles:
-    """What the blocks that do not learn make of photos. learned: (n, views, *MIDDLE) float16 of views to learn from;
-    asked: (n, VIEWS, *MIDDLE) of those that a picture is looked at by; there: (of all that were given,) whether it
-    could be opened: n of them."""
+    """Outputs of the frozen blocks for n photos, float16. learned: of the views for training. query_views: of the views
+    that a picture is encoded by. there: whether each given picture could be opened, which n of them could."""
 
-    learned: np.ndarray
-    asked: np.ndarray
-    there: np.ndarray
+    learned: np.ndarray  # (n, views, *MIDDLE)
+    query_views: np.ndarray  # (n, VIEWS, *MIDDLE)
+    there: np.ndarray  # (pictures,)
 
 
 def look(
     pictures: Iterable[Image.Image | None], count: int, settings: Settings, seed: int, progress: Progress,
     learn: bool = True, beside: Callable[[int, Image.Image], None] | None = None,
 ) -> Middles:  # fmt: skip
-    """Views of pictures, as far as the blocks that do not learn. count: of pictures, of which None are left out.
+    """Outputs of the frozen blocks for views of pictures. pictures that are None are left out; count: of all pictures.
 
-    learn: also the views that are learned from. beside: is given each picture's place and the picture.
+    learn: also compute the views for training. beside: is called with each picture's place and the picture.
 
     Raises:
         UsageError: more than MAX_PHOTOS are to be learned from: they would not fit into memory.
@@ -69,27 +68,27 @@ def look(
     version = f"efficientnet-lite0-front@{file_digest(weights_file(), settings)}+{FROZEN}"
     front = load_graph("efficientnet-lite0-front", weights_file(), version, settings)
     learned = np.zeros((count if learn else 0, varied + VIEWS, *MIDDLE), np.float16)
-    asked = np.zeros((count, VIEWS, *MIDDLE), np.float16)
+    query_views = np.zeros((count, VIEWS, *MIDDLE), np.float16)
     there = np.zeros(count, dtype=bool)
     for row, picture in enumerate(pictures):
         if picture is not None:
             picture = picture.convert("RGB")
             views = np.stack([*shown(picture), *(_varied(picture, rng) for _ in range(varied))])
-            made = np.concatenate([front.run([views[at : at + BATCH]]) for at in range(0, len(views), BATCH)])
-            asked[row], there[row] = made[:VIEWS], True
+            outputs = np.concatenate([front.run([views[at : at + BATCH]]) for at in range(0, len(views), BATCH)])
+            query_views[row], there[row] = outputs[:VIEWS], True
             if learn:
-                learned[row] = made
+                learned[row] = outputs
             if beside is not None:
                 beside(row, picture)
         if row % 16 == 15 or row + 1 == count:
             progress("views of photos", row + 1, count)
     if not there.all():
-        learned, asked = learned[there[: len(learned)]], asked[there]
-    return Middles(learned, asked, there)
+        learned, query_views = learned[there[: len(learned)]], query_views[there]
+    return Middles(learned, query_views, there)
 
 
 def _varied(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """(224, 224, 3) uint8: a part of the picture, mirrored or not, a little turned, lighter or darker."""
+    """(224, 224, 3) uint8: a random part of the picture, perhaps mirrored, turned a little, in other light."""
     from PIL import Image, ImageEnhance, ImageOps
 
     width, height = picture.size
@@ -107,7 +106,7 @@ def _varied(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def drawn(learned: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """(len(rows), *MIDDLE): of each of these photos a view at random."""
+    """(len(rows), *MIDDLE): a random training view of each of these photos."""
     import torch
 
     views = learned[rows, rng.integers(0, learned.shape[1], len(rows))].astype(np.float32)
@@ -117,9 +116,9 @@ def drawn(learned: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> to
 def descend(
     groups: list[dict[str, Any]], steps: int, loss: Callable[[], torch.Tensor], progress: Callable[[int, int], None]
 ) -> None:
-    """So many steps of AdamW, the rate first rising, then falling. groups: parameters and their "lr"; loss: of a step.
+    """Train by AdamW for so many steps, with a rate that first rises, then falls.
 
-    progress: (steps, of how many).
+    groups: parameters and their "lr". loss: computes the loss of a step. progress: (steps, of how many).
     """
     import torch
 
@@ -135,8 +134,8 @@ def descend(
 
 
 def changes(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """What a tail learned, as networks.tail takes it. before: its parameters by name, as `tail` has
-    them."""
+    """The changes of a tail's parameters, as networks.tail takes them. before: its parameters by name, before the
+    training."""
     learned: dict[str, np.ndarray] = {}
     for name, value in module.named_parameters():
         learned |= networks.packed(name, (value.detach() - before[name]).numpy())
@@ -145,8 +144,8 @@ def changes(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> dict[st
 
 @contextmanager
 def alone(seed: int) -> Iterator[None]:
-    """Torch with a seed of its own, in one thread: matrices this small are worth no second one (it takes three times
-    the work), and sums are then the same every time."""
+    """Run torch with its own seed, in one thread. For matrices this small a second thread costs three times the work,
+    and with one thread sums are the same every time."""
     import torch
 
     threads = torch.get_num_threads()

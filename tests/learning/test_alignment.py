@@ -321,7 +321,7 @@ def test_report() -> None:
     fitted = fit.fit("cca", left, right, groups)
     drawn = clouds(fitted, left, right, groups, {4: "<b>Käse</b>", 0: "milk"})
     assert drawn.after.partners > drawn.after.strangers + 0.3
-    assert drawn.after.found > drawn.before.found
+    assert drawn.after.top1 > drawn.before.top1
     page = report(results, "cca", index="shop<1>", drawn=drawn, notes=["One & all."])
     assert "<b>Käse" not in page and "milk" in page and "shop&lt;1&gt;" in page and "One &amp; all." in page
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", page)

@@ -118,7 +118,7 @@ def test_a_model_is_the_same_after_it_was_kept_and_in_openvino(folder: Path, mod
     pictures = [open_image(folder / f"{shape}0.png") for shape in SHAPES]
     keys = [f"photo {number}" for number in range(12)]
     photos = picture_tags.look(pictures * 4, ["a", "b"] * 6, keys, settings, 0, lambda *_: None)
-    assert photos.learned.shape == (12, 5, *fine_tuning.MIDDLE) and photos.asked.shape[1] == VIEWS
+    assert photos.learned.shape == (12, 5, *fine_tuning.MIDDLE) and photos.query_views.shape[1] == VIEWS
     model = picture_tags.fit(photos)
     again = PictureTags.from_bytes(model.to_bytes())
     assert again.to_bytes() == model.to_bytes() == picture_tags.fit(photos).to_bytes()

@@ -148,7 +148,7 @@ def test_towers_are_learned_taken_up_by_an_index_and_searched(
     pictures = [open_image(folder / f"{ink}-disc.png") for ink in INKS]
     looked = fine_tuning.look(pictures, 2, services.settings, 0, lambda *_: None, learn=False)
     ours = shop.encoder(spec).encode_images(pictures)
-    assert np.allclose(ours, learning.pictures(model, looked.asked), atol=2e-2)
+    assert np.allclose(ours, learning.pictures(model, looked.query_views), atol=2e-2)
     code = (
         "import sys; from hybrid.settings import Settings; from hybrid.services import Services;"
         f"e = Services(Settings(es_url={engine.es_url!r})).encoder({spec!r});"

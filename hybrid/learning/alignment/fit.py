@@ -1,8 +1,8 @@
 """Cross-modal alignment: two encoders' vectors in one space, so that words find pictures and photos find products.
 
-Neither encoder is touched: only what comes out of it is mapped, by a small matrix each. So nothing is encoded again
-when an alignment changes. Methods: by similarity (`procrustes`, `cca`), by optimisation (`ridge`, `gradient`), deep
-(`contrastive`). See hybrid.learning.alignment.closed_form and hybrid.learning.alignment.descent.
+Neither encoder changes: a small matrix each maps its vectors. So nothing is encoded again when an alignment changes.
+Methods: by similarity (`procrustes`, `cca`), by optimisation (`ridge`, `gradient`), deep (`contrastive`). See
+hybrid.learning.alignment.closed_form and hybrid.learning.alignment.descent.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from hybrid.learning.alignment.closed_form import Pairs
 from hybrid.learning.alignment.held_out import Ranked, by_photos, by_products, figures, joined, ranked
 from hybrid.vectors import unit
 
-#: The simplest first: of two that do equally well it is taken.
+#: The simplest first. Of methods that do equally well, the first one is chosen.
 METHODS = ("procrustes", "cca", "ridge", "gradient", "contrastive")
 #: Fewer pairs than this, or pairs of fewer products, cannot be told from chance.
 MIN_PAIRS, MIN_PRODUCTS = 20, 5
 #: Methods whose held-out top-1 differs by no more than this do equally well.
 TIE = 0.005
 
-#: What each method is fitted under to choose among, the most cautious first.
+#: Settings that are tried for each method, the most regularised first.
 _SETTINGS: Mapping[str, tuple[float, ...]] = {
     "procrustes": (32, 64, 128, 256),
     "cca": (0.5, 0.1, 0.02),
@@ -61,10 +61,10 @@ def fit(
 ) -> Alignment:
     """Align left (n, d1) with right (n, d2): row i of both belong together.
 
-    method: one of METHODS, or "auto": the one that does best on what is held out. groups: (n,) which product a row is
-    of; right's rows are the same for all rows of one. catalogue: products' own pictures by group, (d1,) each: what a
-    product will bring to the index, by which `shares` are chosen; without them, both sides count the same. views: (n,)
-    which photo a row shows, where some are altered views of others; the first row of a photo is the photo as it is.
+    method: one of METHODS, or "auto": the one that does best on held-out pairs. groups: (n,) the product of each row;
+    all rows of a product have the same right row. catalogue: the products' own pictures by group, (d1,) each, which
+    products have in the index too; `shares` are chosen by them, and without them both sides count the same. views: (n,)
+    the photo that each row shows, where some rows are altered views; the first row of a photo is the unaltered one.
 
     Raises:
         UsageError: no such method, too few pairs, or vectors that are zero or not numbers.
@@ -72,40 +72,43 @@ def fit(
     pairs, own = _checked(left, right, groups, views, catalogue, left_name, right_name)
     if method == "auto":
         method = best({name: _validate(name, pairs, own, 5, seed) for name in METHODS})
-    made, share = _fit(_known(method), pairs, own, seed)
+    heads, share = _fit(_known(method), pairs, own, seed)
     names = (left_name, right_name)
     return Alignment(
         method,
-        dict(zip(names, made, strict=True)),
+        dict(zip(names, heads, strict=True)),
         dict(zip(names, (share, round(1 - share, 3)), strict=True)),
-        made[1].mapped(pairs.right[:1]).shape[1],
+        heads[1].mapped(pairs.right[:1]).shape[1],
     )
 
 
 def _fit(method: str, pairs: Pairs, own: np.ndarray | None, seed: int) -> tuple[tuple[Head, Head], float]:
-    """(heads, left's share): setting and share chosen on a part held out, then fitted to all of it."""
+    """(heads, left's share). Setting and share are chosen on a held-out part, then heads are fitted to all pairs."""
     settings = _SETTINGS[method]
     test = (by_photos(pairs) or by_products(pairs, 5, seed))[-1]
-    tried = _made(method, pairs.rows(np.flatnonzero(~test)), settings, seed)
-    # By product, and both ways: neither words nor photos are to be bought with the other.
-    chosen = _cautious([np.concatenate([part.by_product for part in _asked(one, pairs, test)]) for one in tried])
+    tried = _heads_by_setting(method, pairs.rows(np.flatnonzero(~test)), settings, seed)
+    # Scores of both directions count, so that a setting cannot gain in one at the cost of the other.
+    chosen = _cautious(
+        [np.concatenate([part.by_product for part in _rank_both_ways(one, pairs, test)]) for one in tried]
+    )
     share = 0.5
     if own is not None:
         by_share = [_to_products(tried[chosen], pairs, test, own, float(one)).by_product for one in _SHARES]
-        # Of those that do equally well the most even one.
+        # Of shares that do equally well, the one nearest to one half.
         order = np.argsort(np.abs(_SHARES - 0.5), kind="stable")
         share = float(_SHARES[order[np.argmax([by_share[place].mean() for place in order])]])
-    return _made(method, pairs, settings[chosen : chosen + 1], seed)[0], round(share, 3)
+    return _heads_by_setting(method, pairs, settings[chosen : chosen + 1], seed)[0], round(share, 3)
 
 
-def _made(method: str, pairs: Pairs, settings: Sequence[float], seed: int) -> list[tuple[Head, Head]]:
+def _heads_by_setting(method: str, pairs: Pairs, settings: Sequence[float], seed: int) -> list[tuple[Head, Head]]:
+    """(left's head, right's head) under each setting."""
     if method in _BY_CLOSED_FORM:
         return _BY_CLOSED_FORM[method](pairs, settings)
     return _DESCENTS[method](pairs, settings, seed)
 
 
 def _cautious(scores: Sequence[np.ndarray]) -> int:
-    """The first that is worse than the best by no more than a standard error of their difference.
+    """The first of these scores that is worse than the best by at most a standard error of their difference.
 
     The rule of one standard error (Breiman et al., 1984), on the same queries.
     """
@@ -133,16 +136,16 @@ def validate(
     right_name: str = "text",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What a method is worth on pairs that it has not seen; parameters as `fit`.
+    """Figures of a method on held-out pairs. Parameters as for `fit`.
 
     {"method", "photos": {…} or None, "products": {…}, "pairs", "candidates", "seconds": of one fit, "ranks"}.
-    "photos": photos held out of products that are known, by halves of each; None where products have one. "products":
-    whole products held out, in `folds` parts: what a new product gets, searched for among all. Each of the two holds
-    "left_to_right" (photos ask for their product's right side) {"top1", "top5", "mean_rank", "queries", "intervals"}
-    and "right_to_left" (products ask for their photos), which has "precision@10" too; and where there is a catalogue,
-    "to_product" (photos ask for the products' vectors) and "today" (for the products' own pictures, without a map).
-    "ranks": of "photos", or where there is none of "products": {"photo": numbers of photos, in the order of `views`,
-    and by each of the above but "right_to_left" the rank of its product, from 1}.
+    "photos": half of each known product's photos is held out; None where products have one photo. "products": whole
+    products are held out, in `folds` parts, and are searched for among all products. Both have "left_to_right" (photos
+    search for their product's right side) {"top1", "top5", "mean_rank", "queries", "intervals"} and "right_to_left"
+    (products search for their photos), which has "precision@10" too. With a catalogue, both have "to_product" (photos
+    search the products' vectors) and "today" (photos search the products' own pictures, without a map). "ranks": those
+    of "photos", or of "products" where "photos" is None: {"photo": numbers of photos, in the order of `views`, and by
+    each direction but "right_to_left" the rank of its product, from 1}.
 
     Raises:
         UsageError: as `fit`.
@@ -155,7 +158,7 @@ def validate(
 
 
 def best(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The method with the best held-out top-1, by photos where that was measured; the simplest of those that tie."""
+    """The method with the best held-out top-1, of "photos" if measured, else of "products"; the simplest of a tie."""
     scores = {}
     for method in METHODS:
         if method in results:
@@ -172,20 +175,20 @@ def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, see
         parts: dict[str, list[Ranked]] = {}
         for test in masks:
             started = time.perf_counter()
-            made, share = _fit(
+            heads, share = _fit(
                 method,
                 pairs.rows(np.flatnonzero(~test)),
                 None if own is None else own[np.unique(pairs.groups[~test])],
                 seed,
             )
             seconds.append(time.perf_counter() - started)
-            asked, answered = _asked(made, pairs, test)
-            parts.setdefault("left_to_right", []).append(asked)
-            parts.setdefault("right_to_left", []).append(answered)
+            left_to_right, right_to_left = _rank_both_ways(heads, pairs, test)
+            parts.setdefault("left_to_right", []).append(left_to_right)
+            parts.setdefault("right_to_left", []).append(right_to_left)
             if own is not None:
-                parts.setdefault("to_product", []).append(_to_products(made, pairs, test, own, share))
+                parts.setdefault("to_product", []).append(_to_products(heads, pairs, test, own, share))
                 parts.setdefault("today", []).append(_today(pairs, test, own))
-        if not ranks:  # those of photos held out, where there are any
+        if not ranks:  # the first call sets them: "photos", if that is measured
             ranks["photo"] = np.concatenate([pairs.photos[pairs.first[test[pairs.first]]] for test in masks])
             ranks.update({name: joined(part).first for name, part in parts.items() if name != "right_to_left"})
         return {name: figures(joined(part), name == "right_to_left", seed) for name, part in parts.items()}
@@ -198,42 +201,42 @@ def _validate(method: str, pairs: Pairs, own: np.ndarray | None, folds: int, see
         "pairs": len(pairs.first),
         "candidates": len(pairs.right),
         "seconds": round(float(np.mean(seconds)), 2),
-        "ranks": {name: found.tolist() for name, found in ranks.items()},
+        "ranks": {name: values.tolist() for name, values in ranks.items()},
     }
 
 
-def _asked(made: tuple[Head, Head], pairs: Pairs, test: np.ndarray) -> tuple[Ranked, Ranked]:
-    """Photos held out that ask for their product, and products that ask for their photos."""
-    shown = pairs.first
-    held = shown[test[shown]]
-    right = made[1].mapped(pairs.right)
+def _rank_both_ways(heads: tuple[Head, Head], pairs: Pairs, test: np.ndarray) -> tuple[Ranked, Ranked]:
+    """Ranks of held-out photos that search for their product, and of products that search for their photos."""
+    photos = pairs.first
+    test_photos = photos[test[photos]]
+    right = heads[1].mapped(pairs.right)
     products = np.arange(len(right))
-    asked = ranked(made[0].mapped(pairs.left[held]), pairs.groups[held], right, products)
-    # Photos that were learned from are no candidates for the product that they are of, and are for all others.
-    tested = np.unique(pairs.groups[held])
-    candidates = shown[test[shown] | ~np.isin(pairs.groups[shown], tested)]
-    answered = ranked(right[tested], tested, made[0].mapped(pairs.left[candidates]), pairs.groups[candidates])
-    return asked, answered
+    left_to_right = ranked(heads[0].mapped(pairs.left[test_photos]), pairs.groups[test_photos], right, products)
+    # A training photo of a tested product would be an easy right answer, so it is no candidate.
+    tested = np.unique(pairs.groups[test_photos])
+    candidates = photos[test[photos] | ~np.isin(pairs.groups[photos], tested)]
+    right_to_left = ranked(right[tested], tested, heads[0].mapped(pairs.left[candidates]), pairs.groups[candidates])
+    return left_to_right, right_to_left
 
 
-def _to_products(made: tuple[Head, Head], pairs: Pairs, test: np.ndarray, own: np.ndarray, share: float) -> Ranked:
-    """Photos held out that ask for products, as those are stored: their own picture and their right side."""
-    # A product without a picture has a zero row, and gives all to its right side.
-    pictures = np.where(own.any(1, keepdims=True), made[0].mapped(own), 0)
-    whole = unit(share * pictures + (1 - share) * made[1].mapped(pairs.right))
-    held = pairs.first[test[pairs.first]]
-    return ranked(made[0].mapped(pairs.left[held]), pairs.groups[held], whole, np.arange(len(whole)))
+def _to_products(heads: tuple[Head, Head], pairs: Pairs, test: np.ndarray, own: np.ndarray, share: float) -> Ranked:
+    """Ranks of held-out photos that search the products' stored vectors: a mean of own picture and right side."""
+    # A product without a picture has a zero row, and is its right side alone.
+    pictures = np.where(own.any(1, keepdims=True), heads[0].mapped(own), 0)
+    whole = unit(share * pictures + (1 - share) * heads[1].mapped(pairs.right))
+    test_photos = pairs.first[test[pairs.first]]
+    return ranked(heads[0].mapped(pairs.left[test_photos]), pairs.groups[test_photos], whole, np.arange(len(whole)))
 
 
 def _today(pairs: Pairs, test: np.ndarray, own: np.ndarray) -> Ranked:
-    """Photos held out that ask for the products' own pictures by the encoder's plain cosine."""
-    held = pairs.first[test[pairs.first]]
-    # Square roots at unit length, squared, are what they were but for their length.
+    """Ranks of held-out photos that search the products' own pictures by the encoder's plain cosine."""
+    test_photos = pairs.first[test[pairs.first]]
+    # The prepared vectors are square roots at unit length. Squared, they have their first direction again.
     plain = (lambda rows: unit(rows**2)) if pairs.left_root else unit
-    return ranked(plain(pairs.left[held]), pairs.groups[held], plain(own), np.arange(len(own)))
+    return ranked(plain(pairs.left[test_photos]), pairs.groups[test_photos], plain(own), np.arange(len(own)))
 
 
-# -- what is given -----------------------------------------------------------------------------------------------
+# -- checks of the parameters ------------------------------------------------------------------------------------
 
 
 def _known(method: str) -> str:
@@ -290,5 +293,5 @@ def _checked(
 
 
 def _never_negative(vectors: np.ndarray) -> bool:
-    # Rounding on the way through the index may leave a trace of a negative number.
+    # Rounding in the index may turn a zero into a tiny negative number.
     return bool(np.min(vectors, initial=0) > -1e-6)

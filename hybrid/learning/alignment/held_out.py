@@ -1,4 +1,4 @@
-"""How well partners find each other on what was held out: folds, ranks, figures with intervals."""
+"""Held-out evaluation of an alignment: folds, ranks, figures with intervals."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Ranked:
-    """Of each query: the product that it is of, the rank of the first right candidate (from 1), precision@10."""
+    """Ranking of each query: its product, the rank of the first right candidate (from 1), precision@10."""
 
-    products: np.ndarray
-    first: np.ndarray
-    precise: np.ndarray
+    products: np.ndarray  # (queries,)
+    first: np.ndarray  # (queries,)
+    precise: np.ndarray  # (queries,)
 
     @property
     def by_product(self) -> np.ndarray:
-        """(products asked,) mean of reciprocal rank and precision@10 of each: one figure to choose by."""
+        """(products,) of each product that has queries: the mean of reciprocal rank and precision@10."""
         _, rows = np.unique(self.products, return_inverse=True)
         return np.asarray(np.bincount(rows, (1 / self.first + self.precise) / 2) / np.bincount(rows))
 
 
-def ranked(queries: np.ndarray, asked: np.ndarray, candidates: np.ndarray, held: np.ndarray) -> Ranked:
-    """Order candidates (m, dims) by cosine to each of the queries (n, dims). asked, held: their products.
+def ranked(
+    queries: np.ndarray, query_products: np.ndarray, candidates: np.ndarray, candidate_products: np.ndarray
+) -> Ranked:
+    """Order candidates (m, dims) by cosine to each of the queries (n, dims).
 
-    Precision@10 is of the first ten, or of as many as there are right ones, where those are fewer.
+    A candidate is right where its product is the query's. Precision@10 counts the first ten candidates, or as many as
+    there are right ones where those are fewer.
     """
     first, precise = np.empty(len(queries)), np.empty(len(queries))
     cut = min(CUT, len(candidates))
-    # In parts: all cosines at once of twenty thousand queries would take gigabytes.
+    # In parts, because all cosines of twenty thousand queries at once would take gigabytes.
     part = max(1, 10_000_000 // len(candidates))
     for start in range(0, len(queries), part):
         rows = slice(start, start + part)
         scores = queries[rows] @ candidates.T
-        right = asked[rows, None] == held[None]
+        right = query_products[rows, None] == candidate_products[None]
         best = np.where(right, scores, -np.inf).max(1, keepdims=True)
-        # What ties with the best right one, or is no number, stands before it: identical texts earn nothing by luck.
+        # A candidate that ties with the best right one, or is no number, ranks before it: a tie earns nothing by luck.
         first[rows] = 1 + (~(scores < best - 1e-6) & ~right).sum(1)
-        shown = np.argpartition(-scores, cut - 1, axis=1)[:, :cut]
-        ordered = np.take_along_axis(shown, np.argsort(-np.take_along_axis(scores, shown, 1), 1, kind="stable"), 1)
+        top = np.argpartition(-scores, cut - 1, axis=1)[:, :cut]
+        ordered = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1), 1, kind="stable"), 1)
         hits = np.take_along_axis(right, ordered, 1)
-        wanted = np.clip(right.sum(1), 1, cut)
-        precise[rows] = (hits & (np.arange(cut) < wanted[:, None])).sum(1) / wanted
-    return Ranked(asked, first, precise)
+        relevant = np.clip(right.sum(1), 1, cut)
+        precise[rows] = (hits & (np.arange(cut) < relevant[:, None])).sum(1) / relevant
+    return Ranked(query_products, first, precise)
 
 
 def joined(parts: list[Ranked]) -> Ranked:
@@ -64,7 +67,7 @@ def joined(parts: list[Ranked]) -> Ranked:
 def figures(result: Ranked, precision: bool, seed: int = 0) -> dict[str, Any]:
     """top1, top5, mean_rank (and precision@10), the number of queries, and 95 % intervals of each by bootstrap.
 
-    Whole products are drawn, not queries: photos of one product are alike, and fail together.
+    The bootstrap draws whole products, not queries, because photos of one product are alike and fail together.
     """
     columns = {"top1": result.first <= 1, "top5": result.first <= 5, "mean_rank": result.first}
     if precision:
@@ -87,10 +90,10 @@ def figures(result: Ranked, precision: bool, seed: int = 0) -> dict[str, Any]:
 
 
 def by_photos(pairs: Pairs, blocks: int = 2) -> list[np.ndarray]:
-    """(n,) masks of what is held out: blocks of each product's photos, in the order given.
+    """(n,) masks of held-out rows: blocks of each product's photos, in their given order.
 
-    Blocks, not photos at random: neighbours are often of one visit to one shelf, and would give each other away.
-    Products of one photo are always learned from. No masks where too few photos could be held out.
+    Blocks, not photos at random: neighbouring photos are often of one visit to one shelf, and would leak into the other
+    fold. A product's only photo is never held out. No masks where too few photos could be held out.
     """
     order = pairs.first
     block = np.full(pairs.photos.max() + 1, -1)
@@ -102,7 +105,7 @@ def by_photos(pairs: Pairs, blocks: int = 2) -> list[np.ndarray]:
 
 
 def by_products(pairs: Pairs, folds: int, seed: int) -> list[np.ndarray]:
-    """(n,) masks of what is held out: whole products, every product once."""
+    """(n,) masks of held-out rows: whole products, every product once."""
     fold = np.random.default_rng(seed).permutation(len(pairs.right)) % min(folds, len(pairs.right))
     return [(fold == one)[pairs.groups] for one in range(fold.max() + 1)]
 

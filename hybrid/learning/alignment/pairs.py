@@ -25,19 +25,19 @@ _LOOKED_UP = 500
 
 @dataclass
 class Pairs:
-    """What an alignment is learned from. Row i of `photos` is a view of a photo of product `groups[i]`.
+    """Training examples of an alignment. Row i of `photos` is a view of a photo of product `groups[i]`.
 
-    photos: (n, d1) unit vectors; groups: (n,) rows of `texts`; photo: (n,) which photo a row is a view of.
-    texts: (products, d2) unit vectors; pictures: (products, d1) of the catalogue's own pictures, NaN for none.
-    names: the ids of the products. keys: what each photo is known again by, in the order of their numbers. skipped:
-    photos that could not be used, by typed reason.
+    photos: unit vectors. groups: rows of `texts`. photo: the number of the photo that a row is a view of. texts: unit
+    vectors. pictures: of the catalogue's own pictures, NaN for none. names: the ids of the products. keys: of each
+    photo a key that is the same in another training, in the order of their numbers. skipped: photos that could not be
+    used, by typed reason.
     """
 
-    photos: np.ndarray
-    groups: np.ndarray
-    photo: np.ndarray
-    texts: np.ndarray
-    pictures: np.ndarray
+    photos: np.ndarray  # (n, d1)
+    groups: np.ndarray  # (n,)
+    photo: np.ndarray  # (n,)
+    texts: np.ndarray  # (products, d2)
+    pictures: np.ndarray  # (products, d1)
     names: Sequence[str] = ()
     keys: Sequence[str] = ()
     skipped: dict[str, int] = field(default_factory=dict)
@@ -76,8 +76,8 @@ def _file_pairs(
     for start in range(0, len(usable), _AT_ONCE):
         views = _views(usable[start : start + _AT_ONCE], root, skipped)
         if views:
-            made = encoders["image"].encode_images([view for view, _ in views])
-            vectors.append(made)
+            encoded = encoders["image"].encode_images([view for view, _ in views])
+            vectors.append(encoded)
             groups += [place[usable[start + at][1]] for _, at in views]
             photo += [start + at for _, at in views]
         progress("photos", min(start + _AT_ONCE, len(usable)), len(usable))
@@ -96,7 +96,7 @@ def _file_pairs(
 
 
 def photo_key(image: str, product: str) -> str:
-    """What a photo of a product is known again by, in another training."""
+    """The key of a photo of a product, the same in another training."""
     return f"{image}|{product}"
 
 
@@ -116,7 +116,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def _views(rows: Sequence[tuple[str, str]], root: Path, skipped: dict[str, int]) -> list[tuple[Any, int]]:
-    """(picture, its row) of three views of every photo: whole, mirrored, its middle. A few photos teach more so."""
+    """(picture, its row) of three views of every photo: whole, mirrored, its middle. More views help few photos."""
     from PIL import ImageOps
 
     from hybrid.media import open_image, resolve_media
@@ -135,7 +135,7 @@ def _views(rows: Sequence[tuple[str, str]], root: Path, skipped: dict[str, int])
 def _catalogue_pairs(
     products: Products, profile: IndexProfile, encoders: Mapping[str, Encoder], progress: Progress
 ) -> Pairs:
-    """The products' own pictures and texts, as the index has their vectors: nothing is encoded."""
+    """The products' own pictures and texts, from the vectors in the index: nothing is encoded."""
     missing = [name for name in ("text", "image") if name not in profile.signals]
     if missing:
         raise UsageError(f"index {profile.index!r} has no {' and no '.join(missing)} vectors; name a file with --pairs")
@@ -172,23 +172,23 @@ def _decoded(profile: IndexProfile, codes: Mapping[str, coding.Code], name: str)
 
 
 def sources(retrieval: Retrieval, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), _LOOKED_UP):
-        found |= retrieval.sources(profile, ids[start : start + _LOOKED_UP])
-    return found
+        by_id |= retrieval.sources(profile, ids[start : start + _LOOKED_UP])
+    return by_id
 
 
 def _pictures(products: Products, profile: IndexProfile, encoder: Encoder, ids: Sequence[str]) -> np.ndarray:
     """(len(ids), dims) of the catalogue's pictures, as far as the index has them by the same encoder."""
-    found = np.full((len(ids), encoder.dims), np.nan, dtype=np.float32)
+    vectors = np.full((len(ids), encoder.dims), np.nan, dtype=np.float32)
     signal = profile.signals.get("image")
     if signal is None or signal.version != encoder.version:
-        return found
+        return vectors
     for start in range(0, len(ids), _LOOKED_UP):
         part = ids[start : start + _LOOKED_UP]
-        held = products.codes(profile.index, part)
+        stored = products.codes(profile.index, part)
         for at, id in enumerate(part, start):
-            vector = _decoded(profile, held[id].by_signal, "image")
+            vector = _decoded(profile, stored[id].by_signal, "image")
             if vector is not None:
-                found[at] = vector
-    return found
+                vectors[at] = vector
+    return vectors

@@ -16,8 +16,8 @@ from hybrid.vectors import unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Products that a cloud shows, and of how many of them the two sides are joined by a line.
-_SHOWN, _JOINED = 400, 12
+#: Products that a cloud shows, and how many of these have a line between their two sides.
+_MAX_POINTS, _JOINED = 400, 12
 _SCHEMES = (
     ("photos", "Photos held out", "Products are known; half of the photos of each are not. What a known product gets."),
     ("products", "Products held out", "Nothing of these products was learned from. What a new product gets."),
@@ -28,20 +28,20 @@ _SCHEMES = (
 class Cloud:
     """Both sides on the first two principal axes of both together: left, right (n, 2), row i of both belong together.
 
-    spread: the share of all differences that the two axes show. partners, strangers: mean cosine of what belongs
-    together and of what does not, in all dimensions. found: share of left whose partner is the nearest of right.
+    spread: the share of all variance that the two axes show. partners, strangers: mean cosine of rows that belong
+    together and of rows that do not, in all dimensions. top1: share of left whose partner is the nearest of right.
     """
 
-    left: np.ndarray
-    right: np.ndarray
+    left: np.ndarray  # (n, 2)
+    right: np.ndarray  # (n, 2)
     spread: float
     partners: float
     strangers: float
-    found: float
+    top1: float
 
     @property
     def distances(self) -> np.ndarray:
-        """(n,) between partners, as drawn, in parts of the cloud's own extent."""
+        """(n,) distances between partners in the drawing, as shares of the cloud's extent."""
         both = np.vstack([self.left, self.right])
         extent = float(np.linalg.norm(both - both.mean(0), axis=1).mean()) or 1.0
         return np.asarray(np.linalg.norm(self.left - self.right, axis=1) / extent)
@@ -49,7 +49,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Clouds:
-    """The two clouds before and after, and what the products are called."""
+    """The clouds before and after the alignment. names: of the products, by row."""
 
     before: Cloud
     after: Cloud
@@ -66,16 +66,16 @@ def clouds(
     left_name: str = "image",
     right_name: str = "text",
 ) -> Clouds:
-    """The clouds of pairs as `hybrid.learning.alignment.fit.fit` takes them: of every product the first row.
+    """The clouds of pairs, as `hybrid.learning.alignment.fit.fit` takes them, with the first row of every product.
 
-    Best of pairs that were not learned from. names: of the products, by group.
+    Draw held-out pairs rather than training pairs. names: of the products, by group.
 
     Raises:
         UsageError: vectors that are zero, not numbers, or do not fit the alignment.
     """
     labels, first = np.unique(np.asarray(groups), return_index=True)
-    if len(first) > _SHOWN:
-        chosen = np.linspace(0, len(first) - 1, _SHOWN).astype(int)
+    if len(first) > _MAX_POINTS:
+        chosen = np.linspace(0, len(first) - 1, _MAX_POINTS).astype(int)
         labels, first = labels[chosen], first[chosen]
     before = [prepare(np.asarray(side)[first], root=False) for side in (left, right)]
     after = [alignment.project(name, side) for name, side in zip((left_name, right_name), before, strict=True)]
@@ -84,7 +84,7 @@ def clouds(
 
 def drawn(before: Sequence[np.ndarray], after: Sequence[np.ndarray], names: Sequence[str]) -> Clouds:
     """Clouds of unit rows: (left, right) before and after, of as many products; names: of these."""
-    # Encoders of different width share no space: the narrower is filled up with zeros, to be drawn at all.
+    # Encoders of different width share no space. The narrower vectors are padded with zeros, to draw both.
     width = max(side.shape[1] for side in before)
     filled = [np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in before]
     return Clouds(_cloud(filled[0], filled[1]), _cloud(after[0], after[1]), list(names))
@@ -159,28 +159,28 @@ def report(
 
 
 def _joined(drawn: Clouds) -> list[int]:
-    """Rows that are joined by a line: evenly from all."""
+    """Rows that get a line between their two sides, spread evenly over all rows."""
     count = len(drawn.names)
     return sorted(set(np.linspace(0, count - 1, min(_JOINED, count)).astype(int).tolist()))
 
 
 def _methods_chart(results: Mapping[str, Mapping[str, Any]], scheme: str, way: str, title: str) -> str:
-    found = [(method, result[scheme]["left_to_right"]) for method, result in results.items()]
+    by_method = [(method, result[scheme]["left_to_right"]) for method, result in results.items()]
 
     def draw(axes: Axes) -> None:
-        for row, (_, figures) in enumerate(found):
+        for row, (_, figures) in enumerate(by_method):
             low, high = figures["intervals"]["top1"]
             axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=3, alpha=0.5)
             axes.plot(figures["top1"], row, "o", color=COLOURS[0], markersize=8)
             axes.annotate(
                 f"{figures['top1']:.3f}", (figures["top1"], row), (0, 8), textcoords="offset points", ha="center"
             )
-        axes.set_yticks(range(len(found)), [method for method, _ in found])
-        axes.set_ylim(len(found) - 0.5, -0.7)
+        axes.set_yticks(range(len(by_method)), [method for method, _ in by_method])
+        axes.set_ylim(len(by_method) - 0.5, -0.7)
         axes.set_xlabel(f"{way}: right one first, 95 % interval")
 
-    said = ", ".join(f"{method} {figures['top1']:.3f}" for method, figures in found)
-    return draw_svg(0.8 + 0.5 * len(found), draw, f"{title}, {way}, share with the right one first: {said}")
+    said = ", ".join(f"{method} {figures['top1']:.3f}" for method, figures in by_method)
+    return draw_svg(0.8 + 0.5 * len(by_method), draw, f"{title}, {way}, share with the right one first: {said}")
 
 
 def _cloud_chart(drawn: Clouds, when: str, joined: Sequence[int], left_name: str, right_name: str) -> str:
@@ -190,7 +190,7 @@ def _cloud_chart(drawn: Clouds, when: str, joined: Sequence[int], left_name: str
         for row in joined:
             ends = np.stack([cloud.left[row], cloud.right[row]])
             axes.plot(ends[:, 0], ends[:, 1], color=INK, linewidth=0.8, alpha=0.6)
-        # Two shapes beside two colours: told apart without seeing colours.
+        # The two sides differ in shape too, for people who do not see the colours.
         axes.plot(cloud.left[:, 0], cloud.left[:, 1], "o", color=COLOURS[0], markersize=5, alpha=0.7, label=left_name)
         axes.plot(
             cloud.right[:, 0], cloud.right[:, 1], "^", color=COLOURS[1], markersize=5, alpha=0.7, label=right_name
@@ -201,6 +201,6 @@ def _cloud_chart(drawn: Clouds, when: str, joined: Sequence[int], left_name: str
 
     label = (
         f"{len(cloud.left)} products {when} alignment, {left_name} and {right_name} as points: mean cosine of partners "
-        f"{cloud.partners:.2f}, of strangers {cloud.strangers:.2f}; partner nearest for {cloud.found:.0%}"
+        f"{cloud.partners:.2f}, of strangers {cloud.strangers:.2f}; partner nearest for {cloud.top1:.0%}"
     )
     return draw_svg(4.2, draw, label)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 FOLDS, EPOCHS = 3, 8
-#: Products that a step tells its photos apart from.
+#: Products that a training step compares its photos with.
 CANDIDATES = 128
 _TEMPERATURE, _TEXT_RATE, _FORGOTTEN = 0.07, 2e-3, 0.2
 
@@ -40,25 +40,25 @@ def _silent(step: int, of: int) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is learned from: n photos of m products.
+class Examples:
+    """Training examples: n photos of m products.
 
-    learned: (n, views, *MIDDLE), asked: (n, VIEWS, *MIDDLE), as hybrid.learning.fine_tuning.Middles has them; groups:
-    (n,) which product a photo is of; own: (n,) whether it is the catalogue's picture: always learned from, never asked
-    for. texts: of each product its word vectors (tokens, d); titles: those of its title alone, as shoppers are brief.
+    learned, query_views: as in hybrid.learning.fine_tuning.Middles. groups: which product a photo shows. own: whether
+    it is the catalogue's picture, which is always learned from and never a query. texts: word vectors of each
+    product's text. titles: word vectors of its title alone, because shoppers type short queries.
     """
 
-    learned: np.ndarray
-    asked: np.ndarray
-    groups: np.ndarray
-    own: np.ndarray
-    texts: Sequence[np.ndarray]
-    titles: Sequence[np.ndarray]
+    learned: np.ndarray  # (n, views, *MIDDLE)
+    query_views: np.ndarray  # (n, VIEWS, *MIDDLE)
+    groups: np.ndarray  # (n,)
+    own: np.ndarray  # (n,)
+    texts: Sequence[np.ndarray]  # m times (tokens, d)
+    titles: Sequence[np.ndarray]  # m times (tokens, d)
 
 
-def check(shown: Shown) -> None:
+def check(examples: Examples) -> None:
     """Raises UsageError where nothing can be learned."""
-    count, products = len(shown.groups), len(np.unique(shown.groups))
+    count, products = len(examples.groups), len(np.unique(examples.groups))
     if count < MIN_PAIRS or products < MIN_PRODUCTS:
         raise UsageError(
             f"{count} pairs of {products} products are too few to align by: at least {MIN_PAIRS} pairs of "
@@ -67,15 +67,15 @@ def check(shown: Shown) -> None:
 
 
 def fit(
-    shown: Shown, rows: np.ndarray | None = None, seed: int = 0, progress: Callable[[int, int], None] = _silent
+    examples: Examples, rows: np.ndarray | None = None, seed: int = 0, progress: Callable[[int, int], None] = _silent
 ) -> TowersModel:
-    """Both towers, learned from these rows, or all. progress: (steps, of how many)."""
+    """Both towers, trained on these rows, or on all. progress: (steps, of how many)."""
     import torch
     from torch.nn import functional
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-    rows = np.arange(len(shown.groups)) if rows is None else rows
-    products, groups = np.unique(shown.groups[rows], return_inverse=True)
+    rows = np.arange(len(examples.groups)) if rows is None else rows
+    products, groups = np.unique(examples.groups[rows], return_inverse=True)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     tail = networks.tail(None, DIMS).to(memory_format=torch.channels_last)
@@ -87,10 +87,10 @@ def fit(
     from_states, from_words = torch.nn.Linear(2 * WIDTH, DIMS), torch.nn.Linear(words, DIMS, bias=False)
 
     def texts(chosen: np.ndarray) -> torch.Tensor:
-        """(len(chosen), DIMS): of each product its text or its title, some of its words forgotten."""
+        """(len(chosen), DIMS) vectors of each product's text or title, without a random part of its words."""
         read = []
         for row in products[chosen].tolist():
-            text = shown.titles[row] if rng.random() < 0.5 and len(shown.titles[row]) else shown.texts[row]
+            text = examples.titles[row] if rng.random() < 0.5 and len(examples.titles[row]) else examples.texts[row]
             left = text[rng.random(len(text)) >= _FORGOTTEN]
             read.append(torch.from_numpy(left if len(left) else text))
         lengths = torch.tensor([len(text) for text in read])
@@ -112,8 +112,8 @@ def fit(
         candidates = np.concatenate([here, rng.permutation(rest)[: max(0, CANDIDATES - len(here))]])
         place = np.searchsorted(here, groups[chosen])
         share, others = float(rng.beta(MIX, MIX)), rng.permutation(batch)
-        given = fine_tuning.drawn(shown.learned, rows[chosen], rng)
-        seen = functional.normalize(tail(share * given + (1 - share) * given[others]), dim=1)
+        views = fine_tuning.drawn(examples.learned, rows[chosen], rng)
+        seen = functional.normalize(tail(share * views + (1 - share) * views[others]), dim=1)
         scores = seen @ texts(candidates).T / _TEMPERATURE
         partners = functional.one_hot(torch.from_numpy(place), len(candidates)).float()
         partners = share * partners + (1 - share) * partners[others]
@@ -130,36 +130,37 @@ def fit(
     weights = {name: value.detach().numpy() for name, value in gru.named_parameters()}
     weights["from_states"], weights["bias"] = from_states.weight.detach().numpy(), from_states.bias.detach().numpy()
     weights["from_words"] = from_words.weight.detach().numpy()
-    made = TowersModel(fine_tuning.changes(tail, before), TextTower(weights))
-    return TowersModel.from_bytes(made.to_bytes())  # as precise as it is stored
+    model = TowersModel(fine_tuning.changes(tail, before), TextTower(weights))
+    return TowersModel.from_bytes(model.to_bytes())  # as precise as it is stored
 
 
-def pictures(model: TowersModel, asked: np.ndarray) -> np.ndarray:
+def pictures(model: TowersModel, views: np.ndarray) -> np.ndarray:
     """(n, DIMS) unit rows of (n, VIEWS, *MIDDLE)."""
     import torch
     from torch.nn import functional
 
     tail = networks.tail(model.picture, DIMS)
-    made = np.zeros((len(asked), DIMS), np.float32)
+    vectors = np.zeros((len(views), DIMS), np.float32)
     with torch.inference_mode():
-        for start in range(0, len(asked), ROWS):
-            part = torch.from_numpy(asked[start : start + ROWS].astype(np.float32)).flatten(0, 1)
-            made[start : start + ROWS] = functional.normalize(tail(part), dim=1).reshape(-1, VIEWS, DIMS).sum(1).numpy()
-    return unit(made)
+        for start in range(0, len(views), ROWS):
+            part = torch.from_numpy(views[start : start + ROWS].astype(np.float32)).flatten(0, 1)
+            vectors[start : start + ROWS] = (
+                functional.normalize(tail(part), dim=1).reshape(-1, VIEWS, DIMS).sum(1).numpy()
+            )
+    return unit(vectors)
 
 
 def validate(
-    shown: Shown, names: Sequence[str], seed: int, progress: Callable[[int, int], None]
+    examples: Examples, names: Sequence[str], seed: int, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any], Clouds]:
-    """What towers are worth on pairs that they have not seen, as fit.validate tells it, and the clouds of products of
-    the last fold, held out. names: of the products.
+    """Held-out figures of towers, in the form of fit.validate, and the clouds of the last fold's held-out products.
 
-    "to_product": photos ask for the catalogue's own pictures of products.
+    "to_product": photos search for the catalogue's own pictures of products. names: of the products.
     """
-    check(shown)
-    taken = np.flatnonzero(~shown.own)
-    labels, groups = np.unique(shown.groups[taken], return_inverse=True)
-    # Folds by the same rule as for other methods; the vectors themselves play no part in it.
+    check(examples)
+    taken = np.flatnonzero(~examples.own)
+    labels, groups = np.unique(examples.groups[taken], return_inverse=True)
+    # The folds follow the same rule as for other methods, which does not read the vectors.
     nothing = np.zeros((len(taken), 1), np.float32)
     pairs = Pairs(nothing, nothing[: len(labels)], groups, np.arange(len(taken)), False, False)
     photos, products = by_photos(pairs), by_products(pairs, FOLDS, seed)
@@ -173,18 +174,18 @@ def validate(
         parts: dict[str, list[Ranked]] = {}
         for test in masks:
 
-            def told(step: int, of: int, done: int = done) -> None:
+            def report_step(step: int, of: int, done: int = done) -> None:
                 progress(done * of + step, runs * of)
 
             started = time.perf_counter()
-            # A product that is held out brings no picture of its own to learn from either.
-            unseen = np.setdiff1d(shown.groups[taken[test]], shown.groups[taken[~test]])
-            learn = np.concatenate([taken[~test], np.flatnonzero(shown.own & ~np.isin(shown.groups, unseen))])
-            model = fit(shown, learn, seed, told)
+            # The towers must not learn from the catalogue's picture of a held-out product either.
+            unseen = np.setdiff1d(examples.groups[taken[test]], examples.groups[taken[~test]])
+            learn = np.concatenate([taken[~test], np.flatnonzero(examples.own & ~np.isin(examples.groups, unseen))])
+            model = fit(examples, learn, seed, report_step)
             models[:] = [model]
             seconds.append(time.perf_counter() - started)
             done += 1
-            for name, one in _asked(model, shown, taken, test).items():
+            for name, one in _held_out_ranks(model, examples, taken, test).items():
                 parts.setdefault(name, []).append(one)
         if not ranks:  # those of photos held out, where there are any
             ranks["photo"] = np.concatenate([np.flatnonzero(test) for test in masks]).tolist()
@@ -200,40 +201,43 @@ def validate(
         "seconds": round(float(np.mean(seconds)), 2),
         "ranks": ranks,
     }
-    return result, _clouds(models[-1], shown, taken[products[-1]], names)
+    return result, _clouds(models[-1], examples, taken[products[-1]], names)
 
 
-def _clouds(model: TowersModel, shown: Shown, held: np.ndarray, names: Sequence[str]) -> Clouds:
-    """Before: what the blocks that do not learn see in photos, and the mean word vector of texts."""
-    labels, first = np.unique(shown.groups[held], return_index=True)
-    photos = shown.asked[held[first]]
-    texts = [shown.texts[row] for row in labels.tolist()]
+def _clouds(model: TowersModel, examples: Examples, test_photos: np.ndarray, names: Sequence[str]) -> Clouds:
+    """Clouds of held-out photos and their texts, by the towers, and before: mean outputs of the frozen blocks, and mean
+    word vectors of the texts."""
+    labels, first = np.unique(examples.groups[test_photos], return_index=True)
+    photos = examples.query_views[test_photos[first]]
+    texts = [examples.texts[row] for row in labels.tolist()]
     plain = unit(photos.astype(np.float32).mean(axis=(1, 3, 4))), unit(np.stack([text.mean(axis=0) for text in texts]))
     return drawn(plain, (pictures(model, photos), model.text(texts)), [names[row] for row in labels.tolist()])
 
 
-def first(model: TowersModel, shown: Shown, rows: np.ndarray) -> np.ndarray:
-    """Of the photos that are not the catalogue's own, those of the mask `rows`: whether their product's text stands
-    first."""
-    return np.asarray(_asked(model, shown, np.flatnonzero(~shown.own), rows)["left_to_right"].first <= 1)
+def first(model: TowersModel, examples: Examples, rows: np.ndarray) -> np.ndarray:
+    """Whether each photo finds its product's text first. rows: which photos, a mask over those that are not the
+    catalogue's own."""
+    return np.asarray(_held_out_ranks(model, examples, np.flatnonzero(~examples.own), rows)["left_to_right"].first <= 1)
 
 
-def _asked(model: TowersModel, shown: Shown, taken: np.ndarray, test: np.ndarray) -> dict[str, Ranked]:
-    held = taken[test]
-    groups = shown.groups
+def _held_out_ranks(model: TowersModel, examples: Examples, taken: np.ndarray, test: np.ndarray) -> dict[str, Ranked]:
+    """Ranks of the held-out photos, by direction. taken: rows of photos (not the catalogue's own); test: a mask of
+    these."""
+    test_photos = taken[test]
+    groups = examples.groups
     labels = np.unique(groups[taken])
-    texts = model.text([shown.texts[row] for row in labels.tolist()])
-    seen = pictures(model, shown.asked[held])
-    tested = np.unique(groups[held])
-    # Photos that were learned from are no candidates for the product that they are of, and are for all others.
+    texts = model.text([examples.texts[row] for row in labels.tolist()])
+    seen = pictures(model, examples.query_views[test_photos])
+    tested = np.unique(groups[test_photos])
+    # A training photo of a tested product would be an easy right answer, so it is no candidate.
     others = taken[~test & ~np.isin(groups[taken], tested)]
-    candidates = np.vstack([seen, pictures(model, shown.asked[others])])
+    candidates = np.vstack([seen, pictures(model, examples.query_views[others])])
     asking = texts[np.searchsorted(labels, tested)]
-    found = {
-        "left_to_right": ranked(seen, groups[held], texts, labels),
-        "right_to_left": ranked(asking, tested, candidates, np.concatenate([groups[held], groups[others]])),
+    ranks = {
+        "left_to_right": ranked(seen, groups[test_photos], texts, labels),
+        "right_to_left": ranked(asking, tested, candidates, np.concatenate([groups[test_photos], groups[others]])),
     }
-    own = np.flatnonzero(shown.own)
+    own = np.flatnonzero(examples.own)
     if len(np.intersect1d(groups[own], tested)) == len(tested):
-        found["to_product"] = ranked(seen, groups[held], pictures(model, shown.asked[own]), groups[own])
-    return found
+        ranks["to_product"] = ranked(seen, groups[test_photos], pictures(model, examples.query_views[own]), groups[own])
+    return ranks

@@ -1,7 +1,7 @@
-"""Two towers of a shop's own photos and texts: pairs are read, what they are worth is measured held out.
+"""Training of two towers on a shop's own photos and texts: read pairs, measure on held-out pairs, fit.
 
-An alignment maps vectors that there are; towers make vectors of their own, of pixels and of tokens, so that an index
-takes them up by a reindex that encodes its pictures anew.
+An alignment maps existing vectors. Towers make new vectors from pixels and from tokens, so an index takes them up by a
+reindex that encodes its pictures anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from hybrid.learning.alignment.report import Clouds
-    from hybrid.learning.alignment.towers import Shown
+    from hybrid.learning.alignment.towers import Examples
 
 KIND = "towers"
 _LOOKED_UP = 500
@@ -42,10 +42,11 @@ _MEASURE = "photo to text, top-1"
 def train(
     services: Services, index: str, pairs: str, media: Path | None = None, seed: int = 0, progress: Progress = silent
 ) -> tuple[TrainedAlignment, Clouds]:
-    """Learn both towers from photos and texts of an index's products, and draw some, held out. Writes nothing.
+    """Learn both towers from photos and texts of an index's products. Also returns clouds of held-out products. Writes
+    nothing.
 
-    pairs, media: as training.train takes them. Beside the photos of a file, the catalogue's own pictures are learned
-    from.
+    pairs, media: as for training.train. Beside the photos of a file, the towers learn from the catalogue's own
+    pictures.
 
     Raises:
         UsageError: the pairs cannot be read, are too few, or too many to be held in memory.
@@ -60,16 +61,16 @@ def train(
     started = time.monotonic()
     skipped: dict[str, int] = {}
     rows = [] if pairs == CATALOGUE else read_pairs(Path(pairs))
-    wanted = sorted({product for _, product in rows})
-    found = (
-        sources(services.retrieval, profile, wanted)
+    ids = sorted({product for _, product in rows})
+    products = (
+        sources(services.retrieval, profile, ids)
         if rows
         else _with_pictures(services.cluster.products, profile, fine_tuning.MAX_PHOTOS)
     )
     said = words.word_vectors(
-        [documents.text_input(source, profile.fields, words) for source in found.values()], MAX_TOKENS
+        [documents.text_input(source, profile.fields, words) for source in products.values()], MAX_TOKENS
     )
-    texts = {id: vectors for id, vectors in zip(found, said, strict=True) if len(vectors)}
+    texts = {id: vectors for id, vectors in zip(products, said, strict=True) if len(vectors)}
     names = list(texts)
     place = {id: number for number, id in enumerate(names)}
     usable = [(image, product) for image, product in rows if product in place]
@@ -88,25 +89,25 @@ def train(
                 skipped[error.reason] = skipped.get(error.reason, 0) + 1
                 yield None
         for id in names:
-            yield _own_picture(services.encoder, services.inputs, profile, found[id])
+            yield _own_picture(services.encoder, services.inputs, profile, products[id])
 
     looked = fine_tuning.look(opened(), len(groups), services.settings, seed, progress)
-    shown = towers.Shown(
+    examples = towers.Examples(
         looked.learned,
-        looked.asked,
+        looked.query_views,
         groups[looked.there],
         (np.arange(len(groups)) >= len(usable))[looked.there] if usable else np.zeros(looked.there.sum(), dtype=bool),
         list(texts.values()),
-        words.word_vectors([_title(found[id], profile, words) for id in names], MAX_TOKENS),
+        words.word_vectors([_title(products[id], profile, words) for id in names], MAX_TOKENS),
     )
-    towers.check(shown)
+    towers.check(examples)
     encoded = time.monotonic()
-    result, drawn = towers.validate(shown, names, seed, lambda step, of: progress("held out", step, of))
+    result, drawn = towers.validate(examples, names, seed, lambda step, of: progress("held out", step, of))
     fitting = time.monotonic()
-    model = towers.fit(shown, None, seed, lambda step, of: progress("towers", step, of))
-    taken = shown.groups[~shown.own]
+    model = towers.fit(examples, None, seed, lambda step, of: progress("towers", step, of))
+    taken = examples.groups[~examples.own]
     ranks = result.pop("ranks")
-    known = np.array([*(photo_key(*pair) for pair in usable), *names])[looked.there][~shown.own]
+    known = np.array([*(photo_key(*pair) for pair in usable), *names])[looked.there][~examples.own]
     scores = {str(known[at]): float(rank <= 1) for at, rank in zip(ranks["photo"], ranks["left_to_right"], strict=True)}
     trained = TrainedAlignment(
         family=KIND,
@@ -124,7 +125,7 @@ def train(
             "text": {"spec": words.name, "version": words.version},
             "image": {"spec": eyes.name, "version": eyes.version},
         },
-        held_out=_held_out(services.models, profile, shown, known, words.version, scores),
+        held_out=_held_out(services.models, profile, examples, known, words.version, scores),
         scores={_MEASURE: scores},
         data=model.to_bytes(),
     )
@@ -134,28 +135,28 @@ def train(
 def _held_out(
     models: ModelStores,
     profile: IndexProfile,
-    shown: Shown,
+    examples: Examples,
     known: np.ndarray,
     words: str,
     mine: Mapping[str, float],
 ) -> HeldOut:
-    """Beside the active towers; without such beside chance. known: what each photo is known again by."""
+    """The held-out figure, compared with the active towers, or with chance without such. known: key of each photo."""
     figure, version = float(np.mean(list(mine.values()))), active(profile)
     previous = active_model(models, KIND, version, lambda _, data: TowersModel.from_bytes(data)) if version else None
     if version is None or previous is None:
-        return HeldOut(_MEASURE, figure, "chance", 1 / len(np.unique(shown.groups[~shown.own])), len(mine))
+        return HeldOut(_MEASURE, figure, "chance", 1 / len(np.unique(examples.groups[~examples.own])), len(mine))
     from hybrid.learning.alignment import towers
 
     about, model = previous
-    # A photo that they learned from counts with the held-out score of their own training.
+    # A photo that the active towers learned from counts with the held-out score of their own training.
     seen = about["report"]["scores"].get(_MEASURE, {})
     new = np.array([key not in seen for key in known.tolist()])
-    found = [seen[key] for key in mine if key in seen]
-    if new.any() and about["encoders"]["text"]["version"] != words:  # it cannot be run here
+    previous_scores = [seen[key] for key in mine if key in seen]
+    if new.any() and about["encoders"]["text"]["version"] != words:  # the active towers cannot be run here
         return HeldOut(_MEASURE, figure, f"{version} on its own photos", about["held_out"]["figure"], len(mine))
     if new.any():
-        found += towers.first(model, shown, new).astype(float).tolist()
-    return HeldOut(_MEASURE, figure, version, float(np.mean(found)), len(mine))
+        previous_scores += towers.first(model, examples, new).astype(float).tolist()
+    return HeldOut(_MEASURE, figure, version, float(np.mean(previous_scores)), len(mine))
 
 
 def active(profile: IndexProfile) -> str | None:
@@ -165,16 +166,16 @@ def active(profile: IndexProfile) -> str | None:
 
 
 def _with_pictures(products: Products, profile: IndexProfile, most: int) -> dict[str, dict[str, Any]]:
-    """The first so many products that have a picture, by id."""
+    """Products that have a picture, the first `most` of them: id -> source."""
     if "image" not in profile.signals:
         raise UsageError(f"index {profile.index!r} has no image vectors; name a file with --pairs")
-    found: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     search = {"query": {"exists": {"field": "hybrid.image"}}, "source": {"excludes": ["hybrid"]}}
     for hits in products.pages(profile.index, search, _LOOKED_UP):
-        found |= {hit["_id"]: hit["_source"] for hit in hits}
-        if len(found) >= most:
+        by_id |= {hit["_id"]: hit["_source"] for hit in hits}
+        if len(by_id) >= most:
             break
-    return dict(list(found.items())[:most])
+    return dict(list(by_id.items())[:most])
 
 
 def _own_picture(
@@ -184,12 +185,12 @@ def _own_picture(
         return None
     try:
         read = inputs.read("image", source, profile, get_encoder(profile.signals["image"].encoder))
-    except MediaError:  # the failures of the index have it
+    except MediaError:  # indexing recorded the failure
         return None
     return read.content[0] if read.content else None
 
 
 def _title(source: Mapping[str, Any], profile: IndexProfile, words: MiniLMWords) -> str:
-    """Its title, or the first in a script that these words are of."""
+    """The product's first title in a script that these word vectors cover."""
     titles = (str(value) for value in documents.role_values(source, profile.fields, "title"))
     return next((title for title in titles if analysis.script_of(title) in ("", *(words.scripts or ()))), "")

@@ -1,4 +1,4 @@
-"""Alignments of photos and texts: pairs are read, methods compared held out, the best is fitted to all of them.
+"""Alignments of photos and texts: read pairs, compare methods on held-out pairs, fit the best one to all pairs.
 
 An index with an alignment has the signal `fused`: a vector for each product in the space that photos and words share.
 """
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from hybrid.learning.alignment.report import Clouds
 
 KIND = "alignment"
-#: Measures by what fit.validate calls them, in the order that they are preferred.
+#: Measures by their names in fit.validate, the preferred one first.
 _MEASURES = {"to_product": "photo to product, top-1", "left_to_right": "photo to text, top-1"}
 
 
 @dataclass
 class TrainedAlignment(Trained):
-    """What training gave. results: method -> its held-out figures; see hybrid.learning.alignment.fit.validate. scores:
-    measure -> photo -> 1 where its product stood first, held out, else 0. family: "alignment", or "towers"."""
+    """The result of a training. results: method -> its held-out figures; see hybrid.learning.alignment.fit.validate.
+    scores: measure -> photo -> 1 where its product ranked first, held out, else 0. family: "alignment" or "towers"."""
 
     family: str
     index: str
@@ -73,7 +73,7 @@ def methods() -> tuple[str, ...]:
 
 
 def _compared(method: str) -> Sequence[str]:
-    """The methods to compare. Those of "auto" have a solution in closed form, in seconds; "all" takes minutes."""
+    """The methods to compare. "auto": those with a closed form, which take seconds. "all" takes minutes."""
     if method == "auto":
         from hybrid.learning.alignment import fit
 
@@ -93,8 +93,8 @@ def train(
     """Learn an alignment of photos to the texts of an index's products. Writes nothing.
 
     pairs: a CSV with a column `image` and one of `product_id`, `docid`, `id`; or "catalogue", for the products' own
-    pictures. method: one of `methods()`, or the best of several, held out: "auto" (quick ones), "all". media: folder of
-    the photos; the file's own, if none.
+    pictures. method: one of `methods()`; or "auto" (the quick ones) or "all", for the one that does best held out.
+    media: folder of the photos; None: the folder of the CSV.
 
     Raises:
         UsageError: the pairs cannot be read, or are too few.
@@ -110,51 +110,55 @@ def train(
     }
     started = time.monotonic()
     if pairs == CATALOGUE:
-        found = _catalogue_pairs(services.cluster.products, profile, encoders, progress)
+        examples = _catalogue_pairs(services.cluster.products, profile, encoders, progress)
     else:
-        found = _file_pairs(
+        examples = _file_pairs(
             services.cluster.products, services.retrieval, profile, encoders, Path(pairs), media, progress
         )
     encoded = time.monotonic()
     progress("compare", 0, 1)
-    right = found.texts[found.groups]
-    known = ~np.isnan(found.pictures).any(axis=1)
-    catalogue: dict[Hashable, np.ndarray] = {int(row): found.pictures[row] for row in np.flatnonzero(known)}
+    right = examples.texts[examples.groups]
+    known = ~np.isnan(examples.pictures).any(axis=1)
+    catalogue: dict[Hashable, np.ndarray] = {int(row): examples.pictures[row] for row in np.flatnonzero(known)}
     compared = _compared(method)
     results = {}
     for number, name in enumerate(compared):
         results[name] = fit.validate(
-            name, found.photos, right, found.groups, views=found.photo, catalogue=catalogue, seed=seed
+            name, examples.photos, right, examples.groups, views=examples.photo, catalogue=catalogue, seed=seed
         )
         progress("compare", number + 1, len(compared))
     chosen = fit.best(results)
     ranks = {name: result.pop("ranks") for name, result in results.items()}[chosen]
     fitting = time.monotonic()
-    fitted = fit.fit(chosen, found.photos, right, found.groups, views=found.photo, catalogue=catalogue, seed=seed)
+    fitted = fit.fit(
+        chosen, examples.photos, right, examples.groups, views=examples.photo, catalogue=catalogue, seed=seed
+    )
     ended = time.monotonic()
-    scores = {_MEASURES[name]: _first(found.keys, ranks["photo"], ranks[name]) for name in _MEASURES if name in ranks}
+    scores = {
+        _MEASURES[name]: _first(examples.keys, ranks["photo"], ranks[name]) for name in _MEASURES if name in ranks
+    }
     trained = TrainedAlignment(
         family=KIND,
         index=index,
         method=chosen,
-        pairs=found.count,
-        products=len(np.unique(found.groups)),
-        skipped=found.skipped,
+        pairs=examples.count,
+        products=len(np.unique(examples.groups)),
+        skipped=examples.skipped,
         encode_s=round(encoded - started, 1),
         fit_s=round(ended - fitting, 1),
         dims=fitted.dims,
         shares=dict(fitted.shares),
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
-        held_out=_held_out(services.models, profile, found, encoders, ranks, scores, pairs == CATALOGUE),
+        held_out=_held_out(services.models, profile, examples, encoders, ranks, scores, pairs == CATALOGUE),
         scores=scores,
         data=fitted.to_bytes(),
     )
-    return trained, found
+    return trained, examples
 
 
 def _first(keys: Sequence[str], photos: Sequence[int], ranks: Sequence[int]) -> dict[str, float]:
-    """photo -> 1 where its product stood first, else 0."""
+    """photo -> 1 where its product ranked first, else 0."""
     return {keys[photo]: float(rank <= 1) for photo, rank in zip(photos, ranks, strict=True)}
 
 
@@ -167,8 +171,11 @@ def _held_out(
     scores: Mapping[str, Mapping[str, float]],
     by_catalogue: bool,
 ) -> HeldOut:
-    """Beside the active alignment; without one beside the products' own pictures, which photos find today; where the
-    pairs are these very pictures, beside chance."""
+    """The held-out figure, compared with the active alignment.
+
+    Without an active one, it is compared with a search of the products' own pictures, or with chance where the pairs
+    are these very pictures.
+    """
     own = "to_product" in ranks and not by_catalogue
     what = "to_product" if own else "left_to_right"
     mine = scores[_MEASURES[what]]
@@ -194,8 +201,8 @@ def _of_active(
 ) -> float | None:
     """The figure of another version on the same photos; None where it takes other vectors, or cannot be read.
 
-    A photo that it learned from counts with the held-out score of its own training: on what it has seen, every model
-    is better than it is, and no newer one would ever be published.
+    A photo that it learned from counts with the held-out score of its own training. On its own training photos a model
+    scores too high, and no newer model would ever be published.
     """
     previous = active_model(models, KIND, version, lambda _, data: Alignment.from_bytes(data))
     if previous is None:
@@ -206,24 +213,25 @@ def _of_active(
     seen = about["report"]["scores"].get(_MEASURES[what], {})
     place = {key: number for number, key in enumerate(pairs.keys)}
     new = [key for key in mine if key not in seen]
-    found = [seen[key] for key in mine if key in seen]
+    hits = [seen[key] for key in mine if key in seen]
     if new:
         first = np.unique(pairs.photo, return_index=True)[1][[place[key] for key in new]]
-        held = alignment.project("text", pairs.texts)
+        product_vectors = alignment.project("text", pairs.texts)
         if what == "to_product":
             known = ~np.isnan(pairs.pictures).any(axis=1)
-            pictures = np.zeros_like(held)
+            pictures = np.zeros_like(product_vectors)
             pictures[known] = alignment.project("image", pairs.pictures[known])
-            held = unit(alignment.shares["image"] * pictures + alignment.shares["text"] * held)
-        asked = alignment.project("image", pairs.photos[first])
-        found += (ranked(asked, pairs.groups[first], held, np.arange(len(held))).first <= 1).astype(float).tolist()
-    return float(np.mean(found))
+            product_vectors = unit(alignment.shares["image"] * pictures + alignment.shares["text"] * product_vectors)
+        photo_vectors = alignment.project("image", pairs.photos[first])
+        result = ranked(photo_vectors, pairs.groups[first], product_vectors, np.arange(len(product_vectors)))
+        hits += (result.first <= 1).astype(float).tolist()
+    return float(np.mean(hits))
 
 
 def page(trained: TrainedAlignment, pairs: Pairs) -> str:
     """A page of HTML: figures of every method, and both clouds before and after.
 
-    Drawn are pairs that were held out, by an alignment that was fitted to the others for this.
+    The clouds show held-out pairs, by an alignment that was fitted to the other pairs for this page.
     """
     from hybrid.learning.alignment import fit
     from hybrid.learning.alignment.report import clouds
@@ -246,7 +254,7 @@ def page(trained: TrainedAlignment, pairs: Pairs) -> str:
 
 
 def page_of(trained: TrainedAlignment, drawn: Clouds) -> str:
-    """As `page`, with clouds that there are."""
+    """As `page`, with clouds that exist already."""
     from hybrid.learning.alignment.report import report
 
     notes = [
@@ -264,23 +272,24 @@ def active(profile: IndexProfile) -> str | None:
 
 
 def profile_with(services: Services, profile: IndexProfile, version: str | None) -> IndexProfile:
-    """The profile of an index whose products have their vectors by a version, from the vectors that they have; None: by
-    none, and `fused` is no signal of it any more.
+    """The profile of an index with this version as its signal `fused`, made of the index's own vectors.
 
-    The index may be another than the one that it was trained on, of pictures alone for instance.
+    version: None removes the signal. The index may be another one than the version was trained on, for instance one
+    that has pictures only.
 
     Raises:
         ModelVersionError: there is no such version, or it cannot be used.
-        IndexConflictError: the index has no vectors that it takes, or vectors of other dimensions by another version.
+        IndexConflictError: the index has no vectors that the version takes, or its `fused` vectors have other
+            dimensions.
     """
     others = {name: signal for name, signal in profile.signals.items() if name != FUSED}
     if version is None:
         return dataclasses.replace(profile, signals=others)
     encoder = services.encoder(f"{PREFIX}{version}")
-    wanted = services.models(KIND).head(version)["encoders"]
-    parts = {name: signal for name, signal in others.items() if name in wanted}
-    if not any(signal.version == wanted[name]["version"] for name, signal in parts.items()):
-        said = " or ".join(f"{name} by {one['version']}" for name, one in sorted(wanted.items()))
+    required = services.models(KIND).head(version)["encoders"]
+    parts = {name: signal for name, signal in others.items() if name in required}
+    if not any(signal.version == required[name]["version"] for name, signal in parts.items()):
+        said = " or ".join(f"{name} by {one['version']}" for name, one in sorted(required.items()))
         raise IndexConflictError(f"index {profile.index!r} has no vectors that {version!r} can be applied to: {said}")
     before = profile.signals.get(FUSED)
     if before is not None and before.dims != encoder.dims:

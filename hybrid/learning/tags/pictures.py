@@ -42,14 +42,14 @@ class Photos:
     hybrid.encoders.trained.picture_tags; tags: (n,) names; keys: (n,) what each is known again by."""
 
     learned: np.ndarray
-    asked: np.ndarray
+    query_views: np.ndarray
     layers: np.ndarray
     tags: np.ndarray
     keys: np.ndarray
 
     def of(self, rows: np.ndarray) -> Photos:
         """Those of these rows, by number."""
-        return Photos(self.learned[rows], self.asked[rows], self.layers[rows], self.tags[rows], self.keys[rows])
+        return Photos(self.learned[rows], self.query_views[rows], self.layers[rows], self.tags[rows], self.keys[rows])
 
 
 def look(
@@ -72,9 +72,13 @@ def look(
     def beside(row: int, picture: Image.Image) -> None:
         seen[row] = layers(wide, [picture])[0]
 
-    found = fine_tuning.look(pictures, len(tags), settings, seed, progress, learn, beside)
+    middles = fine_tuning.look(pictures, len(tags), settings, seed, progress, learn, beside)
     return Photos(
-        found.learned, found.asked, seen[found.there], np.array(tags)[found.there], np.array(keys)[found.there]
+        middles.learned,
+        middles.query_views,
+        seen[middles.there],
+        np.array(tags)[middles.there],
+        np.array(keys)[middles.there],
     )
 
 
@@ -92,10 +96,10 @@ def fit(photos: Photos, seed: int = 0, progress: Callable[[int, int], None] = _s
     tails = []
     for number in range(TAILS):
 
-        def told(step: int, of: int, number: int = number) -> None:
+        def report_step(step: int, of: int, number: int = number) -> None:
             progress(number * of + step, TAILS * of)
 
-        tails.append(_tail(photos, seed + number, told))
+        tails.append(_tail(photos, seed + number, report_step))
     return PictureTags(tuple(names.tolist()), tuple(tails), _head(photos))
 
 
@@ -124,11 +128,11 @@ def _tail(photos: Photos, seed: int, progress: Callable[[int, int], None]) -> di
 
     def loss() -> torch.Tensor:
         chosen = rng.choice(len(classes), rows, replace=False, p=often / often.sum())
-        given, wanted = fine_tuning.drawn(photos.learned, chosen, rng), torch.from_numpy(classes[chosen])
+        views, targets = fine_tuning.drawn(photos.learned, chosen, rng), torch.from_numpy(classes[chosen])
         share, others = float(rng.beta(MIX, MIX)), torch.from_numpy(rng.permutation(rows))
-        scores = module(share * given + (1 - share) * given[others])
-        lost = share * functional.cross_entropy(scores, wanted, label_smoothing=SMOOTH)
-        return lost + (1 - share) * functional.cross_entropy(scores, wanted[others], label_smoothing=SMOOTH)
+        scores = module(share * views + (1 - share) * views[others])
+        lost = share * functional.cross_entropy(scores, targets, label_smoothing=SMOOTH)
+        return lost + (1 - share) * functional.cross_entropy(scores, targets[others], label_smoothing=SMOOTH)
 
     rest = [value for name, value in module.named_parameters() if not name.startswith("head.")]
     groups = [{"params": rest, "lr": RATE}, {"params": list(module.head.parameters()), "lr": HEAD_RATE}]
@@ -146,8 +150,10 @@ def probabilities(model: PictureTags, photos: Photos) -> np.ndarray:
             softmax(
                 np.concatenate(
                     [
-                        tail(torch.from_numpy(photos.asked[start : start + ROWS, view].astype(np.float32))).numpy()
-                        for start in range(0, len(photos.asked), ROWS)
+                        tail(
+                            torch.from_numpy(photos.query_views[start : start + ROWS, view].astype(np.float32))
+                        ).numpy()
+                        for start in range(0, len(photos.query_views), ROWS)
                     ]
                 )
             )
@@ -166,9 +172,9 @@ def validate(photos: Photos, seed: int, progress: Progress) -> HeldOut:
     raw, fold = np.zeros((len(truth), len(names))), np.zeros(len(truth), dtype=int)
     for number, (learn, test) in enumerate(StratifiedKFold(parts, shuffle=True, random_state=seed).split(truth, truth)):
 
-        def told(step: int, of: int, number: int = number) -> None:
+        def report_step(step: int, of: int, number: int = number) -> None:
             progress("fine-tuning, held out", number * of + step, parts * of)
 
-        raw[test] = probabilities(fit(photos.of(learn), seed, told), photos.of(test))
+        raw[test] = probabilities(fit(photos.of(learn), seed, report_step), photos.of(test))
         fold[test] = number
     return held_out(names.tolist(), truth, raw, fold)
