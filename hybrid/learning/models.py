@@ -1,9 +1,9 @@
-"""The life of a trained model after it was published: listed, applied to an index, rolled back, removed.
+"""Published models: listed, applied to an index, rolled back, removed.
 
-Three ways lead into use. Weights are a pointer that searches look up. An alignment and tags are made of the vectors
-that an index has, so they are written in place, within minutes. Towers, sounds and TF-IDF read pictures, sounds or
-texts anew: that takes long, and while it lasts half of the vectors would be of another space than the query's, so a
-reindex builds them beside the index in use.
+A model is applied in one of three ways. Weights are a pointer that searches look up. An alignment and tags are computed
+from the vectors in an index, so they are written in place, within minutes. Towers, sounds and TF-IDF encode pictures,
+sounds or texts anew. That takes long, and meanwhile half of the vectors would be of another space than the query's. So
+a reindex builds these vectors beside the index in use.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from hybrid.services import Services
 
 With = Callable[[Services, IndexProfile, str | None], IndexProfile]
 
-#: Kinds that are written in place: what gives the profile with a version.
+#: Kinds that are written in place -> function that returns the profile with a version.
 IN_PLACE: Mapping[str, With] = {"alignment": alignment.profile_with, "tags": tags.profile_with}
-#: Kinds that a reindex takes up -> the setting that names the encoder.
+#: Kinds that are applied by a reindex -> the setting that names the encoder.
 BY_REINDEX = {"towers": "HYBRID_IMAGE_ENCODER", "sounds": "HYBRID_AUDIO_ENCODER", "tfidf": "HYBRID_TEXT_ENCODER"}
-#: All kinds -> what gives the version that an index has of it, but for weights.
+#: All kinds but weights -> function that returns the version that an index uses.
 _ACTIVE: Mapping[str, Callable[[IndexProfile], str | None]] = {
     "alignment": alignment.active,
     "towers": towers_training.active,
@@ -60,8 +60,8 @@ class Active:
 
 @dataclass(frozen=True)
 class Applied:
-    """What applying or rolling back did. version: active now, None for no model of the kind; run: of the documents,
-    where their vectors or tags were written."""
+    """The result of applying or rolling back. version: the one that is active now, None for no model of the kind. run:
+    the report of the documents whose vectors or tags were written."""
 
     kind: str
     index: str
@@ -86,7 +86,7 @@ def check_kind(kind: str) -> None:
 def active(services: Services, kind: str, index: str) -> Active:
     """The version in use for an index.
 
-    What the index itself says counts, not what was applied last: it can be built anew by settings.
+    The index's own profile decides, not the version that was applied last, because settings can rebuild the index.
 
     Raises:
         UsageError: no such kind.
@@ -127,7 +127,7 @@ class KindOfIndex:
 def by_kind(services: Services, index: str, kind: str | None = None, most: int = 1_000) -> list[KindOfIndex]:
     """The active version and the versions of each kind, or of one, with two requests to the cluster a kind.
 
-    most: of a kind, and the active one.
+    most: so many versions of each kind, and the active one.
 
     Raises:
         As `active` does.
@@ -152,7 +152,7 @@ def _of_kind(models: ModelStores, kind: str, profile: IndexProfile, most: int) -
 
 
 def show(services: Services, kind: str, version: str, index: str) -> dict[str, Any]:
-    """All of a version but its numbers, and "active": whether the index uses it.
+    """The document of a version, without the model's numbers, and "active": whether the index uses it.
 
     Raises:
         ModelMissingError: there is no such version. And as `active` does.
@@ -171,9 +171,10 @@ def apply(
     report: Report | None = None,
     ordered: Mapping[str, str] | None = None,
 ) -> Applied:
-    """Make a version the one in use for an index; "none": no model of the kind. Run it again after an interruption.
+    """Make a version the active one of an index; "none": no model of the kind. Run it again after an interruption.
 
-    instead_of: what was active when it was decided, "none" for no model; if another is by now, nothing happens.
+    instead_of: the version that was active at the decision, "none" for no model. If another version is active by now,
+    nothing happens.
 
     Raises:
         UsageError: no such kind.
@@ -194,21 +195,21 @@ def apply(
                 f"{kind} are taken up by a reindex: set {BY_REINDEX[kind]} to another encoder, and run "
                 f"`hybrid reindex {index}`"
             )
-        services.models(kind).head(version)  # or there is none
+        services.models(kind).head(version)  # raises where there is no such version
         raise IndexConflictError(how_to_apply(kind, index, version))
-    found, profile = _described(services.cluster.shops, index)
+    shop_index, profile = _described(services.cluster.shops, index)
     used = _ACTIVE[kind](profile)
     _expect(kind, used, instead_of)
-    wanted = None if version == NONE else version
-    changed = IN_PLACE[kind](services, profile, wanted)
-    run = enrich_in_place(services, found, changed, report=report, ordered=ordered)
-    # Last: until then the pointer names what a rollback goes back to.
-    services.models(kind).activate(index, wanted, before=used)
-    return Applied(kind, index, wanted, used, run)
+    target = None if version == NONE else version
+    changed = IN_PLACE[kind](services, profile, target)
+    run = enrich_in_place(services, shop_index, changed, report=report, ordered=ordered)
+    # Last: until then the pointer names the version that a rollback returns to.
+    services.models(kind).activate(index, target, before=used)
+    return Applied(kind, index, target, used, run)
 
 
 def how_to_apply(kind: str, index: str, version: str) -> str:
-    """What puts a version in use of a kind that a reindex takes up, in one sentence."""
+    """One sentence that says how a reindex applies this version."""
     setting = BY_REINDEX[kind]
     return (
         f"{kind} {version!r} makes every vector anew, which a reindex does beside the index in use: run "
@@ -224,7 +225,7 @@ def rollback(
     report: Report | None = None,
     ordered: Mapping[str, str] | None = None,
 ) -> Applied:
-    """Make the version before the one in use again. instead_of: as for `apply`.
+    """Make the previous version active again. instead_of: as for `apply`.
 
     Raises:
         ModelConflictError: nothing was applied, or another than `instead_of` is active. Else as `apply` does.
@@ -238,26 +239,26 @@ def rollback(
             f"{kind} are taken up by a reindex, and rolled back with it: `hybrid reindex {index} --rollback` puts the "
             "index before back in use, as long as it is kept"
         )
-    found, profile = _described(services.cluster.shops, index)
+    shop_index, profile = _described(services.cluster.shops, index)
     used = _ACTIVE[kind](profile)
     _expect(kind, used, instead_of)
     now = _active(services.models, kind, profile)
     if now.before is None:
         raise _nothing_before(kind, index)
-    wanted = None if now.before == NONE else now.before
-    changed = IN_PLACE[kind](services, profile, wanted)
+    target = None if now.before == NONE else now.before
+    changed = IN_PLACE[kind](services, profile, target)
     store = services.models(kind)
     if store.pointer(index).version == used:
-        store.rollback(index, [used])  # first: begun again, it goes on to the same version
-    run = enrich_in_place(services, found, changed, report=report, ordered=ordered)
-    return Applied(kind, index, wanted, used, run)
+        store.rollback(index, [used])  # first, so that a repeated call goes on to the same version
+    run = enrich_in_place(services, shop_index, changed, report=report, ordered=ordered)
+    return Applied(kind, index, target, used, run)
 
 
 def order_apply(services: Services, kind: str, index: str, version: str, by: str, instead_of: str) -> bool:
-    """Order what `apply` does of a kind that is IN_PLACE; whether a worker was told.
+    """Order an `apply` of a kind that is IN_PLACE; returns whether a worker was notified.
 
     Raises:
-        OrderTakenError: the index is learned from or measured already. Else as `apply` does, as far as it can be told
+        OrderTakenError: the index is learned from or measured already. And the errors of `apply` that can be detected
             before the work begins.
     """
     _, profile = _described(services.cluster.shops, index)
@@ -267,7 +268,7 @@ def order_apply(services: Services, kind: str, index: str, version: str, by: str
 
 
 def order_rollback(services: Services, kind: str, index: str, by: str, instead_of: str) -> bool:
-    """As `order_apply`, of what `rollback` does."""
+    """Order a `rollback`, as `order_apply` orders an `apply`."""
     now = active(services, kind, index)
     _expect(kind, now.version, instead_of)
     if now.before is None:
@@ -281,10 +282,10 @@ def _order(services: Services, kind: str, index: str, by: str, version: str, ins
 
 
 def perform(work: Work) -> Mapping[str, Any]:
-    """Do what was ordered. Options: model, version, instead_of, back: whether it is a rollback."""
+    """Perform an order. Options: model, version, instead_of; back: whether it is a rollback."""
     kind, version, instead_of, back = (work.options[name] for name in ("model", "version", "instead_of", "back"))
     if work.again:
-        # The process before may have died at any step: what is wanted is decided, whatever is active by now.
+        # The earlier process may have died at any step. The target is decided, whatever is active by now.
         used = active(work.services, kind, work.index).version or NONE
         back, instead_of = back and used != version, None
     if back:
@@ -317,7 +318,7 @@ def remove(services: Services, kind: str, index: str, version: str) -> None:
 
 
 def users_of(services: Services, kind: str, index: str, version: str) -> list[str]:
-    """The indices that use a version: themselves, or by a model of theirs that stands on it."""
+    """The indices that use a version, directly or by a model that takes its vectors."""
     if kind == WEIGHTS:
         return [index] if weights.active_version(services.models(WEIGHTS), index).active == version else []
     spec = f"{kind}:{version}"
@@ -343,7 +344,7 @@ def _has(indices: Indices, models: ModelStores, index: str, spec: str) -> bool:
 
 
 def _stands_on(models: ModelStores, spec: str) -> Collection[str]:
-    """The encoders that a trained model takes its vectors from."""
+    """The encoders whose vectors a trained model takes."""
     kind, _, version = spec.partition(":")
     if kind not in KINDS:
         return ()
@@ -354,10 +355,10 @@ def _stands_on(models: ModelStores, spec: str) -> Collection[str]:
 
 
 def _described(shops: ShopIndices, index: str) -> tuple[shop.ShopIndex, IndexProfile]:
-    found = shops.describe(index)
-    if found.profile is None:
+    shop_index = shops.describe(index)
+    if shop_index.profile is None:
         raise IndexConflictError(f"index {index!r} has no vectors yet; run `hybrid attach {index}` first")
-    return found, found.profile
+    return shop_index, shop_index.profile
 
 
 def _expect(kind: str, used: str | None, instead_of: str | None) -> None:

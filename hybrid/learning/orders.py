@@ -1,4 +1,4 @@
-"""Training and evaluation as orders. Begun again after their process died, they do it anew, and keep one result."""
+"""Training and evaluation as orders. An order whose process died starts from the beginning, and stores one result."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _published(work: Work, order: str) -> dict[str, Any] | None:
 
 
 def evaluate(work: Work) -> Mapping[str, Any]:
-    """Measure systems on judged queries, and keep the result.
+    """Measure systems on judged queries, and store the result.
 
     Options: judgments (a list), systems (names of systems or of versions of weights), folds (0: learned weights as
-    they are; else systems that are kinds learn anew, and answer queries that they have not seen).
+    they are; else systems that are kinds are trained on the other folds, and answer held-out queries).
     """
     services, index, options = work.services, work.index, work.options
     judgments = services.judgment_lists.judgments(index, options["judgments"])
@@ -78,21 +78,21 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     active = services.models(WEIGHTS).active(index) or FIXED_VERSION
     result = evaluation.evaluate(_by_version(search), index, judgments, systems, count)
     key = uuid.uuid5(uuid.NAMESPACE_OID, _identity(work)).hex[:12]
-    services.evaluations.keep(key, _kept(work, judgments, result, active, folds if learned else 0))
+    services.evaluations.keep(key, _record(work, judgments, result, active, folds if learned else 0))
     return {"run": key}
 
 
 def _by_version(search: evaluation.Search) -> evaluation.Search:
-    """A search that takes the name of a version of weights for a system, too."""
+    """A search that also accepts the name of a version of weights as a system."""
 
-    def asked(request: SearchRequest) -> SearchAnswer:
+    def search_by_version(request: SearchRequest) -> SearchAnswer:
         return search(request.under(request.system) if request.system else request)
 
-    return asked
+    return search_by_version
 
 
-def _kept(work: Work, judgments: Judgments, result: evaluation.Evaluation, active: str, folds: int) -> dict[str, Any]:
-    """What is kept of an evaluation: its figures, and scores by query; not the answers."""
+def _record(work: Work, judgments: Judgments, result: evaluation.Evaluation, active: str, folds: int) -> dict[str, Any]:
+    """The stored record of an evaluation: its figures and scores by query, without the answers."""
     data = result.to_json()
     scores = {name: list(system.pop("per_query").values()) for name, system in data["systems"].items()}
     for name, system in data["systems"].items():

@@ -1,4 +1,4 @@
-"""Tables that people hand over as CSV files: examples to learn from."""
+"""Training examples that users give as CSV files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybrid.errors import UsageError
 
-#: Columns that name a product, the first that is there.
+#: Columns that may name a product. The first of these that a file has is read.
 ID_COLUMNS = ("product_id", "docid", "doc_id", "id", "product")
 
 

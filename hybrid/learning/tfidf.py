@@ -1,4 +1,4 @@
-"""TF-IDF models: fitted to a catalogue's texts, and measured by titles that look for their own descriptions."""
+"""TF-IDF models, fitted to a catalogue's texts. They are measured by titles that search for their own descriptions."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KIND = "tfidf"
-#: What there is without training: words and n-grams hashed to numbers.
+#: The text encoder that needs no training: it hashes words and n-grams to numbers.
 HASHING = "bow"
 _PAGE = 500
-#: One product of so many is held out; of more than _MOST the first by their digests, of fewer than _FEWEST none.
+#: One product of _HELD_OUT is held out: at most _MOST, the first by their digests; fewer than _FEWEST are not measured.
 _HELD_OUT, _MOST, _FEWEST = 5, 2_000, 20
 _MEASURE = "title to description, mean reciprocal rank"
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A product: all its words as an encoder is given them, and its title and description alone."""
+    """A product's texts. whole: the input of a text encoder."""
 
     id: str
     whole: str
@@ -50,8 +50,8 @@ class _Text:
 
 @dataclass
 class TrainedTfIdf(Trained):
-    """What fitting gave. scores: product -> reciprocal rank of its description, asked for by its title, held out.
-    size: bytes of what is kept; seconds: of the fit."""
+    """The result of a fit. scores: product -> reciprocal rank of its description, searched by its title, held out.
+    size: bytes of the stored model; seconds: of the fit."""
 
     index: str
     texts: int
@@ -123,46 +123,48 @@ def _measured(
     dims: int,
     seed: int,
 ) -> tuple[HeldOut, dict[str, float]]:
-    """Beside the active model; without one beside hashing. Of products that are held out, by a model that was fitted
-    to the others; which ones does not change from training to training. (figures, score of each)."""
+    """(held-out figure, compared with the active model or without one with hashing; score of each product).
+
+    A model that is fitted to the other products is measured on held-out ones, which are the same in every training.
+    """
     both = [text for text in texts if text.title and text.description]
-    asked = sorted((text for text in both if int(text.digest, 16) % _HELD_OUT == 0), key=lambda text: text.digest)
-    asked = asked[:_MOST]
-    if len(asked) < _FEWEST:
+    test_texts = sorted((text for text in both if int(text.digest, 16) % _HELD_OUT == 0), key=lambda text: text.digest)
+    test_texts = test_texts[:_MOST]
+    if len(test_texts) < _FEWEST:
         return HeldOut(_MEASURE, 0.0, "", None, 0), {}
-    apart = {text.id for text in asked}
+    apart = {text.id for text in test_texts}
     try:
         trial = TfIdf.fit([text.whole for text in texts if text.id not in apart], dims, seed)
-    except UsageError:  # enough for all of them, and not for the rest
+    except UsageError:  # all texts together are enough, but without the held-out ones they are too few
         return HeldOut(_MEASURE, 0.0, "", None, 0), {}
-    mine = _ranks(trial, asked)
+    mine = _ranks(trial, test_texts)
     figure = float(np.mean(list(mine.values())))
     previous = active_model(models, KIND, version, lambda _, data: TfIdf.from_bytes(data)) if version else None
     others: Mapping[str, float]
     if previous is not None:
-        # What it was fitted to counts with the held-out score of its own training.
+        # A product that it was fitted to counts with the held-out score of its own training.
         others = previous[0]["report"]["scores"]
-        new = [text for text in asked if text.digest not in others]
-        others = {**others, **_ranks(previous[1], new, asked)}
+        new = [text for text in test_texts if text.digest not in others]
+        others = {**others, **_ranks(previous[1], new, test_texts)}
     else:
-        others = _ranks(get_encoder(HASHING).encode_texts, asked)
+        others = _ranks(get_encoder(HASHING).encode_texts, test_texts)
     before = float(np.mean([others[key] for key in mine]))
     return HeldOut(_MEASURE, figure, version if previous and version else HASHING, before, len(mine)), mine
 
 
 def _ranks(
-    encode: Callable[[Sequence[str]], np.ndarray], asked: Sequence[_Text], among: Sequence[_Text] | None = None
+    encode: Callable[[Sequence[str]], np.ndarray], queries: Sequence[_Text], among: Sequence[_Text] | None = None
 ) -> dict[str, float]:
-    """digest -> reciprocal rank of a product's description among those of all, asked for by its title."""
-    if not asked:
+    """digest -> reciprocal rank of a product's own description in a search by its title. among: the candidates."""
+    if not queries:
         return {}
-    among = asked if among is None else among
+    among = queries if among is None else among
     place = {text.id: number for number, text in enumerate(among)}
-    cosines = encode([text.title for text in asked]) @ encode([text.description for text in among]).T
-    own = cosines[np.arange(len(asked)), [place[text.id] for text in asked]]
-    # What ties with the right one stands before it: titles of unknown words earn nothing by luck.
+    cosines = encode([text.title for text in queries]) @ encode([text.description for text in among]).T
+    own = cosines[np.arange(len(queries)), [place[text.id] for text in queries]]
+    # A description that ties with the right one ranks before it: titles of unknown words earn nothing by luck.
     ranks = (cosines >= own[:, None] - 1e-6).sum(axis=1)
-    return {text.digest: round(1 / int(rank), 4) for text, rank in zip(asked, ranks, strict=True)}
+    return {text.digest: round(1 / int(rank), 4) for text, rank in zip(queries, ranks, strict=True)}
 
 
 def _text(get_encoder: Callable[[str], Encoder], id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
@@ -170,7 +172,7 @@ def _text(get_encoder: Callable[[str], Encoder], id: str, source: Mapping[str, A
         " ".join(analysis.plain_text(str(value)) for value in role_values(source, fields, role)).strip()
         for role in ("title", "description")
     )
-    # As an encoder of any script is given them.
+    # HASHING reads any script, so no word is left out.
     return _Text(id, text_input(source, fields, get_encoder(HASHING)), title, description)
 
 

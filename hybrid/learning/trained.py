@@ -1,4 +1,4 @@
-"""What every kind of trained model shares: held-out figures beside what is active, and how it becomes a version."""
+"""The base of all kinds of trained models: held-out figures compared with the active version, and publishing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def silent(what: str, done: int, of: int) -> None:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model is worth on examples that it did not learn from, beside what it is to replace.
+    """A model's figure on held-out examples, compared with the version that it is to replace.
 
-    measure: what `figure` and `before` are means of; more is better. against: the active version, or what there is
-    without one; before: its figure on the same examples, by models that had not seen them either. None: there is
-    nothing to compare with.
+    measure: name of the measure that `figure` and `before` are means of; more is better. against: the active version,
+    or the baseline without one. before: its figure on the same examples, held out too; None: there is nothing to
+    compare with.
     """
 
     measure: str
@@ -56,7 +56,7 @@ class HeldOut:
 
 
 class Trained(abc.ABC):
-    """What came of a training, before it is published. Subclasses are data classes with these fields.
+    """The result of a training, before it is published. Subclasses are data classes with these fields.
 
     family: the kind of model, as the command line and the store name it. method: how it was learned. encoders: part ->
     {"spec", "version"} of the encoders whose vectors it takes. version: its name, once it is published.
@@ -71,21 +71,21 @@ class Trained(abc.ABC):
 
     @property
     def stem(self) -> str:
-        """What its name begins with, where none is chosen."""
+        """The first part of its name, where the user chooses none."""
         return f"{self.index}-{self.method.replace('+', '-')}"
 
     @property
     def better(self) -> bool:
-        """Whether it is better, held out, than what is active."""
+        """Whether it is better than the active version on held-out examples."""
         return self.held_out.better
 
     @abc.abstractmethod
     def report(self) -> dict[str, Any]:
-        """All that was found out about it, without its numbers."""
+        """All figures of the training, without the model's numbers."""
 
     @abc.abstractmethod
     def numbers(self, version: str) -> bytes:
-        """What is kept of it, as a version of that name. Raises where it could not be loaded again."""
+        """The stored form of the model, as a version of that name. Raises where it could not be loaded again."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -96,10 +96,10 @@ class Trained(abc.ABC):
 def active_model(
     models: ModelStores, kind: str, version: str, read: Callable[[Mapping[str, Any], bytes], M]
 ) -> tuple[Mapping[str, Any], M] | None:
-    """(all that is known of the active version, its numbers), to compare with; None where it cannot be read: a model
-    that was lost must not keep its successor from being published.
+    """(document of the active version, its model), to compare with; None where it cannot be read, because a lost model
+    must not prevent its successor from being published.
 
-    read: its numbers from (what is known of it, bytes); raises ValueError where they are damaged.
+    read: the model from (document, bytes); raises ValueError where these are damaged.
     """
     try:
         about, data = models(kind).get(version)
@@ -115,9 +115,9 @@ def publish(
     name: str | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> str:
-    """Keep it as a version; its name. It is not active before it is applied.
+    """Store the model as a version; returns its name. The version is not active before it is applied.
 
-    about: more for its report: the "list" that it was trained on, "by" whom, the "order" that it came of.
+    about: more fields of its report: "list" (the judgments), "by" (the user), "order".
 
     Raises:
         ModelVersionError: there is one of that name.

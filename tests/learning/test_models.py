@@ -117,7 +117,9 @@ def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
 @pytest.mark.es
 def test_examples_that_the_active_version_has_not_seen_are_asked_of_it(shop: Services, name: str) -> None:
     half = training.train(shop, name, "catalogue", "text", "plain", "kind")
-    half.told = {key: tag for key, tag in half.told.items() if int(key[-1]) < 4}  # as if it had learned from these
+    half.predictions = {
+        key: tag for key, tag in half.predictions.items() if int(key[-1]) < 4
+    }  # as if it had learned from these
     life.apply(shop, "tags", name, publish(shop.models, half))
     whole = training.train(shop, name, "catalogue", "text", "plain", "kind")
     # It has seen the others after all, and tells them better than held out.

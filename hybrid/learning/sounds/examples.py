@@ -1,4 +1,4 @@
-"""Sounds with a tag, read from a file or from an index."""
+"""Sounds with a tag, from a file or from an index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hybrid.services import Services
 from hybrid.settings import Settings
 
 _LOOKED_UP = 500
-#: Seconds of a sound that are listened to, as when it is indexed.
+#: Seconds of a sound that are read, as in indexing.
 _LISTENED = 30
 
 
@@ -35,7 +35,8 @@ def _file(path: Path) -> list[tuple[str, str]]:
 def _catalogue(
     products: Products, profile: IndexProfile, column: str | None, skipped: Counter[str]
 ) -> list[tuple[str, str]]:
-    """(file, tag) of each product that has both; products without a sound are none of our business."""
+    """(file, tag) of each product that has both. A sound without a tag counts as skipped, a product without a sound
+    does not."""
     if not profile.fields.roles.get("audio"):
         raise UsageError(f"no field of {profile.index!r} holds sounds; index it with --map audio=FIELD, or use --pairs")
     paths = (column,) if column else profile.fields.roles.get("category", ())

@@ -1,8 +1,8 @@
-"""Training of the small network of hybrid.encoders.trained.sounds on sounds that have a tag, and what it is worth.
+"""Training of the small network of hybrid.encoders.trained.sounds on sounds that have a tag, and its evaluation.
 
-The network learns to name the tag of a sound, of windows that are moved, stretched, put into noise and partly hidden
-(SpecAugment: Park et al., 2019), and its last layer but one is the sound's vector. Tags are told apart by the cosine
-(Wang et al., CosFace, 2018, without the margin), which is what searches compare by.
+The network learns to name the tag of a sound, from windows that are moved, stretched, put into noise and partly hidden
+(SpecAugment: Park et al., 2019). Its last layer but one is the sound's vector. The loss compares vectors by the cosine
+(Wang et al., CosFace, 2018, without the margin), as searches do.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from hybrid.encoders.trained.sounds import SILENT, WINDOW, SoundModel, network, 
 from hybrid.errors import UsageError
 from hybrid.learning.fine_tuning import alone
 
-#: Shares of the MFCC statistics in a vector, by method; "mfcc" is these alone, what there is without training.
+#: Trained methods -> share of the MFCC statistics in a vector. The method "mfcc" is these statistics alone, untrained.
 SHARES = {"cnn": 0.0, "cnn+mfcc": 0.3}
 METHODS = ("mfcc", *SHARES)
-#: A tag needs so many sounds, and so many tags are needed, to be told apart from chance.
+#: Least number of sounds of a tag, and of tags, at which a figure differs from chance.
 MIN_SOUNDS, MIN_TAGS = 4, 2
 FOLDS, STEPS = 4, 300
 _BATCH, _RATE, _SHARPNESS, _SMOOTHING = 24, 3e-3, 12.0, 0.1
@@ -30,18 +30,18 @@ CUT = 5
 
 @dataclass(frozen=True)
 class Sounds:
-    """mels: of each sound its (frames, MELS) log energies. mfcc: (n, d) unit rows. tags: (n,) of str."""
+    """n sounds with tags. mels: log energies. mfcc: unit rows."""
 
-    mels: Sequence[np.ndarray]
-    mfcc: np.ndarray
-    tags: np.ndarray
+    mels: Sequence[np.ndarray]  # n times (frames, MELS)
+    mfcc: np.ndarray  # (n, d)
+    tags: np.ndarray  # (n,) of str
 
     def of(self, rows: np.ndarray) -> Sounds:
-        """Some of them, by number."""
+        """The sounds of these rows, by number."""
         return Sounds([self.mels[row] for row in rows], self.mfcc[rows], self.tags[rows])
 
     def vectors(self, model: SoundModel | None, method: str) -> np.ndarray:
-        """(n, dims) unit rows by a method; "mfcc" asks for no model."""
+        """(n, dims) unit rows by a method; "mfcc" needs no model."""
         if method == "mfcc" or model is None:
             return self.mfcc
         return together(model.encode(self.mels), self.mfcc, SHARES[method])
@@ -58,7 +58,7 @@ def check(sounds: Sounds) -> None:
 
 
 def fit(sounds: Sounds, method: str = "cnn", seed: int = 0, steps: int | None = None) -> SoundModel:
-    """The network, trained; the same for the same seed.
+    """The trained network. The same seed gives the same network.
 
     Raises:
         UsageError: there are too few sounds or tags.
@@ -81,10 +81,10 @@ def _fitted(sounds: Sounds, method: str, seed: int, steps: int | None) -> SoundM
         optimiser = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
         for _ in range(steps):
-            # As many of each tag, however many sounds it has.
+            # Every tag is drawn equally often, however many sounds it has.
             rows = np.array([rng.choice(members[tag]) for tag in rng.integers(0, len(names), _BATCH)])
-            heard = torch.from_numpy(scaled(np.stack([_altered(sounds.mels[row], rng) for row in rows])))[:, None]
-            cosines = functional.normalize(net[0](heard), dim=1) @ functional.normalize(directions, dim=1).T
+            batch = torch.from_numpy(scaled(np.stack([_altered(sounds.mels[row], rng) for row in rows])))[:, None]
+            cosines = functional.normalize(net[0](batch), dim=1) @ functional.normalize(directions, dim=1).T
             loss = functional.cross_entropy(
                 _SHARPNESS * cosines, torch.from_numpy(tags[rows]), label_smoothing=_SMOOTHING
             )
@@ -98,7 +98,7 @@ def _fitted(sounds: Sounds, method: str, seed: int, steps: int | None) -> SoundM
 
 
 def _altered(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(WINDOW, MELS) float32: a part of the sound as it could have been, too."""
+    """(WINDOW, MELS) float32: an altered part of the sound, for training."""
     count, bands = mel.shape
     # Faster or slower, and a little higher or lower.
     mel = mel[np.linspace(0, count - 1, max(4, int(count * rng.uniform(0.8, 1.25)))).round().astype(int)]
@@ -127,10 +127,10 @@ def _altered(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def validate(
     sounds: Sounds, seed: int = 0, steps: int | None = None, progress: Any = None
 ) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """By method, what searching by a sound that was not learned from is worth: see `figures`; "seconds" of one fit. And
-    by method the average precision of each sound, (n,).
+    """(method -> figures of searches by held-out sounds, see `figures`, with "seconds" of one fit; method -> (n,)
+    average precision of each sound).
 
-    Stratified cross-validation: sounds of a part ask for those of the other parts.
+    Stratified cross-validation: the sounds of a fold search those of the other folds.
 
     Raises:
         UsageError: there are too few sounds or tags.
@@ -138,7 +138,7 @@ def validate(
     from sklearn.model_selection import StratifiedKFold
 
     check(sounds)
-    found = {method: np.zeros((len(sounds.tags), 3)) for method in METHODS}
+    by_method = {method: np.zeros((len(sounds.tags), 3)) for method in METHODS}
     seconds = []
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(sounds.mfcc, sounds.tags)
     for number, (rest, part) in enumerate(parts):
@@ -148,19 +148,19 @@ def validate(
         seconds.append(time.perf_counter() - started)
         with alone(seed):
             for method in METHODS:
-                found[method][part] = scores(
+                by_method[method][part] = scores(
                     asking.vectors(model, method), asking.tags, learned.vectors(model, method), learned.tags
                 )
         if progress is not None:
             progress("compare", number + 1, FOLDS)
-    told = {method: figures(rows) for method, rows in found.items()}
+    results = {method: figures(rows) for method, rows in by_method.items()}
     for method in SHARES:
-        told[method]["seconds"] = round(float(np.mean(seconds)), 1)
-    return told, {method: rows[:, 2] for method, rows in found.items()}
+        results[method]["seconds"] = round(float(np.mean(seconds)), 1)
+    return results, {method: rows[:, 2] for method, rows in by_method.items()}
 
 
 def precisions(model: SoundModel, sounds: Sounds, rows: np.ndarray) -> np.ndarray:
-    """(rows,) average precision of those sounds that ask for all others, by a network that was trained elsewhere."""
+    """(rows,) average precision of these sounds in a search of all others, by a network of another training."""
     vectors = together(model.encode(sounds.mels), sounds.mfcc, model.share)
     others = ~np.eye(len(vectors), dtype=bool)
     return np.concatenate(
@@ -171,12 +171,14 @@ def precisions(model: SoundModel, sounds: Sounds, rows: np.ndarray) -> np.ndarra
     )
 
 
-def scores(queries: np.ndarray, asked: np.ndarray, candidates: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """(n, 3) of each query: whether the nearest has its tag, precision of the first CUT (or of as many as have the tag,
-    where those are fewer), average precision. Queries whose tag no candidate has are left out."""
+def scores(
+    queries: np.ndarray, query_tags: np.ndarray, candidates: np.ndarray, candidate_tags: np.ndarray
+) -> np.ndarray:
+    """(n, 3) of each query: whether the nearest candidate has its tag, precision of the first CUT candidates (or of as
+    many as have the tag, where those are fewer), average precision. Queries whose tag no candidate has are left out."""
     rows = []
-    for query, tag in zip(queries, asked, strict=True):
-        right = held[np.argsort(-(candidates @ query), kind="stable")] == tag
+    for query, tag in zip(queries, query_tags, strict=True):
+        right = candidate_tags[np.argsort(-(candidates @ query), kind="stable")] == tag
         if count := int(right.sum()):
             precise = np.cumsum(right) / np.arange(1, len(right) + 1)
             rows.append((right[0], right[: min(CUT, count)].mean(), precise[right].mean()))

@@ -17,16 +17,18 @@ def page(trained: Mapping[str, Any]) -> str:
 
 
 def _chart(results: Mapping[str, Mapping[str, Any]]) -> str:
-    found = list(results.items())
+    by_method = list(results.items())
 
     def draw(axes: Axes) -> None:
-        for row, (_, told) in enumerate(found):
-            axes.plot(told["intervals"]["map"], [row, row], color=COLOURS[0], linewidth=3, alpha=0.5)
-            axes.plot(told["map"], row, "o", color=COLOURS[0], markersize=8)
-            axes.annotate(f"{told['map']:.3f}", (told["map"], row), (0, 8), textcoords="offset points", ha="center")
-        axes.set_yticks(range(len(found)), [method for method, _ in found])
-        axes.set_ylim(len(found) - 0.5, -0.7)
+        for row, (_, figures) in enumerate(by_method):
+            axes.plot(figures["intervals"]["map"], [row, row], color=COLOURS[0], linewidth=3, alpha=0.5)
+            axes.plot(figures["map"], row, "o", color=COLOURS[0], markersize=8)
+            axes.annotate(
+                f"{figures['map']:.3f}", (figures["map"], row), (0, 8), textcoords="offset points", ha="center"
+            )
+        axes.set_yticks(range(len(by_method)), [method for method, _ in by_method])
+        axes.set_ylim(len(by_method) - 0.5, -0.7)
         axes.set_xlabel("mean average precision, 95 % interval")
 
-    said = ", ".join(f"{method} {told['map']:.3f}" for method, told in found)
-    return draw_svg(0.8 + 0.5 * len(found), draw, f"mean average precision of sounds held out: {said}")
+    said = ", ".join(f"{method} {figures['map']:.3f}" for method, figures in by_method)
+    return draw_svg(0.8 + 0.5 * len(by_method), draw, f"mean average precision of sounds held out: {said}")

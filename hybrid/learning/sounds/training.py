@@ -1,4 +1,4 @@
-"""Sounds and their tags: examples are read, a network is trained, and compared held out."""
+"""Training on sounds and their tags: read examples, compare methods on held-out sounds, fit the best one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _MEASURE = "mean average precision"
 
 @dataclass
 class TrainedSounds(Trained):
-    """What training gave. results: method -> its held-out figures (hybrid.learning.sounds.fit.figures). tags: how many
-    sounds of each. skipped: what could not be used, by typed reason. scores: sound -> its average precision, held
-    out."""
+    """The result of a training. results: method -> its held-out figures (hybrid.learning.sounds.fit.figures). tags: tag
+    -> number of sounds. skipped: typed reason -> number of sounds that could not be used. scores: sound -> its average
+    precision, held out."""
 
     index: str
     method: str
@@ -91,7 +91,7 @@ def train(
     for number, (value, tag) in enumerate(rows):
         try:
             data = _bytes(services, value, root)
-            # The same recording for two products would ask for itself.
+            # Of two products with the same recording, one would find the other at once.
             if (digest := hashlib.blake2b(data, digest_size=16).hexdigest()) in seen:
                 skipped["audio_twice"] += 1
                 continue
@@ -116,31 +116,31 @@ def train(
             + (f"; files are sought in {root}" if root else "")
         )
     rare = {tag for tag, count in Counter(tags).items() if count < fit.MIN_SOUNDS}
-    kept = np.array([row for row, tag in enumerate(tags) if tag not in rare], dtype=int)
+    usable = np.array([row for row, tag in enumerate(tags) if tag not in rare], dtype=int)
     if rare:
-        skipped["rare_tag"] += len(tags) - len(kept)
-    found = fit.Sounds(mels, np.stack(vectors), np.array(tags)).of(kept)
-    fit.check(found)
+        skipped["rare_tag"] += len(tags) - len(usable)
+    sounds = fit.Sounds(mels, np.stack(vectors), np.array(tags)).of(usable)
+    fit.check(sounds)
     read = time.monotonic()
     progress("compare", 0, fit.FOLDS)
-    results, precisions = fit.validate(found, seed, progress=progress)
+    results, precisions = fit.validate(sounds, seed, progress=progress)
     method = fit.best(results)
-    known = np.array(keys)[kept]
+    known = np.array(keys)[usable]
     scores = dict(zip(known.tolist(), np.round(precisions[method], 4).tolist(), strict=True))
     fitting = time.monotonic()
-    model = fit.fit(found, method, seed)
-    names, counts = np.unique(found.tags, return_counts=True)
+    model = fit.fit(sounds, method, seed)
+    names, counts = np.unique(sounds.tags, return_counts=True)
     return TrainedSounds(
         index=index,
         method=method,
-        sounds=len(found.tags),
+        sounds=len(sounds.tags),
         tags=dict(zip(names.tolist(), counts.tolist(), strict=True)),
         skipped=dict(skipped),
         read_s=round(read - started, 1),
         fit_s=round(time.monotonic() - fitting, 1),
         results=results,
         encoders={"audio": {"spec": mfcc.name, "version": mfcc.version}},
-        held_out=_held_out(services.models, active(profile), found, known, mfcc.version, scores, results[MFCC]["map"]),
+        held_out=_held_out(services.models, active(profile), sounds, known, mfcc.version, scores, results[MFCC]["map"]),
         scores=scores,
         data=model.to_bytes(),
     )
@@ -149,30 +149,30 @@ def train(
 def _held_out(
     models: ModelStores,
     version: str | None,
-    found: fit.Sounds,
+    sounds: fit.Sounds,
     known: np.ndarray,
     mfcc: str,
     mine: Mapping[str, float],
     by_mfcc: float,
 ) -> HeldOut:
-    """Beside the active network; without one beside MFCC statistics, for which nothing need be trained. known: what
-    each sound is known again by."""
+    """The held-out figure, compared with the active network; without one, with MFCC statistics, which need no training.
+    known: the key of each sound."""
     figure = float(np.mean(list(mine.values())))
     previous = active_model(models, KIND, version, lambda _, data: SoundModel.from_bytes(data)) if version else None
     if previous is None:
         return HeldOut(_MEASURE, figure, MFCC, by_mfcc, len(mine))
     about, model = previous
-    # What it learned from counts with the held-out score of its own training: on what it has seen, every model is
-    # better than it is, and no newer one would ever be published.
+    # A sound that it learned from counts with the held-out score of its own training. On its own training sounds a
+    # model scores too high, and no newer model would ever be published.
     seen = about["report"]["scores"]
     new = np.flatnonzero([key not in seen for key in known.tolist()])
     others = [seen[key] for key in mine if key in seen]
-    if len(new) and about["encoders"]["audio"]["version"] != mfcc:  # it cannot be run here
+    if len(new) and about["encoders"]["audio"]["version"] != mfcc:  # the active network cannot be run here
         return HeldOut(_MEASURE, figure, f"{version} on its own sounds", about["held_out"]["figure"], len(mine))
     if len(new):
         from hybrid.learning.sounds import fit
 
-        others += fit.precisions(model, found, new).tolist()
+        others += fit.precisions(model, sounds, new).tolist()
     return HeldOut(_MEASURE, figure, str(version), float(np.mean(others)), len(mine))
 
 

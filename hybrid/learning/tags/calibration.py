@@ -1,4 +1,4 @@
-"""Tags told of examples that were not learned from: how sure to be of them, and how good they are."""
+"""Held-out predictions of tags: their calibration and their figures."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from hybrid.encoders.trained.calibration import Calibration, _adjusted, softmax
 
-#: Strategies, and how far rare tags are raised: what differs by less in macro-F1 is judged by its worst class.
+#: Strategies and balances whose macro-F1 differs by less than this are compared by their worst class.
 _ALIKE = 0.01
-#: How far rare tags may be raised: 0 as the examples have them, 1 as if all were alike in number.
+#: Strengths of raising rare tags: 0 leaves the examples' frequencies, 1 counts all tags as equally frequent.
 _BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BINS = 10
 
 
 def calibrate(probabilities: np.ndarray, truth: np.ndarray) -> Calibration:
-    """The calibration that does best on (n, tags) probabilities by models that had not seen these examples."""
+    """The calibration that does best on (n, tags) probabilities of held-out examples. truth: (n,) numbers of tags."""
     shares = np.bincount(truth, minlength=probabilities.shape[1]) / len(truth)
     offsets = _balanced(probabilities, truth, np.log(np.maximum(shares, 1 / len(truth))).tolist())
     whole = Calibration(_temperature(_adjusted(probabilities, offsets), truth), 0.0, offsets)
@@ -26,21 +26,21 @@ def calibrate(probabilities: np.ndarray, truth: np.ndarray) -> Calibration:
 
 
 def _balanced(probabilities: np.ndarray, truth: np.ndarray, logs: Sequence[float]) -> tuple[float, ...]:
-    """Offsets: rare tags are raised as far as the worst recall gains by it and macro-F1 does not suffer."""
+    """Offsets that raise rare tags, as far as the worst recall gains and macro-F1 does not lose."""
     names = [str(number) for number in range(len(logs))]
     offsets = {balance: tuple(balance * log for log in logs) if balance else () for balance in _BALANCES}
     tried = {
         balance: figures(names, truth, softmax(_adjusted(probabilities, lowered)))
         for balance, lowered in offsets.items()
     }
-    top = max(found["macro_f1"] for found in tried.values())
-    alike = [balance for balance, found in tried.items() if found["macro_f1"] >= top - _ALIKE]
+    top = max(result["macro_f1"] for result in tried.values())
+    alike = [balance for balance, result in tried.items() if result["macro_f1"] >= top - _ALIKE]
     chosen = max(alike, key=lambda balance: (tried[balance]["worst_recall"], tried[balance]["macro_f1"], -balance))
     return offsets[chosen]
 
 
 def _temperature(logs: np.ndarray, truth: np.ndarray) -> float:
-    """The one at which what happened is likeliest (Guo et al., ICML 2017)."""
+    """The temperature of the highest likelihood (Guo et al., ICML 2017)."""
     from scipy.optimize import minimize_scalar
 
     def loss(log: float) -> float:
@@ -51,7 +51,7 @@ def _temperature(logs: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The confidence from which on tags are written: where right ones outnumber wrong ones by most."""
+    """The least confidence of tags that are written: the one where right tags outnumber wrong ones by most."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     order = np.argsort(-confidence, kind="stable")
     gained = np.cumsum(np.where(right[order], 1, -1))
@@ -60,77 +60,77 @@ def _threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Calibrated predictions of items by models that had not seen them. calibration: learned from all of them; views:
-    by several views of each; alone: by one part of several."""
+    """Calibrated predictions of n held-out items. calibration: fitted to all of them. views: probabilities by several
+    views of each item; alone: by one part of several."""
 
     names: tuple[str, ...]
-    truth: np.ndarray
-    probabilities: np.ndarray
+    truth: np.ndarray  # (n,)
+    probabilities: np.ndarray  # (n, tags)
     calibration: Calibration
-    views: np.ndarray
+    views: np.ndarray  # (n, tags), or (0, tags)
     alone: Mapping[str, np.ndarray]
 
     def figures(self) -> dict[str, Any]:
-        found = figures(self.names, self.truth, self.probabilities)
+        result = figures(self.names, self.truth, self.probabilities)
         if len(self.views):
-            found["with_views"] = _brief(figures(self.names, self.truth, self.views))
+            result["with_views"] = _brief(figures(self.names, self.truth, self.views))
         if self.alone:
-            found["alone"] = {part: _brief(figures(self.names, self.truth, one)) for part, one in self.alone.items()}
-        return found
+            result["alone"] = {part: _brief(figures(self.names, self.truth, one)) for part, one in self.alone.items()}
+        return result
 
 
-def _brief(found: Mapping[str, Any]) -> dict[str, float]:
-    return {name: found[name] for name in ("macro_f1", "worst_recall", "accuracy")}
+def _brief(result: Mapping[str, Any]) -> dict[str, float]:
+    return {name: result[name] for name in ("macro_f1", "worst_recall", "accuracy")}
 
 
 def held_out(
     names: Sequence[str], truth: np.ndarray, raw: np.ndarray, fold: np.ndarray,
     views: np.ndarray | None = None, alone: Mapping[str, np.ndarray] | None = None,
 ) -> HeldOut:  # fmt: skip
-    """What raw (n, tags) probabilities tell, each by a model that had not seen it; a fold is calibrated by the others.
+    """Held-out predictions from raw (n, tags) probabilities. Each fold is calibrated on the other folds.
 
-    fold: (n,) which model's. views, alone: as HeldOut has them, not calibrated.
+    fold: (n,) the fold of each item. views, alone: as in HeldOut, not calibrated.
     """
     by = {number: calibrate(raw[fold != number], truth[fold != number]) for number in np.unique(fold).tolist()}
 
-    def made(some: np.ndarray) -> np.ndarray:
+    def calibrated(some: np.ndarray) -> np.ndarray:
         out = some.copy()
         for number, one in by.items() if len(some) else ():
             out[fold == number] = one(some[fold == number])
         return out
 
     return HeldOut(
-        tuple(names), truth, made(raw), calibrate(raw, truth), made(raw[:0] if views is None else views),
-        {part: made(one) for part, one in (alone or {}).items()},
+        tuple(names), truth, calibrated(raw), calibrate(raw, truth), calibrated(raw[:0] if views is None else views),
+        {part: calibrated(one) for part, one in (alone or {}).items()},
     )  # fmt: skip
 
 
 def figures(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Macro-F1, worst recall and whose it is, accuracy, expected calibration error, by class, confusion, reliability.
+    """Macro-F1, worst recall and its tag, accuracy, expected calibration error, figures by tag, confusion, reliability.
 
-    truth: (n,) numbers of names, -1 for none of them; a row of zeros has no tag.
+    truth: (n,) numbers of names, -1 for none of them. A row of zeros in `probabilities` predicts no tag.
     """
-    said = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), len(names))
+    predictions = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), len(names))
     confusion = np.zeros((len(names), len(names) + 1), dtype=int)
     known = truth >= 0
-    np.add.at(confusion, (truth[known], said[known]), 1)
+    np.add.at(confusion, (truth[known], predictions[known]), 1)
     right = np.diagonal(confusion).astype(float)
-    asked, given = confusion.sum(axis=1), np.bincount(said, minlength=len(names) + 1)[: len(names)]
-    recall, precision = right / np.maximum(asked, 1), right / np.maximum(given, 1)
-    f1 = 2 * right / np.maximum(asked + given, 1)
-    there = np.flatnonzero(asked)
+    support, predicted_counts = confusion.sum(axis=1), np.bincount(predictions, minlength=len(names) + 1)[: len(names)]
+    recall, precision = right / np.maximum(support, 1), right / np.maximum(predicted_counts, 1)
+    f1 = 2 * right / np.maximum(support + predicted_counts, 1)
+    there = np.flatnonzero(support)
     worst = int(there[recall[there].argmin()])
-    bins, error = _reliability(probabilities.max(axis=1), said == truth)
+    bins, error = _reliability(probabilities.max(axis=1), predictions == truth)
     return {
         "count": len(truth),
         "macro_f1": round(float(f1[there].mean()), 4),
         "worst_recall": round(float(recall[worst]), 4),
         "worst": names[worst],
-        "accuracy": round(float((said == truth).mean()), 4),
+        "accuracy": round(float((predictions == truth).mean()), 4),
         "calibration_error": round(error, 4),
         "classes": {
             names[row]: {
-                "count": int(asked[row]), "precision": round(float(precision[row]), 4),
+                "count": int(support[row]), "precision": round(float(precision[row]), 4),
                 "recall": round(float(recall[row]), 4), "f1": round(float(f1[row]), 4),
             }
             for row in there.tolist()
@@ -154,7 +154,7 @@ def _reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[s
 
 
 def best(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The strategy to keep: by macro-F1; of those that are alike in it by worst recall, then by calibration."""
+    """The best strategy by macro-F1. Strategies alike in it are compared by worst recall, then by calibration."""
     top = max(result["macro_f1"] for result in results.values())
     alike = [name for name, result in results.items() if result["macro_f1"] >= top - _ALIKE]
     return max(

@@ -1,4 +1,4 @@
-"""Examples that tags are learned from: products of an index, or the lines of a file."""
+"""Training examples of tags: products of an index, or the lines of a file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _LOOKED_UP = 500
 
 
 def views(picture: Image.Image) -> list[Image.Image]:
-    """Views of a photo: as the index has it, mirrored, and framed, so that an encoder that cuts sees all of it."""
+    """Views of a photo: as the index encodes it, mirrored, and in a frame, so that an encoder that crops sees all."""
     from PIL import ImageOps
 
-    # An encoder sees this part of the short side.
+    # An encoder crops to SIDE / RESIZED of the short side.
     whole = on_square(picture, round(max(picture.size) / (SIDE / RESIZED)))
     return [picture, ImageOps.mirror(picture), whole]
 
@@ -43,8 +43,8 @@ def _examples(
 ) -> Examples:
     from hybrid.learning.tags.fit import Examples
 
-    made = {part: np.stack(rows).astype(np.float32) for part, rows in parts.items()}
-    return Examples(made, np.array(names), np.array(items), np.array(keys))
+    vectors = {part: np.stack(rows).astype(np.float32) for part, rows in parts.items()}
+    return Examples(vectors, np.array(names), np.array(items), np.array(keys))
 
 
 def from_catalogue(
@@ -54,7 +54,7 @@ def from_catalogue(
     column: str | None,
     skipped: dict[str, int],
 ) -> Examples:
-    """Products that have a value in a field (the first, where there are several), by the vectors that they have."""
+    """Products that have a value in a field, as examples with their stored vectors. Of several values, the first."""
     column = column or next(iter(profile.fields.roles.get("category", ())), None)
     if column is None:
         raise UsageError("name the field that holds the tags with --field")
@@ -88,7 +88,7 @@ def _take(
     profile: IndexProfile, encoders: Mapping[str, Encoder], codes: Mapping[str, coding.Code], tag: str,
     rows: dict[str, list[np.ndarray]], names: list[str], skipped: dict[str, int],
 ) -> bool:  # fmt: skip
-    """Add a product to the rows and names; whether it has what is needed."""
+    """Add a product to the rows and names, if it has a tag and a vector; whether it has."""
     vectors = {part: coding.decode_code(codes.get(part), profile.signals[part].dims) for part in encoders}
     if not tag or all(vector is None for vector in vectors.values()):
         reason = "no_vector" if tag else "no_tag"
@@ -109,16 +109,16 @@ def from_file(
     skipped: dict[str, int],
     progress: Progress,
 ) -> Examples:
-    found = _rows(path)
-    columns = set(found[0])
+    lines = _rows(path)
+    columns = set(lines[0])
     named = next((name for name in ID_COLUMNS if name in columns), None)
     rows: dict[str, list[np.ndarray]] = {part: [] for part in encoders}
     names: list[str] = []
     keys: list[str] = []
     if named is not None and not columns.intersection(encoders):
         _require(profile, encoders)
-        for start in range(0, len(found), _LOOKED_UP):
-            part = found[start : start + _LOOKED_UP]
+        for start in range(0, len(lines), _LOOKED_UP):
+            part = lines[start : start + _LOOKED_UP]
             stored = products.codes(profile.index, sorted({row[named] for row in part}))
             for row in part:
                 if stored[row[named]] is NO_CODES:
@@ -126,26 +126,26 @@ def from_file(
                 elif _take(profile, encoders, stored[row[named]].by_signal, row["tag"], rows, names, skipped):
                     keys.append(row[named])
         if not names:
-            raise UsageError(f"{path.name}: none of its {len(found)} products is in {profile.index!r} with a vector")
+            raise UsageError(f"{path.name}: none of its {len(lines)} products is in {profile.index!r} with a vector")
         return _examples(rows, names, range(len(names)), keys)
     if not columns.intersection(encoders):
-        wanted = " or ".join([*encoders, "product_id"])
-        raise UsageError(f"{path.name} needs a column {wanted} beside `tag`; it has {', '.join(sorted(columns))}")
+        required = " or ".join([*encoders, "product_id"])
+        raise UsageError(f"{path.name} needs a column {required} beside `tag`; it has {', '.join(sorted(columns))}")
     items: list[int] = []
     root = (media or path.parent).resolve()
-    for start in range(0, len(found), _AT_ONCE):
-        batch = found[start : start + _AT_ONCE]
+    for start in range(0, len(lines), _AT_ONCE):
+        batch = lines[start : start + _AT_ONCE]
         _encode(batch, start, encoders, root, rows, names, items, skipped)
-        progress("examples", min(start + _AT_ONCE, len(found)), len(found))
+        progress("examples", min(start + _AT_ONCE, len(lines)), len(lines))
     if not names:
         raise UsageError(
             f"{path.name}: nothing in it can be used ({', '.join(sorted(skipped))}); photos are sought in {root}"
         )
-    return _examples(rows, names, items, [_key(found[item]) for item in items])
+    return _examples(rows, names, items, [_key(lines[item]) for item in items])
 
 
 def _key(row: Mapping[str, str]) -> str:
-    """What a line of a file is known again by, in another training."""
+    """The key of a line of a file, the same in another training."""
     said = "\n".join(row.get(part, "") for part in ("image", "text"))
     return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
@@ -153,20 +153,20 @@ def _key(row: Mapping[str, str]) -> str:
 def photos(
     settings: Settings, path: Path, media: Path | None, seed: int, progress: Progress, learn: bool = True
 ) -> Photos:
-    """The photos of a file of labels, as a network looks at them; those that cannot be opened are left out."""
+    """The photos of a file of labels, prepared for the network. Photos that cannot be opened are left out."""
     from hybrid.learning.tags import pictures as picture_tags
 
-    found = [row for row in _rows(path) if row.get("image")]
+    lines = [row for row in _rows(path) if row.get("image")]
     root = (media or path.parent).resolve()
 
     def opened(name: str) -> Image.Image | None:
         try:
             return open_image(resolve_media(name, root))
-        except MediaError:  # counted where its vector was made
+        except MediaError:  # `_encode` counted it
             return None
 
-    pictures = (opened(row["image"]) for row in found)
-    tags, keys = [row["tag"] for row in found], [_key(row) for row in found]
+    pictures = (opened(row["image"]) for row in lines)
+    tags, keys = [row["tag"] for row in lines], [_key(row) for row in lines]
     return picture_tags.look(pictures, tags, keys, settings, seed, progress, learn)
 
 
@@ -178,17 +178,17 @@ def _encode(
     said: list[str] = []
     owners: list[tuple[int, bool, bool]] = []  # of each row: its line, whether it has a picture, whether a text
     for at, row in enumerate(batch):
-        shown: list[Any] = []
+        photo_views: list[Any] = []
         if "image" in encoders and row.get("image"):
             try:
-                shown = views(open_image(resolve_media(row["image"], root)))
+                photo_views = views(open_image(resolve_media(row["image"], root)))
             except MediaError as error:
                 skipped[error.reason] = skipped.get(error.reason, 0) + 1
         text = row.get("text", "") if "text" in encoders else ""
         if text:
             said.append(text)
-        seen += shown
-        owners += [(at, bool(shown), bool(text))] * (max(1, len(shown)) if shown or text else 0)
+        seen += photo_views
+        owners += [(at, bool(photo_views), bool(text))] * (max(1, len(photo_views)) if photo_views or text else 0)
     pictures = iter(encoders["image"].encode_images(seen)) if seen else iter(())
     texts = iter(encoders["text"].encode_texts(said)) if said else iter(())
     last, text_vector = -1, None

@@ -1,9 +1,9 @@
-"""Tags of products from their vectors: what is learned, six answers to unequal classes, and how well each does.
+"""Tags of products from their vectors: six strategies for unequal classes, fitted and cross-validated.
 
 All strategies are linear heads over the encoders' vectors, so that a catalogue is tagged from the vectors in its index.
-They differ in what they do for tags that few examples have: weigh them (`class-balanced`: Cui et al., CVPR 2019;
-`focal`: Lin et al., ICCV 2017), draw them more often (`class-aware`: Shen et al., ECCV 2016), show more of them
-(`augmentation`), or let several heads vote (`ensemble`, with a shrunken linear discriminant that takes all tags alike).
+They differ in how they treat tags of few examples: weigh them more (`class-balanced`: Cui et al., CVPR 2019; `focal`:
+Lin et al., ICCV 2017), draw them more often (`class-aware`: Shen et al., ECCV 2016), add examples (`augmentation`), or
+let several heads vote (`ensemble`, with a shrunken linear discriminant that takes all tags as equally likely).
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ FOLDS = 5
 #: Weight decay of a head, over features of mean variance 1.
 _DECAY = 1e-3
 _STEPS = 40
-#: Of the effective number of examples, and of the focal loss.
+#: Beta of the effective number of examples, and gamma of the focal loss.
 _BETA, _GAMMA = 0.999, 2.0
-#: Of the discriminant's covariance: how far it is drawn to a multiple of the identity.
+#: Shrinkage of the discriminant's covariance towards a multiple of the identity.
 _SHRINK = 0.8
 _BAGS = 3
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What is learned from. parts: "text" or "image" -> (n, dims) vectors, NaN rows where there is none.
+    """Training examples of tags. parts: "text" or "image" -> vectors, NaN rows for no vector.
 
-    tags: (n,) names. items: (n,) which product or photo a row is of: its first row is what the index would hold, more
-    are views of the same, never on both sides of a fold. keys: (n,) what that is known again by, in another training.
+    tags: names. items: the product or photo that a row is of. An item's first row is the vector that the index has; its
+    further rows are views. All rows of an item are in the same fold. keys: of each row's item a key that is the same in
+    another training.
     """
 
-    parts: Mapping[str, np.ndarray]
-    tags: np.ndarray
-    items: np.ndarray
+    parts: Mapping[str, np.ndarray]  # (n, dims)
+    tags: np.ndarray  # (n,)
+    items: np.ndarray  # (n,)
     keys: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=str))
 
     def of(self, rows: np.ndarray) -> Examples:
@@ -52,7 +53,7 @@ class Examples:
 
     @property
     def first(self) -> np.ndarray:
-        """Rows: of each item the first."""
+        """(items,) the first row of each item."""
         return np.unique(self.items, return_index=True)[1]
 
 
@@ -60,7 +61,7 @@ Model = TypeVar("Model", TagModel, PictureTags)
 
 
 def fit(strategy: str, examples: Examples, seed: int = 0, drop: bool = True) -> TagModel:
-    """Heads by a strategy; not yet calibrated. drop: where there are two parts, also learn from rows that lack one.
+    """Heads by a strategy, not yet calibrated. drop: with two parts, also learn from rows that lack one.
 
     Raises:
         UsageError: no such strategy, fewer than two tags, or a tag of too few examples.
@@ -117,7 +118,7 @@ def _scale(part: np.ndarray) -> Scale:
 
 
 def _between(prepared: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """More examples where there are no views: points between two of the same tag (SMOTE, Chawla et al., 2002)."""
+    """The examples, and as many points between two of the same tag, in place of views (SMOTE, Chawla et al., 2002)."""
     others = np.empty(len(labels), dtype=int)
     for name in np.unique(labels):
         mine = np.flatnonzero(labels == name)
@@ -129,7 +130,7 @@ def _between(prepared: np.ndarray, labels: np.ndarray, rng: np.random.Generator)
 def _dropped(
     prepared: np.ndarray, labels: np.ndarray, widths: Sequence[int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every example also without one of its parts, at random."""
+    """The examples, and each of them again without one of its parts, at random."""
     without = prepared.copy()
     ends = np.cumsum(widths)
     lost = rng.integers(0, len(widths), len(labels))
@@ -146,12 +147,12 @@ def _drawn(prepared: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
 
 
 def _repeated(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    # All of them first: a tag of few examples must not lose one by chance.
+    # Each row at least once, because a tag of few examples must not lose one by chance.
     return np.concatenate([np.tile(rows, count // len(rows)), rng.choice(rows, count % len(rows), replace=False)])
 
 
 def _discriminant(prepared: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(matrix, bias) of Fisher's discriminant with a shrunken covariance, every tag as likely as another."""
+    """(matrix, bias) of Fisher's discriminant with a shrunken covariance; all tags are equally likely."""
     means = np.stack([prepared[labels == name].mean(axis=0) for name in range(count)])
     rest = prepared - means[labels]
     spread = rest.T @ rest / len(rest)
@@ -171,7 +172,7 @@ def linear_head(
     """
     import torch
 
-    features, wanted = torch.from_numpy(np.ascontiguousarray(prepared)), torch.from_numpy(labels)
+    features, targets = torch.from_numpy(np.ascontiguousarray(prepared)), torch.from_numpy(labels)
     weight = (
         torch.ones(len(labels)) if weights is None else torch.from_numpy((weights / weights.mean()).astype(np.float32))
     )
@@ -181,13 +182,13 @@ def linear_head(
 
     def loss() -> Any:
         optimiser.zero_grad()
-        likely = torch.log_softmax(features @ matrix + bias, dim=1).gather(1, wanted[:, None])[:, 0]
+        likely = torch.log_softmax(features @ matrix + bias, dim=1).gather(1, targets[:, None])[:, 0]
         lost = -likely * (1 - likely.exp()).clamp(min=1e-6) ** gamma if gamma else -likely
         total = (lost * weight).mean() + decay * (matrix**2).sum() / 2
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    # Small products: on a machine that has other work, threads that wait for each other cost ten times the work.
+    # The matrices are small. On a busy machine, threads that wait for each other cost ten times the work.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -218,22 +219,22 @@ def validate(strategy: str, examples: Examples, seed: int = 0, drop: bool = True
     fold = np.zeros(len(first), dtype=int)
     for number, (learn, test) in enumerate(StratifiedKFold(parts, shuffle=True, random_state=seed).split(truth, truth)):
         model = fit(strategy, examples.of(np.isin(examples.items, items[learn])), seed, drop)
-        asked = examples.of(first[test])
-        raw[test], fold[test] = model.probabilities(asked.parts), number
+        test_examples = examples.of(first[test])
+        raw[test], fold[test] = model.probabilities(test_examples.parts), number
         if several:
-            shown = examples.of(np.isin(examples.items, items[test]))
-            viewed[test] = mean_by(model.probabilities(shown.parts), shown.items)
+            test_views = examples.of(np.isin(examples.items, items[test]))
+            viewed[test] = mean_by(model.probabilities(test_views.parts), test_views.items)
         for name, out in alone.items():
-            out[test] = model.probabilities({name: asked.parts[name]})
+            out[test] = model.probabilities({name: test_examples.parts[name]})
     return held_out(names.tolist(), truth, raw, fold, viewed, alone)
 
 
 def mean_by(probabilities: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """(items, tags): the mean over the views of each item, items in order."""
+    """(items, tags): the mean over the views of each item, by ascending item."""
     _, rows = np.unique(items, return_inverse=True)
     return np.stack([np.bincount(rows, column) for column in probabilities.T], axis=1) / np.bincount(rows)[:, None]
 
 
-def calibrated(model: Model, held: HeldOut) -> Model:
-    """The model with what was told held out."""
-    return replace(model, calibration=held.calibration)
+def calibrated(model: Model, predictions: HeldOut) -> Model:
+    """The model with the calibration of its held-out predictions."""
+    return replace(model, calibration=predictions.calibration)

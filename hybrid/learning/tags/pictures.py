@@ -1,8 +1,8 @@
 """Tags from the pictures themselves: the last blocks of EfficientNet-Lite0 learn from a shop's own photos.
 
-It meets unequal classes in three ways at once: cut, turned, mirrored and recoloured views and mixtures of two (mixup:
-Zhang et al., ICLR 2018); rarer tags drawn more often (class-aware, by the root of the frequency); and a vote, of
-networks that learned and of a linear head over many layers of the one that did not.
+Three measures together treat unequal classes: cut, turned, mirrored and recoloured views and mixtures of two (mixup:
+Zhang et al., ICLR 2018); more frequent draws of rare tags (class-aware, by the root of the frequency); and a vote of
+fine-tuned networks and of a linear head over many layers of the frozen network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FOLDS, TAILS, EPOCHS = 3, 2, 10
-#: Of the head over many layers, over features of variance 1.
+#: Weight decay of the head over many layers, over features of variance 1.
 _HEAD_DECAY = 5e-3
 
 
@@ -38,17 +38,18 @@ def _silent(step: int, of: int) -> None:
 
 @dataclass(frozen=True)
 class Photos:
-    """What is learned from. learned, asked: as hybrid.learning.fine_tuning.Middles; layers: (n, VIEWS, LAYERS), see
-    hybrid.encoders.trained.picture_tags; tags: (n,) names; keys: (n,) what each is known again by."""
+    """n training photos. learned, query_views: as in hybrid.learning.fine_tuning.Middles. layers: see
+    hybrid.encoders.trained.picture_tags. tags: names. keys: of each photo a key that is the same in another
+    training."""
 
-    learned: np.ndarray
-    query_views: np.ndarray
-    layers: np.ndarray
-    tags: np.ndarray
-    keys: np.ndarray
+    learned: np.ndarray  # (n, views, *MIDDLE)
+    query_views: np.ndarray  # (n, VIEWS, *MIDDLE)
+    layers: np.ndarray  # (n, VIEWS, LAYERS)
+    tags: np.ndarray  # (n,)
+    keys: np.ndarray  # (n,)
 
     def of(self, rows: np.ndarray) -> Photos:
-        """Those of these rows, by number."""
+        """The photos of these rows, by number."""
         return Photos(self.learned[rows], self.query_views[rows], self.layers[rows], self.tags[rows], self.keys[rows])
 
 
@@ -61,7 +62,9 @@ def look(
     progress: Progress,
     learn: bool = True,
 ) -> Photos:
-    """Photos as they are learned from, or with `learn` false only told. pictures: one a tag and key; None is left out.
+    """Photos prepared for training, or for prediction only where `learn` is false.
+
+    pictures: one for each tag and key; a picture that is None is left out.
 
     Raises:
         UsageError, EncoderError: as hybrid.learning.fine_tuning.look.
@@ -83,15 +86,17 @@ def look(
 
 
 def measured(model: PictureTags, photos: Photos) -> dict[str, Any]:
-    """{"index": figures} on photos that were not learned from."""
+    """{"index": figures} of a model on photos that it did not learn from."""
     place = {name: number for number, name in enumerate(model.names)}
     truth = np.array([place.get(name, -1) for name in photos.tags.tolist()])
     return {"index": figures(model.names, truth, model.calibration(probabilities(model, photos)))}
 
 
 def fit(photos: Photos, seed: int = 0, progress: Callable[[int, int], None] = _silent) -> PictureTags:
-    """TAILS networks that learn from all photos, and a head over many layers of the one that did not; they vote.
-    Not yet calibrated. progress: (steps, of how many)."""
+    """A vote of TAILS networks that learn from all photos, and of a head over many layers of the frozen network.
+
+    It is not yet calibrated. progress: (steps, of how many).
+    """
     names = np.unique(photos.tags)
     tails = []
     for number in range(TAILS):
@@ -108,7 +113,7 @@ def _head(photos: Photos) -> dict[str, np.ndarray]:
     rows = photos.layers.reshape(-1, LAYERS)
     centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     matrix, bias = linear_head((rows - centre) / spread, np.repeat(classes, VIEWS), len(names), decay=_HEAD_DECAY)
-    # What was done to what it learned from becomes a part of it.
+    # The head takes raw features, so the standardisation becomes a part of it.
     matrix = matrix / spread[:, None]
     return {"matrix": matrix.astype(np.float32), "bias": (bias - centre @ matrix).astype(np.float32)}
 
@@ -124,7 +129,7 @@ def _tail(photos: Photos, seed: int, progress: Callable[[int, int], None]) -> di
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     rows = min(ROWS, len(classes))
     often = 1 / np.sqrt(np.bincount(classes))[classes]
-    module.drop.train()  # the rest stays as it is in use: so few photos would spoil the norms' statistics
+    module.drop.train()  # only the dropout: so few photos would spoil the statistics of the norms
 
     def loss() -> torch.Tensor:
         chosen = rng.choice(len(classes), rows, replace=False, p=often / often.sum())

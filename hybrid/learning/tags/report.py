@@ -29,17 +29,17 @@ def _plain(name: str) -> str:
 
 
 def _classes(chosen: Mapping[str, Any]) -> str:
-    found = list(chosen["classes"].items())
+    by_tag = list(chosen["classes"].items())
 
     def draw(axes: Axes) -> None:
-        axes.barh(range(len(found)), [one["recall"] for _, one in found], color=COLOURS[0])
-        axes.set_yticks(range(len(found)), [f"{_plain(name)} ({one['count']})" for name, one in found])
-        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.barh(range(len(by_tag)), [one["recall"] for _, one in by_tag], color=COLOURS[0])
+        axes.set_yticks(range(len(by_tag)), [f"{_plain(name)} ({one['count']})" for name, one in by_tag])
+        axes.set_ylim(len(by_tag) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.set_xlabel("recall, held out")
 
     return draw_svg(
-        0.8 + 0.3 * len(found), draw, f"recall by tag; worst {chosen['worst']} {chosen['worst_recall']:.3f}"
+        0.8 + 0.3 * len(by_tag), draw, f"recall by tag; worst {chosen['worst']} {chosen['worst_recall']:.3f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Tags of products: examples are read, strategies compared held out, the best is fitted to all of them."""
+"""Training of tags: read examples, compare strategies on held-out examples, fit the best one to all examples."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _MEASURE = "macro-F1"
 
 @dataclass
 class TrainedTags(Trained):
-    """What training gave. method: the strategy. results: strategy -> its held-out figures (fit.figures); drop_out: with
-    two parts, the figures with and without learning from rows that lack one; validation: of photos that were not
-    learned from, by the one vector that an index would hold and by several views. told: example ->
-    its tag by a model that had not seen it."""
+    """The result of a training. method: the strategy. results: strategy -> its held-out figures (fit.figures).
+    drop_out: with two parts, the figures with and without learning from rows that lack one part. validation: figures
+    of photos that were not learned from, by the one vector that an index has and by several views. predictions:
+    example -> its tag by a model that did not learn from it; reports have these as "told"."""
 
     index: str
     method: str
@@ -56,7 +56,7 @@ class TrainedTags(Trained):
     held_out: HeldOut
     drop_out: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] | None = None
-    told: dict[str, str] = field(repr=False, default_factory=dict)
+    predictions: dict[str, str] = field(repr=False, default_factory=dict)
     data: bytes = field(repr=False, default=b"")
     version: str | None = None
     family: str = KIND
@@ -66,8 +66,9 @@ class TrainedTags(Trained):
         return f"{self.index}-{self.source}"
 
     def report(self) -> dict[str, Any]:
-        apart = ("data", "version", "held_out", "encoders", "family")
-        return {**{name: value for name, value in self.__dict__.items() if name not in apart}, "strategy": self.method}
+        apart = ("data", "version", "held_out", "encoders", "family", "predictions")
+        fields = {name: value for name, value in self.__dict__.items() if name not in apart}
+        return {**fields, "strategy": self.method, "told": self.predictions}
 
     def numbers(self, version: str) -> bytes:
         return self.data
@@ -90,9 +91,9 @@ def train(
 
     labels: a CSV with a column `tag` and one of `image` (a photo), `text`, or `product_id` (of the index); or
     "catalogue", for products that have a value in the field `column`. source: "image", "text" or "both". strategy: one
-    of fit.STRATEGIES, or "auto", the best of all. validate: a CSV as `labels`, only measured. fine_tune:
-    also let the last blocks of the image encoder learn from the photos, minutes for a thousand of them, and keep that
-    where it is the best.
+    of fit.STRATEGIES, or "auto", the best of all. validate: a CSV like `labels` that the model is measured on.
+    fine_tune: also fine-tune the last blocks of the image encoder on the photos (minutes for a thousand of them), and
+    use that where it does best.
 
     Raises:
         UsageError: the labels cannot be read, or are too few.
@@ -112,53 +113,53 @@ def train(
     skipped: dict[str, int] = {}
     started = time.monotonic()
     if labels == CATALOGUE:
-        found = from_catalogue(services.cluster.products, profile, encoders, column, skipped)
+        examples = from_catalogue(services.cluster.products, profile, encoders, column, skipped)
     else:
-        found = from_file(services.cluster.products, profile, encoders, Path(labels), media, skipped, progress)
-    fit.check(found)
+        examples = from_file(services.cluster.products, profile, encoders, Path(labels), media, skipped, progress)
+    fit.check(examples)
     encoded = time.monotonic()
-    held = {}
+    validations = {}
     compared = fit.STRATEGIES if strategy == "auto" else (strategy,)
     for number, name in enumerate(compared):
-        held[name] = fit.validate(name, found, seed)
+        validations[name] = fit.validate(name, examples, seed)
         progress("compare", number + 1, len(compared))
     looked = None
     if fine_tune:
         looked = photos(services.settings, Path(labels), media, seed, progress)
-        held[FINE_TUNED] = pictures.validate(looked, seed, progress)
-    results = {name: one.figures() for name, one in held.items()}
+        validations[FINE_TUNED] = pictures.validate(looked, seed, progress)
+    results = {name: one.figures() for name, one in validations.items()}
     chosen = calibration.best(results)
     drop_out: dict[str, Any] = {}
     if len(encoders) > 1:
-        without = fit.validate(chosen, found, seed, drop=False).figures()
+        without = fit.validate(chosen, examples, seed, drop=False).figures()
         for name, one in (("with", results[chosen]), ("without", without)):
             drop_out[name] = {"both": one["macro_f1"], **{part: f["macro_f1"] for part, f in one["alone"].items()}}
     fitting = time.monotonic()
-    shown = None
+    validation = None
     model: TagModel | PictureTags
     if chosen == FINE_TUNED and looked is not None:
         model = fit.calibrated(
-            pictures.fit(looked, seed, lambda step, of: progress(FINE_TUNED, step, of)), held[chosen]
+            pictures.fit(looked, seed, lambda step, of: progress(FINE_TUNED, step, of)), validations[chosen]
         )
         fitted = time.monotonic()
         if validate is not None:
-            asked = photos(services.settings, validate, media, seed, progress, learn=False)
-            shown = pictures.measured(model, asked)
+            test_photos = photos(services.settings, validate, media, seed, progress, learn=False)
+            validation = pictures.measured(model, test_photos)
     else:
-        model = fit.calibrated(fit.fit(chosen, found, seed), held[chosen])
+        model = fit.calibrated(fit.fit(chosen, examples, seed), validations[chosen])
         fitted = time.monotonic()
         if validate is not None:
-            shown = measured(
+            validation = measured(
                 model, from_file(services.cluster.products, profile, encoders, validate, media, {}, progress)
             )
-    names, sizes = np.unique(found.tags[found.first], return_counts=True)
-    keys = (looked.keys if chosen == FINE_TUNED and looked is not None else found.keys[found.first]).tolist()
-    truth, told = _told(held[chosen], keys)
+    names, sizes = np.unique(examples.tags[examples.first], return_counts=True)
+    keys = (looked.keys if chosen == FINE_TUNED and looked is not None else examples.keys[examples.first]).tolist()
+    truth, predictions = _truth_and_predictions(validations[chosen], keys)
     return TrainedTags(
         index=index,
         method=chosen,
         source=source,
-        examples=len(found.first),
+        examples=len(examples.first),
         tags=dict(zip(names.tolist(), sizes.tolist(), strict=True)),
         skipped=skipped,
         encode_s=round(encoded - started, 1),
@@ -167,32 +168,32 @@ def train(
         threshold=model.calibration.threshold,
         results=results,
         encoders={name: {"spec": one.name, "version": one.version} for name, one in encoders.items()},
-        held_out=_held_out(services.models, profile, encoders, found, looked, truth, told),
+        held_out=_held_out(services.models, profile, encoders, examples, looked, truth, predictions),
         drop_out=drop_out,
-        validation=shown,
-        told=told,
+        validation=validation,
+        predictions=predictions,
         data=model.to_bytes(),
     )
 
 
-def _told(held: Any, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """(its own tag, what was told of it held out) by example."""
-    names = np.array(held.names)
-    told = names[held.probabilities.argmax(axis=1)].tolist()
-    return dict(zip(keys, names[held.truth].tolist(), strict=True)), dict(zip(keys, told, strict=True))
+def _truth_and_predictions(result: Any, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(true tag, tag predicted held out) by example."""
+    names = np.array(result.names)
+    predicted = names[result.probabilities.argmax(axis=1)].tolist()
+    return dict(zip(keys, names[result.truth].tolist(), strict=True)), dict(zip(keys, predicted, strict=True))
 
 
 def _held_out(
     models: ModelStores,
     profile: IndexProfile,
     encoders: Mapping[str, Encoder],
-    found: Examples,
+    examples: Examples,
     looked: Photos | None,
     truth: Mapping[str, str],
-    told: Mapping[str, str],
+    predictions: Mapping[str, str],
 ) -> HeldOut:
-    """Beside the active tags; without such beside the most frequent tag for everything."""
-    figure = _macro_f1(truth, told)
+    """The held-out figure, compared with the active tags; without such, with the most frequent tag for everything."""
+    figure = _macro_f1(truth, predictions)
     version = active(profile)
     previous = active_model(models, KIND, version, read_model) if version else None
     if previous is None:
@@ -200,12 +201,12 @@ def _held_out(
         before = _macro_f1(truth, dict.fromkeys(truth, frequent))
         return HeldOut(_MEASURE, figure, f"{frequent!r} for everything", before, len(truth))
     about, model = previous
-    # What it learned from counts with the tag that its own training told held out: on what it has seen, every model is
-    # better than it is, and no newer one would ever be published.
+    # An example that it learned from counts with the tag that its own training predicted held out. On its own training
+    # examples a model scores too high, and no newer model would ever be published.
     others = {key: tag for key, tag in about["report"]["told"].items() if key in truth}
     new = np.array([key for key in truth if key not in others])
     if len(new):
-        fresh = _of_active(about, model, encoders, found, looked, new)
+        fresh = _of_active(about, model, encoders, examples, looked, new)
         if fresh is None:
             return HeldOut(_MEASURE, figure, f"{version} on its own examples", about["held_out"]["figure"], len(truth))
         others |= fresh
@@ -216,11 +217,11 @@ def _of_active(
     about: Mapping[str, Any],
     model: TagModel | PictureTags,
     encoders: Mapping[str, Encoder],
-    found: Examples,
+    examples: Examples,
     looked: Photos | None,
     new: np.ndarray,
 ) -> dict[str, str] | None:
-    """What another version tells of examples that it has not seen, by key; None where it looks at what is not here."""
+    """Tags that another version predicts of new examples, by key; None where it reads inputs that are not here."""
     from hybrid.learning.tags import pictures
 
     if isinstance(model, PictureTags):
@@ -230,37 +231,37 @@ def _of_active(
         keys = seen.keys
         likely = model.calibration(pictures.probabilities(model, seen)) if len(keys) else np.zeros((0, 1))
     else:
-        wanted = about["encoders"]
-        if any(part not in encoders or encoders[part].version != one["version"] for part, one in wanted.items()):
+        required = about["encoders"]
+        if any(part not in encoders or encoders[part].version != one["version"] for part, one in required.items()):
             return None
-        first = found.of(found.first)
-        asked = first.of(np.isin(first.keys, new))
-        keys = asked.keys
-        likely = model.probabilities({part: asked.parts[part] for part in wanted})
+        first = examples.of(examples.first)
+        unseen = first.of(np.isin(first.keys, new))
+        keys = unseen.keys
+        likely = model.probabilities({part: unseen.parts[part] for part in required})
     return dict(zip(keys.tolist(), np.array(model.names)[likely.argmax(axis=1)].tolist(), strict=True))
 
 
-def _macro_f1(truth: Mapping[str, str], told: Mapping[str, str]) -> float:
+def _macro_f1(truth: Mapping[str, str], predictions: Mapping[str, str]) -> float:
     from sklearn.metrics import f1_score
 
-    wanted = list(truth.values())
-    given = [told.get(key, "") for key in truth]
-    return float(f1_score(wanted, given, labels=sorted(set(wanted)), average="macro", zero_division=0))
+    labels = list(truth.values())
+    answers = [predictions.get(key, "") for key in truth]
+    return float(f1_score(labels, answers, labels=sorted(set(labels)), average="macro", zero_division=0))
 
 
 def measured(model: TagModel, unseen: Examples) -> dict[str, Any]:
-    """Figures of a model on examples that it has not seen: {"index": of the first view alone, "views": of all}."""
+    """Figures of a model on examples that it did not learn from: {"index": by the first view, "views": by all}."""
     from hybrid.learning.tags.calibration import figures
     from hybrid.learning.tags.fit import mean_by
 
     place = {name: number for number, name in enumerate(model.names)}
     first = unseen.of(unseen.first)
     truth = np.array([place.get(name, -1) for name in first.tags.tolist()])
-    found = {"index": figures(model.names, truth, model.probabilities(first.parts))}
+    result = {"index": figures(model.names, truth, model.probabilities(first.parts))}
     if len(unseen.items) > len(truth):
         several = mean_by(model.probabilities(unseen.parts), unseen.items)
-        found["views"] = figures(model.names, truth, several)
-    return found
+        result["views"] = figures(model.names, truth, several)
+    return result
 
 
 def active(profile: IndexProfile) -> str | None:
@@ -269,8 +270,8 @@ def active(profile: IndexProfile) -> str | None:
 
 
 def profile_with(services: Services, profile: IndexProfile, version: str | None) -> IndexProfile:
-    """The profile of an index whose products have their tags by a version, from the vectors that they have, and are
-    kept in step from then on; None: they have none of ours.
+    """The profile of an index whose products are tagged by this version, from their stored vectors, now and whenever
+    they change. version: None removes the tags.
 
     Raises:
         ModelVersionError: there is no such version, or it cannot be used.
@@ -279,15 +280,17 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     if version is None:
         return dataclasses.replace(profile, tags=None)
     tagger = published(services.encoder, version)
-    held = profile.signals
+    signals = profile.signals
     parts = tuple(
         part
         for part, one in tagger.encoders.items()
-        if part in held and (tagger.reads_pictures or held[part].version == one["version"])
+        if part in signals and (tagger.reads_pictures or signals[part].version == one["version"])
     )
     if not parts:
-        wanted = " or ".join(f"{part} by {one['version']}" for part, one in sorted(tagger.encoders.items()))
-        raise IndexConflictError(f"index {profile.index!r} has no vectors that {version!r} can be applied to: {wanted}")
+        required = " or ".join(f"{part} by {one['version']}" for part, one in sorted(tagger.encoders.items()))
+        raise IndexConflictError(
+            f"index {profile.index!r} has no vectors that {version!r} can be applied to: {required}"
+        )
     return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.reads_pictures))
 
 
@@ -343,8 +346,8 @@ def _by_vectors(
     if not parts:
         raise UsageError(f"{version!r} tells tags by {' and '.join(encoders)}; give --image FILE or --text WORDS")
     count = max(len(rows) for rows in parts.values())
-    given = {part: np.broadcast_to(rows, (count, rows.shape[1])) for part, rows in parts.items()}
-    return np.asarray(model.probabilities(given).mean(axis=0))
+    broadcast = {part: np.broadcast_to(rows, (count, rows.shape[1])) for part, rows in parts.items()}
+    return np.asarray(model.probabilities(broadcast).mean(axis=0))
 
 
 def _encoder(get_encoder: Callable[[str], Encoder], settings: Settings, profile: IndexProfile, part: str) -> Encoder:
