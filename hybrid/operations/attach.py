@@ -1,4 +1,4 @@
-"""Attach to a shop's own index: plan what is added, add it, enrich in place, catch up with what changed meanwhile."""
+"""Attach to a shop's own index: plan the layer, add it, enrich documents in place, catch up with later changes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from hybrid.operations.sync import SyncRun
 from hybrid.services import Services
 
 KIND = "attach"
-#: A round this short means being that many seconds behind the shop; a schedule of syncs is further behind.
+#: A round this short means that the run is so many seconds behind the shop. Scheduled syncs are further behind.
 _IN_STEP_S = 15.0
 
 
 @dataclass(frozen=True)
 class AttachPlan:
-    """What attaching would do. blockers: why it cannot; none: it can."""
+    """The plan of an attach. blockers: reasons why the index cannot be attached to; empty if it can."""
 
     shop: ShopIndex
     profile: IndexProfile
@@ -56,7 +56,7 @@ class AttachPlan:
 
 @dataclass
 class AttachReport:
-    """What attaching did. encoded counts products; in_step: whether it caught up with what the shop wrote meanwhile."""
+    """The result of an attach. encoded counts products. in_step: whether it caught up with the shop's later writes."""
 
     job: str
     index: str
@@ -76,7 +76,7 @@ class AttachReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every document has every vector that it should have, but for the changes of the last seconds."""
+        """Whether every document has all its vectors, except for the changes of the last seconds."""
         return self.in_step and not self.failed and not self.refused and not self.waiting
 
     def to_json(self) -> dict[str, Any]:
@@ -101,43 +101,45 @@ def plan_attach(
 ) -> AttachPlan:
     """Look at an index and decide fields and signals. Writes nothing.
 
-    What an earlier attach of the index decided holds, but for what is given here.
+    The profile of an earlier attach stays, except for the options given here.
 
     Raises:
         IndexMissingError, IndexConflictError: no such index, or a name for several.
         UsageError: the mapping, a signal, the language or a lexical field cannot be used.
     """
     check_options(language or "en", signals)
-    found = services.cluster.shops.describe(index)
-    hopeless = shop.blockers(found, None, services.cluster.capabilities)
+    shop_index = services.cluster.shops.describe(index)
+    hopeless = shop.blockers(shop_index, None, services.cluster.capabilities)
     if hopeless:
         raise IndexConflictError(hopeless[0])
-    if found.profile is not None and not found.profile.attached:
+    if shop_index.profile is not None and not shop_index.profile.attached:
         raise IndexConflictError(
             f"index {index!r} was made by Hybrid and needs no attach; `hybrid sync {index}` keeps it in step"
         )
     notes: list[str] = []
-    profile, sample = decide_profile(services, found, mapping, signals, language, media_root, lexical, notes)
+    profile, sample = decide_profile(services, shop_index, mapping, signals, language, media_root, lexical, notes)
     profile = dataclasses.replace(profile, attached=True)
-    _check_lexical(found, profile.lexical_fields)
-    if not found.own_similarity and not profile.lexical_fields:
+    _check_lexical(shop_index, profile.lexical_fields)
+    if not shop_index.own_similarity and not profile.lexical_fields:
         notes.append(
             "words are scored with Elasticsearch's own BM25 parameters: those of the layer are a setting that only a "
             "new index takes (your own analysed fields: --lexical name^3,description)"
         )
-    return AttachPlan(found, profile, sample, notes, shop.blockers(found, profile, services.cluster.capabilities))
+    return AttachPlan(
+        shop_index, profile, sample, notes, shop.blockers(shop_index, profile, services.cluster.capabilities)
+    )
 
 
-def _check_lexical(found: ShopIndex, lexical: Sequence[str]) -> None:
-    known = text_fields({name: value for name, value in found.properties.items() if name != "hybrid"})
+def _check_lexical(shop_index: ShopIndex, lexical: Sequence[str]) -> None:
+    known = text_fields({name: value for name, value in shop_index.properties.items() if name != "hybrid"})
     for name in lexical:
         if name.partition("^")[0] not in known:
             own = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"--lexical: {name!r} is no text field of index {found.name!r}; text fields: {own}")
+            raise UsageError(f"--lexical: {name!r} is no text field of index {shop_index.name!r}; text fields: {own}")
 
 
 def estimate(services: Services, plan: AttachPlan) -> Estimate:
-    """How long it takes and how much it adds, by encoding a small sample here. Writes nothing.
+    """Estimate the time and the disk space of an attach by encoding a small sample here. Writes nothing.
 
     Raises:
         EncoderError: a model cannot be had.
@@ -155,12 +157,12 @@ def run_attach(
     report: Report | None = None,
     ordered: Mapping[str, str] | None = None,
 ) -> AttachReport:
-    """Add the layer to an index and enrich its documents. Run it again after an interruption: it goes on.
+    """Add the layer to an index and enrich its documents. After an interruption, another call goes on.
 
     ordered: by whom and when, for its job.
 
     Raises:
-        IndexConflictError: something stands in the way; nothing was changed.
+        IndexConflictError: a blocker prevents it; nothing was changed.
         ClusterError, WriteBlockedError, JobError: the run ended early; what was written stays.
     """
     return enrich_in_place(services, plan.shop, plan.profile, workers, report, ordered, plan.notes)
@@ -168,27 +170,27 @@ def run_attach(
 
 def enrich_in_place(
     services: Services,
-    found: ShopIndex,
+    shop_index: ShopIndex,
     profile: IndexProfile,
     workers: int = 0,
     report: Report | None = None,
     ordered: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> AttachReport:
-    """Give an index this profile, and its documents all that it asks for; what they have is kept.
+    """Give an index this profile, and its documents the vectors that they lack.
 
     Raises:
         As `run_attach` does.
     """
-    blockers = shop.blockers(found, profile, services.cluster.capabilities)
+    blockers = shop.blockers(shop_index, profile, services.cluster.capabilities)
     if blockers:
         raise IndexConflictError(blockers[0])
     started = time.monotonic()
-    services.cluster.shops.add_layer(found, profile)
-    profile = dataclasses.replace(profile, index=found.name)
+    services.cluster.shops.add_layer(shop_index, profile)
+    profile = dataclasses.replace(profile, index=shop_index.name)
     job = services.jobs.start(KIND, profile.index, ordered=ordered)
     run = AttachRun(services, profile, job, report)
-    run.progress.size = found.documents
+    run.progress.size = shop_index.documents
     with services.jobs.failing(job):
         with encoding(services, run, workers) as (dispatch, encode):
             run.scan(dispatch)
@@ -220,7 +222,7 @@ def enrich_in_place(
 
 
 class AttachRun(SyncRun):
-    """Scans the whole index once, then looks for changes until it is in step."""
+    """A run that marks the whole index once, then later changes until it is in step."""
 
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
         super().__init__(services, profile, job, report)
@@ -228,7 +230,7 @@ class AttachRun(SyncRun):
         self.in_step = False
 
     def scan(self, dispatch: Dispatch | None = None) -> None:
-        """Mark every document; the checkpoint of before the scan is kept, so that changes meanwhile are found."""
+        """Mark every document. The checkpoint is the position before the scan, so that later changes are found."""
         cluster, index = self._services.cluster, self._profile.index
         here = self.position()
         batches = cluster.products.iterate(here.index, {"match_all": {}}, list(self._profile.signals))
@@ -240,7 +242,7 @@ class AttachRun(SyncRun):
         self._tick(force=True)
 
     def catch_up(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until the run is in step, or there is no gaining on the shop."""
+        """Mark and encode later changes until the run is in step, or gains no more on the shop."""
         self.progress.phase = "catch up"
 
         def look() -> None:

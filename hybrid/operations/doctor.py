@@ -1,4 +1,4 @@
-"""`hybrid doctor`: what this cluster can do, what is degraded, what stands in the way, and how to mend it."""
+"""`hybrid doctor`: checks of the cluster, this machine and the indices, each with its status and its fix."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
 from hybrid.services import Services
 
-#: From good to bad. A note asks for nothing; the two last are worth an alarm.
+#: From good to bad. A note needs no action; the last two are worth an alarm.
 STATUSES = ("ok", "note", "degraded", "blocked")
-_DISK_HIGH = 0.85  # Elasticsearch's low watermark: from here on it moves shards away, and at 0.95 it blocks writes
+_DISK_HIGH = 0.85  # Elasticsearch's low watermark: above it shards move away, and at 0.95 writes are blocked
 _TESTED = ((8, 19), (9, 0))
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. part: "cluster", "machine" or "index NAME"; mend: what to do, where something is to be done; sync:
-    the index that a sync mends, where one does."""
+    """One finding. part: "cluster", "machine" or "index NAME". fix: what to do, "" for nothing. sync: the index whose
+    sync is the fix, "" for none."""
 
     part: str
     what: str
@@ -56,10 +56,10 @@ class Diagnosis:
 
 
 def examine(services: Services, index: str | None = None, refresh: bool = True) -> Diagnosis:
-    """Look at the cluster, this machine, and an index (all of the layer's if none is named).
+    """Check the cluster, this machine, and an index (all indices of the layer if none is named).
 
-    Without `refresh` nothing is asked of the cluster that costs the shop anything: documents are counted as searches
-    see them, which may be some seconds old.
+    Without `refresh` the checks cost the shop nothing: documents are counted as searches see them, which may be some
+    seconds old.
 
     Raises:
         IndexMissingError: there is no index of that name.
@@ -74,8 +74,8 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
         for check in _cluster(services.cluster, version):
             diagnosis.checks.append(check)
     except HybridError as error:
-        mend = "docs/operating/connect.md lists the privileges that Hybrid needs"
-        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), mend))
+        fix = "docs/operating/connect.md lists the privileges that Hybrid needs"
+        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), fix))
     diagnosis.checks += _machine(services)
     for name in [index] if index else services.searcher.indices():
         try:
@@ -88,7 +88,7 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
 
 
 def coverage(services: Services) -> list[dict[str, Any]]:
-    """For each index of the layer: its "name", and what `cluster.coverage` counts, as searches see it."""
+    """For each index of the layer: its "name", and the counts of Health.coverage, as searches see them."""
     searcher = services.searcher
     return [
         {"name": name, **services.cluster.health.coverage(searcher.profile(name), refresh=False)}
@@ -97,21 +97,21 @@ def coverage(services: Services) -> list[dict[str, Any]]:
 
 
 def _cluster(cluster: Cluster, version: tuple[int, ...]) -> Iterator[Check]:
-    shown = cluster.capabilities.version_text
+    version_text = cluster.capabilities.version_text
     if version < (8, 12):
-        yield Check("cluster", "version", "blocked", shown, "8.19 or 9.x is needed")
+        yield Check("cluster", "version", "blocked", version_text, "8.19 or 9.x is needed")
     elif version < _TESTED[0]:
-        yield Check("cluster", "version", "note", f"{shown}: not tested", "8.19 and 9.x are")
+        yield Check("cluster", "version", "note", f"{version_text}: not tested", "8.19 and 9.x are")
     else:
-        yield Check("cluster", "version", "ok", shown)
+        yield Check("cluster", "version", "ok", version_text)
     licence = cluster.health.licence()
     if licence is None:
         yield Check("cluster", "licence", "note", "the cluster does not say; nothing above Basic is needed")
     else:
         kind, state = licence
-        mend = "" if state == "active" else "renew it, or fall back with POST _license/start_basic"
+        fix = "" if state == "active" else "renew it, or fall back with POST _license/start_basic"
         yield Check(
-            "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", mend
+            "cluster", "licence", "ok" if state == "active" else "degraded", f"{kind}, {state}; Basic is enough", fix
         )
     health = cluster.health.status()
     yield Check(
@@ -124,8 +124,8 @@ def _cluster(cluster: Cluster, version: tuple[int, ...]) -> Iterator[Check]:
     disk = cluster.health.fullest_disk()
     if disk is not None:
         high = disk > _DISK_HIGH
-        mend = "free space before an attach: Elasticsearch blocks writes at its flood stage" if high else ""
-        yield Check("cluster", "disk", "degraded" if high else "ok", f"the fullest is {disk:.0%} full", mend)
+        fix = "free space before an attach: Elasticsearch blocks writes at its flood stage" if high else ""
+        yield Check("cluster", "disk", "degraded" if high else "ok", f"the fullest is {disk:.0%} full", fix)
     missing = cluster.health.missing_analyzers()
     scripts = cluster.health.has_scripts()
     lacking = [*(f"analyzer {name}" for name in missing), *([] if scripts else ["painless"])]
@@ -149,8 +149,8 @@ def _machine(services: Services) -> Iterator[Check]:
             encoder = services.encoder(spec)
             yield Check("machine", f"{kind} encoder", "ok", f"{spec} ({encoder.version}, {encoder.dims} dimensions)")
         except HybridError as error:
-            mend = f"install its model, or choose another with HYBRID_{kind.upper()}_ENCODER"
-            yield Check("machine", f"{kind} encoder", "degraded", f"{spec}: {error}", mend)
+            fix = f"install its model, or choose another with HYBRID_{kind.upper()}_ENCODER"
+            yield Check("machine", f"{kind} encoder", "degraded", f"{spec}: {error}", fix)
     try:
         queue = TaskQueue(settings, services.redis_url)
     except NodeError as error:
@@ -228,43 +228,43 @@ def _attachable(services: Services, name: str) -> Iterator[Check]:
 def _coverage(cluster: Cluster, dead_letters: DeadLetters, profile: IndexProfile, refresh: bool) -> Iterator[Check]:
     part = f"index {profile.index}"
     sync = f"hybrid sync {profile.index}"
-    found = cluster.health.coverage(profile, refresh)
-    total = found["documents"]
-    if found["unseen"]:
-        detail = f"{found['unseen']:,} of {total:,} documents were never enriched, or written whole since"
+    coverage = cluster.health.coverage(profile, refresh)
+    total = coverage["documents"]
+    if coverage["unseen"]:
+        detail = f"{coverage['unseen']:,} of {total:,} documents were never enriched, or written whole since"
         yield Check(part, "documents", "degraded", detail, sync, profile.index)
     else:
         yield Check(part, "documents", "ok", f"{total:,}, all of them seen")
-    for name, counts in found["signals"].items():
+    for name, counts in coverage["signals"].items():
         share = counts["with"] / total if total else 1.0
         detail = f"{counts['with']:,} of {total:,} have a vector ({share:.1%})"
-        mend = ""
+        fix = ""
         if counts["lost"]:
             detail += f"; {counts['lost']:,} lost theirs to a whole-document write"
-            mend = sync
+            fix = sync
         if counts["outdated"]:
             detail += f"; {counts['outdated']:,} are of another encoder"
-            mend = sync
-        yield Check(part, f"{name} vectors", "degraded" if mend else "ok", detail, mend, profile.index if mend else "")
+            fix = sync
+        yield Check(part, f"{name} vectors", "degraded" if fix else "ok", detail, fix, profile.index if fix else "")
     for name in cluster.indices.scanned(profile, total):
         detail = "more of them are scanned by each search than is quick"
-        mend = f"{sync}, by a user who may change the mapping"
-        yield Check(part, f"{name} vectors", "note", detail, mend, profile.index)
-    if found["pending"]:
-        mend = f"{sync}, or wait for the workers"
-        detail = f"{found['pending']:,} documents wait for vectors"
-        yield Check(part, "waiting", "degraded", detail, mend, profile.index)
-    letters = dead_letters.counts(profile.index)
-    if letters:
+        fix = f"{sync}, by a user who may change the mapping"
+        yield Check(part, f"{name} vectors", "note", detail, fix, profile.index)
+    if coverage["pending"]:
+        fix = f"{sync}, or wait for the workers"
+        detail = f"{coverage['pending']:,} documents wait for vectors"
+        yield Check(part, "waiting", "degraded", detail, fix, profile.index)
+    by_reason = dead_letters.counts(profile.index)
+    if by_reason:
         listed = ", ".join(
-            f"{count:,} {reason}" for reason, count in sorted(letters.items(), key=lambda item: -item[1])
+            f"{count:,} {reason}" for reason, count in sorted(by_reason.items(), key=lambda item: -item[1])
         )
         again = f"hybrid attach {profile.index}" if profile.attached else f"hybrid index FILE --index {profile.index}"
         yield Check(part, "failures", "degraded", listed, f"mend the cause (/admin/failures shows each), then {again}")
 
 
 def _reindexed(services: Services, name: str) -> Iterator[Check]:
-    """A reindex that nobody goes on with, and the index that one left."""
+    """Checks for a reindex that was left unfinished, and for old indices."""
     latest = services.jobs.latest(KIND, name)
     if latest is None:
         return
@@ -273,13 +273,13 @@ def _reindexed(services: Services, name: str) -> Iterator[Check]:
     if state["running"]:
         yield Check(f"index {name}", "reindex", "note", f"running: {where}")
     elif state["phase"] in ("swap", "drained"):
-        mend = f"hybrid reindex {name} --resume"
-        yield Check(f"index {name}", "reindex", "blocked", f"{where}: writes wait, and fail after a minute", mend)
+        fix = f"hybrid reindex {name} --resume"
+        yield Check(f"index {name}", "reindex", "blocked", f"{where}: writes wait, and fail after a minute", fix)
     elif state["status"] not in FINAL:
-        mend = f"hybrid reindex {name} --resume, or --cancel"
-        yield Check(f"index {name}", "reindex", "degraded", where, mend)
-    elif left := control.kept(services, name):
-        detail = f"{', '.join(left)} kept, for a rollback or by one, taking disk"
+        fix = f"hybrid reindex {name} --resume, or --cancel"
+        yield Check(f"index {name}", "reindex", "degraded", where, fix)
+    elif old := control.old_indices(services, name):
+        detail = f"{', '.join(old)} kept, for a rollback or by one, taking disk"
         yield Check(f"index {name}", "reindex", "note", detail, f"hybrid reindex {name} --drop-old")
 
 

@@ -1,4 +1,4 @@
-"""Evaluations that are kept: ordered, listed, and compared from run to run."""
+"""Stored evaluations: ordered, read, and compared from run to run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hybrid.services import Services
 
 @dataclass(frozen=True)
 class Difference:
-    """What changed for a system from one run to another; change: None where no query is in both."""
+    """The change of a system from one run to another. change: None where the runs have no query in common."""
 
     system: str
     change: Paired | None
@@ -27,10 +27,10 @@ class Difference:
 def order(
     services: Services, index: str, judgments: str, systems: Sequence[str], folds: int, by: str, **options: int
 ) -> bool:
-    """Order an evaluation; whether a worker was told.
+    """Order an evaluation; returns whether a worker was notified.
 
-    systems: of hybrid.contracts.systems, or versions of the index's weights. folds: 0, or in how many parts the
-    judgments are cut so that learned kinds answer queries that they have not seen.
+    systems: of hybrid.contracts.systems, or versions of the index's weights. folds: number of folds in which learned
+    kinds answer held-out queries; 0 for none.
 
     Raises:
         UsageError: no such system, version or list; nothing to compare; one fold.
@@ -57,7 +57,7 @@ def order(
 
 
 def run(evaluations: Evaluations, key: str) -> dict[str, Any]:
-    """One kept evaluation.
+    """One stored evaluation.
 
     Raises:
         UsageError: there is none of that id.
@@ -69,20 +69,20 @@ def run(evaluations: Evaluations, key: str) -> dict[str, Any]:
 
 
 def scores(run: Mapping[str, Any], system: str) -> dict[str, float]:
-    """query -> nDCG@10 of a system in a kept run."""
+    """query -> nDCG@10 of a system in a stored run."""
     per_query = run["per_query"]
     return dict(zip(per_query["queries"], per_query["scores"].get(system, ()), strict=False))
 
 
 def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
-    """system -> what it changes by query against the baseline of its run."""
+    """system -> its change against the baseline of the run, paired by query."""
     before = scores(run, run["baseline"])
     changes = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
     return {name: change for name, change in changes.items() if change}
 
 
 def compared(evaluations: Evaluations, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:
-    """Two runs, and for each system of both what the second run changes on the queries of both.
+    """(first run, second run, the change of each system that both have, on the queries that both have).
 
     Raises:
         UsageError: there is no run of that id; they are of different indices.

@@ -24,10 +24,10 @@ from hybrid.signals import of_files
 
 @dataclass
 class IndexReport:
-    """What a run did. failed and rejects count typed reasons.
+    """The result of a run. failed and rejects count typed reasons.
 
-    encoded counts products that waited and now have what they waited for, also where a picture behind an address turned
-    out to be the same.
+    encoded counts products that waited and now have all their vectors, also where a picture behind a URL had not
+    changed.
     """
 
     job: str
@@ -63,7 +63,7 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is going to do, shown before it starts."""
+    """The plan of a run, which users see before it starts."""
 
     path: Path
     profile: IndexProfile
@@ -86,8 +86,8 @@ def plan_index(
 ) -> Plan:
     """Look at the catalogue and decide fields and signals. Writes nothing.
 
-    template, lexical: the shop's own field definitions, and its analysed fields to find words in
-    (see hybrid.catalogue.index_template).
+    template: the shop's own field definitions. lexical: its analysed fields that words are searched in. For both, see
+    hybrid.catalogue.index_template.
 
     Raises:
         CatalogueError, UsageError: the file, the mapping, a signal, the language or the template cannot be used.
@@ -105,8 +105,8 @@ def plan_index(
         fields = own.fit(fields)
     notes: list[str] = []
     root = (media_root or path.parent).resolve()
-    wanted = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
-    vector_signals = {name: vector_signal(services, name, index, views_in(sample, fields, name)) for name in wanted}
+    names = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
+    vector_signals = {name: vector_signal(services, name, index, views_in(sample, fields, name)) for name in names}
     profile = IndexProfile(
         index=index,
         fields=fields,
@@ -125,7 +125,7 @@ def run_index(
     report: Report | None = None,
     rejects_path: Path | None = None,
 ) -> IndexReport:
-    """Index a catalogue. workers 0: encode in this process; else on Celery workers, that many started here.
+    """Index a catalogue. workers: number of Celery workers that are started here to encode; 0: encode in this process.
 
     Raises:
         IndexConflictError: the index is not one of the layer's, or does not fit.
@@ -168,7 +168,7 @@ def run_index(
 
 
 class _Run(Run):
-    """Loads a catalogue, then encodes."""
+    """A run that loads a catalogue and then encodes."""
 
     def __init__(self, services: Services, plan: Plan, profile: IndexProfile, job: str, report: Report | None) -> None:
         super().__init__(services, profile, job, report)
@@ -179,7 +179,7 @@ class _Run(Run):
         size = self._services.settings.batch_size
         waiting: list[str] = []
         fitted = 1_000
-        # Sees what an interrupted run wrote last.
+        # So that the writes of an interrupted run are visible.
         self._services.cluster.indices.refresh(self._profile.index)
         with open_catalogue(self._plan.path) as catalogue:
             self.progress.size = catalogue.size_bytes
@@ -198,7 +198,7 @@ class _Run(Run):
                     dispatch(waiting[:size])
                     del waiting[:size]
                 self.progress.position = catalogue.position()
-                if self.progress.read > 2 * fitted:  # not only at the end: what is written meanwhile has its graph then
+                if self.progress.read > 2 * fitted:  # also during the run, so that later writes go into a graph
                     fitted = self.progress.read
                     self._services.cluster.indices.refresh(self._profile.index)
                     self._services.cluster.indices.fit_vectors(self._profile)

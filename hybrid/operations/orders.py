@@ -1,8 +1,8 @@
-"""Long work that the admin page orders: a process of its own, started by a worker, which tells how far it is.
+"""Orders: long work from the admin page, each in a process of its own, which a worker starts and which notes progress.
 
-The order stands in Elasticsearch before any worker hears of it, so it outlives browser, web server, broker and
-worker. A process that dies is noticed by its missing signs of life, and another goes on with the order: every kind of
-work goes on where it was when it is begun again.
+An order is stored in Elasticsearch before any worker is notified, so it outlives browser, web server, broker and
+worker. When a process dies, its heartbeat stops, and another process goes on with the order. Every kind of work
+continues where it was.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two signs of life, each with the progress.
+#: Seconds between two heartbeats, each with the progress.
 _BEAT_S = 2.0
-#: Points kept of the curve of progress; when there are more, every second one goes.
+#: Most points of the curve of progress; when there are more, every second one is dropped.
 _SAMPLES = 240
 
 
 def learning_slot(index: str) -> str:
-    """Learning and measuring stand in one line for an index: each would slow the other, and spoil its latencies."""
+    """The slot of training and evaluation of an index. They run one after the other: together each would slow the other
+    and spoil its latencies."""
     return f"learn:{index}"
 
 
 def place(services: Services, slot: str, kind: str, index: str, options: Mapping[str, Any], by: str) -> bool:
-    """Order work; whether a worker was told. Where no broker answers, the schedule (`hybrid worker --beat`) finds it.
+    """Order work; returns whether a worker was notified. If not, the schedule (`hybrid worker --beat`) starts it.
 
     Raises:
         OrderTakenError: work is under way in that slot.
@@ -59,11 +60,11 @@ def start(services: Services, slot: str) -> None:
             stderr=out,
             start_new_session=True,
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # or it stays as a zombie when it has ended
+    threading.Thread(target=process.wait, daemon=True).start()  # without a wait it would stay a zombie
 
 
 def go_on(services: Services, slot: str) -> bool:
-    """Tell the workers of an order again, whose process died or that nobody took; whether a worker was told."""
+    """Notify the workers of an order, also again; returns whether a worker was notified."""
     try:
         services.queue.order(slot)
     except (NodeError, ClusterUnreachableError) as error:
@@ -73,19 +74,19 @@ def go_on(services: Services, slot: str) -> bool:
 
 
 def call_abandoned(services: Services) -> None:
-    """Start orders that nobody took or whose process died; for the schedule."""
+    """Start the orders that no process took or whose process died; for the schedule."""
     for slot in services.orders.abandoned():
         logger.warning("nobody works on the order %s; starting it", slot)
         start(services, slot)
 
 
 class StopWork(Exception):
-    """Somebody asked for the end of the work. What was done of it stays."""
+    """A user asked to stop the work. The part that was done stays."""
 
 
 @dataclass
 class Work:
-    """An order in the hands of its process. `progress` is what is told: {"phase", "done", "total", …}."""
+    """An order in its process. `progress` is stored with every heartbeat: {"phase", "done", "total", …}."""
 
     services: Services
     order: dict[str, Any]
@@ -102,39 +103,39 @@ class Work:
 
     @property
     def again(self) -> bool:
-        """Whether a process before this one died with the order."""
+        """Whether an earlier process of this order died."""
         return int(self.order["attempts"]) > 1
 
     @property
     def ordered(self) -> dict[str, str]:
-        """Who ordered it, and when: what a job notes, and is known again by."""
+        """Who ordered it, and when. A job notes these, so that its order can be recognised."""
         return {"by": str(self.order["by"]), "at": str(self.order["placed"])}
 
     def show(self, progress: Progress) -> None:
         """Take the progress of a run.
 
         Raises:
-            StopWork: somebody asked for it.
+            StopWork: a user asked for it.
         """
-        # While an index is read, how many of its documents will want a vector is not known.
+        # While an index is read, the number of documents that need a vector is not yet known.
         reading = progress.phase in ("read", "copy") and progress.size
         if not reading and progress.to_encode:
             done, total = progress.done, progress.to_encode
         else:
             done, total = progress.position, progress.size
-        self._told({**asdict(progress), "done": done, "total": total})
+        self._advance({**asdict(progress), "done": done, "total": total})
 
     def counted(self, what: str, done: int, total: int) -> None:
         """Take the progress of a step, as `hybrid.cli.output.counted` does."""
-        self._told({"phase": what, "done": done, "total": total})
+        self._advance({"phase": what, "done": done, "total": total})
 
-    def _told(self, progress: dict[str, Any]) -> None:
+    def _advance(self, progress: dict[str, Any]) -> None:
         self.progress = progress
         if self.order.get("stop"):
             raise StopWork("stopped, as was asked for")
 
     def sample(self) -> None:
-        """Note how far the work is now, for the curve."""
+        """Add the present progress to the curve."""
         if "done" in self.progress:
             self.samples.append([round(time.time(), 1), self.progress["done"]])
             if len(self.samples) > _SAMPLES:
@@ -145,7 +146,7 @@ Perform = Callable[[Work], Mapping[str, Any]]
 
 
 def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
-    """Do an order in this process; whether there was one to do. kinds: what each kind of order does."""
+    """Perform an order in this process; returns whether there was one. kinds: kind of order -> function."""
     order = services.orders.take(slot)
     if order is None:
         return False
@@ -161,7 +162,7 @@ def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
         end = {"status": "cancelled", "error": str(stop)}
     except HybridError as error:
         end = {"status": "failed", "error": str(error)}
-    except Exception as error:  # the order must not stay "running": whoever gave it is told
+    except Exception as error:  # the order must not stay "running", and its user must see the error
         logger.exception("%s of %s ended unexpectedly", order["kind"], order["index"])
         end = {"status": "failed", "error": f"{type(error).__name__}: {error}; the log orders.log has more"}
     finally:

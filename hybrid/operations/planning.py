@@ -1,4 +1,4 @@
-"""What planning an index and planning an attach share: options checked, signals chosen."""
+"""Shared by the plans of an index, an attach and a reindex: checks options, chooses signals."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hybrid.services import Services
 from hybrid.signals import MAX_VIEWS, SIGNALS, of_files
 from hybrid.text import analysis
 
-_TRIED = 2  # files behind addresses
+_TRIED = 2  # URLs that are fetched to see whether files can be had
 
 
 def check_options(language: str, signals: Sequence[str] | None) -> None:
-    """Whether the layer knows them.
+    """Check a language and names of signals.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the layer does not know one of them.
     """
     if language not in analysis.languages():
         raise UsageError(f"no language {language!r}; known: {', '.join(analysis.languages())}")
@@ -40,8 +40,7 @@ def check_options(language: str, signals: Sequence[str] | None) -> None:
 
 
 def vector_signal(services: Services, name: str, index: str, views: int = 1) -> VectorSignal:
-    """The signal as the settings' encoder makes it, of so many views; a derived one by the newest alignment that was
-    trained for the index.
+    """The signal by the settings' encoder, with so many views; a derived one by the index's newest alignment.
 
     Raises:
         UsageError: the encoder of the settings takes no such input, or no alignment was trained.
@@ -63,7 +62,7 @@ def vector_signal(services: Services, name: str, index: str, views: int = 1) -> 
 
 
 def views_in(sample: Sequence[dict[str, Any]], fields: FieldMap, name: str) -> int:
-    """How many views of a product the signal is to have: several where products have several pictures, or videos."""
+    """The number of views of a product: several where products have several pictures, or videos."""
     entry = SIGNALS[name]
     if entry.file == "video":
         return MAX_VIEWS
@@ -75,25 +74,25 @@ def views_in(sample: Sequence[dict[str, Any]], fields: FieldMap, name: str) -> i
 def guess_signals(
     services: Services, fields: FieldMap, sample: Sequence[dict[str, Any]], notes: list[str]
 ) -> list[str]:
-    """The signals that these products can have; why one is left out goes to `notes`.
+    """The signals that these products can have. The reason why one is left out is added to `notes`.
 
-    Files behind addresses count if one of the first few can be fetched here.
+    Files behind URLs count if one of the first few can be fetched here.
     """
-    found = [name for name, signal in SIGNALS.items() if signal.role is None and not signal.parts]
+    names = [name for name, signal in SIGNALS.items() if signal.role is None and not signal.parts]
     for name, signal in of_files():
         role = str(signal.role)
         values = [value for row in sample for value in documents.media_values(row, fields, role, MAX_VIEWS)]
         why = _unreachable(services, values) if values and all(is_url(value) for value in values) else None
         if why:
-            wanted = ",".join([*found, name])
-            notes.append(f"no {name} vectors, unless asked for with --signals {wanted}: {why}")
+            option = ",".join([*names, name])
+            notes.append(f"no {name} vectors, unless asked for with --signals {option}: {why}")
         elif values:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _unreachable(services: Services, values: Sequence[str]) -> str | None:
-    """Why none of the first few addresses can be fetched; None if one can."""
+    """Why none of the first few URLs can be fetched; None if one can."""
     why = None
     for value in list(dict.fromkeys(values))[:_TRIED]:
         try:
@@ -109,7 +108,7 @@ _SAMPLE = 500
 
 def decide_profile(
     services: Services,
-    found: ShopIndex,
+    shop_index: ShopIndex,
     mapping: str | None,
     signals: Sequence[str] | None,
     language: str | None,
@@ -117,7 +116,7 @@ def decide_profile(
     lexical: str | None,
     notes: list[str],
 ) -> tuple[IndexProfile, list[dict[str, Any]]]:
-    """How the layer reads an index, and a sample of it: what it decided before, but for what is given here.
+    """(profile of an index, sample of its documents). An earlier profile stays, except for the options given here.
 
     Raises:
         IndexConflictError: documents have a field `hybrid` of their own.
@@ -125,29 +124,35 @@ def decide_profile(
     """
     check_options(language or "en", signals)
     own_words = parse_lexical(lexical) if lexical is not None else None
-    before = found.profile
-    raw = services.cluster.shops.sample(found, _SAMPLE)
+    before = shop_index.profile
+    raw = services.cluster.shops.sample(shop_index, _SAMPLE)
     sample = [{"_id": id, **{key: value for key, value in row.items() if key != "hybrid"}} for id, row in raw]
     if not sample:
-        raise UsageError(f"index {found.name!r} is empty, so its fields cannot be told; run this when it has documents")
+        raise UsageError(
+            f"index {shop_index.name!r} is empty, so its fields cannot be told; run this when it has documents"
+        )
     if before is None and any("hybrid" in row for _, row in raw):
         raise IndexConflictError(
-            f"documents of {found.name!r} have a field `hybrid` of their own, the name that the layer needs; rename it"
+            f"documents of {shop_index.name!r} have a field `hybrid` of their own, the name that the layer needs; "
+            "rename it"
         )
     if mapping is not None or before is None:
-        fields = served_by(found.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
+        fields = served_by(shop_index.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
     else:
         fields = before.fields
-    wanted = list(signals) if signals is not None else None
-    if wanted is None:
-        wanted = list(before.signals) if before else guess_signals(services, fields, sample, notes)
-    held = before.signals if before else {}
+    names = list(signals) if signals is not None else None
+    if names is None:
+        names = list(before.signals) if before else guess_signals(services, fields, sample, notes)
+    signals_before = before.signals if before else {}
     chosen = {
-        # What an index has of views stays: its vectors are of so many, and no document says of how many others are.
+        # An index keeps its number of views: its vectors have so many, and documents do not note another number.
         name: vector_signal(
-            services, name, found.name, held[name].views if name in held else views_in(sample, fields, name)
+            services,
+            name,
+            shop_index.name,
+            signals_before[name].views if name in signals_before else views_in(sample, fields, name),
         )
-        for name in wanted
+        for name in names
         if signals is not None or not SIGNALS[name].parts
     }
     media = media_root or services.settings.media_root
@@ -157,14 +162,14 @@ def decide_profile(
     if root is None and not all(is_url(value) or is_data_url(value) for value in files):
         raise UsageError("name the folder of the pictures with --media FOLDER, or leave them out with --signals text")
     profile = IndexProfile(
-        index=found.name,
+        index=shop_index.name,
         fields=fields,
         signals={**(before.signals if before else {}), **chosen},
         language=language or (before.language if before else "en"),
         analysis=WORDS_VERSION,
         media_root=root,
         lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
-        shards=found.shards,
+        shards=shop_index.shards,
         attached=before.attached if before else True,
         tags=before.tags if before else None,
     )

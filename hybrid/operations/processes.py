@@ -1,4 +1,4 @@
-"""Processes that are started here: Celery workers with a run, the web server; their commands, and when they end."""
+"""Child processes: Celery workers of a run and the web server, with their commands, their start and their end."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class WorkerPool:
 
 
 def worker_command(processes: int, beat_file: Path | None = None) -> list[str]:
-    """The command line of a Celery worker of the layer. beat_file: where it keeps the schedule, if it has one."""
+    """The command line of a Celery worker of the layer. beat_file: the file of its schedule; None: no schedule."""
     beat = ["--beat", "--schedule", str(beat_file)] if beat_file else []
     return [
         sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "hybrid",
@@ -85,7 +85,7 @@ def worker_command(processes: int, beat_file: Path | None = None) -> list[str]:
 
 
 def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
-    """The environment of a worker: each process gets its share of the cores, unless the settings say."""
+    """The environment of a worker. Each process gets its share of the cores, unless the settings set the threads."""
     threads = settings.threads or max(1, (os.cpu_count() or 1) // max(1, processes))
     return {**os.environ, "HYBRID_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
 
@@ -95,7 +95,7 @@ def serve_command(host: str, port: int, processes: int, threads: int) -> list[st
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "web.serving:create_app",
         "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes),
-        # A thread that ends takes its connection to the cluster along.
+        # The end of a thread closes its connection to the cluster.
         "--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600",
         "--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws", "--access-log",
     ]  # fmt: skip
@@ -103,7 +103,7 @@ def serve_command(host: str, port: int, processes: int, threads: int) -> list[st
 
 @contextmanager
 def spawned(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose output goes into a log, asked to end with the block, and killed after 15 seconds."""
+    """A process whose output goes into a log. At the end of the block it is terminated, after 15 seconds killed."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes], log: Path, seconds
     """Return when a page of the web server answers.
 
     Raises:
-        NodeError: it does not, or the process ended.
+        NodeError: the page does not answer in time, or the process ended.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -138,7 +138,7 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes], log: Path, seconds
 
 
 def free_port(port: int = 0) -> int:
-    """That port of the loopback address if it is free, else another."""
+    """This port of the loopback address if it is free, else another one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

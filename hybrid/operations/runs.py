@@ -1,4 +1,4 @@
-"""The part of a run that every kind of job shares: encoding here or on workers, waiting, sweeping, progress."""
+"""The base of all runs: encoding here or on workers, waiting for workers, progress."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
-#: Seconds without a finished product until the tasks of what still waits are sent again.
+#: Seconds without a finished product until the tasks of waiting products are sent again.
 STALL_S = 30.0
-#: How many times that is done before the run gives up.
+#: How many times they are sent before the run gives up.
 MAX_SWEEPS = 20
 _POLL_S = 0.5
-#: Rounds of catching up with a shop that writes all the while. Each has the changes made during the one before, so
-#: a shop that writes slower than we work is caught up with in a few.
+#: Most rounds of catching up. Each round has the changes made during the one before, so a run that works faster than
+#: the shop writes needs few.
 _MAX_ROUNDS = 20
-#: Polls that may fail in a row before the run gives up: Elasticsearch is busy, or restarts.
+#: Polls that may fail in a row before the run gives up, as Elasticsearch may be busy or restart.
 _PATIENCE = 15
 _SAVE_S = 2.0
 PENDING = {"exists": {"field": "hybrid.meta.pending"}}
@@ -33,7 +33,7 @@ PENDING = {"exists": {"field": "hybrid.meta.pending"}}
 
 @dataclass
 class Progress:
-    """Where a run stands. position and size are bytes of the file; the rest are products."""
+    """The progress of a run. position and size are bytes of the file; the other numbers are products."""
 
     phase: str = "read"
     position: int = 0
@@ -54,7 +54,7 @@ Dispatch = Callable[[list[str]], object]
 
 
 class Run:
-    """The state of one run, most of it for showing: the truth is in the index."""
+    """One run. Its state is for display; the index itself says which products wait."""
 
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None) -> None:
         self._services, self._profile, self._job = services, profile, job
@@ -77,11 +77,11 @@ class Run:
         return self._job
 
     def pending(self) -> int:
-        """How many products wait for a vector."""
+        """The number of products that wait for a vector."""
         return self._pending_count()
 
     def enrich_here(self, ids: list[str]) -> bool:
-        """Encode a batch in this process; whether surely none of it waits any more."""
+        """Encode a batch in this process; returns whether surely none of it waits any more."""
         enriched = self._services.ingester.enrich(self._profile, self._job, ids)
         self.progress.done += len(ids)
         self.encoded += enriched.encoded
@@ -90,23 +90,23 @@ class Run:
         return not enriched.left and not enriched.unseen
 
     def sweep_here(self) -> None:
-        """Encode what an earlier, interrupted run or a conflict left waiting."""
+        """Encode all products that wait, also those of an interrupted run or a conflict."""
         for _ in range(MAX_SWEEPS):
             ids = self.pending_ids()
             if not ids:
                 return
             self.progress.to_encode = max(self.progress.to_encode, self.progress.done + len(ids))
             size = self._services.settings.batch_size
-            # Looking again needs a refresh, which is slow while the shop writes.
+            # Another look at the index would need a refresh, which is slow while the shop writes.
             if all([self.enrich_here(ids[start : start + size]) for start in range(0, len(ids), size)]):
                 return
         raise JobError(f"{len(ids)} products still wait for vectors: they change faster than they are encoded")
 
     def wait(self, dispatch: Dispatch, pool: WorkerPool) -> None:
-        """Until no product waits for a vector; tasks that got lost are sent again.
+        """Wait until no product waits for a vector. Lost tasks are sent again.
 
         Raises:
-            JobError: workers make no progress however often the tasks are sent.
+            JobError: workers make no progress, however often the tasks are sent.
         """
         sweeps, best, moved = 0, None, time.monotonic()
         while True:
@@ -137,7 +137,7 @@ class Run:
             time.sleep(_POLL_S)
 
     def send_pending(self, dispatch: Dispatch) -> int:
-        """Hand on all that waits for a vector; how many products."""
+        """Dispatch all products that wait for a vector; returns how many."""
         ids = self.pending_ids()
         size = self._services.settings.batch_size
         for start in range(0, len(ids), size):
@@ -145,8 +145,8 @@ class Run:
         return len(ids)
 
     def repeat_until_short(self, work: Callable[[], None], short_s: float) -> bool:
-        """Work in rounds, each on what changed during the one before, until one is short, or there is no gaining on the
-        shop; whether the last one was short."""
+        """Work in rounds, each on the changes during the one before, until a round is short or the run gains no more on
+        the shop. Returns whether the last round was short."""
         before, losing = float("inf"), 0
         for self.rounds in range(1, _MAX_ROUNDS + 1):
             started = time.monotonic()
@@ -179,7 +179,7 @@ class Run:
         raise AssertionError("unreachable")
 
     def failed_products(self, failed: dict[str, int]) -> int:
-        """Products among those queued that ended as dead letters (one may have two letters)."""
+        """The number of queued products that ended as dead letters (a product may have two)."""
         return min(sum(failed.values()), self.progress.to_encode)
 
     def counts(self) -> dict[str, int]:
@@ -201,8 +201,8 @@ class Run:
 
 @contextlib.contextmanager
 def encoding(services: Services, run: Run, workers: int) -> Iterator[tuple[Dispatch | None, Callable[[], None]]]:
-    """(what takes ids that wait for a vector, what waits until none does): on workers of the run, that many, or here,
-    where the ids need not be taken."""
+    """(dispatch, function that returns when no product waits). With `workers`, so many encode for this run. Without,
+    dispatch is None and the function encodes in this process."""
     if not workers:
         yield None, run.sweep_here
         return

@@ -1,4 +1,4 @@
-"""How long enriching an index takes and how much it adds, told from a sample that is encoded here and now."""
+"""Estimates of the time and the disk space that enriching an index takes, from a sample that is encoded here."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from hybrid.ingest.inputs import encode
 from hybrid.services import Services
 from hybrid.signals import SIGNALS
 
-#: Enough for a rate within a few percent, and a second or two of waiting.
+#: Sample sizes that give a rate within a few percent, in a second or two.
 _TEXTS, _FILES = 96, 16
-#: Documents a second that marking and writing take, the encoder aside; slow clusters take fewer.
+#: Documents that are marked and written in a second, without encoding; fewer on slow clusters.
 _WRITTEN_PER_S = 1_200
 #: Bytes that one dimension takes in a shard: float32 for exact scores, int8 for the graph, the float16 code as doc
 #: value and in _source as base64; and before 9.2 the vector's JSON in _source.
 _VECTOR, _VECTOR_IN_SOURCE = 4 + 1 + 2 + 2.7, 7.0
 _GRAPH = 150
-#: Words are kept in _source and, with positions, in the index; compression takes about half of it back.
+#: Bytes in a shard by byte of words: in _source and, with positions, in the index; compression halves them.
 _WORDS = 1.2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """rates: inputs a second by signal, in this process. bytes: all copies; while it runs, two to three times that
-    until Elasticsearch has merged old versions away."""
+    """rates: inputs a second by signal, in this process. bytes: of all copies; two to three times as much while the run
+    lasts, until Elasticsearch has merged old versions away."""
 
     documents: int
     rates: Mapping[str, float]
@@ -48,9 +48,9 @@ def measure(
     sample: Sequence[dict[str, Any]],
     count: int,
     replicas: int,
-    kept: Collection[str] = (),
+    reused: Collection[str] = (),
 ) -> Estimate:
-    """Encode a part of the sample, and multiply. kept: signals whose vectors are there and move along.
+    """Encode a part of the sample, and extrapolate. reused: signals whose vectors exist and are not encoded again.
 
     Raises:
         EncoderError: a model cannot be had.
@@ -65,17 +65,17 @@ def measure(
     for name, signal in profile.signals.items():
         encoder = services.encoder(signal.encoder)
         contents: list[Any] = []
-        # What is derived is made of the others' vectors, in no time worth counting.
+        # A derived signal is computed from other vectors, in negligible time.
         readable = () if SIGNALS[name].parts else sample
         for row in [row for row in readable if inputs.wants(name, row, profile)]:
             if len(contents) == (_TEXTS if SIGNALS[name].file is None else _FILES):
                 break
             try:
                 contents.append(inputs.read(name, row, profile, encoder).content)
-            except MediaError:  # the run counts it among its failures; here another file takes its place
+            except MediaError:  # the run will count it as a failure; here another file replaces it
                 continue
         share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)
-        if contents and name not in kept:
+        if contents and name not in reused:
             rates[name] = round(_rate(encoder, name, contents), 1)
             seconds += count * share / rates[name]
         size += share * (signal.dims * (_VECTOR + in_source) + _GRAPH)

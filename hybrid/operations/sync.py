@@ -1,8 +1,8 @@
-"""Keeps the layer in step with an index that is written to: finds what changed, marks it, encodes it.
+"""Keeps the layer in step with an index that is written to: finds changed documents, marks them, encodes them.
 
-Changes are found by the sequence numbers of each shard, and what plainly lacks something by a query; nothing else
-is read. Hashes tell the shop's changes from the layer's own writes. It may run as often and as many at once as one
-likes: every write is guarded, and a look that is repeated finds nothing to do.
+Changed documents are found by the sequence numbers of each shard, and incomplete ones by a query; no other documents
+are read. Hashes distinguish the shop's changes from the layer's own writes. Syncs may run at any time, several at once:
+every write is guarded by its revision, and a repeated sync finds nothing to do.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
-#: Minutes until a document that waits for its vector is handed to the workers again: its task was lost.
+#: Minutes until a document that waits for its vector is queued again, because its task must be lost.
 LOST_AFTER = 10
 
 
 @dataclass
 class SyncReport:
-    """What a sync did.
+    """The result of a sync.
 
-    looked: documents that were compared; whole: all of them, for nothing was known of the index. encoded: vectors
-    made, by signal; restored: vectors put back without encoding; waiting: products that still wait for one.
+    looked: number of compared documents. whole: whether all documents were compared, because there was no checkpoint.
+    encoded: number of encoded vectors, by signal. restored: number of vectors that were put back without encoding.
+    waiting: number of products that still wait for a vector.
     """
 
     index: str
@@ -54,7 +55,7 @@ class SyncReport:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was found is done."""
+        """Whether every changed document is done."""
         return not self.failed and not self.refused and not self.waiting
 
     def to_json(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class SyncReport:
 
 
 class SyncRun(Run):
-    """Looks for changes and marks them; encoding is the run's."""
+    """A run that finds changed documents and marks them."""
 
     def __init__(self, services: Services, profile: IndexProfile, job: str, report: Report | None = None) -> None:
         super().__init__(services, profile, job, report)
@@ -80,12 +81,12 @@ class SyncRun(Run):
         self._refused_ids: set[str] = set()
 
     def look(self, dispatch: Dispatch | None = None) -> int:
-        """Mark what changed since last time and what lacks something; how many documents were marked.
+        """Mark the documents that changed since the last sync, and incomplete ones; returns how many were marked.
 
         dispatch: takes the ids that wait for a vector, batch by batch.
 
         Raises:
-            IndexConflictError: another index is behind the name now, or the layer's part in it was changed.
+            IndexConflictError: another index is behind the name now, or its profile was changed.
             ClusterError, WriteBlockedError: the cluster takes no writes; the checkpoint stays, so nothing is lost.
         """
         cluster, index = self._services.cluster, self._profile.index
@@ -96,15 +97,15 @@ class SyncRun(Run):
         if marked:
             cluster.indices.refresh(here.index)
         marked += self.mark(cluster.changes.incomplete(self._profile, here), dispatch)
-        # Only now: until here a crash means looking again. From here on what is to be done stands in the index.
+        # Only now: after a crash before this line the changes are read again. From here on the marks are in the index.
         self._services.checkpoints.save(index, here)
         return marked
 
     def position(self) -> Checkpoint:
-        """Where the index stands, if it is still the one that this run is for.
+        """The present position of the index.
 
         Raises:
-            IndexConflictError: it is not.
+            IndexConflictError: it is no longer the index, or the profile, that this run is for.
         """
         here = self._services.cluster.changes.position(self.index)
         if here.profile != changes.digest(self._profile):
@@ -115,7 +116,7 @@ class SyncRun(Run):
         return here
 
     def drop_settled(self) -> None:
-        """Remove the dead letters of what has been mended or deleted meanwhile."""
+        """Remove the dead letters of products that were repaired or deleted meanwhile."""
         self._services.ingester.drop_settled(self._profile)
 
     def mark(
@@ -124,7 +125,7 @@ class SyncRun(Run):
         dispatch: Dispatch | None = None,
         retry: bool = False,
     ) -> int:
-        """Mark these documents; how many were."""
+        """Mark these documents; returns how many were written."""
         size = self._services.settings.batch_size
         written = 0
         waiting: list[str] = []
@@ -151,11 +152,11 @@ class SyncRun(Run):
         return written
 
     def _save(self) -> None:
-        """A sync that runs every minute keeps no record of itself."""
+        """A sync runs every minute, so it stores no job."""
 
 
 def run_sync(services: Services, index: str, workers: int = 0, report: Report | None = None) -> SyncReport:
-    """Find what changed in an index since last time, and enrich it. workers: as for `jobs.run_index`.
+    """Find the documents that changed since the last sync, and enrich them. workers: as for `run_index`.
 
     Raises:
         IndexMissingError: there is no such index.
@@ -172,7 +173,7 @@ def run_sync(services: Services, index: str, workers: int = 0, report: Report | 
 
 
 def dispatch_sync(services: Services, index: str) -> SyncReport:
-    """As `run_sync`, but leaves the encoding to the workers that run. For the schedule of `hybrid worker --beat`."""
+    """As `run_sync`, but the running workers encode. For the schedule of `hybrid worker --beat`."""
     started = time.monotonic()
     profile = checked_profile(services.cluster.indices, services.encoder, index)
     run = SyncRun(services, profile, f"sync-{uuid.uuid4().hex[:8]}")
@@ -188,7 +189,7 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
         }
         ids = list(services.cluster.products.iterate_ids(index, lost))
         size = services.settings.batch_size
-        # As long as the queue may hold them they are not lost, and sent each minute they would fill the broker.
+        # While the queue is long enough to hold them, they are not lost. Sent again each minute, they would fill it.
         if ids and queue.depth() * size >= len(ids):
             ids = []
         for start in range(0, len(ids), size):
@@ -197,10 +198,10 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
 
 
 def checked_profile(indices: Indices, get_encoder: Callable[[str], Encoder], index: str) -> IndexProfile:
-    """The profile, if the encoders of this process fit it.
+    """The profile of an index, if this process has its encoders.
 
     Raises:
-        IndexConflictError: an encoder gives other vectors now.
+        IndexConflictError: an encoder is of another version now.
     """
     profile = indices.read_profile(index, one=True)
     for name, signal in profile.signals.items():
@@ -217,7 +218,7 @@ def checked_profile(indices: Indices, get_encoder: Callable[[str], Encoder], ind
 def _report(indices: Indices, dead_letters: DeadLetters, run: SyncRun, started: float) -> SyncReport:
     indices.refresh(run.index)
     progress = run.progress
-    if progress.read:  # else it has not grown
+    if progress.read:  # else the index has not grown
         indices.fit_vectors(run.profile)
     run.drop_settled()
     return SyncReport(

@@ -28,8 +28,8 @@ from hybrid.elastic.stores.leases import LEASE_S, Lease, Owner
 from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.attach import plan_attach, run_attach
-from hybrid.operations.reindex import control, copying, mending, planning, recovery, running, transfer, verification
-from hybrid.operations.reindex.mending import Late, Watch
+from hybrid.operations.reindex import control, copying, late_writes, planning, recovery, running, transfer, verification
+from hybrid.operations.reindex.late_writes import LateWrite, Watch
 from hybrid.operations.runs import Progress
 from hybrid.operations.sync import run_sync
 from hybrid.search import weights
@@ -325,8 +325,8 @@ def test_late_writes_are_watched_in_their_own_index_alone(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What another index under that name holds may look like a document that was taken back."""
-    monkeypatch.setattr(mending, "PAUSES_S", ())
-    late = Late({"title": "a"}, Original("p1", None, {"title": "late"}, Layer(), 0, 7))
+    monkeypatch.setattr(late_writes, "PAUSES_S", ())
+    late = LateWrite({"title": "a"}, Original("p1", None, {"title": "late"}, Layer(), 0, 7))
     as_read = {"title": "a", "hybrid": {"id": "p1", "meta": {"revision": {"shard": 0, "seq_no": 3}}}}
 
     def made() -> Watch:
@@ -336,13 +336,13 @@ def test_late_writes_are_watched_in_their_own_index_alone(
         return Watch.of(services.cluster.generations, name, [late])
 
     watch = Watch.from_json(made().to_json())
-    assert watch.keep(services.cluster) == 1
+    assert watch.restore(services.cluster) == 1
     assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "late"
     made()
-    assert watch.keep(services.cluster) == 0
+    assert watch.restore(services.cluster) == 0
     assert client_of(services).get(index=name, id="p1")["_source"]["title"] == "a"
     client_of(services).indices.delete(index=name)
-    assert watch.keep(services.cluster) == 0
+    assert watch.restore(services.cluster) == 0
 
 
 def test_a_rollback_is_done_though_nobody_can_look_after_late_writes(

@@ -213,7 +213,7 @@ def _state(index: str) -> dict[str, Any]:
         "swap": open_job and not busy and not running and (job or {}).get("status") == "verified",
         "cancel": (open_job and (stoppable or not busy)) or (busy and bool(order and order["kind"] == "attach")),
         "rollback": back,
-        "drop": known and not busy and not open_job and bool(job) and bool(control.kept(services, index)),
+        "drop": known and not busy and not open_job and bool(job) and bool(control.old_indices(services, index)),
         "sync": known and not busy and not open_job,
         "go_on": bool(order and order["dead"]),
     }

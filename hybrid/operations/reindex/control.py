@@ -1,4 +1,4 @@
-"""What is done to a run from outside: looking, pausing, cancelling, rolling back, and ending a swap that was left."""
+"""Control of a reindex from outside: status, pause, cancel, rollback, and deletion of old indices."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def status(services: Services, index: str) -> dict[str, Any]:
 
 
 def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
-    """Ask the run to pause, and wait until it has; `resume` goes on with it. Not `wait`: only ask.
+    """Ask the run to pause, and wait until it has paused; `resume` goes on with it. wait: False only asks.
 
     Raises:
-        JobError: nothing runs, or it does not heed.
+        JobError: nothing runs, or the run does not pause in time.
     """
     job, _ = unfinished(services.jobs, index)
     if services.cluster.lease(index).holder() is None:
@@ -55,11 +55,11 @@ def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
 
 
 def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
-    """End a run, whoever runs it, and take away what it made; a rollback that did not get there, too. Not `wait`: only
-    ask the process that runs it.
+    """End a run, in whatever process, and delete the index that it built. It also ends an unfinished rollback. wait:
+    False only asks the process that runs it.
 
     Raises:
-        JobError: there is none, or the new index is in use already.
+        JobError: there is no run, or the new index is in use already.
     """
     cluster = services.cluster
     job, state = unfinished(services.jobs, index)
@@ -79,7 +79,7 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
             raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
         let_go(services.cluster.generations, services.jobs, job, state)
         restore_weights(services.jobs, services.models(WEIGHTS), index, job)
-        if not state.get("back"):  # where the target is what the shop had before
+        if not state.get("back"):  # the target of a rollback is the shop's earlier index, which must stay
             discard(services.cluster.generations, services.dead_letters, state["new"])
         services.jobs.update(job, status="cancelled", phase="done", control=None)
     return status(services, index)
@@ -88,13 +88,13 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
 def rollback(
     services: Services, index: str, report: Report | None = None, ordered: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Put the old index back in use, with all that was written since. One that was interrupted goes on.
+    """Put the old index back in use, with all later writes. An interrupted rollback goes on.
 
-    seconds: until its name stands for the old index; waited_s: for how long writes waited. ordered: by whom and when,
-    for its job.
+    ordered: by whom and when, for its job. In the result, seconds: until the name stands for the old index; waited_s:
+    how long writes waited.
 
     Raises:
-        JobError: there is nothing to go back to, or the old index refuses what was written since.
+        JobError: there is no index to go back to, or the old index refuses later writes.
     """
     started = time.monotonic()
     with leased(services.cluster, index) as lease:
@@ -124,7 +124,7 @@ def rollback(
                     services.jobs.end(job, error, refused=run.refusals())
                 if not run.moved:
                     let_go(services.cluster.generations, services.jobs, job, services.jobs.get(job))
-            except HybridError as lost:  # the cluster may be the very thing that failed
+            except HybridError as lost:  # perhaps the cluster itself failed
                 logger.warning("the rollback of %s failed (%s), and its index is not let go: %s", index, error, lost)
             raise
         restore_weights(services.jobs, services.models(WEIGHTS), index, state["undoes"])
@@ -136,7 +136,7 @@ def rollback(
 
 
 def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | None) -> str:
-    """The job of a rollback, one that was interrupted or a new one."""
+    """The job of a rollback: an interrupted one, or a new one."""
     for job, state in services.jobs.of(KIND, index):
         if state.get("back") and state["status"] not in FINAL:
             return job
@@ -154,29 +154,29 @@ def _rollback_job(services: Services, index: str, ordered: Mapping[str, str] | N
 
 
 def drop(services: Services, index: str) -> list[str]:
-    """Delete the indices that were kept for a rollback, or that a rollback left; their names.
+    """Delete the old indices, which were kept for a rollback or left by one; returns their names.
 
     Raises:
         JobError: there is none.
     """
     with leased(services.cluster, index):
         require_idle(services.jobs, index, set())
-        generation = kept(services, index)
-        if not generation:
+        names = old_indices(services, index)
+        if not names:
             raise JobError(f"no index is kept beside {index!r}")
-        for name in generation:
+        for name in names:
             services.cluster.indices.delete(name)
-    return generation
+    return names
 
 
-def kept(services: Services, index: str) -> list[str]:
-    """Indices that runs left behind, and that nobody uses."""
+def old_indices(services: Services, index: str) -> list[str]:
+    """Indices that earlier runs replaced, and that nobody uses."""
     left = {}
     for _, state in services.jobs.of(KIND, index):
         name = state["old"]
         if state["status"] == "done" and name not in left and services.cluster.generations.exists(name):
             settings = services.cluster.generations.settings_of(name)
-            # Another index may have been made under that name since, or an alias have been put on it.
+            # Since then, somebody may have created another index of that name, or put an alias on it.
             ours = settings["index.uuid"] == state.get("uuid") and settings.get("index.blocks.write") == "true"
             left[name] = ours and not services.cluster.generations.aliases_of(name)
     return sorted(name for name, ours in left.items() if ours)
@@ -206,6 +206,6 @@ def _await(services: Services, index: str, job: str, states: Sequence[str]) -> d
         if time.monotonic() > ending:
             raise JobError(f"the reindex of {index!r} did not heed within {_STOPPING_S:.0f} s; look at its log")
         if services.cluster.lease(index).holder() is None:
-            break  # it died meanwhile
+            break  # the process died
         time.sleep(_POLL_S)
     return status(services, index)

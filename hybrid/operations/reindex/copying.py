@@ -1,4 +1,4 @@
-"""What a copy of a document carries of the layer: words and vectors move along where they would be the same."""
+"""Copies of documents in a reindex: words and vectors of the old index are reused where they would be the same."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A document, and what its copy is to have of the layer; None where the layer has no part in it."""
+    """A document, and the layer of its copy; None for a copy without a layer."""
 
     original: Original
     layer: Layer | None = None
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """What the copy waits for."""
+        """Signals that the copy waits for."""
         return self.layer.pending if self.layer is not None else ()
 
     @property
@@ -48,8 +48,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class _Moved(ProductSource):
-    """A document as the new index reads it. before: how the old one did; noted: the fingerprint that it noted.
-    alike: both indices make the same fingerprint."""
+    """A document as the new index reads it. before: the profile of the old index. noted: the fingerprint in the old
+    index. alike: whether both indices compute the same fingerprint."""
 
     before: IndexProfile | None
     noted: str | None
@@ -57,7 +57,7 @@ class _Moved(ProductSource):
 
     @cached_property
     def known(self) -> bool:
-        """Whether the layer was in step with this very document: what it noted of it, and made of it, holds."""
+        """Whether the old index's layer was made from this very document, so that its words and vectors are valid."""
         if self.before is None:
             return False
         return self.noted == (self.digest if self.alike else documents.fingerprint(self.document, self.before))
@@ -65,7 +65,7 @@ class _Moved(ProductSource):
     def fits(self, name: str, state: SignalState) -> bool:
         if SIGNALS[name].role is None:
             return super().fits(name, state)
-        # The file may not lie on this machine; the note of it holds as long as the document names the same.
+        # The file may not be on this machine. Its state is valid as long as the document names the same file.
         if self.before is None or not self.known:
             return False
         if self.before.signals[name].views != self.profile.signals[name].views:
@@ -75,9 +75,9 @@ class _Moved(ProductSource):
 
 
 class Copyist:
-    """Makes copies. before, profile: of the index that is read and of the one that is written; None where
-    the layer has no part in it. in_haste: words are taken over though they may be those of an older text, and what has
-    none is left without; a sync is to follow."""
+    """Makes copies. before, profile: profiles of the old and of the new index; None for an index without the layer.
+    in_haste: copies take the old words, even if these are of an older text, and documents without words get none. A
+    sync must follow."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Copyist:
 
     @cached_property
     def anew(self) -> frozenset[str]:
-        """Signals of which no original has a vector that its copy could have."""
+        """Signals that must be encoded anew, because the old index has no vectors of their version."""
         if self._profile is None or self._in_haste:
             return frozenset()
         had = {name: signal.version for name, signal in self._before.signals.items()} if self._before else {}
@@ -113,12 +113,12 @@ class Copyist:
 
     @cached_property
     def _again(self) -> Copyist:
-        """Copies what was copied before, from its copy."""
+        """Copies a document that was copied before, from its earlier copy."""
         return Copyist(self._inputs, self._capabilities, self._profile, self._profile)
 
     def copy(self, original: Original, earlier: Layer | None = None) -> Copy:
-        """The copy of a document. earlier: of an earlier copy of it, which has vectors that the original has not, of
-        what did not change since."""
+        """The copy of a document. earlier: the layer of an earlier copy, which has vectors that the original lacks;
+        these are valid where the document did not change since."""
         if earlier is not None:
             again = self._again.copy(replace(original, layer=earlier))
             if self.anew.issuperset(again.pending):
@@ -132,7 +132,7 @@ class Copyist:
     def encode(self, copies: Sequence[Copy], at_once: int) -> list[Copy]:
         """The same copies, with the vectors that they wait for, before they are written.
 
-        What cannot be read or encoded goes on waiting: the sweep that follows says why.
+        A copy whose input cannot be read or encoded goes on waiting. The later sweep reports why.
 
         Raises:
             EncoderError: a model cannot be had.
@@ -160,7 +160,7 @@ class Copyist:
         layer = copy.layer
         if layer is None or TAGS not in layer.pending or profile.tags is None:
             return copy
-        # Where its pictures are looked at and were not read here, it goes on waiting for the sweep that follows.
+        # A copy whose pictures are needed and were not read here waits for the later sweep.
         if set(layer.pending).intersection(profile.tags.parts) or (profile.tags.reads_pictures and seen is None):
             return copy
         try:
@@ -169,7 +169,7 @@ class Copyist:
                 copy, layer=layer.with_tags(*tags_of(tagger, layer.codes or {}, layer.states, profile, seen))
             )
         except EncoderError as error:
-            # It goes on waiting: the sweep that follows notes why.
+            # The copy goes on waiting. The later sweep reports why.
             logger.warning("no tags: %s", error)
             return copy
 
@@ -185,10 +185,10 @@ class Copyist:
     def _encoded(
         self, name: str, copies: Sequence[Copy], profile: IndexProfile
     ) -> tuple[list[Layer], dict[int, list[dict[str, Any]]]]:
-        """(the layers of these copies, place -> tags that pictures were told to be while they were here)."""
+        """(layers of these copies; place -> tags predicted from the pictures, as these were read anyway)."""
         encoder = self._inputs.encoder(name, profile)
-        found = self._inputs.read_all(name, [(copy.original.source, NO_STATE) for copy in copies], profile, encoder)
-        read = {place: input for place, input in enumerate(found) if not isinstance(input, MediaError)}
+        inputs = self._inputs.read_all(name, [(copy.original.source, NO_STATE) for copy in copies], profile, encoder)
+        read = {place: input for place, input in enumerate(inputs) if not isinstance(input, MediaError)}
         layers = _layers(copies)
         if not read:
             return layers, {}
@@ -201,7 +201,7 @@ class Copyist:
             except EncoderError as error:
                 logger.warning("no tags: %s", error)
         for (place, input), encoded in zip(read.items(), vectors, strict=True):
-            if encoded is not None and not input.faults:  # else it goes on waiting: the sweep lists what is wrong
+            if encoded is not None and not input.faults:  # else the copy waits for the sweep, which lists the fault
                 layers[place] = self._with(layers[place], name, encoded, input.state)
         return layers, seen
 
@@ -210,20 +210,20 @@ class Copyist:
         return layer.with_vector(name, vector, coding.encode_code(encoded.vector, encoded.views), state)
 
     def _layer(self, original: Original, profile: IndexProfile) -> Layer:
-        held = original.layer
-        source = _Moved(self._inputs, original.source, profile, self._before, held.source, self._same_digest)
+        old_layer = original.layer
+        source = _Moved(self._inputs, original.source, profile, self._before, old_layer.source, self._same_digest)
         digest = source.digest
-        if (source.known or self._in_haste) and self._same_words and held.analysis == profile.analysis:
-            terms, typed = held.terms or {}, held.typed
+        if (source.known or self._in_haste) and self._same_words and old_layer.analysis == profile.analysis:
+            terms, typed = old_layer.terms or {}, old_layer.typed
             if not source.known:
-                digest = str(held.source)  # so that a sync finds it
+                digest = str(old_layer.source)  # so that a sync finds it
         else:
             terms, typed = documents.terms_of(original.source, profile), documents.typed_of(original.source, profile)
-        settled = [name for name in held.states if name not in (*held.pending, *held.failed)]
-        codes = {name: code for name in settled if (code := self._code(name, held, profile)) is not None}
-        # Of the old index's notes, only what was settled and has a vector; and each is looked at, for no fingerprint
-        # of the new index stands behind it.
-        noted = replace(held.only([name for name in settled if name in codes or name == TAGS]), source=None)
+        settled = [name for name in old_layer.states if name not in (*old_layer.pending, *old_layer.failed)]
+        codes = {name: code for name in settled if (code := self._code(name, old_layer, profile)) is not None}
+        # The states of the old index count only for settled signals that have a vector. `source` is None, so that
+        # every state is compared: none was made from a fingerprint of the new index.
+        noted = replace(old_layer.only([name for name in settled if name in codes or name == TAGS]), source=None)
         need = missing(replace(noted, pending=(), failed=()), source, profile, codes.keys())
         moving = [name for name in noted.states if name not in (*need.encode, *need.drop)]
         return Layer(
@@ -233,7 +233,7 @@ class Copyist:
             pending=need.encode,
             at=now(),
             revision=original.revision,
-            states=held.only(moving).states,
+            states=old_layer.only(moving).states,
             terms={name: text for name, text in terms.items() if text},
             typed=typed or None,
             vectors={
@@ -242,15 +242,15 @@ class Copyist:
                 if name in moving
             },
             codes={name: code for name, code in codes.items() if name in moving},
-            tags=held.tags or () if TAGS in moving else None,
-            others={name: value for name, value in held.others.items() if name != documents.OUTDATED},
+            tags=old_layer.tags or () if TAGS in moving else None,
+            others={name: value for name, value in old_layer.others.items() if name != documents.OUTDATED},
         )
 
-    def _code(self, name: str, held: Layer, profile: IndexProfile) -> coding.Code | None:
-        """The code of a vector of the old index, if it can be one of the new."""
+    def _code(self, name: str, old_layer: Layer, profile: IndexProfile) -> coding.Code | None:
+        """The code of a vector of the old index, if it fits the new one."""
         if self._before is None or name not in self._before.signals or name not in profile.signals:
             return None
-        code = (held.codes or {}).get(name)
+        code = (old_layer.codes or {}).get(name)
         return code if coding.code_fits(code, profile.signals[name].dims) else None
 
 
@@ -259,5 +259,5 @@ def _layers(copies: Sequence[Copy]) -> list[Layer]:
 
 
 def _reads_alike(one: IndexProfile, other: IndexProfile) -> bool:
-    """Whether both make the same words of a document."""
+    """Whether both profiles give the same words of a document."""
     return (one.fields.roles, one.language, one.analysis) == (other.fields.roles, other.language, other.analysis)

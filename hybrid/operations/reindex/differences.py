@@ -1,4 +1,4 @@
-"""What the two indices of a reindex differ in, and why, in words."""
+"""The differences between the two indices of a reindex, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hybrid.elastic.indices.copies import Differences
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the new index does not take a document: a typed reason, and what the cluster says."""
+    """Why the new index refuses a document: a typed reason, and the cluster's message."""
 
     reason: str
     message: str
@@ -20,7 +20,7 @@ class Refusal:
 
 
 def described(differences: Differences, refused: Mapping[str, Refusal]) -> str:
-    """What two indices differ in, in words."""
+    """The differences in words, with reasons of refused documents."""
     lacking = [one.id for one in differences.missing]
     reasons = [f"{id}: {refused[id]}" for id in lacking if id in refused]
     named = "; ".join(reasons[:3]) or ", ".join(lacking[:3])

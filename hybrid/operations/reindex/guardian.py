@@ -1,4 +1,4 @@
-"""Starts the guardian of a swap, a process beside it that ends the swap if this one dies; see watching.py."""
+"""Starts the guardian of a swap: a second process that ends the swap if this one dies. See watching.py."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hybrid.operations.reindex.mending import Watch
+    from hybrid.operations.reindex.late_writes import Watch
     from hybrid.services import Services
 
-#: What the guardian reads when it is needed no more.
+#: The line that the guardian reads when the swap is done.
 DONE = b"done\n"
 
 
 class Guardian:
-    """Starts a guardian, and tells it when it is needed no more: at the end of a `with` block without an error."""
+    """Starts a guardian. The end of a `with` block without an error tells the guardian that the swap is done."""
 
     def __init__(self, services: Services, index: str) -> None:
         log = services.settings.data_dir / "logs" / "guardian.log"
@@ -31,21 +31,21 @@ class Guardian:
                 stdout=subprocess.DEVNULL,
                 stderr=out,
                 env={**os.environ, "HYBRID_ES_URL": services.es_url},
-                start_new_session=True,  # Ctrl-C is for the run, not for what ends it in order
+                start_new_session=True,  # Ctrl-C must end the run, not the guardian
             )
         self._cluster = services.cluster
         self._left = False
 
     def leave(self, job: str, watch: Watch) -> None:
-        """The swap is done: have its late writes watched, without waiting for that. The job says if any was mended."""
-        if not watch.late or self._process.stdin is None:
+        """Hand the late writes of a finished swap to the guardian, without waiting. The job notes restored ones."""
+        if not watch.late_writes or self._process.stdin is None:
             return
         try:
             self._process.stdin.write(b"%s %s\n" % (job.encode(), watch.to_json()))
             self._process.stdin.flush()
             self._left = True
-        except OSError:  # it was killed
-            watch.keep(self._cluster)
+        except OSError:  # the guardian was killed
+            watch.restore(self._cluster)
 
     def __enter__(self) -> Guardian:
         return self
@@ -58,5 +58,5 @@ class Guardian:
             return
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        # Whoever started it hears of its end, or it would stay in the list of processes.
+        # The parent must wait for the process, or it would stay a zombie.
         threading.Thread(target=self._process.wait, name="guardian", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What a reindex would do: the next generation of an index, decided and estimated. Writes nothing."""
+"""The plan of a reindex: decides and estimates the next generation of an index. Writes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hybrid.operations.planning import decide_profile, views_in
 from hybrid.operations.sizing import Estimate, measure
 from hybrid.services import Services
 
-#: How long an estimate holds, and by which part the number of documents may have moved meanwhile.
+#: How long an estimate is valid, and by which share the number of documents may have changed meanwhile.
 _HOLDS, _MOVED = timedelta(hours=1), 0.2
 
 
@@ -65,39 +65,40 @@ def plan_reindex(
 ) -> ReindexPlan:
     """Look at the index behind an alias, and decide what the next one is like. Writes nothing.
 
-    What the layer decided of the old index holds, but for what is given here; the encoders are those of the settings.
+    The profile of the old index stays, except for the options given here; the encoders are those of the settings.
 
     Raises:
         IndexMissingError, IndexConflictError: no such index, or one that cannot be swapped; says how it can.
         UsageError: an option cannot be used.
     """
     template = template or Template()
-    found = services.cluster.shops.describe(index)
-    hopeless = list(_blockers(services.cluster.generations, found))
+    shop_index = services.cluster.shops.describe(index)
+    hopeless = list(_blockers(services.cluster.generations, shop_index))
     if hopeless:
         raise IndexConflictError(hopeless[0])
-    new = services.cluster.generations.next_name(index, found.concrete)
-    count = _shards(shards, template, found)
-    properties = {**found.properties, **template.properties}
-    shown = dataclasses.replace(found, mappings={**found.mappings, "properties": properties})
+    new = services.cluster.generations.next_name(index, shop_index.concrete)
+    count = _shards(shards, template, shop_index)
+    properties = {**shop_index.properties, **template.properties}
+    with_template = dataclasses.replace(shop_index, mappings={**shop_index.mappings, "properties": properties})
     notes: list[str] = []
-    profile, sample = decide_profile(services, shown, mapping, signals, language, media_root, lexical, notes)
+    profile, sample = decide_profile(services, with_template, mapping, signals, language, media_root, lexical, notes)
     profile = dataclasses.replace(profile, shards=count)
-    kept = profile.signals if signals is None else {name: profile.signals[name] for name in signals}
-    # Made anew, the index can have as many views as its products have now.
+    chosen = profile.signals if signals is None else {name: profile.signals[name] for name in signals}
+    # The new index can have as many views as its products have now.
     counted = {
-        name: dataclasses.replace(signal, views=views_in(sample, profile.fields, name)) for name, signal in kept.items()
+        name: dataclasses.replace(signal, views=views_in(sample, profile.fields, name))
+        for name, signal in chosen.items()
     }
     profile = dataclasses.replace(profile, signals=counted)
     if template.properties and mapping is None:
-        # What the new mapping can filter and count on; what each field is for stays.
+        # Filters and facets follow the new mapping. The roles of the fields stay.
         able = served_by(properties, guess_fields(sample, "id=_id"))
         profile = dataclasses.replace(profile, fields=dataclasses.replace(able, roles=profile.fields.roles))
     known = text_fields({name: value for name, value in properties.items() if name != "hybrid"})
     for name in profile.lexical_fields:
         if name.partition("^")[0] not in known:
             raise UsageError(f"--lexical: {name!r} is no text field; text fields: {', '.join(sorted(known)) or 'none'}")
-    return ReindexPlan(found, new, profile, template, sample, _changes(found, profile, template), notes)
+    return ReindexPlan(shop_index, new, profile, template, sample, _changes(shop_index, profile, template), notes)
 
 
 def _shards(shards: int | None, template: Template, shop_index: ShopIndex) -> int:
@@ -108,7 +109,7 @@ def _shards(shards: int | None, template: Template, shop_index: ShopIndex) -> in
 
 
 def _blockers(generations: Generations, shop_index: ShopIndex) -> Iterator[str]:
-    """What stands in the way; where the way round is known, it is said."""
+    """Reasons that prevent a reindex, each with its remedy where there is one."""
     name = shop_index.name
     if is_building(name):
         yield f"{name!r} is an index that is being built; use the name without {BUILDING}"
@@ -138,7 +139,7 @@ def _blockers(generations: Generations, shop_index: ShopIndex) -> Iterator[str]:
 
 
 def _changes(shop_index: ShopIndex, profile: IndexProfile, template: Template) -> list[str]:
-    """What will be another than before, for people."""
+    """The changes against the old index, in words."""
     before = shop_index.profile
     changes = [] if profile.shards == shop_index.shards else [f"shards: {shop_index.shards} -> {profile.shards}"]
     if before is None:
@@ -167,34 +168,34 @@ def _changes(shop_index: ShopIndex, profile: IndexProfile, template: Template) -
 
 
 def outdated(shops: ShopIndices, index: str, plan: Mapping[str, Any], placed: str) -> str | None:
-    """Why a plan that was shown no longer tells what would be done; None where it does.
+    """Why a plan that a user saw is no longer valid; None where it is valid.
 
-    plan: with its "fingerprint" and "documents". placed: when it was asked for, ISO 8601.
+    plan: has a "fingerprint" and "documents". placed: when the plan was ordered, ISO 8601.
 
     Raises:
         IndexMissingError, IndexConflictError: as shop.describe does.
     """
     if datetime.now(UTC) - datetime.fromisoformat(placed) > _HOLDS:
         return "the estimate is older than an hour"
-    found = shops.describe(index)
-    if found.fingerprint != plan.get("fingerprint"):
+    shop_index = shops.describe(index)
+    if shop_index.fingerprint != plan.get("fingerprint"):
         return f"the mapping of {index!r} has changed since the estimate, or another index has its name"
-    if abs(found.documents - plan["documents"]) > _MOVED * max(1, plan["documents"]):
-        return f"{index!r} had {plan['documents']:,} documents at the estimate and has {found.documents:,} now"
+    if abs(shop_index.documents - plan["documents"]) > _MOVED * max(1, plan["documents"]):
+        return f"{index!r} had {plan['documents']:,} documents at the estimate and has {shop_index.documents:,} now"
     return None
 
 
 def estimate(services: Services, plan: ReindexPlan) -> Estimate:
-    """How long it takes and how much it adds, by encoding a small sample here. Writes nothing.
+    """Estimate the time and the disk space of a reindex by encoding a small sample here. Writes nothing.
 
     Raises:
         EncoderError: a model cannot be had.
     """
     before = plan.shop.profile
-    kept = {
+    reused = {
         name
         for name, signal in plan.profile.signals.items()
         if before is not None and name in before.signals and before.signals[name].version == signal.version
     }
-    found = measure(services, plan.profile, plan.sample, plan.shop.documents, plan.shop.replicas, kept)
-    return dataclasses.replace(found, bytes=found.bytes + plan.shop.size_bytes * (1 + plan.shop.replicas))
+    measured = measure(services, plan.profile, plan.sample, plan.shop.documents, plan.shop.replicas, reused)
+    return dataclasses.replace(measured, bytes=measured.bytes + plan.shop.size_bytes * (1 + plan.shop.replicas))

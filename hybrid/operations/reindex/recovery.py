@@ -18,7 +18,7 @@ _NOTHING = "nothing was left to do"
 
 
 def recover(services: Services, index: str) -> str:
-    """End a swap whose process died in the middle of it, forwards if the aliases moved; what was done, in words.
+    """End a swap whose process died in the middle of it, forwards if the aliases moved. Returns the outcome in words.
 
     Raises:
         JobError: its process lives.
@@ -51,5 +51,5 @@ def recover_all(services: Services) -> None:
         try:
             if services.cluster.lease(index).holder() is None:
                 logger.warning("the swap of %s was left in the middle: %s", index, recover(services, index))
-        except HybridError as error:  # of one index; the others are not to wait for it
+        except HybridError as error:  # the other indices must not wait for this one
             logger.error("cannot end the swap of %s: %s", index, error)

@@ -1,5 +1,7 @@
-"""One run, from an empty index to the swap. Its state is a job in Elasticsearch, and only the owner of the index's
-lease works on it: a run that was paused, interrupted or killed goes on where it was, from this machine or another.
+"""One reindex, from an empty index to the swap.
+
+Its state is a job in Elasticsearch, and only the owner of the index's lease works on it. So a run that was paused,
+interrupted or killed goes on where it was, on this machine or another.
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ from hybrid.services import Services
 KIND = "reindex"
 #: States of a job that nobody goes on with.
 FINAL = ("done", "cancelled", "rolled back")
-#: A round this short means being that many seconds behind the shop; what is left is copied behind the fence.
+#: A round this short means that the run is so many seconds behind the shop. The rest is copied behind the fence.
 _IN_STEP_S = 5.0
 
 
 @dataclass
 class ReindexReport:
-    """What a reindex did. status: "done", "verified" (not swapped, as asked), "paused" or "cancelled".
+    """The result of a reindex. status: "done", "verified" (not swapped, as requested), "paused" or "cancelled".
 
     waited_s: how long the shop's writes waited at the swap.
     """
@@ -64,7 +66,7 @@ class ReindexReport:
 
     @property
     def complete(self) -> bool:
-        """Whether it did what was asked for. A picture that failed is in the failures list, and no reason to wait."""
+        """Whether it did what was requested. A failed picture is in the list of failures, and does not count."""
         return self.status in ("done", "verified") and not self.refused
 
     def to_json(self) -> dict[str, Any]:
@@ -84,8 +86,8 @@ class ReindexReport:
 
 @dataclass(frozen=True)
 class Options:
-    """How a run goes on. workers: as for `jobs.run_index`; swap: whether it ends with the swap; ordered: by whom and
-    when, for a new run's job."""
+    """Options of a run. workers: as for `run_index`. swap: whether it ends with the swap. max_loss: nDCG@10 that may be
+    lost on the judgments. ordered: by whom and when, for a new run's job."""
 
     workers: int = 0
     swap: bool = True
@@ -112,13 +114,13 @@ def run_reindex(
         require_idle(services.jobs, index, {plan.shop.concrete})
         checkpoint = services.checkpoints.get(index)
         settings = plan.shop.settings
-        wanted = {**settings, **generations.settings_in(plan.template)}
+        new_settings = {**settings, **generations.settings_in(plan.template)}
         state = {
             "old": plan.shop.concrete, "new": plan.new, "uuid": plan.shop.uuid, "notes": plan.notes,
             "checkpoint": checkpoint.to_json() if checkpoint is not None else None,
             "hidden": settings.get("index.hidden"), "ordered": options.ordered,
-            "pipelines": {key: wanted.get(key) for key in generations.PIPELINES},
-            "in_use": {key: wanted.get(key) for key in generations.BUILD_SETTINGS},
+            "pipelines": {key: new_settings.get(key) for key in generations.PIPELINES},
+            "in_use": {key: new_settings.get(key) for key in generations.BUILD_SETTINGS},
         }  # fmt: skip
         job = services.jobs.start(KIND, index, **{**state, "phase": "create"})
         with services.jobs.failing(job, "cancelled"):
@@ -149,7 +151,7 @@ def resume(services: Services, index: str, options: Options = Options(), report:
                 f"{state['new']!r}, which the reindex of {index!r} was building, was deleted; end the run with `hybrid "
                 f"reindex {index} --cancel`, and start another"
             )
-        # Not for a new run: what was asked while its index was made is to be heeded.
+        # Not in a new run, which must obey a request that came while its index was created.
         services.jobs.update(job, control=None)
         return _go_on(services, lease, job, options, report)
 
@@ -178,11 +180,11 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
             report_so_far.status = "cancelled"
         services.jobs.update(job, status=report_so_far.status, control=None)
     except LeaseLostError:
-        raise  # the job is another's now
+        raise  # another process has the job now
     except BaseException as error:
         paused = isinstance(error, KeyboardInterrupt)
         if run.moved and services.jobs.get(job)["status"] == "done":
-            raise  # all but the tidying up; a sync does that as well
+            raise  # the swap is done; a sync can finish the rest
         services.jobs.end(job, error, "paused" if paused else "failed", control=None)
         raise
     else:
@@ -227,7 +229,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
         )
     _lay_weights_aside(services.models(WEIGHTS), services.published, run)
     _load_text_model(services.encoder, run)
-    # Before the aliases move: a run that dies right after that must not leave an index that shows changes late.
+    # Before the aliases move, so that a run that dies right after that leaves an index that shows changes in time.
     run.refresh_as_in_use()
     run.approach()
     with Guardian(services, run.alias) as guardian:
@@ -242,14 +244,17 @@ def _swap(services: Services, run: ReindexRun) -> None:
 
 
 def _load_text_model(get_encoder: Callable[[str], Encoder], run: ReindexRun) -> None:
-    """So that no write waits for a model; a run that encoded something has them."""
+    """Load the text model before the fence, so that no write waits for it; after encoding it is loaded already."""
     signal = run.profile.signals.get("text")
     if run.encodes and signal is not None:
         get_encoder(signal.encoder).encode_texts(["ready"])
 
 
 def _lay_weights_aside(store: ModelVersions, published: PublishedWeights, run: ReindexRun) -> None:
-    """Weights that were learned with other vectors would make every answer of the new index a degraded one."""
+    """Activate the fixed weights if the active ones were learned with other vectors.
+
+    Such weights would make every answer of the new index a degraded one.
+    """
     before, after = run.models()
     version = store.active(run.alias)
     if version in (None, FIXED_VERSION) or all(after.get(name) == model for name, model in before.items()):
@@ -260,14 +265,14 @@ def _lay_weights_aside(store: ModelVersions, published: PublishedWeights, run: R
 
 
 def restore_weights(jobs: Jobs, store: ModelVersions, alias: str, job: str) -> None:
-    """Make the weights active again that a run laid aside."""
+    """Activate the weights again that a run replaced by the fixed ones."""
     version = jobs.get(job).get("weights")
     if version and store.active(alias) == FIXED_VERSION:
         store.activate(alias, version)
 
 
 def _tidy(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
-    """Encode what came with the last changes, under the name that the index has now."""
+    """Encode the documents of the last changes, under the name that the index has now."""
     profile = services.cluster.indices.read_profile(run.alias, one=True)
     rest = Run(services, profile, run.job, None)
     if not options.workers or rest.pending():  # workers take a while to start
@@ -296,19 +301,19 @@ class ReindexRun(Transfer):
         self._tick(force=True)
 
     def copy(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
-        """All of it, and the vectors that do not move along."""
+        """Copy all documents, and encode the vectors that cannot be reused."""
         self.enter("copy")
         self.advance(dispatch)
         self.progress.position = self.progress.size
         self.enter("encode")
         if dispatch is not None and self.resumed:
-            self.send_pending(dispatch)  # what an earlier process copied, and what its broker lost, waits as well
-        # Else all was encoded as it was copied.
+            self.send_pending(dispatch)  # also the documents that an earlier process copied or its broker lost
+        # Else all documents were encoded while they were copied.
         if dispatch is not None or self.progress.done < self.progress.to_encode:
             encode()
 
     def catch_up_until_in_step(self, dispatch: Dispatch | None, encode: Callable[[], None]) -> None:
-        """Look for what changed meanwhile until the run is in step, or there is no gaining on the shop."""
+        """Copy later changes until the run is in step, or gains no more on the shop."""
         self.enter("catch up")
 
         def catch_up() -> None:
@@ -317,14 +322,14 @@ class ReindexRun(Transfer):
                 encode()
 
         self.repeat_until_short(catch_up, _IN_STEP_S)
-        # Once: it looks at the whole index, and the longer a round, the more there is to do in the next. Copies are
-        # encoded as they are written here, so that few are left.
+        # Only once, because it reads the whole index, and a longer round leaves more changes for the next one. Copies
+        # are encoded when they are written here, so few are left.
         if dispatch is None:
             encode()
 
     def refresh_as_in_use(self) -> None:
-        """Show changes as soon as the shop's own setting says; the other settings of a build end with the swap."""
-        if "index.refresh_interval" in self._in_use:  # not of a run that an older version began
+        """Restore the shop's refresh interval; the other settings of a build end with the swap."""
+        if "index.refresh_interval" in self._in_use:  # a run that an older version began lacks it
             self._cluster.generations.set_refresh_interval(self.target, self._in_use["index.refresh_interval"])
 
     def models(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -347,10 +352,10 @@ def leased(cluster: Cluster, index: str) -> Iterator[Lease]:
 
 
 def require_idle(jobs: Jobs, index: str, concerned: set[str]) -> None:
-    """Whether no job is open that has to do with an index, by whatever alias.
+    """Check that no job is open for an index, or for one of the `concerned` indices by another alias.
 
     Raises:
-        JobError: one is.
+        JobError: there is such a job.
     """
     for state in jobs.open(KIND, FINAL):
         if index == state["index"] or concerned & {state["old"], state["new"]}:
@@ -361,7 +366,7 @@ def require_idle(jobs: Jobs, index: str, concerned: set[str]) -> None:
 
 
 def unfinished(jobs: Jobs, index: str) -> tuple[str, dict[str, Any]]:
-    """The job of an index that is not at its end.
+    """The unfinished job of an index.
 
     Raises:
         JobError: there is none.
@@ -373,10 +378,10 @@ def unfinished(jobs: Jobs, index: str) -> tuple[str, dict[str, Any]]:
 
 
 def discard(generations: Generations, dead_letters: DeadLetters, target: str) -> None:
-    """Delete what was built, and what was noted of it.
+    """Delete an index that was built, and its dead letters.
 
     Raises:
-        JobError: it is in use.
+        JobError: the index is in use.
     """
     if generations.exists(target):
         used = [alias for alias in generations.aliases_of(target) if not is_building(alias)]

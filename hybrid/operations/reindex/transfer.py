@@ -1,7 +1,7 @@
-"""Brings one index in step with another, and moves the aliases over without losing a write.
+"""Brings one index in step with another, and moves the aliases without losing a write.
 
-Copying is catching up from the beginning: what a shard wrote after a sequence number is copied, and the number goes
-up. So a run can end anywhere, by a kill too, and go on.
+To copy, a run reads what each shard wrote after a sequence number, and then raises the number. The first copy begins
+before the first number. So a run can end anywhere, even by a kill, and go on later.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from hybrid.elastic.stores.leases import Lease
 from hybrid.errors import HybridError, JobError
 from hybrid.operations.reindex.copying import Copyist
 from hybrid.operations.reindex.differences import Refusal, described
-from hybrid.operations.reindex.mending import Late, Watch
+from hybrid.operations.reindex.late_writes import LateWrite, Watch
 from hybrid.operations.runs import Dispatch, Report, Run
 from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the last changes may take behind the fence, where the shop's writes wait, until it is given up.
+#: Seconds that the last changes may take behind the fence, where the shop's writes wait, before the swap is aborted.
 _FENCED_S = 20.0
 #: Documents that are encoded while writes wait: a tenth of a second of texts. More get their vectors afterwards.
 _FENCED_TEXTS = 40
-#: Rounds before the fence, until one is so short; each costs a refresh, which it has to save behind the fence.
+#: Most rounds before the fence, and the seconds of a round that is short enough. Each round costs a refresh, so it must
+#: save more than that behind the fence.
 _APPROACHES, _NEAR_S = 3, 1.0
-#: Writes that are copied in about a second. Where nobody else writes it is faster, and it is one refresh less.
+#: Writes that are copied in about a second. With fewer, a rollback needs no round before the fence, nor its refresh.
 _FEW = 2_000
-#: Documents that the new mapping refuses are kept by name, up to so many.
+#: Most refused documents whose reasons the job stores.
 _NAMED = 200
 
 
@@ -51,9 +52,9 @@ class Stopped(Exception):
 
 
 class Transfer(Run):
-    """Copies `source` to `target`, and swaps them. Its state is a job's, so that another process can go on.
+    """Copies `source` to `target`, and swaps them. Its state is in a job, so that another process can go on.
 
-    back: of a rollback, where the source has the copies and the target the originals.
+    back: whether it is a rollback, where the source has the copies and the target the originals.
     """
 
     def __init__(
@@ -98,24 +99,24 @@ class Transfer(Run):
         self.copied = int(state.get("copied") or 0)
         self.deleted = int(state.get("deleted") or 0)
         self.fenced_s = self.swapped = 0.0
-        #: Writes that were on their way during the swap.
-        self.late: list[Late] = []
+        #: Writes that were on their way to the source during the swap.
+        self.late_writes: list[LateWrite] = []
 
     # -- copying ---------------------------------------------------------------------------------------------
 
     def advance(self, dispatch: Dispatch | None = None) -> int:
-        """Copy what was written since last time; how many documents.
+        """Copy the writes since the last round; returns the number of documents.
 
         Raises:
             JobError: the source is another index now, or was restored.
-            Stopped: somebody asked for it.
+            Stopped: a user asked for a pause or the end.
         """
-        return self._copy_until(self._stand(), dispatch)
+        return self._copy_until(self._source_positions(), dispatch)
 
-    def _stand(self) -> dict[str, tuple[str, int]]:
-        """Where the source stands: shard -> (history, sequence number). All up to there is seen by what reads it."""
+    def _source_positions(self) -> dict[str, tuple[str, int]]:
+        """Positions of the source: shard -> (history, sequence number). Searches see all writes up to these."""
         if self._is_async:
-            # Its positions are those of what is on disk, which lags some seconds behind.
+            # An asynchronous translog gives positions of writes on disk, some seconds behind.
             self._cluster.indices.flush(self.source)
         uuid, shards = self._cluster.changes.shard_positions(self.source, self._shards)
         if uuid != (self._uuid or uuid):
@@ -125,7 +126,7 @@ class Transfer(Run):
         return shards
 
     def _copy_until(self, shards: Mapping[str, tuple[str, int]], dispatch: Dispatch | None = None) -> int:
-        """`advance` to where the source stood."""
+        """`advance` up to these positions of the source."""
         before = self.copied
         size = self._services.settings.batch_size
         waiting: list[str] = []
@@ -137,7 +138,7 @@ class Transfer(Run):
             if after < last:
                 ranges[int(shard)] = (after, last)
         for number, batch in self._cluster.copies.read_ahead(self.source, ranges):
-            # Here, if nobody else does: a document is written once then.
+            # Encoded here if there are no workers, so that a document is written only once.
             waiting += self._copy(batch, ranges[number][0] > -1, encode=dispatch is None and self.encodes)
             self.positions[str(number)] = (shards[str(number)][0], batch[-1].seq_no)
             while dispatch and len(waiting) >= size:
@@ -150,10 +151,10 @@ class Transfer(Run):
         return self.copied - before
 
     def _copy(self, batch: list[copies.Original], again: bool, encode: bool) -> list[str]:
-        """Write a batch; the ids of those that wait for a vector. again: some may have been copied before."""
+        """Write a batch; returns the ids that wait for a vector. again: some may have been copied before."""
         building = not self.back and not self.moved
         target = f"{self.target}{BUILDING}" if building else self.target
-        # What was copied once, and written since, keeps of its copy what was made of the same.
+        # A document that was copied before may reuse the vectors of its earlier copy.
         layers = self._cluster.copies.layers(target, batch) if again and self._copyist.anew else {}
         prepared = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
         wanting = [copy.original.id for copy in prepared if copy.pending]
@@ -187,27 +188,29 @@ class Transfer(Run):
         return pending
 
     def _note_late(self, batch: Sequence[copies.Original]) -> None:
-        """Keep what the target showed instead of these writes, for some hundredths of a second, after the swap."""
+        """Keep the documents that the target has before these late writes are copied, so that they can be restored."""
         routing = {original.id: original.routing for original in batch if original.routing is not None}
-        shown = self._cluster.products.read(self.target, [original.id for original in batch], routing)
-        self.late += [Late(shown[original.id].source, original) for original in batch if original.id in shown]
+        copies_before = self._cluster.products.read(self.target, [original.id for original in batch], routing)
+        self.late_writes += [
+            LateWrite(copies_before[original.id].source, original) for original in batch if original.id in copies_before
+        ]
 
     def remove_gone(self) -> int:
-        """Delete the copies of what was deleted; how many. To be called after `advance`."""
+        """Delete the copies of deleted documents; returns how many. To be called after `advance`."""
         self._cluster.indices.refresh(self.target)
         if not self.refused and self._cluster.indices.count(self.source) == self._cluster.indices.count(self.target):
             return 0  # the target has all that the source has, so it has no more
         return self._remove(self._suspects())
 
     def level(self) -> Differences:
-        """`remove_gone`, where the rest of what differs is asked for as well. To be called after `advance`."""
+        """As `remove_gone`, but returns all differences. To be called after `advance`."""
         self._cluster.indices.refresh(self.target)
         differences = self.differences()
         self._remove(differences.extra)
         return differences
 
     def _remove(self, suspects: list[Found]) -> int:
-        """Delete those that the source does not have; how many."""
+        """Delete those suspects that the source does not have; returns how many."""
         gone = self._cluster.copies.absent(self.source, suspects) if suspects else []
         if gone:
             self._lease.keep()
@@ -223,23 +226,24 @@ class Transfer(Run):
         return [*self._uncopied(), *self._carried()]
 
     def _uncopied(self) -> list[Found]:
-        """On the way back: what the source copied of the target once, and has not as it was then."""
+        """In a rollback: documents of the target that the source lacks, or has another revision of than it copied."""
         self._cluster.indices.refresh(self.source)
         return self._cluster.copies.uncopied(self.target, self.source, self._before_swap)
 
     def _carried(self) -> list[Found]:
-        """On the way back: what came to the target since the swap, by this run or one that was interrupted."""
+        """In a rollback: documents that reached the target since the swap, by this run or an interrupted one."""
         return list(self._cluster.copies.above(self.target, self._before_swap))
 
     def differences(self) -> Differences:
-        """What of the source has no copy of its present revision, and the other way round, as far as was copied."""
+        """Documents of the source without a copy of their present revision, and copies without a document, up to the
+        copied positions."""
         until = {int(shard): number for shard, (_, number) in self.positions.items()}
         return self._cluster.copies.compare(self.source, self.target, until)
 
     def approach(self) -> None:
-        """Copy in rounds, each what was written during the one before: little is left to do behind the fence then.
+        """Copy in rounds, each the writes during the round before, so that little is left to copy behind the fence.
 
-        On the way back, when somebody waits for it, only where that is much.
+        A rollback, which somebody waits for, does so only where there are many writes.
         """
         for _ in range(_APPROACHES):
             if self.back and self._behind() < _FEW:
@@ -250,16 +254,16 @@ class Transfer(Run):
                 return
 
     def _behind(self) -> int:
-        """How many writes the source has seen since last time."""
+        """The number of writes to the source since the last round."""
         _, shards = self._cluster.changes.shard_positions(self.source, self._shards)
         return sum(last - self.positions.get(shard, ("", -1))[1] for shard, (_, last) in shards.items())
 
     def catch_up(self) -> int:
-        """One round without encoding: what changed, and what was deleted; how many documents."""
+        """One round without encoding, of changes and deletions; returns the number of documents."""
         return self.advance() + self.remove_gone()
 
     def carry_back(self) -> int:
-        """`catch_up` for the first round of a way back: what was deleted is looked for while the rest is copied."""
+        """The first `catch_up` of a rollback, which searches for deleted documents while it copies."""
         self._cluster.indices.refresh(self.target)
         carried = self._carried()
         with ThreadPoolExecutor(1) as beside:
@@ -270,10 +274,10 @@ class Transfer(Run):
     # -- swapping --------------------------------------------------------------------------------------------
 
     def swap(self) -> None:
-        """Hold the shop's writes back, copy the last of them, move the aliases, let the writes go on.
+        """Hold the shop's writes back, copy the last ones, move the aliases, let the writes go on.
 
         Raises:
-            JobError: the target lacks something; nothing was moved.
+            JobError: the target differs from the source; nothing was moved.
         """
         started = time.monotonic()
         self.progress.phase = "swap"
@@ -300,8 +304,8 @@ class Transfer(Run):
             if self._cluster.generations.exists(self.source):
                 self._drain(earlier)
             self.update(phase="drained", refused=self.refusals())
-        # With the fence goes what held as long as only copies were written; each change of settings costs some
-        # hundredths of a second, and writes wait.
+        # One change of settings lowers the fence and ends the settings of a build: each change takes some hundredths
+        # of a second, while writes wait.
         pipelines = {key: self._pipelines.get(key) for key in generations.PIPELINES}
         as_ever = {**self._fences[self.target], **self._in_use, **pipelines, "index.hidden": self._hidden}
         self._cluster.generations.lower_fence(self.target, as_ever)
@@ -314,33 +318,33 @@ class Transfer(Run):
         self.update(phase="done", status="done", fenced_s=self.fenced_s, control=None)
 
     def finish_alone(self) -> None:
-        """`finish`, and look after the late writes, where no guardian does."""
+        """`finish` without a guardian: this process checks the late writes itself."""
         self.finish()
-        self.watch().keep(self._cluster)
+        self.watch().restore(self._cluster)
 
     def watch(self) -> Watch:
-        """What is to be looked after once the swap is done."""
-        return Watch.of(self._cluster.generations, self.target, self.late)
+        """The late writes that are to be checked once the swap is done."""
+        return Watch.of(self._cluster.generations, self.target, self.late_writes)
 
     def _drain(self, earlier: Collection[str]) -> None:
-        """Take over what still reaches the source, and let nothing more reach it."""
+        """Copy the writes that still reach the source, and block further ones."""
         self._cluster.generations.lower_fence(self.source, self._fences[self.source])
         self._cluster.generations.settle_writes(self.source, earlier)
         with ThreadPoolExecutor(1) as beside:
-            stands = self._stand()
-            # Only now: a refresh would wait until the block holds.
+            positions = self._source_positions()
+            # Only now, because a refresh would wait until the block holds.
             blocked = beside.submit(self._cluster.generations.block_writes, self.source)
-            # At once, for whoever wrote reads it from the target now.
-            self._copy_until(stands)
+            # At once, because clients read their writes from the target now.
+            self._copy_until(positions)
             self.remove_gone()
             blocked.result()
-        # The source is still from here on, and the target takes no write but ours: this is the last of it.
+        # From here on nobody writes to the source, and only this run writes to the target, so this round is the last.
         if not self.is_level:
             self.catch_up()
         self._note_positions()
 
     def _note_positions(self) -> None:
-        """Where both indices stand at the swap: what a sync, or a rollback, looks at from here on."""
+        """Store the positions of both indices at the swap, from which a sync or a rollback continues."""
         originals = {shard: number for shard, (_, number) in self.positions.items()}
         if self.back:
             earlier = self._services.jobs.get(self.job).get("checkpoint")
@@ -355,7 +359,7 @@ class Transfer(Run):
         self.update(target_positions=here, originals=originals)
 
     def abort(self) -> None:
-        """Before the aliases moved: let the writes go on where they were. After it there is only the way forwards."""
+        """Let the writes go on in the source, if the aliases have not moved. After the move a run can only finish."""
         self.moved = self._cluster.generations.has_moved(self.alias, self.target)
         if self.moved:
             return
@@ -364,8 +368,8 @@ class Transfer(Run):
         self.progress.phase = "catch up"
 
     def _copy_the_last(self, deadline: float) -> None:
-        """Catch up until nothing comes. A write that passed the fence before it stood, and lands later, is found when
-        the aliases have moved."""
+        """Catch up until the source gets no more writes. A write that passed before the fence was up, and arrives
+        later, is copied after the aliases have moved."""
         if self.back:
             self.carry_back()
         else:
@@ -384,7 +388,7 @@ class Transfer(Run):
         return self._cluster.changes.shard_positions(self.source, self._shards)[1] == self.positions
 
     def refusals(self) -> dict[str, dict[str, str]]:
-        """id -> why its document was refused, as jobs keep it."""
+        """id -> why its document was refused, in the form of a job's state."""
         return {id: asdict(refusal) for id, refusal in self.refused.items()}
 
     def _require_equal(self) -> None:
@@ -414,24 +418,24 @@ class Transfer(Run):
                                    deleted=self.deleted, counts=self.counts(), **fields)  # fmt: skip
 
     def heed(self) -> None:
-        """Whether somebody asked to stop.
+        """Check whether a user asked to stop.
 
         Raises:
-            Stopped: they did.
+            Stopped: the job asks for a pause or the end.
         """
-        wanted = self._services.jobs.get(self.job).get("control")
-        if wanted in ("pause", "cancel"):
-            raise Stopped(wanted)
+        control = self._services.jobs.get(self.job).get("control")
+        if control in ("pause", "cancel"):
+            raise Stopped(control)
 
     def _save(self) -> None:
         self._lease.keep()
         self.update(phase=self.progress.phase, refused=self.refusals())
-        if self.progress.phase != "swap":  # which is not left half done
+        if self.progress.phase != "swap":  # a swap is not stopped halfway
             self.heed()
 
 
 def let_go(generations: Generations, jobs: Jobs, job: str, state: Mapping[str, Any]) -> None:
-    """Let a shop's writes go on where they were, before the aliases moved, whatever else is as it should be."""
+    """Let a shop's writes go on in the old index, before the aliases moved: lower the fences, note it in the job."""
     for index, before in (state.get("fences") or {}).items():
         generations.lower_fence(index, before)
     if state.get("back") and generations.exists(state["new"]):

@@ -1,4 +1,4 @@
-"""Whether a new generation of an index may take the old one's place: what is compared, and what was found."""
+"""Verification that a new generation of an index may replace the old one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from hybrid.search.weights import PublishedWeights, WeightsModel
 from hybrid.services import Services
 
 _SAMPLE = 200
-#: Of all documents, so many more may lack a vector than before: those that changed during the last seconds.
+#: Share of documents that may lack a vector, beyond the share of the old index: those changed in the last seconds.
 _LACKING = 0.01
-#: Mean nDCG@10 that may be lost: less than that is the noise of ties.
+#: Mean nDCG@10 that may be lost; smaller losses are the noise of ties.
 MAX_LOSS = 0.01
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was compared."""
+    """The result of one comparison."""
 
     what: str
     ok: bool
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass
 class Verification:
-    """All of them."""
+    """The results of all comparisons."""
 
     findings: list[Finding] = field(default_factory=list)
 
@@ -57,9 +57,9 @@ class Verification:
 def verify(
     services: Services, run: Transfer, differences: Differences, judgments: Judgments | None, max_loss: float
 ) -> Verification:
-    """Compare the new index with the old one, both as they are now; the shop may go on writing.
+    """Compare the new index with the old one, both as they are now. The shop may go on writing.
 
-    differences: of the two, as far as was copied, a moment ago.
+    differences: of the two indices a moment ago, up to the positions that were copied.
 
     Raises:
         ClusterError: one of them cannot be read.
@@ -75,7 +75,7 @@ def verify(
 
 
 def _documents(indices: Indices, run: Transfer, differences: Differences) -> Finding:
-    """Every document by its revision. What the shop deleted since the last round is there still, and no fault."""
+    """Compare every document's revision. Documents that the shop deleted since the last round are no fault."""
     if differences.missing:
         return Finding(
             "documents", False, f"the new index {described(Differences(missing=differences.missing), run.refused)}"
@@ -85,7 +85,7 @@ def _documents(indices: Indices, run: Transfer, differences: Differences) -> Fin
 
 
 def _sample(cluster: Cluster, run: Transfer) -> Finding:
-    """Documents drawn from the new index, field by field, but for those that changed since they were copied."""
+    """Compare a sample of the new index field by field. Documents that changed since their copy are left out."""
     drawn = cluster.copies.sample(run.target, _SAMPLE, time.time_ns() % 2**31)
     routing = {one.id: one.routing for one, _ in drawn if one.routing is not None}
     current = cluster.products.read(run.source, [one.id for one, _ in drawn], routing)
@@ -105,7 +105,7 @@ def _sample(cluster: Cluster, run: Transfer) -> Finding:
 
 
 def _coverage(cluster: Cluster, before: IndexProfile | None, after: IndexProfile) -> list[Finding]:
-    # Of what searches see: to refresh an index that is written to costs some hundredths of a second.
+    # Without a refresh, which takes some hundredths of a second in an index that is written to.
     earlier = cluster.health.coverage(before, refresh=False) if before is not None else None
     now = cluster.health.coverage(after)
     total = max(1, now["documents"])
@@ -120,7 +120,7 @@ def _coverage(cluster: Cluster, before: IndexProfile | None, after: IndexProfile
         if earlier is not None and before is not None and name in before.signals:
             was = earlier["signals"][name]["with"] / max(1, earlier["documents"])
             detail += f"; {was:.1%} in the old index"
-            # What changes faster than it is encoded waits in the old index too.
+            # Documents that change faster than they are encoded wait in the old index too.
             enough = share >= was - _LACKING
             ok = enough if before.signals[name].version == signal.version else ok or enough
         findings.append(Finding(f"{name} vectors", ok, detail))
@@ -158,7 +158,7 @@ def _ndcg(searcher: Searcher, index: str, judgments: Judgments) -> np.ndarray:
 
 
 class _Borrowed:
-    """The active weights for an index, for the one that is to take its place."""
+    """The active weights of one index (`lender`), for the index that is to replace it."""
 
     def __init__(self, published: PublishedWeights, lender: str) -> None:
         self._published = published
