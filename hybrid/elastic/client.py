@@ -39,9 +39,10 @@ _TYPES: dict[str, type[ClusterError]] = {
     "version_conflict_engine_exception": VersionConflictError,
     "document_missing_exception": DocumentMissingError,
 }
-#: What a mapping or the settings beside it are refused with; elsewhere it says no more than that an argument is wrong.
+#: The type of the error when a mapping, or the settings beside it, are refused. For other requests it says only that
+#: an argument is wrong.
 _OF_MAPPINGS = "illegal_argument_exception"
-#: A status that only one block of writes has: that of the flood-stage watermark.
+#: The status of a write that the flood-stage watermark blocks. No other block of writes has it.
 _FLOOD_STATUS = 429
 
 
@@ -69,7 +70,7 @@ class FastNdjsonSerializer(NdjsonSerializer):
 
 
 class VerbatimSerializer(Serializer):
-    """Sends and hands back bytes as they are: nothing is lost on the way between a shop and its cluster."""
+    """Passes bytes through unchanged, so that nothing is lost between a shop and its cluster."""
 
     mimetype = "application/json"
 
@@ -116,7 +117,7 @@ def safe_url(url: str) -> str:
 
 
 def probe(client: Elasticsearch) -> Capabilities:
-    """What a cluster can do, asked now.
+    """Ask a cluster what it can do.
 
     Raises:
         ClusterUnreachableError: nobody answers.
@@ -137,7 +138,7 @@ def probe(client: Elasticsearch) -> Capabilities:
 
 @contextmanager
 def translated(index: str | None = None, mapping: bool = False) -> Iterator[None]:
-    """Re-raise the client's exceptions as Hybrid errors of one line. mapping: the request sends one.
+    """Re-raise the client's exceptions as Hybrid errors of one line. mapping: whether the request sends a mapping.
 
     Raises:
         ClusterError, IndexMissingError, WriteBlockedError: of the kind that the answer's `error.type` says.
@@ -179,7 +180,7 @@ def translate(
     if typed is None and mapping and kind == _OF_MAPPINGS:
         typed = MappingConflictError
     if typed is None:
-        # 405: of a distribution without that interface.
+        # 405: this distribution of Elasticsearch has no such interface.
         typed = InvalidRequestError if error.meta.status in (400, 405) else ClusterError
     return typed(f"Elasticsearch answered {error.meta.status} {kind}: {reason}")
 

@@ -37,7 +37,7 @@ class Cluster:
 
     @classmethod
     def connect(cls, settings: Settings, url: str) -> Cluster:
-        """The cluster at an address; nothing is asked of it yet.
+        """The cluster at an address. No request is sent yet.
 
         Raises:
             UsageError: the address or the credentials cannot be used.
@@ -46,7 +46,7 @@ class Cluster:
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What this cluster can do, as it was when that was first asked."""
+        """What this cluster can do. Probed at the first use, then cached."""
         return self.probe()
 
     def probe(self) -> Capabilities:
@@ -59,7 +59,7 @@ class Cluster:
         return probe(self._client)
 
     def store(self, kind: Callable[[Elasticsearch], Store]) -> Store:
-        """One of the layer's own stores in this cluster, such as hybrid.elastic.stores.jobs.Jobs."""
+        """A store of the layer in this cluster, such as hybrid.elastic.stores.jobs.Jobs."""
         return kind(self._client)
 
     def lease(self, index: str) -> Lease:

@@ -1,4 +1,4 @@
-"""The way to the cluster by libcurl: a search of the drop-in spends less time in it than in the client's own way."""
+"""Requests to the cluster by libcurl: a search of the drop-in spends less time here than in the client's own nodes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _TLS = (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_
 class CurlNode(BaseNode):
     """One node of the cluster, for `Elasticsearch(node_class=CurlNode)`. Thread-safe: each thread has a connection.
 
-    Certificates are always verified, by `ca_certs` or the usual authorities; what else a node can be told about TLS is
-    not read, and nothing is compressed. A thread that waits for an answer hears of no signal until it is there: it is
-    meant for servers' threads.
+    Certificates are always verified, by `ca_certs` or the usual authorities. Other TLS options of a node are ignored,
+    and nothing is compressed. A thread that waits for an answer handles no signal until the answer is there: the node
+    is meant for servers' threads.
     """
 
     _CLIENT_META_HTTP_CLIENT = ("cl", client_meta_version(pycurl.version_info()[1]))
@@ -58,7 +58,7 @@ class CurlNode(BaseNode):
         seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
         handle.setopt(pycurl.CUSTOMREQUEST, method)
         handle.setopt(pycurl.URL, f"{self.base_url}{target}")
-        # An empty one is a header that curl is not to send: it would wait for a "100 Continue".
+        # curl does not send a header without a value. With `Expect`, it would wait for a "100 Continue".
         handle.setopt(pycurl.HTTPHEADER, ["Expect:", *(f"{name}: {value}" for name, value in sent.items())])
         handle.setopt(pycurl.POST, body is not None)
         if body is not None:
@@ -83,7 +83,7 @@ class CurlNode(BaseNode):
         return NodeApiResponse(meta, answer.getvalue())
 
     def close(self) -> None:
-        """Close this thread's connection; the others' end with their threads."""
+        """Close this thread's connection. The connection of another thread ends with that thread."""
         handle = self._own.__dict__.pop("handle", None)
         if handle is not None:
             handle.close()
@@ -94,18 +94,18 @@ class CurlNode(BaseNode):
             handle = self._own.handle = pycurl.Curl()
             handle.setopt(pycurl.NOSIGNAL, True)
             handle.setopt(pycurl.TCP_NODELAY, True)
-            handle.setopt(pycurl.NOPROXY, "*")  # as the client's other ways, which do not read the environment
+            handle.setopt(pycurl.NOPROXY, "*")  # as the client's other nodes, which do not read the environment
             handle.setopt(pycurl.CAINFO, str(self.config.ca_certs or certifi.where()))
         return handle
 
 
 def _headers(lines: list[bytes]) -> HttpHeaders:
-    found = HttpHeaders()
+    headers = HttpHeaders()
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         if colon:
-            found[name.strip()] = value.strip()
-    return found
+            headers[name.strip()] = value.strip()
+    return headers
 
 
 def _error(error: pycurl.error) -> Exception:

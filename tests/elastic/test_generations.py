@@ -242,7 +242,7 @@ def test_the_drop_in_is_of_one_generation(
     clients = {"transport": dropin._transport._client, "profile": client_of(two.services)}
 
     def ask() -> Any:
-        dropin._transport._shown._hits.clear()
+        dropin._transport._hit_cache._hits.clear()
         return dropped_in(two, BODIES[key])
 
     cold = client == "profile"
@@ -255,7 +255,7 @@ def test_an_msearch_is_of_one_generation_each(two: Generations, monkeypatch: pyt
     transport = two.services.dropin._transport
 
     def ask() -> list[Any]:
-        transport._shown._hits.clear()
+        transport._hit_cache._hits.clear()
         return dropped_in_together(two)
 
     places = 0
@@ -337,7 +337,7 @@ def test_the_old_index_may_be_deleted_at_once(
             doomed = make_index(engine, pictures, "old", f"{NAME}-doomed-{key[:1]}{place}")
             two.move(doomed)
             ask()
-            two.services.dropin._transport._shown._hits.clear()
+            two.services.dropin._transport._hit_cache._hits.clear()
             left = [place]
             original = client.transport.perform_request
 
@@ -428,7 +428,7 @@ def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: p
     two.services.searcher.search(REQUESTS["bm25"])
     assert paths == ["/_msearch", f"/{NAME}/_mget"]
     paths.clear()
-    two.services.dropin._transport._shown._hits.clear()
+    two.services.dropin._transport._hit_cache._hits.clear()
     dropped_in(two, BODIES["words"])
     assert set(paths) == {"/_msearch"} and len(paths) <= 3
     # The cluster is asked where no hit tells.

@@ -34,7 +34,7 @@ from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, service
 from hybrid.dropin.repeats import Repeats
 from hybrid.elastic.curl import CurlNode
 from hybrid.elastic.retrieval import candidates as retrieval
-from hybrid.elastic.retrieval import cosines, shown
+from hybrid.elastic.retrieval import cosines, hit_cache
 from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
@@ -263,7 +263,7 @@ def test_a_product_that_the_layer_has_not_written_yet_is_found(shop: Shop) -> No
 
 def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in for its vector is what products like it in words have; the match set stays the shop's."""
-    monkeypatch.setattr(shown, "_TTL_S", 600.0)  # else hits of an earlier test may be forgotten between two searches
+    monkeypatch.setattr(hit_cache, "_TTL_S", 600.0)  # else hits may expire between two searches
     like = next(str(row["id"]) for row in web_services.products() if row["category"] == "Lighting")
     body = {"query": {"match": {"description": "lamp steel"}}, "size": 40}
 
@@ -295,7 +295,7 @@ def test_a_product_without_a_vector_ranks_with_its_kind(shop: Shop, monkeypatch:
 
 def test_a_change_is_shown_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hit that was shown a moment ago is not shown again once its product has changed."""
-    monkeypatch.setattr(shown, "_TTL_S", 600.0)
+    monkeypatch.setattr(hit_cache, "_TTL_S", 600.0)
     body = {"query": {"match": {"description": "steel dome"}}, "size": 40}
 
     def prices() -> dict[str, float]:
@@ -315,7 +315,7 @@ def test_a_change_is_shown_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each search asks the cluster, and one thing that differs has it ranked: the answer is as one made anew."""
-    monkeypatch.setattr(shown, "_TTL_S", 600.0)
+    monkeypatch.setattr(hit_cache, "_TTL_S", 600.0)
     dropin = shop.services.dropin
     body: dict[str, Any] = {
         "query": {"match": {"description": "light shoes"}},
@@ -371,7 +371,7 @@ def test_the_same_reply_is_not_ranked_again(shop: Shop, monkeypatch: pytest.Monk
 
 
 def test_an_answer_is_not_given_again_once_its_hits_are_too_old(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version cannot tell an index that was made anew under its name; see hybrid.elastic.retrieval.shown."""
+    """A version cannot tell an index that was made anew under its name; see hybrid.elastic.retrieval.hit_cache."""
     body = {"query": {"match": {"description": "light jacket"}}}
 
     def spent() -> int:
@@ -379,10 +379,10 @@ def test_an_answer_is_not_given_again_once_its_hits_are_too_old(shop: Shop, monk
         assert shop.dropin.search(index=INDEX, body=body).meta.headers["x-hybrid"] == "ranked"
         return requests_of(shop.direct)["/_msearch"] - before
 
-    monkeypatch.setattr(shown, "_TTL_S", 600.0)
+    monkeypatch.setattr(hit_cache, "_TTL_S", 600.0)
     spent()
     assert [spent(), spent()] == [1, 1]
-    monkeypatch.setattr(shown, "_TTL_S", 0.0)
+    monkeypatch.setattr(hit_cache, "_TTL_S", 0.0)
     monkeypatch.setattr(shop.services.dropin, "_repeats", Repeats())
     assert [spent(), spent(), spent()] == [2, 2, 2]
 

@@ -1,9 +1,9 @@
-"""What changed in an index since last time: a sequence number a shard, kept in Elasticsearch.
+"""Changes of an index since the last sync. A checkpoint, kept in Elasticsearch, has one sequence number a shard.
 
-Every write of a shard has a number of its own, in order. A checkpoint says up to which number all writes were
-looked at. It is the shard's global checkpoint at the moment of looking: whatever is at or below it stands on every
-copy and is not rolled back, and a refresh after reading it makes all of that visible. What came later may be seen
-as well, and is then looked at twice.
+The writes of a shard are numbered in order. A checkpoint says up to which number a sync has read the writes. That
+number is the shard's global checkpoint when the sync began: the writes up to it are on every copy, and are not rolled
+back. A refresh after reading the checkpoint makes all of them visible. A sync may see later writes as well; the next
+sync reads these a second time.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CHECKPOINTS = "hybrid-checkpoints"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """shards: shard number -> (history, sequence number); a shard with another history is looked at whole.
+    """shards: shard number -> (history, sequence number). A shard with another history is read whole.
 
-    index is the one behind the name, profile the digest of what the layer decided of it: where documents were looked
-    at under another, they are looked at anew.
+    index: the concrete index behind the name. profile: the digest of the index's profile; documents that were read
+    under another profile are read again.
     """
 
     uuid: str
@@ -50,13 +50,14 @@ class Checkpoint:
         return cls(data["uuid"], shards, data.get("profile", ""))
 
     def continues(self, earlier: Checkpoint | None) -> bool:
-        """Whether what was looked at until `earlier` need not be looked at again."""
+        """Whether the writes up to `earlier` need not be read again."""
         return earlier is not None and (earlier.uuid, earlier.profile) == (self.uuid, self.profile)
 
     def since(self, earlier: Checkpoint | None) -> dict[str, int]:
-        """Shard -> the number after which changes are to be looked at; -1: all of them. Shards without any left out.
+        """Shard -> the number after which changes are to be read; -1: all of them. Shards without changes are left out.
 
-        A number that went down, another history, another index behind the name, another profile: nothing known holds.
+        A shard is read whole where its number went down, or its history, the index behind the name or the profile is
+        another one.
         """
         known = earlier.shards if earlier is not None and self.continues(earlier) else {}
         ranges = {}
@@ -77,8 +78,7 @@ class Changes:
         self._products = Products(client)
 
     def position(self, index: str, refresh: bool = True) -> Checkpoint:
-        """Where the index stands. Everything up to it is visible to a search that follows, unless it is not to
-        `refresh`.
+        """The index's position now. With `refresh`, a search that follows sees all writes up to the position.
 
         Raises:
             IndexConflictError: the name stands for several indices, or the layer has no part in the one behind it.
@@ -92,9 +92,9 @@ class Changes:
         return Checkpoint(uuid, shards, digest(profile), concrete)
 
     def shard_positions(self, index: str, count: int) -> tuple[str, dict[str, tuple[str, int]]]:
-        """(uuid of an index, shard -> (history, global checkpoint)); what is up to there may need a refresh.
+        """(uuid of an index, shard -> (history, global checkpoint)). A search may need a refresh to see these writes.
 
-        count: of its shards, which never changes.
+        count: the number of the index's shards, which never changes.
 
         Raises:
             IndexConflictError: the name stands for several indices.
@@ -105,8 +105,8 @@ class Changes:
         return uuid, shards
 
     def _positions(self, index: str) -> tuple[str, str, dict[str, tuple[str, int]]]:
-        """(index behind the name, its uuid, shard -> (history, global checkpoint)) of the shards that have a "
-        "primary."""
+        """(index behind the name, its uuid, shard -> (history, global checkpoint)) of the shards that have a
+        primary."""
         with translated(index):
             # One answer for the index behind an alias, so that number and identity are of the same one.
             answer = self._client.indices.stats(index=index, level="shards", metric="docs")["indices"]
@@ -133,8 +133,7 @@ class Changes:
             )
 
     def incomplete(self, profile: IndexProfile, here: Checkpoint) -> Iterator[list[StoredProduct]]:
-        """Products that plainly lack something, found without their history: no meta, a vector gone, another "
-        "encoder."""
+        """Products that lack something, whenever they were written: no meta, a vector gone, another encoder."""
         return self._products.iterate(here.index, incomplete_query(profile), list(profile.signals))
 
 
@@ -144,7 +143,7 @@ def _require_all(index: str, shards: Collection[str], count: int) -> None:
 
 
 def digest(profile: IndexProfile) -> str:
-    """Changes with anything in a profile."""
+    """A digest of a profile, which changes with anything in the profile."""
     return blake2b(orjson.dumps(profile.to_json(), option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 
 
@@ -167,7 +166,7 @@ def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """Keeps one checkpoint an index name. Lost or old, it costs a longer look and never a change."""
+    """Keeps one checkpoint an index name. A lost or old checkpoint costs a longer sync, and never a change."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -185,6 +184,6 @@ class Checkpoints:
             )
 
     def saved_at(self, index: str) -> str | None:
-        """When the index was last looked at; None: never."""
+        """When the last sync of the index was; None: never."""
         stored_state = stored(self._client, CHECKPOINTS, index)
         return str(stored_state["_source"]["at"]) if stored_state is not None else None

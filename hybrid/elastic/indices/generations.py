@@ -1,8 +1,9 @@
-"""Generations of an index behind an alias: the next one is made beside, fenced, and swapped in.
+"""Generations of an index behind an alias: the next one is built beside the current one, and the alias moves to it.
 
-The fence makes a shop's writes wait, and refuses none: an index that wants one more copy than can be allocated has
-too few active ones, and Elasticsearch holds a write back until there are enough (a minute at most, by default), while
-searches go on. Our own writes say that they do not wait. Behind it the last changes are copied, and the alias moves.
+While the alias moves, a fence makes a shop's writes wait. It refuses no write: the fence demands one more active copy
+of each shard than the cluster can allocate, and Elasticsearch holds a write back until there are enough copies (a
+minute at most, by default), while searches go on. Our own writes say that they do not wait. While the fence is up, the
+last changes are copied, and the alias moves.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ _OWN_SETTINGS = re.compile(
     r"routing\.allocation\.initial_recovery|store\.snapshot|lifecycle\.indexing_complete|default_pipeline|"
     r"final_pipeline|number_of_shards|number_of_routing_shards|shard\.|transform)"
 )
-#: Pipelines would change what was already through them, so they are set when the shop's own writes arrive.
+#: Copies have passed the shop's pipelines already, and a pipeline would change them again. So the pipelines are set
+#: when the shop's own writes arrive.
 PIPELINES = ("index.default_pipeline", "index.final_pipeline")
-#: While an index is built nobody searches it, and what a copy replaces is merged away soon enough by the shop's own
-#: writes: Elasticsearch 9 else merges a small index whole with every few refreshes. 2 MB is the default of 8.19.
+#: Nobody searches an index while it is built. The shop's own writes merge replaced copies away soon enough; with its
+#: defaults, Elasticsearch 9 merges a small index whole with every few refreshes. 2 MB is the default of 8.19.
 BUILD_SETTINGS = {
     "index.refresh_interval": "5s",
     "index.merge.policy.floor_segment": "2mb",
@@ -56,7 +58,7 @@ Fence = Mapping[str, str | None]
 
 
 class Generations:
-    """The indices behind an alias: made, fenced, swapped, deleted."""
+    """Creates, fences, swaps and deletes the indices behind an alias."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -64,17 +66,17 @@ class Generations:
     def next_name(self, alias: str, concrete: str) -> str:
         """The name of the next generation: that of shop-000001 is shop-000002. Any other name counts from the alias."""
         with translated(alias):
-            taken = self._client.indices.get(
+            existing = self._client.indices.get(
                 index=f"{alias}-*", expand_wildcards="all", filter_path="*.settings.index.uuid"
             ).body
-        # Exactly so: a shop's own numbers may be dates, and the next one its next index.
+        # Exactly six digits: a shop's own numbers may be dates, and the next number its next index.
         own = re.compile(rf"{re.escape(alias)}-(\d{{6}})")
-        numbers = [int(match.group(1)) for name in [concrete, *taken] if (match := own.fullmatch(name))]
+        numbers = [int(match.group(1)) for name in [concrete, *existing] if (match := own.fullmatch(name))]
         return f"{alias}-{max(numbers, default=0) + 1:06d}"
 
     def create(
         self,
-        found: ShopIndex,
+        shop: ShopIndex,
         profile: IndexProfile,
         name: str,
         template: Template | None = None,
@@ -85,24 +87,24 @@ class Generations:
             IndexConflictError: the cluster refuses the mapping or the settings.
         """
         template = template or Template()
-        settings: dict[str, Any] = {key: value for key, value in found.settings.items() if not _OWN_SETTINGS.match(key)}
+        settings: dict[str, Any] = {key: value for key, value in shop.settings.items() if not _OWN_SETTINGS.match(key)}
         settings |= settings_in(template)
         similarity = mappings_module.own_settings()
         settings |= _flat("index", similarity)
         settings |= {"index.number_of_shards": profile.shards, "index.hidden": True}
-        # Copies went through them once; by name, for a template of the cluster may have some too.
+        # Copies went through the pipelines once. "_none" is set, for a template of the cluster may name pipelines too.
         settings |= dict.fromkeys(PIPELINES, "_none") | BUILD_SETTINGS
         for alias in self._template_aliases(name):
             raise IndexConflictError(
                 f"an index template of the cluster would put {name!r} behind the alias {alias!r} at once, empty "
                 "as it is; take `aliases` out of the template, then run this again"
             )
-        mappings = {key: value for key, value in found.mappings.items() if key not in ("properties", "_meta")}
-        layer = mappings_module.layer_property(profile, True, found.documents)
+        mappings = {key: value for key, value in shop.mappings.items() if key not in ("properties", "_meta")}
+        layer = mappings_module.layer_property(profile, True, shop.documents)
         layer["properties"]["meta"]["properties"]["revision"] = REVISION
         mappings |= template.mappings
-        mappings["properties"] = {**found.properties, **template.properties, "hybrid": layer}
-        mappings["_meta"] = {**found.mappings.get("_meta", {}), "hybrid": profile.to_json()}
+        mappings["properties"] = {**shop.properties, **template.properties, "hybrid": layer}
+        mappings["_meta"] = {**shop.mappings.get("_meta", {}), "hybrid": profile.to_json()}
         try:
             with translated(name, mapping=True):
                 self._client.options(request_timeout=60).indices.create(
@@ -116,7 +118,7 @@ class Generations:
             raise IndexConflictError(
                 f"the cluster refuses the new index: {error}; nothing was changed (see --template)"
             ) from error
-        # A legacy template does the same, and is not seen before.
+        # A legacy template adds aliases too, and the check above does not see it.
         if others := [alias for alias in self.aliases_of(name) if not is_building(alias)]:
             self.delete(name)
             raise IndexConflictError(
@@ -124,7 +126,7 @@ class Generations:
             )
 
     def _template_aliases(self, name: str) -> list[str]:
-        """The aliases that an index of that name would get from a template; none where one may not ask."""
+        """The aliases that an index of that name would get from a template; none where the user may not ask."""
         try:
             with translated(name):
                 answer = self._client.indices.simulate_index_template(name=name).body
@@ -139,7 +141,7 @@ class Generations:
             return bool(self._client.indices.exists(index=name, expand_wildcards="all"))
 
     def delete(self, index: str) -> None:
-        """Delete an index, if it is there. Its alias goes first, so that no late write makes it anew."""
+        """Delete an index, if it is there. Its alias is deleted first, so that no late write creates it again."""
         with translated(index):
             self._client.options(ignore_status=404).indices.delete_alias(index=index, name=f"{index}{BUILDING}")
             self._client.options(request_timeout=60).indices.delete(index=index, ignore_unavailable=True)
@@ -152,7 +154,7 @@ class Generations:
         """Move every alias of one index to another, with its properties, in one step of the cluster.
 
         Raises:
-            JobError: the alias that all this is for is elsewhere.
+            JobError: the alias stands for another index by now.
             ClusterError: the cluster did not do it.
         """
         with translated(old):
@@ -174,7 +176,7 @@ class Generations:
             raise ClusterError(f"not every node took the move of the aliases of {old!r} in time")
 
     def fence_of(self, index: str) -> Fence:
-        """The settings that a fence changes, as they are."""
+        """The settings that a fence changes, with their values now."""
         settings = self.settings_of(index)
         if settings.get(_ALLOCATION) == "primaries" and settings.get(_WAIT) == "all":
             raise JobError(
@@ -183,22 +185,25 @@ class Generations:
         return {key: settings.get(key) for key in _FENCE_SETTINGS}
 
     def raise_fences(self, before: Mapping[str, Fence]) -> None:
-        """Make writes to these indices wait. before: as `fence_of` said, and kept where a crash does not lose it."""
-        alike: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+        """Make writes to these indices wait.
+
+        before: index -> its settings by `fence_of`, which the caller has saved where a crash does not lose them.
+        """
+        indices_by_fence: dict[tuple[tuple[str, Any], ...], list[str]] = {}
         for index, settings in before.items():
-            wanted: dict[str, Any] = {
+            fence: dict[str, Any] = {
                 "index.number_of_replicas": int(settings["index.number_of_replicas"] or 0) + 1,
                 _ALLOCATION: "primaries",
                 _WAIT: "all",
             }
             if settings.get("index.auto_expand_replicas") not in (None, "false"):
-                wanted["index.auto_expand_replicas"] = "false"
-            alike.setdefault(tuple(wanted.items()), []).append(index)
-        for settings_of_all, names in alike.items():
-            self._put(",".join(names), dict(settings_of_all))  # one change of the cluster's state where they agree
+                fence["index.auto_expand_replicas"] = "false"
+            indices_by_fence.setdefault(tuple(fence.items()), []).append(index)
+        for fence_settings, names in indices_by_fence.items():
+            self._put(",".join(names), dict(fence_settings))  # one change of the cluster's state for equal settings
 
     def lower_fence(self, index: str, before: Fence) -> None:
-        """Let waiting writes go on, and put the settings back; an index that is gone needs none."""
+        """Let waiting writes go on, and put the settings back. Nothing is done where the index is gone."""
         restored = {key: value for key, value in before.items() if key != "index.auto_expand_replicas" or value}
         try:
             self._put(index, restored)
@@ -211,27 +216,29 @@ class Generations:
             return dict(self._client.indices.get_settings(index=index, flat_settings=True).body[index]["settings"])
 
     def set_pipelines(self, index: str, pipelines: Mapping[str, str | None]) -> None:
-        """Let the writes of an index go through these ingest pipelines; None: none."""
+        """Let the writes of an index go through these ingest pipelines; None: through no pipeline."""
         if any(self.settings_of(index).get(key) != pipelines.get(key) for key in PIPELINES):
             self._put(index, {key: pipelines.get(key) for key in PIPELINES})
 
     def set_refresh_interval(self, index: str, interval: str | None) -> None:
-        """How often an index shows what was written; None: as it is by default."""
+        """Set how often an index makes writes visible to searches; None: the default."""
         self._put(index, {"index.refresh_interval": interval})
 
     def open_for_copies(self, index: str) -> None:
-        """Let copies be written to an index that was in use once: what they are of went through its pipelines then."""
+        """Let copies be written to an index that was in use, without pipelines: the originals passed them."""
         self._put(index, {**dict.fromkeys(PIPELINES, "_none"), "index.blocks.write": None})
 
     def hide(self, index: str) -> None:
-        """Let patterns such as `shop-*` not find an index, if it is there: another one has the same products."""
+        """Hide an index, if it is there, from patterns such as `shop-*`: another index has the same products."""
         if self.exists(index):
             self._put(index, {"index.hidden": True})
 
     def block_writes(self, index: str) -> None:
-        """No write reaches an index from here on; those under way have ended."""
+        """Block writes to an index. Writes that were under way have ended when this returns."""
         if self.settings_of(index).get("index.blocks.write") == "true":
-            self.unblock_writes(index)  # set by somebody who did not live to hear that it holds; it is not told twice
+            # Another process set the block, and died before the cluster acknowledged it. Elasticsearch acknowledges no
+            # block that is set already.
+            self.unblock_writes(index)
         with translated(index):
             answer = self._client.options(request_timeout=60).indices.add_block(index=index, block="write")
         if not answer.get("shards_acknowledged"):
@@ -241,10 +248,10 @@ class Generations:
         self._put(index, {"index.blocks.write": None})
 
     def settle_writes(self, index: str, earlier: Collection[str] = (), patience_s: float = 5.0) -> None:
-        """Wait until no write to an index is under way, those included that waited for its fence.
+        """Wait until no write to an index is under way. Writes that waited for its fence are included.
 
-        earlier: writes that were under way before the aliases moved. They are waited for as well, for a second: one
-        that looked the alias up late waits at the other index's fence, and ends when that is lowered.
+        earlier: writes that were under way before the aliases moved. This waits for them as well, for a second: a
+        write that looked the alias up late waits at the other index's fence, and ends when that fence is lowered.
         """
         started = time.monotonic()
         quiet = 0
@@ -256,11 +263,11 @@ class Generations:
             time.sleep(0.01)
 
     def writes_under_way(self) -> set[str]:
-        """Names of the tasks that write, to whatever index."""
+        """Names of the tasks that write to any index."""
         return set(self.write_tasks())
 
     def long_writers(self, names: Collection[str]) -> str | None:
-        """An update or delete by query that goes on over one of these names; None: there is none."""
+        """A running update or delete by query over one of these indices; None: there is none."""
         for name, task in self.write_tasks().items():
             words = task.get("description", "")
             if task["action"].endswith(("/byquery", "write/reindex")) and any(f"[{index}]" in words for index in names):
@@ -268,7 +275,7 @@ class Generations:
         return None
 
     def write_tasks(self) -> dict[str, dict[str, Any]]:
-        # Not by the client's own method, which warns that this API may change.
+        # The client's own method warns that this API may change.
         with translated():
             nodes = self._client.perform_request(
                 "GET",
@@ -279,7 +286,7 @@ class Generations:
         return {name: task for node in nodes.values() for name, task in node["tasks"].items()}
 
     def primaries_ready(self, index: str, patience_s: float = 60.0) -> None:
-        """Wait until an index has its primaries, and those copies that the cluster can give it.
+        """Wait until an index has its primaries, and the replicas that the cluster can allocate.
 
         Raises:
             ClusterError: no primary in time.

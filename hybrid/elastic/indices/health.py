@@ -1,4 +1,4 @@
-"""What a cluster can do and how it is, for `hybrid doctor`. Asks; changes nothing."""
+"""The state of a cluster and its abilities, for `hybrid doctor`. Reads only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANALYZERS = ("english", "cjk")
 
 
 class Health:
-    """How a cluster is, and the indices in it."""
+    """The state of a cluster, and of the indices in it."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -67,7 +67,8 @@ class Health:
 
     def coverage(self, profile: IndexProfile, refresh: bool = True) -> dict[str, Any]:
         """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by
-        a whole-document write) and outdated (of another encoder). Without `refresh`, of what searches see."""
+        a whole-document write) and outdated (of another encoder). Without `refresh`, searches may not see all writes.
+        """
         index = profile.index
         if refresh:
             self._indices.refresh(index)
@@ -93,8 +94,8 @@ class Health:
         return counts
 
     def writes_since(self, index: str, earlier: changes.Checkpoint | None) -> int | None:
-        """Writes of an index that no sync looked at (the layer's own among them); None: nothing is known of it."""
-        here = self._changes.position(index, refresh=False)  # numbers of writes, whether searches see them or not
+        """How many writes of an index no sync has read yet, the layer's own writes included; None: unknown."""
+        here = self._changes.position(index, refresh=False)  # all writes count, also those that searches do not see yet
         if not here.continues(earlier):
             return None
         return sum(here.shards[shard][1] - start for shard, start in here.since(earlier).items())

@@ -1,4 +1,4 @@
-"""Product indices: made behind an alias, described by the profile in their mapping."""
+"""Product indices. Each is created behind an alias, and the profile in its mapping describes it."""
 
 from __future__ import annotations
 
@@ -30,52 +30,52 @@ logger = logging.getLogger(__name__)
 
 
 class Indices:
-    """Product indices by name: made, described, counted, refreshed, deleted."""
+    """Creates, describes, counts, refreshes and deletes product indices by name."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
         self._products = Products(client)
 
     def read_profile(self, index: str, one: bool = False) -> IndexProfile:
-        """The profile of an index that the layer made or is attached to. one: as is needed for writing to it.
+        """The profile of an index that the layer made or is attached to. one: the name must stand for one index alone.
 
         Raises:
             IndexMissingError: there is none of that name.
-            IndexConflictError: it exists, and the layer has no part in it; or `one`, and the name stands for several.
+            IndexConflictError: the layer has no part in the index; or `one`, and the name stands for several indices.
         """
         return self._described(index, one)[0]
 
     def find_profile(self, index: str) -> IndexProfile | None:
-        """The layer's profile of an index; None where it has no part in it, or it is gone."""
+        """The layer's profile of an index; None where the layer has no part in the index, or the index is gone."""
         try:
             return self.read_profile(index)
         except (IndexConflictError, IndexMissingError):
             return None
 
     def _described(self, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
-        """(profile, properties of the mapping)."""
+        """(profile, properties of the mapping) of an index."""
         with translated(index):
             # One answer for mapping and settings, so that both are of the same index behind an alias.
-            described = self._client.indices.get(index=index, flat_settings=True).body
-        if not described:
+            answer = self._client.indices.get(index=index, flat_settings=True).body
+        if not answer:
             raise IndexMissingError(f"there is no index {index!r}; `hybrid index FILE --index NAME` makes one")
-        if one and len(described) > 1:
+        if one and len(answer) > 1:
             raise IndexConflictError(
-                f"{index!r} stands for {len(described)} indices ({', '.join(sorted(described))}), not one"
+                f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one"
             )
-        concrete, found = next(iter(described.items()))
-        meta = found["mappings"].get("_meta", {}).get("hybrid")
+        concrete, description = next(iter(answer.items()))
+        meta = description["mappings"].get("_meta", {}).get("hybrid")
         if meta is None:
             raise IndexConflictError(
                 f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
                 f"name with --index, or add the layer to it with `hybrid attach {index}`"
             )
-        shards = int(found["settings"]["index.number_of_shards"])
-        alone = concrete if len(described) == 1 else ""
-        return IndexProfile.from_json(index, meta, shards, alone), found["mappings"]["properties"]
+        shards = int(description["settings"]["index.number_of_shards"])
+        alone = concrete if len(answer) == 1 else ""
+        return IndexProfile.from_json(index, meta, shards, alone), description["mappings"]["properties"]
 
     def behind(self, index: str) -> set[str]:
-        """The indices that a name stands for at the moment; itself, where it is no alias.
+        """The indices that a name stands for now; the name itself, where it is no alias.
 
         Raises:
             IndexMissingError: there is none of that name.
@@ -89,21 +89,23 @@ class Indices:
         template: Template | None = None,
         lexical: tuple[str, ...] | None = None,
     ) -> bool:
-        """Make the index, or check that the existing one fits and add what is missing. True if it was made.
+        """Create the index, or check that the existing one fits and add what is missing. True if it was created.
 
         template: the shop's own settings (for a new index) and field definitions. lexical: the shop's own analysed
-        fields to find words in, () for the layer's; None leaves an existing index as it is.
+        fields to search for words, () for the layer's; None leaves an existing index as it is.
 
         Raises:
-            IndexConflictError: it was not made by the layer, or its vectors have other dimensions.
+            IndexConflictError: the layer did not make it, or its vectors have other dimensions.
             UsageError: the name cannot be an index's, or a lexical field is no analysed field.
         """
         template = template or Template()
         try:
             existing, properties = self._described(profile.index)
         except IndexMissingError:
-            made = dataclasses.replace(profile, fields=template.fit(profile.fields), lexical_fields=lexical or ())
-            self._create(profile.index, _body(made, template))
+            new_profile = dataclasses.replace(
+                profile, fields=template.fit(profile.fields), lexical_fields=lexical or ()
+            )
+            self._create(profile.index, _body(new_profile, template))
             return True
         if existing.attached:
             raise IndexConflictError(
@@ -148,7 +150,7 @@ class Indices:
         return False
 
     def scanned(self, profile: IndexProfile, documents: int) -> dict[str, dict[str, Any]]:
-        """Signals whose vectors are scanned and have become too many for it: how they should be mapped instead.
+        """Signal -> a new mapping of its vectors, for those that are scanned and have become too many for a scan.
 
         documents: how many the index holds.
 
@@ -157,18 +159,18 @@ class Indices:
         """
         _, properties = self._described(profile.index)
         present = properties["hybrid"]["properties"]
-        found = {}
+        new_mappings = {}
         for name, signal in profile.signals.items():
             if name in present:
                 options = mappings_module.index_options(signal.dims, documents / profile.shards, present[name])
                 if options["type"] != present[name]["index_options"]["type"]:
-                    found[name] = {**present[name], "index_options": options}
-        return found
+                    new_mappings[name] = {**present[name], "index_options": options}
+        return new_mappings
 
     def fit_vectors(self, profile: IndexProfile) -> None:
-        """Give vectors that have become too many to scan a graph; see `bodies.index_options`.
+        """Index vectors by a graph where they have become too many for a scan; see `mappings.index_options`.
 
-        A user who may not change the mapping goes on without: the search finds the same, and takes longer.
+        Where the user may not change the mapping, the scan stays: the search finds the same, and takes longer.
 
         Raises:
             IndexMissingError, ClusterError
@@ -199,7 +201,7 @@ class Indices:
         """A hidden copy of an index, without the vectors that are `lost` by product id and signal.
 
         Raises:
-            ClusterError: it cannot be made; what was made of it is left.
+            ClusterError: it cannot be made. An unfinished copy stays.
         """
         with translated(profile.index):
             (described,) = self._client.indices.get(index=profile.index, flat_settings=True).body.values()
@@ -208,7 +210,7 @@ class Indices:
             for key, value in described["settings"].items()
             if key.startswith(("index.similarity", "index.analysis")) or key == "index.number_of_shards"
         }
-        # Of no concern to anybody who lists indices, and gone soon: no second copy.
+        # The copy is hidden from lists of indices. It is deleted soon, so it needs no replica.
         settings |= {"index.hidden": True, "index.number_of_replicas": 0}
         with translated(name):
             self._client.indices.create(index=name, settings=settings, mappings=described["mappings"])
@@ -228,38 +230,38 @@ class Indices:
         self.refresh(name)
 
     def others(self) -> list[str]:
-        """Names by which the shop may know indices that the layer has no part in: aliases, else the indices themselves.
+        """Names of the indices that the layer has no part in: their aliases, or the index where it has no alias.
 
-        Hidden ones, and the layer's own stores, are left out.
+        Hidden indices and the layer's own stores are left out.
         """
         known = set(self.names())
         with translated():
-            found = self._client.indices.get_alias(index="*", expand_wildcards="open").body
+            indices = self._client.indices.get_alias(index="*", expand_wildcards="open").body
         names: set[str] = set()
-        for concrete, entry in found.items():
-            mine = {concrete, *entry["aliases"]}
-            if not mine & known and not concrete.startswith(("hybrid-", ".")):
+        for concrete, entry in indices.items():
+            own_names = {concrete, *entry["aliases"]}
+            if not own_names & known and not concrete.startswith(("hybrid-", ".")):
                 names |= set(entry["aliases"]) or {concrete}
         return sorted(names)
 
     def names(self) -> list[str]:
         """Names of the product indices that the layer made or is attached to, in order.
 
-        An alias is one where all that it names are: through another one, documents would be found that are none of
-        ours.
+        An alias is among them only where the layer has a part in every index of it: a search of another alias would
+        find documents of other indices.
         """
         with translated():
-            found = self._client.indices.get(
+            indices = self._client.indices.get(
                 index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"
             ).body
         others = {
             alias
-            for described in found.values()
+            for described in indices.values()
             if "mappings" not in described
             for alias in described.get("aliases", ())
         }
         names: set[str] = set()
-        for concrete, described in found.items():
+        for concrete, described in indices.items():
             if "mappings" in described:
                 names.update(set(described.get("aliases", ())) - others or {concrete})
         return sorted(names)
@@ -286,7 +288,7 @@ class Indices:
 
 
 def _widened(existing: IndexProfile, name: str, signal: VectorSignal) -> VectorSignal:
-    """The signal with room for as many views as the index may hold of it already."""
+    """The signal with room for as many views as the existing index has room for."""
     before = existing.signals.get(name)
     return dataclasses.replace(signal, views=max(signal.views, before.views)) if before else signal
 

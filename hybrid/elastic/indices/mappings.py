@@ -9,7 +9,7 @@ import es_mappings
 from hybrid.catalogue.index_template import Template
 from hybrid.contracts import TAGS, IndexProfile
 
-#: Vectors of a shard that a search scans, at a byte for each dimension; of more, a graph finds the nearest sooner.
+#: Bytes of a shard's vectors (a byte a dimension) up to which a search scans them. Above it, a graph is quicker.
 SCANNED_BYTES = 16_000_000
 
 
@@ -19,7 +19,7 @@ def index_body(
     documents: int = 0,
     present: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Settings and mappings of a product index; what the shop's own template says of its fields comes first.
+    """Settings and mappings of a product index. The shop's own template overrides the layer's.
 
     documents, present: see `vector_properties`.
     """
@@ -43,19 +43,19 @@ def index_body(
 
 
 def shop_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """What a mapping says of the shop's fields by the shop's own word: not the layer's field, nor its guesses."""
+    """The definitions of fields that the shop itself gave: neither the layer's field, nor the layer's guesses."""
     guesses = [_typed(kind) for kind in ("keyword", "long", "double", "date", "boolean")]
-    found: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     for name, definition in properties.items():
         if name == "hybrid" or definition in guesses:
             continue
         if set(definition) == {"properties"}:
             inner = shop_properties(definition["properties"])
             if inner:
-                found[name] = {"properties": inner}
+                own[name] = {"properties": inner}
         else:
-            found[name] = definition
-    return found
+            own[name] = definition
+    return own
 
 
 def layer_property(
@@ -64,8 +64,8 @@ def layer_property(
     """The field `hybrid` for the mapping of an index that the layer did not make.
 
     documents, present: see `vector_properties`.
-    own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an open
-    index cannot take, so elsewhere the words are scored with Elasticsearch's own.
+    own_similarity: whether the index has the layer's BM25 parameters. They are a static setting, which an
+        open index cannot take, so in other indices the words are scored with Elasticsearch's own.
     """
     layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
     layer["properties"].update(vector_properties(profile, layer["properties"], documents, present))
@@ -83,7 +83,7 @@ def vector_properties(
 ) -> dict[str, Any]:
     """Properties under `hybrid` for the vectors, their codes and their meta, and for the tags.
 
-    documents: how many the index holds, or is to hold. present: the properties under `hybrid` that it has already.
+    documents: how many documents the index holds, or is to hold. present: the properties that it has under `hybrid`.
     """
     template = es_mappings.load("vector")
     into = into or {}
@@ -103,23 +103,23 @@ def vector_properties(
 
 
 def index_options(dims: int, vectors: float, present: Mapping[str, Any]) -> dict[str, Any]:
-    """How vectors are indexed: scanned while a shard has few, by a graph from then on.
+    """How vectors are indexed: without a graph while a shard has few vectors, with a graph from then on.
 
-    A scan misses none and costs nothing to build, where a graph is most of what refreshes and merges cost.
-    Elasticsearch changes from the one to the other in place, segment by segment as it merges them, and never back.
-    present: the field as it is mapped already.
+    A scan misses no vector and costs nothing to build; a graph is most of what refreshes and merges cost.
+    Elasticsearch changes a field from scan to graph in place, segment by segment as it merges them, and never back.
+    present: the field's mapping in the index, if it has one.
     """
     template = es_mappings.load("vector")
     if present and present.get("index_options", {}).get("type") != template["scan"]["type"]:
         return dict(present["index_options"])
-    found: dict[str, Any] = template["graph" if vectors * dims > SCANNED_BYTES else "scan"]
-    return found
+    options: dict[str, Any] = template["graph" if vectors * dims > SCANNED_BYTES else "scan"]
+    return options
 
 
 def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False) -> dict[str, Any]:
-    """What the index holds for these products: their meta and which vectors are really there.
+    """The state of these products: their meta, and which vectors the index really has. carry: also vectors and codes.
 
-    Presence is asked of the index, never of `_source`, which hides vectors from 9.2 on.
+    Whether a vector is there is read from the index, never from `_source`, which hides vectors from 9.2 on.
     """
     body: dict[str, Any] = {
         "query": {
@@ -139,14 +139,14 @@ def state_search(ids: Sequence[str], signals: Sequence[str], carry: bool = False
 
 
 def presence(signals: Sequence[str]) -> list[dict[str, Any]]:
-    """Clauses that name, for each hit, the signals whose vector is there."""
+    """Clauses by whose names a hit says which of the signals it has a vector of."""
     return [{"exists": {"field": f"hybrid.{name}", "_name": name}} for name in signals]
 
 
 def _typed(kind: str) -> dict[str, Any]:
     if kind == "keyword":
         return {"type": "keyword", "ignore_above": 256}
-    # A price of "call us" must not cost the shop the product: it is kept, and not found by price.
+    # A price of "call us" must not cost the shop the product: the product is stored, and not found by price.
     return {"type": kind, "ignore_malformed": True}
 
 
@@ -160,5 +160,5 @@ def _put(properties: dict[str, Any], path: str, definition: dict[str, Any]) -> N
 
 
 def own_settings() -> dict[str, Any]:
-    """The settings that the layer's words are best scored with, of an index that is made anew."""
+    """The settings of a new index by which the layer's words are scored best."""
     return {"similarity": es_mappings.load("product")["settings"]["similarity"]}

@@ -21,8 +21,8 @@ from hybrid.vectors import Code
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 _ATTEMPTS = 6
 _MAX_BULK_BYTES = 16 * 1024 * 1024
-#: The alias of an index that is being built. Writes to it demand an alias, so that a late one does not make the index
-#: anew, as Elasticsearch does, when the run was cancelled meanwhile.
+#: The suffix of the alias of an index that is being built. Writes to it demand an alias. Without that, a late write
+#: would make Elasticsearch create the index again after the run was cancelled.
 BUILDING = ".building"
 
 
@@ -33,7 +33,7 @@ def is_building(index: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProductState:
-    """What the index holds for a product: what is noted of it, and the signals whose vector is there."""
+    """The state of a product in the index: its layer, and the signals whose vector the index really has."""
 
     layer: Layer
     present: frozenset[str]
@@ -43,9 +43,10 @@ class ProductState:
 class StoredProduct:
     """A product as read for enrichment, with the sequence numbers that guard the write back.
 
-    layer: what is noted of it, without words, codes and vectors.
-    index is the one that it was read from, whatever an alias stands for since. present: signals whose vector the index
-    really holds; None where only a search could tell. foreign: its field `hybrid` is not the layer's.
+    layer: the product's layer without words, codes and vectors.
+    index: the concrete index that it was read from, for an alias may move. present: signals whose vector the index
+    really has; None where no search was made, which alone can tell. foreign: whether its field `hybrid` is not the
+    layer's.
     """
 
     id: str
@@ -82,7 +83,7 @@ class Products:
         self._client = client
 
     def states(self, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
-        """State of those of `ids` that the index holds. Sees what the last refresh saw."""
+        """id -> state of those of `ids` that the index has, as of the last refresh."""
         with translated(index):
             answer = self._client.search(index=index, **mappings.state_search(ids, signals))
         return {
@@ -115,15 +116,15 @@ class Products:
     def read(
         self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None
     ) -> dict[str, StoredProduct]:
-        """Products as they are this moment (no refresh needed), without terms and vectors.
+        """Products as they are now (no refresh needed), without terms and vectors.
 
-        A product that the shop routed is found by its id as soon as a search sees it, or at once where `routing` has
-        it.
+        routing: id -> routing. A product that the shop routed and that is not in `routing` is found as soon as a search
+        sees it.
         """
         return {hit["_id"]: _stored(hit) for hit in self._get(index, ids, {"source_excludes": unread()}, routing)}
 
     def codes(self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None) -> dict[str, StoredCodes]:
-        """id -> codes of products as they are this moment; NO_CODES for one that is not there."""
+        """id -> codes of products as they are now; NO_CODES for a product that is not there."""
         docs = self._get(index, ids, {"source_includes": ["hybrid.codes"]}, routing)
         there = {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
         return {id: there.get(id, NO_CODES) for id in ids}
@@ -137,10 +138,10 @@ class Products:
     ) -> list[dict[str, Any]]:
         if not ids:
             return []
-        wanted = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
+        keys = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
         with translated(index):
-            docs = self._client.mget(index=index, docs=wanted, **options)["docs"]
-        found = [doc for doc in docs if doc.get("found")]
+            docs = self._client.mget(index=index, docs=keys, **options)["docs"]
+        products = [doc for doc in docs if doc.get("found")]
         lost = [doc["_id"] for doc in docs if not doc.get("found")]
         if lost:
             with translated(index):
@@ -152,12 +153,12 @@ class Products:
                 )["hits"]["hits"]
                 if hits:
                     routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
-                    found += [
+                    products += [
                         doc
                         for doc in self._client.mget(index=index, docs=routed, **options)["docs"]
                         if doc.get("found")
                     ]
-        return found
+        return products
 
     def iterate(
         self,
@@ -167,7 +168,7 @@ class Products:
         page: int = 500,
         preference: str | None = None,
     ) -> Iterator[list[StoredProduct]]:
-        """Products that match, in batches, each with the vectors that it has and the numbers that guard a write."""
+        """Products that match, in batches. Each says which vectors it has, and has the numbers that guard a write."""
         search = {
             "query": {"bool": {"filter": [query], "should": mappings.presence(signals)}},
             "source": {"excludes": unread()},
@@ -177,7 +178,7 @@ class Products:
             yield [_stored(hit, frozenset(hit.get("matched_queries", ()))) for hit in hits]
 
     def iterate_ids(self, index: str, query: dict[str, Any], page: int = 5_000) -> Iterator[str]:
-        """Ids of all products that match, through a point in time, so that writes meanwhile do not matter."""
+        """Ids of all products that match, of one point in time: later writes change nothing in them."""
         return (hit["_id"] for hit in self._iterate(index, query, False, page))
 
     def iterate_terms(self, index: str) -> Iterator[dict[str, str]]:
@@ -188,7 +189,7 @@ class Products:
 
     def sample(self, index: str, count: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
         """(id, the shop's own document) of random products, the same for the same seed, index name and products."""
-        # By id: the order of writing differs from run to run where several workers wrote.
+        # Seeded by id: the order of writing differs from run to run where several workers wrote.
         random = {"seed": seed, "field": "hybrid.id"}
         query = {"function_score": {"query": {"match_all": {}}, "random_score": random}}
         with translated(index):
@@ -201,13 +202,13 @@ class Products:
         """(id, document without its vectors, signal -> vector) of every product."""
         fields = [{"field": f"hybrid.{name}"} for name in signals]
         for hit in self._iterate(index, {"match_all": {}}, True, 500, fields):
-            found = hit.get("fields", {})
+            stored_vectors = hit.get("fields", {})
             for name in signals:
                 hit["_source"].get("hybrid", {}).pop(name, None)
             yield (
                 hit["_id"],
                 hit["_source"],
-                {name: found[f"hybrid.{name}"] for name in signals if f"hybrid.{name}" in found},
+                {name: stored_vectors[f"hybrid.{name}"] for name in signals if f"hybrid.{name}" in stored_vectors},
             )
 
     def _iterate(
@@ -266,9 +267,10 @@ class Products:
     def update_documents(self, updates: Iterable[tuple[StoredProduct, dict[str, Any]]], name: str) -> BulkReport:
         """Partial updates that fail with status 409 where the document changed since it was read.
 
-        They go to the index that it was read from: two indices that were filled alike have the same sequence numbers,
-        so where an alias moved in between, the numbers alone would let the write into the other one. name: what whoever
-        writes calls the index; the alias of one that is being built never moves, and has to be there still.
+        An update goes to the index that its document was read from. Two indices that were filled alike have the same
+        sequence numbers, so after an alias moved, the numbers alone would let the write into the other index.
+        name: the caller's name of the index. The alias of an index that is being built never moves, and the update
+        fails where that alias is gone.
 
         Raises as `bulk` does.
         """
@@ -287,7 +289,7 @@ class Products:
     def replace_documents(
         self, index: str, documents: Iterable[tuple[str, StoredProduct | None, str | None, dict[str, Any]]]
     ) -> BulkReport:
-        """Write whole documents (id, as read before or None, routing, body); status 409 where it changed since."""
+        """Write whole documents (id, product as read or None, routing, body); status 409 where one changed since."""
         items: list[Item] = []
         for id, before, routing, body in documents:
             guard = _guard(before) if before is not None else {"routing": routing} if routing else {}
@@ -295,7 +297,7 @@ class Products:
         return self.bulk(index, items)
 
     def delete_documents(self, index: str, routing: Mapping[str, str | None]) -> BulkReport:
-        """Delete documents (id -> routing); one that is not there is no error."""
+        """Delete documents. routing: id -> routing. A document that is not there is no error."""
         return self.bulk(
             index,
             [
@@ -305,13 +307,13 @@ class Products:
         )
 
     def bulk(self, index: str, items: Sequence[Item], into: BulkReport | None = None, **options: Any) -> BulkReport:
-        """Send items; items that the cluster was too busy for are sent again with growing pauses.
+        """Send items. Items that the cluster was too busy for are sent again with growing pauses.
 
-        options: of the request, e.g. require_alias=True.
+        into: the report to add to; None: a new one. options: of the request, e.g. require_alias=True.
 
         Raises:
             WriteBlockedError: the index takes no writes (disk watermark, read-only).
-            IndexMissingError: what must be an alias is none any more.
+            IndexMissingError: `index` must be an alias, and is none any more.
             ClusterError: items were still refused as transient after the last try.
         """
         report = BulkReport() if into is None else into
@@ -362,7 +364,7 @@ class Products:
 
 
 def unread() -> list[str]:
-    """What enrichment does not read of the layer's own field; the rest of a document is the shop's."""
+    """The parts of the layer's own field that enrichment does not read."""
     return [f"hybrid.{name}" for name in ("terms", "typed", "codes", *SIGNALS)]
 
 
@@ -373,7 +375,7 @@ class StoredCodes(NamedTuple):
     by_signal: dict[str, Code]
 
 
-#: Of a product that is not there: no document has that sequence number.
+#: The codes of a product that is not there: no document has that sequence number.
 NO_CODES = StoredCodes(-1, {})
 
 
@@ -388,9 +390,8 @@ def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> Store
     own = field is None or (isinstance(field, dict) and (not field or "meta" in field))
     layer = Layer.from_json(field)
     if layer.noted and layer.id != hit["_id"]:
-        layer = replace(
-            layer, source=None
-        )  # a copy of another document: what searches know of it is to be written anew
+        # The document is a copy of another one, so its words are to be written again.
+        layer = replace(layer, source=None)
     return StoredProduct(
         hit["_id"],
         hit["_index"],

@@ -1,4 +1,4 @@
-"""A shop's own index: what it is like, what stands in the way of attaching to it, and the layer's field in it."""
+"""A shop's own index: its description, what blocks attaching to it, and the layer's field in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELDS_LIMIT = 1000
 
 @dataclass(frozen=True)
 class ShopIndex:
-    """What the cluster says of an index. name is what people call it, concrete the index behind it."""
+    """An index as the cluster describes it. name: an alias or the index's own name. concrete: the index behind it."""
 
     name: str
     concrete: str
@@ -35,12 +35,12 @@ class ShopIndex:
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.mappings.get("properties", {})
-        return found
+        properties: Mapping[str, Any] = self.mappings.get("properties", {})
+        return properties
 
     @property
     def fingerprint(self) -> str:
-        """Another one as soon as another index has the name, or the mapping has changed."""
+        """A digest that changes when another index gets the name, or the mapping changes."""
         return hashlib.sha256(orjson.dumps([self.uuid, self.mappings], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
@@ -77,10 +77,10 @@ class ShopIndices:
             IndexConflictError: the name stands for several indices, or for a data stream.
         """
         with translated(name):
-            found = self._client.indices.get(
+            descriptions = self._client.indices.get(
                 index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
             ).body
-        concrete, described = only(name, found)
+        concrete, described = only(name, descriptions)
         settings = described["settings"]
         alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
         closed = self._is_closed(concrete)
@@ -98,8 +98,8 @@ class ShopIndices:
 
     def _is_closed(self, concrete: str) -> bool:
         with translated(concrete):
-            found = self._client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
-        return any("closed" in index.get("attributes", ()) for index in found)
+            indices = self._client.indices.resolve_index(name=concrete, expand_wildcards="all").body["indices"]
+        return any("closed" in index.get("attributes", ()) for index in indices)
 
     def sample(self, shop: ShopIndex, count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
         """(id, whole document) of documents from all over the index."""
@@ -109,13 +109,13 @@ class ShopIndices:
         return [(hit["_id"], hit["_source"]) for hit in hits]
 
     def add_layer(self, shop: ShopIndex, profile: IndexProfile) -> None:
-        """Add the layer's field to the mapping; all else in it stays. Field and profile arrive in one change.
+        """Add the layer's field to the mapping, and change nothing else in it. Field and profile come in one change.
 
         Raises:
             IndexConflictError: the cluster refuses the mapping.
         """
-        # The cluster replaces `_meta` whole: what the shop keeps there goes along, as it is now and not when we
-        # planned.
+        # The cluster replaces `_meta` whole. What the shop keeps there is written again, as it is now and not as it was
+        # when we planned.
         with translated(shop.name):
             mappings = self._client.indices.get_mapping(index=shop.concrete).body[shop.concrete]["mappings"]
         meta = {**mappings.get("_meta", {}), "hybrid": profile.to_json()}
@@ -128,25 +128,26 @@ class ShopIndices:
             ) from error
 
 
-def only(name: str, found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if not found:
+def only(name: str, indices: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(the one index behind a name, its description). indices: index -> description, as the cluster gives it."""
+    if not indices:
         raise IndexMissingError(f"there is no index {name!r}")
-    streams = {described["data_stream"] for described in found.values() if described.get("data_stream")}
+    streams = {described["data_stream"] for described in indices.values() if described.get("data_stream")}
     if streams:
         raise IndexConflictError(
             f"{name!r} is a data stream; its documents cannot be updated in place: index the catalogue beside it "
             "with `hybrid index FILE --index NAME`"
         )
-    if len(found) > 1:
+    if len(indices) > 1:
         raise IndexConflictError(
-            f"the alias {name!r} stands for {len(found)} indices ({', '.join(sorted(found))}); attach one of them by "
-            "its own name"
+            f"the alias {name!r} stands for {len(indices)} indices ({', '.join(sorted(indices))}); attach one of them "
+            "by its own name"
         )
-    return next(iter(found.items()))
+    return next(iter(indices.items()))
 
 
 def blockers(shop: ShopIndex, profile: IndexProfile | None, capabilities: Capabilities) -> list[str]:
-    """What stands in the way of the layer, each with the way out; none: documents can be enriched in place. Pure."""
+    """Why the layer cannot be added, each reason with the way out; none: documents can be enriched in place. Pure."""
     return list(_blockers(shop, profile, capabilities))
 
 
@@ -201,12 +202,12 @@ def _mapping_blockers(shop: ShopIndex, profile: IndexProfile) -> Iterator[str]:
     before = shop.profile
     if before is not None:
         for name, signal in profile.signals.items():
-            held = before.signals.get(name)
-            if held and held.dims != signal.dims:
+            existing = before.signals.get(name)
+            if existing and existing.dims != signal.dims:
                 yield (
-                    f"index {shop.name!r} holds {name} vectors of {held.dims} dimensions ({held.encoder}) and "
+                    f"index {shop.name!r} holds {name} vectors of {existing.dims} dimensions ({existing.encoder}) and "
                     f"{signal.encoder} makes {signal.dims}; choose the encoder with "
-                    f"HYBRID_{name.upper()}_ENCODER={held.encoder}"
+                    f"HYBRID_{name.upper()}_ENCODER={existing.encoder}"
                 )
     limit = int(shop.settings.get("index.mapping.total_fields.limit", _FIELDS_LIMIT))
     present = count_fields({key: value for key, value in shop.properties.items() if key != "hybrid"})
@@ -218,11 +219,11 @@ def _mapping_blockers(shop: ShopIndex, profile: IndexProfile) -> Iterator[str]:
         )
 
 
-def count_fields(found: Mapping[str, Any]) -> int:
+def count_fields(properties: Mapping[str, Any]) -> int:
     """Fields as `index.mapping.total_fields.limit` counts them: objects and multi-fields too."""
     return sum(
         1 + count_fields(definition.get("properties", {})) + count_fields(definition.get("fields", {}))
-        for definition in found.values()
+        for definition in properties.values()
     )
 
 

@@ -1,4 +1,4 @@
-"""Pure builders: what is sent to Elasticsearch. No client, no I/O; compared whole in tests."""
+"""Pure builders of the bodies that are sent to Elasticsearch. No client, no I/O. Tests compare the bodies whole."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.errors import UsageError
 from hybrid.text.completions import FIRST, Typed
 
-#: A word counts where it is rarest over all fields together (`cross_fields`), so that the brand in one field and
-#: the type in another make one match; a trace of the other fields (the tie breaker) orders what matches alike.
+#: `cross_fields` weighs a word by its rarity over all fields together, so that the brand in one field and the type in
+#: another make one match. The tie breaker adds a trace of the other fields, which orders equal matches.
 #: Boosts, tie breaker, k1 and b (es_mappings/product.json) lie in the middle of a plateau on chorus (benchmarks.md).
 LEXICAL_FIELDS = ("title^2", "code", "brand^1.5", "category", "description^2", "attributes")
 TIE_BREAKER = 0.02
 
-#: More values than a page shows, so that counts merged with those of vector-only candidates stay right.
+#: Values of a facet that are counted. A page lists fewer, so that counts stay right when those of candidates that only
+#: vectors found are added.
 FACET_VALUES = 100
-#: `_id` is a stored field, read from compressed blocks beside `_source`: for 200 candidates that takes longer
-#: than finding them. The id is a doc value as well, so a search of candidates needs no stored field.
+#: `_id` is a stored field in compressed blocks beside `_source`: reading it of 200 candidates takes longer than finding
+#: them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
 
 _DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|.*)?|\d+|now.*)$")
@@ -29,31 +30,31 @@ _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
 def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str, Any]]:
-    """Filter clauses. A value, a list (any of), or a range {"gte": x, "lte": y}.
+    """Filter clauses. filters: field -> a value, a list (any of), or a range {"gte": x, "lte": y}.
 
     Raises:
         UsageError: a field that cannot be filtered on, or a malformed value.
     """
     clauses: list[dict[str, Any]] = []
-    for field, wanted in filters.items():
+    for field, condition in filters.items():
         if field not in fields.types:
             raise UsageError(f"cannot filter on {field!r}; fields: {', '.join(sorted(fields.types)) or 'none'}")
         kind = fields.types[field]
-        if isinstance(wanted, Mapping):
-            if not wanted or not set(wanted) <= _RANGE_KEYS:
+        if isinstance(condition, Mapping):
+            if not condition or not set(condition) <= _RANGE_KEYS:
                 raise UsageError(f"filter {field}: a range takes gte, gt, lte, lt")
             if kind in ("keyword", "boolean"):
                 raise UsageError(f"filter {field}: not a number or a date, so no range")
-            clauses.append({"range": {field: {key: _valid(field, kind, bound) for key, bound in wanted.items()}}})
-        elif isinstance(wanted, list | tuple):
-            clauses.append({"terms": {field: [_valid(field, kind, value) for value in wanted]}})
+            clauses.append({"range": {field: {key: _valid(field, kind, bound) for key, bound in condition.items()}}})
+        elif isinstance(condition, list | tuple):
+            clauses.append({"terms": {field: [_valid(field, kind, value) for value in condition]}})
         else:
-            clauses.append({"term": {field: _valid(field, kind, wanted)}})
+            clauses.append({"term": {field: _valid(field, kind, condition)}})
     return clauses
 
 
 def _valid(field: str, kind: str, value: Any) -> Any:
-    """The value, if a field of that kind can have it: Elasticsearch would fail the whole search."""
+    """Check that a field of that kind can have the value, for Elasticsearch would fail the whole search."""
     if not isinstance(value, str | int | float | bool):
         raise UsageError(f"filter {field}: a plain value, a list of plain values or a range is wanted")
     fits: dict[str, Callable[[], bool]] = {
@@ -72,9 +73,10 @@ def _valid(field: str, kind: str, value: Any) -> Any:
 
 
 def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:
-    """BM25 over the layer's terms, or over the shop's own analysed fields; everything where there are no words.
+    """BM25 over the layer's terms, or over the shop's own analysed fields; all products where there are no words.
 
-    words: as made by hybrid.text.analysis.query_terms; for own fields as typed, the cluster analyses them.
+    words: the words that hybrid.text.analysis.query_terms gives. For `own_fields`, the words as the shopper typed them:
+        the cluster analyses these.
     """
     if not words:
         return {"match_all": {}}
@@ -83,12 +85,12 @@ def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def header(profile: IndexProfile, words: str) -> dict[str, Any]:
-    """The line before each search of an `_msearch` for these words."""
+    """The header line of each search of an `_msearch` for these words."""
     # The same copy of every shard for the same words, so that pages of one search agree.
-    found = {"index": profile.index, "preference": hashlib.blake2b(words.encode(), digest_size=6).hexdigest()}
-    if profile.shards > 1:  # as a section `knn` has it: a word weighs the same on every shard
-        found["search_type"] = "dfs_query_then_fetch"
-    return found
+    line = {"index": profile.index, "preference": hashlib.blake2b(words.encode(), digest_size=6).hexdigest()}
+    if profile.shards > 1:  # a word weighs the same on every shard, as with a section `knn`
+        line["search_type"] = "dfs_query_then_fetch"
+    return line
 
 
 def lexical_search(
@@ -124,8 +126,8 @@ def vector_search(
 ) -> dict[str, Any]:
     """The nearest products by one vector signal, each with its BM25 score as `_score` and its codes.
 
-    The shop's filters are in the kNN clause, for a filter beside it would come after the cut. One search tells both
-    scores, with no second round trip.
+    The filters are in the kNN clause, for a filter beside it would apply after the cut. One search gives both scores,
+    without a second round trip.
     """
     return {
         **nearest(_knn(signal, vector, filters, depth), shards, lexical),
@@ -144,8 +146,8 @@ def nearest_search(
 ) -> dict[str, Any]:
     """The nearest products by one vector signal that is searched alone, each with its true cosine in `_score`.
 
-    No codes are read: for 200 products that takes longer than finding them. Rescoring by the vectors themselves, in
-    place of the int8 ones that they are found by, makes the cosine as exact as a code's.
+    No codes are read: reading those of 200 products takes longer than finding the products. The search finds products
+    by int8 vectors, and rescores them by the vectors themselves, so the cosine is as exact as that of a code.
     """
     knn = {**_knn(signal, vector, filters, depth), "rescore_vector": {"oversample": 1.0}}
     return {
@@ -156,18 +158,19 @@ def nearest_search(
 
 
 def nearest(knn: Mapping[str, Any], shards: int, words: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A search of the `k` nearest, with their own scores, or with those of `words` (0 where they do not match).
+    """A search of the `k` nearest, with their own scores, or with those of `words` (0 where `words` do not match).
 
-    As a filter the clause would not do: on a field without a graph it matches all that have a vector, and the `k`
-    nearest are then those of highest score. As the query it cuts within each shard; where there are several, the
-    section `knn` cuts over all of them, for one more round between the nodes (1 ms); see also `header`.
+    The clause cannot be a filter: on a field without a graph, a filter matches all products that have a vector, and the
+    search would give those of the highest score. As the query, the clause cuts within each shard. Where there are
+    several shards, the section `knn` cuts over all of them, at the cost of one more round between the nodes (1 ms); see
+    also `header`.
     """
-    found: dict[str, Any] = {"query": {"knn": knn}} if shards == 1 else {"knn": knn}
+    body: dict[str, Any] = {"query": {"knn": knn}} if shards == 1 else {"knn": knn}
     if words:
-        # After the cut, of the same products: what words score does not decide which are near.
+        # The words rescore the products after the cut, so they do not decide which products are near.
         swap = {"rescore_query": dict(words), "query_weight": 0.0, "rescore_query_weight": 1.0}
-        found["rescore"] = {"window_size": knn["k"], "query": swap}
-    return {**found, "size": knn["k"], "track_total_hits": False}
+        body["rescore"] = {"window_size": knn["k"], "query": swap}
+    return {**body, "size": knn["k"], "track_total_hits": False}
 
 
 def cosine(score: float) -> float:
@@ -190,9 +193,10 @@ def lookalike_search(
     depth: int,
     facets: Sequence[str],
 ) -> dict[str, Any]:
-    """Products without a vector of this signal: those of `ids`, and others by these words; with their own words.
+    """Products without a vector of this signal: those of `ids`, and `depth` others that have `words`.
 
-    The score of the shopper's words is told by the named query "lexical" (`include_named_queries_score`).
+    Each hit has the product's own words. The named query "lexical" gives the score of the shopper's words
+    (`include_named_queries_score`).
     """
     likeness = {
         "multi_match": {
@@ -231,14 +235,14 @@ def lacking_search(signal: str) -> dict[str, Any]:
 
 
 def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The same search, reading `_id` as well: for products that the layer has not written yet."""
+    """The same search that reads `_id` as well, for products that the layer has not written yet."""
     return {**{key: value for key, value in body.items() if key not in _NO_STORED_FIELDS}, "_source": False}
 
 
 def tail_search(
     lexical: Mapping[str, Any], filters: Sequence[dict[str, Any]], exclude: Sequence[str], start: int, size: int
 ) -> dict[str, Any]:
-    """Products behind the fused list: the rest of the lexical matches in their own order."""
+    """The lexical matches that come after the fused list, in the order of their scores."""
     return {
         "query": {
             "bool": {
@@ -255,7 +259,7 @@ def tail_search(
 
 
 def facet_aggs(facets: Sequence[str], fields: FieldMap) -> dict[str, Any]:
-    """Counts by value for keywords and flags, the span for numbers and dates.
+    """Counts by value for keywords and booleans, the range for numbers and dates.
 
     Raises:
         UsageError: a field that cannot be a facet.
@@ -273,16 +277,16 @@ def facet_aggs(facets: Sequence[str], fields: FieldMap) -> dict[str, Any]:
 
 
 def completion_search(typed: Typed, fields: FieldMap, size: int) -> dict[str, Any]:
-    """Products whose titles have the typed words; those whose titles begin with them first."""
-    every: list[dict[str, Any]] = []
+    """Products whose titles have the typed words. Those whose titles begin with the words come first."""
+    clauses: list[dict[str, Any]] = []
     for place, word in enumerate(typed.words):
         if pattern := typed.pattern(place):
-            every.append({"regexp": {"hybrid.typed": {"value": pattern, "flags": "NONE"}}})
+            clauses.append({"regexp": {"hybrid.typed": {"value": pattern, "flags": "NONE"}}})
         else:
-            every.append({"prefix" if typed.goes_on(place) else "term": {"hybrid.typed": word}})
+            clauses.append({"prefix" if typed.goes_on(place) else "term": {"hybrid.typed": word}})
     first = {"prefix" if typed.goes_on(0) else "term": {"hybrid.typed": f"{FIRST}{typed.words[0]}"}}
     return {
-        "query": {"bool": {"filter": every, "should": [{"constant_score": {"filter": first}}]}},
+        "query": {"bool": {"filter": clauses, "should": [{"constant_score": {"filter": first}}]}},
         "_source": list(fields.roles["title"]),
         "size": size,
         "track_total_hits": False,

@@ -1,4 +1,4 @@
-"""The search side of the wall: candidates with every present signal's raw score, in one round trip."""
+"""Reads candidates from product indices, with the raw score of every present signal, in one round trip."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROFILE_TTL_S = 5.0
 
 @dataclass(frozen=True)
 class _CandidateSearch:
-    """One search for candidates. terms None: words take no part."""
+    """One search for candidates. terms: None where words take no part. without: the id of a product to leave out."""
 
     profile: IndexProfile
     terms: str | None
@@ -41,7 +41,7 @@ class _CandidateSearch:
 
     @property
     def alone(self) -> bool:
-        """One vector and nothing else, and products have but one: its cosines can be read from the score."""
+        """Whether there is one vector and no words, and one view a product, so that the score gives the cosine."""
         if self.terms is not None or len(self.vectors) != 1:
             return False
         return all(self.profile.signals[name].views == 1 for name in self.vectors)
@@ -58,10 +58,10 @@ class _CandidateSearch:
 
 
 class Retrieval:
-    """Reads product indices. Thread-safe; profiles are kept for five seconds.
+    """Reads product indices. Thread-safe. Profiles are cached for five seconds.
 
-    What is asked with a profile is answered from the index that the profile is of, or raises IndexMovedError; then the
-    profile is forgotten. See hybrid.search.consistency.
+    A method that takes a profile answers from the index that the profile is of, or drops the cached profile and raises
+    IndexMovedError. See hybrid.search.consistency.
     """
 
     def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
@@ -76,27 +76,27 @@ class Retrieval:
     def profile(self, index: str) -> IndexProfile:
         """The index's profile, at most five seconds old."""
         with self._lock:
-            kept = self._profiles.get(index)
-        if kept and self._clock() - kept[0] < _PROFILE_TTL_S:
-            return kept[1]
+            cached = self._profiles.get(index)
+        if cached and self._clock() - cached[0] < _PROFILE_TTL_S:
+            return cached[1]
         profile = self._indices.read_profile(index)
         with self._lock:
             self._profiles[index] = (self._clock(), profile)
         return profile
 
     def forget(self) -> None:
-        """Read every profile anew, and count anew which products lack a vector, whatever their age."""
+        """Drop the cached profiles, and the cached counts of products without a vector."""
         with self._lock:
             self._profiles.clear()
         self.coverage.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
-        """Ask the cluster whether the name stands for another index now; then the profile is forgotten.
+        """Ask the cluster whether the profile's name stands for another index now. If so, drop the cached profile.
 
-        Where it stood for several, no index can be told to be another one.
+        False where the name stood for several indices when the profile was read.
 
         Raises:
-            IndexMissingError: it stands for none.
+            IndexMissingError: the name stands for no index.
         """
         if not profile.concrete or self._indices.behind(profile.index) == {profile.concrete}:
             return False
@@ -104,19 +104,23 @@ class Retrieval:
         return True
 
     def superseded(self, profile: IndexProfile) -> bool:
-        """Whether the name is known to stand for another index. Asks nobody."""
+        """Whether the cache has no profile of the name, or one of another index. Sends no request."""
         with self._lock:
-            kept = self._profiles.get(profile.index)
-        return kept is None or kept[1].concrete != profile.concrete
+            cached = self._profiles.get(profile.index)
+        return cached is None or cached[1].concrete != profile.concrete
 
     def _drop(self, profile: IndexProfile) -> None:
         with self._lock:
-            kept = self._profiles.get(profile.index)
-            if kept and kept[1].concrete == profile.concrete:  # else another search has read a newer one
+            cached = self._profiles.get(profile.index)
+            if cached and cached[1].concrete == profile.concrete:  # else another search has read a newer profile
                 del self._profiles[profile.index]
 
-    def _hold(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
-        """See to it that the answers are of the profile's index, as far as they tell."""
+    def _require_index(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
+        """Check that the answers are of the profile's index, as far as their hits say.
+
+        Raises:
+            IndexMovedError: an answer is of another index.
+        """
         if strays(answers, profile.concrete):
             self._drop(profile)
             raise moved_error(profile.index)
@@ -139,11 +143,11 @@ class Retrieval:
     ) -> Retrieved:
         """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
 
-        lookalikes: where products lack a vector, also find those that only it would find, and stand-ins for it.
-        without: a product that is left out.
+        lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
+        without: the id of a product that is left out.
 
-        A facet that is filtered on still counts its other values, so that another one can be chosen beside: its
-        counts are those of the same search without that filter.
+        A facet that is filtered on counts all its values, so that a shopper can choose another one: its counts are
+        those of the same search without that filter.
 
         Raises:
             UsageError: a filter or a facet that the index does not have.
@@ -154,7 +158,7 @@ class Retrieval:
         plain = [facet for facet in facets if facet not in filters]
         groups = [_CandidateSearch(profile, terms, vectors, filters, plain, depth, without)]
         for facet in filtered:
-            others = {field: wanted for field, wanted in filters.items() if field != facet}
+            others = {field: condition for field, condition in filters.items() if field != facet}
             groups.append(_CandidateSearch(profile, terms, vectors, others, [facet], depth, without))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
@@ -173,10 +177,10 @@ class Retrieval:
         """(signal, body) of each search."""
         profile, depth, clauses = search.profile, search.depth, search.clauses
         aggs = bodies.facet_aggs(search.facets, profile.searchable)
-        shown = _with_format(search.facets, profile)
+        facet_fields = _with_format(search.facets, profile)
         if search.alone:
             ((name, vector),) = search.vectors.items()
-            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, shown))]
+            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, facet_fields))]
         codes = list(search.vectors)
         searches = []
         if search.terms is not None:
@@ -184,7 +188,7 @@ class Retrieval:
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in search.vectors.items():
             body = bodies.vector_search(
-                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, shown
+                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, facet_fields
             )
             searches.append((name, body))
         return searches
@@ -221,14 +225,14 @@ class Retrieval:
         head = bodies.header(profile, terms or "")
         operations = [part for _, body in searches for part in (head, body)]
         with translated(profile.index):
-            # Named scores cost a search of their own for each hit, so they are asked for where they are read.
+            # The score of a named query costs a search of its own for each hit: it is requested only where it is read.
             answer = self._client.msearch(searches=operations, include_named_queries_score=named or None)
         responses = list(answer["responses"])
-        self._hold(profile, responses)
+        self._require_index(profile, responses)
         return responses
 
     def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], search: _CandidateSearch) -> None:
-        """Add products that no vector can find, and the scores that stand in for missing ones."""
+        """Add products that no vector can find, and impute missing scores."""
         profile = search.profile
         signals = [name for name in search.vectors if name in retrieved.raw]
         if not signals:
@@ -237,28 +241,36 @@ class Retrieval:
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             return self._msearch(profile, [("", body) for body in searches], search.terms, named=True)
 
-        shown = _with_format(search.facets, profile)
+        facet_fields = _with_format(search.facets, profile)
         try:
-            found = likes.find(
-                profile, retrieved.raw, signals, search.words, search.clauses, shown, search.depth, self.coverage, ask
+            lookalikes = likes.find(
+                profile,
+                retrieved.raw,
+                signals,
+                search.words,
+                search.clauses,
+                facet_fields,
+                search.depth,
+                self.coverage,
+                ask,
             )
         except ClusterError as error:
             retrieved.failed["stand-ins"] = str(error)
             return
-        hits.update(found.hits)
+        hits.update(lookalikes.hits)
         if "lexical" in retrieved.raw:
-            retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in found.hits.items()})
+            retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in lookalikes.hits.items()})
         for name in signals:
             scores = retrieved.raw[name]
-            true, nearest = cosines.of_hits(found.hits, profile, name, search.vectors[name])
-            scores.update(true)
+            by_code, nearest = cosines.of_hits(lookalikes.hits, profile, name, search.vectors[name])
+            scores.update(by_code)
             retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
-            estimates = standins.estimate(scores, found.donors.get(name, ()), found.words, missing)
+            estimates = standins.estimate(scores, lookalikes.donors.get(name, ()), lookalikes.words, missing)
             if estimates:
                 retrieved.stand_ins[name] = estimates
-        # What nothing can be said of is no candidate.
-        for id in found.hits:
+        # A product without any score of a vector signal, true or imputed, is no candidate.
+        for id in lookalikes.hits:
             if not any(
                 retrieved.raw[name][id] is not None or id in retrieved.stand_ins.get(name, ()) for name in signals
             ):
@@ -296,7 +308,7 @@ class Retrieval:
         start: int,
         size: int,
     ) -> list[tuple[str, float]]:
-        """(id, BM25) of the lexical matches behind the fused list."""
+        """(id, BM25) of the lexical matches that come after the fused list."""
         query = bodies.lexical_query(terms, profile.lexical_fields)
         body = bodies.tail_search(query, bodies.filters_body(filters, profile.searchable), exclude, start, size)
         answer = self._msearch(profile, [("lexical", body)], terms)[0]
@@ -305,33 +317,33 @@ class Retrieval:
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]
 
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The shop's own documents, and of the layer's field no more than the tags, where the index has any."""
+        """id -> the shop's own document, with the tags where the index has any, and without the rest of the layer."""
         if not ids:
             return {}
         hidden = ["hybrid"] if profile.tags is None else [*unread(), "hybrid.id", "hybrid.meta"]
         with translated(profile.index):
             docs = self._client.mget(index=profile.index, ids=list(ids), source_excludes=hidden)["docs"]
-        # One that is not found tells its index too; one that failed is a broken answer.
-        self._hold(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
+        # A document that is not there says its index too. One that failed is a broken answer.
+        self._require_index(profile, [{"hits": {"hits": docs}}, *(doc for doc in docs if "error" in doc)])
         return {doc["_id"]: doc["_source"] for doc in docs if doc.get("found")}
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
-        """Signal -> vector (dims,) of a product, of those that it has."""
+        """Signal -> vector (dims,) of a product, for the signals of which it has a vector."""
         codes = self._products.codes(profile.index, [id])[id].by_signal
         decoded = {name: coding.decode_code(codes.get(name), one.dims) for name, one in profile.signals.items()}
         return {name: vector for name, vector in decoded.items() if vector is not None}
 
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-        """id -> signal -> what each of its views is: which of several pictures, or the second of a video's frame."""
+        """id -> signal -> the place of each view: the number of a picture, or the second of a video's frame."""
         names = [name for name, signal in profile.signals.items() if signal.views > 1]
         fields = [f"hybrid.meta.{name}.at" for name in names]
         with translated(profile.index):
             docs = self._client.mget(index=profile.index, ids=list(ids), source_includes=fields)["docs"]
-        found = {doc["_id"]: doc["_source"].get("hybrid", {}).get("meta", {}) for doc in docs if doc.get("found")}
-        return {id: {name: (meta.get(name) or {}).get("at") or [] for name in names} for id, meta in found.items()}
+        metas = {doc["_id"]: doc["_source"].get("hybrid", {}).get("meta", {}) for doc in docs if doc.get("found")}
+        return {id: {name: (meta.get(name) or {}).get("at") or [] for name in names} for id, meta in metas.items()}
 
     def completing(self, profile: IndexProfile, typed: Typed, size: int) -> dict[str, dict[str, Any]]:
-        """id -> the title fields of products that have the typed words, in some order."""
+        """id -> the title fields of products that have the typed words, in any order."""
         with translated(profile.index):
             answer = self._client.search(index=profile.index, **bodies.completion_search(typed, profile.fields, size))
         return {hit["_id"]: hit.get("_source", {}) for hit in answer["hits"]["hits"]}
@@ -348,9 +360,10 @@ def _by_score(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
 
 @dataclass
 class Collected:
-    """What the answers to one search bring together.
+    """The answers to the searches for one search's candidates, merged.
 
-    hits: product id -> hit, of the first list that has it. lists: signal -> product ids. failed: signal -> reason.
+    hits: product id -> hit, from the first list that has the product. lists: signal -> product ids. failed: signal ->
+    reason.
     """
 
     hits: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -377,17 +390,17 @@ def score(
     terms: str | None,
     by_signal: Mapping[str, Mapping[str, float | None]],
 ) -> None:
-    """Give every candidate its raw score by every signal, and put each list in its order.
+    """Give every candidate its raw score by every signal, and sort each list.
 
-    hits: product id -> hit with `_score`, the words'; terms None: no lexical signal. by_signal: signal -> product id ->
-    cosine of every hit, None where it has no vector.
+    hits: product id -> hit; `_score` is that of the words. terms: None where there is no lexical signal.
+    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector.
     """
     if terms is not None:
         candidates.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
     for name, scores in by_signal.items():
         candidates.raw[name] = dict(scores)
         candidates.lists[name] = _best_first([id for id in candidates.lists[name] if scores[id] is not None], scores)
-    # What no list has any more is no candidate: a product whose vector is gone.
+    # A product in no list is no candidate. It came by a vector that is gone now.
     listed = {id for ids in candidates.lists.values() for id in ids}
     if len(listed) < len(hits):
         for name, raw in candidates.raw.items():
@@ -402,7 +415,7 @@ def _best_first(ids: Sequence[str], scores: Mapping[str, float | None]) -> list[
 
 
 def identify(answer: dict[str, Any]) -> bool:
-    """Give every hit its `_id` from doc values; False where one has none there."""
+    """Give every hit its `_id` from doc values; False where a hit has no id in them."""
     for hit in answer.get("hits", {}).get("hits", ()):
         if "_id" not in hit:
             ids = hit.get("fields", {}).get("hybrid.id")
@@ -440,12 +453,12 @@ def _merge_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
 
 
 def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
-    """Whether a hit is of another index than this one; "": any index will do."""
+    """Whether a hit is of another index than `concrete`; "": any index will do."""
     if not concrete:
         return False
     return not {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]} <= {concrete}
 
 
 def broken(answer: Mapping[str, Any]) -> bool:
-    """Whether a search or a part of it failed, as it does where the index behind the alias is gone or another one."""
+    """Whether a search or a part of it failed. It may fail because the alias moved, or its index is gone."""
     return "error" in answer or bool(answer.get("_shards", {}).get("failed"))

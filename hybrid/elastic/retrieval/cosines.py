@@ -1,4 +1,4 @@
-"""True cosines of hits with a query's vectors: by their codes, or as they were computed a moment ago."""
+"""True cosines of hits with a query's vectors: computed from the hits' codes, or cached from an equal search."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from hybrid import vectors as coding
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.request import Cosines
 
-#: Bounds what a version cannot tell, as in hybrid.elastic.retrieval.shown; a cosine is no price, so it may be older.
+#: Bounds the age of what a version cannot tell, as in hybrid.elastic.retrieval.hit_cache. A cosine may be older than a
+#: price may be.
 TTL_S = 60.0
 
-#: By product id.
+#: Product id -> its cosines.
 Known = Mapping[str, Cosines]
 
 
 def of_hits(
     hits: Mapping[str, dict[str, Any]], profile: IndexProfile, name: str, vector: np.ndarray
 ) -> tuple[dict[str, float | None], dict[str, int]]:
-    """(id -> cosine by the code of each hit, None where it has none; id -> number of the view that is nearest).
+    """(id -> cosine by the code of each hit, None where a hit has no code; id -> number of the nearest view).
 
-    What has several views is as near as the nearest of them, or as their mean where that is nearer.
+    The cosine of a product with several views is that of its nearest view, or of the views' mean where that is nearer.
     vector: (dims,) of length 1.
     """
     path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
     query = vector.astype(np.float32)
     scores: dict[str, float | None] = dict.fromkeys(hits)
     codes = {id: hit["fields"][path] for id, hit in hits.items() if path in hit.get("fields", {})}
-    whole = {id: next((code for code in held if not coding.is_view(code, dims)), None) for id, held in codes.items()}
+    whole = {
+        id: next((code for code in product_codes if not coding.is_view(code, dims)), None)
+        for id, product_codes in codes.items()
+    }
     with_code = [id for id, code in whole.items() if code is not None]
     if with_code:
         matrix = coding.decode_codes([whole[id] or "" for id in with_code], dims)
@@ -51,31 +55,31 @@ def of_hits(
 
 
 class KnownCosines:
-    """Cosines of searches that were made a moment ago, so that the same search reads no codes again. Thread-safe.
+    """A cache of the cosines of recent searches, so that an equal search reads no codes again. Thread-safe.
 
-    By the `candidates_key` of a search. A cosine is given again only for the very version of the product that it was
-    computed with.
+    The key is the `candidates_key` of a search. A caller uses a cosine again only for the version of the product that
+    the cosine was computed with.
     """
 
     def __init__(
         self, most: int = 1_000, most_products: int = 500, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """most: searches that are remembered. most_products: of each, many times its candidates. clock: in seconds."""
+        """most: searches in the cache. most_products: of each search, many times its candidates. clock: in seconds."""
         self._most_products, self._clock = most_products, clock
         self._searches: LRUCache[bytes, tuple[float, Known]] = LRUCache(most)
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> Known:
-        """What is known of a search; empty where it is nothing, or too old."""
+        """The cached cosines of a search; empty where there are none, or they are too old."""
         with self._lock:
-            kept = self._searches.get(key)
-        return kept[1] if kept is not None and self._clock() - kept[0] < TTL_S else {}
+            cached = self._searches.get(key)
+        return cached[1] if cached is not None and self._clock() - cached[0] < TTL_S else {}
 
-    def put(self, key: bytes, found: Known) -> None:
-        """Remember what was computed by codes, beside what is known already."""
+    def put(self, key: bytes, computed: Known) -> None:
+        """Add cosines that were computed from codes to those in the cache."""
         now = self._clock()
         with self._lock:
             since, known = self._searches.get(key, (now, {}))
-            if now - since >= TTL_S or len(known) + len(found) > self._most_products:
+            if now - since >= TTL_S or len(known) + len(computed) > self._most_products:
                 since, known = now, {}
-            self._searches[key] = (since, {**known, **found})
+            self._searches[key] = (since, {**known, **computed})

@@ -1,7 +1,7 @@
-"""Products without a vector: found, and given the scores of products most like them in words (hybrid.search.stand_ins).
+"""Finds products without a vector, and imputes their scores by products with like words (hybrid.search.stand_ins).
 
-Two more round trips (one where none are to be found beside the candidates), and only where products lack a vector of
-a signal that is searched.
+This takes two more round trips, or one where only candidates lack a vector. It takes none where no product lacks a
+vector of a signal that is searched.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ from hybrid.elastic.retrieval import bodies
 from hybrid.errors import ClusterError
 from hybrid.search import stand_ins
 
-#: A search is not made longer for a smaller share of the catalogue than this; candidates get their stand-ins always.
+#: The share of the catalogue without a vector from which a search looks for such products. Candidates without a vector
+#: always get imputed scores.
 _FEW = 0.005
 _TTL_S = 10.0
 
-#: Bodies in, answers out, in one `_msearch` with the scores of named queries.
+#: Takes bodies and gives their answers, by one `_msearch` with the scores of named queries.
 Ask = Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]]
 Scores = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass
 class Lookalikes:
-    """hits: of products that were no candidates, by id, with `_score` the score of the shopper's words.
-    words: id -> analysed words, of the products whose scores stand in and of those without a vector."""
+    """hits: id -> hit of products that were no candidates; `_score` is the score of the shopper's words.
+
+    words: id -> analysed words, of the donors and of products without a vector.
+    donors: signal -> ids of the products from whose scores the imputed ones are computed.
+    """
 
     hits: dict[str, dict[str, Any]] = field(default_factory=dict)
     words: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -38,7 +42,7 @@ class Lookalikes:
 
 
 class Coverage:
-    """The share of products that lack a vector, by signal, at most ten seconds old. Thread-safe."""
+    """A cache of the share of products that lack a vector, by signal, at most ten seconds old. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -46,12 +50,13 @@ class Coverage:
         self._lock = threading.Lock()
 
     def lacking(self, profile: IndexProfile, ask: Ask) -> dict[str, float]:
+        """Signal -> the share of products without a vector."""
         key = profile.index, profile.concrete
         with self._lock:
-            kept = self._shares.get(key)
-        if kept and self._clock() - kept[0] < _TTL_S:
-            return kept[1]
-        # One hit, which tells the index that was counted.
+            cached = self._shares.get(key)
+        if cached and self._clock() - cached[0] < _TTL_S:
+            return cached[1]
+        # One hit, which says which index was counted.
         everything = {"query": {"match_all": {}}, "size": 1, "_source": False, "track_total_hits": True}
         answers = [_checked(answer) for answer in ask([everything, *map(bodies.lacking_search, profile.signals)])]
         total, *without = (int(answer["hits"]["total"]["value"]) for answer in answers)
@@ -61,7 +66,7 @@ class Coverage:
         return shares
 
     def forget(self) -> None:
-        """Count anew, whatever the age."""
+        """Drop the cached shares, so that they are counted again."""
         with self._lock:
             self._shares.clear()
 
@@ -77,39 +82,41 @@ def find(
     coverage: Coverage,
     ask: Ask,
 ) -> Lookalikes:
-    """raw: the candidates' scores; words: the lexical query, or None where words take no part.
+    """Find products without a vector of the signals, and the donors of their imputed scores.
+
+    raw: the candidates' scores. words: the lexical query, or None where words take no part.
 
     Raises:
         ClusterError: the cluster could not answer.
     """
     missing = _missing(raw, signals)
     shares = coverage.lacking(profile, ask)
-    wanted = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
-    found = Lookalikes(donors={name: donors for name in wanted if (donors := stand_ins.donors(raw[name]))})
-    if not found.donors:
-        return found
-    everyone = sorted({id for donors in found.donors.values() for id in donors})
-    for hit in _checked(ask([bodies.words_search(everyone)])[0])["hits"]["hits"]:
-        found.words[hit["_id"]] = naming_words(hit)
+    with_gaps = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
+    lookalikes = Lookalikes(donors={name: donors for name in with_gaps if (donors := stand_ins.donors(raw[name]))})
+    if not lookalikes.donors:
+        return lookalikes
+    donor_ids = sorted({id for donors in lookalikes.donors.values() for id in donors})
+    for hit in _checked(ask([bodies.words_search(donor_ids)])[0])["hits"]["hits"]:
+        lookalikes.words[hit["_id"]] = naming_words(hit)
     searches = [
         bodies.lookalike_search(
-            name, missing[name], stand_ins.telling_words(donors, found.words), words, clauses, signals,
+            name, missing[name], stand_ins.telling_words(donors, lookalikes.words), words, clauses, signals,
             depth if shares.get(name, 0.0) > _FEW else 0, facets,
         )
-        for name, donors in found.donors.items()
+        for name, donors in lookalikes.donors.items()
     ]  # fmt: skip
     for answer in ask(searches):
         for hit in _checked(answer)["hits"]["hits"]:
-            found.words.setdefault(hit["_id"], naming_words(hit))
+            lookalikes.words.setdefault(hit["_id"], naming_words(hit))
             if not any(hit["_id"] in scores for scores in raw.values()):
                 hit["_score"] = (hit.get("matched_queries") or {}).get("lexical", 0.0)
-                found.hits.setdefault(hit["_id"], hit)
-    return found
+                lookalikes.hits.setdefault(hit["_id"], hit)
+    return lookalikes
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Candidates without a vector, by signal, and those whose scores can stand in."""
+    """Candidates without a vector by signal (missing), and the donors of their imputed scores."""
 
     raw: Scores
     donors: Mapping[str, list[str]]
@@ -118,16 +125,18 @@ class Gaps:
     @classmethod
     def of(cls, raw: Scores, signals: Iterable[str]) -> Gaps:
         missing = _missing(raw, [name for name in signals if name in raw])
-        donors = {name: found for name, ids in missing.items() if ids and (found := stand_ins.donors(raw[name]))}
+        donors = {
+            name: of_signal for name, ids in missing.items() if ids and (of_signal := stand_ins.donors(raw[name]))
+        }
         return cls(raw, donors, missing)
 
     def search(self) -> dict[str, Any] | None:
-        """The body that finds the words of all of them; None where there is nothing to stand in for."""
+        """The body of a search for the words of all of them; None where no score is missing."""
         ids = sorted({id for name, donors in self.donors.items() for id in [*donors, *self.missing[name]]})
         return bodies.words_search(ids) if ids else None
 
     def filled(self, answer: dict[str, Any]) -> dict[str, dict[str, float]]:
-        """Signal -> product id -> what stands in.
+        """Signal -> product id -> the imputed score. answer: to the body of `search`.
 
         Raises:
             ClusterError: the cluster could not answer.
@@ -145,8 +154,10 @@ def _missing(raw: Scores, signals: Iterable[str]) -> dict[str, list[str]]:
 
 
 def naming_words(hit: Mapping[str, Any]) -> frozenset[str]:
-    """The analysed words that name the product of a hit; those of a description only where there is nothing else, for
-    most of them are chance."""
+    """The analysed words that name the product of a hit.
+
+    The words of a description are used only where there are no others, for most of them are chance.
+    """
     # A partial update that takes words away leaves null in their place.
     terms = {name: text for name, text in hit["_source"].get("hybrid", {}).get("terms", {}).items() if text}
     naming = {word for name in ("title", "brand", "category", "attributes") for word in terms.get(name, "").split()}

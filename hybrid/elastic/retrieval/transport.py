@@ -1,4 +1,4 @@
-"""The drop-in's way to the cluster: candidates and pages of searches, or a search as it is, byte for byte."""
+"""Requests of the drop-in to the cluster: candidates and pages of searches, or a shop's search byte for byte."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from hybrid.elastic.client import connect, error_reason, translated
 from hybrid.elastic.retrieval import bodies, dropin_bodies
 from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
+from hybrid.elastic.retrieval.hit_cache import HitCache
 from hybrid.elastic.retrieval.lookalikes import Gaps
-from hybrid.elastic.retrieval.shown import ShownHits
 from hybrid.errors import ClusterError, ClusterUnreachableError
 from hybrid.search.consistency import moved_error
 from hybrid.settings import Settings
@@ -48,8 +48,11 @@ class _Line(NamedTuple):
     body: Body
 
 
-class _Seen(NamedTuple):
-    """What of a page was shown a moment ago. key: of the look of its hits, None where that is not theirs alone."""
+class _CachedPage(NamedTuple):
+    """The cached hits of a page. key: for the look of its hits; None where the page is not cached.
+
+    until: when the hits expire, in seconds of the monotonic clock.
+    """
 
     key: bytes | None
     hits: dict[str, Json]
@@ -58,9 +61,9 @@ class _Seen(NamedTuple):
 
 @dataclass
 class _Answers:
-    """The answers to the searches for one search's candidates, on their way to be `ShopCandidates`.
+    """The answers to the searches for one search's candidates, of which `ShopCandidates` are made.
 
-    known: what the same search computed a moment ago. unread: ids of those whose cosines have to be computed.
+    known: the cached cosines of an equal search. unread: ids of candidates whose cosines have to be computed.
     """
 
     search: RankedSearch
@@ -88,13 +91,13 @@ class _Answers:
 class Transport:
     """Talks to the cluster with bytes. Thread-safe.
 
-    Candidates and pages are of the index that the search's profile is of, as far as their hits tell; else they raise
-    IndexMovedError. See hybrid.search.consistency.
+    Candidates and pages are of the index that the search's profile is of. Where a hit is of another index, the method
+    raises IndexMovedError. See hybrid.search.consistency.
     """
 
     @classmethod
     def connect(cls, settings: Settings, url: str) -> Transport:
-        """A transport over a client of its own, which hands bytes on as they are.
+        """A transport over a client of its own, which passes bytes through unchanged.
 
         Raises:
             UsageError: the address or the credentials cannot be used.
@@ -103,11 +106,11 @@ class Transport:
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
-        self._shown = ShownHits()
+        self._hit_cache = HitCache()
         self._cosines = KnownCosines()
 
     def search(self, index: str, body: Body, params: Params) -> Reply:
-        """One search as it is; an error of the cluster is its answer.
+        """One search, sent unchanged. An error of the cluster is its answer.
 
         Raises:
             ClusterUnreachableError, ClusterError: no answer.
@@ -116,7 +119,7 @@ class Transport:
 
     def msearch(self, searches: Sequence[tuple[Params, Body]], params: Params) -> Reply:
         """(header, body) of each search; raises as `search` does."""
-        # A vector goes as the shortest numbers that mean its float32, half the bytes of those of a list.
+        # A vector is sent as the shortest numbers that mean its float32: half the bytes of a list of floats.
         lines = b"".join(orjson.dumps(part, option=_LINE) for search in searches for part in search)
         return self._send("/_msearch", lines, params, _NDJSON)
 
@@ -139,11 +142,11 @@ class Transport:
     def candidates(self, gathered: CandidateReply) -> tuple[list[ShopCandidates], int]:
         """The candidates of every search, and the milliseconds taken.
 
-        Another `_msearch` where candidates lack a vector, for the words of those that are like them; and one where a
-        search was made a moment ago, and has candidates now that it did not have then.
+        This sends another `_msearch` where candidates lack a vector, to read the words of these and of their donors. It
+        sends one more where cosines of an equal search are cached, and the search has new candidates.
 
         Raises:
-            ClusterError: the cluster takes none of it, or cannot answer one of the searches.
+            ClusterError: the cluster refuses the request, or cannot answer one of the searches.
         """
         lines, params = _lines(gathered.searches, gathered.parts), gathered.params
         answers, took_ms = _answers(lines, gathered.reply)
@@ -163,7 +166,7 @@ class Transport:
         return candidates, took_ms + self._stand_in(gathered.searches, candidates, params)
 
     def _read_codes(self, lacking: Sequence[_Answers], params: Params) -> int:
-        """Give candidates the codes that their search was not asked for. Milliseconds taken."""
+        """Read the codes of candidates whose search did not request codes. Milliseconds taken."""
         if not lacking:
             return 0
         lines = [
@@ -174,7 +177,7 @@ class Transport:
         for one, answer in zip(lacking, answers, strict=True):
             if "error" in answer:
                 raise _unanswered(one.search, answer)
-            # What is not read now is not remembered either.
+            # Without a version, a candidate that is not read now is not cached either.
             for id in one.unread:
                 one.versions.pop(id, None)
             for hit in answer["hits"]["hits"]:
@@ -183,7 +186,7 @@ class Transport:
         return took_ms
 
     def _stand_in(self, searches: Sequence[RankedSearch], candidates: Sequence[ShopCandidates], params: Params) -> int:
-        """Scores for candidates without a vector: they change their places, not what matches. Milliseconds taken."""
+        """Impute scores of candidates without a vector. They change places, not what matches. Milliseconds taken."""
         lacking: list[tuple[ShopCandidates, Gaps]] = []
         lines: list[_Line] = []
         for search, one in zip(searches, candidates, strict=True):
@@ -213,9 +216,9 @@ class Transport:
             ClusterError: the cluster cannot answer one of them.
         """
         lines: list[_Line] = []
-        seen = [self._seen(page) for page in requests]
-        for page, (_, shown, _) in zip(requests, seen, strict=True):
-            missing = [id for id in page.ids if id not in shown]
+        cached_pages = [self._cached_page(page) for page in requests]
+        for page, (_, hits_by_id, _) in zip(requests, cached_pages, strict=True):
+            missing = [id for id in page.ids if id not in hits_by_id]
             if missing:
                 lines.append(_Line(page.search, dropin_bodies.page(page.search.body, missing)))
             if page.rest:
@@ -224,27 +227,27 @@ class Transport:
         answers, took_ms = self._many(lines, params) if lines else ([], 0)
         rest = iter(answers)
         pages = []
-        for page, (key, shown, until) in zip(requests, seen, strict=True):
+        for page, (key, hits_by_id, until) in zip(requests, cached_pages, strict=True):
             whole = page.search.body.get("_source") == own_field.SHOP_ALONE
-            if any(id not in shown for id in page.ids):
+            if any(id not in hits_by_id for id in page.ids):
                 for hit in _hits(next(rest), whole):
-                    shown[hit["_id"]] = hit
+                    hits_by_id[hit["_id"]] = hit
                     if key is not None:
-                        self._shown.put(key, hit["_id"], page.versions.get(hit["_id"]), hit)
-            hits = [shown[id] for id in page.ids if id in shown]
+                        self._hit_cache.put(key, hit["_id"], page.versions.get(hit["_id"]), hit)
+            hits = [hits_by_id[id] for id in page.ids if id in hits_by_id]
             if page.rest:
                 hits += _hits(next(rest), whole)
-                until = 0.0  # of what is behind the candidates no version is known
+                until = 0.0  # the versions of hits after the candidates are not known
             pages.append(PageHits(hits, until))
         return pages, took_ms
 
-    def _seen(self, page: PageRequest) -> _Seen:
+    def _cached_page(self, page: PageRequest) -> _CachedPage:
         look = dropin_bodies.look(page.search.body)
         if look is None:
-            return _Seen(None, {}, 0.0)
-        key = ShownHits.key(page.search.profile.index, look)
-        hits, until = self._shown.get(key, {id: page.versions.get(id) for id in page.ids})
-        return _Seen(key, hits, until if all(id in page.versions for id in page.ids) else 0.0)
+            return _CachedPage(None, {}, 0.0)
+        key = HitCache.key(page.search.profile.index, look)
+        hits, until = self._hit_cache.get(key, {id: page.versions.get(id) for id in page.ids})
+        return _CachedPage(key, hits, until if all(id in page.versions for id in page.ids) else 0.0)
 
     def _candidates(self, answers: _Answers, repeatable: bool) -> ShopCandidates:
         search, hits = answers.search, answers.collected.hits
@@ -275,7 +278,7 @@ class Transport:
         return candidates
 
     def _by_signal(self, answers: _Answers) -> dict[str, dict[str, float | None]]:
-        """Signal -> product id -> cosine of every candidate; those that had to be computed are remembered."""
+        """Signal -> product id -> cosine of every candidate. Computed cosines go into the cache."""
         search, hits, known, versions = answers.search, answers.collected.hits, answers.known, answers.versions
         names = [name for name in search.vectors if name not in answers.collected.failed]
         new = {id: hits[id] for id in answers.unread}
@@ -284,11 +287,11 @@ class Transport:
             by_signal[name] = {id: known[id].by_signal.get(name) for id in hits if id not in new}
             if new:
                 by_signal[name] |= of_hits(new, search.profile, name, search.vectors[name])[0]
-        remembered = {
+        computed = {
             id: Cosines(versions[id], {name: by_signal[name][id] for name in names}) for id in new if id in versions
         }
-        if remembered and len(names) == len(search.vectors):
-            self._cosines.put(search.candidates_key, remembered)
+        if computed and len(names) == len(search.vectors):
+            self._cosines.put(search.candidates_key, computed)
         return by_signal
 
     def _many(self, lines: Sequence[_Line], params: Params) -> tuple[list[Json], int]:
@@ -324,7 +327,7 @@ def _header(search: RankedSearch) -> Json:
 
 
 def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[SignalSearch]:
-    """The searches for candidates. codes: the signals whose codes the hits are to bring."""
+    """The searches for candidates. codes: the signals of which the hits are to have codes."""
     query = _query(search)
     scoring = dropin_bodies.beside(query, search.analysis, _words(search))
     parts = [SignalSearch("lexical", dropin_bodies.counted(search.body, query, codes, depth))]
@@ -355,7 +358,7 @@ def _unanswered(search: RankedSearch, answer: Json) -> ClusterError:
 
 
 def _hits(answer: Json, whole: bool) -> list[Json]:
-    """Hits of a page; whole: their documents are, and the layer's object is to be taken out."""
+    """The hits of a page. whole: whether their documents have the layer's field, which is taken out here."""
     if "error" in answer:
         raise ClusterError(f"Elasticsearch could not fetch a page: {error_reason(answer)[1]}")
     hits: list[Json] = answer["hits"]["hits"]

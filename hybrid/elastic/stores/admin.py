@@ -1,4 +1,4 @@
-"""What the admin page keeps in the cluster: accounts, sessions, the key of its cookies, and the audit trail."""
+"""The admin page's data in the cluster: accounts, sessions, the key of its cookies, and the audit trail."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class AdminStore:
         self._create(f"session:{key}", {"kind": "session", "user": name, "created": at, "seen": at})
 
     def session(self, key: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """(the session, the account) in one round trip; None for what is not there."""
+        """(the session, the account) in one round trip; None for each that is not there."""
         with translated(ADMIN):
             docs = self._client.mget(index=ADMIN, ids=[f"session:{key}", f"user:{name}"])["docs"]
         session, user = (doc.get("_source") for doc in docs)
         return session, user
 
     def touch_session(self, key: str) -> None:
-        """Note that a session is in use; one that was ended meanwhile stays ended."""
+        """Note that a session is in use. A session that was ended meanwhile stays ended."""
         with contextlib.suppress(DocumentMissingError), translated(ADMIN):
             self._client.update(index=ADMIN, id=f"session:{key}", doc={"seen": now()}, retry_on_conflict=3)
 
@@ -88,13 +88,13 @@ class AdminStore:
             self._delete(session["_id"])
 
     def end_sessions_before(self, seen: str, created: str) -> None:
-        """Delete sessions that were last seen, or made, before a time."""
+        """Delete sessions that were last used before `seen`, or created before `created`."""
         old = {"bool": {"should": [{"range": {"seen": {"lt": seen}}}, {"range": {"created": {"lt": created}}}]}}
         for session in self._hits("session", old):
             self._delete(session["_id"])
 
     def secret(self, fresh: str) -> str:
-        """The key that signs cookies: the one kept, else `made`, which is then kept for every web process."""
+        """The key that signs cookies: the stored one, else `fresh`, which is then stored for every web process."""
         entry = self._source("secret")
         if entry is None and not self._create("secret", {"kind": "secret", "value": fresh}):
             entry = self._source("secret")  # another process was faster
@@ -139,7 +139,7 @@ class AuditTrail:
         self._client = client
 
     def add(self, user: str, action: str, status: int, index: str | None, detail: Mapping[str, Any]) -> None:
-        """Keep an entry. status: that of the answer, so what was refused is told from what was done."""
+        """Add an entry. status: that of the HTTP answer, which says whether the action was done or refused."""
         ensure_store(self._client, AUDIT, "audit")
         at = now("milliseconds")  # in the order in which it was done
         entry = {"at": at, "user": user, "action": action, "status": status, "index": index, "detail": dict(detail)}

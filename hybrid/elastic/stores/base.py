@@ -1,4 +1,4 @@
-"""The layer's own small indices: jobs and dead letters; and what such stores share."""
+"""Functions that the stores in the layer's own small indices share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hybrid.errors import (
 
 
 def now(precision: str = "seconds") -> str:
-    """The time as stored: ISO 8601, UTC. precision: "milliseconds" for what is told apart by when it was done."""
+    """The time as stored: ISO 8601, UTC. precision: "milliseconds" where the time decides an order."""
     return datetime.now(UTC).isoformat(timespec=precision)
 
 
 def stored(client: Elasticsearch, index: str, id: str) -> dict[str, Any] | None:
-    """A document as the cluster gives it, with its sequence number; None where it, or the index, is not there."""
+    """A document as the cluster gives it, with its sequence number; None where the document or the index is missing."""
     try:
         with translated(index):
             return dict(client.get(index=index, id=id).body)
@@ -42,9 +42,9 @@ def store_unchanged(
     before: Mapping[str, Any] | None,
     refresh: bool = True,
 ) -> dict[str, Any] | None:
-    """Write a document if it is still as it was `before` (as `stored` or this gave it; None: if there is none).
+    """Write a document if it did not change since `before`, the result of `stored` or of this; None: if there is none.
 
-    The cluster's answer, with the new sequence number; None where somebody else wrote it meanwhile.
+    Returns the cluster's answer, with the new sequence number; None where another process wrote the document meanwhile.
     """
     guard: dict[str, Any] = {"op_type": "create"}
     if before:
@@ -64,10 +64,12 @@ def write_all(
     *allowed: int,
     refresh: bool = False,
 ) -> dict[str, int]:
-    """Bulk operations of which each has to succeed, or to come to one of the statuses `allowed`; id -> status.
+    """Do bulk operations. Each must succeed, or end with a status in `allowed`. Returns id -> status.
+
+    what: the name of the documents in the error.
 
     Raises:
-        ClusterError: some did not, as `what`; the same can be done again.
+        ClusterError: some operations failed; the caller can do the same again.
     """
     with translated(index):
         answer = client.bulk(index=index, operations=operations, refresh=refresh)

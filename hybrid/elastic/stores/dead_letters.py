@@ -1,4 +1,4 @@
-"""What could not be enriched, and why, until somebody has dealt with it."""
+"""Dead letters: the signals of products that could not be made, and why, until somebody has dealt with them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now
 
 DEAD_LETTERS = "hybrid-dead-letters"
-#: As stored; a class with a method `list` cannot name the type in its own body.
-Letters = list[dict[str, Any]]
+#: Dead letters as stored. A class with a method `list` cannot name this type in its own body.
+Documents = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """One letter for a product and signal: a later failure replaces it, a later success removes it."""
+    """One dead letter for a product and signal. A later failure replaces it, and a later success removes it."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
 
-    def add(self, index: str, job: str, letters: Iterable[DeadLetter]) -> None:
+    def add(self, index: str, job: str, dead_letters: Iterable[DeadLetter]) -> None:
         operations: list[dict[str, Any]] = []
-        for letter in letters:
-            operations.append({"index": {"_id": _letter_id(index, letter.product, letter.signal)}})
+        for dead_letter in dead_letters:
+            operations.append({"index": {"_id": _dead_letter_id(index, dead_letter.product, dead_letter.signal)}})
             operations.append(
                 {
                     "index": index,
-                    "product": letter.product,
-                    "signal": letter.signal,
-                    "reason": letter.reason,
-                    "message": letter.message[:500],
+                    "product": dead_letter.product,
+                    "signal": dead_letter.signal,
+                    "reason": dead_letter.reason,
+                    "message": dead_letter.message[:500],
                     "job": job,
                     "at": now(),
                 }
@@ -55,12 +55,12 @@ class DeadLetters:
 
     def remove(self, index: str, products_signals: Sequence[tuple[str, str]]) -> None:
         if products_signals:
-            operations = [{"delete": {"_id": _letter_id(index, *pair)}} for pair in products_signals]
+            operations = [{"delete": {"_id": _dead_letter_id(index, *pair)}} for pair in products_signals]
             with translated(DEAD_LETTERS):
                 self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
 
     def counts(self, index: str, job: str | None = None) -> dict[str, int]:
-        """reason -> number of letters."""
+        """reason -> number of dead letters."""
         filters: list[dict[str, Any]] = [{"term": {"index": index}}]
         if job:
             filters.append({"term": {"job": job}})
@@ -76,15 +76,15 @@ class DeadLetters:
         return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
 
     def list(self, index: str, size: int = 100) -> list[dict[str, Any]]:
-        """The newest letters of an index; equally new ones by product and signal."""
+        """The newest dead letters of an index; those of the same time by product and signal."""
         with translated(DEAD_LETTERS):
             answer = self._client.search(
                 index=DEAD_LETTERS, size=size, query=_of(index), sort=_NEWEST, ignore_unavailable=True
             )
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
-    def groups(self) -> Letters:
-        """[{"index", "reason", "count", "newest"}] of all letters, most frequent first."""
+    def groups(self) -> Documents:
+        """[{"index", "reason", "count", "newest"}] of all dead letters, most frequent first."""
         fields = [{"index": {"terms": {"field": "index"}}}, {"reason": {"terms": {"field": "reason"}}}]
         with translated(DEAD_LETTERS):
             answer = self._client.search(
@@ -99,20 +99,20 @@ class DeadLetters:
                 ignore_unavailable=True,
             )
         buckets = answer.get("aggregations", {}).get("groups", {}).get("buckets", [])
-        found = [
+        groups = [
             {**bucket["key"], "count": bucket["doc_count"], "newest": bucket["newest"].get("value_as_string")}
             for bucket in buckets
         ]
-        return sorted(found, key=lambda group: (-group["count"], group["index"], group["reason"]))
+        return sorted(groups, key=lambda group: (-group["count"], group["index"], group["reason"]))
 
-    def newest(self, size: int) -> Letters:
-        """The newest letters of all indices."""
+    def newest(self, size: int) -> Documents:
+        """The newest dead letters of all indices."""
         with translated(DEAD_LETTERS):
             answer = self._client.search(index=DEAD_LETTERS, size=size, sort=_NEWEST, ignore_unavailable=True)
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 
-    def page(self, index: str, reason: str, size: int, start: int = 0) -> Letters:
-        """Letters of a reason with their "id", newest first, always in the same order; start + size up to 10,000."""
+    def page(self, index: str, reason: str, size: int, start: int = 0) -> Documents:
+        """Dead letters of a reason with their "id", newest first, in a fixed order; start + size up to 10,000."""
         with translated(DEAD_LETTERS):
             self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
             answer = self._client.search(
@@ -121,15 +121,15 @@ class DeadLetters:
             )  # fmt: skip
         return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]
 
-    def chosen(self, index: str, ids: Sequence[str]) -> Letters:
-        """Those letters of an index, with their "id"; what is not there, or another index's, is left out."""
+    def chosen(self, index: str, ids: Sequence[str]) -> Documents:
+        """Dead letters of an index by their ids, with their "id". Ids that the index does not have are left out."""
         query = {"bool": {"filter": [{"term": {"index": index}}, {"ids": {"values": list(ids)}}]}}
         with translated(DEAD_LETTERS):
             answer = self._client.search(index=DEAD_LETTERS, query=query, size=len(ids) or 1, ignore_unavailable=True)
         return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]
 
-    def batches(self, index: str, reason: str | None, size: int) -> Iterator[Letters]:
-        """All letters of a reason (None: of any), as they are now, in batches with their "id"."""
+    def batches(self, index: str, reason: str | None, size: int) -> Iterator[Documents]:
+        """All dead letters of a reason (None: of any), as they are now, in batches, with their "id"."""
         after: Any = None
         with translated(DEAD_LETTERS):
             self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
@@ -145,14 +145,14 @@ class DeadLetters:
             yield [{"id": hit["_id"], **hit["_source"]} for hit in hits]
 
     def dismiss(self, ids: Sequence[str]) -> None:
-        """Forget letters by their "id"."""
+        """Delete dead letters by their "id"."""
         if ids:
             with translated(DEAD_LETTERS):
                 operations = [{"delete": {"_id": id}} for id in ids]
                 self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
 
     def move(self, index: str, to: str | None) -> None:
-        """Keep the letters of an index under another name; None: forget them."""
+        """Move the dead letters of an index to another name; None: delete them."""
         while True:
             with translated(DEAD_LETTERS):
                 self._client.indices.refresh(index=DEAD_LETTERS, ignore_unavailable=True)
@@ -163,10 +163,12 @@ class DeadLetters:
                 return
             operations: list[dict[str, Any]] = []
             for hit in hits:
-                letter = hit["_source"]
+                dead_letter = hit["_source"]
                 if to is not None:
-                    operations.append({"index": {"_id": _letter_id(to, letter["product"], letter["signal"])}})
-                    operations.append({**letter, "index": to})
+                    operations.append(
+                        {"index": {"_id": _dead_letter_id(to, dead_letter["product"], dead_letter["signal"])}}
+                    )
+                    operations.append({**dead_letter, "index": to})
                 operations.append({"delete": {"_id": hit["_id"]}})
             with translated(DEAD_LETTERS):
                 self._client.bulk(index=DEAD_LETTERS, operations=operations, refresh=True)
@@ -180,6 +182,6 @@ def _of(index: str, reason: str | None = None) -> dict[str, Any]:
     return {"bool": {"filter": [{"term": {"index": index}}, *reasons]}}
 
 
-def _letter_id(index: str, product: str, signal: str) -> str:
+def _dead_letter_id(index: str, product: str, signal: str) -> str:
     # Elasticsearch ids end at 512 bytes, and a product's own id may be that long.
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{index}\0{product}\0{signal}").hex

@@ -22,7 +22,7 @@ class Evaluations:
         self._client = client
 
     def keep(self, key: str, run: Mapping[str, Any]) -> None:
-        """Keep a run; one of the same key is replaced."""
+        """Keep a run. It replaces a run of the same key."""
         ensure_store(self._client, EVALUATIONS, "evaluations")
         with translated(EVALUATIONS):
             self._client.index(index=EVALUATIONS, id=key, document={**run, "id": key}, refresh=True)
@@ -36,8 +36,8 @@ class Evaluations:
         self, size: int, before: int = 0, index: str | None = None, list: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
         """(runs without their queries, newest first, after the first `before`; how many there are)."""
-        wanted = {"index": index, "list": list}
-        filters = [{"term": {name: value}} for name, value in wanted.items() if value]
+        terms = {"index": index, "list": list}
+        filters = [{"term": {name: value}} for name, value in terms.items() if value]
         with translated(EVALUATIONS):
             hits = self._client.search(
                 index=EVALUATIONS,

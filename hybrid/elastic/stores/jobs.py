@@ -1,4 +1,4 @@
-"""Runs of index, attach, sync and reindex: their state, and what ended lately."""
+"""Runs of index, attach, sync and reindex: their state, and their history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hybrid.errors import HybridError
 logger = logging.getLogger(__name__)
 
 JOBS = "hybrid-jobs"
-#: What the history shows of a job; a reindex keeps much more in its own.
+#: The fields of a job that the history lists. The job of a reindex has many more.
 _HISTORY = [
     "kind", "index", "status", "phase", "started", "updated", "counts", "error", "back", "old", "new", "ordered",
 ]  # fmt: skip
@@ -30,7 +30,7 @@ class Jobs:
         self._client = client
 
     def start(self, kind: str, index: str, **fields: Any) -> str:
-        """A new running job, with fields of its own kind; its id."""
+        """Store a new running job, with fields of its kind. Returns its id."""
         ensure_store(self._client, JOBS, "jobs")
         job = uuid.uuid4().hex[:12]
         started = now("milliseconds")
@@ -54,7 +54,7 @@ class Jobs:
 
     @contextmanager
     def failing(self, job: str, status: str = "failed") -> Iterator[None]:
-        """Mark a job with `status` where the work inside ends with an error or is interrupted; the error goes on."""
+        """Mark a job with `status` where the work inside fails or is interrupted. The error is raised again."""
         try:
             yield
         except BaseException as error:  # an interruption too: the job runs no more
@@ -62,11 +62,11 @@ class Jobs:
             raise
 
     def end(self, job: str, error: BaseException, status: str = "failed", **fields: Any) -> None:
-        """Note with what a job ended. Raises nothing of the cluster's: it may be the very thing that failed."""
+        """Note the error that a job ended with. Raises no error of the cluster, for the cluster may be what failed."""
         try:
             self.update(job, status=status, error=str(error) or type(error).__name__, **fields)
-        except HybridError as lost:
-            logger.warning("job %s ended (%s), and could not be marked %s: %s", job, error, status, lost)
+        except HybridError as note_error:
+            logger.warning("job %s ended (%s), and could not be marked %s: %s", job, error, status, note_error)
 
     def get(self, job: str) -> dict[str, Any]:
         with translated(JOBS):

@@ -26,7 +26,7 @@ class JudgedPhotos:
         self._client = client
 
     def keep(self, photos: Collection[JudgedPhoto]) -> None:
-        """Keep photos; those that are kept already are marked as wanted now. See `forget`.
+        """Store photos. Photos that are stored already get the mark of this moment; see `forget`.
 
         Raises:
             UsageError: there would be more than MAX_PHOTOS.
@@ -38,7 +38,7 @@ class JudgedPhotos:
         for keys in _chunks(list(by_key)):
             marks: list[Any] = []
             for key in keys:
-                # Others mark it at the same moment.
+                # Other processes may mark it at the same moment.
                 mark = {"update": {"_id": key, "retry_on_conflict": 5}}
                 marks += [mark, {"doc": {"at": now()}, "detect_noop": False}]
             missing += [key for key, status in self._bulk(marks, 404).items() if status == 404]
@@ -64,21 +64,22 @@ class JudgedPhotos:
         return JudgedPhoto(base64.b64decode(doc["_source"]["data"])) if doc else None
 
     def all(self, keys: Collection[str]) -> dict[str, bytes]:
-        """key -> content of those that are kept."""
+        """key -> content, of the photos that are stored."""
         return {
             doc["_id"]: base64.b64decode(doc["_source"]["data"])
             for chunk in _chunks(list(keys))
-            for doc in self._found(chunk, True)
+            for doc in self._existing(chunk, True)
         }
 
     def forget(self, keys: Collection[str], used: Callable[[Sequence[str]], Collection[str]]) -> None:
-        """Delete those that nothing names any more. used: which of some keys are named by a judgment that can be found.
+        """Delete those of `keys` that no judgment names. used: takes keys, and gives those that a judgment names.
 
-        Nobody's photo is lost: who keeps one marks it after its judgment can be found. So either `used` tells of the
-        judgment, or the mark is later than what is read here and the photo is not deleted, or it is put back.
+        No photo of a judgment is lost: whoever stores a judgment marks its photo after searches see the judgment. So
+        either `used` knows the judgment, or the mark is later than the version read here and the photo is not deleted,
+        or the photo is stored again.
         """
         for chunk in _chunks(sorted(keys)):
-            marks = {doc["_id"]: doc for doc in self._found(chunk, False)}
+            marks = {doc["_id"]: doc for doc in self._existing(chunk, False)}
             unused = set(marks) - set(used(chunk))
             deletions = [
                 {
@@ -91,7 +92,7 @@ class JudgedPhotos:
             if deletions:
                 self._bulk(deletions, 404, 409)
 
-    def _found(self, keys: Sequence[str], whole: bool) -> list[dict[str, Any]]:
+    def _existing(self, keys: Sequence[str], whole: bool) -> list[dict[str, Any]]:
         with translated(JUDGED_PHOTOS):
             answer = self._client.mget(index=JUDGED_PHOTOS, ids=keys, source=whole)
         return [doc for doc in answer["docs"] if doc.get("found")]

@@ -1,8 +1,8 @@
 """Judgment lists that people keep in the cluster: one document a list, query and product.
 
-A list belongs to an index. Who rates the same product again replaces what was said before; two people who rate
-different products write different documents, so neither loses anything. A query is words, a photo, or both; its name,
-see hybrid.evaluation.photos, is the words where there is no photo. A photo is kept as long as a judgment names it.
+A list belongs to an index. A second rating of the same product replaces the first. Two people who rate different
+products write different documents, so neither loses a rating. A query is words, a photo, or both. The name of a query
+without a photo is its words; see hybrid.evaluation.photos. A photo is stored as long as a judgment names it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = 5_000
 
 
 class JudgmentLists:
-    """Judgments by index and by the name of their list. photos: those that judgments of all lists name."""
+    """Judgments by index and by the name of their list. photos: the photos that judgments of any list name."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
@@ -36,7 +36,7 @@ class JudgmentLists:
     def rate(
         self, index: str, name: str, query: str, product: str, rating: int, by: str, photo: JudgedPhoto | None = None
     ) -> None:
-        """Keep one rating, in the place of an earlier one. query: words, which may be none where there is a photo.
+        """Store one rating in place of an earlier one. query: words; "" where there is only a photo.
 
         Raises:
             UsageError: no query, no product, a rating that is none of RATINGS, a name that no list may have, more
@@ -65,7 +65,7 @@ class JudgmentLists:
             self.photos.keep(photos)
 
     def unrate(self, index: str, name: str, query: str, product: str, photo: str = "") -> bool:
-        """Take a rating back; False if there was none. photo: its key."""
+        """Delete a rating; False if there was none. photo: the key of the query's photo."""
         id = _id(index, name, query_name(_words(query), photo), product)
         try:
             with translated(JUDGMENTS):
@@ -77,7 +77,7 @@ class JudgmentLists:
         return True
 
     def _judged_by(self, photos: Sequence[str]) -> set[str]:
-        """Which of some photos a judgment of any list names."""
+        """Those of `photos` that a judgment of any list names."""
         agg = {"terms": {"field": "photo", "size": len(photos)}}
         buckets = self._buckets({"terms": {"photo": list(photos)}}, agg)
         return {bucket["key"] for bucket in buckets.get("buckets", ())}
@@ -87,7 +87,7 @@ class JudgmentLists:
         return self._lists({"term": {"index": index}})
 
     def one(self, index: str, name: str) -> dict[str, Any] | None:
-        """The same of one list; None where nothing is in it."""
+        """The entry of `lists` for one list; None where the list is empty."""
         return next(iter(self._lists(_of(index, name))), None)
 
     def _lists(self, query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,17 +111,17 @@ class JudgmentLists:
     def queries(
         self, index: str, name: str, size: int = 50, after: str | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """({"query", "judgments", "relevant"} of each query in order of its name, where the next page begins).
+        """({"query", "judgments", "relevant"} of each query in the order of names, `after` for the next page).
 
-        query: its words; where it has a photo, "photo" is the key.
+        "query" has the words of the query. Where the query has a photo, "photo" is the photo's key.
         """
         composite: dict[str, Any] = {"size": size, "sources": [{"query": {"terms": {"field": "query"}}}]}
         if after is not None:
             composite["after"] = {"query": after}
         relevant = {"filter": {"range": {"rating": {"gte": 1}}}}
-        found = self._buckets(_of(index, name), {"composite": composite, "aggs": {"relevant": relevant}})
+        aggregation = self._buckets(_of(index, name), {"composite": composite, "aggs": {"relevant": relevant}})
         rows = []
-        buckets = found.get("buckets", [])
+        buckets = aggregation.get("buckets", [])
         for bucket in buckets:
             words, photo = parts_of(bucket["key"]["query"])
             counts = {"judgments": bucket["doc_count"], "relevant": bucket["relevant"]["doc_count"]}
@@ -129,10 +129,10 @@ class JudgmentLists:
         return rows, buckets[-1]["key"]["query"] if len(rows) == size else None
 
     def ratings(self, index: str, name: str, query: str, photo: str = "") -> dict[str, float]:
-        """Product id -> rating of one query. photo: its key."""
-        wanted = _of(index, name)
-        wanted["bool"]["filter"].append({"term": {"query": query_name(_words(query), photo)}})
-        return {source["product"]: source["rating"] for _, source in self._scan(wanted)}
+        """Product id -> rating of one query. photo: the key of the query's photo."""
+        condition = _of(index, name)
+        condition["bool"]["filter"].append({"term": {"query": query_name(_words(query), photo)}})
+        return {source["product"]: source["rating"] for _, source in self._scan(condition)}
 
     def judgments(self, index: str, name: str) -> Judgments:
         """A whole list with its photos, as evaluation and training read it.
@@ -152,9 +152,10 @@ class JudgmentLists:
         return Judgments(ratings, queries=queries, format="list", photos=photos)
 
     def take_in(self, index: str, name: str, judgments: Judgments, by: str) -> int:
-        """Add the judgments of a file to a list, in the place of earlier ones of the same query and product; how many.
+        """Add the judgments of a file to a list, and return how many they are.
 
-        All of them are checked before the first is written. Photos are made small, and kept once each.
+        A judgment replaces an earlier one of the same query and product. All are checked before the first is written.
+        Each photo is made small, and stored once.
 
         Raises:
             UsageError: a judged photo that is not there or cannot be used; a name that no list may have; more photos
@@ -179,7 +180,7 @@ class JudgmentLists:
         return len(documents)
 
     def delete(self, index: str, name: str) -> int:
-        """Forget a list, and the photos that no other list names; how many judgments it had."""
+        """Delete a list, and the photos that no other list names. Returns how many judgments the list had."""
         deleted = 0
         photos: set[str] = set()
         while batch := list(self._scan(_of(index, name), _CHUNK)):
@@ -194,7 +195,7 @@ class JudgmentLists:
         write_all(self._client, JUDGMENTS, operations, "judgments", 404, refresh=True)
 
     def _scan(self, query: dict[str, Any], at_most: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(id, document) in the order of query and product, which no two documents share."""
+        """(id, document) in the order of query and product. No two documents of a list share both."""
         after: dict[str, Any] = {}
         taken = 0
         while True:
@@ -231,7 +232,7 @@ def _words(query: str) -> str:
 
 
 def _small(judgments: Judgments) -> dict[str, JudgedPhoto]:
-    """The photos that the queries of a file name, by those names."""
+    """Name -> photo, of the photos that the queries of a file name."""
     images = {judgments.query(name).image for name in judgments.ratings}
     photos = {}
     for image in sorted(images - {""}):

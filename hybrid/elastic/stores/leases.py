@@ -1,4 +1,4 @@
-"""The right to change an index alone, kept in Elasticsearch, so that two runs on two machines do not meet."""
+"""Leases: a lease is the right to change an index alone. It is kept in Elasticsearch, for runs on several machines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hybrid.errors import HybridError, JobError
 logger = logging.getLogger(__name__)
 
 LEASES = "hybrid-leases"
-#: Seconds without a sign of life until the work of a process elsewhere may be taken over.
+#: Seconds without a renewal until another process may take over the work of a process on another machine.
 LEASE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that works on an index alone: its machine, its id there, and when it started (ids come again)."""
+    """A process that works on an index alone: its machine, its id there, and when it started (ids are used again)."""
 
     host: str
     pid: int
@@ -42,12 +42,12 @@ class Owner:
         return cls(_machine(), process.pid, process.create_time())
 
     def is_dead(self) -> bool:
-        """Whether it surely ended; of a process elsewhere that is not known."""
+        """Whether the process surely ended. False for a process on another machine, of which this is not known."""
         if self.host != _machine():
             return False
         try:
             process = psutil.Process(self.pid)
-            # One that was killed stays in the table until its parent asks for it.
+            # A killed process stays in the table until its parent waits for it.
             gone = process.status() == psutil.STATUS_ZOMBIE
             return bool(gone or abs(process.create_time() - self.started) > 1.0)
         except psutil.NoSuchProcess:
@@ -55,7 +55,7 @@ class Owner:
 
 
 def _machine() -> str:
-    """Where process ids mean the same: containers may share a name."""
+    """A name of the place in which process ids are unique. The host name is not enough: containers may share it."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):  # not Linux
         parts.append(os.readlink("/proc/self/ns/pid"))
@@ -64,14 +64,14 @@ def _machine() -> str:
 
 
 class LeaseLostError(JobError):
-    """Another process took over: what this one knew of the job holds no more."""
+    """Another process took over, so what this process knows of the job may be wrong."""
 
 
 class Lease:
-    """The right to change an index alone. It renews itself; that of a dead owner, or one unseen for a while, is free.
+    """The right to change an index alone. It renews itself. A lease is free where its owner is dead, or it is old.
 
     Raises from `take` and `keep`:
-        JobError: somebody else has it.
+        JobError: another process has the lease.
     """
 
     def __init__(self, client: Elasticsearch, index: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -100,12 +100,12 @@ class Lease:
         self._write(doc)
 
     def holder(self) -> Owner | None:
-        """Who has it, as far as is known."""
+        """The process that has the lease; None where the lease is free."""
         doc = stored(self._client, LEASES, self._index)
         return _living(doc["_source"]) if doc is not None else None
 
     def keep(self) -> None:
-        """Make sure of it, to be called before every write: this process may have been held up for long."""
+        """Check that the lease is still ours. Call this before every write: this process may have been suspended."""
         with self._lock:
             if self._lost:
                 raise LeaseLostError(f"another process took over the work on {self._index!r}")
@@ -124,7 +124,7 @@ class Lease:
                 logger.warning("the lease of %s could not be renewed: %s", self._index, error)
 
     def release(self) -> None:
-        """Give it back; one that somebody else has by now is theirs."""
+        """Give the lease back. A lease that another process has taken over stays with that process."""
         self._ended.set()
         with self._lock:
             try:

@@ -1,8 +1,8 @@
 """Versions of trained models in the cluster, and which one is active for an index.
 
-A version is a head (what it is, and its report) and parts of at most PART_BYTES each: a cluster of half a gigabyte of
-heap refuses one request of tens of megabytes. The parts are written before the head, so a version is whole or not
-there. A version is never changed.
+A version is a head (its description and its report) and parts of at most PART_BYTES each: a cluster of half a gigabyte
+of heap refuses one request of tens of megabytes. The parts are written before the head, so a version is whole or
+missing. A version is never changed.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ logger = logging.getLogger(__name__)
 MODELS = "hybrid-models"
 #: Bytes of a model in one document, before base64 makes a third more of them.
 PART_BYTES = 1_000_000
-#: A write that has not ended after so long died; what it left is deleted by the next one.
+#: The age from which a write that has not ended counts as dead. The next write deletes what it left.
 _ABANDONED = "1h"
 #: Versions of an index that are listed at once.
 _MOST = 1_000
 #: Versions that a rollback can go back through.
 _HISTORY = 50
-#: What only the store itself needs of a head.
+#: The fields of a head that only the store needs.
 _INTERNAL = ("role", "write")
-#: The kind whose names are an index's own. Of every other kind a name is unique over all indices, for what uses such
-#: a model names no index: the encoder tfidf:VERSION, say.
+#: The kind of which each index has names of its own. A name of any other kind is unique over all indices, for the users
+#: of such a model name no index: the encoder tfidf:VERSION, say.
 WEIGHTS = "weights"
-#: No version may have this name: it stands for no model of a kind.
+#: The name that stands for "no model" of a kind. No version may have it.
 NONE = "none"
 
 
@@ -52,7 +52,7 @@ class Pointer:
 
     @property
     def before(self) -> str | None:
-        """What a rollback makes active; None: no model of the kind."""
+        """The version that a rollback makes active; None: no model of the kind."""
         return self.history[-1] if self.history else None
 
 
@@ -75,7 +75,7 @@ class ModelVersions:
         Raises:
             ModelMissingError: there is none of that name.
         """
-        return _shown(self._head(version, index))
+        return _public_fields(self._head(version, index))
 
     def get(self, version: str, index: str = "") -> tuple[dict[str, Any], bytes]:
         """A version, and its numbers as the kind writes them.
@@ -88,14 +88,14 @@ class ModelVersions:
         data = b"".join(self._part(head, number) for number in range(head["parts"]))
         if len(data) != head["size"] or _digest(data) != head["sha256"]:
             raise ModelVersionError.damaged(self.kind, version, "its parts are not those that were written")
-        return _shown(head), data
+        return _public_fields(head), data
 
     def _part(self, head: Mapping[str, Any], number: int) -> bytes:
         which = f"part {number + 1} of {head['parts']}"
-        found = stored(self._client, MODELS, _part_id(head["write"], number))
-        if found is None:
+        document = stored(self._client, MODELS, _part_id(head["write"], number))
+        if document is None:
             raise ModelVersionError.damaged(self.kind, head["version"], f"{which} is missing")
-        part = found["_source"]
+        part = document["_source"]
         try:
             data = pybase64.b64decode(part["data"], validate=True)
         except ValueError:
@@ -105,13 +105,13 @@ class ModelVersions:
         return data
 
     def _head(self, version: str, index: str) -> dict[str, Any]:
-        found = stored(self._client, MODELS, self._version_id(version, index))
-        if found is None:
+        document = stored(self._client, MODELS, self._version_id(version, index))
+        if document is None:
             of = f" for index {index!r}" if self.kind == WEIGHTS else ""
             raise ModelMissingError(
                 f"there is no {self.kind} version {version!r}{of}; see `hybrid models list {self.kind} --index NAME`"
             )
-        return dict(found["_source"])
+        return dict(document["_source"])
 
     def page(
         self, index: str, size: int, before: int = 0, fields: Sequence[str] = (), method: str | None = None
@@ -137,7 +137,7 @@ class ModelVersions:
                 track_total_hits=True,
                 ignore_unavailable=True,
             )["hits"]
-        return [_shown(hit["_source"]) for hit in hits["hits"]], int(hits["total"]["value"])
+        return [_public_fields(hit["_source"]) for hit in hits["hits"]], int(hits["total"]["value"])
 
     def heads(self, index: str) -> list[dict[str, Any]]:
         """Versions of an index without their reports, newest first."""
@@ -149,8 +149,8 @@ class ModelVersions:
 
     def latest(self, index: str, method: str) -> str | None:
         """The newest version of a method."""
-        found, _ = self.page(index, 1, fields=["version"], method=method)
-        return str(found[0]["version"]) if found else None
+        versions, _ = self.page(index, 1, fields=["version"], method=method)
+        return str(versions[0]["version"]) if versions else None
 
     def next_name(self, index: str, stem: str) -> str:
         """STEM-NUMBER, with a number that no version of the index has yet."""
@@ -158,7 +158,7 @@ class ModelVersions:
         numbers = [int(end) for name in self.names(index) if (end := name.rpartition("-")[2]).isdecimal()]
         number = max(numbers, default=0) + 1
         while stored(self._client, MODELS, self._version_id(f"{stem}-{number}", index)) is not None:
-            number += 1  # another index has one of that name
+            number += 1  # another index has a version of that name
         return f"{stem}-{number}"
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -167,8 +167,8 @@ class ModelVersions:
         """Keep a version. about: its method, encoders, held_out and report; data: its numbers.
 
         Raises:
-            ModelVersionError: there is one of that name; or writing took so long that others took it for dead.
-            ClusterError: the cluster does not take it; nothing is there then.
+            ModelVersionError: there is a version of that name; or the write took so long that it counts as dead.
+            ClusterError: the cluster refuses it. Nothing is stored then.
         """
         if version in ("", NONE):
             raise ModelVersionError(f"no version can be named {version!r}; choose another name")
@@ -187,7 +187,7 @@ class ModelVersions:
                 }  # fmt: skip
                 with translated(MODELS):
                     self._client.index(index=MODELS, id=_part_id(write, number), document=body, op_type="create")
-            # A sweep deletes this note before it deletes parts; written again it is young, and no sweep does.
+            # A sweep claims an old note, then deletes the parts. Written again, the note is new: no sweep claims it.
             again = {**beginning["_source"], "at": now()}
             if store_unchanged(self._client, MODELS, _note_id(write), again, beginning) is None:
                 raise ModelVersionError(f"writing {self.kind} {version!r} took too long; do the same again")
@@ -205,19 +205,19 @@ class ModelVersions:
         self._delete([_note_id(write)])
 
     def remove(self, version: str, index: str = "") -> None:
-        """Delete a version. Whether it is active is for the caller to ask.
+        """Delete a version. The caller checks that it is not active.
 
         Raises:
             ModelMissingError: there is none of that name.
         """
         head = self._head(version, index)
-        # Until the parts are gone, a note says that they are nobody's.
+        # Until the parts are deleted, a note says that they belong to no version.
         self._begin(head["write"], version, head["parts"])
         self._delete([self._version_id(version, index)])
         self._drop(head["write"], head["parts"])
 
     def sweep(self, older_than: str = _ABANDONED) -> int:
-        """Delete what writes left that died; how many did. older_than: a duration of Elasticsearch."""
+        """Delete what dead writes left, and return how many writes died. older_than: a duration of Elasticsearch."""
         query = {"bool": {"filter": [{"term": {"role": "writing"}}, {"range": {"at": {"lte": f"now-{older_than}"}}}]}}
         with translated(MODELS):
             hits = self._client.search(index=MODELS, query=query, size=100, seq_no_primary_term=True)["hits"]["hits"]
@@ -227,12 +227,12 @@ class ModelVersions:
             owned = {"term": {"write": note["write"]}}, {"term": {"role": "version"}}
             with translated(MODELS):
                 whole = self._client.count(index=MODELS, query={"bool": {"filter": list(owned)}})["count"]
-            # Taken by a write: who goes on with his own, or sweeps at the same moment, sees that it has changed.
-            taken = store_unchanged(self._client, MODELS, hit["_id"], {**note, "at": now()}, hit)
-            if taken is None:
+            # Writing the note claims it: its own writer, or a sweep at the same moment, sees that the note has changed.
+            claimed = store_unchanged(self._client, MODELS, hit["_id"], {**note, "at": now()}, hit)
+            if claimed is None:
                 continue
             if whole:
-                self._delete([hit["_id"]])  # it ended, and died before it could say so
+                self._delete([hit["_id"]])  # the write ended, and its process died before it deleted the note
             else:
                 self._drop(note["write"], note["parts"])
                 died += 1
@@ -240,7 +240,7 @@ class ModelVersions:
         return died
 
     def _begin(self, write: str, version: str, parts: int) -> dict[str, Any]:
-        """Note that parts are written or deleted; the note, with its sequence number."""
+        """Store a note that parts are being written or deleted. Returns the note, with its sequence number."""
         note = {
             "role": "writing", "kind": self.kind, "version": version, "write": write, "parts": parts, "at": now(),
         }  # fmt: skip
@@ -249,7 +249,7 @@ class ModelVersions:
         return {**answer, "_source": note}
 
     def _drop(self, write: str, parts: int) -> None:
-        """Delete parts, and then the note of them."""
+        """Delete parts, and then their note."""
         for start in range(0, parts, 100):
             self._delete([_part_id(write, number) for number in range(start, min(start + 100, parts))])
         self._delete([_note_id(write)])
@@ -264,11 +264,11 @@ class ModelVersions:
     # -- the active one ----------------------------------------------------------------------------------------------
 
     def active(self, index: str) -> str | None:
-        """The version that the pointer of an index names; None where none was ever applied."""
+        """The version that the pointer of an index names; None where no version was ever applied."""
         return self.pointer(index).version
 
     def pointer(self, index: str) -> Pointer:
-        """Which version is active for an index, and which were."""
+        """The active version of an index, and those before it."""
         return _pointer(stored(self._client, MODELS, self._pointer_id(index)))
 
     def pointed_at(self, version: str) -> list[str]:
@@ -289,51 +289,52 @@ class ModelVersions:
         instead_of: Collection[str | None] | None = None,
         before: str | None = None,
     ) -> None:
-        """Point an index at a version (None: at no model). What was active is remembered for `rollback`.
+        """Point an index at a version (None: at no model). The version before goes into the history for `rollback`.
 
-        instead_of: one of these must be active until then. before: what was active until then, where that is another
-        than the pointer says: an index can be built anew by settings.
+        instead_of: the active version must be one of these. before: the version that is in use, where the pointer says
+        another one: settings can change the version when an index is built again.
 
         Raises:
-            ModelConflictError: somebody else changed it at the same moment, or it is none of `instead_of`.
+            ModelConflictError: another process changed the pointer at the same moment, or the active version is none
+                of `instead_of`.
         """
-        found = stored(self._client, MODELS, self._pointer_id(index))
-        pointer = _pointer(found)
+        document = stored(self._client, MODELS, self._pointer_id(index))
+        pointer = _pointer(document)
         self._expect(pointer, instead_of)
-        if found is not None and version == pointer.version and before in (None, version):
+        if document is not None and version == pointer.version and before in (None, version):
             return
         history = pointer.history
         if before is not None and before != version:
             history = (*history, before)
-        elif found is not None and version != pointer.version:
+        elif document is not None and version != pointer.version:
             history = (*history, pointer.version)
-        self._point(index, version, history[-_HISTORY:], found)
+        self._point(index, version, history[-_HISTORY:], document)
 
     def rollback(self, index: str, instead_of: Collection[str | None] | None = None) -> str | None:
-        """Point an index at the version before, and return it; None where that is no model.
+        """Point an index at the version before the active one. Returns that version; None: no model.
 
         Raises:
             ModelConflictError: nothing was applied; or as for `activate`.
         """
-        found = stored(self._client, MODELS, self._pointer_id(index))
-        pointer = _pointer(found)
+        document = stored(self._client, MODELS, self._pointer_id(index))
+        pointer = _pointer(document)
         self._expect(pointer, instead_of)
         if pointer.version is None and not pointer.history:
             raise ModelConflictError(f"no {self.kind} was applied to index {index!r}; there is nothing to roll back")
-        self._point(index, pointer.before, pointer.history[:-1], found)
+        self._point(index, pointer.before, pointer.history[:-1], document)
         return pointer.before
 
-    def _point(self, index: str, version: str | None, history: Sequence[str | None], found: Any) -> None:
+    def _point(self, index: str, version: str | None, history: Sequence[str | None], document: Any) -> None:
         ensure_store(self._client, MODELS, "models")
         body = {
             "role": "active", "kind": self.kind, "index": index, "version": version, "history": list(history),
             "since": now(),
         }  # fmt: skip
-        if store_unchanged(self._client, MODELS, self._pointer_id(index), body, found) is None:
+        if store_unchanged(self._client, MODELS, self._pointer_id(index), body, document) is None:
             raise ModelConflictError(f"somebody else changed the active {self.kind} just now; look, and try again")
 
-    def _expect(self, pointer: Pointer, wanted: Collection[str | None] | None) -> None:
-        if wanted is not None and pointer.version not in wanted:
+    def _expect(self, pointer: Pointer, expected: Collection[str | None] | None) -> None:
+        if expected is not None and pointer.version not in expected:
             raise ModelConflictError(
                 f"somebody else made {pointer.version or 'no version'} of {self.kind} active meanwhile; look again, "
                 "then decide"
@@ -346,12 +347,12 @@ class ModelVersions:
         return f"version:{self.kind}:{index if self.kind == WEIGHTS else ''}:{version}"
 
 
-def _pointer(found: Mapping[str, Any] | None) -> Pointer:
-    body = found["_source"] if found else {}
+def _pointer(document: Mapping[str, Any] | None) -> Pointer:
+    body = document["_source"] if document else {}
     return Pointer(body.get("version"), tuple(body.get("history", ())), body.get("since"))
 
 
-def _shown(head: Mapping[str, Any]) -> dict[str, Any]:
+def _public_fields(head: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in head.items() if name not in _INTERNAL}
 
 
@@ -367,5 +368,5 @@ def _note_id(write: str) -> str:
     return f"writing:{write}"
 
 
-#: A kind of model -> its versions, as Services.models gives them.
+#: Takes a kind of model, and gives its versions, as Services.models does.
 ModelStores = Callable[[str], ModelVersions]

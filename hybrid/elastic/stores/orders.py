@@ -1,4 +1,4 @@
-"""Work that was ordered on the admin page: one place for each index and line of work, so that nothing starts twice."""
+"""Orders of work from the admin page. Each index and line of work has one slot, so that no work starts twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPEN = ("queued", "running")
 
 class Orders:
     """The newest order of each slot: {"kind", "index", "options", "by", "status", "placed", "beat", "attempts",
-    "progress", "samples", "result", "error"}. Every change is made on what was read, or not at all.
+    "progress", "samples", "result", "error"}. A change is written only if the order did not change since it was read.
     """
 
     def __init__(self, client: Elasticsearch) -> None:
@@ -47,12 +47,12 @@ class Orders:
             raise OrderTakenError(f"somebody else ordered work on {index!r} at the same moment; look at it first")
 
     def get(self, slot: str) -> dict[str, Any] | None:
-        """The newest order of a slot, or None; `dead` says whether its process ended without a word."""
+        """The newest order of a slot, or None. `dead` says whether its process died without ending the order."""
         order = self._read(slot)[0]
         return {**order, "dead": order["status"] == "running" and _is_dead(order)} if order else None
 
     def take(self, slot: str) -> dict[str, Any] | None:
-        """Begin to work on an order; None where there is none, or another process has it."""
+        """Claim an order, to begin work on it; None where there is no order, or another process has it."""
         order, before = self._read(slot)
         if not order or order["status"] not in _OPEN or (order["status"] == "running" and not _is_dead(order)):
             return None
@@ -63,18 +63,20 @@ class Orders:
         return taken if self._write(slot, taken, before) else None
 
     def keep(self, order: Mapping[str, Any], **fields: Any) -> dict[str, Any] | None:
-        """Give a sign of life, with fields such as progress; the order as it stands then, None where it is another
-        process's now."""
+        """Give a sign of life, with fields such as progress.
+
+        Returns the order as it is then; None where another process has it.
+        """
         while True:
             current, before = self._read(order["slot"])
             if not current or current.get("worker") != order["worker"]:
                 return None
             updated = {**current, **fields, "beat": now("milliseconds")}
             if self._write(order["slot"], updated, before):
-                return updated  # else somebody asked for something at the same moment
+                return updated  # else another process changed the order at the same moment
 
     def ask_to_stop(self, slot: str) -> bool:
-        """Ask the process of an order to end, or end an order that no process has; False where there is none."""
+        """Ask the process of an order to end, or cancel an order without a process; False where there is no order."""
         while True:
             current, before = self._read(slot)
             if not current or current["status"] not in _OPEN:

@@ -16,7 +16,7 @@ from typing import Any
 from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.elastic.indices import copies, generations
 from hybrid.elastic.indices.changes import Checkpoint
-from hybrid.elastic.indices.copies import Differences, Found
+from hybrid.elastic.indices.copies import Differences, DocumentRef
 from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.indices.products import BUILDING
 from hybrid.elastic.stores.jobs import Jobs
@@ -209,7 +209,7 @@ class Transfer(Run):
         self._remove(differences.extra)
         return differences
 
-    def _remove(self, suspects: list[Found]) -> int:
+    def _remove(self, suspects: list[DocumentRef]) -> int:
         """Delete those suspects that the source does not have; returns how many."""
         gone = self._cluster.copies.absent(self.source, suspects) if suspects else []
         if gone:
@@ -220,17 +220,17 @@ class Transfer(Run):
                 self.refused.pop(one.id, None)
         return len(gone)
 
-    def _suspects(self) -> list[Found]:
+    def _suspects(self) -> list[DocumentRef]:
         if not self.back:
             return self.differences().extra
         return [*self._uncopied(), *self._carried()]
 
-    def _uncopied(self) -> list[Found]:
+    def _uncopied(self) -> list[DocumentRef]:
         """In a rollback: documents of the target that the source lacks, or has another revision of than it copied."""
         self._cluster.indices.refresh(self.source)
         return self._cluster.copies.uncopied(self.target, self.source, self._before_swap)
 
-    def _carried(self) -> list[Found]:
+    def _carried(self) -> list[DocumentRef]:
         """In a rollback: documents that reached the target since the swap, by this run or an interrupted one."""
         return list(self._cluster.copies.above(self.target, self._before_swap))
 
