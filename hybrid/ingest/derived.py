@@ -1,4 +1,4 @@
-"""What is made of other signals' vectors: derived signals, and the tags. Such a one has a hash of its parts' hashes."""
+"""Derived signals, and the tags: they are made of other signals' vectors, and have a hash of the parts' hashes."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ States = Mapping[str, SignalState]
 
 
 def parts_of(name: str, profile: IndexProfile) -> tuple[str, ...]:
-    """The signals that it is made of, in the order of its hash; none for what is made of a product's own fields."""
+    """The signals that a signal, or the tags, are made of, in the order of the hash; none for others."""
     if name == TAGS:
         return tuple(sorted(profile.tags.parts)) if profile.tags is not None else ()
     return SIGNALS[name].parts
 
 
 def version_of(name: str, profile: IndexProfile) -> str | None:
-    """The version of what makes a signal, or the tags, of the index; None where the index has no such thing."""
+    """The version of the model that makes a signal, or the tags; None where the index does not have the signal."""
     if name == TAGS:
         return profile.tags.version if profile.tags is not None else None
     return profile.signals[name].version if name in profile.signals else None
 
 
 def has_part(part: str, states: States, profile: IndexProfile) -> bool:
-    """Whether a part has a vector by the encoder of the index, as far as is noted."""
+    """Whether the states say that a part has a vector by the encoder of the index."""
     state = states.get(part, NO_STATE)
     return part in profile.signals and bool(state.hash) and state.encoder == profile.signals[part].version
 
 
 def combined_hash(version: str, parts: Sequence[str], hashes: Mapping[str, str | None]) -> str:
-    """Changes with what makes it, and with the input of each part. hashes: part -> its content hash, if it has one."""
+    """A hash that changes with the model, and with the input of each part. hashes: part -> its content hash or None."""
     return documents.content_hash(version, " ".join(f"{part}:{hashes.get(part) or '-'}" for part in parts).encode())
 
 
 def hash_of(name: str, states: States, profile: IndexProfile) -> str:
-    """The hash of what would be made of the parts as they are noted."""
+    """The hash of the signal that would be made of the parts by their states."""
     parts, version = parts_of(name, profile), version_of(name, profile)
     hashes = {part: states[part].hash for part in parts if has_part(part, states, profile)}
     return combined_hash(version or "", parts, hashes)

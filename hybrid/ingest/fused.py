@@ -1,6 +1,6 @@
 """Derived signals: one vector a product, of its parts' vectors, in the space of a published alignment.
 
-It is made from vectors that are there already: from their codes, so that nothing is encoded again.
+The vector is computed from the codes of the parts' vectors, so that nothing is encoded again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def fuse(
 ) -> tuple[np.ndarray | None, str]:
     """(vector of a signal, its content hash) of a product; no vector where no part has one.
 
-    codes, states: of its parts. One by another encoder is left out.
+    codes, states: of the parts. A part whose vector is by another encoder than the index has is left out.
     """
     vectors: dict[str, np.ndarray | None] = {}
     hashes: dict[str, str | None] = {}

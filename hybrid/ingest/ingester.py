@@ -1,10 +1,10 @@
-"""Ingest: catalogue rows into the index, then a vector for every product that lacks one.
+"""Ingest: writes catalogue rows into the index, then a vector for every product that lacks one.
 
-Two steps, so that a product can be found by its words at once and the broker never holds a product:
-`load` writes changed rows whole, each with the list of signals it still waits for (`hybrid.meta.pending`);
-`enrich` takes ids, reads the products, encodes, and writes vectors by partial updates that fail, and are done
-again, where a product changed meanwhile. What is to be done stands in the index alone: a lost task, worker
-or broker costs time, never a vector.
+There are two steps, so that searches find a product by its words at once, and the broker never has a product.
+`load` writes changed rows whole, each with the list of signals that it still waits for (`hybrid.meta.pending`).
+`enrich` takes ids, reads the products, encodes them, and writes vectors by partial updates. An update fails, and is
+done again, where the product changed meanwhile. The list of what is to be done is in the index alone: a lost task,
+worker or broker costs time, never a vector.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from hybrid.ingest.missing import missing
 logger = logging.getLogger(__name__)
 
 _CONFLICT_ROUNDS = 4
-_LETTERS = 1_000  # looked at in one go
+_DEAD_LETTER_BATCH = 1_000  # dead letters that are checked at once
 
 
 @dataclass
 class Loaded:
-    """What loading a batch did. queued are the products that wait for a vector."""
+    """The result of loading a batch. queued: ids of products that wait for a vector."""
 
     unchanged: int = 0
     written: int = 0
@@ -54,10 +54,10 @@ class Loaded:
 
 @dataclass
 class Enriched:
-    """What enriching a batch did: vectors made by signal, and failures by typed reason.
+    """The result of enriching a batch: vectors made by signal, and failures by typed reason.
 
-    left: products that still wait, since somebody writes them faster than they are encoded. unseen: how many were not
-    to be found; they are deleted, or a shard did not answer.
+    left: products that still wait, for another process writes them faster than they are encoded. unseen: how many
+    products were not found: they are deleted, or a shard did not answer.
     """
 
     encoded: Counter[str] = field(default_factory=Counter)
@@ -126,8 +126,8 @@ class Ingester:
         profile: IndexProfile,
     ) -> Layer:
         """The layer of a document that is written whole. carried: signal -> (vector, code) that it had."""
-        # What is not carried is made anew, whatever was noted of it. That the document is written is the occasion on
-        # which what failed is tried again, and the server of a picture is asked whether it changed.
+        # A vector that is not carried over is made again, whatever its state says. Writing the document is the occasion
+        # for trying failed signals again, and for asking the server of a picture whether the picture changed.
         need = missing(before.only(carried), source, profile, carried.keys(), anew=True)
         pending = [name for name in need.encode if name != TAGS]
         moving = {name: pair for name, pair in carried.items() if name not in need.drop}
@@ -137,7 +137,8 @@ class Ingester:
             source=source.digest,
             analysis=profile.analysis,
             pending=tuple(pending),
-            failed=tuple(name for name in pending if name in before.failed),  # so that a success removes its letter
+            # So that a success removes the dead letter.
+            failed=tuple(name for name in pending if name in before.failed),
             at=now(),
             states=before.only(moving).states,
             terms=documents.terms_of(source.document, profile),
@@ -153,9 +154,9 @@ class Ingester:
         """Give these products the vectors that they wait for. Safe to run twice, or twice at once.
 
         Raises:
-            EncoderError: a model cannot be had.
+            EncoderError: a model cannot be loaded.
             IndexConflictError: the model here is of another version than the vectors of the index.
-            IndexMissingError: it was being built, and is gone.
+            IndexMissingError: the index was being built, and is gone.
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
         enriched = Enriched(left=list(ids))
@@ -166,12 +167,12 @@ class Ingester:
         return enriched
 
     def _enrich_once(self, profile: IndexProfile, job: str, ids: Sequence[str], enriched: Enriched) -> list[str]:
-        found = self._products.read(profile.index, ids).values()
-        enriched.unseen += len(ids) - len(found)
-        if profile.concrete and any(product.index != profile.concrete for product in found):
+        products = self._products.read(profile.index, ids).values()
+        enriched.unseen += len(ids) - len(products)
+        if profile.concrete and any(product.index != profile.concrete for product in products):
             raise IndexConflictError(f"another index came behind {profile.index!r} since its profile was read")
-        waiting = [product for product in found if product.layer.pending]
-        # Changed by the shop since it was marked: its words, and what it waits for, are those of an older text.
+        waiting = [product for product in products if product.layer.pending]
+        # The shop changed these after they were marked: their words, and pending signals, are of an older text.
         stale = {
             product.id: product
             for product in waiting
@@ -192,26 +193,26 @@ class Ingester:
         return [*self._write(profile, job, batch, enriched), *stale]
 
     def _write(self, profile: IndexProfile, job: str, batch: Batch, enriched: Enriched) -> list[str]:
-        """Write what was made of a batch, and count it; those that somebody else changed meanwhile."""
+        """Write the updates of a batch, and count them. Returns the products that another process changed meanwhile."""
         updates = [(product, {RESERVED: layer}) for product, layer in batch.updates(now())]
         report = self._products.update_documents(updates, profile.index)
         again = [error.id for error in report.errors if error.reason == "conflict"]
         refused = [error for error in report.errors if error.reason not in ("conflict", "deleted")]
         lost = [(batch.products[error.id], error.reason, error.message) for error in refused]
-        letters = [*batch.letters, *self._give_up(profile, lost)]
+        dead_letters = [*batch.dead_letters, *self._give_up(profile, lost)]
         skip = set(again)
-        final = [letter for letter in letters if letter.product not in skip]
+        final = [dead_letter for dead_letter in dead_letters if dead_letter.product not in skip]
         self._dead_letters.add(profile.index, job, final)
-        still = {(letter.product, letter.signal) for letter in batch.letters}
-        mended = [
+        still_failed = {(dead_letter.product, dead_letter.signal) for dead_letter in batch.dead_letters}
+        succeeded = [
             (id, name)
             for id, product in batch.products.items()
             if id not in skip
             for name in product.layer.failed
-            if (id, name) not in still
+            if (id, name) not in still_failed
         ]
-        self._dead_letters.remove(profile.index, mended)
-        enriched.failed.update(letter.reason for letter in final)
+        self._dead_letters.remove(profile.index, succeeded)
+        enriched.failed.update(dead_letter.reason for dead_letter in final)
         written = set(report.ok)
         for name, encoded in batch.encoded.items():
             enriched.encoded[name] += len(encoded & written)
@@ -237,33 +238,33 @@ class Ingester:
         batch: Batch,
     ) -> None:
         todo: list[tuple[str, Input]] = []
-        wanted = [(product.source, product.layer.state(name)) for product in waiting]
-        for product, found in zip(waiting, self._inputs.read_all(name, wanted, profile, encoder), strict=True):
-            if isinstance(found, MediaError):
-                batch.fail(product.id, name, found)
+        documents = [(product.source, product.layer.state(name)) for product in waiting]
+        for product, input in zip(waiting, self._inputs.read_all(name, documents, profile, encoder), strict=True):
+            if isinstance(input, MediaError):
+                batch.fail(product.id, name, input)
                 continue
-            if found.faults:
-                # The others are searched; this one is in the list of failures all the same.
-                batch.fail(product.id, name, found.faults[0])
-            if found.content is not None:
-                todo.append((product.id, found))
-            elif found.state != product.layer.state(name):
-                batch.note(product.id, name, found.state)
+            if input.faults:
+                # The other pictures are encoded. The picture with the fault gets a dead letter all the same.
+                batch.fail(product.id, name, input.faults[0])
+            if input.content is not None:
+                todo.append((product.id, input))
+            elif input.state != product.layer.state(name):
+                batch.note(product.id, name, input.state)
         if not todo:
             return
-        vectors = encode(encoder, name, [found.content for _, found in todo])
+        vectors = encode(encoder, name, [input.content for _, input in todo])
         if profile.tags is not None and profile.tags.reads_pictures and name in profile.tags.parts:
-            with contextlib.suppress(EncoderError):  # those who fill in the tags look again, and note why they cannot
-                self._tagging.look(profile, batch, {id: found.content for id, found in todo})
-        for (id, found), encoded in zip(todo, vectors, strict=True):
+            with contextlib.suppress(EncoderError):  # `fill` tries again, and notes the error
+                self._tagging.look(profile, batch, {id: input.content for id, input in todo})
+        for (id, input), encoded in zip(todo, vectors, strict=True):
             if encoded is None:
                 batch.fail(id, name, ("bad_vector", f"{encoder.name} gave no usable vector"))
             else:
-                batch.put(id, name, encoded, found.state)
+                batch.put(id, name, encoded, input.state)
         batch.encoded[name].update(id for id, _ in todo)
 
     def _fuse(self, profile: IndexProfile, name: str, batch: Batch) -> None:
-        """Make the vector that is made of the others, of this round or of an earlier one."""
+        """Make a derived signal of its parts' vectors, which are of this round or of an earlier one."""
         waiting = batch.waiting(name, parts_of(name, profile))
         batch.encoded[name] = set()
         if not waiting:
@@ -282,64 +283,64 @@ class Ingester:
     def give_up(self, profile: IndexProfile, job: str, ids: Sequence[str], reason: str, message: str) -> None:
         """Record these products as dead letters for every signal that they wait for, and stop waiting."""
         stored = self._products.read(profile.index, ids).values()
-        letters = self._give_up(profile, [(product, reason, message) for product in stored])
-        self._dead_letters.add(profile.index, job, letters)
+        dead_letters = self._give_up(profile, [(product, reason, message) for product in stored])
+        self._dead_letters.add(profile.index, job, dead_letters)
 
-    def retry(self, profile: IndexProfile, letters: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Let the products of these letters wait for their vectors again; those that do, to be queued.
+    def retry(self, profile: IndexProfile, dead_letters: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Let the products of dead letters wait for their vectors again. Returns the ids of these, to be queued.
 
-        A letter goes when its product has the vector, and is renewed when that fails again. One whose product is gone,
-        or was mended by other means, goes now.
+        A dead letter is deleted when its product gets the vector, and renewed when the signal fails again. A dead
+        letter is deleted now where its product is gone, or has no such failure any more.
 
         Raises:
             ClusterError, WriteBlockedError: the cluster takes no writes.
         """
-        stored = self._products.read(profile.index, sorted({letter["product"] for letter in letters}))
-        asked: dict[str, set[str]] = {}
+        stored = self._products.read(profile.index, sorted({dead_letter["product"] for dead_letter in dead_letters}))
+        signals_by_id: dict[str, set[str]] = {}
         settled = []
-        for letter in letters:
-            product, name = stored.get(letter["product"]), letter["signal"]
+        for dead_letter in dead_letters:
+            product, name = stored.get(dead_letter["product"]), dead_letter["signal"]
             if product is None or name not in product.layer.failed:
-                settled.append((letter["product"], name))
+                settled.append((dead_letter["product"], name))
             elif name in profile.signals or (name == TAGS and profile.tags is not None):
-                asked.setdefault(product.id, set()).add(name)
+                signals_by_id.setdefault(product.id, set()).add(name)
         updates = [
             (stored[id], {RESERVED: {"meta": {"pending": sorted({*stored[id].layer.pending, *names})}}})
-            for id, names in asked.items()
+            for id, names in signals_by_id.items()
         ]
         report = self._products.update_documents(updates, profile.index)
         self._dead_letters.remove(profile.index, settled)
-        # One in conflict was changed by the shop just now; its next sync looks at it anyway.
+        # A product in conflict was changed by the shop just now. The next sync reads it anyway.
         return list(report.ok)
 
     def drop_settled(self, profile: IndexProfile) -> None:
-        """Remove the letters of products that are gone, or that have no such failure any more.
+        """Remove the dead letters of products that are gone, or that have no such failure any more.
 
-        A shop mends a product by writing it whole, which takes the layer's note of the failure along.
+        A shop repairs a product by writing it whole, and that removes the failure from the layer's field.
         """
-        for letters in self._dead_letters.batches(profile.index, None, _LETTERS):
-            stored = self._products.read(profile.index, [letter["product"] for letter in letters])
-            pairs = [(letter["product"], letter["signal"]) for letter in letters]
-            over = [(id, name) for id, name in pairs if id not in stored or name not in stored[id].layer.failed]
-            self._dead_letters.remove(profile.index, over)
+        for dead_letters in self._dead_letters.batches(profile.index, None, _DEAD_LETTER_BATCH):
+            stored = self._products.read(profile.index, [dead_letter["product"] for dead_letter in dead_letters])
+            pairs = [(dead_letter["product"], dead_letter["signal"]) for dead_letter in dead_letters]
+            settled = [(id, name) for id, name in pairs if id not in stored or name not in stored[id].layer.failed]
+            self._dead_letters.remove(profile.index, settled)
 
     def _give_up(self, profile: IndexProfile, lost: Iterable[tuple[StoredProduct, str, str]]) -> list[DeadLetter]:
-        """Stop waiting; the letters that say so, for every signal that was waited for."""
+        """Let products wait for nothing. Returns a dead letter for every signal that a product waited for."""
         updates = []
-        letters = []
+        dead_letters = []
         for product, reason, message in lost:
             pending = list(product.layer.pending)
-            letters += [DeadLetter(product.id, name, reason, message) for name in pending]
+            dead_letters += [DeadLetter(product.id, name, reason, message) for name in pending]
             updates.append((product, {RESERVED: {"meta": {"pending": [], "failed": pending, "at": now()}}}))
         if updates:
             self._products.update_documents(updates, profile.index)
-        return letters
+        return dead_letters
 
 
 def _is_current(state: ProductState, source: ProductSource, profile: IndexProfile) -> bool:
-    """Whether a row stands in the index as it is, with all that it should have."""
+    """Whether the index has a row as it is, with all that it should have."""
     if state.layer.pending or state.layer.failed:
         return False
     need = missing(state.layer, source, profile, state.present)
-    # Not for what is to be dropped: of an unchanged row only the settings of this machine can take something away.
+    # `need.drop` does not count: of an unchanged row, only the settings of this machine can take a signal away.
     return not (need.words or need.encode or need.restore)

@@ -1,4 +1,4 @@
-"""What each signal of a product is made of, and how a change in it is told: hashes and files."""
+"""The inputs of a product's signals, and how changes of them are detected: by hashes and files."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _FRAMES = b"frames 1"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a signal of a product is made of.
+    """The input of a signal of a product.
 
-    content: what the encoder takes: a text, a list of pictures or frames, or a sound; None where it is what the vector
-        is made of already.
-    state: what is to be noted of it.
-    faults: pictures beside it that cannot be used.
+    content: the encoder's input: a text, a list of pictures or frames, or a sound; None where the vector is of this
+        content already.
+    state: the state of the signal, to be stored.
+    faults: errors of other pictures of the product, which cannot be used.
     """
 
     content: Any
@@ -49,15 +49,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """vector: (dims,), of several pictures or frames their mean; views: (n, dims) of each of these, where there are
-    several."""
+    """vector: (dims,); of several pictures or frames, their mean. views: (n, dims) of these, if there are several."""
 
     vector: np.ndarray
     views: np.ndarray | None = None
 
 
 def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[Encoded | None]:
-    """The vectors of what `Inputs.read` gave for a signal; None where the encoder gave none that can be used."""
+    """The vectors of the contents that `Inputs.read` gave; None where the encoder gave no usable vector."""
     modality = SIGNALS[name].modality
     if modality == "text":
         vectors = encoder.encode_texts(contents)
@@ -75,7 +74,7 @@ def _mean(views: np.ndarray) -> Encoded | None:
         return Encoded(views[0]) if len(views) else None
     mean = views.sum(axis=0)
     length = float(np.linalg.norm(mean))
-    # Opposite views have no mean; any of them says more than nothing.
+    # Opposite views have no mean; one of them says more than nothing.
     return Encoded(mean / length if length > 1e-6 else views[0], views)
 
 
@@ -92,10 +91,10 @@ class Inputs:
         self._media_root = media_root
 
     def encoder(self, name: str, profile: IndexProfile) -> Encoder:
-        """The encoder of a signal, if it gives the vectors that the index has, or is to have.
+        """The encoder of a signal. It has the version by which the vectors of the index are, or are to be.
 
         Raises:
-            IndexConflictError: it gives others.
+            IndexConflictError: the encoder here has another version.
         """
         signal = profile.signals[name]
         encoder = self._get_encoder(signal.encoder)
@@ -107,11 +106,11 @@ class Inputs:
         return encoder
 
     def fuser(self, name: str, profile: IndexProfile) -> Fuser:
-        """What makes the vectors of a derived signal; raises as `encoder` does."""
+        """The model that makes the vectors of a derived signal. Raises as `encoder` does."""
         return cast(Fuser, self.encoder(name, profile))
 
     def tagger(self, profile: IndexProfile) -> Tagger:
-        """What tells the tags of the index; it is loaded at first use, and raises then."""
+        """The model that predicts the tags of the index. It is loaded at first use, and raises then."""
         assert profile.tags is not None
         return cast("Tagger", self._get_encoder(f"{PREFIX}{profile.tags.version}"))
 
@@ -127,8 +126,8 @@ class Inputs:
         return bool(documents.text_input(source, profile.fields, encoder))
 
     def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, state: SignalState) -> bool:
-        """Whether the product's input is the one that was noted. Asks no server: the same address is the same file
-        here, and only `read` finds out that it changed behind it."""
+        """Whether the product's input is the one in `state`. Sends no request: here, the same address is the same file.
+        Only `read` detects a changed file behind an address."""
         if state.hash is None:
             return False
         signal = profile.signals[name]
@@ -156,10 +155,10 @@ class Inputs:
         encoder: Encoder,
         before: SignalState = NO_STATE,
     ) -> Input:
-        """The input of a signal. before: what was noted of the one that the vector is of, if there is one.
+        """The input of a signal. before: the state of the signal's vector, if there is one.
 
         Raises:
-            MediaError: the file cannot be used; of several pictures, none of them.
+            MediaError: the file cannot be used; of several pictures, no picture can.
         """
         kind = SIGNALS[name].file
         if kind is None:
@@ -168,7 +167,7 @@ class Inputs:
             return Input(None, before) if digest == before.hash else Input(text, SignalState(digest, encoder.version))
         values = documents.files_of(source, profile, name) or [""]
         addresses = _addresses(values)
-        # Not for the vector of another model: that one is to be made anew of the same file.
+        # A vector of another model does not count: it has to be made again of the same file.
         same = before.url == addresses and before.encoder == encoder.version
         known = before if addresses and len(values) == 1 and before.hash and same else NO_STATE
         parts: list[tuple[int, bytes]] = []
@@ -202,25 +201,28 @@ class Inputs:
     def read_all(
         self,
         name: str,
-        wanted: Sequence[tuple[Mapping[str, Any], SignalState]],
+        documents: Sequence[tuple[Mapping[str, Any], SignalState]],
         profile: IndexProfile,
         encoder: Encoder,
     ) -> list[Input | MediaError]:
-        """`read` of many (document, what was noted), in their order; the error in place of what cannot be used."""
+        """`read` of many documents, in their order; the error in place of an input that cannot be used.
 
-        def one(pair: tuple[Mapping[str, Any], SignalState]) -> Input | MediaError:
+        documents: (document, state before) of each.
+        """
+
+        def read(document: tuple[Mapping[str, Any], SignalState]) -> Input | MediaError:
             try:
-                return self.read(name, pair[0], profile, encoder, pair[1])
+                return self.read(name, document[0], profile, encoder, document[1])
             except MediaError as error:
                 return error
 
-        if SIGNALS[name].file is None or len(wanted) < 2:
-            return [one(pair) for pair in wanted]
+        if SIGNALS[name].file is None or len(documents) < 2:
+            return [read(document) for document in documents]
         with ThreadPoolExecutor(_AT_ONCE, "hybrid-media") as readers:
-            return list(readers.map(one, wanted))
+            return list(readers.map(read, documents))
 
     def of(self, source: Mapping[str, Any], profile: IndexProfile) -> ProductSource:
-        """What `missing` asks of a document."""
+        """A document, with the methods that `missing` uses."""
         return ProductSource(self, source, profile)
 
     def _root(self, profile: IndexProfile) -> Path | None:
@@ -250,12 +252,12 @@ class ProductSource:
 
 
 def held_at_once(name: str, all: int) -> int:
-    """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
+    """How many products' inputs of a signal are read at a time, of all: decoded, files are large."""
     return SIGNALS[name].held or all
 
 
 def _addresses(values: Sequence[str]) -> str | None:
-    """What is noted of files behind addresses."""
+    """The addresses of files, as the state has them; None where the files are not behind addresses."""
     return "\n".join(values) if values and is_url(values[0]) else None
 
 
@@ -266,7 +268,7 @@ def _hash(kind: str, version: str, parts: Sequence[bytes]) -> str:
 
 
 def _opened(kind: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[Any, Sequence[float], list[MediaError]]:
-    """(what the encoder takes or None, seconds of frames or places of several pictures, what could not be opened)."""
+    """(the encoder's input or None, seconds of frames or places of several pictures, errors of unusable files)."""
     pictures: dict[int, Any] = {}
     faults = []
     for place, data in parts:
@@ -282,7 +284,7 @@ def _opened(kind: str, parts: Sequence[tuple[int, bytes]], views: int) -> tuple[
 
 
 def named(error: MediaError, kind: str) -> MediaError:
-    """The same error, its reason begun as those of this kind of file are."""
+    """The same error with a reason that begins with the kind of file."""
     if kind == "image" or not error.reason.startswith("image_"):
         return error
     return MediaError(str(error), f"{kind}_{error.reason.removeprefix('image_')}")

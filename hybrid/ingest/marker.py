@@ -1,8 +1,7 @@
-"""Marks documents with what they wait for: the layer's words are written, and the vectors to make are listed.
+"""Marks documents: writes the layer's words, and the list of signals that the document waits for.
 
-Whoever finds a document (a scan, a list of changes, a push) hands it over here; what is written is a partial
-update of the layer's own field, which fails where the document changed since it was read. The shop's fields are
-not in it.
+The callers are a scan, a list of changes and a push. The marker writes a partial update of the layer's own field, which
+fails where the document changed since it was read. The shop's fields are not in the update.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from hybrid.ingest.missing import Need, missing
 
 @dataclass
 class Marked:
-    """What marking a batch did.
+    """The result of marking a batch.
 
-    current: those with nothing to do. waiting: ids that wait for a vector. changed: ids that somebody else wrote
-    meanwhile; they come back as changes. restored: vectors put back without encoding.
+    current: how many products lack nothing. waiting: ids that wait for a vector. changed: ids of products that another
+    process wrote meanwhile; the next sync reads them as changes. restored: vectors restored without encoding.
     """
 
     current: int = 0
@@ -39,7 +38,7 @@ class Marked:
 
 
 class Marker:
-    """Finds what products lack, and writes it down on them."""
+    """Finds what products lack, and writes it into their field `hybrid`."""
 
     def __init__(self, products: Products, capabilities: Capabilities, inputs: Inputs) -> None:
         self._products = products
@@ -87,9 +86,9 @@ class Marker:
     def _restorable(
         self, lost: Sequence[tuple[StoredProduct, Need]], profile: IndexProfile
     ) -> dict[str, dict[str, coding.Code]]:
-        """id -> signal -> code, of vectors that a whole-document write dropped while their codes stayed.
+        """id -> signal -> code, of vectors that a write of the whole document dropped, and whose codes stayed.
 
-        The code is the vector in float16, made of the same text by the same encoder (the hashes say so).
+        The code is the vector in float16. It is of the same text by the same encoder, for the hashes are equal.
         """
         stored = self._products.codes(profile.index, [product.id for product, _ in lost])
         restorable: dict[str, dict[str, coding.Code]] = {}
@@ -111,7 +110,7 @@ class Marker:
         restored: Mapping[str, coding.Code],
         profile: IndexProfile,
     ) -> dict[str, Any]:
-        """The partial update of the layer's field. It merges objects: what is no more is taken away by name."""
+        """The partial update of the layer's field. An update merges objects, so fields are removed by name."""
         retried = [name for name in product.layer.failed if name in pending]
         meta: dict[str, Any] = {
             "source": source.digest, "analysis": profile.analysis, "pending": list(pending),
@@ -133,7 +132,7 @@ class Marker:
         return layer
 
     def _words(self, product: StoredProduct, profile: IndexProfile) -> dict[str, Any]:
-        """The words of a document, in place of those that it may have."""
+        """The words of a document, which replace those that it may have."""
         terms: dict[str, str | None] = dict(documents.terms_of(product.source, profile))
         typed = documents.typed_of(product.source, profile)
         if not product.layer.noted:

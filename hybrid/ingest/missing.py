@@ -1,4 +1,4 @@
-"""What a document lacks of the layer. One rule for whoever asks: loading, pushing, marking, reindexing."""
+"""What a document lacks of the layer: one rule for loading, pushing, marking and reindexing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Source(Protocol):
 
     @property
     def digest(self) -> str:
-        """Its fingerprint: changes when the layer may have something to do for it."""
+        """The document's fingerprint. It changes when the layer may have something to do for the document."""
 
     def wants(self, name: str) -> bool:
-        """Whether it has anything that this signal, or the tags, can be made of."""
+        """Whether the document has anything that this signal, or the tags, can be made of."""
 
     def fits(self, name: str, state: SignalState) -> bool:
-        """Whether its input of a signal is the one that was noted. Asks no server."""
+        """Whether the document's input of a signal is the one in `state`. Sends no request."""
 
     def is_behind_address(self, name: str) -> bool:
         """Whether the input may change while the document stays."""
@@ -31,14 +31,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a document lacks. All but `words` name signals of the profile, in its order, and `tags` behind them.
+    """What a document lacks. All but `words` name signals of the profile, in its order, and `tags` after them.
 
-    words: the words of its fields are to be written.
-    encode: to be made of their inputs. ask: those of them that are to be made only if a server says that the file
-        changed; what is noted of them holds until then.
-    restore: vectors that are gone while what is noted of them holds, so that their codes give them back.
-    drop: those that the document gives nothing for any more.
-    failed: those that could not be made of this very document, and are not tried again.
+    words: whether the words of its fields have to be written.
+    encode: signals to be made of their inputs. ask: those of them to be made only if a server says that the file
+        changed; their states hold until then.
+    restore: signals whose vector is gone while its state holds, so that the vector is restored from its code.
+    drop: signals for which the document has no input any more.
+    failed: signals that could not be made of this version of the document, and are not tried again.
     """
 
     words: bool = False
@@ -49,7 +49,7 @@ class Need:
     failed: tuple[str, ...] = ()
 
     def is_noted(self, layer: Layer) -> bool:
-        """Whether there is nothing to write: it lacks nothing, or waits for what it lacks already."""
+        """Whether there is nothing to write: the document lacks nothing, or waits already for what it lacks."""
         return not (self.words or self.restore or self.drop) and set(self.encode) == set(layer.pending)
 
 
@@ -68,10 +68,10 @@ def missing(
 ) -> Need:
     """What a document lacks of what the profile says that it should have.
 
-    layer: what is noted of it. present: signals whose vector is really there, which `_source` does not say.
-    anew: try again what failed, and look again at files, which may have changed while the document did not.
+    layer: the document's layer. present: signals whose vector is really in the index, which `_source` does not say.
+    anew: whether to try failed signals again, and to check files, which may change while the document does not.
 
-    Files are read where neither the notes nor the document's fingerprint tell whether they changed.
+    Files are read where neither the states nor the document's fingerprint say whether the files changed.
     """
     same = layer.source == source.digest and layer.analysis == profile.analysis
     verdicts: dict[str, _Verdict] = {}
@@ -79,8 +79,8 @@ def missing(
         changing = [other for other in parts_of(name, profile) if verdicts.get(other) in _CHANGING]
         verdicts[name] = _verdict(name, layer, source, profile, name in present, bool(changing), same, anew)
 
-    def names(*wanted: _Verdict) -> tuple[str, ...]:
-        return tuple(name for name, verdict in verdicts.items() if verdict in wanted)
+    def names(*of: _Verdict) -> tuple[str, ...]:
+        return tuple(name for name, verdict in verdicts.items() if verdict in of)
 
     return Need(
         words=not same,
@@ -92,7 +92,7 @@ def missing(
     )
 
 
-#: What is made of such a part is to be made anew.
+#: Verdicts of a part after which a signal that is made of the part has to be made again.
 _CHANGING = (_Verdict.ENCODE, _Verdict.ASK, _Verdict.DROP)
 
 
@@ -110,19 +110,19 @@ def _verdict(
     if not source.wants(name):
         return _Verdict.DROP if present or state.hash or failed else _Verdict.ABSENT
     if failed:
-        # Whatever its hash says: that may be of an older input, whose vector was made before the failure.
+        # The hash is not read: it may be of an older input, whose vector was made before the failure.
         return _Verdict.ENCODE if anew or waits or not same else _Verdict.FAILED
     if state.hash is None or state.encoder != version_of(name, profile):
         return _Verdict.ENCODE
     if parts_of(name, profile):
-        # No input of its own could have changed.
+        # A derived signal has no input of its own that could have changed.
         if changing or state.hash != hash_of(name, layer.states, profile):
             return _Verdict.ENCODE
         return _Verdict.HOLDS if present or name == TAGS else _Verdict.RESTORE
-    # What waits has another input than its hash says, and a file may change under the same name. Where only a server
-    # can tell, it is asked by whoever encodes.
-    look = not same or waits or anew
-    if look and not source.fits(name, state):
+    # A signal that waits has another input than its hash says, and a file may change under the same name. Where only a
+    # server knows whether a file changed, enrichment asks the server.
+    check = not same or waits or anew
+    if check and not source.fits(name, state):
         return _Verdict.ENCODE
     if (anew or waits) and source.is_behind_address(name):
         return _Verdict.ASK if present else _Verdict.ENCODE

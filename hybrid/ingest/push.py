@@ -1,4 +1,4 @@
-"""Documents that a shop hands over itself: written whole, with the layer's field carried along or made anew."""
+"""Pushed documents: a shop sends them itself, and they are written whole, with the layer's field kept or made again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybrid import vectors
 from hybrid.catalogue.documents import RESERVED, is_reserved
 from hybrid.catalogue.layer import Layer
 from hybrid.contracts import IndexProfile
-from hybrid.elastic.indices.products import Products, StoredProduct
+from hybrid.elastic.indices.products import Products, StoredCodes, StoredProduct
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.ingest.ingester import Ingester
 from hybrid.ingest.inputs import Inputs
@@ -23,7 +23,7 @@ _CONFLICT_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Operation:
-    """Write a document, or delete it where there is no source. create: only where there is none of that id."""
+    """Write a document, or delete it where `source` is None. create: whether to fail where the id is in use."""
 
     id: str
     source: dict[str, Any] | None
@@ -33,7 +33,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one operation: created, updated, unchanged, deleted, not_found, or error with its reason."""
+    """The outcome of one operation: created, updated, unchanged, deleted, not_found, or error with a reason."""
 
     id: str
     result: str
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass
 class PushReport:
-    """One outcome an operation, in their order. waiting: ids that wait for a vector; queued: workers know of them."""
+    """One outcome an operation, in order. waiting: ids that wait for a vector. queued: whether workers have them."""
 
     results: list[Outcome] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class PushReport:
 
 
 class Pusher:
-    """Takes batches. The same batch twice changes nothing the second time."""
+    """Carries out batches of operations. The same batch changes nothing the second time."""
 
     def __init__(
         self, products: Products, inputs: Inputs, ingester: Ingester, marker: Marker, dead_letters: DeadLetters
@@ -67,7 +67,7 @@ class Pusher:
         self._dead_letters = dead_letters
 
     def push(self, profile: IndexProfile, operations: Sequence[Operation]) -> PushReport:
-        """Carry out operations; of several on one document, each after the one before.
+        """Carry out operations. Operations on one document are carried out in their order.
 
         Raises:
             ClusterError, WriteBlockedError: the cluster takes no writes; what was written stays.
@@ -80,8 +80,8 @@ class Pusher:
             for number in wave:
                 (deletes if operations[number].source is None else writes).append(number)
             for numbers, carry_out in ((writes, self._write), (deletes, self._delete)):
-                found = carry_out(profile, [operations[number] for number in numbers], report)
-                outcomes.update({number: found[operations[number].id] for number in numbers})
+                outcomes_by_id = carry_out(profile, [operations[number] for number in numbers], report)
+                outcomes.update({number: outcomes_by_id[operations[number].id] for number in numbers})
         report.results = [outcomes[number] for number in range(len(operations))]
         last = {outcome.id: outcome.result for outcome in report.results}
         gone = {id for id, result in last.items() if result in ("deleted", "not_found")}
@@ -123,7 +123,7 @@ class Pusher:
                     op.id, "error", "exists", "there is another document of that id; send it with index"
                 )
         changed = [op for op in batch if op.id not in done]
-        # Vectors are carried as codes: those are read with the very version of the document that they belong to.
+        # Vectors are carried over as codes. These are read with the version of the document that they belong to.
         codes = self._products.codes(profile.index, [op.id for op in changed if op.id in stored], routing)
         writes = []
         pending = set()
@@ -148,16 +148,16 @@ class Pusher:
         profile: IndexProfile,
         op: Operation,
         before: StoredProduct | None,
-        kept: tuple[int, dict[str, vectors.Code]] | None,
+        stored_codes: StoredCodes | None,
     ) -> Layer:
         carried = {}
-        if before is not None and kept is not None and kept[0] == before.seq_no:
+        if before is not None and stored_codes is not None and stored_codes.seq_no == before.seq_no:
             for name, signal in profile.signals.items():
                 if not before.layer.state(name).hash:
                     continue
-                vector = vectors.decode_code(kept[1].get(name), signal.dims)
+                vector = vectors.decode_code(stored_codes.by_signal.get(name), signal.dims)
                 if vector is not None:
-                    carried[name] = (vector.tolist(), kept[1][name])
+                    carried[name] = (vector.tolist(), stored_codes.by_signal[name])
         source = self._inputs.of(op.source or {}, profile)
         return self._ingester.layer_of(op.id, source, before.layer if before else Layer(), carried, profile)
 
@@ -166,7 +166,7 @@ class Pusher:
             return {}
         routing = {op.id: op.routing for op in batch if op.routing}
         stored = self._products.read(profile.index, [op.id for op in batch], routing)
-        answer = self._products.delete_documents(profile.index, {id: found.routing for id, found in stored.items()})
+        answer = self._products.delete_documents(profile.index, {id: product.routing for id, product in stored.items()})
         self._dead_letters.remove(profile.index, [(id, name) for id in answer.ok for name in profile.signals])
         outcomes = {op.id: Outcome(op.id, "not_found") for op in batch}
         outcomes |= {id: Outcome(id, "deleted") for id in answer.ok}
@@ -175,12 +175,12 @@ class Pusher:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether they are the same JSON; in Python true equals 1."""
+    """Whether two values are the same JSON. Python's comparison would say that true equals 1."""
     return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
 def _waves(operations: Sequence[Operation]) -> Iterator[list[int]]:
-    """Numbers of the operations in groups that hold each document once, in order."""
+    """Numbers of the operations, in order, in groups that have each document once."""
     waiting = list(range(len(operations)))
     while waiting:
         seen: set[str] = set()

@@ -20,8 +20,8 @@ _NOT_FOUND = 404
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Configuration of every Celery app of the layer.
 
-    Tasks are acknowledged late and come back when a worker is lost; they are idempotent, for a task may run
-    twice. The broker is only a hint: what is to be done stands in Elasticsearch.
+    Tasks are acknowledged late, and come back when a worker is lost. They are idempotent, for a task may run
+    twice. The broker is only a hint: Elasticsearch has the list of what is to be done.
     """
     return {
         "task_default_queue": QUEUE,
@@ -38,7 +38,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {"visibility_timeout": settings.visibility_timeout_s},
         # Shorter than the visibility timeout, or a slow task would run twice at once.
         "task_time_limit": max(20, settings.visibility_timeout_s - 10),
-        # Only a worker started with a beat (`hybrid worker --beat`) sends these. One that is late is not done twice.
+        # Only a worker with a beat (`hybrid worker --beat`) sends these. A late task expires, and is not done twice.
         "beat_schedule": {
             "sync": {
                 "task": SYNC_TASK,
@@ -59,7 +59,7 @@ class TaskQueue:
         self._app.conf.update(celery_config(settings))
 
     def enrich(self, index: str, job: str, ids: Sequence[str], patient: bool = True) -> None:
-        """Queue a batch of products. Waits through a restart of the broker, unless it is not `patient`.
+        """Queue a batch of products. patient: whether to wait through a restart of the broker.
 
         Raises:
             ClusterUnreachableError: the broker did not come back within a minute.
@@ -82,7 +82,7 @@ class TaskQueue:
         """Have a worker begin with an order.
 
         Raises:
-            ClusterUnreachableError: the broker does not answer; the order stands, and the schedule finds it.
+            ClusterUnreachableError: the broker does not answer. The order stays, and the next scheduled task finds it.
         """
         from kombu.exceptions import OperationalError
 
@@ -92,10 +92,10 @@ class TaskQueue:
             raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
 
     def ping(self) -> None:
-        """Whether the broker answers.
+        """Check that the broker answers.
 
         Raises:
-            ClusterUnreachableError: it does not.
+            ClusterUnreachableError: the broker does not answer.
         """
         with self._connection() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
@@ -114,7 +114,7 @@ class TaskQueue:
             except ChannelError as error:
                 if int(error.reply_code or 0) != _NOT_FOUND:
                     raise
-                return 0  # made by the first task
+                return 0  # the first task creates the queue
 
     def workers(self, quiet_s: float = 1.0) -> dict[str, int]:
         """How many tasks each worker that answers is busy with; asked until none has answered for `quiet_s`.
@@ -122,12 +122,12 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: the broker does not answer.
         """
-        # A connection of its own, whose wait in the broker is no longer than ours: one that still waits when we have
-        # gone takes the answers to the next question for this one's, or is closed no sooner.
+        # A connection of its own, which waits no longer in the broker than we do. A connection that still waits when we
+        # have gone takes the answers to the next request as its own, or is closed late.
         with self._connection(transport_options={"polling_interval": quiet_s}) as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
-            found = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
-        return {name: len(tasks) for name, tasks in (found or {}).items()}
+            active_tasks = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
+        return {name: len(tasks) for name, tasks in (active_tasks or {}).items()}
 
     @contextmanager
     def _connection(self, **options: Any) -> Iterator[Any]:

@@ -1,7 +1,8 @@
-"""`hybrid.tags`: what a published model of tags says of a product, by the codes of its vectors or by its pictures.
+"""`hybrid.tags`: the tags that a published model predicts, from the codes of a product's vectors or from its pictures.
 
-Made in the same write as the vectors, and noted in `hybrid.meta.tags`: by which version, of which inputs. What was told
-by pictures stands there too, so that a document that is written anew keeps it without a second look at them.
+Tags are written with the vectors. `hybrid.meta.tags` has the version of the model, and the hash of its inputs. It also
+has the tags that were predicted from pictures, so that a document that is written again keeps them without another
+prediction.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ logger = logging.getLogger(__name__)
 NO_MODEL = "no_tags_model"
 
 
-def told(before: Layer, states: States, profile: IndexProfile) -> list[dict[str, Any]] | None:
-    """The tags that were told by the pictures that a product still has; None where it is to be looked at.
+def predicted_before(before: Layer, states: States, profile: IndexProfile) -> list[dict[str, Any]] | None:
+    """The tags that were predicted from the pictures that a product still has; None where they have to be predicted.
 
-    before: what was noted of it; states: what is noted now of its parts.
+    before: the product's layer before; states: the states of its parts now.
     """
-    noted = before.state(TAGS)
-    if noted.told is None or noted.hash != hash_of(TAGS, states, profile):
+    state = before.state(TAGS)
+    if state.told is None or state.hash != hash_of(TAGS, states, profile):
         return None
-    return [dict(tag) for tag in noted.told]
+    return [dict(tag) for tag in state.told]
 
 
 def tags_of(
@@ -45,14 +46,14 @@ def tags_of(
     codes: Mapping[str, Code],
     states: States,
     profile: IndexProfile,
-    seen: Sequence[dict[str, Any]] | None = None,
+    from_pictures: Sequence[dict[str, Any]] | None = None,
 ) -> tuple[list[dict[str, Any]], SignalState]:
-    """(tags of a product, what is to be noted of them); none where none is sure enough, or no part has a vector.
+    """(tags of a product, their state to store). No tags where none is sure enough, or no part has a vector.
 
-    codes, states: of its parts. seen: what its pictures were told to be, where the model looks at them.
+    codes, states: of the parts. from_pictures: the tags predicted from the pictures, where the model reads pictures.
 
     Raises:
-        EncoderError: the model cannot be had, or takes other vectors.
+        EncoderError: the model cannot be loaded, or takes other vectors.
     """
     assert profile.tags is not None
     if tagger.version != profile.tags.version:
@@ -60,35 +61,35 @@ def tags_of(
     there = [part for part in profile.tags.parts if has_part(part, states, profile)]
     state = SignalState(hash_of(TAGS, states, profile), profile.tags.version)
     if profile.tags.reads_pictures:
-        tags = list(seen or []) if there else []
+        tags = list(from_pictures or []) if there else []
         return tags, replace(state, told=tuple(tags))
     parts = {part: vectors.decode_code(codes.get(part), profile.signals[part].dims) for part in there}
     return tagger.tags(parts) if any(vector is not None for vector in parts.values()) else [], state
 
 
 class Tagging:
-    """Gives products their tags. A model that cannot be had keeps no product from its vectors."""
+    """Gives products their tags. Products get their vectors also where the model of tags cannot be loaded."""
 
     def __init__(self, products: Products, inputs: Inputs) -> None:
         self._products = products
         self._inputs = inputs
 
     def at_once(self, layer: Layer, before: Layer, profile: IndexProfile) -> Layer:
-        """The same with the tags of a product whose vectors all moved along; else it waits for them, as it does
-        without the model.
+        """The layer with its tags, where all vectors of the product were carried over. Else, or without the model, the
+        layer waits for its tags.
 
-        before: what was noted of it.
+        before: the product's layer before.
         """
         ready = profile.tags is not None and not set(layer.pending).intersection(profile.tags.parts)
-        seen = None
+        from_pictures = None
         if ready and profile.tags is not None and profile.tags.reads_pictures:
-            seen = told(before, layer.states, profile)
-            ready = seen is not None
+            from_pictures = predicted_before(before, layer.states, profile)
+            ready = from_pictures is not None
         failed = TAGS in before.failed
         try:
             if ready:
                 tagger = self._inputs.tagger(profile)
-                layer = layer.with_tags(*tags_of(tagger, layer.codes or {}, layer.states, profile, seen))
+                layer = layer.with_tags(*tags_of(tagger, layer.codes or {}, layer.states, profile, from_pictures))
                 if not failed:
                     return layer
         except EncoderError as error:
@@ -96,16 +97,16 @@ class Tagging:
         return replace(layer, pending=(*layer.pending, TAGS), failed=(*layer.failed, *([TAGS] if failed else [])))
 
     def look(self, profile: IndexProfile, batch: Batch, read: Mapping[str, Sequence[Image.Image]]) -> None:
-        """Look at pictures while they are here: product -> pictures.
+        """Predict the tags of pictures while they are in memory. read: product -> pictures.
 
         Raises:
-            EncoderError: the model cannot be had.
+            EncoderError: the model cannot be loaded.
         """
         tags = self._inputs.tagger(profile).look(list(read.values())) if read else []
         batch.picture_tags.update(zip(read, tags, strict=True))
 
     def fill(self, profile: IndexProfile, batch: Batch) -> None:
-        """Tags for those that wait for them, and for those whose vectors are new in this round."""
+        """Predict the tags of products that wait for them, and of products whose vectors are new in this round."""
         if profile.tags is None:
             return
         chosen = batch.waiting(TAGS, profile.tags.parts)
@@ -113,7 +114,7 @@ class Tagging:
         stored = self._products.codes(profile.index, by_codes)
         if profile.tags.reads_pictures:
             self._look_again(profile, batch, chosen)
-        failed = {letter.product for letter in batch.letters if letter.signal == TAGS}
+        failed = {dead_letter.product for dead_letter in batch.dead_letters if dead_letter.signal == TAGS}
         for id in [product.id for product in chosen if product.id not in failed]:
             codes = batch.codes(id, stored.get(id, NO_CODES).by_signal)
             try:
@@ -127,7 +128,7 @@ class Tagging:
                 batch.encoded.setdefault(TAGS, set()).add(id)
 
     def _look_again(self, profile: IndexProfile, batch: Batch, chosen: Sequence[StoredProduct]) -> None:
-        """Look at pictures that were not read in this round."""
+        """Predict from the pictures that were not read in this round."""
         for name in profile.tags.parts if profile.tags is not None else ():
             unread = [
                 product
@@ -139,14 +140,14 @@ class Tagging:
                 self._look_at(name, profile, batch, unread[start : start + step])
 
     def _look_at(self, name: str, profile: IndexProfile, batch: Batch, unread: Sequence[StoredProduct]) -> None:
-        wanted = [(product.source, NO_STATE) for product in unread]
-        found = self._inputs.read_all(name, wanted, profile, self._inputs.encoder(name, profile))
+        documents = [(product.source, NO_STATE) for product in unread]
+        inputs = self._inputs.read_all(name, documents, profile, self._inputs.encoder(name, profile))
         read: dict[str, Sequence[Image.Image]] = {}
-        for product, one in zip(unread, found, strict=True):
-            if isinstance(one, MediaError):
-                batch.fail(product.id, TAGS, one)
+        for product, input in zip(unread, inputs, strict=True):
+            if isinstance(input, MediaError):
+                batch.fail(product.id, TAGS, input)
             else:
-                read[product.id] = one.content
+                read[product.id] = input.content
         try:
             self.look(profile, batch, read)
         except EncoderError as error:

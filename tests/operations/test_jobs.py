@@ -62,7 +62,7 @@ def test_letters_are_listed_newest_first_and_the_same_each_time(services: Servic
 def test_all_settled_letters_go_however_many_are_not(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingester, "_LETTERS", 3)
+    monkeypatch.setattr(ingester, "_DEAD_LETTER_BATCH", 3)
     make_shop(client_of(services), name, [{"id": f"p{at}", "name": f"lamp {at}"} for at in range(10)])
     run_attach(services, plan_attach(services, name))
     client_of(services).update(index=name, id="p4", doc={"hybrid": {"meta": {"failed": ["text"]}}}, refresh=True)
