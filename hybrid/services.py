@@ -1,4 +1,4 @@
-"""Builds the services once a process. The only place where the parts meet."""
+"""Builds the services once a process. No other module puts the parts together."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Services:
             return self.settings.es_url
         from hybrid import node
 
-        found = node.status(self.settings).es_url
-        if not found:
+        url = node.status(self.settings).es_url
+        if not url:
             raise NodeError("no Elasticsearch: set HYBRID_ES_URL to your cluster, or start one with `hybrid up`")
-        return found
+        return url
 
     @cached_property
     def redis_url(self) -> str:
@@ -81,10 +81,10 @@ class Services:
             return self.settings.redis_url
         from hybrid import node
 
-        found = node.status(self.settings).redis_url
-        if not found:
+        url = node.status(self.settings).redis_url
+        if not url:
             raise NodeError("no broker: set HYBRID_REDIS_URL to your Redis, or start one with `hybrid up`")
-        return found
+        return url
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -108,10 +108,10 @@ class Services:
         return self.cluster.store(JudgmentLists)
 
     def judged(self, index: str, source: str | Path, queries: Path | None = None) -> Judgments:
-        """Judgments of a file, or of a list in the cluster: "list:NAME".
+        """Judgments of a file, or of a list in the cluster. source: a path, or "list:NAME".
 
         Raises:
-            UsageError: no such file or list, or none that can be read.
+            UsageError: there is no such file or list, or it cannot be read.
         """
         named = str(source)
         if named.startswith(LIST):
@@ -124,7 +124,7 @@ class Services:
 
     @cached_property
     def accounts(self) -> Accounts:
-        from hybrid.accounts import Accounts  # argon2 is of use to the admin page alone
+        from hybrid.accounts import Accounts  # imports argon2, which only the admin page needs
 
         return Accounts(self.cluster.store(AdminStore), self.settings)
 
@@ -150,7 +150,7 @@ class Services:
 
     @cached_property
     def fetcher(self) -> Fetcher:
-        from hybrid.media.fetching import Fetcher  # with an HTTP client and TLS, of no use to a search
+        from hybrid.media.fetching import Fetcher  # imports an HTTP client and TLS, which a search does not need
 
         return Fetcher(self.settings.media_urls, self.settings.media_private_hosts.split(","))
 
@@ -184,7 +184,7 @@ class Services:
                 self.queue.enrich(index, "push", report.waiting, patient=False)
                 report.queued = True
             except (NodeError, ClusterUnreachableError) as error:
-                # They stand in the index as waiting, where the next sync finds them.
+                # The index lists these products as waiting, and the next sync finds them there.
                 logger.warning("pushed to %s, and not queued: %s", index, error)
         return report
 
@@ -194,7 +194,7 @@ class Services:
 
     @cached_property
     def dropin(self) -> DropIn:
-        """The drop-in `_search`, over a client of its own that hands bytes on as they are."""
+        """The drop-in `_search`, over a client of its own that passes bytes through unchanged."""
         transport = Transport.connect(self.settings, self.es_url)
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
         return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
@@ -221,9 +221,9 @@ class Services:
             return self._trained[spec]
 
     def warm(self) -> None:
-        """Load what the first search would wait for: models, and the Chinese dictionary.
+        """Load the models and the Chinese dictionary, so that the first search need not wait for them.
 
-        A part that cannot be loaded is left to the search itself, which says so in its answer.
+        An error of loading is logged. The search that needs the part reports it in its answer.
         """
         import numpy as np
         from PIL import Image
@@ -246,7 +246,7 @@ class Services:
     def health(self) -> dict[str, Any]:
         """Whether the parts that search needs answer: {"elasticsearch": {"ok", "version"|"reason"}}."""
         try:
-            # Asked anew each time: a cached answer would hide an outage.
+            # Probed each time: a cached answer would hide an outage.
             version = self.cluster.probe().version_text
         except HybridError as error:
             return {"elasticsearch": {"ok": False, "reason": str(error)}}

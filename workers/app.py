@@ -30,7 +30,7 @@ def create_app(services: Services | None = None) -> Celery:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def end_with_owner(**_: object) -> None:
-    """A worker that a run started ends with it, also where the run was killed and could not tell."""
+    """End a worker with the run that started it, also where the run was killed."""
     owner = app.hybrid_services.settings.owner_pid
     if owner is not None:
         threading.Thread(target=_watch, args=(owner,), name="owner", daemon=True).start()
@@ -38,14 +38,14 @@ def end_with_owner(**_: object) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def end_decoders(**_: object) -> None:
-    """A process of the pool ends its own decoders, for it leaves without the usual clean-up."""
+    """End the decoders of a pool process, for the process exits without the usual clean-up."""
     from hybrid import media
 
     media.close()
 
 
 def _watch(owner: int) -> None:
-    # Its parent, as long as that lives: the system gives orphans another one.
+    # The owner is the parent as long as it lives. Then the system gives this process another parent.
     while os.getppid() == owner or (os.name == "nt" and psutil.pid_exists(owner)):
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,6 @@
 """The process of an order, `python -m workers.orders SLOT`, and the table of what each kind of order does.
 
-Each goes on where it was when it is begun again, for its process may have died."""
+An order whose process died is begun again, and goes on where it was."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hybrid.operations.reindex import control, planning, running
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services, build_services
 
-#: What decides how an index is made: None means as it is, or as guessed.
+#: The options that decide how an index is built. None: as the index is, or as guessed.
 _DECIDED = ("signals", "language")
 _LEASE_S = 150.0
 
@@ -41,7 +41,7 @@ def reindex(work: Work) -> Mapping[str, Any]:
         for job, state in work.services.jobs.of(running.KIND, work.index):
             if state.get("ordered") != work.ordered:
                 continue
-            if state["status"] in running.FINAL:  # its process died between its end and saying so
+            if state["status"] in running.FINAL:  # the process died after the reindex, and before the order ended
                 return {"job": job, "index": work.index, "status": state["status"]}
             return resume(work)
     plan = planning.plan_reindex(work.services, work.index, shards=work.options.get("shards"), **_decided(work))
@@ -63,7 +63,7 @@ def rollback(work: Work) -> Mapping[str, Any]:
 
 
 def drop(work: Work) -> Mapping[str, Any]:
-    """Options: none. Deletes what was kept for a rollback."""
+    """Options: none. Deletes the index that was kept for a rollback."""
     try:
         return {"dropped": control.drop(work.services, work.index)}
     except JobError:
@@ -73,20 +73,20 @@ def drop(work: Work) -> Mapping[str, Any]:
 
 
 def plan(work: Work) -> Mapping[str, Any]:
-    """What an attach or a reindex would do. Options: what, and those of it. Writes nothing of the shop's."""
+    """Plan an attach or a reindex. Options: what, and the options of that. Changes nothing of the shop's."""
     services, index = work.services, work.index
     if work.options["what"] == "attach":
         attached = attaching.plan_attach(services, index, **_decided(work))
-        of, found, estimate = attached.shop, attached.to_json(), attaching.estimate(services, attached)
+        shop, report, estimate = attached.shop, attached.to_json(), attaching.estimate(services, attached)
     else:
         planned = planning.plan_reindex(services, index, shards=work.options.get("shards"), **_decided(work))
-        of, found = planned.shop, {"blockers": [], **planned.to_json()}
+        shop, report = planned.shop, {"blockers": [], **planned.to_json()}
         estimate = planning.estimate(services, planned)
-    return {**found, "fingerprint": of.fingerprint, "estimate": estimate.to_json()}
+    return {**report, "fingerprint": shop.fingerprint, "estimate": estimate.to_json()}
 
 
 def _wait_for_lease(work: Work) -> None:
-    """Until the lease of the process that died with this order has run out, which another machine cannot see dead."""
+    """Wait until the lease of the order's dead process has expired: other machines cannot see that it is dead."""
     ending = time.monotonic() + _LEASE_S
     while work.again and work.services.cluster.lease(work.index).holder() and time.monotonic() < ending:
         time.sleep(1)
@@ -97,7 +97,7 @@ def _decided(work: Work) -> dict[str, Any]:
 
 
 def _of_learning(kind: str) -> Perform:
-    """Options: see hybrid.learning.orders, which is loaded only where it is used: scipy and torch are large."""
+    """Options: see hybrid.learning.orders. That is imported only when used: scipy and torch are large."""
 
     def perform(work: Work) -> Mapping[str, Any]:
         from hybrid.learning import orders
@@ -123,7 +123,7 @@ KINDS: dict[str, Perform] = {
 
 
 def work(services: Services, slot: str) -> bool:
-    """Do an order of a slot in this process; whether there was one to do."""
+    """Do the order of a slot in this process. Returns whether there was an order to do."""
     return orders.work(services, slot, KINDS)
 
 

@@ -29,8 +29,8 @@ MAX_RETRIES = 6
 @shared_task(  # type: ignore[untyped-decorator]
     bind=True,
     name=ENRICH_TASK,
-    # IndexConflictError: this process may know the index as it was before an attach, some seconds ago. Where the models
-    # of this machine are others for good, its products stay as waiting, and its log says why.
+    # IndexConflictError: this process may have a profile from before an attach, some seconds ago. Where this machine
+    # has other models for good, the products stay pending, and the log says why.
     autoretry_for=(ClusterError, WriteBlockedError, IndexConflictError),
     max_retries=MAX_RETRIES,
     retry_backoff=2,
@@ -41,7 +41,7 @@ def enrich(self: Any, index: str, job: str, ids: list[str], losses: int = 0) -> 
     """Give a batch of products the vectors that they wait for.
 
     A batch that came back because its worker was lost is split in halves, down to the one product that
-    kills workers; that one is recorded after MAX_LOSSES tries and is not tried again.
+    kills workers. After MAX_LOSSES tries that product gets a dead letter, and is not tried again.
     """
     try:
         return _enrich(self, index, job, ids, losses)
@@ -67,7 +67,7 @@ def _enrich(self: Any, index: str, job: str, ids: list[str], losses: int) -> dic
 
 @shared_task(bind=True, name=ORDER_TASK)  # type: ignore[untyped-decorator]
 def order(self: Any, slot: str) -> None:
-    """Begin with work that was ordered on the admin page, in a process of its own that outlives this worker."""
+    """Begin an order of the admin page, in a process of its own that outlives this worker."""
     start(self.app.hybrid_services, slot)
 
 
@@ -75,10 +75,10 @@ def order(self: Any, slot: str) -> None:
 def sync(self: Any, index: str | None = None) -> dict[str, Any]:
     """Find what changed in an index (all of the layer's if none is named), and queue it for encoding.
 
-    Before that, end a swap of `hybrid reindex` that was left in the middle, where a shop's writes wait, and go on with
-    orders of the admin page whose process died.
+    Before that, end a swap of `hybrid reindex` whose process died in the middle, for a shop's writes wait for it. Also
+    go on with orders of the admin page whose process died.
 
-    One index that cannot be looked at does not keep the others back; the next run tries again.
+    An error in one index does not stop the sync of the others. The next run tries the index again.
     """
     services = self.app.hybrid_services
     done: dict[str, Any] = {}
@@ -103,6 +103,7 @@ def sync(self: Any, index: str | None = None) -> dict[str, Any]:
 
 
 def isolate(task: Any, index: str, job: str, ids: list[str], losses: int) -> dict[str, Any]:
+    """Split a batch whose worker was lost, or give up its one product after MAX_LOSSES losses."""
     if len(ids) == 1 and losses > MAX_LOSSES:
         services = task.app.hybrid_services
         message = f"the worker was lost {losses} times while encoding this product"
