@@ -319,8 +319,8 @@ class MemoryRetrieval(RetrievalLike):
                 missing = [id for id, raw in scored.items() if raw is None]
                 estimates = stand_ins.estimate(listed, stand_ins.donors(listed), self._words, missing)
                 if estimates:
-                    found.stand_ins[name] = estimates
-        listed_or_likely = [*found.lists.values(), *found.stand_ins.values()]
+                    found.imputed[name] = estimates
+        listed_or_likely = [*found.lists.values(), *found.imputed.values()]
         candidates = sorted({id for group in listed_or_likely for id in group})
         if "lexical" in found.lists:
             found.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}

@@ -107,7 +107,7 @@ class _Order:
     @classmethod
     def of(cls, plan: _RankedPlan, candidates: ShopCandidates, depth: int) -> _Order:
         """depth: how many the list of words has at most."""
-        ranking = plan.ranked.prepared.fused(candidates.raw, candidates.stand_ins)
+        ranking = plan.ranked.prepared.fused(candidates.raw, candidates.imputed)
         scores, ids = ranking.scores, ranking.ids
         if candidates.multiplied is not None or candidates.added is not None:
             scores = shaping.boosted(
@@ -356,7 +356,7 @@ class DropIn:
 def _origin(plan: _RankedPlan, gathered: CandidateReply) -> Origin:
     """All that the plan's answer is made of; see hybrid.dropin.repeats."""
     prepared = plan.ranked.prepared
-    weights, version = prepared.asked.weights, prepared.model.version
+    weights, version = prepared.prediction.weights, prepared.model.version
     return Origin(gathered.without_times(), plan.ranked.analysis, plan.how, prepared.profile, weights, version)
 
 

@@ -179,7 +179,7 @@ def api_coverage() -> Response:
     """How much of the first ten hits of today's ranking a list judges."""
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
     covered = _coverage(index, name)
-    return jsonify({"queries": covered.queries, "asked": covered.asked, "judged_at_10": covered.judged})
+    return jsonify({"queries": covered.queries, "asked": covered.sampled, "judged_at_10": covered.judged})
 
 
 @admin.get("/api/photos/<photo>")

@@ -182,7 +182,7 @@ def _side(
     start: Mapping[str, float] = search.own.get(name, {}) if system == "own" else {}
     if answer and system != "own":
         # Equal ranks are not equal weights: nothing to begin with but the same for each.
-        start = pool.asked(answer.weights) if pool and system != "rrf" else answer.weights
+        start = pool.requested_weights(answer.weights) if pool and system != "rrf" else answer.weights
     return {
         "name": name,
         "system": system,
@@ -345,7 +345,7 @@ def api_rate() -> Response:
         "index": "shop",
         "left": {"problem": "no published gate weights"},
         "right": {"total": 36, "hits": [], "system": "gate"},
-        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "heard": {}},
+        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "confidence": {}},
     },
 )
 def api_try() -> Response:

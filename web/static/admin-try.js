@@ -10,7 +10,7 @@ const failure = document.getElementById("try-error");
 const live = document.getElementById("try-live");
 const text = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 
-// -- weighing: the arithmetic of hybrid/fusion.py, in the same order of additions -----------------------------------
+// -- weighing: the arithmetic of hybrid/search/fusion.py, in the same order of additions ----------------------------
 
 function normalised(weights) {
   const names = Object.keys(weights);
@@ -20,21 +20,21 @@ function normalised(weights) {
 }
 
 /** [{id, score, parts: {signal: {weight, scaled}}}] of all candidates, best first, ties by id. */
-export function weighed(candidates, given) {
-  const names = Object.keys(candidates.scaled).filter((name) => given[name] > 0);
-  const asked = normalised(Object.fromEntries(names.map((name) => [name, given[name]])));
-  const lowered = Object.fromEntries(names.map((name) => [name, asked[name] * candidates.heard[name]]));
-  const speaks = names.some((name) => lowered[name] > 0);
-  const active = normalised(speaks ? lowered : asked);
+export function weighed(candidates, weights) {
+  const names = Object.keys(candidates.scaled).filter((name) => weights[name] > 0);
+  const requested = normalised(Object.fromEntries(names.map((name) => [name, weights[name]])));
+  const effective = Object.fromEntries(names.map((name) => [name, requested[name] * candidates.confidence[name]]));
+  const anyEffective = names.some((name) => effective[name] > 0);
+  const active = normalised(anyEffective ? effective : requested);
   const ranked = candidates.ids.map((id, at) => {
-    let heard = 0;
-    for (const name of names) if (candidates.scaled[name][at] !== null) heard += active[name];
+    let presentWeight = 0;
+    for (const name of names) if (candidates.scaled[name][at] !== null) presentWeight += active[name];
     let score = 0;
     const parts = {};
     for (const name of names) {
       const scaled = candidates.scaled[name][at];
-      if (scaled === null || heard <= 0) continue;
-      const weight = active[name] / heard;
+      if (scaled === null || presentWeight <= 0) continue;
+      const weight = active[name] / presentWeight;
       score += weight * scaled;
       parts[name] = { weight, scaled };
     }
