@@ -17,7 +17,7 @@ from hybrid.encoders.base import file_digest
 from hybrid.encoders.inference import networks
 from hybrid.encoders.inference.graphs import load_graph
 from hybrid.encoders.inference.networks import FROZEN
-from hybrid.encoders.pixels import BATCH, VIEWS, mean_colour, shown, squashed, weights_file
+from hybrid.encoders.pixels import BATCH, VIEWS, mean_colour, picture_views, squashed, weights_file
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
@@ -74,7 +74,7 @@ def look(
     for row, picture in enumerate(pictures):
         if picture is not None:
             picture = picture.convert("RGB")
-            views = np.stack([*shown(picture), *(_varied(picture, rng) for _ in range(varied))])
+            views = np.stack([*picture_views(picture), *(_varied(picture, rng) for _ in range(varied))])
             made = np.concatenate([front.run([views[at : at + BATCH]]) for at in range(0, len(views), BATCH)])
             asked[row], there[row] = made[:VIEWS], True
             if learn:
