@@ -251,7 +251,7 @@ class ProductSource:
 
 def held_at_once(name: str, all: int) -> int:
     """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
-    return SIGNALS[name].held or all
+    return SIGNALS[name].at_once or all
 
 
 def _addresses(values: Sequence[str]) -> str | None:
