@@ -91,8 +91,8 @@ def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
 
 @admin.get("/judgments/<index>/<name>/export")
 def export_judgments(index: str, name: str) -> Response:
-    kept = core().judgment_lists.judgments(index, name)
-    file, content = archived(kept, name, request.args.get("format", "quepid"))
+    judgments_list = core().judgment_lists.judgments(index, name)
+    file, content = archived(judgments_list, name, request.args.get("format", "quepid"))
     plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "")
     return Response(
         content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{plain}"'}

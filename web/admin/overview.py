@@ -42,7 +42,7 @@ def _workers(services: Services, quiet_s: float = _QUIET_S) -> dict[str, Any]:
 
 
 def _errors(services: Services) -> dict[str, Any]:
-    return {"jobs": services.jobs.failed(NEWEST), "letters": services.dead_letters.newest(NEWEST)}
+    return {"jobs": services.jobs.failed(NEWEST), "dead_letters": services.dead_letters.newest(NEWEST)}
 
 
 def _searches(services: Services) -> dict[str, Any]:
@@ -86,5 +86,5 @@ def overview_part(name: str) -> str:
 def sync_now(index: str) -> AnyResponse:
     """Order a sync of an index."""
     notified = place(core(), slot(index), "sync", index, {}, g.user.name)
-    say("sync_ordered" if notified else "ordered_untold", "done" if notified else "warning", index=index)
+    say("sync_ordered" if notified else "ordered_not_notified", "done" if notified else "warning", index=index)
     return redirect(url_for("admin.index"))

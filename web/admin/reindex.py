@@ -92,7 +92,10 @@ def change_index(index: str) -> AnyResponse:
         say("not_sure", "warning")
     else:
         notified = _do(index, action)
-        say("ordered_untold" if notified is False else f"did_{action.do}", "warning" if notified is False else "done")
+        say(
+            "ordered_not_notified" if notified is False else f"did_{action.do}",
+            "warning" if notified is False else "done",
+        )
     return redirect(url_for("admin.reindex_of", index=index))
 
 

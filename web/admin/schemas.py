@@ -19,11 +19,11 @@ Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 409, 429), token="admi
 
 
 class ChosenFailures(Params):
-    """Letters by their ids."""
+    """Dead letters by their ids."""
 
-    model_config = example(letters=["shop:p-102:image"])
+    model_config = example(dead_letters=["shop:p-102:image"])
 
-    letters: list[str] = Field(max_length=1_000, description="ids of letters")
+    dead_letters: list[str] = Field(max_length=1_000, description="ids of dead letters")
 
 
 class FailuresPage(Params):
