@@ -125,8 +125,8 @@ class Accounts:
     def secret(self) -> str:
         """The key that signs cookies, the same for every web process."""
         if self._secret is None:
-            given = self._settings.admin_secret
-            self._secret = given.get_secret_value() if given else self._store.secret(secrets.token_hex(32))
+            configured = self._settings.admin_secret
+            self._secret = configured.get_secret_value() if configured else self._store.secret(secrets.token_hex(32))
         return self._secret
 
     def _hash(self, password: str) -> str:

@@ -1,7 +1,8 @@
 """How long searches took in the last minutes, how many were degraded and how many failed, over all web processes.
 
-Each process counts its own in memory, by minute and in steps of ten percent, and tells the cluster some seconds later,
-beside the searches. No search waits for it; a process that is killed takes its last seconds along.
+Each process counts its own searches in memory, by minute and in steps of ten percent, and saves the counts in the
+cluster some seconds later, in a thread of its own. No search waits for it. The last seconds of a killed process are
+lost.
 """
 
 from __future__ import annotations
@@ -31,12 +32,11 @@ class StoreLike(Protocol):
 
 
 class SearchTimes:
-    """Counts the searches of this process, and sums up those of all. Built in the process that counts, not before a
-    fork.
+    """Counts the searches of this process, and sums up those of all processes. Construct it after a fork, not before.
 
-    store: gives the store when it is needed, so that a cluster that cannot be reached costs a search nothing. clock:
-    the time of day, in seconds since 1970, which processes share. save_after_s: seconds from a search until the other
-    processes can know of it. process: the name that this process tells its counts by.
+    store: gives the store when it is needed, so that an unreachable cluster delays no search. clock: the time of day,
+    in seconds since 1970, which processes share. save_after_s: seconds from a search until its count is saved. process:
+    the name under which this process saves its counts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SearchTimes:
         self._first, self._silent = True, False
 
     def add(self, way: str, took_ms: float, degraded: bool = False, failed: bool = False) -> None:
-        """Count a search. way: by which door it came."""
+        """Count a search. way: the interface that it came by."""
         minute = int(self._clock() // 60)
         step = round(math.log(max(took_ms, _LEAST_MS), _STEP))
         counted = [f"{way}:{step}", *([f"{way}:degraded"] if degraded else []), *([f"{way}:failed"] if failed else [])]
@@ -68,19 +68,19 @@ class SearchTimes:
                 self._timer.start()
 
     def save(self) -> None:
-        """Tell the cluster what was counted; where that fails, the next time tells it."""
+        """Save the counts in the cluster. Where that fails, the next call saves them."""
         with self._lock:
             self._timer = None
-            told = self._told()
+            counts = self._counts()
         try:
             store = self._store()
-            store.save(self.process, told)
+            store.save(self.process, counts)
             if self._first:
                 store.forget_silent()
             self._first = self._silent = False
         except HybridError as error:
-            # Once: it is tried again every some seconds, perhaps for good where no such privilege is given.
-            logger.log(logging.DEBUG if self._silent else logging.WARNING, "search times are not told: %s", error)
+            # A warning once: without the privilege, each of the later attempts fails as well.
+            logger.log(logging.DEBUG if self._silent else logging.WARNING, "search times are not saved: %s", error)
             self._silent = True
 
     def summary(self) -> dict[str, Any]:
@@ -90,17 +90,17 @@ class SearchTimes:
         Raises:
             ClusterError: the cluster does not answer.
         """
-        told = dict(self._store().load(WINDOW_MIN))
+        counts_by_process = dict(self._store().load(WINDOW_MIN))
         with self._lock:
-            told[self.process] = self._told()  # newer than what the cluster has of it
+            counts_by_process[self.process] = self._counts()  # newer than what the cluster has of it
         first = int(self._clock() // 60) - WINDOW_MIN + 1
         total: Counter[str] = Counter()
         processes = 0
-        for minutes in told.values():
-            lately = [counts for minute, counts in minutes.items() if int(minute) >= first]
+        for minutes in counts_by_process.values():
+            lately = [minute_counts for minute, minute_counts in minutes.items() if int(minute) >= first]
             processes += any(lately)
-            for counts in lately:
-                total.update(counts)
+            for minute_counts in lately:
+                total.update(minute_counts)
         ways = sorted({what.partition(":")[0] for what in total})
         return {
             "minutes": WINDOW_MIN,
@@ -108,7 +108,7 @@ class SearchTimes:
             "ways": {way: _figures(way, total) for way in ways},
         }
 
-    def _told(self) -> dict[str, dict[str, int]]:
+    def _counts(self) -> dict[str, dict[str, int]]:
         return {str(minute): dict(counts) for minute, counts in self._minutes.items()}
 
 
@@ -126,7 +126,7 @@ def _figures(way: str, total: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _percentile(steps: list[tuple[int, int]], wanted: float) -> float:
-    """Milliseconds within which so many searches were answered."""
+def _percentile(steps: list[tuple[int, int]], searches: float) -> float:
+    """Milliseconds within which this number of searches was answered."""
     seen = itertools.accumulate(count for _, count in steps)
-    return float(_STEP ** next(step for (step, _), so_far in zip(steps, seen, strict=True) if so_far >= wanted))
+    return float(_STEP ** next(step for (step, _), so_far in zip(steps, seen, strict=True) if so_far >= searches))

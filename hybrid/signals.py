@@ -1,7 +1,7 @@
-"""The table of vector signals: a new one is an entry here.
+"""The table of vector signals: an entry here makes a new signal.
 
 A signal is one source of evidence beside the words: a vector for each product, and one for the query where the query
-has anything to compare it with. Only the names that the REST API takes are listed by hand, and a test compares them.
+has anything to compare. Only the names that the REST API takes are listed by hand, and a test compares them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ MAX_VIEWS = 6
 class Signal:
     """How one signal is read from a product, encoded, asked by a query, scaled and weighed.
 
-    modality: what an encoder must take for it: "text", "image" or "audio"; of what is derived, of the query alone.
-    role: the role of the fields that name its files; None where it is made of texts, or of other signals.
+    modality: the input that its encoder takes: "text", "image" or "audio"; of a derived signal, of the query.
+    role: the role of the fields that name its files; None where its input is text or other signals.
     file: what these files are: "image" (several pictures), "video" (frames of one) or "audio" (one recording).
-    setting: the setting that names its encoder, or encoder: the spec of the only one that it has.
-    asked_by: the parts of a query that it understands, of "words", "picture" and "sound"; the first that there is makes
-        the query's vector, or all of them where `blends` says so.
+    setting: the setting that names its encoder. encoder: its spec, where there is only one.
+    asked_by: the parts of a query that it understands, of "words", "picture" and "sound". The first that the query has
+        makes the query's vector; with `blends`, all of them do.
     span: the cosines that scale to 0 and to 1, where no learned weights say others. weak: a best scaled score under
         this lowers its weight in proportion.
-    weight: how much it counts before anything was learned; weight_by_picture: where the query has a picture.
+    weight: its weight before any training; weight_by_picture: where the query has a picture.
     weight_alike: for products that are to be like a product.
-    parts: the signals that it is made of, in the order of its hash; it has no input of its own then.
-    held: products whose inputs are held decoded at a time, for files are large; None: as many as there are.
+    parts: the signals that it is computed from, in the order of its hash; it has no input of its own then.
+    at_once: products whose inputs are decoded in memory at a time, because files are large; None: no limit.
     """
 
     modality: str
@@ -46,33 +46,33 @@ class Signal:
     weight_by_picture: float | None = None
     weight_alike: float = 1.0
     parts: tuple[str, ...] = ()
-    held: int | None = None
+    at_once: int | None = None
 
     @property
     def files_each(self) -> int:
-        """How many files of a product it is made of at most."""
+        """The most files of a product that it encodes."""
         return MAX_VIEWS if self.file == "image" else 1
 
     def spec(self, settings: object) -> str:
-        """Which encoder it has by these settings."""
+        """The spec of its encoder by these settings."""
         return self.encoder if self.encoder is not None else str(getattr(settings, self.setting or ""))
 
 
-#: By name, in the order in which they are made: what is derived stands behind its parts.
+#: By name, in the order of encoding: a derived signal comes after its parts.
 SIGNALS: dict[str, Signal] = {
     # Text against words: a plateau from 0.06 to 0.15 on chorus (README).
     "text": Signal("text", ("words",), setting="text_encoder", weight=0.12, weak=0.15),
-    # A photo, and more so a sound, is the stronger statement of what is wanted than the words beside it.
+    # A photo says more about the intended product than the words beside it, and a sound even more.
     "image": Signal(
-        "image", ("picture", "words"), role="image", file="image", setting="image_encoder", weight=1.5, held=64
+        "image", ("picture", "words"), role="image", file="image", setting="image_encoder", weight=1.5, at_once=64
     ),
     # A video is seen as its frames.
     "video": Signal(
-        "image", ("picture", "words"), role="video", file="video", setting="image_encoder", weight=1.5, held=8
+        "image", ("picture", "words"), role="video", file="video", setting="image_encoder", weight=1.5, at_once=8
     ),
-    "audio": Signal("audio", ("sound",), role="audio", file="audio", setting="audio_encoder", weight=3.0, held=32),
-    # One vector a product, of its text's and its picture's, in the space of a published alignment. What was learned of
-    # photos tells more than their looks.
+    "audio": Signal("audio", ("sound",), role="audio", file="audio", setting="audio_encoder", weight=3.0, at_once=32),
+    # One vector a product, from the vectors of its text and its picture, in the space of a published alignment. The
+    # learned vectors of photos find more than the image vectors do.
     "fused": Signal(
         "image", ("picture", "words"), blends=True, weight=0.12, weight_by_picture=6.0, weight_alike=2.0,
         parts=("text", "image"),
@@ -86,7 +86,7 @@ def of_files() -> Iterator[tuple[str, Signal]]:
 
 
 def fixed_weight(name: str, by_picture: bool = False) -> float:
-    """How much a signal, or one of several of its kind ("text.title"), counts before anything was learned."""
+    """The weight of a signal, or of one of several of its kind ("text.title"), before any training."""
     kind = name.partition(".")[0]
     if kind == LEXICAL:
         return 0.88

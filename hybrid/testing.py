@@ -28,9 +28,9 @@ from hybrid.catalogue.documents import WORDS_VERSION, role_values, terms_of, tex
 from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
-from hybrid.search import stand_ins
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import RetrievalLike, Retrieved
+from hybrid.search.stand_ins import donors, estimate
 from hybrid.search.weights import PinnedWeights
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeClock", "MemoryRetrieval", "PinnedWeights", "ToyEncoder"]
 
-#: Roles whose fields are searched or shown, and neither filtered on nor counted.
+#: Roles whose fields are searched or displayed, but neither filtered on nor counted.
 _PROSE = ("id", "title", "description", "image", "video", "audio", "url")
 
 
@@ -60,7 +60,7 @@ class ToyEncoder(Toy):
     """
 
     def __init__(self, dims: int = 64, version: str | None = None, error: HybridError | None = None) -> None:
-        # Of the settings it needs none, so neither the environment nor a file is read for them.
+        # It needs no settings, so neither the environment nor a file is read for them.
         super().__init__(f"toy:{dims}", str(dims), Settings.model_construct())
         self.version = version or self.version
         self.error = error
@@ -81,7 +81,7 @@ class ToyEncoder(Toy):
 
 
 class FakeClock:
-    """A clock that only moves when it is told to; in place of `time.monotonic`, in seconds.
+    """A clock that moves only by `advance`; in place of `time.monotonic`, in seconds.
 
     >>> clock = FakeClock()
     >>> clock.advance(2.5)
@@ -113,20 +113,20 @@ class MemoryRetrieval(RetrievalLike):
     - any signal named in `scores` (signal -> id -> raw score): that number, whatever the query is; a product that is
       not named, or has None, has no vector. By "lexical" it does not match.
 
-    Products without a vector get stand-ins as on a cluster. failing: signal -> why the cluster cannot search it. error:
-    raised by every search while it is set. searches: the signals of each search, in order.
+    Scores of products without a vector are imputed, as on a cluster. failing: signal -> why the cluster cannot search
+    it. error: raised by every search while it is set. searches: the signals of each search, in order.
 
     >>> shop = MemoryRetrieval(
     ...     [{"id": "p1", "title": "red mug"}, {"id": "p2", "title": "mug"}, {"id": "p3", "title": "lamp"}],
     ...     scores={"image": {"p1": 0.2, "p3": 0.9}},
     ... )
     >>> query = {"image": shop.encoder("").encode_texts(["any"])[0]}
-    >>> found = shop.retrieve(shop.profile("shop"), "mug", query, {}, [], depth=10)
-    >>> found.lists
+    >>> candidates = shop.retrieve(shop.profile("shop"), "mug", query, {}, [], depth=10)
+    >>> candidates.lists
     {'lexical': ['p1', 'p2'], 'image': ['p3', 'p1']}
-    >>> found.raw["image"]
+    >>> candidates.raw["image"]
     {'p1': 0.2, 'p2': None, 'p3': 0.9}
-    >>> found.matched, found.total
+    >>> candidates.matched, candidates.total
     (2, 3)
     """
 
@@ -142,7 +142,7 @@ class MemoryRetrieval(RetrievalLike):
     ) -> None:
         self._encoder = encoder or ToyEncoder()
         self._index = index
-        self._scores, self._given = dict(scores or {}), dict(vectors or {})
+        self._scores, self._fixed_vectors = dict(scores or {}), dict(vectors or {})
         self._generation = 0
         self.failing = dict(failing or {})
         self.error: HybridError | None = None
@@ -159,7 +159,7 @@ class MemoryRetrieval(RetrievalLike):
         self._products = {str(row["id"]): row for row in sorted(rows, key=lambda row: str(row["id"]))}
         self._generation += 1
         fields = _fields(rows)
-        names = {*self._scores, *self._given, "text"} - {"lexical"}
+        names = {*self._scores, *self._fixed_vectors, "text"} - {"lexical"}
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
@@ -167,12 +167,12 @@ class MemoryRetrieval(RetrievalLike):
         self._words = {
             id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
         }
-        self._vectors = dict(self._given)
-        if "text" not in {*self._given, *self._scores}:
+        self._vectors = dict(self._fixed_vectors)
+        if "text" not in {*self._fixed_vectors, *self._scores}:
             texts = {id: text_input(row, fields, self._encoder) for id, row in self._products.items()}
-            told = [id for id, text in texts.items() if text]
-            rows_of_text = self._encoder.encode_texts([texts[id] for id in told])
-            self._vectors["text"] = dict(zip(told, rows_of_text, strict=True))
+            ids_with_text = [id for id, text in texts.items() if text]
+            rows_of_text = self._encoder.encode_texts([texts[id] for id in ids_with_text])
+            self._vectors["text"] = dict(zip(ids_with_text, rows_of_text, strict=True))
 
     # -- what search needs of an index, see hybrid.search.ports --------------------------------------------------
 
@@ -206,7 +206,7 @@ class MemoryRetrieval(RetrievalLike):
         lookalikes: bool = True,
         without: str = "",
     ) -> Retrieved:
-        """Candidates, as a cluster gives them.
+        """The candidates of a search, in the form of a cluster.
 
         Raises:
             UsageError: a filter or a facet on a field that no product has.
@@ -219,18 +219,18 @@ class MemoryRetrieval(RetrievalLike):
         for facet in facets:
             if facet not in fields.types:
                 raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
-        found = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes)
+        candidates = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes)
         for facet in facets:
             # As on a cluster, a facet that is filtered on still counts its other values.
-            others = {field: wanted for field, wanted in filters.items() if field != facet}
-            counted = found
+            others = {field: condition for field, condition in filters.items() if field != facet}
+            counted = candidates
             if facet in filters:
                 counted = self._candidates(terms, vectors, self._filtered(others, without), depth, lookalikes)
-            found.facets[facet] = self._counts(facet, self._total(terms, counted, self._filtered(others, without)))
-        matched = self._matching(terms, self._filtered(filters, without)) if "lexical" in found.lists else []
-        found.matched = len(matched)
-        found.total = len(self._total(terms, found, self._filtered(filters, without)))
-        return found
+            candidates.facets[facet] = self._counts(facet, self._total(terms, counted, self._filtered(others, without)))
+        matched = self._matching(terms, self._filtered(filters, without)) if "lexical" in candidates.lists else []
+        candidates.matched = len(matched)
+        candidates.total = len(self._total(terms, candidates, self._filtered(filters, without)))
+        return candidates
 
     def tail(
         self,
@@ -250,7 +250,7 @@ class MemoryRetrieval(RetrievalLike):
         return {id: self._products[id] for id in ids if id in self._products}
 
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]:
-        return {name: held[id] for name, held in self._vectors.items() if id in held}
+        return {name: by_id[id] for name, by_id in self._vectors.items() if id in by_id}
 
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]:
         return {}  # no product has several pictures here
@@ -299,39 +299,39 @@ class MemoryRetrieval(RetrievalLike):
         depth: int,
         lookalikes: bool,
     ) -> Retrieved:
-        found = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
+        retrieved = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
         if terms is not None and "lexical" in self.failing:
-            found.failed["lexical"] = self.failing["lexical"]
+            retrieved.failed["lexical"] = self.failing["lexical"]
         elif terms is not None:
-            found.lists["lexical"] = self._matching(terms, ids)[:depth]
+            retrieved.lists["lexical"] = self._matching(terms, ids)[:depth]
         scores = {
             name: {id: self._raw(name, id, vector) for id in ids}
             for name, vector in vectors.items()
-            if name not in found.failed
+            if name not in retrieved.failed
         }
         for name, scored in scores.items():
-            found.lists[name] = _best_first({id: raw for id, raw in scored.items() if raw is not None})[:depth]
-        if found.failed and not found.lists:
-            raise ClusterError(f"no part of {self._index} could be searched: {found.failed}")
+            retrieved.lists[name] = _best_first({id: raw for id, raw in scored.items() if raw is not None})[:depth]
+        if retrieved.failed and not retrieved.lists:
+            raise ClusterError(f"no part of {self._index} could be searched: {retrieved.failed}")
         if lookalikes:
             for name, scored in scores.items():
-                listed = {id: scored[id] for ranked in found.lists.values() for id in ranked}
+                listed = {id: scored[id] for ranked in retrieved.lists.values() for id in ranked}
                 missing = [id for id, raw in scored.items() if raw is None]
-                estimates = stand_ins.estimate(listed, stand_ins.donors(listed), self._words, missing)
+                estimates = estimate(listed, donors(listed), self._words, missing)
                 if estimates:
-                    found.stand_ins[name] = estimates
-        listed_or_likely = [*found.lists.values(), *found.stand_ins.values()]
+                    retrieved.imputed[name] = estimates
+        listed_or_likely = [*retrieved.lists.values(), *retrieved.imputed.values()]
         candidates = sorted({id for group in listed_or_likely for id in group})
-        if "lexical" in found.lists:
-            found.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}
+        if "lexical" in retrieved.lists:
+            retrieved.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}
         for name, scored in scores.items():
-            found.raw[name] = {id: scored[id] for id in candidates}
-        return found
+            retrieved.raw[name] = {id: scored[id] for id in candidates}
+        return retrieved
 
-    def _total(self, terms: str | None, found: Retrieved, ids: Sequence[str]) -> list[str]:
+    def _total(self, terms: str | None, candidates: Retrieved, ids: Sequence[str]) -> list[str]:
         """Ids of the set that a total and the facets count: what matches the words, and every other candidate."""
-        matched = self._matching(terms, ids) if "lexical" in found.lists else []
-        return sorted({*matched, *(id for scores in found.raw.values() for id in scores)})
+        matched = self._matching(terms, ids) if "lexical" in candidates.lists else []
+        return sorted({*matched, *(id for scores in candidates.raw.values() for id in scores)})
 
     # -- fields ----------------------------------------------------------------------------------------------------
 
@@ -344,7 +344,10 @@ class MemoryRetrieval(RetrievalLike):
             id
             for id, row in self._products.items()
             if id != without
-            and all(any(_passes(value, wanted) for value in values_at(row, field)) for field, wanted in filters.items())
+            and all(
+                any(_passes(value, condition) for value in values_at(row, field))
+                for field, condition in filters.items()
+            )
         ]
 
     def _counts(self, facet: str, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -377,11 +380,11 @@ def _type(values: Sequence[Any]) -> str:
     return named.get(kinds.pop(), "") if len(kinds) == 1 else ""
 
 
-def _passes(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Mapping):
+def _passes(value: Any, condition: Any) -> bool:
+    if isinstance(condition, Mapping):
         tests = {"gte": value.__ge__, "gt": value.__gt__, "lte": value.__le__, "lt": value.__lt__}
-        return all(tests[key](bound) is True for key, bound in wanted.items())
-    return value in wanted if isinstance(wanted, list | tuple) else value == wanted
+        return all(tests[key](bound) is True for key, bound in condition.items())
+    return value in condition if isinstance(condition, list | tuple) else value == condition
 
 
 def _best_first(scores: Mapping[str, float]) -> list[str]:

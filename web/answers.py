@@ -174,17 +174,17 @@ class ActiveModel(BaseModel):
     version: str | None = Field(description="null: no model of the kind", examples=["shop-text-2"])
     since: str | None = Field(description="null: it is not known", examples=["2026-11-02T09:30:00Z"])
     before: str | None = Field(
-        description='what a rollback makes active, "none" for no model; null: there is nothing to roll back to',
+        description='the version that a rollback makes active, "none" for no model; null: no rollback is possible',
         examples=["shop-text-1"],
     )
 
 
 class ModelApplied(BaseModel):
-    """What became of applying a version, or of rolling back."""
+    """The result of applying a version, or of rolling back."""
 
     active: ActiveModel
-    told: bool | None = Field(
-        description="whether a worker heard of the order; null: it is done already", examples=[True]
+    notified: bool | None = Field(
+        description="whether a worker was notified of the order; null: it is done already", examples=[True]
     )
 
 

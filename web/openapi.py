@@ -225,8 +225,8 @@ class _Writer:
             content = {gives: {}}
         else:
             examples = [gives] if isinstance(gives, Mapping) else gives
-            shown = {f"example{number}": {"value": example} for number, example in enumerate(examples, 1)}
-            content = {"application/json": {"schema": {"anyOf": [*map(_like, examples)]}, "examples": shown}}
+            named_examples = {f"example{number}": {"value": example} for number, example in enumerate(examples, 1)}
+            content = {"application/json": {"schema": {"anyOf": [*map(_like, examples)]}, "examples": named_examples}}
         return {"description": text, "headers": {name: name for name in ("X-Request-Id", *headers)}, "content": content}
 
     def _content(self, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:

@@ -52,10 +52,10 @@ def from_pairs(pairs: MultiDict[str, str]) -> dict[str, Any]:
     for name, values in pairs.lists():
         if name == "filter":
             for value in values:
-                field, colon, wanted = value.partition(":")
-                if not colon or not field or not wanted:
+                field, colon, chosen_value = value.partition(":")
+                if not colon or not field or not chosen_value:
                     raise UsageError(f"filter: {value!r} is not field:value")
-                chosen.setdefault(field, []).append(wanted)
+                chosen.setdefault(field, []).append(chosen_value)
         elif name == "facets":
             data[name] = ",".join(values)
         elif len(values) > 1:
@@ -65,7 +65,7 @@ def from_pairs(pairs: MultiDict[str, str]) -> dict[str, Any]:
     if chosen:
         if "filters" in data:
             raise UsageError("filter: use either filter or filters")
-        data["filters"] = {field: wanted if len(wanted) > 1 else wanted[0] for field, wanted in chosen.items()}
+        data["filters"] = {field: values if len(values) > 1 else values[0] for field, values in chosen.items()}
     return data
 
 
@@ -196,8 +196,8 @@ class SearchParams(Params):
             raise ValueError("must be an object of field to value")
         if len(value) > 50:
             raise ValueError("at most 50 fields")
-        for name, wanted in value.items():
-            _check_filter(name, wanted)
+        for name, condition in value.items():
+            _check_filter(name, condition)
         return value
 
     @field_validator("facets", mode="before")
@@ -295,19 +295,19 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, bool) or (isinstance(value, int | float) and math.isfinite(value))
 
 
-def _check_filter(name: str, wanted: Any) -> None:
+def _check_filter(name: str, condition: Any) -> None:
     if not name:
         raise ValueError("a field has no name")
-    if isinstance(wanted, dict):
-        unknown = sorted(set(wanted) - {"gte", "lte"})
-        if unknown or not wanted:
+    if isinstance(condition, dict):
+        unknown = sorted(set(condition) - {"gte", "lte"})
+        if unknown or not condition:
             raise ValueError(f"{name} must have gte, lte or both" + (f", not {unknown[0]}" if unknown else ""))
-        if not all(_is_scalar(bound) and not isinstance(bound, bool) for bound in wanted.values()):
+        if not all(_is_scalar(bound) and not isinstance(bound, bool) for bound in condition.values()):
             raise ValueError(f"{name} has a bound that is neither a number nor a date")
-    elif isinstance(wanted, list):
-        if not wanted or len(wanted) > MAX_VALUES or not all(_is_scalar(item) for item in wanted):
+    elif isinstance(condition, list):
+        if not condition or len(condition) > MAX_VALUES or not all(_is_scalar(item) for item in condition):
             raise ValueError(f"{name} must be a list of 1 to {MAX_VALUES} plain values")
-    elif not _is_scalar(wanted):
+    elif not _is_scalar(condition):
         raise ValueError(f"{name} must be a value, a list of values, or {{gte, lte}}")
 
 

@@ -1,4 +1,4 @@
-"""What every request has: a whole body, an id that is written to the log, and errors that can be told."""
+"""Parts of every request: a whole body, an id for the log, and errors with a type and a reason."""
 
 from __future__ import annotations
 

@@ -256,11 +256,11 @@ def path_language(path: str) -> str | None:
 
 def system_choices(systems: Sequence[str], lang: str) -> list[dict[str, str]]:
     """The choices of the system selector, the default first."""
-    shown = []
+    choices = []
     for name in ("", *systems):
         label, text = _SYSTEMS.get(name, ((name, name), ("", "")))
-        shown.append({"name": name, "label": label[place(lang)], "text": text[place(lang)]})
-    return shown
+        choices.append({"name": name, "label": label[place(lang)], "text": text[place(lang)]})
+    return choices
 
 
 def signal_label(name: str, lang: str) -> str:

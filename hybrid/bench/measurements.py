@@ -47,8 +47,8 @@ def encoding_pictures(settings: Settings, folder: Path, limit: int) -> dict[str,
 
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}; give one with pictures")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    chosen = random.Random(0).sample(found, min(limit, len(found)))
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    chosen = random.Random(0).sample(pictures, min(limit, len(pictures)))
     return benchmark_pictures(settings.image_encoder, chosen, settings)
 
 
@@ -96,9 +96,9 @@ def weighing(services: Services, index: str, judgments: Path) -> dict[str, Any]:
     model, _ = services.published.active(index)
     times = []
     for query in list(judged.ratings) * 3:
-        asked = Query(query, analysis.query_terms(query))
+        weighed_query = Query(query, analysis.query_terms(query))
         started = time.perf_counter()
-        model.predict(asked, model.signals[:2], explain=True)
+        model.predict(weighed_query, model.signals[:2], explain=True)
         times.append((time.perf_counter() - started) * 1000)
     timed = [_TimedRetrieval(services.retrieval) for _ in range(2)]
     searchers = [

@@ -1,4 +1,4 @@
-"""`hybrid bench check`: what must not take longer than it was promised to, measured on this machine and cluster."""
+"""`hybrid bench check`: figures that have a limit, measured on this machine and cluster."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from hybrid.search.weights import Query, WeightsModel
 from hybrid.services import Services
 from hybrid.vectors import unit
 
-#: What the pages of the admin have to bear: failures and judgments of one index.
-LETTERS, JUDGED = 20_000, 5_000
+#: Failures and judgments of the one index that the pages of the admin are measured with.
+FAILURES, JUDGED = 20_000, 5_000
 REASON = "image_missing"
 LIST = "bench"
 #: Products of one photo whose alignment is learned.
@@ -57,17 +57,17 @@ TARGETS = {
         Target("search", "a search by words and vectors, query vector cached; median", "ms", 50),
         Target("search_ratio", "the same against the slower of BM25 and kNN alone", "times", 2.5),
         Target(
-            "admin", f"the slowest page of the admin, with {LETTERS:,} failures and {JUDGED:,} judgments", "ms", 300
+            "admin", f"the slowest page of the admin, with {FAILURES:,} failures and {JUDGED:,} judgments", "ms", 300
         ),
         Target("admin_full", "the overview in one piece, as without script", "ms", 400),
-        Target("dismiss", f"forgetting {LETTERS:,} failures", "s", 30),
+        Target("dismiss", f"forgetting {FAILURES:,} failures", "s", 30),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure, and whether it is within its limit. detail: what it is of, e.g. which page."""
+    """A figure, and whether it is within its limit. detail: of the figure, e.g. which page."""
 
     target: Target
     value: float
@@ -88,20 +88,20 @@ class Measured:
 def check(services: Services) -> Iterator[Measured]:
     """Measure one target after the other, in the order of TARGETS.
 
-    An index of the sample catalogue, failures, judgments and an account are made for it, and taken away at the end.
+    The check makes an index of the sample catalogue, failures, judgments and an account, and deletes them at the end.
 
     Raises:
         NodeError: no cluster, or the web server does not start. ClusterError: the cluster refuses something.
     """
     yield Measured(TARGETS["predict"], _predicting_ms())
     yield Measured(TARGETS["align"], *_aligning_s())
-    with TemporaryDirectory(prefix="hybrid-bench-") as made, _index(services, Path(made)) as (index, paths, again):
+    with TemporaryDirectory(prefix="hybrid-bench-") as folder, _index(services, Path(folder)) as (index, paths, again):
         yield Measured(TARGETS["index_again"], again)
         speed = measurements.searching(services.searcher, index, paths.judgments)
         yield Measured(TARGETS["search"], speed["fixed_p50_ms"])
         yield Measured(TARGETS["search_ratio"], speed["ratio"])
         _fill(services.dead_letters, services.judgment_lists, index)
-        slowest, page, whole = _admin_ms(services, index, Path(made))
+        slowest, page, whole = _admin_ms(services, index, Path(folder))
         yield Measured(TARGETS["admin"], slowest, page)
         yield Measured(TARGETS["admin_full"], whole)
         yield Measured(TARGETS["dismiss"], _seconds(lambda: failures.dismiss_all(services.dead_letters, index, REASON)))
@@ -138,7 +138,7 @@ def _aligning_s() -> tuple[float, str]:
 
 @contextmanager
 def _index(services: Services, folder: Path) -> Iterator[tuple[str, SamplePaths, float]]:
-    """An index of the sample, its files, and what indexing it again takes, as a share of the first time."""
+    """An index of the sample, its files, and the time to index it again, as a share of the first time."""
     paths = write_sample(folder / "sample")
     index = f"hybrid-bench-{secrets.token_hex(4)}"
 
@@ -158,17 +158,17 @@ def _index(services: Services, folder: Path) -> Iterator[tuple[str, SamplePaths,
 
 
 def _fill(dead_letters: DeadLetters, judgment_lists: JudgmentLists, index: str) -> None:
-    letters = [DeadLetter(f"p{number:05}", "image", REASON, "not there") for number in range(LETTERS)]
-    for start in range(0, LETTERS, 5_000):
-        dead_letters.add(index, "bench", letters[start : start + 5_000])
+    failed = [DeadLetter(f"p{number:05}", "image", REASON, "not there") for number in range(FAILURES)]
+    for start in range(0, FAILURES, 5_000):
+        dead_letters.add(index, "bench", failed[start : start + 5_000])
     each = {f"p{number}": float(number % 4) for number in range(50)}
     judged = Judgments({f"query number {number}": each for number in range(JUDGED // len(each))})
     judgment_lists.take_in(index, LIST, judged, "bench")
 
 
 def _admin_ms(services: Services, index: str, folder: Path) -> tuple[float, str, float]:
-    """Milliseconds and address of the slowest page, and milliseconds of the whole overview, each the fastest of five:
-    what else the machine does is not the page's.
+    """Milliseconds and address of the slowest page, and milliseconds of the whole overview, each the
+    fastest of several: other work of the machine is not the page's.
     """
     account, password = f"bench-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
     port, log = processes.free_port(), folder / "web.log"
@@ -181,10 +181,10 @@ def _admin_ms(services: Services, index: str, folder: Path) -> tuple[float, str,
             token = f"{account}:{services.accounts.sign_in(account, password)}"
 
             def fastest(page: str) -> float:
-                asked = urllib.request.Request(url + page, headers={"Authorization": f"Bearer {token}"})
+                request = urllib.request.Request(url + page, headers={"Authorization": f"Bearer {token}"})
 
                 def read() -> None:
-                    with urllib.request.urlopen(asked, timeout=60) as answer:
+                    with urllib.request.urlopen(request, timeout=60) as answer:
                         answer.read()
 
                 return 1000 * min(_seconds(read) for _ in range(_ROUNDS + 1))

@@ -54,19 +54,19 @@ def override(fields: FieldMap, mapping: str, rows: Sequence[dict[str, Any]]) -> 
 
 
 def expand(paths: Sequence[str], source: Mapping[str, Any]) -> list[str]:
-    """The paths with each wildcard replaced by the fields of this row that it stands for, each path once."""
-    found: dict[str, None] = {}
+    """The paths, each once, with each wildcard replaced by the fields of this row that match it."""
+    expanded: dict[str, None] = {}
     for path in paths:
         if path.endswith("*") and path not in source:
-            # By name: Elasticsearch gives the keys of a document in this order or that.
-            found.update(dict.fromkeys(sorted(_matching(path[:-1], source))))
+            # Sorted by name: Elasticsearch returns the keys of a document in no fixed order.
+            expanded.update(dict.fromkeys(sorted(_matching(path[:-1], source))))
         else:
-            found[path] = None
-    return list(found)
+            expanded[path] = None
+    return list(expanded)
 
 
 def describe(fields: FieldMap, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """What the command shows before it indexes: (role or kind, fields, example), roles first."""
+    """The table that the command prints before it indexes: (role or kind, fields, example), roles first."""
     table = [(role, fields.roles[role]) for role in ROLES if fields.roles.get(role)]
     table += [("facet", (path,)) for path in fields.facets]
     for kind, types in (("number", ("long", "double")), ("date", ("date",)), ("boolean", ("boolean",))):

@@ -1,4 +1,4 @@
-"""The layer's part of a document: the field `hybrid`, with what is noted there of each signal. Plain data."""
+"""The layer's part of a document: the field `hybrid`, with the stored state of each signal. Plain data."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from hybrid.contracts import TAGS
 from hybrid.signals import SIGNALS
 from hybrid.vectors import Code
 
-#: What `hybrid.meta` holds beside the notes of signals.
+#: The keys of `hybrid.meta` that are not the state of a signal.
 _OWN_NOTES = frozenset({"source", "analysis", "pending", "failed", "at", "revision"})
 
 
 @dataclass(frozen=True, slots=True)
 class SignalState:
-    """What is noted of a signal of a document, in `hybrid.meta.NAME`.
+    """The stored state of a signal of a document, in `hybrid.meta.NAME`.
 
-    hash: of the input that the vector is made of, with the encoder's version; None while no vector is known to fit.
-    encoder: the version of what made it.
-    url, etag, modified: of a file behind an address, that address, and what its server gave to tell a change by.
-    at: the seconds of a video's frames, or which of several pictures were looked at.
-    told: of tags, what the pictures were told to be, so that they need no second look.
+    hash: of the input of the vector and the encoder's version; None while no stored vector is known to fit the input.
+    encoder: the version of the encoder.
+    url, etag, modified: of a file behind an address: the address, and the validators that its server sent.
+    at: the seconds of a video's frames, or the numbers of the pictures that were encoded.
+    told: of tags: the tags that were predicted from the pictures, so that the pictures need no second prediction.
     """
 
     hash: str | None = None
@@ -34,35 +34,35 @@ class SignalState:
     told: tuple[Mapping[str, Any], ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What stands in the document: nothing of what is None."""
+        """The state as it is stored in the document, without the values that are None."""
         return {name: _plain(value) for name in _STATE if (value := getattr(self, name)) is not None}
 
     @classmethod
     def from_json(cls, data: object) -> SignalState:
-        """Null is as good as absent, as it is to Elasticsearch."""
+        """The state of a document's JSON. Null counts as absent, as in Elasticsearch."""
         noted: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {}
         return cls(**{name: _frozen(noted[name]) for name in _STATE if name in noted})
 
     def change(self, before: SignalState) -> dict[str, Any]:
-        """The partial update that makes this of `before`: it merges objects, so what is no more is named as null."""
+        """The partial update from `before` to this. Elasticsearch merges objects, so a removed value is null in it."""
         gone = {name: None for name in before.to_json() if getattr(self, name) is None}
         return {**gone, **self.to_json()}
 
 
 _STATE = tuple(entry.name for entry in fields(SignalState))
-#: Nothing is noted.
+#: The state of a signal of which nothing is stored.
 NO_STATE = SignalState()
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The field `hybrid` of a document. What was not read of it, or is not there, is None or empty.
+    """The field `hybrid` of a document. A part that is absent, or was not read, is None or empty.
 
-    source, analysis: the fingerprint of the document, and the version of the words, that it was last looked at with.
-    pending: what it waits for; failed: what could not be made of this document, as the list of failures has it. Both
-    name signals, and `tags`. at: when the layer wrote last. revision: of a copy, what it was copied from.
-    states: what is noted of each signal, and of the tags.
-    vectors: as the cluster takes them; codes: as true scores are made from them. others: what else stands in it.
+    source, analysis: the fingerprint of the document, and the version of the analysis, when it was last processed.
+    pending: the signals, or `tags`, that are still to be made. failed: the signals, or `tags`, that could not be made;
+    the list of failures has the reasons. at: when the layer wrote last. revision: of a copied document, the revision
+    that was copied. states: the stored state of each signal, and of the tags.
+    vectors: in the form of the cluster; codes: the form that true scores are computed from. others: all other keys.
     """
 
     id: str | None = None
@@ -82,19 +82,19 @@ class Layer:
 
     @property
     def noted(self) -> bool:
-        """Whether the layer ever looked at the document."""
+        """Whether the layer ever processed the document."""
         return bool(self._meta())
 
     def state(self, name: str) -> SignalState:
-        """What is noted of a signal."""
+        """The stored state of a signal."""
         return self.states.get(name, NO_STATE)
 
     def only(self, names: Iterable[str]) -> Layer:
-        """The same with the notes of these signals alone."""
+        """The same with the states of these signals alone."""
         return replace(self, states={name: self.states[name] for name in names if name in self.states})
 
     def with_vector(self, name: str, vector: str | list[float], code: Code, state: SignalState) -> Layer:
-        """The same with the vector of a signal, which it waits for no longer."""
+        """The same with the vector of a signal, which is pending no longer."""
         return replace(
             self,
             vectors={**self.vectors, name: vector},
@@ -104,12 +104,12 @@ class Layer:
         )
 
     def with_tags(self, tags: Iterable[Mapping[str, Any]], state: SignalState) -> Layer:
-        """The same with tags, which it waits for no longer."""
+        """The same with tags, which are pending no longer."""
         pending = tuple(other for other in self.pending if other != TAGS)
         return replace(self, tags=tuple(tags), states={**self.states, TAGS: state}, pending=pending)
 
     def to_json(self) -> dict[str, Any]:
-        """The field as it stands in a document."""
+        """The field as it is stored in a document."""
         meta = self._meta()
         own = {
             "id": self.id,
@@ -124,8 +124,11 @@ class Layer:
 
     @classmethod
     def from_json(cls, data: object) -> Layer:
-        """The field of a document, or a part of it that was read. Null is as good as absent; a value of a shape that
-        the layer does not write counts as none, for a shop's program may have written it."""
+        """The layer of a document's field, or of a part of that field.
+
+        Null counts as absent. A value of a type that the layer does not write counts as absent as well: a shop's
+        program may have written it.
+        """
         if not isinstance(data, Mapping):
             return cls()
         meta = _object(data.get("meta")) or {}
@@ -171,7 +174,7 @@ class Layer:
         return {**{name: value for name, value in meta.items() if value is not None}, **states}
 
 
-#: What a `Layer` has an attribute for, beside the vectors.
+#: The keys that a `Layer` has an attribute for, beside the vectors.
 _OWN = frozenset({"id", "terms", "typed", "codes", TAGS, "meta"})
 
 

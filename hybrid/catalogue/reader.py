@@ -228,7 +228,7 @@ def _cell(text: str) -> Any:
 
 
 class _Feed(Iterator[str]):
-    """Hands lines to csv.reader and holds those of the current record, to judge it and to read them anew."""
+    """Hands lines to csv.reader, and remembers the lines of the current record, to check it and to read them again."""
 
     def __init__(self, content: Iterator[Piece]) -> None:
         self.content = content
@@ -236,7 +236,7 @@ class _Feed(Iterator[str]):
         self.begin()
 
     def begin(self) -> None:
-        self.held: list[Piece] = []
+        self.record: list[Piece] = []
         self.size = 0
         self.ended = False
         self.readable = True
@@ -246,7 +246,7 @@ class _Feed(Iterator[str]):
         if piece is None:
             self.ended = True
             raise StopIteration
-        self.held.append(piece)
+        self.record.append(piece)
         self.size += len(piece.data) + 1
         if piece.cut or self.size > MAX_ROW_BYTES:
             raise _TooLarge
@@ -272,16 +272,16 @@ def _csv_cells(content: Iterator[Piece], delimiter: str) -> Iterator[tuple[int, 
         except csv.Error as error:
             fault = str(error)
         except _TooLarge:
-            # Pass over the rest of the row: a cell that is still open closes with the next odd quote.
-            quotes = sum(piece.quotes if piece.cut else piece.data.count(b'"') for piece in feed.held)
+            # Skip the rest of the row: an open cell closes with the next odd quote.
+            quotes = sum(piece.quotes if piece.cut else piece.data.count(b'"') for piece in feed.record)
             while quotes % 2 and (piece := next(feed.content, None)):
                 quotes += piece.quotes if piece.cut else piece.data.count(b'"')
-            yield _too_large(feed.held[0])
+            yield _too_large(feed.record[0])
             continue
-        line = feed.held[0].number
-        data = b"\n".join(piece.data for piece in feed.held)
-        if feed.ended:  # in the midst of a cell: only the line with the stray quote is at fault
-            feed.again.extend(feed.held[1:])
+        line = feed.record[0].number
+        data = b"\n".join(piece.data for piece in feed.record)
+        if feed.ended:  # the file ended inside a cell: only the line with the stray quote is at fault
+            feed.again.extend(feed.record[1:])
             fault = "a quote that opens on this line is never closed"
         if not feed.readable:
             yield Reject(line, "bad_encoding", "the row is not UTF-8", _excerpt(data))

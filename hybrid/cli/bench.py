@@ -59,14 +59,14 @@ def bench(
 def _check(services: Services, as_json: bool) -> None:
     from hybrid.bench import targets
 
-    found = []
+    figures = []
     for one in targets.check(services):
-        found.append(one)
+        figures.append(one)
         if not as_json:
             figure = f"{one.value:>9.3g} {one.target.unit:<5} at most {one.target.limit:g}"
             detail = f" ({one.detail})" if one.detail else ""
             print(f"{'met' if one.met else 'MISSED':<7} {one.target.name:<13} {figure:<28} {one.target.what}{detail}")
     if as_json:
-        print_json({"met": all(one.met for one in found), "targets": [one.to_json() for one in found]})
-    if not all(one.met for one in found):
+        print_json({"met": all(one.met for one in figures), "targets": [one.to_json() for one in figures]})
+    if not all(one.met for one in figures):
         raise typer.Exit(1)

@@ -58,26 +58,26 @@ def reindex(
     from hybrid.operations.reindex import control, planning, running
     from hybrid.services import build_services
 
-    asked = [
+    chosen = [
         name
-        for name, wanted in {
+        for name, is_set in {
             "--resume": resume, "--pause": pause, "--cancel": cancel, "--rollback": rollback, "--drop-old": drop_old,
             "--status": status, "--dry-run": dry_run,
         }.items()
-        if wanted
+        if is_set
     ]  # fmt: skip
-    if len(asked) > 1:
-        raise UsageError(f"{asked[0]} and {asked[1]} do not go together")
+    if len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and {chosen[1]} do not go together")
     decided = {"--shards": shards, "--template": template, "--map": map, "--signals": signals, "--language": language,
                 "--media": media, "--lexical": lexical}  # fmt: skip
     decisions = [name for name, value in decided.items() if value is not None]
-    if asked and asked != ["--dry-run"] and decisions:
-        raise UsageError(f"{decisions[0]} decides what the new index is like, and does not go with {asked[0]}")
+    if chosen and chosen != ["--dry-run"] and decisions:
+        raise UsageError(f"{decisions[0]} decides what the new index is like, and does not go with {chosen[0]}")
     options = running.Options(workers, swap, read_judgments(judgments) if judgments is not None else None, max_loss)
     services = build_services()
     if status or pause or cancel or rollback:
         act = {"--status": control.status, "--pause": control.pause, "--cancel": control.cancel,
-               "--rollback": control.rollback}[asked[0]]  # fmt: skip
+               "--rollback": control.rollback}[chosen[0]]  # fmt: skip
         _show_state(act(services, index), json)
     elif drop_old:
         _show_state({"index": index, "dropped": control.drop(services, index)}, json)

@@ -16,22 +16,22 @@ def boosted(
     inner: Mapping[str, float] | None,
     shop: Mapping[str, float] | None,
 ) -> dict[str, float]:
-    """Fused scores with what the shop adds to its words and multiplies them by.
+    """Fused scores, with the scores that the shop adds to its words and the factors that it multiplies them by.
 
-    text, inner, whole: the scores of the layer's words alone, with what is added, and with what multiplies that;
-    inner None: nothing multiplies. shop: the scores of the shop's own words where it adds: a boost counts as much
-    beside the best fused score as it did beside the best of those.
+    text: the scores of the layer's words alone. inner: these with the added scores; None where the shop multiplies
+    nothing. whole: the scores with additions and factors. shop: the scores of the shop's own words, where the shop adds
+    to them. A boost then counts as much beside the best fused score as it did beside the best score of `shop`.
     """
     best_shop = max(shop.values(), default=0.0) if shop else 0.0
     best_fused = max(fused.values(), default=0.0)
     unit = best_fused / best_shop if best_shop > 0 and best_fused > 0 else 1.0
-    found = {}
+    scores = {}
     for id, score in fused.items():
         below = (inner or whole).get(id, 0.0)
         added = (below - (text.get(id) or 0.0)) * unit if shop is not None else 0.0
         factor = whole[id] / below if inner is not None and below > 0 else 1.0
-        found[id] = max(score + added, 0.0) * factor
-    return found
+        scores[id] = max(score + added, 0.0) * factor
+    return scores
 
 
 def order(scores: Mapping[str, float]) -> list[str]:
@@ -40,34 +40,34 @@ def order(scores: Mapping[str, float]) -> list[str]:
 
 
 def has_words(raw: RawScores, floor: float) -> bool:
-    """Whether the layer's words find anything of what the shop's search matches."""
+    """Whether the layer's words match any product that the shop's search matches."""
     return any((value or 0.0) > floor for value in raw.get("lexical", {}).values())
 
 
 def behind(scores: Sequence[float | None], last: float, lowest: float) -> list[float]:
-    """Scores of products behind the candidates: under the last of those, falling as their words' scores do."""
+    """Scores of the products behind the candidates: under the last candidate's, in proportion to their word scores."""
     return [last * min(1.0, max(score or 0.0, 0.0) / lowest) if lowest > 0 else 0.0 for score in scores]
 
 
 def filtered(answer: Any, filter_path: str) -> Any:
-    """What `filter_path` leaves of an answer: dotted paths with `*` and `**`; those with a `-` before them go."""
+    """The answer cut down to the paths of `filter_path`: dotted, with `*` and `**`. A path behind a `-` is removed."""
     paths = [path.strip() for path in filter_path.split(",") if path.strip()]
-    kept = [tuple(path.split(".")) for path in paths if not path.startswith("-")]
-    dropped = [tuple(path[1:].split(".")) for path in paths if path.startswith("-")]
-    if kept:
-        answer = _keep(answer, kept)
-    if dropped:
-        answer = _drop(answer, dropped)
+    included = [tuple(path.split(".")) for path in paths if not path.startswith("-")]
+    excluded = [tuple(path[1:].split(".")) for path in paths if path.startswith("-")]
+    if included:
+        answer = _keep(answer, included)
+    if excluded:
+        answer = _drop(answer, excluded)
     return {} if answer is _NOTHING else answer
 
 
 _NOTHING = object()
-#: What is left of a dotted path.
+#: The rest of a dotted path.
 Path = tuple[str, ...]
 
 
 def _below(key: str, paths: Iterable[Path]) -> tuple[bool, list[Path]]:
-    """(whether a path ends at this key, what is left of those that go on below it); each is followed once."""
+    """(whether a path ends at this key, the rests of the paths that go on below it). Each path is followed once."""
     ends, deeper, seen, waiting = False, set(), set(), list(paths)
     while waiting:
         path = waiting.pop()
@@ -89,17 +89,17 @@ def _below(key: str, paths: Iterable[Path]) -> tuple[bool, list[Path]]:
 
 def _keep(value: Any, paths: list[Path]) -> Any:
     if isinstance(value, list):
-        kept = [inner for item in value if (inner := _keep(item, paths)) is not _NOTHING]
-        return kept or _NOTHING
+        items = [inner for item in value if (inner := _keep(item, paths)) is not _NOTHING]
+        return items or _NOTHING
     if not isinstance(value, dict):
         return _NOTHING
-    found = {}
+    fields = {}
     for key, inner in value.items():
         ends, deeper = _below(key, paths)
         left = inner if ends else _keep(inner, deeper) if deeper else _NOTHING
         if left is not _NOTHING:
-            found[key] = left
-    return found or _NOTHING
+            fields[key] = left
+    return fields or _NOTHING
 
 
 def _drop(value: Any, paths: list[Path]) -> Any:
@@ -107,10 +107,10 @@ def _drop(value: Any, paths: list[Path]) -> Any:
         return [left for item in value if (left := _drop(item, paths)) is not _NOTHING]
     if not isinstance(value, dict):
         return value
-    found = {}
+    fields = {}
     for key, inner in value.items():
         ends, deeper = _below(key, paths)
         left = _NOTHING if ends else _drop(inner, deeper) if deeper else inner
         if left is not _NOTHING:
-            found[key] = left
-    return found if found or not value else _NOTHING
+            fields[key] = left
+    return fields if fields or not value else _NOTHING

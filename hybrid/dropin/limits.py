@@ -1,6 +1,6 @@
-"""What the drop-in refuses before anything reaches the cluster. Pure: looks at a body, raises or does not.
+"""The searches that the drop-in refuses before anything reaches the cluster. Pure: it reads a body, and may raise.
 
-The keys of a search body are allowed one by one, so that what a later Elasticsearch adds is not let through unseen.
+The keys of a search body are allowed one by one, so that a key of a later Elasticsearch does not pass unchecked.
 Limits that Elasticsearch itself has (buckets, boolean clauses, result windows of inner hits, states of a regular
 expression) are left to it where its own default is bounded.
 """
@@ -27,10 +27,10 @@ MAX_BUCKETS = 10_000
 #: Clauses that walk the dictionary of terms: wildcard, regexp, and query_string with such patterns.
 MAX_PATTERNS = 8
 MAX_PATTERN_CHARS = 256
-#: Of those, how many may begin with a wildcard, and so visit every term of the field.
+#: Patterns that may begin with a wildcard: each visits every term of the field.
 MAX_LEADING = 1
 
-#: Options that say how much a clause may cost, and the most of each.
+#: Options that set how much a clause may cost, and the largest value of each.
 OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
 #: Options of one suggester (`size`, `shard_size`): Elasticsearch makes room for as many at once.
 MAX_SUGGESTIONS = 1_000
@@ -63,7 +63,7 @@ _SCRIPTED = frozenset(
         "minimum_should_match_script", "collate",  # the query of a phrase suggester's collate is a template
     }
 )  # fmt: skip
-#: Queries whose inside cannot be seen here, or that come from elsewhere.
+#: Queries that cannot be read here, because they are encoded or stored elsewhere.
 _OPAQUE = frozenset({"wrapper", "template", "percolate"})
 
 
@@ -88,10 +88,10 @@ def check(index: str, body: Mapping[str, Any]) -> None:
 
 
 def check_filter_path(filter_path: str) -> None:
-    """Every key of an answer is held against every name.
+    """Refuse a filter path of too many names: every key of an answer is compared with every name.
 
     Raises:
-        RefusedError: there are too many.
+        RefusedError: there are too many names.
     """
     if filter_path.count(".") + filter_path.count(",") >= MAX_FILTER_NAMES:
         raise RefusedError(f"[filter_path] has at most [{MAX_FILTER_NAMES}] names")
@@ -107,10 +107,10 @@ def _window(body: Mapping[str, Any]) -> None:
 
 
 def whole(name: str, value: Any) -> int:
-    """A number from 0 to the largest that Elasticsearch reads as one, which may come as text.
+    """The value as a whole number from 0 to the largest that Elasticsearch reads. The value may be text.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: it is no such number.
     """
     number = None
     if isinstance(value, int | str) and not isinstance(value, bool):
@@ -167,7 +167,7 @@ class _Walk:
             raise RefusedError(f"at most [{MAX_LEADING}] pattern in a search may begin with a wildcard")
 
     def _elsewhere(self, value: Mapping[str, Any]) -> None:
-        """A document of another index looked up by a clause (terms lookup, indexed shape, more like this, pinned)."""
+        """Refuse a clause that looks up a document of another index (terms lookup, indexed shape, more like this)."""
         named = [value.get("_index")]
         if "id" in value:
             named.append(value.get("index"))
@@ -177,9 +177,9 @@ class _Walk:
         for name in named:
             self._served(name)
 
-    def boosts(self, given: Any) -> None:
-        """Whether an index that is boosted is there can be told from the answer."""
-        for one in given if isinstance(given, list) else [given]:
+    def boosts(self, indices_boost: Any) -> None:
+        """Refuse a boost of another index: the answer would show whether that index exists."""
+        for one in indices_boost if isinstance(indices_boost, list) else [indices_boost]:
             for name in one if isinstance(one, dict) else ():
                 self._served(name)
 
@@ -193,12 +193,12 @@ def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:
     if kind == "query_string":
         words = str(clause.get("query", "")).replace("(", " ").replace(":", " ").split()
         return [word for word in words if any(mark in word for mark in "*?/")]
-    found = []
+    patterns = []
     for field, spec in clause.items():
         value = spec.get("value", spec.get("wildcard")) if isinstance(spec, dict) else spec
         if isinstance(value, str) and field not in ("_name", "boost"):
-            found.append(value)
-    return found
+            patterns.append(value)
+    return patterns
 
 
 def _suggestions(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The layer's own field: what a shop's search may ask of it, and what an answer shows. Pure.
+"""The layer's own field: when a shop's search reads it, and when an answer has it. Pure.
 
 A shop that does not name the field never sees it.
 """
@@ -17,13 +17,13 @@ SHOP_ALONE = {"excludes": [LAYER]}
 
 
 def without_layer(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body, asking for no `_source` of the layer's unless it names it."""
-    found: dict[str, Any] = _inner_sources(dict(body))
-    if "_source" in found or "stored_fields" not in found:  # stored fields alone bring no _source
-        found["_source"] = _source(found.get("_source"))
-    elif "_source" in _names(found["stored_fields"]):
-        found["_source"] = dict(SHOP_ALONE)
-    return found
+    """The body with the layer's object excluded from `_source`, unless the body names that object."""
+    shop_body: dict[str, Any] = _inner_sources(dict(body))
+    if "_source" in shop_body or "stored_fields" not in shop_body:  # stored fields alone bring no _source
+        shop_body["_source"] = _source(shop_body.get("_source"))
+    elif "_source" in _names(shop_body["stored_fields"]):
+        shop_body["_source"] = dict(SHOP_ALONE)
+    return shop_body
 
 
 def _inner_sources(value: Any) -> Any:
@@ -31,32 +31,32 @@ def _inner_sources(value: Any) -> Any:
         return [_inner_sources(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {}
+    fields = {}
     for key, inner in value.items():
-        if key in ("aggs", "aggregations") and isinstance(inner, dict):  # below are names, and no kinds
-            found[key] = {name: _inner_sources(one) for name, one in inner.items()}
+        if key in ("aggs", "aggregations") and isinstance(inner, dict):  # the keys below are names, not kinds
+            fields[key] = {name: _inner_sources(one) for name, one in inner.items()}
         else:
-            found[key] = _inner_sources(inner)
+            fields[key] = _inner_sources(inner)
     for key in ("top_hits", "inner_hits"):
-        asked_for = found.get(key)
-        for one in asked_for if isinstance(asked_for, list) else [asked_for]:
+        options = fields.get(key)
+        for one in options if isinstance(options, list) else [options]:
             if isinstance(one, dict):
                 one["_source"] = _source(one.get("_source"))
-    return found
+    return fields
 
 
-def _source(asked_for: Any) -> Any:
-    if asked_for is None or asked_for is True or asked_for == "true":
+def _source(source: Any) -> Any:
+    if source is None or source is True or source == "true":
         return dict(SHOP_ALONE)
-    if isinstance(asked_for, str | list):
-        asked_for = {"includes": asked_for}
-    if not isinstance(asked_for, dict):
-        return asked_for
-    if any(map(_of_layer, _names(asked_for.get("includes", asked_for.get("include"))))):
-        return asked_for
-    excludes = _names(asked_for.get("excludes", asked_for.get("exclude")))
-    kept = {key: value for key, value in asked_for.items() if key not in ("exclude", "excludes")}
-    return {**kept, "excludes": [*excludes, LAYER]}
+    if isinstance(source, str | list):
+        source = {"includes": source}
+    if not isinstance(source, dict):
+        return source
+    if any(map(_of_layer, _names(source.get("includes", source.get("include"))))):
+        return source
+    excludes = _names(source.get("excludes", source.get("exclude")))
+    others = {key: value for key, value in source.items() if key not in ("exclude", "excludes")}
+    return {**others, "excludes": [*excludes, LAYER]}
 
 
 def _of_layer(name: Any) -> bool:
@@ -78,7 +78,7 @@ def may_show_layer(body: Any) -> bool:
 
 
 def _names(value: Any) -> list[Any]:
-    """Field names of a list of them, of objects that name one, or of an object by field (highlight); of one alone."""
+    """Field names: of a list of names, of objects that have a `field`, of an object by name (highlight), or of one."""
     items = list(value) if isinstance(value, list | dict) else [] if value is None else [value]
     names: list[Any] = []
     for one in items:
@@ -97,7 +97,7 @@ def hide(body: Mapping[str, Any], answer: dict[str, Any]) -> None:
 
 
 def hidden(body: Mapping[str, Any], answer: bytes) -> bytes:
-    """The same for an answer as it came."""
+    """As `hide`, for an answer in bytes."""
     if not may_show_layer(body):
         return answer
     read = orjson.loads(answer)
@@ -115,11 +115,11 @@ def hide_layer(answer: Any) -> None:
             hide_layer(item)
     elif isinstance(answer, dict):
         for key in ("fields", "highlight"):
-            shown = answer.get(key)
-            if isinstance(shown, dict) and any(_of_layer(name) for name in shown):
-                kept = {name: value for name, value in shown.items() if not _of_layer(name)}
+            fields = answer.get(key)
+            if isinstance(fields, dict) and any(_of_layer(name) for name in fields):
+                shop_fields = {name: value for name, value in fields.items() if not _of_layer(name)}
                 answer.pop(key)
-                answer.update({key: kept} if kept else {})
+                answer.update({key: shop_fields} if shop_fields else {})
         for key, value in answer.items():
             if key not in ("_source", "fields", "highlight"):
                 hide_layer(value)

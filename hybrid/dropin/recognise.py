@@ -1,8 +1,8 @@
-"""What a search body asks for in words, and whether its hits may be put in another order. Pure.
+"""The words of a search body, and whether its hits may be put in another order. Pure.
 
-A query is *words* where all that scores in it are text clauses; then the layer scores it in its own way, and the
-query decides what matches. Around the words there may be what the shop adds or multiplies (`function_score`,
-`boosting`, clauses that boost a brand): that keeps its effect. Everything else passes through, with the reason.
+A query is *words* where every clause that scores is a text clause. The layer then computes the scores, and the query
+decides what matches. The shop may add to the score of the words or multiply it (`function_score`, `boosting`, clauses
+that boost a brand): this keeps its effect. Every other body passes through unchanged, with the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Where a part of a query stands: keys and positions, from the query itself.
+#: The place of a part of a query: keys and positions, from the query itself.
 Path = tuple[str | int, ...]
 
 MAX_WORDS_CHARS = 1_000
@@ -26,7 +26,7 @@ _NEUTRAL = frozenset(
         "match_none", "prefix", "range", "regexp", "term", "terms", "terms_set", "wildcard",
     }
 )  # fmt: skip
-#: Parts of a body that say themselves how hits are found, ordered or shown.
+#: Parts of a body that decide how hits are found, ordered or shown.
 _PASSING = {
     "retriever": "retriever",
     "rank": "rank",
@@ -47,11 +47,11 @@ class _Passes(Exception):
 
 @dataclass(frozen=True)
 class Recognised:
-    """passes: why the body is left as it is, or "". words: what is looked for.
+    """passes: why the body passes unchanged, or "". words: the words of the query.
 
-    text: the part of the query that is words alone. silent: other text clauses beside it, whose scores the layer's
-    takes the place of. inner: the query that the shop multiplies, where it does. adds: whether clauses beside the
-    words add to the score.
+    text: the part of the query that is words alone. silent: the other text clauses, whose scores the layer's score
+    replaces. inner: the query whose score the shop multiplies, if it does. adds: whether other clauses than the words
+    add to the score.
     """
 
     passes: str = ""
@@ -63,7 +63,7 @@ class Recognised:
 
 
 def recognise(body: Mapping[str, Any], not_text: Collection[str] = ()) -> Recognised:
-    """not_text: fields that hold values, not text: a `match` on one of them is a filter, not words."""
+    """Read a body. not_text: fields of values, not text: a `match` on one of them is a filter, not words."""
     for key, reason in _PASSING.items():
         if body.get(key) not in (None, False, [], {}):
             return Recognised(passes=reason)
@@ -87,7 +87,7 @@ def recognise(body: Mapping[str, Any], not_text: Collection[str] = ()) -> Recogn
 
 
 def by_score(sort: Any) -> bool:
-    """Whether a sort is none at all, or the order of scores that a search has anyway."""
+    """Whether a sort is absent, or is the order of scores, which a search has without a sort."""
     if sort in (None, [], "_score"):
         return True
     if isinstance(sort, dict):
@@ -98,13 +98,13 @@ def by_score(sort: Any) -> bool:
 
 
 def _completes(suggest: Any) -> bool:
-    """Whether a suggester brings products: those must look as the shop's body says, not as candidates do."""
+    """Whether a suggester returns products: they must have the fields that the body requests, not a candidate's."""
     named = suggest.values() if isinstance(suggest, dict) else ()
     return any(isinstance(one, dict) and "completion" in one for one in named)
 
 
 def _by_best(aggregations: Any) -> bool:
-    """Whether an aggregation looks at scores: with other scores it would count something else."""
+    """Whether an aggregation depends on scores: with other scores its result would be another."""
     for named in aggregations.values() if isinstance(aggregations, dict) else ():
         for kind, options in named.items() if isinstance(named, dict) else ():
             if kind in ("aggs", "aggregations"):
@@ -121,14 +121,14 @@ def _by_best(aggregations: Any) -> bool:
 
 def part(query: Mapping[str, Any], path: Path) -> Any:
     """The part of a query at a path."""
-    found: Any = query
+    value: Any = query
     for step in path:
-        found = found[step]
-    return found
+        value = value[step]
+    return value
 
 
 def put(query: Any, path: Path, value: Any) -> Any:
-    """The query with another part at a path; the given one stays as it is."""
+    """A copy of the query with another part at a path."""
     if not path:
         return value
     step, *rest = path
@@ -153,12 +153,12 @@ class _Reader:
         if len(words) > MAX_WORDS_CHARS:
             raise _Passes(f"more than {MAX_WORDS_CHARS} characters of words")
         text, *silent = self.texts
-        if not self.adds:  # nothing but words: the whole of it is what the layer scores
+        if not self.adds:  # words alone: the layer scores the whole query
             text, silent = path, []
         return Recognised("", words, text, tuple(silent), inner, self.adds)
 
     def _unwrap(self, query: Mapping[str, Any], path: Path, inner: Path | None) -> tuple[Path, Path | None]:
-        """Down to the query that functions multiply."""
+        """The path of the query below all functions, and the path of the query that the outermost multiplies."""
         kind, clause = _clause(query)
         if kind == "function_score":
             _multiplies(clause)
@@ -172,7 +172,7 @@ class _Reader:
         return path, inner
 
     def _scoring(self, query: Any, path: Path) -> bool:
-        """Take in a clause that scores; whether it is words alone."""
+        """Collect the words of a clause that scores; whether it is words alone."""
         kind, clause = _clause(query)
         if kind == "bool":
             return self._bool(clause, path)
@@ -196,15 +196,15 @@ class _Reader:
         before, adds = len(self.texts), self.adds
         pure = True
         for occur in ("must", "should"):
-            given = clause.get(occur)
-            for place, child in enumerate(given if isinstance(given, list) else [given] if given else []):
-                below: Path = (*path, "bool", occur, *([place] if isinstance(given, list) else []))
+            children = clause.get(occur)
+            for place, child in enumerate(children if isinstance(children, list) else [children] if children else []):
+                below: Path = (*path, "bool", occur, *([place] if isinstance(children, list) else []))
                 alike = occur == "must" and "should" not in path and _constant(child, self.not_text)
                 pure = (alike or self._scoring(child, below)) and pure
         if not pure:
             self.adds = True
             return False
-        if len(self.texts) > before:  # one part, whatever stands in it
+        if len(self.texts) > before:  # the whole clause counts as one part
             self.texts[before:] = [path]
         self.adds = adds
         return True
@@ -226,7 +226,7 @@ class _Reader:
 
 
 def _constant(query: Any, not_text: frozenset[str]) -> bool:
-    """Whether a clause gives the same score to all that it matches: asked of every hit, it orders nothing."""
+    """Whether a clause has the same score for all that it matches. As a `must`, it does not change the order."""
     kind, clause = _clause(query)
     if kind in ("term", "match"):
         return any(name in not_text for name in clause)
@@ -247,11 +247,11 @@ def _clause(query: Any) -> tuple[str, Mapping[str, Any]]:
 
 
 def _multiplies(clause: Mapping[str, Any]) -> None:
-    """Whether functions scale the score: then they scale the new one as well."""
+    """Check that functions multiply the score: then they multiply the layer's score as well."""
     mode = clause.get("boost_mode", "multiply")
     if mode != "multiply":
         raise _Passes(f"function_score with boost_mode {mode}")
-    if clause.get("min_score") is not None:  # it would cut by the layer's scores, and so match something else
+    if clause.get("min_score") is not None:  # it would compare the layer's scores, and so match other products
         raise _Passes("function_score with min_score")
     functions = clause.get("functions", [clause])
     if not isinstance(functions, list) or any("random_score" in one for one in functions if isinstance(one, dict)):
@@ -266,8 +266,8 @@ def _text(kind: str, clause: Mapping[str, Any], not_text: frozenset[str]) -> str
             raise _Passes("a query that is not recognised")
         if fields[0] in not_text:
             return None
-        given = clause[fields[0]]
-        return _plain(given.get("query") if isinstance(given, dict) else given)
+        spec = clause[fields[0]]
+        return _plain(spec.get("query") if isinstance(spec, dict) else spec)
     if kind not in _FIELDS_TEXT:
         return None
     named = clause.get("fields") or [clause.get("default_field", "*")]
@@ -277,21 +277,21 @@ def _text(kind: str, clause: Mapping[str, Any], not_text: frozenset[str]) -> str
     return _OPERATORS[kind](words) if kind in _OPERATORS else words
 
 
-def _plain(given: Any) -> str:
-    if not isinstance(given, str | int | float):
+def _plain(value: Any) -> str:
+    if not isinstance(value, str | int | float):
         raise _Passes("a query that is not recognised")
-    return " ".join(str(given).split())
+    return " ".join(str(value).split())
 
 
 def _simple(text: str) -> str:
-    """simple_query_string without its operators, and without what is not wanted."""
+    """The words of a simple_query_string, without its operators and without the excluded words."""
     text = re.sub(r'(?:^|(?<=\s))-\s*(?:"[^"]*"|\S+)', " ", text)
     text = re.sub(r"~\d*", " ", text)
     return " ".join(re.sub(r'(?:^|(?<=[\s(]))\+|[|"*()\\]', " ", text).split())
 
 
 def _lucene(text: str) -> str:
-    """query_string where it is but words, phrases, AND, OR and boosts."""
+    """The words of a query_string that has only words, phrases, AND, OR and boosts."""
     if re.search(r"[:/\\{}\[\]~*?!]|\bNOT\b|&&|\|\||(?:^|[\s(])-", text):
         raise _Passes("a query_string with operators")
     text = re.sub(r"\^[\d.]+", " ", re.sub(r"\b(?:AND|OR)\b", " ", text))

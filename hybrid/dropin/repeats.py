@@ -1,4 +1,4 @@
-"""Answers that were made a moment ago, for the same search when the cluster's reply is the same to the byte."""
+"""A cache of answers. A cached answer is used when the search and the cluster's reply are the same to the byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybrid.dropin.request import Json
 
 
 class Origin(NamedTuple):
-    """All that an answer was made of. reply: the cluster's, without its times. how: what was said of the search."""
+    """All that an answer depends on. reply: of the cluster, without its times. how: how the search was handled."""
 
     reply: bytes
     analysis: Recognised
@@ -34,8 +34,8 @@ class _Entry(NamedTuple):
 class Repeats:
     """Answers by search. Thread-safe.
 
-    The cluster is asked each time, and an answer is given again only where all that it was made of is equal: so it is
-    never older than one made anew would be, but takes a third of the time.
+    The cluster is asked each time. A cached answer is returned only where everything that it depends on is equal. So it
+    is never older than a new answer would be, but takes a third of the time.
     """
 
     def __init__(self, most: int = 300) -> None:
@@ -43,12 +43,12 @@ class Repeats:
         self._lock = threading.Lock()
 
     def get(self, key: bytes, origin: Origin) -> Json | None:
-        """The answer of this search that was made of the same; it must not be changed."""
+        """The cached answer of this search, of the same origin. The caller must not change it."""
         with self._lock:
             entry = self._answers.get(key)
         return entry.answer if entry and time.monotonic() < entry.until and entry.origin == origin else None
 
     def put(self, key: bytes, origin: Origin, answer: Json, until: float) -> None:
-        """Remember an answer, which must not be changed from now on. until: by the monotonic clock, in seconds."""
+        """Cache an answer, which must not be changed from now on. until: by the monotonic clock, in seconds."""
         with self._lock:
             self._answers[key] = _Entry(until, origin, answer)

@@ -1,8 +1,8 @@
-"""The nouns of the drop-in: a search as a shop sends it, and what becomes of it on its way to an answer.
+"""The data types of the drop-in: a search as a shop sends it, and its stages on the way to an answer.
 
-`ShopSearch` is any search, in one form: what came in the address is moved into the body. One that can be ranked is a
-`RankedSearch`. The cluster's reply to the searches for its candidates is a `CandidateReply`, which is read as
-`ShopCandidates`; a `PageRequest` asks for the products of its page, which come as `PageHits`.
+`ShopSearch` is any search in one form: parameters of the address are moved into the body. A search that can be ranked
+is a `RankedSearch`. The cluster's reply to the searches for its candidates is a `CandidateReply`, which is read as
+`ShopCandidates`. A `PageRequest` asks for the products of its page, which come as `PageHits`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hybrid.errors import RefusedError
 from hybrid.search.ports import Candidates
 from hybrid.search.preparation import Prepared
 
-#: A JSON object, read only or not: a shop's body, or an answer of the cluster. What is in it is the shop's business.
+#: A JSON object: a shop's body, or an answer of the cluster. Body is read only.
 Body = Mapping[str, Any]
 Json = dict[str, Any]
 #: Parameters of the address, or of a line of `_msearch`.
@@ -81,7 +81,7 @@ _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h":
 
 @dataclass(frozen=True)
 class IncomingSearch:
-    """One search as it came, beside others or alone. params: of the address, or of its line of `_msearch`."""
+    """One search as the shop sent it. params: of the address, or of its line of `_msearch`."""
 
     index: str
     body: Body
@@ -124,7 +124,7 @@ class ShopSearch:
 class RankedSearch:
     """One search whose hits are to be ranked.
 
-    analysis: what its query asks for in words. key: of all that it asks for, and of where.
+    analysis: the words of its query, and their place. key: of its index, body and route.
     """
 
     search: ShopSearch
@@ -152,13 +152,13 @@ class RankedSearch:
 
     @cached_property
     def candidates_key(self) -> bytes:
-        """Of what decides which candidates it has, and how near they are."""
+        """The key of everything that decides the candidates and their cosines."""
         parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
         return candidates_key(self.profile, [*parts, self.terms, self.search.route], self.vectors)
 
 
 def candidates_key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
-    """Of an index and all that decides what is found in it and how near that is. search: JSON."""
+    """The key of an index and of everything that decides the candidates and their cosines. search: JSON."""
     models = [(name, profile.signals[name].version) for name in vectors]
     digest = hashlib.blake2b(orjson.dumps([profile.index, profile.concrete, models, search]), digest_size=16)
     for vector in vectors.values():
@@ -201,7 +201,8 @@ class Reply:
 class CandidateReply:
     """The cluster's reply to the searches for candidates of several searches, not read yet.
 
-    known, parts: of each of the searches, product id -> what the same search computed a moment ago, and what was sent.
+    known: for each search, product id -> the cosines that the same search computed a moment ago. parts: for each
+    search, the searches that were sent.
     """
 
     searches: Sequence[RankedSearch]
@@ -224,12 +225,13 @@ class CandidateReply:
 class ShopCandidates(Candidates):
     """Candidates of one search of a shop.
 
-    answer: the cluster's answer to the shop's search, with no hits. versions: product id -> the version that was seen.
+    answer: the cluster's answer to the shop's search, without hits. versions: product id -> the version in the answer.
     scores: product id -> `_score` of the shop's query with the layer's words.
-    multiplied: product id -> the score that the shop multiplies, None where it multiplies none; added: the score of the
-    shop's own words, None where it adds nothing to them.
-    doubtful: a search failed or found nothing, so that not every answer tells the index that it is of.
-    repeatable: all of it was made of one reply, so that the same reply makes the same; or of versions that it names.
+    multiplied: product id -> the score that the shop multiplies; None where the shop multiplies none. added: product id
+    -> the score of the shop's own words; None where the shop adds nothing to them.
+    doubtful: a search failed or had no hits, so not every answer names its index.
+    repeatable: the same reply of the cluster gives the same candidates, because they depend on that reply alone or on
+    versions that it names.
     """
 
     answer: Json = field(default_factory=dict)
@@ -257,20 +259,20 @@ class PageRequest:
 
 
 class PageHits(NamedTuple):
-    """The hits of a page in its order, without products that are gone meanwhile.
+    """The hits of a page in its order, without products that were deleted meanwhile.
 
-    until: how long the same versions may be shown as they are, by the monotonic clock, in seconds.
+    until: when the cached documents of these versions expire, by the monotonic clock, in seconds.
     """
 
     hits: list[Json]
     until: float
 
 
-def bounded(given: Any, limit_s: float) -> str:
-    """A time as Elasticsearch writes it, at most limit_s."""
-    match = _TIME.fullmatch(str(given)) if given is not None else None
+def bounded(timeout: Any, limit_s: float) -> str:
+    """A timeout in the notation of Elasticsearch, at most limit_s."""
+    match = _TIME.fullmatch(str(timeout)) if timeout is not None else None
     seconds = float(match[1]) * _SECONDS[match[2]] if match else limit_s
-    return str(given) if match and seconds <= limit_s else f"{round(limit_s * 1000)}ms"
+    return str(timeout) if match and seconds <= limit_s else f"{round(limit_s * 1000)}ms"
 
 
 def flag(name: str, value: Any) -> bool:
@@ -287,47 +289,47 @@ def flag(name: str, value: Any) -> bool:
 
 
 def _from_address(params: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     for name in ("from", "size", "terminate_after"):
         if name in params:
-            found[name] = whole(name, params[name])
+            body[name] = whole(name, params[name])
     for name in _FLAGS:
         if name in params:
-            found[name] = flag(name, params[name])
+            body[name] = flag(name, params[name])
     for name in ("docvalue_fields", "stored_fields", "stats"):
         if name in params:
-            found[name] = params[name].split(",")
+            body[name] = params[name].split(",")
     if "timeout" in params:
-        found["timeout"] = params["timeout"]
+        body["timeout"] = params["timeout"]
     if "track_total_hits" in params:
-        given = params["track_total_hits"]
-        found["track_total_hits"] = whole("track_total_hits", given) if given.isdigit() else flag("", given)
+        track = params["track_total_hits"]
+        body["track_total_hits"] = whole("track_total_hits", track) if track.isdigit() else flag("", track)
     if "sort" in params:
         pairs = [part.partition(":") for part in params["sort"].split(",")]
-        found["sort"] = [{name: {"order": order}} if order else name for name, _, order in pairs]
+        body["sort"] = [{name: {"order": order}} if order else name for name, _, order in pairs]
     source = _source(params)
     if source is not None:
-        found["_source"] = source
+        body["_source"] = source
     if "q" in params:
         options = {key: params[name] for name, key in _QUERY_STRING.items() if name in params}
-        found["query"] = {"query_string": {"query": params["q"], **options}}
+        body["query"] = {"query_string": {"query": params["q"], **options}}
     elif stray := sorted(set(params) & set(_QUERY_STRING)):
         raise RefusedError(f"parameter [{stray[0]}] belongs to [q]")
-    return found
+    return body
 
 
 def _source(params: Mapping[str, str]) -> Any:
-    wanted = params.get("_source")
+    source = params.get("_source")
     includes, excludes = params.get("_source_includes"), params.get("_source_excludes")
-    if wanted in ("true", "false") and not includes and not excludes:
-        return wanted == "true"
-    if wanted and wanted not in ("true", "false"):
-        includes = includes or wanted
+    if source in ("true", "false") and not includes and not excludes:
+        return source == "true"
+    if source and source not in ("true", "false"):
+        includes = includes or source
     if not includes and not excludes:
         return None
-    found = {}
+    filter = {}
     if includes:
-        found["includes"] = includes.split(",")
+        filter["includes"] = includes.split(",")
     if excludes:
-        found["excludes"] = excludes.split(",")
-    return found
+        filter["excludes"] = excludes.split(",")
+    return filter

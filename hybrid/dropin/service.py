@@ -1,4 +1,4 @@
-"""The drop-in `_search`, from a shop's request to its answer. Knows no Elasticsearch client, but a transport."""
+"""The drop-in `_search`, from a shop's request to its answer. The module knows a transport, no Elasticsearch client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ logger = logging.getLogger(__name__)
 DEPTH = 30
 _INDICES_TTL_S = 5.0
 _RANKED_SEARCHES = 1_000
-_FLOOR = 0.0011  # see hybrid.elastic.retrieval.dropin_bodies: what a product has that the layer's words do not find
+_FLOOR = (
+    0.0011  # the score of a product that the layer's words do not match, see hybrid.elastic.retrieval.dropin_bodies
+)
 
 RANKED = "ranked"
 
@@ -72,7 +74,7 @@ class TransportLike(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer: its HTTP status, its JSON, and for each search what happened (`ranked`, or `passed; why`)."""
+    """An answer: its HTTP status, its JSON, and how each search was handled (`ranked`, or `passed; why`)."""
 
     status: int
     body: bytes
@@ -82,7 +84,7 @@ class Outcome:
 
 @dataclass
 class _Plan:
-    """One search on its way: it passes, for the reason in `how`."""
+    """A search that passes to the cluster unchanged, for the reason in `how`."""
 
     search: ShopSearch
     how: str
@@ -90,7 +92,7 @@ class _Plan:
 
 @dataclass
 class _RankedPlan(_Plan):
-    """One search that is to be ranked, unless something fails on its way."""
+    """A search that is to be ranked. Where something fails, it passes after all."""
 
     ranked: RankedSearch
 
@@ -107,7 +109,7 @@ class _Order:
     @classmethod
     def of(cls, plan: _RankedPlan, candidates: ShopCandidates, depth: int) -> _Order:
         """depth: how many the list of words has at most."""
-        ranking = plan.ranked.prepared.fused(candidates.raw, candidates.stand_ins)
+        ranking = plan.ranked.prepared.fused(candidates.raw, candidates.imputed)
         scores, ids = ranking.scores, ranking.ids
         if candidates.multiplied is not None or candidates.added is not None:
             scores = shaping.boosted(
@@ -126,7 +128,7 @@ class _Order:
         return self.scores[self.ids[0]] if self.ids else None
 
     def give_scores(self, hits: Sequence[Json]) -> None:
-        """Give the hits of the page their scores, in place; those behind the candidates fall as their words' do."""
+        """Set the scores of the page's hits, in place. Behind the candidates, scores fall with those of the words."""
         tail = [hit for hit in hits if hit["_id"] not in self.scores]
         for hit in hits:
             if hit["_id"] in self.scores:
@@ -156,12 +158,12 @@ class DropIn:
         self._served = frozenset(served)
         self._depth = min(depth, DEPTH)
         self._repeats = Repeats()
-        #: What was to be ranked a moment ago, by search.
+        #: The searches that were ranked last, by key.
         self._ranked: LRUCache[bytes, RankedSearch] = LRUCache(_RANKED_SEARCHES)
         self._known: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
         self._lock = threading.Lock()
 
-    # -- what is asked ---------------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------
 
     def search(self, index: str, body: Body, params: Mapping[str, str]) -> Outcome:
         """One search.
@@ -172,12 +174,12 @@ class DropIn:
         """
         check_filter_path(params.get("filter_path", ""))
         outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
-        (plan,), answers = self._answers([self._taken(IncomingSearch(index, body, params))], _upstream(outer))
+        (plan,), answers = self._answers([self._accepted(IncomingSearch(index, body, params))], _upstream(outer))
         if 0 in answers:
             return Outcome(200, _shaped(answers[0], outer), (plan.how,))
-        wanted = plan.search
-        reply = self._transport.search(index, wanted.body, {**wanted.route, **wanted.plain, **outer})
-        return Outcome(reply.status, own_field.hidden(wanted.body, reply.body), (plan.how,), reply.warning)
+        search = plan.search
+        reply = self._transport.search(index, search.body, {**search.route, **search.plain, **outer})
+        return Outcome(reply.status, own_field.hidden(search.body, reply.body), (plan.how,), reply.warning)
 
     def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str]) -> Outcome:
         """Several at once; those that pass go in one `_msearch`.
@@ -193,7 +195,7 @@ class DropIn:
         check_filter_path(params.get("filter_path", ""))
         started = time.perf_counter()
         upstream = _upstream(params)
-        plans, answers = self._answers([self._taken(search) for search in searches], upstream)
+        plans, answers = self._answers([self._accepted(search) for search in searches], upstream)
         passing = [place for place in range(len(plans)) if place not in answers]
         warning = None
         if passing:
@@ -212,7 +214,7 @@ class DropIn:
         whole = _shaped({"took": took, "responses": responses}, params)
         return Outcome(200, whole, tuple(plan.how for plan in plans), warning)
 
-    def _taken(self, incoming: IncomingSearch) -> ShopSearch:
+    def _accepted(self, incoming: IncomingSearch) -> ShopSearch:
         if incoming.index not in self._allowed():
             raise RefusedError(f"index [{incoming.index}] is not served here", "security_exception", 403)
         search = ShopSearch.of(incoming, self._timeout_s)
@@ -220,7 +222,7 @@ class DropIn:
         return ShopSearch(search.index, own_field.without_layer(search.body), search.route, search.plain)
 
     def _allowed(self) -> frozenset[str]:
-        """The layer's indices, at most five seconds old: a name from outside is looked up here, not in the cluster."""
+        """The layer's indices, cached for five seconds: a name from outside is looked up here, not in the cluster."""
         with self._lock:
             read_at, known = self._known
         if time.monotonic() - read_at < _INDICES_TTL_S:
@@ -232,7 +234,7 @@ class DropIn:
             self._known = (time.monotonic(), known)
         return known
 
-    # -- what is made of it ----------------------------------------------------------------------------------
+    # -- answers ---------------------------------------------------------------------------------------------
 
     def _answers(self, searches: Sequence[ShopSearch], params: Params) -> tuple[list[_Plan], dict[int, Json]]:
         """A plan for each search, and the answers, by place, of those that are ranked.
@@ -260,21 +262,21 @@ class DropIn:
     def _comes_of_a_move(self, error: Exception, plans: Sequence[_Plan]) -> bool:
         """Whether new plans may do better than these."""
         try:
-            # Asked in any case: it is what makes the searcher forget the profile.
+            # Called in any case: the call makes the searcher forget the profile.
             moved = self._moved([plan for plan in plans if isinstance(plan, _RankedPlan)])
-        except HybridError as other:  # the search passes, and hears from the cluster itself what is wrong
-            logger.warning("drop-in: not told whether an alias moved, %s", other)
+        except HybridError as other:  # the search passes, and its answer has the cluster's own error
+            logger.warning("drop-in: unknown whether an alias moved, %s", other)
             moved = False
         return moved or isinstance(error, IndexMovedError)
 
     def _moved(self, plans: Sequence[_RankedPlan]) -> bool:
         """Whether a name stands for another index than when its search was planned."""
         profiles = {plan.search.index: plan.ranked.profile for plan in plans}
-        # All are asked: each that moved is forgotten.
+        # All are checked: the searcher forgets each profile that moved.
         return any([self._searcher.moved(profile) for profile in profiles.values()])
 
     def _plan(self, search: ShopSearch) -> _Plan:
-        """Decide whether a search is ranked, and encode its words; whatever fails, it passes."""
+        """Decide whether a search is ranked, and encode its words. Where anything fails, the search passes."""
         if search.plain:
             return _Plan(search, f"passed; parameter {min(search.plain)}")
         try:
@@ -323,7 +325,7 @@ class DropIn:
                 return {only: {**same, "took": gathered.took_ms()}}
         read, took_ms = self._transport.candidates(gathered)
         by_place = dict(zip(plans, read, strict=True))
-        # Where nothing is found, or not all that is sought, no hit tells the index: then the cluster is asked.
+        # Where hits are missing, no hit may name the index: then the cluster is asked whether the alias moved.
         doubtful = [plans[place] for place, one in by_place.items() if one.doubtful or one.failed]
         orders: dict[int, _Order] = {}
         for place, candidates in by_place.items():
@@ -354,9 +356,9 @@ class DropIn:
 
 
 def _origin(plan: _RankedPlan, gathered: CandidateReply) -> Origin:
-    """All that the plan's answer is made of; see hybrid.dropin.repeats."""
+    """Everything that the plan's answer depends on; see hybrid.dropin.repeats."""
     prepared = plan.ranked.prepared
-    weights, version = prepared.asked.weights, prepared.model.version
+    weights, version = prepared.prediction.weights, prepared.model.version
     return Origin(gathered.without_times(), plan.ranked.analysis, plan.how, prepared.profile, weights, version)
 
 
@@ -371,7 +373,7 @@ def _shaped(answer: Json, params: Mapping[str, str]) -> bytes:
 
 
 def _failed(error: Exception) -> str:
-    """Say that the layer failed; what was not foreseen goes to the log whole."""
+    """The message that the layer failed. An unexpected error goes to the log with its traceback."""
     if isinstance(error, HybridError):
         logger.warning("drop-in: passed on, %s", error)
         return f"passed; degraded: {error}"

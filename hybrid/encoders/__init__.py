@@ -107,7 +107,7 @@ def _tfidf(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> Pu
     return TfIdfEncoder(name, load, encoder, settings)
 
 
-#: What stands before the first colon of a spec -> its maker, and how the spec is written.
+#: The part of a spec before the first colon -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
     "efficientnet-lite0": (_efficientnet, "efficientnet-lite0"),
@@ -120,8 +120,8 @@ REGISTRY: dict[str, tuple[Maker, str]] = {
     "timm": (_timm, "timm:ARCHITECTURE[.TAG][:FILE]"),
 }
 
-#: Models that a shop trained, "KIND:VERSION": the kind, as the cluster keeps it -> its maker, of (whole spec, what
-#: loads the model, the encoder of another spec, the settings).
+#: Models that a shop trained, "KIND:VERSION": the kind, as the cluster stores it -> its maker, of (whole spec, function
+#: that loads the model, function that gives the encoder of another spec, settings).
 TRAINED: dict[str, Callable[[str, Load, GetEncoder, Settings], PublishedModel[Any]]] = {
     "alignment": _alignment,
     "towers": _towers,
@@ -130,12 +130,12 @@ TRAINED: dict[str, Callable[[str, Load, GetEncoder, Settings], PublishedModel[An
     "tfidf": _tfidf,
 }
 
-_made: dict[tuple[object, ...], Encoder] = {}
+_encoders: dict[tuple[object, ...], Encoder] = {}
 _lock = threading.Lock()
 
 
 def known_encoders() -> list[str]:
-    """How each known encoder is written, packaged ones first."""
+    """The spec of each known encoder, packaged ones first."""
     return [written for _, written in REGISTRY.values()]
 
 
@@ -149,9 +149,9 @@ def get_encoder(spec: str, settings: Settings) -> Encoder:
     # The process is part of the key: a model that was loaded before a fork is of no use after it.
     key = (spec, settings.data_dir, settings.threads, os.getpid())
     with _lock:
-        if key not in _made:
+        if key not in _encoders:
             kind, _, argument = spec.partition(":")
             if kind not in REGISTRY:
                 raise UsageError(f'no encoder "{spec}"; known: {", ".join(known_encoders())}')
-            _made[key] = REGISTRY[kind][0](spec, argument, settings)
-        return _made[key]
+            _encoders[key] = REGISTRY[kind][0](spec, argument, settings)
+        return _encoders[key]

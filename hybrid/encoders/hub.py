@@ -402,10 +402,10 @@ def folder_digest(folder: Path, settings: Settings) -> str:
     for file in WEIGHT_FILES:
         if (folder / file).is_file():
             return file_digest(folder / file, settings)
-    found = sorted(folder.glob("**/*.safetensors")) + sorted(folder.glob("**/*.bin"))
-    if not found:
+    weight_files = sorted(folder.glob("**/*.safetensors")) + sorted(folder.glob("**/*.bin"))
+    if not weight_files:
         raise EncoderError(f"no weights (*.safetensors, *.bin) in {folder}; give a model's folder")
-    return file_digest(found[0], settings)
+    return file_digest(weight_files[0], settings)
 
 
 def cached_commit(name: str, *files: str) -> str | None:

@@ -81,8 +81,8 @@ def log_mel(sound: np.ndarray, filters: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::HOP] * np.hamming(FRAME).astype(np.float32)
     power = np.square(np.abs(np.fft.rfft(frames, FFT))) @ filters
     loudness = power.sum(axis=1)
-    heard = np.flatnonzero(loudness > QUIET * loudness.max())
-    power = power[heard[0] : heard[-1] + 1] if len(heard) else power
+    audible = np.flatnonzero(loudness > QUIET * loudness.max())
+    power = power[audible[0] : audible[-1] + 1] if len(audible) else power
     return np.asarray(np.log(np.maximum(power / max(float(power.max()), 1e-12), 1e-6)))
 
 

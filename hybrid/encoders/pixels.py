@@ -54,14 +54,16 @@ def weights_file() -> Path:
 
 
 VIEWS = 3
-#: Numbers of the layers that the head takes, and pixels of a side of what is shown to them; see
+#: Length of the head's input from the layers, and pixels of a side of the pictures that the layers see; see
 #: hybrid.encoders.inference.networks.
 LAYERS, WIDE = 3304, 320
 
 
-def shown(picture: Image.Image) -> list[np.ndarray]:
-    """The VIEWS that tags are told by, each (224, 224, 3) uint8: its middle, as it is searched by; all of it squashed;
-    and all of it framed."""
+def picture_views(picture: Image.Image) -> list[np.ndarray]:
+    """The VIEWS of a picture that predict its tags, each (224, 224, 3) uint8.
+
+    They are the middle of the picture, which searches use as well; all of the picture squashed; and all of it framed.
+    """
     return [pixels(picture), squashed(picture), framed(picture)]
 
 

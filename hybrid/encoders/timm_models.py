@@ -132,7 +132,7 @@ class Timm(LibraryEncoder[_Timm]):
         def encode(part: Sequence[Image.Image]) -> Any:
             import torch
 
-            given = torch.stack([model.preprocess(image.convert("RGB")) for image in part])
-            return torch.nn.functional.normalize(model.net(given), dim=1)
+            batch = torch.stack([model.preprocess(image.convert("RGB")) for image in part])
+            return torch.nn.functional.normalize(model.net(batch), dim=1)
 
         return in_batches(self.name, images, encode)

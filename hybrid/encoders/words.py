@@ -118,8 +118,8 @@ class MiniLMWords(LazyEncoder[_Tokens]):
         """Of each text (tokens, 384) float32, weighted, in their order: of its first `most`, or of all."""
         tokenizer, vectors = self.model
         valid = [text[:MAX_CHARS].encode("utf-8", "replace").decode() for text in texts]
-        found = tokenizer.encode_batch_fast(valid, add_special_tokens=False)
-        return [vectors[encoding.ids[:most]] for encoding in found]
+        encodings = tokenizer.encode_batch_fast(valid, add_special_tokens=False)
+        return [vectors[encoding.ids[:most]] for encoding in encodings]
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), 384) float32, rows of unit length; a zero row for a text without a word."""

@@ -1,4 +1,4 @@
-"""Judgments as a browser hands them over and takes them away: one file, or an archive of several."""
+"""Judgments as a browser uploads and downloads them: one file, or an archive of several."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hybrid.evaluation.formats import QUERY_FILES, read_judgments, write_judgmen
 from hybrid.evaluation.judgments import Judgments
 from hybrid.media import resolve_media
 
-#: What an archive of judgments may come to.
+#: The most files in an archive of judgments, and the most bytes once they are unpacked.
 _MAX_FILES, _MAX_BYTES = 2_000, 100 * 1024 * 1024
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgments:
-    """Judgments of a file that was handed over, or of an archive (zip) as `archived` makes it: with the judged photos.
+    """Judgments of an uploaded file, or of an archive (zip) as `archived` makes it: with the judged photos.
 
     Raises:
         UsageError: as read_judgments does; an archive that cannot be opened or holds too much; a judged photo that is
             not in it.
     """
-    # Only the end of a name from elsewhere is used, and only for messages and for telling formats apart.
+    # Of the uploaded name, only the end is used, and only in messages and to tell formats apart.
     plain = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).lstrip(". ")[-100:] or "judgments"
     with tempfile.TemporaryDirectory(prefix="hybrid-judgments-") as folder:
         path = Path(folder) / plain
@@ -45,7 +45,7 @@ def read_upload(name: str, data: bytes, queries: bytes | None = None) -> Judgmen
 
 
 def _photo(name: str, image: str, folder: Path) -> bytes:
-    # The name comes from elsewhere: it must not lead to a file that was not handed over.
+    # The name comes from the upload: it must not lead to a file outside of the upload.
     try:
         return resolve_media(image, folder).read_bytes()
     except MediaError as error:

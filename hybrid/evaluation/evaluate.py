@@ -25,7 +25,7 @@ Search = Callable[[SearchRequest], SearchAnswer]
 
 @dataclass
 class SystemResult:
-    """measures: name -> mean over the queries. per_query: query -> nDCG@10. answers: query -> what was answered."""
+    """measures: name -> mean over the queries. per_query: query -> nDCG@10. answers: query -> its answer."""
 
     measures: dict[str, float]
     latency: dict[str, float]
@@ -128,9 +128,6 @@ def evaluate(
             for system, answered in answers.items()
         },
     )
-
-
-# -- significance ------------------------------------------------------------------------------------------------
 
 
 # -- out ---------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import orjson
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import JudgedQuery, Judgments
 
-#: quepid: CSV. trec: qrels and a file of queries. rre: Rated Ranking Evaluator. ranklib: as the Elasticsearch LTR
-#: plugin keeps its lists. beir: a folder. srw: OpenSearch's Search Relevance Workbench.
+#: quepid: CSV. trec: qrels and a file of queries. rre: Rated Ranking Evaluator. ranklib: the format of the
+#: Elasticsearch LTR plugin. beir: a folder. srw: OpenSearch's Search Relevance Workbench.
 FORMATS = ("quepid", "trec", "rre", "ranklib", "beir", "srw")
 _COLUMNS = {
     "query": ("query", "query_text", "query text", "keywords", "search_query"),
@@ -36,7 +36,7 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     beside the file.
 
     Raises:
-        UsageError: no such file, no format that is known, a rating that is no number, nothing judged.
+        UsageError: no such file, no known format, a rating that is no number, no judgment.
     """
     if path.is_dir():
         path = _beir_qrels(path)
@@ -153,15 +153,15 @@ def _query_texts(path: Path, queries: Path | None) -> dict[str, str]:
     """Query id -> text."""
     beside = [path.with_name(f"{path.stem}.{name}") for name in QUERY_FILES]
     beside += [folder / name for folder in (path.parent, path.parent.parent) for name in QUERY_FILES]
-    found = queries or next((file for file in beside if file.is_file()), None)
-    if found is None or not found.is_file():
+    texts_file = queries or next((file for file in beside if file.is_file()), None)
+    if texts_file is None or not texts_file.is_file():
         raise UsageError(
-            f"{path.name} names queries by number: {found or 'queries.tsv'} is not there; give the file of their "
+            f"{path.name} names queries by number: {texts_file or 'queries.tsv'} is not there; give the file of their "
             f"texts (id, tab, text on each line) with --queries"
         )
     texts: dict[str, str] = {}
     try:
-        for number, line in enumerate(found.read_text("utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(texts_file.read_text("utf-8-sig").splitlines(), 1):
             if not line.strip():
                 continue
             if line.lstrip().startswith("{"):
@@ -170,10 +170,10 @@ def _query_texts(path: Path, queries: Path | None) -> dict[str, str]:
                 continue
             id, tab, text = line.partition("\t")
             if not tab:
-                raise UsageError(f"{found.name}, line {number}: id, tab, text wanted")
+                raise UsageError(f"{texts_file.name}, line {number}: id, tab, text wanted")
             texts[id.strip()] = text.strip()
     except (UnicodeDecodeError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise UsageError(f"{found.name}: not a file of queries ({error})") from error
+        raise UsageError(f"{texts_file.name}: not a file of queries ({error})") from error
     return texts
 
 
@@ -256,10 +256,10 @@ def _beir_qrels(folder: Path) -> Path:
 
 
 def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]:
-    """Write them in a format; what was written, the judgments first.
+    """Write judgments in a format, and return the written paths, the judgments first.
 
-    trec writes the queries beside it, as STEM.queries.tsv; beir makes a folder; quepid writes photos that are held
-    in the judgments beside it.
+    trec writes the queries beside it, as STEM.queries.tsv; beir makes a folder; quepid writes the photos that are in
+    memory beside it.
 
     Raises:
         UsageError: no such format, photos in a format for words, ids that the format cannot hold, a file that
@@ -303,7 +303,7 @@ def write_queries(path: Path, numbers: Mapping[str, str]) -> Path:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    """In one piece: nobody reads half a file, and an old one stays until the new one is whole."""
+    """Write a file in one piece: nobody reads half a file, and the old file stays until the new one is complete."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(part, path)

@@ -1,8 +1,9 @@
-"""Judgments: which products answer a query, and how well. In and out in the formats that search teams keep them in.
+"""Judgments: which products answer a query, and how well. They are read and written in the formats of search teams.
 
-A rating is a grade: gain is 2^rating - 1, and a product is relevant from 1 up. Files rate on other scales too: above
-10, ratings are taken for gains themselves (OpenSearch's 0, 1, 10, 100) and become log2(1 + rating), so that the gain
-is the rating; parts of 1, such as click models give, become parts of 3. Written out, ratings are as they were read.
+A rating is a grade: gain is 2^rating - 1, and a product is relevant from 1 up. Files rate on other scales too. Where
+a rating is above 10, the ratings are taken for gains (OpenSearch's 0, 1, 10, 100) and become log2(1 + rating), so that
+the gain is the rating. Fractions of 1, which click models give, become fractions of 3. Files are written with the
+ratings that were read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from hybrid.contracts import SearchRequest
 from hybrid.errors import UsageError
 
-#: Stands before the name of a list in the cluster, where a file of judgments may be named as well.
+#: The prefix of the name of a list in the cluster, where the name of a file of judgments is possible as well.
 LIST = "list:"
 _LIST_NAME = re.compile(r"\w[\w .-]{0,63}")
 
@@ -35,11 +36,10 @@ class JudgedQuery:
 
 @dataclass(frozen=True)
 class Judgments:
-    """ratings: name of the query -> product id -> grade. queries: those that are not simply the words of their name.
+    """ratings: name of the query -> product id -> grade. queries: by name, where a query is not the words of its name.
 
-    folder: where judged photos are; None where they are no files. photos: the content of those that are held here,
-    by the name that their queries call them. original: ratings as the file has them, where its scale is another;
-    notes: what was done about that.
+    folder: where judged photos are; None where they are no files. photos: name in the query -> content, of the photos
+    that are in memory. original: the ratings of the file, where its scale is another. notes: how the scale was changed.
     """
 
     ratings: Mapping[str, Mapping[str, float]]
@@ -76,14 +76,11 @@ class Judgments:
         if image in self.photos:
             return self.photos[image]
         if self.folder is None:
-            raise UsageError(f"judged photo {image!r} is not kept; delete its judgments, or judge by it anew")
+            raise UsageError(f"judged photo {image!r} is not stored; delete its judgments, or judge by it anew")
         path = self.folder / image
         if not path.is_file():
             raise UsageError(f"judged photo {image!r} is not in {self.folder}")
         return path.read_bytes()
-
-
-# -- in ----------------------------------------------------------------------------------------------------------
 
 
 def checked_list(name: str) -> str:
@@ -95,6 +92,3 @@ def checked_list(name: str) -> str:
     if not _LIST_NAME.fullmatch(name):
         raise UsageError("list: a name of up to 64 letters, digits, spaces, dots, - and _ is wanted")
     return name
-
-
-# -- out ---------------------------------------------------------------------------------------------------------

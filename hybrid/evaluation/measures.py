@@ -24,7 +24,7 @@ def per_query_measures(
     import ir_measures
     from ir_measures import RR, Judged, P, R, Success, nDCG
 
-    wanted = {
+    metrics = {
         f"ndcg@{cut}": nDCG @ cut,
         f"recall@{cut}": R(rel=_UNIT) @ cut,
         f"precision@{cut}": P(rel=_UNIT) @ cut,
@@ -43,9 +43,9 @@ def per_query_measures(
         for query, ranked in runs.items()
         for rank, doc in enumerate(ranked)
     ]
-    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(ratings, 0.0) for name in wanted}
-    names = {str(measure): name for name, measure in wanted.items()}
-    for metric in ir_measures.iter_calc(list(wanted.values()), qrels, run):
+    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(ratings, 0.0) for name in metrics}
+    names = {str(measure): name for name, measure in metrics.items()}
+    for metric in ir_measures.iter_calc(list(metrics.values()), qrels, run):
         per_query[names[str(metric.measure)]][metric.query_id] = metric.value
     per_query[f"f1@{cut}"] = {
         query: _f1(per_query[f"precision@{cut}"][query], per_query[f"recall@{cut}"][query]) for query in ratings

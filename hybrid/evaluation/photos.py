@@ -1,4 +1,4 @@
-"""Judged photos as the cluster keeps them: small, with nothing but the picture in the file, named by their content."""
+"""Judged photos as the cluster stores them: small, without metadata, named by a hash of their content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hybrid.media import open_image
 
 #: Pixels of the longer side, and the quality of the JPEG: no encoder looks at more.
 SIDE, QUALITY = 512, 85
-#: More than the worst picture comes to: noise of 512 x 512.
+#: More bytes than the worst picture takes: noise of 512 x 512.
 MAX_BYTES = 300 * 1024
 _KEY = r"[0-9a-f]{32}"
 _NAME = re.compile(rf"(?:(.+) \+ )?({_KEY})\.jpg", re.DOTALL)
@@ -25,18 +25,18 @@ _PARTS = (_JFIF, 0xDB, 0xC0, 0xC4, _SCAN)
 
 @dataclass(frozen=True)
 class JudgedPhoto:
-    """A photo as it is kept. See judged_photo."""
+    """A photo as it is stored. See judged_photo."""
 
     data: bytes
 
     @cached_property
     def key(self) -> str:
-        """What it is known by: a hash of its content."""
+        """The name of the photo: a hash of its content."""
         return hashlib.sha256(self.data).hexdigest()[:32]
 
 
 def judged_photo(data: bytes) -> JudgedPhoto:
-    """A photo made small. The same photo gives the same one, and so does what was made of it.
+    """A photo made small. The same photo gives the same result, and a small photo gives itself.
 
     Raises:
         MediaError: it cannot be used; see hybrid.media.open_image.
@@ -68,7 +68,7 @@ def _is_bare(data: bytes) -> bool:
 
 
 def file_name(key: str) -> str:
-    """What the photo of that key is called in judgments."""
+    """The file name of a photo in judgments."""
     return f"{key}.jpg"
 
 

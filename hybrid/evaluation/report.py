@@ -1,4 +1,4 @@
-"""The HTML report of an evaluation: one file with nothing to fetch, for light and dark pages, paper and phone."""
+"""The HTML report of an evaluation: one file that loads no other, for light and dark pages, paper and phone."""
 
 from __future__ import annotations
 
@@ -26,20 +26,23 @@ from hybrid.media import open_image
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Painted so, then made the page's own text colour: the same picture serves the light and the dark page.
+#: Charts are drawn with this colour, which is then replaced by the page's text colour, light or dark.
 INK = "#010203"
-#: Told apart by people of any colour vision (Okabe and Ito, 2008).
+#: Colours that people of any colour vision can tell apart (Okabe and Ito, 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_SHOWN = 5
+_LISTED_HITS = 5
 _MOST_HURT = 20
 _WIDTH = 7.6
-#: Pixels of the longer side of a judged photo, and what all of them may add to the file.
+#: Pixels of the longer side of a judged photo, and the bytes that all photos together may add to the file.
 _PHOTO_SIDE, PHOTOS_BYTES = 96, 1_000_000
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What training measured. fewer: by number of judged queries; skip: by share of searches saved. From `version`."""
+    """Measurements of a training. fewer: by number of judged queries; skip: by share of searches saved.
+
+    version: the version of the weights that was trained.
+    """
 
     version: str
     fewer: Sequence[Mapping[str, float]] = ()
@@ -70,7 +73,7 @@ def write_report(
     """Write the report of an evaluation.
 
     title_fields: source fields that name a product. curves: of the learned weights, if there are any. photos_bytes:
-    what judged photos may add to the file; those behind it are named only.
+    bytes that judged photos may add to the file; photos beyond the limit are only named.
 
     Raises:
         UsageError: the file cannot be written.
@@ -110,7 +113,8 @@ def write_report(
 class _Photos:
     """Judged photos made small, as addresses that hold the picture itself.
 
-    left_out: how many do not fit into the file. gone: names of those that are not there, or no more a picture.
+    left_out: how many photos do not fit into the file. gone: names of photos that are missing, or are no picture any
+    more.
     """
 
     def __init__(self, judgments: Judgments, room: int) -> None:
@@ -155,8 +159,8 @@ def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[s
                 before=baseline.per_query[query],
                 after=result.per_query[query],
                 answer=result.answers[query],
-                hits=[_row(hit, rated, title_fields) for hit in result.answers[query].hits[:_SHOWN]],
-                baseline_hits=[_row(hit, rated, title_fields) for hit in baseline.answers[query].hits[:_SHOWN]],
+                hits=[_row(hit, rated, title_fields) for hit in result.answers[query].hits[:_LISTED_HITS]],
+                baseline_hits=[_row(hit, rated, title_fields) for hit in baseline.answers[query].hits[:_LISTED_HITS]],
             )
         )
     return rows
@@ -171,14 +175,14 @@ def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> d
 
 
 def render(template: str, **values: Any) -> str:
-    """A page of one of the package's templates, with everything escaped; `made` is the time in it."""
+    """A page of one of the package's templates, with all values escaped. The template has the time as `rendered_at`."""
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hybrid"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     rendered_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return environment.get_template(template).render(made=rendered_at, **values)
+    return environment.get_template(template).render(rendered_at=rendered_at, **values)
 
 
 def draw_svg(height: float, draw: Callable[[Axes], None], label: str) -> str:

@@ -1,4 +1,4 @@
-"""One query under two systems side by side, with all that it takes to weigh the candidates anew without a search."""
+"""One query under two systems side by side, and its candidates, which can be weighed anew without a search."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Pool:
-    """Every candidate of a query on every signal that understands it, scaled as the active weights scale.
+    """The scores of every candidate of a query by signal, scaled as the active weights scale.
 
-    ids: ascending, as ties are broken. scaled: signal -> number for each id; None where the product has nothing for
-    that signal and nothing stands in. heard: signal -> how much of its weight counts for this query, from 0 to 1.
+    ids: ascending, as ties are broken. scaled: signal -> number for each id; None where the product has no score of
+    that signal, neither its own nor an imputed one. confidence: signal -> the share of its weight that counts for this
+    query, from 0 to 1.
     """
 
     ids: list[str]
     scaled: dict[str, list[float | None]]
-    heard: dict[str, float]
+    confidence: dict[str, float]
 
-    def asked(self, weights: Mapping[str, float]) -> dict[str, float]:
-        """Weights that come to these once signals with little to say are lowered: what a search would be given."""
+    def requested_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """The weights to request of a search so that its effective weights, lowered by confidence, are these."""
         raised = {
-            name: weights.get(name, 0.0) / heard if heard > 0 else 0.0
-            for name, heard in self.heard.items()
+            name: weights.get(name, 0.0) / share if share > 0 else 0.0
+            for name, share in self.confidence.items()
         }  # fmt: skip
         return fusion.normalised(raised) if sum(raised.values()) > 0 else dict(weights)
 
     def to_json(self) -> dict[str, Any]:
-        return {"ids": self.ids, "scaled": self.scaled, "heard": self.heard}
+        return {"ids": self.ids, "scaled": self.scaled, "confidence": self.confidence}
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ class Side:
 def side_by_side(
     searcher: Searcher, published: PublishedLike, requests: Sequence[SearchRequest], base: SearchRequest
 ) -> tuple[list[Side], Pool | None]:
-    """Answer each request, and find the candidates of `base` for weighing them by hand; all at the same time, for
-    nearly all of it is waiting for the cluster.
+    """Answer each request, and find the candidates of `base` for weighing them by hand.
 
-    A request that asks for what cannot be had leaves the others; no pool where `base` does.
+    All searches run at the same time, because most of their time is waiting for the cluster. A request that cannot be
+    answered leaves the others as they are. There is no pool where `base` cannot be answered.
 
     Raises:
         IndexMissingError, IndexConflictError, IndexMovedError, ClusterError: as Searcher.search does.
     """
-    with suppress(UsageError):  # the sides say it
+    with suppress(UsageError):  # each side reports the error itself
         searcher.prepare(base, searcher.profile(base.index))  # encodes the query once, for all that follow
     with ThreadPoolExecutor(len(requests) + 1) as threads:
         sides = [threads.submit(_side, searcher, request) for request in requests]
@@ -92,27 +93,31 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
         return Pool([], {}, {})
     scaling = published.active(request.index)[0].scaling
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
-    scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.stand_ins)
-    heard = fusion.voices(candidates.raw, scaling)
+    scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.imputed)
+    confidences = fusion.signal_confidences(candidates.raw, scaling)
     table = {
         name: [value if counts else None for value, counts in zip(row.tolist(), counted[at].tolist(), strict=True)]
         for at, (name, row) in enumerate(zip(candidates.raw, scaled, strict=True))
     }
-    return Pool(ids, table, {name: voice.share for name, voice in heard.items()})
+    return Pool(ids, table, {name: confidence.share for name, confidence in confidences.items()})
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the first ten hits of today's ranking is judged. asked: of how many of the list's queries."""
+    """The share of the first ten hits of today's ranking that is judged.
+
+    queries: of the list. sampled: how many of them were searched. judged: the mean share. least: the queries with the
+    smallest shares.
+    """
 
     queries: int
-    asked: int
+    sampled: int
     judged: float
     least: list[tuple[str, float]]
 
 
 def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int = 50) -> Coverage:
-    """Ask queries of a list of the active weights; where it has more than `at_most`, evenly spread ones.
+    """Search queries of a list by the active weights: all, or `at_most` of them, evenly spread over the list.
 
     Raises as Searcher.search does.
     """
@@ -120,7 +125,7 @@ def coverage(searcher: Searcher, index: str, judgments: Judgments, at_most: int 
     step = max(1.0, len(names) / at_most)
     chosen = list(dict.fromkeys(names[int(at * step)] for at in range(min(at_most, len(names)))))
     requests = [judgments.request(name, index=index, size=CUT, facets=(), bare=True) for name in chosen]
-    with ThreadPoolExecutor(_AT_ONCE) as threads:  # nearly all of a search is waiting for the cluster
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # most of the time of a search is waiting for the cluster
         answers = threads.map(searcher.search, requests)
     shares = {}
     for name, answer in zip(chosen, answers, strict=True):

@@ -104,7 +104,7 @@ class Paired:
 
     @property
     def won(self) -> list[Change]:
-        """Those that gain most first."""
+        """The queries that gain; those that gain most first."""
         return [change for change in reversed(self.changes) if change.gain > HURT]
 
     def to_json(self) -> dict[str, Any]:

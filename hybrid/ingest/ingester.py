@@ -32,7 +32,7 @@ from hybrid.ingest import tagging
 from hybrid.ingest.batch import Batch
 from hybrid.ingest.derived import parts_of
 from hybrid.ingest.fused import NO_PARTS, fuse
-from hybrid.ingest.inputs import Encoded, Input, Inputs, ProductSource, encode, held_at_once
+from hybrid.ingest.inputs import Encoded, Input, Inputs, ProductSource, encode, read_at_once
 from hybrid.ingest.marker import Marker
 from hybrid.ingest.missing import missing
 
@@ -225,7 +225,7 @@ class Ingester:
         if not waiting:
             return
         encoder = self._inputs.encoder(name, profile)
-        step = held_at_once(name, len(waiting))
+        step = read_at_once(name, len(waiting))
         for start in range(0, len(waiting), step):
             self._encode_part(profile, name, encoder, waiting[start : start + step], batch)
 

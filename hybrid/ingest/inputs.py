@@ -251,9 +251,9 @@ class ProductSource:
         return self.inputs.is_behind_address(name, self.document, self.profile)
 
 
-def held_at_once(name: str, all: int) -> int:
-    """How many products' inputs of a signal are read at a time, of all: decoded, files are large."""
-    return SIGNALS[name].held or all
+def read_at_once(name: str, all: int) -> int:
+    """Of how many products the inputs of a signal are read at a time: decoded, files are large."""
+    return SIGNALS[name].at_once or all
 
 
 def _addresses(values: Sequence[str]) -> str | None:

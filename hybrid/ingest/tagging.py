@@ -19,7 +19,7 @@ from hybrid.elastic.indices.products import NO_CODES, Products, StoredProduct
 from hybrid.errors import EncoderError, MediaError
 from hybrid.ingest.batch import Batch
 from hybrid.ingest.derived import States, has_part, hash_of
-from hybrid.ingest.inputs import Inputs, held_at_once
+from hybrid.ingest.inputs import Inputs, read_at_once
 from hybrid.vectors import Code
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Tagging:
                 for product in chosen
                 if product.id not in batch.picture_tags and has_part(name, batch.states(product.id), profile)
             ]
-            step = held_at_once(name, max(1, len(unread)))
+            step = read_at_once(name, max(1, len(unread)))
             for start in range(0, len(unread), step):
                 self._look_at(name, profile, batch, unread[start : start + step])
 

@@ -17,7 +17,7 @@ from hybrid.encoders.base import file_digest
 from hybrid.encoders.inference import networks
 from hybrid.encoders.inference.graphs import load_graph
 from hybrid.encoders.inference.networks import FROZEN
-from hybrid.encoders.pixels import BATCH, VIEWS, mean_colour, shown, squashed, weights_file
+from hybrid.encoders.pixels import BATCH, VIEWS, mean_colour, picture_views, squashed, weights_file
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
 
@@ -73,7 +73,7 @@ def look(
     for row, picture in enumerate(pictures):
         if picture is not None:
             picture = picture.convert("RGB")
-            views = np.stack([*shown(picture), *(_varied(picture, rng) for _ in range(varied))])
+            views = np.stack([*picture_views(picture), *(_varied(picture, rng) for _ in range(varied))])
             outputs = np.concatenate([front.run([views[at : at + BATCH]]) for at in range(0, len(views), BATCH)])
             query_views[row], there[row] = outputs[:VIEWS], True
             if learn:

@@ -1,12 +1,12 @@
-"""Pictures behind http(s) addresses, fetched so that no catalogue makes this machine talk to its own network.
+"""Pictures behind http(s) addresses. A catalogue cannot make this machine connect to its own network.
 
-A name is looked up once, every answer must be a public address, and the connection goes to the very address that was
-checked: a name that answers otherwise a moment later is not asked again. Redirects are followed by hand, each with
-the whole check. Nothing of the environment (proxies, netrc) is used, and no cookie, credential or referrer is sent.
+A name is looked up once, every answer must be a public address, and the connection goes to the address that was
+checked: the name is not resolved a second time. Redirects are followed by hand, each with the whole check. Nothing of
+the environment (proxies, netrc) is used, and no cookie, credential or referrer is sent.
 
-urllib3 speaks HTTP, by single connections to addresses that are checked already. Its pools are not used: they look up
-names, retry, and give no hold of the socket before the answer is there. Of the libraries that check addresses, advocate
-is unmaintained since 2020, and the younger ones bring a second HTTP client along.
+urllib3 speaks HTTP, by single connections to checked addresses. Its pools are not used: they resolve names, retry, and
+give no access to the socket before the response. Of the libraries that check addresses, advocate is unmaintained since
+2020, and the younger ones depend on a second HTTP client.
 
 Typed reasons of MediaError: image_url_invalid, image_url_unsupported (another scheme), image_url_off,
 image_address_refused, image_url_unresolved, image_url_unreachable, image_url_timeout, image_url_status (404 and the
@@ -51,9 +51,9 @@ for _name in ("urllib3.connection", "urllib3.response"):  # else each odd header
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-#: What `is_global` of one Python or another lets pass and must not be reached: protocol assignments and the relays of
-#: 6to4 and Teredo (which lead to the IPv4 address inside), documentation, and the address at which Azure answers every
-#: virtual machine.
+#: Networks that `is_global` of some Python versions accepts, and that must not be reached: protocol assignments, the
+#: relays of 6to4 and Teredo (which lead to the IPv4 address inside), documentation, and the address at which Azure
+#: answers every virtual machine.
 _REFUSED = tuple(
     ipaddress.ip_network(net)
     for net in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "2001:db8::/32", "2002::/16",
@@ -67,7 +67,7 @@ Resolver = Callable[[str, int], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What an address answered. data: None where it is as it was when `etag` and `modified` were given."""
+    """The answer of an address. data: None where the content has not changed since `etag` and `modified`."""
 
     data: bytes | None
     sha256: str = ""
@@ -84,7 +84,7 @@ class _Host:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A checked URL. `host` is what is looked up: ASCII, lower case, without a dot at its end."""
+    """A checked URL. `host` is the name to resolve: ASCII, lower case, without a dot at its end."""
 
     scheme: str
     host: str
@@ -116,13 +116,13 @@ class Fetcher:
     def fetch(self, url: str, etag: str | None = None, modified: str | None = None) -> Fetched:
         """The content behind an address, at most MAX_BYTES, within TOTAL_S.
 
-        etag, modified: what the last answer said; with them, content that did not change is not sent again.
+        etag, modified: of the last answer; with them, unchanged content is not sent again.
 
         Raises:
             MediaError: with one of the reasons above.
         """
         if not self.enabled:
-            raise MediaError(f"{_shown(url)} is an address, and media_urls is off", "image_url_off")
+            raise MediaError(f"{_quoted(url)} is an address, and media_urls is off", "image_url_off")
         deadline = self._clock() + TOTAL_S
         conditions = {"If-None-Match": etag, "If-Modified-Since": modified}
         headers = {name: value for name, value in conditions.items() if value}
@@ -131,20 +131,20 @@ class Fetcher:
             with self._turn(target, url, deadline):
                 answer = self._get(target, url, headers, deadline)
             if isinstance(answer, Fetched) and answer.data is None and not headers:
-                raise MediaError(f"{_shown(url)} answers that it is unchanged, unasked", "image_url_status")
+                raise MediaError(f"{_quoted(url)} answers that it is unchanged, unasked", "image_url_status")
             if isinstance(answer, Fetched):
                 return answer
             try:
                 url = urljoin(url, answer)
             except ValueError as error:
-                raise MediaError(f"{_shown(url)} redirects to what is no address", "image_url_redirects") from error
-        raise MediaError(f"{_shown(url)} is the end of too many redirects", "image_url_redirects")
+                raise MediaError(f"{_quoted(url)} redirects to what is no address", "image_url_redirects") from error
+        raise MediaError(f"{_quoted(url)} is the end of too many redirects", "image_url_redirects")
 
     # -- what may be asked -----------------------------------------------------------------------------------
 
     def _checked(self, url: str) -> _Target:
         """The only reading of a URL; what is connected to and sent is made of it, never of the text again."""
-        printable = _shown(url)
+        printable = _quoted(url)
         if len(url) > _MAX_URL or re.search(r"[\x00-\x20\x7f-\xa0\\]", url):
             raise MediaError(f"{printable} is too long or has spaces or backslashes in it", "image_url_invalid")
         try:
@@ -185,15 +185,15 @@ class Fetcher:
         thread.start()
         thread.join(self._patience(deadline))
         if thread.is_alive():
-            raise MediaError(f"{_shown(url)}: {target.host} is not looked up in time", "image_url_timeout")
+            raise MediaError(f"{_quoted(url)}: {target.host} is not looked up in time", "image_url_timeout")
         if problem or not addresses:
             why = problem[0] if problem else "no address"
-            raise MediaError(f"{_shown(url)}: {target.host} is not known: {why}", "image_url_unresolved")
+            raise MediaError(f"{_quoted(url)}: {target.host} is not known: {why}", "image_url_unresolved")
         named = not {target.host, f"{target.host}:{target.port}"}.isdisjoint(self._private)
         for text in addresses:
             if not _may_connect(text, named):
                 raise MediaError(
-                    f"{_shown(url)}: {target.host} has the address {text}, which is not public; "
+                    f"{_quoted(url)}: {target.host} has the address {text}, which is not public; "
                     "name the host in media_private_hosts if it is your own",
                     "image_address_refused",
                 )
@@ -211,12 +211,12 @@ class Fetcher:
             while host.busy >= PER_HOST or host.paused_until > self._clock():
                 if host.paused_until > self._clock():
                     raise MediaError(
-                        f"{_shown(url)} is not tried: {target.host} failed {host.failures} times in a row; "
+                        f"{_quoted(url)} is not tried: {target.host} failed {host.failures} times in a row; "
                         f"it is asked again after {PAUSE_S:.0f} seconds",
                         "image_host_paused",
                     )
                 if not self._freed.wait(max(0.0, deadline - self._clock())):
-                    raise MediaError(f"{_shown(url)}: {target.host} is too busy", "image_url_timeout")
+                    raise MediaError(f"{_quoted(url)}: {target.host} is too busy", "image_url_timeout")
             host.busy += 1
         failed = True
         try:
@@ -252,9 +252,9 @@ class Fetcher:
         except (HTTPError, HTTPException, OSError, ValueError) as error:
             cause = error.__cause__ or error  # urllib3 wraps what happened
             if isinstance(cause, TimeoutError) or self._clock() >= deadline:
-                raise MediaError(f"{_shown(url)} does not answer in time", "image_url_timeout") from error
+                raise MediaError(f"{_quoted(url)} does not answer in time", "image_url_timeout") from error
             why = str(cause) or type(cause).__name__
-            raise MediaError(f"{_shown(url)} cannot be fetched: {why}", "image_url_unreachable") from error
+            raise MediaError(f"{_quoted(url)} cannot be fetched: {why}", "image_url_unreachable") from error
 
     @contextmanager
     def _connection(self, target: _Target, url: str, deadline: float) -> Iterator[HTTPConnection]:
@@ -304,11 +304,11 @@ class Fetcher:
         if place:
             return place
         if place is not False:
-            raise MediaError(f"{_shown(url)} redirects to nowhere", "image_url_redirects")
+            raise MediaError(f"{_quoted(url)} redirects to nowhere", "image_url_redirects")
         if response.status != 200:
             down = response.status == 429 or response.status >= 500
             raise MediaError(
-                f"{_shown(url)} answers with status {response.status}",
+                f"{_quoted(url)} answers with status {response.status}",
                 "image_server_failed" if down else "image_url_status",
             )
         size, data = response.length_remaining or 0, bytearray()
@@ -317,7 +317,7 @@ class Fetcher:
             data += piece
             size = max(size, len(data))
         if size > MAX_BYTES:
-            raise MediaError(f"{_shown(url)} is larger than {MAX_BYTES // 1024 // 1024} MB", "image_too_large")
+            raise MediaError(f"{_quoted(url)} is larger than {MAX_BYTES // 1024 // 1024} MB", "image_too_large")
         if self._clock() >= deadline:  # the end may be that of our patience
             raise TimeoutError
         return Fetched(bytes(data), hashlib.sha256(data).hexdigest(), etag, modified)
@@ -355,11 +355,11 @@ def _may_connect(text: str, named: bool) -> bool:
 
 def _shut(sock: socket.socket) -> None:
     try:
-        # The plain socket's: that of TLS would first forget its keys, under a reader's hands.
+        # The method of the plain socket: that of TLS would drop its keys first, while another thread reads.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:  # closed already: what was to be ended has ended
         return
 
 
-def _shown(url: str) -> str:
+def _quoted(url: str) -> str:
     return f'picture "{url[:200]}"'

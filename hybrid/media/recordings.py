@@ -180,15 +180,15 @@ def _audio(file: Any, seconds: int) -> bytes:
     stream = file.streams.audio[0]
     stream.codec_context.thread_count = 1
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    wanted, sound = 2 * RATE * seconds, bytearray()
+    most_bytes, sound = 2 * RATE * seconds, bytearray()
     for frame in file.decode(stream):
         for part in resampler.resample(frame):
             sound += memoryview(part.planes[0])[: 2 * part.samples]
-        if len(sound) >= wanted:
+        if len(sound) >= most_bytes:
             break
     else:
         for part in resampler.resample(None):
             sound += memoryview(part.planes[0])[: 2 * part.samples]
     if not sound:
         raise Refused("unreadable", "has no sound that can be decoded")
-    return bytes(sound[:wanted])
+    return bytes(sound[:most_bytes])

@@ -74,17 +74,17 @@ class Unpacked:
         return None
 
 
-def resolve_version(wanted: str) -> str:
-    """The pinned version that `wanted` names: "9", "8.19" or a whole version.
+def resolve_version(requested: str) -> str:
+    """The pinned version that `requested` names: "9", "8.19" or a whole version.
 
     Raises:
         NodeError: there is no such pin.
     """
     for version in PINNED:
-        if version == wanted or version.startswith(f"{wanted}."):
+        if version == requested or version.startswith(f"{requested}."):
             return version
     raise NodeError(
-        f"no Elasticsearch {wanted} is pinned (there are {', '.join(PINNED)}): "
+        f"no Elasticsearch {requested} is pinned (there are {', '.join(PINNED)}): "
         "set HYBRID_ES_ARCHIVE to a downloaded archive of that version"
     )
 

@@ -40,9 +40,9 @@ Say = Callable[[str], None]
 
 
 def choose(
-    settings: Settings, places: Places, wanted: str | None, before: str | None, on_step: Say
+    settings: Settings, places: Places, requested: str | None, before: str | None, on_step: Say
 ) -> tuple[Unpacked, Path]:
-    """Elasticsearch and the Java home to run it with. `wanted`: asked for; `before`: wrote the node's data.
+    """Elasticsearch and the Java home to run it with. requested: its version; before: the version that wrote the data.
 
     Raises:
         NodeError: there is no Java for it, it cannot be fetched, or it cannot read the node's data.
@@ -54,14 +54,14 @@ def choose(
 
     if settings.es_archive is not None:
         unpacked = provide_archive(settings.es_archive, places.engines, on_step)
-        if wanted and unpacked.version != wanted and not unpacked.version.startswith(f"{wanted}."):
-            raise NodeError(f"HYBRID_ES_ARCHIVE holds Elasticsearch {unpacked.version}, not {wanted}: unset one")
+        if requested and unpacked.version != requested and not unpacked.version.startswith(f"{requested}."):
+            raise NodeError(f"HYBRID_ES_ARCHIVE holds Elasticsearch {unpacked.version}, not {requested}: unset one")
         _refuse_downgrade(places, before, unpacked.version)
         return unpacked, unpacked.bundled_java or java_for(unpacked.major).home
-    if wanted:
-        version = resolve_version(wanted)
+    if requested:
+        version = resolve_version(requested)
         java = java_for(int(version.split(".")[0]))
-    elif before in PINNED:  # a node stays what it is until told otherwise
+    elif before in PINNED:  # a node keeps its version until another one is requested
         version = before
         java = java_for(int(version.split(".")[0]))
     else:

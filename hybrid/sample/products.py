@@ -73,11 +73,11 @@ def _combos(category: Category) -> list[tuple[int, str, str]]:
     # starting from another colour, so that they do not all come in the same few.
     queues = []
     for place, pattern in enumerate(PATTERN_LETTERS.values()):
-        letter = pattern[0]
+        initial = pattern[0]
         queue = []
         for step in range(2 * len(category.colors)):
             color = category.colors[(2 * place - 2 + step) % len(category.colors)]
-            fitting = [s for s, k in enumerate(category.kinds) if letter in k.patterns and _comes_in(k, color)]
+            fitting = [s for s, k in enumerate(category.kinds) if initial in k.patterns and _comes_in(k, color)]
             if fitting and pattern != "plain":
                 # The second time round a colour meets another kind, where there is one.
                 queue.append((fitting[(step + step // len(category.colors)) % len(fitting)], color, pattern))

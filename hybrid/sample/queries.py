@@ -38,7 +38,7 @@ class TextQuery:
 
 @dataclass(frozen=True, slots=True)
 class PhotoQuery:
-    """A photograph of a thing that is not in the catalogue, and looks like some that are."""
+    """A photograph of a thing that is not in the catalogue, but looks like some products."""
 
     image: str
     category: str
@@ -52,14 +52,14 @@ class PhotoQuery:
         return ((3, {**same, "pattern": self.pattern}), (2, same), (1, {"category": self.category}))
 
 
-def look(category: str, **wanted: str) -> Tiers:
-    """All that was asked for is 3, all but one thing (or a near colour) is 2, the category alone is 1."""
-    tiers: list[tuple[int, Condition]] = [(3, {"category": category, **wanted})]
-    if wanted.get("color") in NEAR:
-        tiers.append((2, {"category": category, **wanted, "color": NEAR[wanted["color"]]}))
-    if len(wanted) > 1:
-        for missing in wanted:
-            tiers.append((2, {"category": category, **{k: v for k, v in wanted.items() if k != missing}}))
+def look(category: str, **features: str) -> Tiers:
+    """All features rate 3, all but one feature (or a near colour) rate 2, the category alone rates 1."""
+    tiers: list[tuple[int, Condition]] = [(3, {"category": category, **features})]
+    if features.get("color") in NEAR:
+        tiers.append((2, {"category": category, **features, "color": NEAR[features["color"]]}))
+    if len(features) > 1:
+        for missing in features:
+            tiers.append((2, {"category": category, **{k: v for k, v in features.items() if k != missing}}))
     tiers.append((1, {"category": category}))
     return tuple(tiers)
 
@@ -178,11 +178,11 @@ def text_queries() -> tuple[TextQuery, ...]:
 
 def photo_queries() -> tuple[PhotoQuery, ...]:
     """24 photographs: one of each category, plain and patterned in turn, and a second of every other one."""
-    wanted: list[tuple[str, bool]] = [(c.name, n % 2 == 1) for n, c in enumerate(CATEGORIES)]
-    wanted += [(c.name, True) for c in CATEGORIES[::2]]
+    categories: list[tuple[str, bool]] = [(c.name, n % 2 == 1) for n, c in enumerate(CATEGORIES)]
+    categories += [(c.name, True) for c in CATEGORIES[::2]]
     taken: Counter[str] = Counter()
     queries: list[PhotoQuery] = []
-    for number, (category, patterned) in enumerate(wanted, start=1):
+    for number, (category, patterned) in enumerate(categories, start=1):
         looks: Counter[tuple[str, str]] = Counter()
         styles: dict[tuple[str, str], int] = {}
         for product in products():
@@ -190,7 +190,7 @@ def photo_queries() -> tuple[PhotoQuery, ...]:
             if product.source["category"] == category and (seen[1] != "plain") == patterned:
                 looks[seen] += 1
                 styles.setdefault(seen, product.style)
-        # Common looks first, so that there is more than one right answer; then colours not yet asked for.
+        # Common looks first, so that there is more than one right answer; then colours that no query has yet.
         color, pattern = min(looks, key=lambda seen: (-min(looks[seen], 2), taken[seen[0]], seen))
         taken[color] += 1
         style = styles[color, pattern]
@@ -203,22 +203,22 @@ def photo_and_word_queries() -> tuple[tuple[str, PhotoQuery, Tiers], ...]:
 
     The photograph says what sort of thing and what pattern, the words say the colour.
     """
-    asked: Counter[str] = Counter()
-    found: list[tuple[str, PhotoQuery, Tiers]] = []
+    taken: Counter[str] = Counter()
+    queries: list[tuple[str, PhotoQuery, Tiers]] = []
     for number, photo in enumerate(photo_queries()):
         have = Counter(p.source["color"] for p in products() if p.source["category"] == photo.category)
         others = [color for color in have if color != photo.color and have[color] >= 2]
         if not others:
             continue
-        color = min(others, key=lambda color: (asked[color], -have[color], color))
-        asked[color] += 1
+        color = min(others, key=lambda color: (taken[color], -have[color], color))
+        taken[color] += 1
         same: Condition = {"category": photo.category, "color": color}
         tiers: Tiers = ((3, {**same, "pattern": photo.pattern}), (2, same), (1, {"category": photo.category}))
         if not any(rating >= 2 for _, rating in judge(tiers)):
             continue
         words = f"{COLORS[color]}的" if number % 3 == 2 else ("in {0}", "{0}")[number % 2].format(color)
-        found.append((words, photo, tiers))
-    return tuple(found)
+        queries.append((words, photo, tiers))
+    return tuple(queries)
 
 
 def judge(tiers: Tiers) -> Iterator[tuple[SampleProduct, int]]:
@@ -235,9 +235,9 @@ def judge(tiers: Tiers) -> Iterator[tuple[SampleProduct, int]]:
 
 
 def _holds(condition: Condition, source: Mapping[str, Any]) -> bool:
-    for field, wanted in condition.items():
+    for field, allowed in condition.items():
         values = source[field] if isinstance(source[field], list) else [source[field]]
-        accepted = (wanted,) if isinstance(wanted, str) else wanted
+        accepted = (allowed,) if isinstance(allowed, str) else allowed
         if not any(value in accepted for value in values):
             return False
     return True

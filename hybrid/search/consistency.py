@@ -1,12 +1,12 @@
 """Answers of one generation, while an alias is moved from an index to the one that takes its place.
 
-An answer takes several round trips, and is made from a profile that was read before them. All of them go to the alias,
-so the first search after a move is of the new index; and every hit tells the index it is of, so what is not of the
-profile's is noticed without asking. Then the answer is made anew, from a new profile: a move costs a repetition. Where
-no hit tells, since there are none or an error came, the cluster is asked what the name stands for now.
+An answer takes several round trips, and begins with the profile of the index. All round trips go to the alias, so the
+first search after a move is of the new index. Every hit names its index, so a hit of another index than the profile's
+shows the move without a request. The search is then repeated from a new profile: a move costs one repetition. Where
+there are no hits, or where an error came, the cluster is asked which index the alias names now.
 
-What that cannot tell: an alias that is moved away and back between two round trips of one answer, both of whose
-searches in between found nothing.
+One case goes unnoticed: an alias that is moved away and back between two round trips of one answer, where both searches
+in between have no hits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hybrid.errors import ClusterTimeoutError, ClusterUnreachableError, HybridEr
 _TRIES = 10
 _PAUSE_S = 0.02
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 class ProfilesLike(Protocol):
@@ -34,11 +34,11 @@ class ProfilesLike(Protocol):
     def superseded(self, profile: IndexProfile) -> bool: ...
 
 
-def settled(attempt: Callable[[], Made], moved: Callable[[Exception], bool]) -> Made:
-    """What `attempt` makes, tried again while its errors come of a move.
+def settled(attempt: Callable[[], Result], moved: Callable[[Exception], bool]) -> Result:
+    """The result of `attempt`, which is repeated while its errors come of a move.
 
-    moved: whether this error does; asked of each but the last, and never of a cluster that does not answer. The first
-    repetition comes at once, each other after a pause.
+    moved: whether an error comes of a move. It is called for each error but the last, and never where the cluster does
+    not answer. The first repetition comes at once, each later one after a pause.
 
     Raises: the error of the last try, or the first that does not come of a move.
     """
@@ -55,26 +55,26 @@ def settled(attempt: Callable[[], Made], moved: Callable[[Exception], bool]) -> 
     raise AssertionError("the last try returns or raises")
 
 
-def whole(profiles: ProfilesLike, index: str, make: Callable[[IndexProfile], Made]) -> Made:
-    """What `make` makes from the profile of an index, all of it from the index that the profile is of.
+def whole(profiles: ProfilesLike, index: str, make: Callable[[IndexProfile], Result]) -> Result:
+    """The result of `make` for the profile of an index, where all of the result is of the profile's index.
 
-    `make` raises IndexMovedError where it notices a move. It may call what is repeated by itself: then the profile that
-    `make` was given may be older than what it made, which counts as moved too. Its other errors may come of the move
-    (a filter on a field that only the new index has), so before one is believed, the cluster is asked.
+    `make` raises IndexMovedError where it notices a move. `make` may call functions that repeat themselves after a
+    move: then its profile may be older than its result, which counts as a move too. Its other errors may come of the
+    move (a filter on a field that only the new index has), so the cluster is asked before such an error is raised.
 
     Raises:
         IndexMovedError: the alias does not stand still.
     """
     profile: IndexProfile | None = None
 
-    def attempt() -> Made:
+    def attempt() -> Result:
         nonlocal profile
         profile = None
         profile = profiles.profile(index)
-        made = make(profile)
+        result = make(profile)
         if profiles.superseded(profile):
             raise moved_error(index)
-        return made
+        return result
 
     def moved(error: Exception) -> bool:
         if isinstance(error, IndexMovedError):

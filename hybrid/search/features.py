@@ -1,4 +1,4 @@
-"""What a query looks like before anything is searched: the input of learned weights. Numpy alone, microseconds."""
+"""The features of a query, known before the search: the input of learned weights. Numpy alone, microseconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 
 from hybrid.text import analysis
 
-#: Length of what is kept of the query's vector.
+#: Length of the projection of the query's vector.
 MEANING = 4
 
 FEATURES = (
@@ -60,8 +60,8 @@ class Vocabulary:
                         titles[word] = titles.get(word, 0) + 1
             for word in seen:
                 anywhere[word] = anywhere.get(word, 0) + 1
-        kept = sorted(anywhere, key=lambda word: (-anywhere[word], word))[:limit]
-        return cls(products, {word: (anywhere[word], titles.get(word, 0), flags.get(word, 0)) for word in kept})
+        commonest = sorted(anywhere, key=lambda word: (-anywhere[word], word))[:limit]
+        return cls(products, {word: (anywhere[word], titles.get(word, 0), flags.get(word, 0)) for word in commonest})
 
     def to_text(self) -> str:
         """Packed for storing: base64 of compressed JSON."""
@@ -89,21 +89,21 @@ def query_features(
     Rarities are logs of the share of products with the word, from 0 (all) down to -1 (none).
     """
     words = text.split()
-    found = terms.split()
-    known = [vocabulary.terms.get(term) for term in found]
+    query_terms = terms.split()
+    known = [vocabulary.terms.get(term) for term in query_terms]
     counts = [entry[0] if entry else 0 for entry in known]
     floor = np.log1p(vocabulary.products) or 1.0
     rarity = [np.log1p(count) / floor - 1.0 for count in counts]
     title_share = [entry[1] / entry[0] if entry else 0.0 for entry in known]
     flags = [entry[2] if entry else 0 for entry in known]
     latin = [word.strip(".,!?'\"").lower() for word in words]
-    letters = sum(map(len, words))
+    characters = sum(map(len, words))
     han = sum(1 for char in text if "\u3400" <= char <= "\u9fff")
     speech = sum(word in _SPEECH for word in latin) + sum(char in _SPEECH_HAN for char in text)
     values = [
-        float(len(found) > 1),
-        np.log1p(len(found)),
-        np.log1p(letters / max(1, len(words))),
+        float(len(query_terms) > 1),
+        np.log1p(len(query_terms)),
+        np.log1p(characters / max(1, len(words))),
         float(any(char.isdigit() for char in text)),
         float(any(_is_part_number(word) for word in words)),
         speech / max(1, len(words) + han / 2),

@@ -28,7 +28,7 @@ class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
-    0 and to 1. What is not named has the defaults.
+    0 and to 1. A signal that is not named has the defaults.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Scaling:
         return float(self.array(signal, np.array(raw, dtype=float)))
 
 
-#: The BM25 score that scales to one half, where nothing was calibrated.
+#: The BM25 score that scales to one half, where no calibration says another.
 SATURATION = 4.0
 PLAIN = Scaling()
 
@@ -77,13 +77,13 @@ RRF_K = 60
 
 #: signal -> product id -> raw score; None where the product has nothing for that signal.
 RawScores = Mapping[str, Mapping[str, float | None]]
-#: signal -> product id -> what a product without a vector would score, see hybrid.search.stand_ins.
-StandIns = Mapping[str, Mapping[str, float]]
+#: signal -> product id -> the imputed score of a product without a vector, see hybrid.search.stand_ins.
+ImputedScores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass
 class Ranking:
-    """Products best first, ties by id; what each signal gave them; the weights that were active."""
+    """Products best first, ties by id; the scores of each signal; the weights that were active."""
 
     ids: list[str]
     scores: dict[str, float]
@@ -92,10 +92,10 @@ class Ranking:
     _raw: RawScores = field(default_factory=dict)
     _rrf: dict[str, dict[str, float]] | None = None
     _scaling: Scaling = PLAIN
-    _stand_ins: StandIns = field(default_factory=dict)
+    _imputed: ImputedScores = field(default_factory=dict)
 
     def signals(self, product: str) -> dict[str, SignalScore]:
-        """What each signal gave this product; the contributions sum to its score exactly."""
+        """The scores of one product by signal. The contributions sum to the product's score exactly."""
         if self._rrf is not None:
             return {
                 name: SignalScore(
@@ -106,10 +106,10 @@ class Ranking:
                 )
                 for name, parts in self._rrf.items()
             }
-        return _parts(product, self._raw, self.weights, self._scaling, self._stand_ins) if self._raw else {}
+        return _parts(product, self._raw, self.weights, self._scaling, self._imputed) if self._raw else {}
 
     def tail_signals(self, raw: float, rank: int) -> dict[str, SignalScore]:
-        """What the words give a product behind the candidates; rank is its place in the lexical list."""
+        """The scores of a product that is no candidate, by the words alone; rank is its place in the lexical list."""
         if self._rrf is not None:
             part = 1 / (RRF_K + rank)
             return {"lexical": SignalScore(raw, part, 1.0, part)}
@@ -118,52 +118,58 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """How much a signal has to say on these candidates, from 0 to 1, and why where that is less than 1."""
+class Confidence:
+    """How far a signal tells these candidates apart.
+
+    share: the part of its weight that the signal keeps, from 0 to 1. note: why the share is less than 1.
+    """
 
     share: float
     note: Note | None = None
 
 
-def voices(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, Voice]:
-    """The voice of each signal.
+def signal_confidences(raw: RawScores, scaling: Scaling = PLAIN) -> dict[str, Confidence]:
+    """The confidence of each signal.
 
-    No match, or the same score for every candidate: nothing. A weak best score: in proportion.
+    The share is 0 where no candidate matches, or where every candidate has the same score. Where the best score is
+    weak, the share is in proportion to it.
     """
-    found = {}
+    confidences = {}
     for name, scores in raw.items():
         known = np.array([value for value in scores.values() if value is not None], dtype=float)
-        found[name] = _voice(name, scaling.array(name, known[~np.isnan(known)]), len(raw) > 1)
-    return found
+        confidences[name] = _confidence(name, scaling.array(name, known[~np.isnan(known)]), len(raw) > 1)
+    return confidences
 
 
-def _voice(name: str, scaled: np.ndarray, beside_others: bool) -> Voice:
-    """`voices` of one signal, by the scaled scores of the candidates that have one."""
+def _confidence(name: str, scaled: np.ndarray, beside_others: bool) -> Confidence:
+    """The confidence of one signal, by the scaled scores of the candidates that have one."""
     best = float(scaled.max()) if len(scaled) else 0.0
     weak = signals.weak(name)
     if best <= 0:
-        return Voice(0.0, Note("no_match", name))
+        return Confidence(0.0, Note("no_match", name))
     if beside_others and len(scaled) > 1 and best - float(scaled.min()) < 1e-9:
-        return Voice(0.0, Note("same_score", name))
+        return Confidence(0.0, Note("same_score", name))
     if best < weak:
-        return Voice(best / weak, Note("weak_match", name, value=best))
-    return Voice(1.0)
+        return Confidence(best / weak, Note("weak_match", name, value=best))
+    return Confidence(1.0)
 
 
 def effective_weights(
     weights: Mapping[str, float], raw: RawScores, scaling: Scaling = PLAIN
 ) -> tuple[dict[str, float], list[Note]]:
-    """The weights of the signals that have something to say, summing to 1, and why others were lowered.
+    """The weights lowered by the confidence of each signal, summing to 1, and the notes that say why.
 
-    Where that would leave nothing, the given weights stand, for some order is better than none.
+    Where every weight would fall to 0, the weights are not lowered: some order is better than none.
     """
-    return _lowered(weights, voices({name: raw.get(name, {}) for name in weights}, scaling))
+    return _weights_by_confidence(weights, signal_confidences({name: raw.get(name, {}) for name in weights}, scaling))
 
 
-def _lowered(weights: Mapping[str, float], heard: Mapping[str, Voice]) -> tuple[dict[str, float], list[Note]]:
-    lowered = {name: weight * heard[name].share for name, weight in weights.items()}
-    notes = [voice.note for voice in heard.values() if voice.note is not None]
-    return normalised(lowered if sum(lowered.values()) > 0 else weights), notes
+def _weights_by_confidence(
+    weights: Mapping[str, float], confidences: Mapping[str, Confidence]
+) -> tuple[dict[str, float], list[Note]]:
+    effective = {name: weight * confidences[name].share for name, weight in weights.items()}
+    notes = [confidence.note for confidence in confidences.values() if confidence.note is not None]
+    return normalised(effective if sum(effective.values()) > 0 else weights), notes
 
 
 def normalised(weights: Mapping[str, float]) -> dict[str, float]:
@@ -175,37 +181,37 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def weighted(
-    raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN, stand_ins: StandIns | None = None
+    raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN, imputed: ImputedScores | None = None
 ) -> Ranking:
     """Rank every candidate by the weighted sum over the signals that it has.
 
-    A product without a vector counts with its stand-in, or is scored on the signals that it has, with their weights
-    raised to sum to 1.
+    A product without a vector has its imputed score, where there is one. Otherwise it is scored on the signals that it
+    has, with their weights raised to sum to 1.
     """
-    stand_ins = stand_ins or {}
+    imputed = imputed or {}
     candidates = sorted(set().union(*raw.values()))
-    scaled, counted, own = _scaled(raw, candidates, scaling, stand_ins)
-    # As `effective_weights`, whose voices are of the same scores.
+    scaled, counted, own = _scaled(raw, candidates, scaling, imputed)
+    # As `effective_weights`, whose confidences come of the same scores.
     silent = np.empty(0)
     rows = {name: scaled[at][own[at]] for at, name in enumerate(raw)}
-    heard = {name: _voice(name, rows.get(name, silent), len(weights) > 1) for name in weights}
-    active, notes = _lowered(weights, heard)
+    confidences = {name: _confidence(name, rows.get(name, silent), len(weights) > 1) for name in weights}
+    active, notes = _weights_by_confidence(weights, confidences)
     totals = combine(scaled, counted, np.array([active.get(name, 0.0) for name in raw]))
     # The candidates are in order of their ids, so that equal scores keep it.
     ids = [candidates[at] for at in np.argsort(-totals, kind="stable").tolist()]
     scores = dict(zip(candidates, totals.tolist(), strict=True))
-    return Ranking(ids, scores, active, notes, raw, None, scaling, stand_ins)
+    return Ranking(ids, scores, active, notes, raw, None, scaling, imputed)
 
 
 def scaled_table(
-    raw: RawScores, candidates: Sequence[str], scaling: Scaling, stand_ins: StandIns
+    raw: RawScores, candidates: Sequence[str], scaling: Scaling, imputed: ImputedScores
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(signals, candidates) scaled scores, and whether each counts: a product's own, or its stand-in."""
-    return _scaled(raw, candidates, scaling, stand_ins)[:2]
+    """(signals, candidates) scaled scores, and whether each counts: a product's own score, or its imputed one."""
+    return _scaled(raw, candidates, scaling, imputed)[:2]
 
 
 def _scaled(
-    raw: RawScores, candidates: Sequence[str], scaling: Scaling, stand_ins: StandIns
+    raw: RawScores, candidates: Sequence[str], scaling: Scaling, imputed: ImputedScores
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`scaled_table`, and whether each score is the product's own."""
     values = np.array([[scores.get(product) for product in candidates] for scores in raw.values()], dtype=float)
@@ -213,12 +219,12 @@ def _scaled(
     own = ~np.isnan(values)
     scaled = np.zeros(values.shape)
     for row, name in enumerate(raw):
-        others = stand_ins.get(name)
-        if others:
-            estimates = np.array([others.get(product) for product in candidates], dtype=float)
-            values[row] = np.where(own[row], values[row], estimates)
+        estimates_by_id = imputed.get(name)
+        if estimates_by_id:
+            estimate_row = np.array([estimates_by_id.get(product) for product in candidates], dtype=float)
+            values[row] = np.where(own[row], values[row], estimate_row)
         scaled[row] = scaling.array(name, values[row])
-    return scaled, ~np.isnan(values) if stand_ins else own, own
+    return scaled, ~np.isnan(values) if imputed else own, own
 
 
 def combine(scaled: np.ndarray, counted: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -226,12 +232,12 @@ def combine(scaled: np.ndarray, counted: np.ndarray, weights: np.ndarray) -> np.
 
     scaled, counted: (signals, candidates), weights: (signals,).
     """
-    heard = np.zeros(scaled.shape[1])
+    present_weight = np.zeros(scaled.shape[1])
     for row, weight in zip(counted, weights, strict=True):
-        heard = heard + np.where(row, weight, 0.0)
+        present_weight = present_weight + np.where(row, weight, 0.0)
     totals = np.zeros(scaled.shape[1])
     for column, row, weight in zip(scaled, counted, weights, strict=True):
-        share = np.divide(weight, heard, out=np.zeros_like(totals), where=row & (heard > 0))
+        share = np.divide(weight, present_weight, out=np.zeros_like(totals), where=row & (present_weight > 0))
         totals = totals + share * column
     return totals
 
@@ -258,10 +264,10 @@ def rrf(lists: Mapping[str, Sequence[str]], raw: RawScores, k: int = RRF_K) -> R
 
 
 def _parts(
-    product: str, raw: RawScores, weights: Mapping[str, float], scaling: Scaling, stand_ins: StandIns
+    product: str, raw: RawScores, weights: Mapping[str, float], scaling: Scaling, imputed: ImputedScores
 ) -> dict[str, SignalScore]:
     own = {name: _finite(scores.get(product)) for name, scores in raw.items()}
-    counted = {name: stand_ins.get(name, {}).get(product) if value is None else value for name, value in own.items()}
+    counted = {name: imputed.get(name, {}).get(product) if value is None else value for name, value in own.items()}
     present = 0.0
     for name, value in counted.items():
         present += weights.get(name, 0.0) if value is not None else 0.0

@@ -1,4 +1,4 @@
-"""What a page says beside its hits: highlights, and what its total counts."""
+"""The parts of a page beside its hits: highlights, and the meaning of its total."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def counted(terms: str | None, vectors: Iterable[str], depth: int) -> Counted:
     return Counted(words, tuple(vectors), depth)
 
 
-def highlights(source: Mapping[str, Any], profile: IndexProfile, wanted: frozenset[str]) -> dict[str, str]:
+def highlights(source: Mapping[str, Any], profile: IndexProfile, query_terms: frozenset[str]) -> dict[str, str]:
     """Role -> HTML-escaped text with <mark>, of the first value that has one of the analysed words."""
-    found: dict[str, str] = {}
+    marked_texts: dict[str, str] = {}
     for role in _ROLES:
         for path in profile.fields.roles.get(role, ()):
             for value in values_at(source, path):
-                marked = analysis.highlight(analysis.plain_text(str(value)), wanted, profile.language)
-                if marked and role not in found:
-                    found[role] = marked
-    return found
+                marked = analysis.highlight(analysis.plain_text(str(value)), query_terms, profile.language)
+                if marked and role not in marked_texts:
+                    marked_texts[role] = marked
+    return marked_texts

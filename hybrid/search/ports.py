@@ -1,4 +1,4 @@
-"""What search needs of the index and of the published weights, as seams: it knows no Elasticsearch client.
+"""The interfaces that search needs of the index and of the published weights. Search knows no Elasticsearch client.
 
 hybrid.elastic implements them on a cluster, hybrid.testing in memory.
 """
@@ -18,23 +18,23 @@ from hybrid.text.completions import Typed
 
 @dataclass
 class Candidates:
-    """Products that may answer a search, with what each signal gives them.
+    """Products that may answer a search, with their scores by signal.
 
-    lists: signal -> product ids, best first, at most as many as were asked for.
+    lists: signal -> product ids, best first, at most `depth` of them.
     raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
-    stand_ins: signal -> product id -> what a candidate without a vector would score (hybrid.search.stand_ins).
+    imputed: signal -> product id -> the imputed score of a candidate without a vector (hybrid.search.stand_ins).
     failed: part -> reason, for the parts that the cluster could not answer.
     """
 
     lists: dict[str, list[str]] = field(default_factory=dict)
     raw: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    stand_ins: dict[str, dict[str, float]] = field(default_factory=dict)
+    imputed: dict[str, dict[str, float]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Retrieved(Candidates):
-    """Candidates of a search of the layer's own, with what the page says of all of them.
+    """Candidates of a search of the layer's own, with the totals and the facets of the page.
 
     matched: products that match the words; total: that many plus the candidates that only vectors found.
     views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.

@@ -22,16 +22,17 @@ _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 @dataclass(frozen=True)
 class Prepared:
-    """A query before anything is searched: what to look for, and how much each signal is to count.
+    """A query before the search: what to look for, and how much each signal is to count.
 
-    terms, vectors: what is searched; every_term, every_vector: those too whose weight is too small to be searched.
-    degraded: what failed; notes: why signals are left out.
+    prediction: the weights of the signals. terms, vectors: what is searched. every_term, every_vector: these hold the
+    signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
+    left out.
     """
 
     profile: IndexProfile
     system: str
     model: WeightsModel
-    asked: Prediction
+    prediction: Prediction
     terms: str | None
     vectors: dict[str, np.ndarray]
     every_term: str | None
@@ -39,9 +40,9 @@ class Prepared:
     degraded: list[Degradation]
     notes: list[Note]
 
-    def fused(self, raw: fusion.RawScores, stand_ins: fusion.StandIns) -> fusion.Ranking:
-        """The candidates by the weighted sum of what each signal gave them."""
-        return _fused(raw, self.asked, self.model, stand_ins)
+    def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
+        """The candidates ranked by the weighted sum of their scores."""
+        return _fused(raw, self.prediction, self.model, imputed)
 
 
 def _check(request: SearchRequest) -> str:
@@ -67,9 +68,11 @@ def _check(request: SearchRequest) -> str:
     return system
 
 
-def _fused(raw: fusion.RawScores, asked: Prediction, model: WeightsModel, stand_ins: fusion.StandIns) -> fusion.Ranking:
-    given = fusion.normalised({name: asked.weights.get(name, 0.0) for name in raw})
-    return fusion.weighted(raw, given, model.scaling, stand_ins)
+def _fused(
+    raw: fusion.RawScores, prediction: Prediction, model: WeightsModel, imputed: fusion.ImputedScores
+) -> fusion.Ranking:
+    shares = fusion.normalised({name: prediction.weights.get(name, 0.0) for name in raw})
+    return fusion.weighted(raw, shares, model.scaling, imputed)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:

@@ -1,4 +1,4 @@
-"""A search's vectors: its words, its photo, video or sound, by the encoders of the index's signals."""
+"""The vectors of a search: of its words, photo, video or sound, by the encoders of the index's signals."""
 
 from __future__ import annotations
 
@@ -51,8 +51,11 @@ class _Files:
 
 @dataclass(frozen=True)
 class EncodedQuery:
-    """vectors: signal -> (dims,), of the signals that the query speaks to. notes: why the words take no part in one.
-    degraded: signals that failed."""
+    """The vectors of a query.
+
+    vectors: signal -> (dims,), of the signals that the query can be compared with. notes: why the words take no part in
+    a signal. degraded: the signals that failed.
+    """
 
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
@@ -60,15 +63,15 @@ class EncodedQuery:
 
 
 class QueryVectors:
-    """Encodes queries; vectors of words are kept. Thread-safe."""
+    """Encodes queries, and caches the vectors of words. Thread-safe."""
 
     def __init__(self, get_encoder: Callable[[str], Encoder]) -> None:
         self._get_encoder = get_encoder
-        self._kept: LRUCache[tuple[str, str], np.ndarray] = LRUCache(_CACHED_VECTORS)
+        self._cache: LRUCache[tuple[str, str], np.ndarray] = LRUCache(_CACHED_VECTORS)
         self._lock = threading.Lock()
 
     def encode(self, request: SearchRequest, system: str, profile: IndexProfile) -> EncodedQuery:
-        """The query's vector for each signal of the index that it speaks to; what fails is named in `degraded`.
+        """The query's vector for each signal that it can be compared with. A signal that fails is named in `degraded`.
 
         Raises:
             MediaError: the shopper's own photo, video or sound is broken.
@@ -139,10 +142,10 @@ class QueryVectors:
     def _cached(self, encoder: Encoder, text: str) -> np.ndarray:
         key = (encoder.version, text)
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None:
-            return kept
+            cached = self._cache.get(key)
+        if cached is not None:
+            return cached
         vector: np.ndarray = encoder.encode_texts([text])[0]
         with self._lock:
-            self._kept[key] = vector
+            self._cache[key] = vector
         return vector

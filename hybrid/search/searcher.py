@@ -1,4 +1,4 @@
-"""One search, from request to answer. Knows no Elasticsearch client: it is given a retrieval."""
+"""One search, from request to answer. The module knows no Elasticsearch client: the caller hands over a retrieval."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hybrid.contracts import (
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import fusion, weights
-from hybrid.search.consistency import Made, moved_error, whole
+from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
@@ -36,23 +36,29 @@ from hybrid.text.completions import Typed, offers
 
 logger = logging.getLogger(__name__)
 
-#: Titles looked at for each completion that is wanted: several products share a text.
+#: Titles looked at for each requested completion: several products share a text.
 _COMPLETING = 5
 
 
 @dataclass(frozen=True)
 class QueryCandidates:
-    """raw: signal -> product id -> raw score (None: nothing for that signal); stand_ins: what counts in its place."""
+    """The query, and the scores of its candidates.
+
+    raw: signal -> product id -> raw score (None: the product has nothing for that signal). imputed: the scores that
+    count in place of None.
+    """
 
     query: weights.Query
     raw: fusion.RawScores
-    stand_ins: fusion.StandIns
+    imputed: fusion.ImputedScores
 
 
 @dataclass(frozen=True)
 class _Weighed:
-    """What is searched, and with which weights. notes: signals left out; problem: why the weights are not the model's
-    own."""
+    """What is searched, and with which weights.
+
+    notes: the signals that are left out. problem: why the weights are not those of the model.
+    """
 
     prediction: Prediction
     vectors: dict[str, np.ndarray]
@@ -84,8 +90,8 @@ class Searcher:
         """Whether the name stands for another index than the profile's now; asks the cluster."""
         return self._retrieval.moved(profile)
 
-    def whole(self, index: str, make: Callable[[IndexProfile], Made]) -> Made:
-        """What is made from the profile of an index and from searches of it, all of one index behind an alias."""
+    def whole(self, index: str, make: Callable[[IndexProfile], Result]) -> Result:
+        """The result of `make`, where the profile and every search are of one index behind the alias."""
         return whole(self._retrieval, index, make)
 
     def indices(self) -> list[str]:
@@ -102,18 +108,18 @@ class Searcher:
         if not typed.words:
             return []
         profile = self.profile(index)
-        found: dict[str, str] = {}
-        for asked in (typed, typed.forgiven()):
-            if asked is not None and len(found) < size:
-                sources = self._retrieval.completing(profile, asked, _COMPLETING * size)
+        completions: dict[str, str] = {}
+        for spelling in (typed, typed.forgiven()):
+            if spelling is not None and len(completions) < size:
+                sources = self._retrieval.completing(profile, spelling, _COMPLETING * size)
                 titles = [
                     (id, str(title))
                     for id, source in sources.items()
                     for title in role_values(source, profile.fields, "title")
                 ]
-                for text, id in offers(titles, asked):
-                    found.setdefault(text, id)
-        return [{"text": text, "id": id, "kind": "product"} for text, id in list(found.items())[:size]]
+                for text, id in offers(titles, spelling):
+                    completions.setdefault(text, id)
+        return [{"text": text, "id": id, "kind": "product"} for text, id in list(completions.items())[:size]]
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request; parts that fail are left out, and named in `degraded`.
@@ -131,26 +137,26 @@ class Searcher:
 
     def _search(self, request: SearchRequest, profile: IndexProfile) -> SearchAnswer:
         ready = self.prepare(request, profile)
-        system, model, asked = ready.system, ready.model, ready.asked
+        system, model, prediction = ready.system, ready.model, ready.prediction
         terms, vectors, notes = ready.terms, ready.vectors, ready.notes
         facets = profile.fields.facets if request.facets is None else request.facets
         retrieved, degraded = self._retrieve(profile, terms, vectors, request, facets)
         by_hand = request.weights is not None or request.alpha is not None
         skipped = [note for note in notes if note.kind == "not_searched"]
         if skipped and not any(retrieved.lists.values()):
-            # The signals that were thought to matter find nothing: those that were left out do better than that.
+            # The signals with large weights find nothing: the signals that were left out may find something.
             terms, vectors = ready.every_term, ready.every_vector
             notes = [note for note in notes if note not in skipped]
-            asked = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
+            prediction = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
             retrieved, again = self._retrieve(profile, terms, vectors, request, facets)
             degraded = [*degraded, *again]
-        ranking = self._rank(system, retrieved, terms, asked, model)
+        ranking = self._rank(system, retrieved, terms, prediction, model)
         lexical_tail = terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         if not request.bare:
-            self._tell_views(hits, profile, retrieved)
-        self._stay(profile, hits)
+            self._add_nearest_views(hits, profile, retrieved)
+        self._check_not_moved(profile, hits)
         return SearchAnswer(
             total=retrieved.total,
             hits=hits,
@@ -163,16 +169,20 @@ class Searcher:
             total_counts=counted(terms, vectors, self._depth),
             degraded=[*ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
-            reasons=asked.reasons,
+            reasons=prediction.reasons,
         )
 
-    def _stay(self, profile: IndexProfile, found: Sized) -> None:
-        """Where nothing was found, no hit tells the index that was searched: see that it is the profile's still."""
-        if not found and self.moved(profile):
+    def _check_not_moved(self, profile: IndexProfile, hits: Sized) -> None:
+        """Without hits, nothing tells which index was searched: check that the alias still names the profile's index.
+
+        Raises:
+            IndexMovedError: it names another.
+        """
+        if not hits and self.moved(profile):
             raise moved_error(profile.index)
 
     def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared:
-        """Encode the query and weigh its signals; what fails is left out, and named in `degraded`.
+        """Encode the query and weigh its signals. A part that fails is left out, and named in `degraded`.
 
         Raises:
             UsageError: the request itself is wrong.
@@ -191,7 +201,7 @@ class Searcher:
             profile=profile,
             system=system,
             model=model,
-            asked=weighed.prediction,
+            prediction=weighed.prediction,
             terms=weighed.terms,
             vectors=weighed.vectors,
             every_term=terms,
@@ -201,7 +211,7 @@ class Searcher:
         )
 
     def holds(self, prepared: Prepared) -> bool:
-        """Whether the same words would be prepared the same now: the index's profile and the weights are as then."""
+        """Whether the same words would be prepared the same now: neither the profile nor the weights have changed."""
         index = prepared.profile.index
         if prepared.degraded or self._published is None or self._retrieval.profile(index) is not prepared.profile:
             return False
@@ -211,7 +221,7 @@ class Searcher:
     def candidates(self, request: SearchRequest) -> QueryCandidates | None:
         """What training learns from: the query as the weights see it, and every candidate's raw scores.
 
-        None where the query has no signal at all. Raises as `search` does.
+        The result is None where the query has no signal at all. Raises as `search` does.
         """
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
@@ -221,13 +231,13 @@ class Searcher:
         if not terms and not vectors:
             return None
         retrieved, _ = self._retrieve(profile, terms, vectors, request, ())
-        self._stay(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.stand_ins)
+        self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
+        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.imputed)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile
     ) -> tuple[dict[str, np.ndarray], str | None]:
-        """(vectors, words) of the product that others are to be like; words only where it has no vector.
+        """(vectors, words) of the product in `request.like`; words only where it has no vector.
 
         Raises:
             UsageError: no such product, or none of the system's vector.
@@ -245,7 +255,7 @@ class Searcher:
         return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)
 
     def _model(self, request: SearchRequest, system: str) -> tuple[WeightsModel, str]:
-        """(the weights that this one answer is made with, from here to its end; why they are not those asked for)."""
+        """(the weights of this one answer, from here to its end; why they are not the requested ones)."""
         if request.like and request.system is None and not request.weights_version:
             return weights.alike(), ""
         if self._published is None or system in unweighted_systems():
@@ -267,31 +277,33 @@ class Searcher:
         vectors: dict[str, np.ndarray],
         terms: str | None,
     ) -> _Weighed:
-        """Weights before anything is searched; a signal whose weight is too small is taken out of the search."""
+        """The weights before the search. A signal whose weight is too small is taken out of the search."""
         in_play = [*(["lexical"] if terms is not None else []), *vectors]
-        given = weights.by_hand(request.weights, request.alpha, in_play)
-        if given is not None:
-            kept = {name: vector for name, vector in vectors.items() if given.get(name, 0.0) > 0}
-            spoken = terms if given.get("lexical", 0.0) > 0 or not kept else None
+        stated = weights.by_hand(request.weights, request.alpha, in_play)
+        if stated is not None:
+            searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
+            searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
             return _Weighed(
-                Prediction(fusion.normalised({name: given.get(name, 0.0) for name in in_play})), kept, spoken
+                Prediction(fusion.normalised({name: stated.get(name, 0.0) for name in in_play})),
+                searched,
+                searched_terms,
             )
         if system in unweighted_systems() or len(in_play) < 2:
             return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
         problem = ""
         try:
-            asked = model.predict(_query(request, terms, vectors), in_play, explain=True)
+            prediction = model.predict(_query(request, terms, vectors), in_play, explain=True)
         except WeightsError as error:
             problem = str(error)
-            asked = weights.fixed().predict(_query(request, terms, vectors), in_play)
-        small = {name: weight for name, weight in asked.weights.items() if weight < model.skip_below}
+            prediction = weights.fixed().predict(_query(request, terms, vectors), in_play)
+        small = {name: weight for name, weight in prediction.weights.items() if weight < model.skip_below}
         if small:
             vectors = {name: vector for name, vector in vectors.items() if name not in small}
             terms = None if "lexical" in small else terms
-            left = {name: weight for name, weight in asked.weights.items() if name not in small}
-            asked = Prediction(fusion.normalised(left), asked.reasons)
+            left = {name: weight for name, weight in prediction.weights.items() if name not in small}
+            prediction = Prediction(fusion.normalised(left), prediction.reasons)
         notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
-        return _Weighed(asked, vectors, terms, notes, problem)
+        return _Weighed(prediction, vectors, terms, notes, problem)
 
     def _terms(
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
@@ -310,10 +322,10 @@ class Searcher:
         request: SearchRequest,
         facets: Sequence[str],
     ) -> tuple[Retrieved, list[Degradation]]:
-        """(candidates, what they were found without)."""
+        """(candidates, the parts that failed)."""
 
         def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
-            # Reciprocal rank fusion knows lists alone: what is in none has no place in it.
+            # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
                 profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like
@@ -331,7 +343,7 @@ class Searcher:
         return retrieved, [Degradation(part, reason) for part, reason in retrieved.failed.items()]
 
     def _rank(
-        self, system: str, retrieved: Retrieved, terms: str | None, asked: Prediction, model: WeightsModel
+        self, system: str, retrieved: Retrieved, terms: str | None, prediction: Prediction, model: WeightsModel
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
@@ -339,7 +351,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        return _fused(raw, asked, model, retrieved.stand_ins)
+        return _fused(raw, prediction, model, retrieved.imputed)
 
     def _page(
         self,
@@ -352,11 +364,11 @@ class Searcher:
         """(id, signals) of this page: the fused list, then the rest of the matches by words alone."""
         start = (request.page - 1) * request.size
         page = [(id, ranking.signals(id)) for id in ranking.ids[start : start + request.size]]
-        wanted = min(request.size, retrieved.total - start) - len(page)
-        if tail_terms is not None and wanted > 0:
+        missing = min(request.size, retrieved.total - start) - len(page)
+        if tail_terms is not None and missing > 0:
             offset = max(0, start - len(ranking.ids))
-            kept = [*ranking.ids, request.like] if request.like else ranking.ids
-            tail = self._retrieval.tail(profile, tail_terms, request.filters, kept, offset, wanted)
+            excluded = [*ranking.ids, request.like] if request.like else ranking.ids
+            tail = self._retrieval.tail(profile, tail_terms, request.filters, excluded, offset, missing)
             first_rank = len(retrieved.lists.get("lexical", ())) + offset + 1
             page += [
                 (id, ranking.tail_signals(raw, rank) if tail_terms else {})
@@ -370,21 +382,21 @@ class Searcher:
         if request.bare:
             return [Hit(id=id, score=fusion.total(signals), signals=signals, source={}) for id, signals in page]
         sources = self._retrieval.sources(profile, [id for id, _ in page])
-        wanted = frozenset(analysis.query_terms(request.q, profile.language).split())
+        query_terms = frozenset(analysis.query_terms(request.q, profile.language).split())
         return [
             Hit(
                 id=id,
                 score=fusion.total(signals),
                 signals=signals,
                 source=sources[id],
-                highlight=highlights(sources[id], profile, wanted) if wanted else {},
+                highlight=highlights(sources[id], profile, query_terms) if query_terms else {},
             )
             for id, signals in page
             if id in sources  # else deleted between the two requests
         ]
 
-    def _tell_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: Retrieved) -> None:
-        """Name the picture or the frame that made a hit near, of products that have several."""
+    def _add_nearest_views(self, hits: Sequence[Hit], profile: IndexProfile, retrieved: Retrieved) -> None:
+        """Add to each hit which of its several pictures or frames was nearest to the query."""
         seen = {name: views for name, views in retrieved.views.items() if views}
         ids = [hit.id for hit in hits if any(hit.id in views for views in seen.values())]
         if not ids:
@@ -392,7 +404,7 @@ class Searcher:
         try:
             at = self._retrieval.views_at(profile, ids)
         except HybridError as error:
-            logger.warning("not told which picture was nearest: %s", error)
+            logger.warning("the nearest picture of each hit is unknown: %s", error)
             return
         for hit in hits:
             for name, views in seen.items():

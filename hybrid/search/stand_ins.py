@@ -1,8 +1,8 @@
-"""What a product without a vector would score: what products most like it in words do. Pure functions.
+"""Imputed scores: a product without a vector has the scores of the products most like it in words. Pure functions.
 
 The scores of one signal are smoothed over the products that have them, by the likeness of their words (kernel
-regression: Nadaraya, 1964; Watson, 1964), so that a product whose picture was never taken ranks with its kind: it is
-neither punished nor given anything, and needs no vector of its own.
+regression: Nadaraya, 1964; Watson, 1964). So a product whose picture was never taken ranks with products of its kind,
+neither below nor above them, and needs no vector of its own.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-#: Products whose scores stand in for others: half of them the best, the rest spread over the whole list, for what is
-#: like no good one must come out low. More change nothing on the sample catalogue and on chorus; 60 lose a little.
+#: Products that others' scores are imputed from. Half of them are the best; the rest are spread over the whole list,
+#: because a product that is like no good one must score low. More donors change nothing on the sample catalogue and on
+#: chorus; 60 lose a little.
 DONORS = 100
-#: Fewer say too little: then a product is scored on the signals that it has.
+#: With fewer donors nothing is imputed: then a product is scored on the signals that it has.
 _FEWEST = 5
-#: Likeness, a cosine, counts e times less for each step of this; of no more products than that.
+#: The step of likeness, a cosine, over which a donor counts e times less; and the most donors of one product.
 _STEP, _NEAREST = 0.1, 20
-#: Of the best donors, whose words find products like them.
+#: How many of the best donors lend their words to find products like them, and how many words.
 _BEST, _WORDS = 10, 25
 
 
 def donors(scores: Mapping[str, float | None]) -> list[str]:
-    """Ids of the products whose scores stand in for others, best first; none where too few have one."""
+    """Ids of the products that others' scores are imputed from, best first; none where too few have a score."""
     known = sorted(
         ((score, id) for id, score in scores.items() if score is not None), key=lambda item: (-item[0], item[1])
     )
@@ -39,7 +40,7 @@ def donors(scores: Mapping[str, float | None]) -> list[str]:
 
 
 def telling_words(donors: Sequence[str], words: Mapping[str, frozenset[str]]) -> list[str]:
-    """Words that the best donors share and the others lack, most telling first."""
+    """Words that the best donors share and the other donors lack, the most distinctive first."""
     everywhere = Counter(word for id in donors for word in words.get(id, ()))
     best = Counter(word for id in donors[:_BEST] for word in words.get(id, ()))
     worth = {word: count * _rarity(len(donors), everywhere[word]) for word, count in best.items()}
@@ -56,28 +57,28 @@ def estimate(
 
     scores: of the signal, by id; words: id -> the product's analysed words, of donors and of missing products.
     """
-    given = [id for id in donors if words.get(id)]
-    wanted = [id for id in missing if words.get(id)]
-    if len(given) < _FEWEST or not wanted:
+    known_donors = [id for id in donors if words.get(id)]
+    estimated = [id for id in missing if words.get(id)]
+    if len(known_donors) < _FEWEST or not estimated:
         return {}
-    counts = Counter(word for id in [*given, *wanted] for word in words[id])
+    counts = Counter(word for id in [*known_donors, *estimated] for word in words[id])
     column = {word: at for at, word in enumerate(counts)}
-    total = len(given) + len(wanted)
+    total = len(known_donors) + len(estimated)
     rarity = np.array([_rarity(total, count) for count in counts.values()])
     table = np.zeros((total, len(column)), dtype=np.float32)
-    for row, id in enumerate([*given, *wanted]):
+    for row, id in enumerate([*known_donors, *estimated]):
         at = [column[word] for word in words[id]]
         table[row, at] = rarity[at]
     table /= np.linalg.norm(table, axis=1, keepdims=True)
-    likeness = table[len(given) :] @ table[: len(given)].T
-    known = np.array([scores[id] for id in given], dtype=float)
-    found = {}
-    for id, row in zip(wanted, likeness, strict=True):
-        # Of what is as like, the lower score first: a product that is like none must come out low.
+    likeness = table[len(known_donors) :] @ table[: len(known_donors)].T
+    known = np.array([scores[id] for id in known_donors], dtype=float)
+    estimates = {}
+    for id, row in zip(estimated, likeness, strict=True):
+        # Of donors that are equally like, the lower score first: a product that is like none must score low.
         nearest = np.lexsort((known, -row.round(6)))[:_NEAREST]
         share = np.exp((row[nearest] - row[nearest[0]]) / _STEP)
-        found[id] = float(share @ known[nearest] / share.sum())
-    return found
+        estimates[id] = float(share @ known[nearest] / share.sum())
+    return estimates
 
 
 def _rarity(total: int, count: int) -> float:

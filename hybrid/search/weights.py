@@ -1,7 +1,7 @@
 """Weights of the signals: fixed, global, or predicted for each query. Inference alone: numpy, well under 0.3 ms.
 
 Every kind gives each signal a logit; the weights are their softmax over the signals that are in play for a query.
-`global` has one logit a signal. `gate` adds what a small network makes of the query's features, averaged over an
+`global` has one logit a signal. `gate` adds the output of a small network on the query's features, averaged over an
 ensemble. `attention` adds the product of a projected query with a key of each signal, divided by a learned
 temperature (Vaswani et al., "Attention Is All You Need", 2017, over signals instead of tokens). Trained in
 hybrid.learning.
@@ -33,7 +33,7 @@ FORMAT = 2
 
 #: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
-#: For products like a product: what is said of it counts as what it looks or sounds like.
+#: For products like a product: its text counts as much as its picture or sound.
 LIKE_VERSION = "similar-1"
 
 
@@ -47,7 +47,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Query:
-    """What is known of a query before it is searched; meaning is its vector by the text encoder, if there is one."""
+    """A query before the search; meaning is its vector by the text encoder, if there is one."""
 
     text: str
     terms: str
@@ -77,11 +77,12 @@ class WeightsModel:
     skip_below: float = 0.0
 
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
-        """Weights of these signals for this query. A signal that the model does not know has its fixed share, and what
-        is left is the others', as the model mixes them.
+        """Weights of these signals for this query.
+
+        A signal that the model does not know has its fixed share. The model divides the rest among the others.
 
         Raises:
-            WeightsError: the query's vector does not fit, or the numbers come to nothing.
+            WeightsError: the query's vector does not fit, or a logit is not finite.
         """
         known = [name for name in in_play if name in self.signals]
         fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
@@ -121,8 +122,8 @@ class WeightsModel:
             hidden = np.tanh(np.einsum("mhf,...f->...mh", p["w1"], features) + p["b1"])
             return np.asarray(self.bias + np.einsum("msh,...mh->...ms", p["w2"], hidden).mean(-2))
         # members: query (members, keys, features), keys (members, signals, keys), temperature (members,)
-        asked = np.einsum("mkf,...f->...mk", p["query"], features)
-        matched = np.einsum("msk,...mk->...ms", p["keys"], asked) / p["temperature"][:, None]
+        projected = np.einsum("mkf,...f->...mk", p["query"], features)
+        matched = np.einsum("msk,...mk->...ms", p["keys"], projected) / p["temperature"][:, None]
         return np.asarray(self.bias + matched.mean(-2))
 
     def _weights(self, logits: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -158,7 +159,7 @@ class WeightsModel:
     # -- storing ---------------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        """As it is kept: JSON."""
+        """The stored form: JSON."""
         return orjson.dumps(self.to_json())
 
     @classmethod
@@ -234,17 +235,17 @@ class WeightsModel:
         if len(shapes.get(first, ())) != 3:
             return False
         members, width = shapes[first][0], shapes[first][1]
-        wanted = {
+        required = {
             "gate": {"w1": (members, width, len(FEATURES)), "b1": (members, width),
                      "w2": (members, len(self.signals), width)},
             "attention": {"query": (members, width, len(FEATURES)), "keys": (members, len(self.signals), width),
                           "temperature": (members,)},
         }[self.kind]  # fmt: skip
-        return shapes == wanted and bool((self.parameters.get("temperature", np.ones(1)) > 0).all())
+        return shapes == required and bool((self.parameters.get("temperature", np.ones(1)) > 0).all())
 
 
 class StoreLike(Protocol):
-    """Where versions are kept; see hybrid.elastic.stores.models."""
+    """The store of versions; see hybrid.elastic.stores.models."""
 
     def active(self, index: str) -> str | None: ...
     def get(self, version: str, index: str) -> tuple[dict[str, Any], bytes]: ...
@@ -254,9 +255,9 @@ class StoreLike(Protocol):
 class PublishedWeights:
     """The active weights for each index, as this process knows them. Thread-safe.
 
-    Looked up anew every two seconds, so an applied version is picked up without a restart. A request takes one model
-    and keeps it, so no answer mixes two. A model that cannot be used leaves the last good one, or the fixed weights,
-    active, and says why.
+    The active version is looked up every two seconds, so a newly applied version needs no restart. A request takes one
+    model and uses it to the end, so no answer mixes two. Where a model cannot be used, the last good one stays active,
+    or the fixed weights, and `active` says why.
     """
 
     TTL_S = 2.0
@@ -271,11 +272,11 @@ class PublishedWeights:
     def active(self, index: str) -> tuple[WeightsModel, str]:
         """(model, why it is not the one that should be, or "")."""
         with self._lock:
-            kept = self._current.get(index)
-        if kept and self._clock() - kept[0] < self.TTL_S:
-            return kept[1], kept[2]
+            current = self._current.get(index)
+        if current and self._clock() - current[0] < self.TTL_S:
+            return current[1], current[2]
         problem = ""
-        model = kept[1] if kept else fixed()
+        model = current[1] if current else fixed()
         try:
             version = self._store.active(index)
             model = self.named(index, version) if version else fixed()
@@ -328,7 +329,7 @@ class PublishedWeights:
 
 
 class PinnedWeights:
-    """In place of PublishedWeights: one model, whatever is asked for. For measuring a model before it is published.
+    """In place of PublishedWeights: one model for every request. For measuring a model before it is published.
 
     >>> words_alone = PinnedWeights(fixed({"lexical": 1.0}, "words-1"))
     >>> words_alone.active("shop")[0].version
@@ -353,10 +354,12 @@ def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
-    """The weights that need no training. One that `predict` has to look at the query for is not among them."""
+    """The weights that need no training. A signal whose weight depends on the query is not among them."""
     plain = {name: fixed_weight(name) for name, signal in SIGNALS.items() if signal.weight_by_picture is None}
-    given = {name: value for name, value in (weights or {LEXICAL: fixed_weight(LEXICAL), **plain}).items() if value > 0}
-    return WeightsModel(version, "fixed", tuple(given), np.log(np.array(list(given.values()))))
+    positive = {
+        name: value for name, value in (weights or {LEXICAL: fixed_weight(LEXICAL), **plain}).items() if value > 0
+    }
+    return WeightsModel(version, "fixed", tuple(positive), np.log(np.array(list(positive.values()))))
 
 
 def alike() -> WeightsModel:

@@ -91,7 +91,7 @@ def terms(values: Iterable[Any], language: str = "en") -> str:
     return " ".join(term.text for value in values for term in analyse(_plain(value), language))
 
 
-@lru_cache(maxsize=4096)  # shoppers ask the same again and again, and Chinese is cut by a dictionary
+@lru_cache(maxsize=4096)  # shoppers repeat queries, and Chinese is segmented by a dictionary
 def query_terms(text: str, language: str = "en") -> str:
     """The same analysis for a query, each term once and in order.
 
@@ -99,20 +99,20 @@ def query_terms(text: str, language: str = "en") -> str:
     """
     analysed = list(analyse(text, language))
     wholes = [term for term in analysed if any(term.start <= part.start < part.end < term.end for part in analysed)]
-    kept = [
+    remaining = [
         term.text
         for term in analysed
         if len(term.text) > 1
         or not term.text.isascii()
         or not any(whole.start <= term.start and term.end <= whole.end for whole in wholes)
     ]
-    return " ".join(dict.fromkeys(kept))
+    return " ".join(dict.fromkeys(remaining))
 
 
 def is_chinese(text: str) -> bool:
     """Whether Han characters make up most of the letters of a text."""
-    letters = [char for char in text if char.isalpha()]
-    return bool(letters) and sum(1 for char in letters if _HAN_CHAR.match(char)) * 2 > len(letters)
+    characters = [char for char in text if char.isalpha()]
+    return bool(characters) and sum(1 for char in characters if _HAN_CHAR.match(char)) * 2 > len(characters)
 
 
 def script_of(text: str) -> str:
@@ -127,15 +127,15 @@ def script_of(text: str) -> str:
     return max(counts, key=lambda script: counts[script]) if counts else ""
 
 
-def highlight(text: str, wanted: frozenset[str], language: str = "en") -> str | None:
-    """HTML-escaped text with <mark> around the words whose terms are wanted; None where there is none.
+def highlight(text: str, marked_terms: frozenset[str], language: str = "en") -> str | None:
+    """HTML-escaped text with <mark> around the words that have one of the terms; None where no word has.
 
     >>> highlight("Running shoes", frozenset({"shoe"}))
     'Running <mark>shoes</mark>'
     """
     spans: list[tuple[int, int]] = []
     for term in analyse(text, language):
-        if term.text in wanted:
+        if term.text in marked_terms:
             if spans and term.start < spans[-1][1]:
                 spans[-1] = (min(spans[-1][0], term.start), max(spans[-1][1], term.end))
             else:

@@ -1,7 +1,7 @@
-"""What a shopper may mean who has typed so far: words of titles as they are typed, and the texts to offer. Pure.
+"""Completions of what a shopper has typed so far: the words of titles, and the texts to offer. Pure.
 
-A title's words stand in `hybrid.typed` in an ordinary inverted index: no suggester's automaton, which costs a cluster
-more to build and to merge than all the other words of a product.
+The words of a title are in `hybrid.typed`, in an ordinary inverted index. A suggester's automaton would cost a cluster
+more to build and to merge than all other words of a product.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST = "^"
 #: Characters of an offered text.
 MAX_TEXT = 60
 _MAX_WORDS, _MAX_WORD = 128, 32
-#: A typing mistake is forgiven in words of so many letters, behind the first two; longer ones make long patterns.
+#: Words of so many letters may have a typing mistake, behind the first two letters. Longer words make long patterns.
 _MISTYPED = range(4, 15)
 _SURE = 2
 
@@ -37,7 +37,7 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """The words of what was typed; the last one may go on. forgiving: each with a mistake at most."""
+    """The typed words, of which the last may be unfinished. forgiving: each word may have one typing mistake."""
 
     words: tuple[str, ...]
     forgiving: bool = False
@@ -55,26 +55,28 @@ class Typed:
         return cls(tuple(word[:_MAX_WORD] for word in words))
 
     def pattern(self, place: int) -> str | None:
-        """A regular expression, of Lucene as of Python, for the word at a place with a mistake in it; None where none
-        is forgiven."""
+        """A regular expression, of Lucene and of Python, for the word at a place with a mistake in it.
+
+        None where the word may have no mistake.
+        """
         word = self.words[place]
         if not self.forgiving or len(word) not in _MISTYPED or not word.isascii():
             return None
         return _mistyped(word) + (".*" if self.goes_on(place) else "")
 
     def goes_on(self, place: int) -> bool:
-        """Whether the word at a place is but the beginning of one: the last, and Chinese, where none ends."""
+        """Whether the word at a place may be unfinished: the last word, and every Chinese word, which has no end."""
         return place == len(self.words) - 1 or not is_spaced(self.words[place])
 
     def forgiven(self) -> Typed | None:
-        """The same with typing mistakes; None where there is no word long enough to make one."""
+        """The same with typing mistakes; None where every word is too short for one."""
         other = Typed(self.words, forgiving=True)
         return other if any(other.pattern(place) for place in range(len(self.words))) else None
 
     def fits(self, word: str, place: int) -> bool:
-        """Whether a word of a title is the one at a place."""
-        wanted = self.words[place]
-        if word.startswith(wanted) if self.goes_on(place) else word == wanted:
+        """Whether a word of a title matches the typed word at a place."""
+        typed_word = self.words[place]
+        if word.startswith(typed_word) if self.goes_on(place) else word == typed_word:
             return True
         pattern = self.pattern(place)
         return pattern is not None and _compiled(pattern).fullmatch(word) is not None
@@ -102,11 +104,11 @@ def words(titles: Iterable[str]) -> str:
 
 
 def offers(titles: Iterable[tuple[str, str]], typed: Typed) -> list[tuple[str, str]]:
-    """(text, id) of what completes what was typed, best first, each text once.
+    """(text, id) of the completions, best first, each text once.
 
-    titles: (id, title) of products. A text is the title from the first typed word on, where the words stand there
-    in that order, else the whole title. Titles in a script that is typed come first; then those that begin so, then
-    those with the words side by side; of two the shorter, which leaves more open.
+    titles: (id, title) of products. Where a title has the typed words side by side, the text is the title from the
+    first of them on, else the whole title. Titles in a typed script come first; then those that begin with the words,
+    then those that have them side by side; of two titles the shorter, which leaves more open.
     """
     spaced = all(map(is_spaced, typed.words))
     offers_by_text: dict[str, tuple[bool, int, int, str]] = {}
@@ -174,18 +176,19 @@ def _units(text: str) -> list[_Unit]:
 
 
 def _alternatives(rest: str) -> Iterator[str]:
-    for at, letter in enumerate(rest):
+    for at, character in enumerate(rest):
         before, behind = rest[:at], rest[at + 1 :]
-        yield f"{before}.?{behind}"  # another letter, or it is missing
-        yield f"{before}.{letter}{behind}"  # one too few was typed
+        yield f"{before}.?{behind}"  # another character, or none
+        yield f"{before}.{character}{behind}"  # a character is missing before this one
         if behind:
-            yield f"{before}{behind[0]}{letter}{behind[1:]}"
+            yield f"{before}{behind[0]}{character}{behind[1:]}"
     yield f"{rest}."
 
 
 @lru_cache(maxsize=1_000)
 def _mistyped(word: str) -> str:
-    """One letter other, missing, too many, or two swapped, behind the first two. Letters and digits only."""
+    """A pattern for a word with one mistake behind its first two letters: another letter, a missing letter, a letter
+    too many, or two letters swapped. The word has letters and digits only."""
     return f"{word[:_SURE]}({'|'.join(dict.fromkeys(_alternatives(word[_SURE:])))})"
 
 

@@ -19,7 +19,7 @@ from tests.support.raw import client_of
 
 @pytest.mark.es
 def test_each_target_is_measured_and_nothing_is_left(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "LETTERS", 300)
+    monkeypatch.setattr(targets, "FAILURES", 300)
     monkeypatch.setattr(targets, "JUDGED", 100)
     monkeypatch.setattr(targets, "PAIRS", 300)
     monkeypatch.setattr(fit, "METHODS", ("procrustes", "cca"))

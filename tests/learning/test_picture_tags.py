@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hybrid.encoders.pixels import VIEWS, framed, shown
+from hybrid.encoders.pixels import VIEWS, framed, picture_views
 from hybrid.encoders.trained.picture_tags import PictureTags
 from hybrid.encoders.trained.tags import FINE_TUNED, PublishedTags
 from hybrid.errors import UsageError
@@ -134,7 +134,7 @@ def test_a_model_is_the_same_after_it_was_kept_and_in_openvino(folder: Path, mod
 def test_views_show_all_of_a_picture() -> None:
     picture = Image.new("RGB", (40, 120), (255, 0, 0))
     picture.paste((0, 0, 255), (0, 0, 40, 10))  # what an encoder of the middle never sees
-    views = shown(picture)
+    views = picture_views(picture)
     assert [view.shape for view in views] == [(224, 224, 3)] * VIEWS
     assert [bool((view[2, 112] == (0, 0, 255)).all()) for view in views] == [False, True, True]
     assert abs(int(framed(picture)[112, 5, 0]) - 233) < 9  # its mean colour beside it

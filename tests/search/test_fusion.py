@@ -155,7 +155,7 @@ def test_a_calibrated_span(raw: float, scaled: float) -> None:
 
 def test_a_stand_in_counts_where_there_is_no_vector() -> None:
     raw = {"lexical": {"a": 12.0, "b": 4.0, "c": 0.0}, "text": {"a": None, "b": None, "c": 0.05}}
-    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}, stand_ins={"text": {"a": 0.3, "c": 0.9}})
+    ranking = fusion.weighted(raw, {"lexical": 0.5, "text": 0.5}, imputed={"text": {"a": 0.3, "c": 0.9}})
     part, weight = ranking.signals("a")["text"], ranking.weights["text"]
     assert part == SignalScore(None, 0.3, pytest.approx(weight), pytest.approx(weight * 0.3))
     assert ranking.signals("b")["text"] == SignalScore(None, 0.0, 0.0, 0.0)  # nothing is known: only its words count

@@ -65,7 +65,7 @@ class Throttle:
     def __init__(self) -> None:
         self._here = strategies.MovingWindowRateLimiter(storage.MemoryStorage())
         self._shared: strategies.MovingWindowRateLimiter | None = None
-        self._asked = False
+        self._connected = False
 
     def hit(self, name: str) -> bool:
         """Count an attempt; False if there were too many."""
@@ -81,8 +81,8 @@ class Throttle:
                     log.warning("attempts to sign in are not forgotten: %s", error)
 
     def _hit(self, limit: RateLimitItem, key: str) -> bool:
-        if not self._asked:
-            self._asked = True
+        if not self._connected:
+            self._connected = True
             try:
                 self._shared = strategies.MovingWindowRateLimiter(
                     storage.storage_from_string(core().redis_url, socket_timeout=1, socket_connect_timeout=1)

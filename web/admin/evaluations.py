@@ -13,7 +13,7 @@ from hybrid.errors import UsageError
 from hybrid.evaluation.archives import read_upload
 from hybrid.evaluation.significance import HURT
 from hybrid.learning.weights import versions
-from hybrid.operations import evaluations as kept
+from hybrid.operations import evaluations as core_evaluations
 from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
@@ -21,8 +21,8 @@ from web.admin.schemas import Call, EvaluationParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
-#: Runs that the lines over time are drawn through; hurt queries shown at once, and queries in a table of all.
-SERIES, SHOWN, LISTED = 60, 10, 500
+#: Runs in the chart over time; rows of a table of hurt queries, and of the table of all queries.
+SERIES, HURT_ROWS, TABLE_ROWS = 60, 10, 500
 _FOLDS = 5
 _RUN = {
     "id": "3f6c1e0a", "at": "2026-11-02T09:30:00Z", "by": "ed", "index": "shop", "list": "lamps",
@@ -74,12 +74,12 @@ def evaluations_start() -> AnyResponse:
         core().judgment_lists.take_in(index, name, judged, g.user.name)
         fields["judgments"] = name
     notified = _order(validate(EvaluationParams, fields))
-    say("learning_ordered" if notified else "learning_untold", "done" if notified else "warning")
+    say("learning_ordered" if notified else "learning_not_notified", "done" if notified else "warning")
     return redirect(url_for("admin.evaluations", index=fields["index"]) + "#order")
 
 
 def _order(params: EvaluationParams) -> bool:
-    return kept.order(core(), params.index, params.judgments, params.systems, params.folds, g.user.name)
+    return core_evaluations.order(core(), params.index, params.judgments, params.systems, params.folds, g.user.name)
 
 
 @admin.get("/evaluations/compare")
@@ -88,22 +88,27 @@ def evaluations_compare() -> str:
     if len(chosen) != 2:
         raise UsageError("choose two runs to compare")
     b, a = chosen  # the list shows the newer one first
-    first, second, differences = kept.compared(core().evaluations, a, b)
+    first, second, differences = core_evaluations.compared(core().evaluations, a, b)
     return render(
-        "admin/evaluations_compare.html", here="evaluations", a=first, b=second, differences=differences, shown=SHOWN
+        "admin/evaluations_compare.html",
+        here="evaluations",
+        a=first,
+        b=second,
+        differences=differences,
+        hurt_rows=HURT_ROWS,
     )
 
 
 @admin.get("/evaluations/<run>")
 def evaluations_run(run: str) -> str:
-    evaluation = kept.run(core().evaluations, run)
-    changes = kept.against_baseline(evaluation)
+    evaluation = core_evaluations.run(core().evaluations, run)
+    changes = core_evaluations.against_baseline(evaluation)
     gains = {name: [one.gain for one in reversed(change.changes)] for name, change in changes.items()}
     # The same scale for every system, so that they can be compared by eye.
     reach = max([2 * HURT, *(1.05 * abs(gain) for values in gains.values() for gain in values)])
     return render(
         "admin/evaluations_run.html", here="evaluations", run=evaluation, changes=changes, gains=gains, reach=reach,
-        limit=HURT, shown=SHOWN, listed=LISTED, learned=LEARNED_SYSTEMS, known=systems(),
+        limit=HURT, hurt_rows=HURT_ROWS, table_rows=TABLE_ROWS, learned=LEARNED_SYSTEMS, known=systems(),
     )  # fmt: skip
 
 
@@ -124,7 +129,9 @@ def api_evaluations() -> dict[str, Any]:
 @Call(gives={"systems": {"bm25": {"before": 0.61, "after": 0.63, "difference": 0.02}}}, query=("a", "b"))
 def api_evaluations_compare() -> dict[str, Any]:
     """What run b changes against run a, by system."""
-    _, _, differences = kept.compared(core().evaluations, request.args.get("a", ""), request.args.get("b", ""))
+    _, _, differences = core_evaluations.compared(
+        core().evaluations, request.args.get("a", ""), request.args.get("b", "")
+    )
     return {"systems": {one.system: one.change and one.change.to_json() for one in differences}}
 
 
@@ -132,13 +139,15 @@ def api_evaluations_compare() -> dict[str, Any]:
 @Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
 def api_evaluations_run(run: str) -> dict[str, Any]:
     """One run, with nDCG@10 of every query and system."""
-    return kept.run(core().evaluations, run)
+    return core_evaluations.run(core().evaluations, run)
 
 
 @admin.post("/api/evaluations")
-@Call(EvaluationParams, {"order": {"kind": "evaluate", "index": "shop", "status": "queued"}, "told": True}, status=202)
+@Call(
+    EvaluationParams, {"order": {"kind": "evaluate", "index": "shop", "status": "queued"}, "notified": True}, status=202
+)
 def api_evaluations_start() -> tuple[dict[str, Any], int]:
-    """Order an evaluation. told: whether a worker heard of it at once."""
+    """Order an evaluation. notified: whether a worker was notified at once."""
     params = validate(EvaluationParams, fields_of(request))
     notified = _order(params)
-    return {"order": core().orders.get(orders.learning_slot(params.index)), "told": notified}, 202
+    return {"order": core().orders.get(orders.learning_slot(params.index)), "notified": notified}, 202

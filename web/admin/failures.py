@@ -22,7 +22,7 @@ from web.params import MAX_WINDOW, validate
 from web.shop.view import Cards
 
 PAGE_SIZE = 50
-#: Seconds that the page goes on to look after all products of an order are queued.
+#: Seconds that the page goes on to reload after all products of an order are queued.
 _WATCHED_S = 60
 MAX_PAGE = MAX_WINDOW // PAGE_SIZE
 
@@ -35,32 +35,34 @@ def failures() -> str:
 @admin.get("/failures/<index>/<reason>")
 def failures_of(index: str, reason: str) -> str:
     page = page_number(PAGE_SIZE)
-    letters = core().dead_letters.page(index, reason, PAGE_SIZE, (page - 1) * PAGE_SIZE)
+    dead_letters = core().dead_letters.page(index, reason, PAGE_SIZE, (page - 1) * PAGE_SIZE)
     total = core().dead_letters.counts(index).get(reason, 0)
     order = core().orders.get(core_failures.slot(index))
     return render(
         "admin/failures_of.html", here="failures", index=index, reason=reason, total=total, page=page,
-        letters=_with_products(index, letters), order=order, watched=_watched(order),
+        dead_letters=_with_products(index, dead_letters), order=order, watched=_watched(order),
         more=page < MAX_PAGE and total > page * PAGE_SIZE,
     )  # fmt: skip
 
 
 def _watched(order: dict[str, Any] | None) -> bool:
-    """Whether the page is to look again: the order queues products, and workers take a while for the last of them."""
+    """Whether the page is to reload: the order queues products, and workers take a while for the last of them."""
     if order is None or order["dead"]:
         return False
-    heard = datetime.fromisoformat(order.get("beat") or order["placed"])
-    return order["status"] in ("queued", "running") or datetime.now(UTC) - heard < timedelta(seconds=_WATCHED_S)
+    last_heartbeat = datetime.fromisoformat(order.get("beat") or order["placed"])
+    return order["status"] in ("queued", "running") or datetime.now(UTC) - last_heartbeat < timedelta(
+        seconds=_WATCHED_S
+    )
 
 
-def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The letters, each with the card of its product and its fields as the shop has them."""
+def _with_products(index: str, dead_letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The dead letters, each with the card of its product and the fields of the shop."""
     try:
         profile = core().searcher.profile(index)
     except IndexMissingError:
-        return [{**letter, "card": None, "fields": {}} for letter in letters]
+        return [{**dead_letter, "card": None, "fields": {}} for dead_letter in dead_letters]
     cards = Cards(index, profile.fields, g.lang)
-    sources = core().retrieval.sources(profile, [letter["product"] for letter in letters])
+    sources = core().retrieval.sources(profile, [dead_letter["product"] for dead_letter in dead_letters])
 
     def card(id: str, signal: str) -> dict[str, Any] | None:
         if id not in sources:
@@ -71,17 +73,21 @@ def _with_products(index: str, letters: Sequence[dict[str, Any]]) -> list[dict[s
         return {"title": cards.text(hit.source, "title") or id, "picture": picture}
 
     return [
-        {**letter, "card": card(letter["product"], letter["signal"]), "fields": sources.get(letter["product"], {})}
-        for letter in letters
+        {
+            **dead_letter,
+            "card": card(dead_letter["product"], dead_letter["signal"]),
+            "fields": sources.get(dead_letter["product"], {}),
+        }
+        for dead_letter in dead_letters
     ]
 
 
 @admin.post("/failures/<index>/<reason>")
 def change_failures(index: str, reason: str) -> AnyResponse:
-    """What the buttons do. `do`: retry, dismiss, retry_all or dismiss_all."""
+    """Do what a button of the page says. `do`: retry, dismiss, retry_all or dismiss_all."""
     do = request.form.get("do", "")
     if do in ("retry", "dismiss"):
-        ids = validate(ChosenFailures, {"letters": request.form.getlist("letter")}).letters
+        ids = validate(ChosenFailures, {"dead_letters": request.form.getlist("dead_letter")}).dead_letters
         try:
             if not ids:
                 say("failures_none_chosen", "warning")
@@ -93,7 +99,7 @@ def change_failures(index: str, reason: str) -> AnyResponse:
             say("failures_unqueued", "warning", why=error)
     elif do == "retry_all":
         notified = place(core(), core_failures.slot(index), core_failures.KIND, index, {"reason": reason}, g.user.name)
-        say("failures_retrying" if notified else "ordered_untold", "done" if notified else "warning")
+        say("failures_retrying" if notified else "ordered_not_notified", "done" if notified else "warning")
     elif do == "dismiss_all":
         if request.form.get("sure") != "yes":
             say("failures_not_sure", "warning")
@@ -106,12 +112,12 @@ def change_failures(index: str, reason: str) -> AnyResponse:
 
 
 def _act(do: str, index: str, ids: Sequence[str]) -> int:
-    """Retry or dismiss these letters; how many, or how many products were queued. Raises as `retry` does."""
-    letters = core().dead_letters.chosen(index, ids)
+    """Retry or dismiss these dead letters, and return how many. Raises as `retry` does."""
+    dead_letters = core().dead_letters.chosen(index, ids)
     if do == "retry":
-        return core_failures.retry(core(), index, letters)
-    core().dead_letters.dismiss([letter["id"] for letter in letters])
-    return len(letters)
+        return core_failures.retry(core(), index, dead_letters)
+    core().dead_letters.dismiss([dead_letter["id"] for dead_letter in dead_letters])
+    return len(dead_letters)
 
 
 @admin.get("/failures/<index>/<reason>/csv")
@@ -138,14 +144,16 @@ _GROUP = {"index": "shop", "reason": "image_missing", "count": 12, "newest": "20
 
 
 @admin.get("/api/failures")
-@Call(FailuresPage, [{"groups": [_GROUP]}, {"letters": [{"id": "5f2b8c0d", "product": "p-102"}], "total": 12}])
+@Call(FailuresPage, [{"groups": [_GROUP]}, {"dead_letters": [{"id": "5f2b8c0d", "product": "p-102"}], "total": 12}])
 def api_failures() -> Response:
-    """Groups; with index and reason, a page of letters."""
+    """Groups; with index and reason, a page of dead letters."""
     if not request.args:
         return jsonify({"groups": core().dead_letters.groups()})
     params = validate(FailuresPage, request.args.to_dict())
-    letters = core().dead_letters.page(params.index, params.reason, PAGE_SIZE, (params.page - 1) * PAGE_SIZE)
-    return jsonify({"letters": letters, "total": core().dead_letters.counts(params.index).get(params.reason, 0)})
+    dead_letters = core().dead_letters.page(params.index, params.reason, PAGE_SIZE, (params.page - 1) * PAGE_SIZE)
+    return jsonify(
+        {"dead_letters": dead_letters, "total": core().dead_letters.counts(params.index).get(params.reason, 0)}
+    )
 
 
 @admin.post("/api/failures/<index>/<do>")
@@ -154,5 +162,5 @@ def api_change_failures(index: str, do: str) -> Response:
     """Retry or dismiss failures."""
     if do not in ("retry", "dismiss"):
         abort(404)
-    ids = validate(ChosenFailures, request.get_json(silent=True) or {}).letters
+    ids = validate(ChosenFailures, request.get_json(silent=True) or {}).dead_letters
     return jsonify({"queued" if do == "retry" else "dismissed": _act(do, index, ids)})

@@ -91,8 +91,8 @@ def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
 
 @admin.get("/judgments/<index>/<name>/export")
 def export_judgments(index: str, name: str) -> Response:
-    kept = core().judgment_lists.judgments(index, name)
-    file, content = archived(kept, name, request.args.get("format", "quepid"))
+    judgments_list = core().judgment_lists.judgments(index, name)
+    file, content = archived(judgments_list, name, request.args.get("format", "quepid"))
     plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "")
     return Response(
         content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{plain}"'}
@@ -179,7 +179,7 @@ def api_coverage() -> Response:
     """How much of the first ten hits of today's ranking a list judges."""
     index, name = request.args.get("index") or default_index(), request.args.get("list", "")
     covered = _coverage(index, name)
-    return jsonify({"queries": covered.queries, "asked": covered.asked, "judged_at_10": covered.judged})
+    return jsonify({"queries": covered.queries, "asked": covered.sampled, "judged_at_10": covered.judged})
 
 
 @admin.get("/api/photos/<photo>")

@@ -1,4 +1,4 @@
-"""Parts of pages that change by themselves, told as server-sent events, or asked for again and again."""
+"""Parts of pages that change by themselves, by server-sent events or by polling."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from flask import Response, copy_current_request_context, current_app, g
 from werkzeug.exceptions import ServiceUnavailable
 
-#: Each stream of events holds a thread of the server: so many at once, and each so many seconds, then the browser asks
-#: again.
+#: The most streams of events at once, because each occupies a thread of the server, and the seconds that one lasts.
+#: Then the browser connects again.
 _STREAMS = threading.BoundedSemaphore(3)
 _STREAM_S = 55.0
 
@@ -23,7 +23,7 @@ def serving() -> bool:
 
 
 def stream(part: Callable[[], str]) -> Response:
-    """What `part` renders as events, whenever it has changed; the app's ADMIN_LOOK_S are the seconds between two looks.
+    """The rendered `part` as events, sent whenever it changes. ADMIN_LOOK_S of the app: seconds between two renderings.
 
     Raises:
         ServiceUnavailable: too many streams are open; the page asks for the part instead.
@@ -48,7 +48,7 @@ def stream(part: Callable[[], str]) -> Response:
             before = digest
             time.sleep(pause_s)
 
-    # The server closes it whether it came to its end or its browser went away.
+    # The server closes the response at its end, and also where the browser disconnects.
     response = Response(events(), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(_STREAMS.release)

@@ -58,17 +58,17 @@ def models_version(index: str, kind: str, version: str) -> str:
 
 @admin.post("/models/<index>/<kind>/<version>/apply")
 def models_apply(index: str, kind: str, version: str) -> AnyResponse:
-    index, given = checked_index(index), validate(PointParams, form_of())
-    done = _apply(index, kind, version, given.instead_of)
-    return _said(index, done, "models_applied", version=version)
+    index, params = checked_index(index), validate(PointParams, form_of())
+    done = _apply(index, kind, version, params.instead_of)
+    return _redirect(index, done, "models_applied", version=version)
 
 
 @admin.post("/models/<index>/<kind>/rollback")
 def models_rollback(index: str, kind: str) -> AnyResponse:
-    index, given = checked_index(index), validate(PointParams, form_of())
+    index, params = checked_index(index), validate(PointParams, form_of())
     before = life.active(core(), kind, index).before
-    done = _roll_back(index, kind, given.instead_of)
-    return _said(index, done, "models_rolled_back", version=before)
+    done = _roll_back(index, kind, params.instead_of)
+    return _redirect(index, done, "models_rolled_back", version=before)
 
 
 @admin.post("/models/<index>/<kind>/<version>/remove")
@@ -80,7 +80,7 @@ def models_remove(index: str, kind: str, version: str) -> AnyResponse:
 
 
 def _apply(index: str, kind: str, version: str, instead_of: str) -> bool | None:
-    """Whether a worker was told of the order; None where it is done already."""
+    """Whether a worker was notified of the order; None where it is done already."""
     if kind in life.IN_PLACE:
         return life.order_apply(core(), kind, index, version, g.user.name, instead_of)
     life.apply(core(), kind, index, version, instead_of)
@@ -95,12 +95,12 @@ def _roll_back(index: str, kind: str, instead_of: str) -> bool | None:
     return None
 
 
-def _said(index: str, told: bool | None, key: str, **values: Any) -> AnyResponse:
-    if told is None:
+def _redirect(index: str, notified: bool | None, key: str, **values: Any) -> AnyResponse:
+    if notified is None:
         say(key, index=index, **values)
     else:
-        say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
-    return redirect(url_for("admin.models", index=index) + ("" if told is None else "#order"))
+        say("learning_ordered" if notified else "learning_not_notified", "done" if notified else "warning")
+    return redirect(url_for("admin.models", index=index) + ("" if notified is None else "#order"))
 
 
 # -- for programs ----------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def api_models(index: str) -> dict[str, Any]:
     """Versions of an index's models, newest first, by kind, and which are active."""
     index, kind = checked_index(index), request.args.get("kind") or None
     groups = life.by_kind(core(), index, kind, MANY)
-    active = {group.kind: _shown(group.active) for group in groups}
+    active = {group.kind: _active_json(group.active) for group in groups}
     return {"index": index, "active": active, "versions": [one for group in groups for one in group.versions]}
 
 
@@ -127,28 +127,34 @@ def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
 @Call(ApplyParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Activate a version of a model."""
-    index, given = checked_index(index), validate(ApplyParams, fields_of(request))
-    told = _apply(index, kind, given.version, given.instead_of)
-    return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
+    index, params = checked_index(index), validate(ApplyParams, fields_of(request))
+    notified = _apply(index, kind, params.version, params.instead_of)
+    return {
+        "active": _active_json(life.active(core(), kind, index)),
+        "notified": notified,
+    }, 200 if notified is None else 202
 
 
 @admin.post("/api/models/<index>/<kind>/rollback")
 @Call(PointParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Go back to the version of a model before."""
-    index, given = checked_index(index), validate(PointParams, fields_of(request))
-    told = _roll_back(index, kind, given.instead_of)
-    return {"active": _shown(life.active(core(), kind, index)), "told": told}, 200 if told is None else 202
+    index, params = checked_index(index), validate(PointParams, fields_of(request))
+    notified = _roll_back(index, kind, params.instead_of)
+    return {
+        "active": _active_json(life.active(core(), kind, index)),
+        "notified": notified,
+    }, 200 if notified is None else 202
 
 
 @admin.post("/api/models/<index>/<kind>/remove")
 @Call(VersionParams, {"removed": "shop-text-1"})
 def api_models_remove(index: str, kind: str) -> dict[str, Any]:
     """Delete a version that no index uses."""
-    index, given = checked_index(index), validate(VersionParams, fields_of(request))
-    life.remove(core(), kind, index, given.version)
-    return {"removed": given.version}
+    index, params = checked_index(index), validate(VersionParams, fields_of(request))
+    life.remove(core(), kind, index, params.version)
+    return {"removed": params.version}
 
 
-def _shown(active: Active) -> dict[str, str | None]:
+def _active_json(active: Active) -> dict[str, str | None]:
     return {"version": active.version, "since": active.since, "before": active.before}

@@ -1,7 +1,7 @@
-"""How the layer is: cluster, coverage, queue, errors, searches, and what to do about it.
+"""The state of the layer: cluster, coverage, queue, errors, searches, and advice.
 
-The page is there at once; its parts, some of which take a second to find out, come after it, each by itself, so that
-one that fails leaves the others.
+The page is answered at once. Its parts, some of which take a second, are loaded after it, each by itself, so that a
+failed part leaves the others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from web.admin.frame import core, render, say
 from web.admin.reindex import slot
 
 NEWEST = 5
-#: How long workers are waited for: where the part comes by itself, and where the whole page waits for it. An idle
-#: worker answers within some milliseconds.
+#: Seconds to wait for workers: in the part alone, and in the whole page. An idle worker answers in milliseconds.
 _QUIET_S, _QUIET_FULL_S = 0.5, 0.2
 
 
@@ -42,7 +41,7 @@ def _workers(services: Services, quiet_s: float = _QUIET_S) -> dict[str, Any]:
 
 
 def _errors(services: Services) -> dict[str, Any]:
-    return {"jobs": services.jobs.failed(NEWEST), "letters": services.dead_letters.newest(NEWEST)}
+    return {"jobs": services.jobs.failed(NEWEST), "dead_letters": services.dead_letters.newest(NEWEST)}
 
 
 def _searches(services: Services) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def _part(services: Services, name: str, **options: Any) -> dict[str, Any]:
 
 
 def _all_parts(services: Services) -> list[dict[str, Any]]:
-    """All at the same time, for nearly all of it is waiting."""
+    """All parts, computed at the same time, because most of their time is waiting."""
     with ThreadPoolExecutor(len(PARTS)) as threads:
         options = {"workers": {"quiet_s": _QUIET_FULL_S}}
         futures = [threads.submit(_part, services, name, **options.get(name, {})) for name in PARTS]
@@ -69,7 +68,7 @@ def _all_parts(services: Services) -> list[dict[str, Any]]:
 
 @admin.get("/")
 def index() -> str:
-    """With ?full=1 all parts are found out before it answers, for who runs no script."""
+    """With ?full=1, the page has all its parts, for browsers without scripts."""
     full = bool(request.args.get("full"))
     parts = _all_parts(core()) if full else [{"name": name} for name in PARTS]
     return render("admin/overview.html", here="overview", parts=parts, full=full)
@@ -86,5 +85,5 @@ def overview_part(name: str) -> str:
 def sync_now(index: str) -> AnyResponse:
     """Order a sync of an index."""
     notified = place(core(), slot(index), "sync", index, {}, g.user.name)
-    say("sync_ordered" if notified else "ordered_untold", "done" if notified else "warning", index=index)
+    say("sync_ordered" if notified else "ordered_not_notified", "done" if notified else "warning", index=index)
     return redirect(url_for("admin.index"))

@@ -76,7 +76,7 @@ def reindex_state(index: str) -> str:
 
 @admin.get("/reindex/<index>/events")
 def reindex_events(index: str) -> Response:
-    """That part as server-sent events, whenever it has changed."""
+    """The same part as server-sent events, sent whenever it changes."""
     return live.stream(lambda: reindex_state(index))
 
 
@@ -92,7 +92,10 @@ def change_index(index: str) -> AnyResponse:
         say("not_sure", "warning")
     else:
         notified = _do(index, action)
-        say("ordered_untold" if notified is False else f"did_{action.do}", "warning" if notified is False else "done")
+        say(
+            "ordered_not_notified" if notified is False else f"did_{action.do}",
+            "warning" if notified is False else "done",
+        )
     return redirect(url_for("admin.reindex_of", index=index))
 
 
@@ -125,17 +128,17 @@ def api_runs() -> Response:
 
 
 @admin.post("/api/runs/<index>")
-@Call(RunAction, {"told_a_worker": True, "can": _CAN})
+@Call(RunAction, {"notified": True, "can": _CAN})
 def api_change_index(index: str) -> Response:
     """Estimate, start, pause, end, swap in or roll back."""
     action = validate(RunAction, request.get_json(silent=True) or {})
     if action.do in _FINAL_ACTS and not action.sure:
-        raise UsageError("sure: must be true, for this cannot be taken back")
-    return jsonify({"told_a_worker": _do(index, action), **{"can": _state(index)["can"]}})
+        raise UsageError("sure: must be true, for this cannot be undone")
+    return jsonify({"notified": _do(index, action), **{"can": _state(index)["can"]}})
 
 
 def _do(index: str, action: RunAction) -> bool | None:
-    """Do it, or order it: then whether a worker was told."""
+    """Do the action, or order it. The result of an order is whether a worker was notified, else None."""
     services, by = core(), g.user.name
     options = action.model_dump(include={"shards", "signals", "language"}, exclude_none=True)
 

@@ -19,11 +19,11 @@ Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 409, 429), token="admi
 
 
 class ChosenFailures(Params):
-    """Letters by their ids."""
+    """Dead letters by their ids."""
 
-    model_config = example(letters=["shop:p-102:image"])
+    model_config = example(dead_letters=["shop:p-102:image"])
 
-    letters: list[str] = Field(max_length=1_000, description="ids of letters")
+    dead_letters: list[str] = Field(max_length=1_000, description="ids of dead letters")
 
 
 class FailuresPage(Params):
@@ -77,7 +77,7 @@ class TryParams(Params):
 
 
 class RunAction(Params):
-    """What is to be done with an index."""
+    """An action on an index."""
 
     model_config = example(do="start", what="reindex")
 
@@ -100,7 +100,7 @@ class RunAction(Params):
 
 
 class PointParams(Params):
-    """A change of what is active."""
+    """A change of the active version."""
 
     model_config = example(instead_of="gate-2")
 
@@ -124,7 +124,7 @@ class ApplyParams(PointParams, VersionParams):
 
 
 class TrainParams(Params):
-    """What is to be learned, and from what."""
+    """A training: the kind of weights, and the data."""
 
     model_config = example(kind="gate", judgments="lamps")
 
@@ -136,7 +136,7 @@ class TrainParams(Params):
 
 
 class EvaluationParams(Params):
-    """What is to be measured."""
+    """An evaluation: the list, and the systems."""
 
     model_config = example(index="shop", judgments="lamps", systems=["bm25", "gate-2"])
 

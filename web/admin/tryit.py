@@ -28,16 +28,18 @@ from web.services import default_index
 from web.shop.view import Cards
 
 SIDES = ("left", "right")
-#: Hits that are shown, and those whose places are known for telling what moved.
-SHOWN, KNOWN = 20, 50
+#: Hits of a side that are visible, and hits whose places are compared to say what moved.
+VISIBLE, KNOWN = 20, 50
 VERSIONS = 50
 DEFAULT_LIST = "judgments"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the address of the page says. systems: side -> what tryout.side_request takes. photo: key of one that is
-    kept, as it is judged."""
+class TrySearch:
+    """The search in the address of the page.
+
+    systems: side -> system, as side_by_side.side_request takes it. photo: the key of a stored photo.
+    """
 
     q: str
     index: str
@@ -54,7 +56,7 @@ class Asked:
         return urlencode([(key, value) for key, value in pairs if value])
 
 
-def _asked(values: MultiDict[str, str]) -> Asked:
+def _search_of(values: MultiDict[str, str]) -> TrySearch:
     """Raises UsageError: a weight that is no number, a photo that is no key."""
     own: dict[str, dict[str, float]] = {side: {} for side in SIDES}
     for key, value in values.items():
@@ -62,7 +64,7 @@ def _asked(values: MultiDict[str, str]) -> Asked:
         if side in own and signal and value.strip():
             own[side][signal] = _weight(key, value)
     systems = {"left": values.get("left", "bm25"), "right": values.get("right", "")}
-    return Asked(
+    return TrySearch(
         " ".join(values.get("q", "").split()), values.get("index", ""), values.get("list", "").strip(), systems, own,
         _key(values),
     )  # fmt: skip
@@ -86,7 +88,7 @@ def _weight(key: str, value: str) -> float:
 @open_to_viewers
 @unrecorded
 def tryit() -> str | AnyResponse:
-    search = _asked(request.values)
+    search = _search_of(request.values)
     photo, problem = _photo(search)
     photos = core().judgment_lists.photos
     if request.method == "POST" and not problem and (photo is None or photos.get(photo.key)):
@@ -94,7 +96,7 @@ def tryit() -> str | AnyResponse:
         return redirect(f"{url_for('admin.tryit')}?{search.query_string(photo.key if photo else '')}")
     names = core().searcher.indices()
     if not names and not search.index:
-        return render("admin/tryit.html", here="tryit", asked=search, indices=[], sides=[], searched=False)
+        return render("admin/tryit.html", here="tryit", search=search, indices=[], sides=[], searched=False)
     index = search.index or default_index(names)
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
     name = search.list or next(iter(lists), DEFAULT_LIST)
@@ -102,17 +104,17 @@ def tryit() -> str | AnyResponse:
     tried = _tried(search, index, photo, searched)
     rated = core().judgment_lists.ratings(index, name, search.q, photo.key if photo else "") if searched else {}
     return render(
-        "admin/tryit.html", here="tryit", asked=search, index=index, indices=names, lists=lists, list=name,
-        choices=_choices(index), photo=photo, problem=problem, kept=kept_file(photo.data) if photo else None,
+        "admin/tryit.html", here="tryit", search=search, index=index, indices=names, lists=lists, list=name,
+        choices=_choices(index), photo=photo, problem=problem, photo_url=kept_file(photo.data) if photo else None,
         ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, signal_label=_label, searched=searched,
         back=search.query_string(), address=search.query_string(photo.key if photo else ""), **tried,
     )  # fmt: skip
 
 
-def _photo(search: Asked) -> tuple[JudgedPhoto | None, str]:
-    """(the photo to search by, why there is none although one was given).
+def _photo(search: TrySearch) -> tuple[JudgedPhoto | None, str]:
+    """(the photo to search by, the reason why a requested photo is missing).
 
-    It is the small one that judgments keep: what is rated here is what evaluation and training ask for later.
+    The photo is the small one that judgments store, so that evaluation and training search by the same photo later.
     """
     try:
         if upload := read_photo():
@@ -125,8 +127,8 @@ def _photo(search: Asked) -> tuple[JudgedPhoto | None, str]:
     return photo, "" if photo else Words(g.lang).try_photo_gone
 
 
-def _tried(search: Asked, index: str, photo: JudgedPhoto | None, searched: bool) -> dict[str, Any]:
-    """The sides as the template draws them, and the pool that the script weighs anew."""
+def _tried(search: TrySearch, index: str, photo: JudgedPhoto | None, searched: bool) -> dict[str, Any]:
+    """The sides for the template, and the pool whose candidates the script weighs anew."""
     searcher = core().searcher
     profile = searcher.profile(index)
     signals = ["lexical", *profile.signals]
@@ -134,20 +136,20 @@ def _tried(search: Asked, index: str, photo: JudgedPhoto | None, searched: bool)
         sides = [_side(side, search, side_by_side.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
     base = _base(index, search.q, photo)
-    found, candidates = _search(search, base)
-    pool = candidates if any(side.answer for side in found) else None
+    answered, candidates = _search(search, base)
+    pool = candidates if any(side.answer for side in answered) else None
     if pool:
         signals = list(pool.scaled) or signals
-    sides = [_side(name, search, side, pool, signals) for name, side in zip(SIDES, found, strict=True)]
+    sides = [_side(name, search, side, pool, signals) for name, side in zip(SIDES, answered, strict=True)]
     cards = Cards(index, profile.fields, g.lang)
-    orders = [[hit.id for hit in side.answer.hits] if side.answer else [] for side in found]
-    for at, (side, answer) in enumerate(zip(sides, (side.answer for side in found), strict=True)):
+    orders = [[hit.id for hit in side.answer.hits] if side.answer else [] for side in answered]
+    for at, (side, answer) in enumerate(zip(sides, (side.answer for side in answered), strict=True)):
         moves = _left_moves(*orders) if at == 0 else _right_moves(*orders)
         side["order"] = orders[at]
         side["hits"] = (
             [
                 {**_card(cards, hit, _parts(hit, answer.system == "rrf", signals)), "rank": rank, "move": move}
-                for rank, (hit, move) in enumerate(zip(answer.hits[:SHOWN], moves, strict=False), 1)
+                for rank, (hit, move) in enumerate(zip(answer.hits[:VISIBLE], moves, strict=False), 1)
             ]
             if answer
             else []
@@ -162,7 +164,7 @@ def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
     return validate(SearchParams, options).to_request(index)
 
 
-def _search(search: Asked, base: SearchRequest) -> tuple[list[side_by_side.Side], side_by_side.Pool | None]:
+def _search(search: TrySearch, base: SearchRequest) -> tuple[list[side_by_side.Side], side_by_side.Pool | None]:
     requests: list[SearchRequest | str] = []
     for side in SIDES:
         try:
@@ -176,13 +178,13 @@ def _search(search: Asked, base: SearchRequest) -> tuple[list[side_by_side.Side]
 
 
 def _side(
-    name: str, search: Asked, side: side_by_side.Side, pool: side_by_side.Pool | None, signals: Sequence[str]
+    name: str, search: TrySearch, side: side_by_side.Side, pool: side_by_side.Pool | None, signals: Sequence[str]
 ) -> dict[str, Any]:
     answer, system = side.answer, search.systems[name]
     start: Mapping[str, float] = search.own.get(name, {}) if system == "own" else {}
     if answer and system != "own":
-        # Equal ranks are not equal weights: nothing to begin with but the same for each.
-        start = pool.asked(answer.weights) if pool and system != "rrf" else answer.weights
+        # Reciprocal rank fusion has no weights of scores: each field begins with the same weight.
+        start = pool.requested_weights(answer.weights) if pool and system != "rrf" else answer.weights
     return {
         "name": name,
         "system": system,
@@ -199,7 +201,7 @@ def _side(
 
 
 def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
-    """(value, label) of what a side can be: systems, then published weights."""
+    """(value, label) of the choices of a side: systems, then published weights."""
     labels = {one["name"]: one["label"] for one in strings.system_choices(systems(), g.lang)}
     return {
         "systems": [(name, labels[name]) for name in systems()],
@@ -225,8 +227,8 @@ def _card(cards: Cards, hit: Hit, parts: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
-    """What each signal gave: width of a bar of 100, and the sum in figures."""
-    # A place in a list gives 1 / (60 + rank), which is a full bar at the first.
+    """The contribution of each signal: width of a bar of 100, and the sum in figures."""
+    # A rank scores 1 / (60 + rank): the first rank is a full bar.
     full, digits = (1 / (fusion.RRF_K + 1), 4) if rrf else (1.0, 3)
     rows = []
     for name in signals:
@@ -262,13 +264,13 @@ def _right_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[st
 
 def _left_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[str, int]]:
     """("gone" | "", 0) of each hit of the left: gone where the right does not show it."""
-    shown_right = set(right[:SHOWN])
-    return (("gone" if right and id not in shown_right else "", 0) for id in left)
+    visible_right = set(right[:VISIBLE])
+    return (("gone" if right and id not in visible_right else "", 0) for id in left)
 
 
 @admin.get("/try/cards")
 def tryit_cards() -> str:
-    """Hits that a weighing by hand brings up and that the page does not hold yet."""
+    """Hits that a change of weights brings up and that are not on the page yet."""
     index, ids = request.args.get("index", ""), request.args.getlist("id")[:KNOWN]
     profile = core().searcher.profile(index)
     cards = Cards(index, profile.fields, g.lang)
@@ -289,21 +291,26 @@ def tryit_cards() -> str:
 
 @admin.post("/try/rate")
 def rate_hit() -> AnyResponse:
-    """What the rating buttons do where no script runs: `rate` is "3|left-4|product", or "-" in place of the 3."""
+    """Rate by a button where no script runs. `rate` is "3|left-4|product", or "-" in place of the 3."""
     rating, _, rest = request.form.get("rate", "").partition("|")
     place, _, product = rest.partition("|")
     fields: dict[str, Any] = {key: request.form.get(key, "") for key in ("index", "list", "query")}
     rated = None if rating == "-" else _whole(rating)
-    asked = validate(Rating, {**fields, "image": read_photo(), "product": product, "rating": rated})
-    photo = _rate(asked)
-    say("try_unrated" if asked.rating is None else "try_rated", product=asked.product, n=asked.rating, list=asked.list)
+    params = validate(Rating, {**fields, "image": read_photo(), "product": product, "rating": rated})
+    photo = _rate(params)
+    say(
+        "try_unrated" if params.rating is None else "try_rated",
+        product=params.product,
+        n=params.rating,
+        list=params.list,
+    )
     anchor = place if place.replace("-", "").isalnum() else ""
     back = f"{url_for('admin.tryit')}?{request.form.get('back', '').lstrip('?')}"
     if photo is None:
         return redirect(f"{back}#{anchor}")
     if core().judgment_lists.photos.get(photo):
         return redirect(f"{back}&photo={photo}#{anchor}")
-    return redirect(f"{back}#{anchor}", 307)  # posted on with the photo, which nothing keeps any more
+    return redirect(f"{back}#{anchor}", 307)  # the browser posts the photo again: no rating stores it any more
 
 
 def _whole(text: str) -> int | str:
@@ -311,7 +318,7 @@ def _whole(text: str) -> int | str:
 
 
 def _rate(rating: Rating) -> str | None:
-    """Keep a rating, or take it back; the key of its photo.
+    """Store a rating, or remove it, and return the key of its photo.
 
     Raises:
         MediaError: a photo that cannot be used.
@@ -330,7 +337,7 @@ def _rate(rating: Rating) -> str | None:
 @admin.post("/api/judgments")
 @Call(Rating, [{"rating": 3}, {"rating": 3, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
 def api_rate() -> Response:
-    """Keep a rating, or take it back. photo: key of the photo, where one is judged."""
+    """Store a rating, or remove it. photo: key of the photo, where one is judged."""
     rating = validate(Rating, request.get_json(silent=True))
     photo = _rate(rating)
     return jsonify({"rating": rating.rating, **({"photo": photo} if photo else {})})
@@ -345,7 +352,7 @@ def api_rate() -> Response:
         "index": "shop",
         "left": {"problem": "no published gate weights"},
         "right": {"total": 36, "hits": [], "system": "gate"},
-        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "heard": {}},
+        "pool": {"ids": ["p-102"], "scaled": {"lexical": [1.0]}, "confidence": {}},
     },
 )
 def api_try() -> Response:
@@ -357,10 +364,10 @@ def api_try() -> Response:
     index = params.index or default_index()
     base = _base(index, params.q, judged_photo(params.image) if params.image else None)
     own = {"left": params.left_weights, "right": params.right_weights}
-    search = Asked(params.q, index, "", {"left": params.left, "right": params.right}, own)
-    found, pool = _search(search, base)
+    search = TrySearch(params.q, index, "", {"left": params.left, "right": params.right}, own)
+    answered, pool = _search(search, base)
     sides = {
         name: side.answer.to_json() if side.answer else {"problem": side.problem}
-        for name, side in zip(SIDES, found, strict=True)
+        for name, side in zip(SIDES, answered, strict=True)
     }
     return jsonify({"index": index, **sides, "pool": pool and pool.to_json()})

@@ -18,9 +18,9 @@ from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
 from web.params import fields_of, validate
 
 PAGE_SIZE = 20
-#: Queries shown of those that change.
-SHOWN = 20
-_STANDING = {"active": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
+#: Rows of a table of changed queries.
+CHANGED_ROWS = 20
+_ACTIVE = {"active": "gate-2", "since": "2026-11-02T09:30:00Z", "before": "gate-1"}
 _VERSION = {
     "version": "gate-2", "kind": "gate", "created": "2026-11-02T09:30:00Z", "chosen": "gate",
     "row": {"system": "gate", "ndcg": 0.63}, "judged": 120, "synthetic": 600, "active": "fixed-1", "list": "lamps",
@@ -45,7 +45,7 @@ def weights() -> str:
     entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE) if index else ([], 0)
     return render(
         "admin/weights.html", here="weights", index=index, indices=services.searcher.indices(), entries=entries,
-        total=total, page=number, more=total > number * PAGE_SIZE, standing=versions.active_version(_store(), index),
+        total=total, page=number, more=total > number * PAGE_SIZE, current=versions.active_version(_store(), index),
         lists=services.judgment_lists.lists(index), order=services.orders.get(orders.learning_slot(index)),
     )  # fmt: skip
 
@@ -67,15 +67,15 @@ def weights_order_events(index: str) -> Response:
 @admin.post("/weights/<index>/train")
 def weights_train(index: str) -> AnyResponse:
     index = checked_index(index)
-    told = _train(index, validate(TrainParams, form_of()))
-    say("learning_ordered" if told else "learning_untold", "done" if told else "warning")
+    notified = _train(index, validate(TrainParams, form_of()))
+    say("learning_ordered" if notified else "learning_not_notified", "done" if notified else "warning")
     return redirect(url_for("admin.weights", index=index) + "#order")
 
 
-def _train(index: str, given: TrainParams) -> bool:
+def _train(index: str, params: TrainParams) -> bool:
     return versions.order_training(
-        core(), index, given.kind, g.user.name, given.judgments, synthetic=given.synthetic, folds=given.folds,
-        repeats=given.repeats,
+        core(), index, params.kind, g.user.name, params.judgments, synthetic=params.synthetic, folds=params.folds,
+        repeats=params.repeats,
     )  # fmt: skip
 
 
@@ -88,8 +88,8 @@ def weights_compare(index: str) -> str:
     b, a = chosen  # the list shows the newer one first
     first, second, change = versions.compared(_store(), index, a, b)
     return render(
-        "admin/weights_compare.html", here="weights", index=index, a=first, b=second, change=change, shown=SHOWN,
-        standing=versions.active_version(_store(), index),
+        "admin/weights_compare.html", here="weights", index=index, a=first, b=second, change=change,
+        changed_rows=CHANGED_ROWS, current=versions.active_version(_store(), index),
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def weights_version(index: str, version: str) -> str:
     index = checked_index(index)
     return render(
         "admin/weights_version.html", here="weights", index=index, version=versions.version(_store(), index, version),
-        standing=versions.active_version(_store(), index),
+        current=versions.active_version(_store(), index),
     )  # fmt: skip
 
 
@@ -106,24 +106,24 @@ def weights_version(index: str, version: str) -> str:
 def weights_confirm(index: str, version: str) -> str:
     """What applying is expected to do, before it is done."""
     index = checked_index(index)
-    found = versions.version(_store(), index, version)
+    entry = versions.version(_store(), index, version)
     return render(
-        "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
-        expected=versions.expected(_store(), index, found), refused=None,
+        "admin/weights_apply.html", here="weights", index=index, version=entry, changed_rows=CHANGED_ROWS,
+        expected=versions.expected(_store(), index, entry), refused=None,
     )  # fmt: skip
 
 
 @admin.post("/weights/<index>/<version>/apply")
 def weights_apply(index: str, version: str) -> Any:
-    index, given = checked_index(index), validate(PointParams, form_of())
+    index, params = checked_index(index), validate(PointParams, form_of())
     try:
-        versions.apply(_store(), index, version, given.instead_of)
+        versions.apply(_store(), index, version, params.instead_of)
     except (ModelConflictError, WeightsError) as error:
         # The figures of what is active now, so that it can be decided again.
-        found = versions.version(_store(), index, version)
+        entry = versions.version(_store(), index, version)
         return render(
-            "admin/weights_apply.html", here="weights", index=index, version=found, shown=SHOWN,
-            expected=versions.expected(_store(), index, found), refused=str(error),
+            "admin/weights_apply.html", here="weights", index=index, version=entry, changed_rows=CHANGED_ROWS,
+            expected=versions.expected(_store(), index, entry), refused=str(error),
         ), error.http_status  # fmt: skip
     say("weights_applied", version=version, index=index)
     return redirect(url_for("admin.weights", index=index))
@@ -131,8 +131,8 @@ def weights_apply(index: str, version: str) -> Any:
 
 @admin.post("/weights/<index>/rollback")
 def weights_rollback(index: str) -> AnyResponse:
-    index, given = checked_index(index), validate(PointParams, form_of())
-    say("weights_rolled_back", version=versions.rollback(_store(), index, given.instead_of), index=index)
+    index, params = checked_index(index), validate(PointParams, form_of())
+    say("weights_rolled_back", version=versions.rollback(_store(), index, params.instead_of), index=index)
     return redirect(url_for("admin.weights", index=index))
 
 
@@ -140,13 +140,13 @@ def weights_rollback(index: str) -> AnyResponse:
 
 
 @admin.get("/api/weights/<index>")
-@Call(gives={**_STANDING, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
+@Call(gives={**_ACTIVE, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
 def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is active."""
     index, number = checked_index(index), page_number(PAGE_SIZE)
     entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
-    standing = versions.active_version(_store(), index)
-    return {**standing.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
+    active = versions.active_version(_store(), index)
+    return {**active.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
 
 
 @admin.get("/api/weights/<index>/order")
@@ -170,34 +170,34 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what applying it is expected to change."""
     index = checked_index(index)
-    found = versions.version(_store(), index, version)
-    expected = versions.expected(_store(), index, found)
+    entry = versions.version(_store(), index, version)
+    expected = versions.expected(_store(), index, entry)
     change = expected.change and expected.change.to_json()
-    return {**found, "expected": {"active": expected.active, "change": change}}
+    return {**entry, "expected": {"active": expected.active, "change": change}}
 
 
 @admin.post("/api/weights/<index>/train")
-@Call(TrainParams, {"order": _ORDER, "told": True}, status=202)
+@Call(TrainParams, {"order": _ORDER, "notified": True}, status=202)
 def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
-    """Order a training. told: whether a worker heard of it at once."""
+    """Order a training. notified: whether a worker was notified at once."""
     index = checked_index(index)
-    told = _train(index, validate(TrainParams, fields_of(request)))
-    return {**api_weights_order(index), "told": told}, 202
+    notified = _train(index, validate(TrainParams, fields_of(request)))
+    return {**api_weights_order(index), "notified": notified}, 202
 
 
 @admin.post("/api/weights/<index>/apply")
-@Call(ApplyParams, _STANDING)
+@Call(ApplyParams, _ACTIVE)
 def api_weights_apply(index: str) -> dict[str, Any]:
     """Activate a version."""
-    index, given = checked_index(index), validate(ApplyParams, fields_of(request))
-    versions.apply(_store(), index, given.version, given.instead_of)
+    index, params = checked_index(index), validate(ApplyParams, fields_of(request))
+    versions.apply(_store(), index, params.version, params.instead_of)
     return versions.active_version(_store(), index).__dict__
 
 
 @admin.post("/api/weights/<index>/rollback")
-@Call(PointParams, _STANDING)
+@Call(PointParams, _ACTIVE)
 def api_weights_rollback(index: str) -> dict[str, Any]:
     """Go back to the version before."""
-    index, given = checked_index(index), validate(PointParams, fields_of(request))
-    versions.rollback(_store(), index, given.instead_of)
+    index, params = checked_index(index), validate(PointParams, fields_of(request))
+    versions.rollback(_store(), index, params.instead_of)
     return versions.active_version(_store(), index).__dict__

@@ -92,9 +92,9 @@ def _authorize(incoming: Request) -> None:
     token = services().settings.push_token
     if token is None or not token.get_secret_value():
         raise NotFound("pushing documents is off; set HYBRID_PUSH_TOKEN to switch it on")
-    scheme, _, given = incoming.headers.get("Authorization", "").partition(" ")
+    scheme, _, credentials = incoming.headers.get("Authorization", "").partition(" ")
     # WSGI hands a header's bytes over as latin-1, whatever they are.
-    known = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.get_secret_value().encode())
+    known = hmac.compare_digest(credentials.strip().encode("latin-1", "replace"), token.get_secret_value().encode())
     if scheme.lower() != "bearer" or not known:
         raise Unauthorized("send the token as Authorization: Bearer …", www_authenticate=WWWAuthenticate("bearer"))
 

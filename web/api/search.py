@@ -35,8 +35,8 @@ def suggest() -> Response:
     """Complete what has been typed so far."""
     params = validate(SuggestParams, fields_of(request))
     index = params.index or default_index()
-    found = services().searcher.suggest(index, params.q, params.size) if params.q.strip() else []
-    return jsonify({"index": index, "q": params.q, "suggestions": found})
+    suggestions = services().searcher.suggest(index, params.q, params.size) if params.q.strip() else []
+    return jsonify({"index": index, "q": params.q, "suggestions": suggestions})
 
 
 @api.get("/api/products/<path:product_id>/similar")

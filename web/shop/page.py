@@ -172,9 +172,9 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
 
 
 def _category(profile: IndexProfile, lang: str) -> str:
-    wanted = profile.fields.roles.get("category", ())
+    category_fields = profile.fields.roles.get("category", ())
     fields = view.facet_fields(profile.fields, lang)
-    return next((path for path in fields if path in wanted or strings.base_path(path) in wanted), "")
+    return next((path for path in fields if path in category_fields or strings.base_path(path) in category_fields), "")
 
 
 def _unlisted(state: PageState, answer: SearchAnswer) -> list[tuple[str, str]]:
@@ -202,8 +202,8 @@ def _render(
         indices=names,
         systems=strings.system_choices([name for name in _CHOICES if name not in missing], state.lang),
         script_text={key: text[key] for key in strings.SCRIPT_KEYS},
-        given=file,
-        kept=kept_file(files[file], file) if file and not enhanced else None,
+        file_kind=file,
+        file_url=kept_file(files[file], file) if file and not enhanced else None,
         asset=asset,
         number=strings.number,
         **more,

@@ -60,7 +60,7 @@ class PageState:
         return self.url(q="", like=id, chosen={}, ranges={}, system="")
 
     def without(self, name: str, value: str) -> str:
-        left = tuple(kept for kept in self.chosen.get(name, ()) if kept != value)
+        left = tuple(other for other in self.chosen.get(name, ()) if other != value)
         return self.url(chosen={**self.chosen, name: left})
 
     def without_range(self, name: str) -> str:
@@ -112,9 +112,9 @@ class Cards:
         return {
             "id": hit.id,
             "anchor": f"why-{position}",
-            "title": self.shown(hit, "title") or [(hit.id, False)],
+            "title": self.segments(hit, "title") or [(hit.id, False)],
             "title_text": self.text(source, "title") or hit.id,
-            "description": self.shown(hit, "description"),
+            "description": self.segments(hit, "description"),
             "brand": self.text(source, "brand"),
             "detail": " · ".join(filter(None, (self.text(source, "category"), self.text(source, "color")))),
             "price": strings.price(price, currency) if price != "" else "",
@@ -137,7 +137,7 @@ class Cards:
                 return value if role == "price" else analysis.plain_text(str(value))
         return ""
 
-    def shown(self, hit: Hit, role: str) -> Segments:
+    def segments(self, hit: Hit, role: str) -> Segments:
         """A role's text in this language, with the marks of the search where they fall on it."""
         text = self.text(hit.source, role)
         pieces = marked(hit.highlight.get(role, ""))
@@ -306,13 +306,13 @@ def active_filters(state: PageState, fields: FieldMap) -> list[dict[str, str]]:
     for name, values in state.chosen.items():
         label = strings.field_label(name, role_of(fields, name), state.lang)
         for value in values:
-            shown = value_label(name, value, fields, state.lang)
-            chips.append({"label": label, "value": shown, "url": state.without(name, value)})
+            label_of_value = value_label(name, value, fields, state.lang)
+            chips.append({"label": label, "value": label_of_value, "url": state.without(name, value)})
     for name, (low, high) in state.ranges.items():
         key = "between" if low and high else "at_least" if low else "at_most"
-        shown = text[key].format(a=low, b=high)
+        label_of_value = text[key].format(a=low, b=high)
         label = strings.field_label(name, role_of(fields, name), state.lang)
-        chips.append({"label": label, "value": shown, "url": state.without_range(name)})
+        chips.append({"label": label, "value": label_of_value, "url": state.without_range(name)})
     return chips
 
 

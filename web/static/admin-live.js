@@ -7,26 +7,26 @@ const LOST_MS = 5000;  // a stream that ends is opened again within a second or 
 let source = null;
 let missing = null;
 const live = () => Boolean(state.querySelector("[data-live]")?.dataset.live);
-const told = () => state.querySelector("[data-phase]")?.textContent.replace(/\s+/g, " ").trim();
-let said = state && told();
+const phaseText = () => state.querySelector("[data-phase]")?.textContent.replace(/\s+/g, " ").trim();
+let said = state && phaseText();
 
 function show(html) {
-  heard();
-  // What somebody is about to press, or has opened, stays under their hand.
-  const held = state.contains(document.activeElement) && document.activeElement !== document.body;
+  markConnected();
+  // What somebody is about to press, or has opened, is not replaced.
+  const focused = state.contains(document.activeElement) && document.activeElement !== document.body;
   const ticked = state.querySelector("input[type=checkbox]:checked");
   const open = state.querySelector("details[open]");
   const next = document.createElement("div");
   next.innerHTML = html;
   const now = next.querySelector("[data-phase]")?.textContent.replace(/\s+/g, " ").trim();
   const changed = now !== said;
-  if (!changed && (held || ticked || open)) return;
+  if (!changed && (focused || ticked || open)) return;
   state.replaceChildren(...next.childNodes);
-  if (held) state.querySelector("a, button")?.focus();
+  if (focused) state.querySelector("a, button")?.focus();
   if (changed) { said = now; phase.textContent = now; }
 }
 
-function heard() {
+function markConnected() {
   clearTimeout(missing);
   missing = null;
   lost.hidden = true;
@@ -45,7 +45,7 @@ async function ask() {
     if (!answer.ok) throw new Error(answer.status);
     show(await answer.text());
   } catch (error) {
-    lost.hidden = false;  // what is shown is the last that was heard
+    lost.hidden = false;  // the page has the last state that arrived
   }
   if (live()) setTimeout(ask, ASK_MS); else end();
 }

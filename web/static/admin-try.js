@@ -5,12 +5,12 @@ const sides = document.getElementById("try-sides");
 const form = document.getElementById("try-form");
 const words = sides?.dataset ?? {};
 const pool = words.pool ? JSON.parse(words.pool) : null;
-const shown = Number(words.shown);
+const visible = Number(words.visible);
 const failure = document.getElementById("try-error");
 const live = document.getElementById("try-live");
 const text = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 
-// -- weighing: the arithmetic of hybrid/fusion.py, in the same order of additions -----------------------------------
+// -- weighing: the arithmetic of hybrid/search/fusion.py, in the same order of additions ----------------------------
 
 function normalised(weights) {
   const names = Object.keys(weights);
@@ -20,21 +20,21 @@ function normalised(weights) {
 }
 
 /** [{id, score, parts: {signal: {weight, scaled}}}] of all candidates, best first, ties by id. */
-export function weighed(candidates, given) {
-  const names = Object.keys(candidates.scaled).filter((name) => given[name] > 0);
-  const asked = normalised(Object.fromEntries(names.map((name) => [name, given[name]])));
-  const lowered = Object.fromEntries(names.map((name) => [name, asked[name] * candidates.heard[name]]));
-  const speaks = names.some((name) => lowered[name] > 0);
-  const active = normalised(speaks ? lowered : asked);
+export function weighed(candidates, weights) {
+  const names = Object.keys(candidates.scaled).filter((name) => weights[name] > 0);
+  const requested = normalised(Object.fromEntries(names.map((name) => [name, weights[name]])));
+  const effective = Object.fromEntries(names.map((name) => [name, requested[name] * candidates.confidence[name]]));
+  const anyEffective = names.some((name) => effective[name] > 0);
+  const active = normalised(anyEffective ? effective : requested);
   const ranked = candidates.ids.map((id, at) => {
-    let heard = 0;
-    for (const name of names) if (candidates.scaled[name][at] !== null) heard += active[name];
+    let presentWeight = 0;
+    for (const name of names) if (candidates.scaled[name][at] !== null) presentWeight += active[name];
     let score = 0;
     const parts = {};
     for (const name of names) {
       const scaled = candidates.scaled[name][at];
-      if (scaled === null || heard <= 0) continue;
-      const weight = active[name] / heard;
+      if (scaled === null || presentWeight <= 0) continue;
+      const weight = active[name] / presentWeight;
       score += weight * scaled;
       parts[name] = { weight, scaled };
     }
@@ -79,16 +79,16 @@ function copy(id) {
 
 /** Order a side anew by the weights in its fields. */
 function weigh(name) {
-  const given = weightsOf(name);
-  if (!pool?.ids.length || !models.size || !Object.keys(pool.scaled).some((signal) => given[signal] > 0)) return;
+  const weights = weightsOf(name);
+  if (!pool?.ids.length || !models.size || !Object.keys(pool.scaled).some((signal) => weights[signal] > 0)) return;
   const one = section(name);
   const list = one.querySelector(".try-hits");
   if (!list) return;
-  const ranked = weighed(pool, given);
+  const ranked = weighed(pool, weights);
   orders[name] = ranked.map((hit) => hit.id);
   const focused = document.activeElement.closest?.("li[data-id]");
   const focus = focused && list.contains(focused) ? focused.dataset.id : null;
-  list.replaceChildren(...ranked.slice(0, shown).map((hit) => drawn(hit)));
+  list.replaceChildren(...ranked.slice(0, visible).map((hit) => drawn(hit)));
   one.querySelector("[data-facts]")?.setAttribute("hidden", "");
   one.querySelector("[data-by-hand]")?.removeAttribute("hidden");
   one.querySelector("select").value = "own";
@@ -124,9 +124,9 @@ function number(list, name) {
 
 function moves() {
   const before = new Map(orders.left.map((id, rank) => [id, rank]));
-  const kept = new Set(orders.right.slice(0, shown));
+  const visibleRight = new Set(orders.right.slice(0, visible));
   for (const [name, kindOf] of [
-    ["left", (id) => (orders.right.length && !kept.has(id) ? ["gone", 0] : ["", 0])],
+    ["left", (id) => (orders.right.length && !visibleRight.has(id) ? ["gone", 0] : ["", 0])],
     ["right", (id, rank) => {
       if (!orders.left.length) return ["", 0];
       if (!before.has(id)) return ["new", 0];
@@ -146,10 +146,10 @@ function moves() {
 }
 
 function span(content, className) {
-  const made = document.createElement("span");
-  made.textContent = content;
-  if (className) made.className = className; else made.setAttribute("aria-hidden", "true");
-  return made;
+  const element = document.createElement("span");
+  element.textContent = content;
+  if (className) element.className = className; else element.setAttribute("aria-hidden", "true");
+  return element;
 }
 
 let saying;
@@ -168,12 +168,12 @@ function fetchMissing() {
     const missing = [...new Set([...sides.querySelectorAll(".try-hits > li")].map((hit) => hit.dataset.id))]
       .filter((id) => !models.has(id)).slice(0, 50);
     if (!missing.length) return;
-    const query = asked();
+    const query = ratedQuery();
     for (const id of missing) query.append("id", id);
     const answer = await fetch(`/admin/try/cards?${query}`);
     if (!answer.ok || answer.redirected) return; // their ids stay
-    const found = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html");
-    learn(found);
+    const fetchedCards = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html");
+    learn(fetchedCards);
     for (const hit of sides.querySelectorAll(".try-hits > li")) if (missing.includes(hit.dataset.id)) complete(hit);
   }, 120);
 }
@@ -204,8 +204,8 @@ sides?.addEventListener("input", (event) => {
 
 const rateForm = (name) => document.querySelector(`#try-rate [name="${name}"]`).value;
 const listName = () => form.elements.list.value.trim();
-/** What the ratings on the page are of. */
-function asked() {
+/** The list, the words and the photo that the ratings on the page belong to, as parameters. */
+function ratedQuery() {
   const query = new URLSearchParams({ index: rateForm("index"), list: listName(), q: rateForm("query") });
   if (rateForm("photo")) query.set("photo", rateForm("photo"));
   return query;
@@ -226,7 +226,7 @@ function show(id, rating) {
   for (const item of sides.querySelectorAll("li[data-id]")) if (item.dataset.id === id) showRating(item);
 }
 
-/** A photo with a rating is kept, so that the page can be come back to. */
+/** A photo with a rating is stored, so the address of the page can name it. */
 function showAddress(list) {
   const address = new URL(words.address, location);
   address.searchParams.set("list", list);
@@ -234,7 +234,7 @@ function showAddress(list) {
 }
 
 const turns = new Map(); // product -> the saving before this one, so that the last key wins
-const saved = new Map(); // product -> what the cluster holds
+const saved = new Map(); // product -> the rating in the cluster
 const ratedMeanwhile = new Set(); // products rated since the judgment list was changed
 
 function rate(id, rating) {
@@ -298,12 +298,12 @@ form?.elements.list?.addEventListener("change", async () => {
   const change = ++listChanges;
   ratedMeanwhile.clear();
   saved.clear();
-  const answer = await fetch(`/admin/api/judgments?${asked()}`);
+  const answer = await fetch(`/admin/api/judgments?${ratedQuery()}`);
   if (!answer.ok || answer.redirected) return;
-  const found = (await answer.json()).ratings;
+  const storedRatings = (await answer.json()).ratings;
   if (change !== listChanges) return;
   const others = [...ratings.keys()].filter((id) => !ratedMeanwhile.has(id));
-  for (const id of others) show(id, id in found ? String(found[id]) : "");
+  for (const id of others) show(id, id in storedRatings ? String(storedRatings[id]) : "");
 });
 
 for (const event of window.earlyKeys ?? []) press(event);

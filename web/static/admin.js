@@ -64,8 +64,8 @@ for (const form of document.querySelectorAll("form[data-into]")) {
 // Work that is under way is looked at again, unless somebody is choosing or reading.
 for (const work of document.querySelectorAll("[data-again-in]")) {
   const look = () => {
-    const held = document.querySelector("main :is(input:checked, details[open])");
-    if (held) setTimeout(look, 1000); else location.reload();
+    const busy = document.querySelector("main :is(input:checked, details[open])");
+    if (busy) setTimeout(look, 1000); else location.reload();
   };
   setTimeout(look, 1000 * Number(work.dataset.againIn));
 }

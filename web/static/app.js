@@ -93,11 +93,11 @@ function showOffline(url) {
 
 function urlOf(page) {
   const pairs = [...new FormData(form)].filter(([, value]) => typeof value === "string" && value.trim() !== "");
-  const left = ["image", "kept_image", "drop_image", "page"];
-  if (pairs.some(([name]) => name === "q")) left.push("like"); // words in place of the product
-  const kept = pairs.filter(([name]) => !left.includes(name));
-  if (page) kept.push(["page", page]);
-  const query = new URLSearchParams(kept).toString();
+  const dropped = ["image", "kept_image", "drop_image", "page"];
+  if (pairs.some(([name]) => name === "q")) dropped.push("like"); // words in place of the product
+  const remaining = pairs.filter(([name]) => !dropped.includes(name));
+  if (page) remaining.push(["page", page]);
+  const query = new URLSearchParams(remaining).toString();
   return query ? `/?${query}` : "/";
 }
 
@@ -116,9 +116,9 @@ document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-nav]");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
-    const given = new URL(link.href).searchParams;
-    input.value = given.get("q") ?? "";
-    if (given.get("like")) await usePhoto(null); // in place of the photo
+    const params = new URL(link.href).searchParams;
+    input.value = params.get("q") ?? "";
+    if (params.get("like")) await usePhoto(null); // in place of the photo
     load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-top") });
   }
   if (event.target.closest("[data-close-facets]")) {
@@ -129,9 +129,9 @@ document.addEventListener("click", async (event) => {
 });
 
 addEventListener("popstate", async (event) => {
-  const given = new URL(location).searchParams;
-  input.value = given.get("q") ?? "";
-  if ($("index") && given.get("index")) $("index").value = given.get("index");
+  const params = new URL(location).searchParams;
+  input.value = params.get("q") ?? "";
+  if ($("index") && params.get("index")) $("index").value = params.get("index");
   await usePhoto(event.state?.photo ?? null);
   load(location.pathname + location.search, { push: false });
 });
@@ -208,7 +208,7 @@ function keep(id, url) {
 }
 
 function blobOf(url) {
-  const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (character) => character.charCodeAt(0));
   return new Blob([bytes], { type: url.slice(5, url.indexOf(";")) });
 }
 
@@ -297,16 +297,16 @@ async function suggest() {
   if (index) query.set("index", index);
   try {
     const answer = await fetch(`/api/suggest?${query}`, { signal: mine.signal });
-    const found = answer.ok ? (await answer.json()).suggestions : [];
-    if (mine === asking && document.activeElement === input) showSuggestions(found);
+    const suggestions = answer.ok ? (await answer.json()).suggestions : [];
+    if (mine === asking && document.activeElement === input) showSuggestions(suggestions);
   } catch { /* suggestions are a courtesy: typing goes on without them */ }
 }
 
-function showSuggestions(found) {
-  if (!found.length) return closeSuggestions();
+function showSuggestions(suggestions) {
+  if (!suggestions.length) return closeSuggestions();
   at = -1;
   input.removeAttribute("aria-activedescendant");
-  list.replaceChildren(...found.map((item, place) => {
+  list.replaceChildren(...suggestions.map((item, place) => {
     const option = document.createElement("li");
     option.id = `suggestion-${place}`;
     option.setAttribute("role", "option");
@@ -322,7 +322,7 @@ function showSuggestions(found) {
   }));
   list.hidden = false;
   input.setAttribute("aria-expanded", "true");
-  say(text.suggestions_n.replace("{n}", found.length));
+  say(text.suggestions_n.replace("{n}", suggestions.length));
 }
 
 function mark(place) {

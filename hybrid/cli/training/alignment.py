@@ -54,9 +54,9 @@ def train_alignment(
         raise UsageError(f"no method {method!r}; known: {', '.join(known)}")
     services = build_services()
     with counted() as show:
-        trained, found = training.train(services, index, pairs, method, media, seed, show)
+        trained, measured = training.train(services, index, pairs, method, media, seed, show)
     if report:
-        report.write_text(training.page(trained, found), encoding="utf-8")
+        report.write_text(training.page(trained, measured), encoding="utf-8")
     end_training(services, trained, _show, name, force, apply, json)
 
 

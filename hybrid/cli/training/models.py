@@ -35,13 +35,13 @@ def list_versions(
     from hybrid.services import build_services
 
     groups = life.by_kind(build_services(), index, kind)
-    found = [version for group in groups for version in group.versions]
+    versions = [version for group in groups for version in group.versions]
     active = {group.kind: group.active.version for group in groups}
     if json:
-        print_json({"index": index, "active": active, "versions": found})
+        print_json({"index": index, "active": active, "versions": versions})
         return
     table = Table("", "kind", "version", "method", "created", "MB", "held out", "before")
-    for one in found:
+    for one in versions:
         if one.get("lost"):
             table.add_row("*", one["kind"], one["version"], "lost: the cluster has no such version", "", "", "", "")
             continue
@@ -68,19 +68,19 @@ def show(kind: Kind, version: Version, index: Index, json: Json = False) -> None
     from hybrid.learning import models as life
     from hybrid.services import build_services
 
-    found = life.show(build_services(), kind, version, index)
+    about = life.show(build_services(), kind, version, index)
     if json:
-        print_json(found)
+        print_json(about)
         return
-    print(f"{kind} {version}: {found['method']}, made {found['created'][:19]} for {found['index']}")
-    print(f"active for {index}" if found["active"] else f"not active for {index}")
-    print(f"{found['size']:,} bytes in {found['parts']} parts, SHA-256 {found['sha256']}")
-    for part, one in found["encoders"].items():
+    print(f"{kind} {version}: {about['method']}, made {about['created'][:19]} for {about['index']}")
+    print(f"active for {index}" if about["active"] else f"not active for {index}")
+    print(f"{about['size']:,} bytes in {about['parts']} parts, SHA-256 {about['sha256']}")
+    for part, one in about["encoders"].items():
         print(f"{part} by {one['spec']} ({one['version']})")
-    figure, before = _figures(found)
+    figure, before = _figures(about)
     if figure != "-":
-        print(f"{figure} of {found['held_out']['examples']:,} held-out examples; before: {before}")
-    for key, value in found["report"].items():
+        print(f"{figure} of {about['held_out']['examples']:,} held-out examples; before: {before}")
+    for key, value in about["report"].items():
         if isinstance(value, str | int | float) and value != "":
             print(f"  {key}: {value}")
 
@@ -151,9 +151,9 @@ def predict(
 
     if kind != training.KIND:
         raise UsageError(f"{kind} predict nothing by themselves; kinds that do: {training.KIND}")
-    found = training.predict(build_services().encoder, version, image, text)
+    tags = training.predict(build_services().encoder, version, image, text)
     if json:
-        print_json(found)
+        print_json(tags)
         return
-    for tag in found:
+    for tag in tags:
         print(f"{tag['confidence']:.3f}  {tag['name']}" + ("" if tag["written"] else "  (not sure enough)"))

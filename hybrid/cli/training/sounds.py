@@ -32,14 +32,14 @@ def train_sounds(
     Reads the index and the sounds; writes a version. A reindex puts it in use.
     Example: hybrid train sounds --index shop --field category --report sounds.html
     """
-    from hybrid.learning.sounds import training as made
+    from hybrid.learning.sounds import training
     from hybrid.services import build_services
 
     services = build_services()
     with counted() as show:
-        trained = made.train(services, index, pairs, column, media, seed, show)
+        trained = training.train(services, index, pairs, column, media, seed, show)
     if report:
-        report.write_text(made.page(trained), encoding="utf-8")
+        report.write_text(training.page(trained), encoding="utf-8")
     end_training(services, trained, _show, name, force, False, json)
 
 
@@ -50,11 +50,11 @@ def _show(trained: Any) -> None:
         "method", "right tag first", "precision@5", "mAP", "95 %",
         title=f"{trained.sounds:,} sounds of {len(trained.tags)} tags, held out in turn",
     )  # fmt: skip
-    for method, told in trained.results.items():
-        low, high = told["intervals"]["map"]
+    for method, results in trained.results.items():
+        low, high = results["intervals"]["map"]
         table.add_row(
-            f"{method} *" if method == trained.method else method, f"{told['top1']:.3f}",
-            f"{told['precision@5']:.3f}", f"{told['map']:.3f}", f"{low:.3f} to {high:.3f}",
+            f"{method} *" if method == trained.method else method, f"{results['top1']:.3f}",
+            f"{results['precision@5']:.3f}", f"{results['map']:.3f}", f"{low:.3f} to {high:.3f}",
         )  # fmt: skip
     console(stderr=False).print(table)
     print(f"sounds read in {trained.read_s:,.1f} s, trained in {trained.fit_s:,.1f} s")

@@ -45,12 +45,14 @@ def train_tags(
     Reads the index and the examples; writes a version of tags, and the field hybrid.tags of the index.
     Example: hybrid train tags --index shop --labels photos.csv --validate unseen.csv --report tags.html
     """
-    from hybrid.learning.tags import training as made
+    from hybrid.learning.tags import training
     from hybrid.services import build_services
 
     services = build_services()
     with counted() as show:
-        trained = made.train(services, index, labels, source, strategy, column, media, validate, seed, show, fine_tune)
+        trained = training.train(
+            services, index, labels, source, strategy, column, media, validate, seed, show, fine_tune
+        )
     if report:
         from hybrid.learning.tags.report import page
 
@@ -65,22 +67,22 @@ def _show(trained: Any) -> None:
         "strategy", "macro-F1", "worst recall", "of", "calibration error", "macro-F1 of several views",
         title=f"{trained.examples:,} examples of {len(trained.tags)} tags by {trained.source}, held out in turn",
     )  # fmt: skip
-    for strategy, found in trained.results.items():
-        views = found.get("with_views")
+    for strategy, measures in trained.results.items():
+        views = measures.get("with_views")
         table.add_row(
-            f"{strategy} *" if strategy == trained.method else strategy, f"{found['macro_f1']:.3f}",
-            f"{found['worst_recall']:.3f}", found["worst"], f"{found['calibration_error']:.3f}",
+            f"{strategy} *" if strategy == trained.method else strategy, f"{measures['macro_f1']:.3f}",
+            f"{measures['worst_recall']:.3f}", measures["worst"], f"{measures['calibration_error']:.3f}",
             f"{views['macro_f1']:.3f}" if views else "-",
         )  # fmt: skip
     console(stderr=False).print(table)
-    for how, found in trained.drop_out.items():
-        said = ", ".join(f"{part} {value:.3f}" for part, value in found.items())
+    for how, measures in trained.drop_out.items():
+        said = ", ".join(f"{part} {value:.3f}" for part, value in measures.items())
         print(f"macro-F1 {how} modality drop-out: {said}")
-    for how, found in (trained.validation or {}).items():
+    for how, measures in (trained.validation or {}).items():
         what = "the one vector of the index" if how == "index" else "several views"
         print(
-            f"unseen, by {what}: macro-F1 {found['macro_f1']:.3f}, worst recall {found['worst_recall']:.3f} "
-            f"({found['worst']}), calibration error {found['calibration_error']:.3f}"
+            f"unseen, by {what}: macro-F1 {measures['macro_f1']:.3f}, worst recall {measures['worst_recall']:.3f} "
+            f"({measures['worst']}), calibration error {measures['calibration_error']:.3f}"
         )
     print(f"a tag is written from confidence {trained.threshold:.3f} on")
     print_left_out(trained.skipped)

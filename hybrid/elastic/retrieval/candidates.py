@@ -268,11 +268,11 @@ class Retrieval:
             missing = [id for id, score in scores.items() if score is None]
             estimates = standins.estimate(scores, lookalikes.donors.get(name, ()), lookalikes.words, missing)
             if estimates:
-                retrieved.stand_ins[name] = estimates
+                retrieved.imputed[name] = estimates
         # A product without any score of a vector signal, true or imputed, is no candidate.
         for id in lookalikes.hits:
             if not any(
-                retrieved.raw[name][id] is not None or id in retrieved.stand_ins.get(name, ()) for name in signals
+                retrieved.raw[name][id] is not None or id in retrieved.imputed.get(name, ()) for name in signals
             ):
                 for scores in retrieved.raw.values():
                     scores.pop(id, None)

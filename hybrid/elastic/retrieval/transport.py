@@ -200,7 +200,7 @@ class Transport:
         try:
             answers, took_ms = self._many(lines, params)
             for (one, gaps), answer in zip(lacking, answers, strict=True):
-                one.stand_ins = gaps.filled(answer)
+                one.imputed = gaps.filled(answer)
         except ClusterUnreachableError:
             raise
         except ClusterError as error:

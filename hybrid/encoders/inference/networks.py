@@ -59,7 +59,7 @@ def _stem(net: Any, pixels: torch.Tensor) -> Any:
 
 
 class FrontModule(torch.nn.Module):
-    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, 112, 14, 14): what FROZEN blocks make of them."""
+    """pixels (batch, 224, 224, 3) uint8 RGB -> (batch, 112, 14, 14): the output of the first FROZEN blocks."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
@@ -67,16 +67,18 @@ class FrontModule(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         net = self.net
-        found = _stem(net, pixels)
+        features = _stem(net, pixels)
         for block in list(net._blocks)[:FROZEN]:
-            found = block(found)
-        return torch.as_tensor(found)
+            features = block(features)
+        return torch.as_tensor(features)
 
 
 class LayersModule(torch.nn.Module):
-    """pixels (batch, WIDE, WIDE, 3) uint8 RGB -> (batch, LAYERS): what the layers of the network make of them: the
-    means of the channels of the blocks OUTLETS, and of the last layer the roots of the means and of the generalised
-    means (Radenovic et al., TPAMI 2019), in which strong places count for more."""
+    """pixels (batch, WIDE, WIDE, 3) uint8 RGB -> (batch, LAYERS): pooled outputs of several layers of the network.
+
+    These are the channel means of the blocks OUTLETS, and the roots of the means and of the generalised means of the
+    last layer (Radenovic et al., TPAMI 2019). In a generalised mean, places with large values count for more.
+    """
 
     def __init__(self, net: Any) -> None:
         super().__init__()
@@ -84,19 +86,19 @@ class LayersModule(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         net = self.net
-        found = _stem(net, pixels)
+        features = _stem(net, pixels)
         means = []
         for number, block in enumerate(net._blocks):
-            found = block(found)
+            features = block(features)
             if number in OUTLETS:
-                means.append(found.mean((2, 3)))
-        last = net._swish(net._bn1(net._conv_head(found)))
+                means.append(features.mean((2, 3)))
+        last = net._swish(net._bn1(net._conv_head(features)))
         strong = (last.clamp(min=1e-6) ** 3).mean((2, 3)) ** (1 / 3)
         return torch.cat([*means, last.mean((2, 3)).clamp(min=0).sqrt(), strong.sqrt()], 1)
 
 
 class TailModule(torch.nn.Module):
-    """What FrontModule gives -> (batch, tags) scores: the rest of the network, with a head of a shop's tags."""
+    """The output of FrontModule -> (batch, tags) scores: the rest of the network, with a head of a shop's tags."""
 
     def __init__(self, net: Any, tags: int) -> None:
         super().__init__()
@@ -105,10 +107,10 @@ class TailModule(torch.nn.Module):
         self.drop = torch.nn.Dropout(0.3)
         self.head = torch.nn.Linear(1280, tags)
 
-    def forward(self, found: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         for block in self.blocks:
-            found = block(found)
-        pooled = self.activation(self.norm(self.conv(found))).mean((2, 3))
+            features = block(features)
+        pooled = self.activation(self.norm(self.conv(features))).mean((2, 3))
         return torch.as_tensor(self.head(self.drop(pooled)))
 
 
@@ -131,14 +133,16 @@ class VotingModule(torch.nn.Module):
         self.front, self.tails = front, torch.nn.ModuleList(tails)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        found = self.front(pixels)
-        votes = torch.stack([torch.softmax(tail(found), 1) for tail in self.tails])
+        features = self.front(pixels)
+        votes = torch.stack([torch.softmax(tail(features), 1) for tail in self.tails])
         return votes.mean(0).clamp(min=1e-9).log()
 
 
 def tail(learned: Mapping[str, np.ndarray] | None, tags: int) -> TailModule:
-    """The tail as it came with EfficientNet-Lite0, with a head of zeros, and what it learned added: what `packed` gives
-    of its parameters, by name."""
+    """The tail of the stock EfficientNet-Lite0, with a head of zeros.
+
+    learned: the changes of its parameters, which are added, as `packed` gives them by name; None adds nothing.
+    """
     module = TailModule(_lite0(weights_file()), tags)
     torch.nn.init.zeros_(module.head.weight)
     torch.nn.init.zeros_(module.head.bias)
@@ -151,9 +155,9 @@ def tail(learned: Mapping[str, np.ndarray] | None, tags: int) -> TailModule:
 
 
 def packed(name: str, change: np.ndarray) -> dict[str, np.ndarray]:
-    """What a parameter learned, for `tail`: by far the most of it in 8 bits, with a scale for each row.
+    """The learned change of a parameter, for `tail`: the large matrices in 8 bits, with a scale for each row.
 
-    A model is one document of the cluster, and with 512 MB of heap Elasticsearch refuses one of 14 MB.
+    A model is one document of the cluster, and with 512 MB of heap Elasticsearch refuses a document of 14 MB.
     """
     if change.ndim < 2 or name.startswith("head."):
         return {name: change.astype(np.float16)}
@@ -180,16 +184,16 @@ def torch_module(kind: str, source: Path) -> torch.nn.Module:
         transformers_log.disable_progress_bar()
         module = TextModule(BertModel.from_pretrained(source, add_pooling_layer=False, dtype=torch.float32))
     elif kind == "picture-tower":
-        with np.load(source, allow_pickle=False) as held:
-            learned = {name: held[name] for name in held.files}
+        with np.load(source, allow_pickle=False) as arrays:
+            learned = {name: arrays[name] for name in arrays.files}
         module = TowerModule(FrontModule(_lite0(weights_file())), tail(learned, len(learned["head.bias"])))
     elif kind == "picture-tags":
-        with np.load(source, allow_pickle=False) as held:
-            count = 1 + max(int(name.partition("/")[0]) for name in held.files)
+        with np.load(source, allow_pickle=False) as arrays:
+            count = 1 + max(int(name.partition("/")[0]) for name in arrays.files)
             states: list[dict[str, np.ndarray]] = [{} for _ in range(count)]
-            for name in held.files:
+            for name in arrays.files:
                 number, _, of = name.partition("/")
-                states[int(number)][of] = held[name]
+                states[int(number)][of] = arrays[name]
         tails = [tail(state, len(state["head.bias"])) for state in states]
         module = VotingModule(FrontModule(_lite0(weights_file())), tails)
     else:

@@ -1,4 +1,4 @@
-"""Encoders in the space of a published alignment: those of its modalities, and what was learned to put behind them."""
+"""Encoders in the space of a published alignment: the encoders of its modalities, with a learned head behind each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hybrid.vectors import unit
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What a spec begins with; behind it stands the alignment's version.
+#: The beginning of a spec; the alignment's version follows.
 PREFIX = "alignment:"
-#: Part of each side that the second view of a photo shows: what is meant tends to be in its middle.
+#: Part of each side that the second view of a photo shows: the product tends to be in the middle.
 MIDDLE = 0.75
 
 
@@ -38,8 +38,8 @@ class Head:
 
     root: features that are never negative (a CNN's after its ReLU) are heavy-tailed: a few channels decide every
     cosine. Their square roots are not (RootSIFT: Arandjelović and Zisserman, CVPR 2012). centre: (d,); matrix:
-    (d, dims). A hidden layer adds to the linear map what that misses: inner (d, width), bias (width,), outer
-    (width, dims). All are float32, rounded to what float16 holds: what is stored is what was measured.
+    (d, dims). A hidden layer adds to the linear map: inner (d, width), bias (width,), outer (width, dims). All are
+    float32, rounded to the values of float16, so that the stored head is the head that was measured.
     """
 
     root: bool
@@ -51,7 +51,7 @@ class Head:
 
     @property
     def width(self) -> int:
-        """Of the vectors that it takes."""
+        """Length of the vectors that it takes."""
         return len(self.centre)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
@@ -63,29 +63,29 @@ class Head:
         return self.mapped(prepare(vectors, self.root, self.width))
 
     def mapped(self, prepared: np.ndarray) -> np.ndarray:
-        """As a call, of vectors that are prepared already, as those of Pairs are."""
+        """As a call, for vectors that are prepared already, as those of Pairs are."""
         centred = prepared - self.centre
-        made = centred @ self.matrix
+        projected = centred @ self.matrix
         if self.inner is not None and self.bias is not None and self.outer is not None:
-            made += np.maximum(centred @ self.inner + self.bias, 0) @ self.outer
-        return unit(made)
+            projected += np.maximum(centred @ self.inner + self.bias, 0) @ self.outer
+        return unit(projected)
 
 
 def prepare(vectors: np.ndarray, root: bool, width: int | None = None, name: str = "input") -> np.ndarray:
     """(n, d) unit vectors, of their square roots where `root`.
 
     Raises:
-        UsageError: not a matrix of this width, or a row that is zero or holds something other than numbers.
+        UsageError: not a matrix of this width, or a row that is zero or has a number that is not finite.
     """
-    made = np.asarray(vectors, np.float32)
-    if made.ndim != 2 or (width is not None and made.shape[1] != width):
-        raise UsageError(f"{name} vectors of shape {made.shape}, where (rows, {width or 'dimensions'}) is wanted")
-    lengths = np.linalg.norm(made, axis=1)
+    rows = np.asarray(vectors, np.float32)
+    if rows.ndim != 2 or (width is not None and rows.shape[1] != width):
+        raise UsageError(f"{name} vectors of shape {rows.shape}, where (rows, {width or 'dimensions'}) is wanted")
+    lengths = np.linalg.norm(rows, axis=1)
     if not np.isfinite(lengths).all():
         raise UsageError(f"{name} vector {int(np.argmin(np.isfinite(lengths)))} holds a number that is not finite")
     if not (lengths > 1e-12).all():
         raise UsageError(f"{name} vector {int(np.argmin(lengths))} is zero: it says nothing; leave it out")
-    return unit(np.sqrt(np.maximum(made, 0))) if root else unit(made)
+    return unit(np.sqrt(np.maximum(rows, 0))) if root else unit(rows)
 
 
 FORMAT = 1
@@ -112,17 +112,17 @@ class Alignment:
         return self.heads[modality](vectors)
 
     def product(self, parts: Mapping[str, np.ndarray | None]) -> np.ndarray | None:
-        """(dims,) unit vector of a product from its parts' vectors (d,), by modality; None: it has none of them.
+        """(dims,) unit vector of a product from its parts' vectors (d,), by modality; None where it has no part.
 
         Raises:
             UsageError: as `project`.
         """
-        made = np.zeros(self.dims, np.float32)
+        combined = np.zeros(self.dims, np.float32)
         for modality, vector in parts.items():
             if vector is not None:
                 projected = self.project(modality, np.asarray(vector)[None])[0]
-                made += self.shares[modality] * projected
-        whole = unit(made[None])[0]
+                combined += self.shares[modality] * projected
+        whole = unit(combined[None])[0]
         return whole if whole.any() else None
 
     def to_bytes(self) -> bytes:
@@ -145,7 +145,7 @@ class Alignment:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Alignment:
-        """What `to_bytes` gave.
+        """The alignment of the bytes that `to_bytes` gave.
 
         Raises:
             ValueError: the bytes are damaged, or of another format.
@@ -156,16 +156,16 @@ class Alignment:
                 about = json.loads(file["about"].tobytes())
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}")
-            made = {
+            heads = {
                 modality: Head(
                     root, **{name: arrays[f"{modality}.{name}"] for name in _ARRAYS if f"{modality}.{name}" in arrays}
                 )
                 for modality, root in about["roots"].items()
             }
-            shares = {modality: float(about["shares"][modality]) for modality in made}
-            whole = cls(str(about["method"]), made, shares, int(about["dims"]))
-            # Whatever does not fit together shows here.
-            for head in made.values():
+            shares = {modality: float(about["shares"][modality]) for modality in heads}
+            whole = cls(str(about["method"]), heads, shares, int(about["dims"]))
+            # Parts that do not fit together raise an error here.
+            for head in heads.values():
                 if head(np.ones((1, head.width))).shape != (1, whole.dims):
                     raise ValueError("parts that do not fit together")
         except (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, NotImplementedError) as error:

@@ -16,10 +16,11 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is made of a model's probabilities before they are shown. Their logarithms are lowered by `offsets`, more
-    for frequent tags, and divided by `temperature`. threshold: of confidence, from which on a tag is worth writing.
+    """The correction of a model's probabilities.
 
-    offsets: one a tag, or none: (Menon et al., ICLR 2021, after the training) balance times the logarithm of its share.
+    Their logarithms are lowered by `offsets`, more for frequent tags, and divided by `temperature`. offsets: one a tag,
+    or none: the balance times the logarithm of the tag's share (Menon et al., ICLR 2021, after the training).
+    threshold: the least confidence of a tag that is written.
     """
 
     temperature: float = 1.0
@@ -31,15 +32,15 @@ class Calibration:
         return softmax(_adjusted(probabilities, self.offsets) / self.temperature)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """As a model's bytes have it."""
+        """The arrays of a model's bytes."""
         return {"numbers": np.array([self.temperature, self.threshold]), "offsets": np.array(self.offsets)}
 
     @classmethod
-    def from_arrays(cls, held: Mapping[str, np.ndarray]) -> Calibration:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
         """Raises KeyError or ValueError where these are no such arrays."""
-        temperature, threshold = held["numbers"].tolist()
-        # Models that were published before there were any have none.
-        return cls(temperature, threshold, tuple(held["offsets"].tolist()) if "offsets" in held else ())
+        temperature, threshold = arrays["numbers"].tolist()
+        # Models that were published before offsets existed have none.
+        return cls(temperature, threshold, tuple(arrays["offsets"].tolist()) if "offsets" in arrays else ())
 
 
 def _adjusted(probabilities: np.ndarray, offsets: Sequence[float]) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Networks that tell the tags of pictures: EfficientNet-Lite0, whose last blocks learned from a shop's own photos, and
-as it came, with a linear head over many of its layers.
+"""Networks that predict the tags of pictures: EfficientNet-Lite0 whose last blocks learned from a shop's own photos,
+and the stock EfficientNet-Lite0 with a linear head over many of its layers.
 
-They look at the picture itself, its middle and all of it, not at the vector in the index, which is of the middle alone.
+They read the picture itself, its middle and all of it. The vector in the index is of the middle alone.
 See hybrid.learning.tags.pictures for the training.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from hybrid.encoders.base import file_digest
 from hybrid.encoders.efficientnet import jobs
 from hybrid.encoders.inference.graphs import Graph, load_graph
-from hybrid.encoders.pixels import LAYERS, VIEWS, WIDE, framed, shown, squashed, weights_file
+from hybrid.encoders.pixels import LAYERS, VIEWS, WIDE, framed, picture_views, squashed, weights_file
 from hybrid.encoders.trained.calibration import Calibration, softmax
 from hybrid.errors import EncoderError
 from hybrid.settings import Settings
@@ -36,8 +36,11 @@ REVISION = "2"  # raise it when the preprocessing changes
 
 @dataclass(frozen=True)
 class PictureTags:
-    """names: the tags. tails: what several networks learned, as networks.tail takes it. head: "matrix" (LAYERS, tags)
-    and "bias" (tags,), over what networks.LayersModule gives. All of them vote."""
+    """Networks that vote on the tags of pictures.
+
+    names: the tags. tails: the learned changes of several networks, as networks.tail takes them. head: "matrix"
+    (LAYERS, tags) and "bias" (tags,), over the output of networks.LayersModule.
+    """
 
     names: tuple[str, ...]
     tails: tuple[Mapping[str, np.ndarray], ...]
@@ -53,17 +56,17 @@ class PictureTags:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PictureTags:
-        """Raises ValueError where these are no such bytes."""
+        """Raises ValueError where the bytes are no model of picture tags."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as held:
-                calibration = Calibration.from_arrays(held)
-                head = {name: held[f"head-{name}"] for name in ("matrix", "bias")}
-                names = tuple(held["names"].tolist())
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                calibration = Calibration.from_arrays(arrays)
+                head = {name: arrays[f"head-{name}"] for name in ("matrix", "bias")}
+                names = tuple(arrays["names"].tolist())
                 tails: dict[int, dict[str, np.ndarray]] = {}
-                for name in held.files:
+                for name in arrays.files:
                     number, _, of = name.partition("/")
                     if of:
-                        tails.setdefault(int(number), {})[of] = held[name]
+                        tails.setdefault(int(number), {})[of] = arrays[name]
         except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"these bytes are no model of tags: {error}") from error
         return cls(names, tuple(tails[number] for number in sorted(tails)), head, calibration)
@@ -78,15 +81,15 @@ class PictureTags:
         """The networks, ready to run.
 
         Raises:
-            EncoderError: they cannot be kept on this machine, or neither OpenVINO nor torch can run them.
+            EncoderError: they cannot be stored on this machine, or neither OpenVINO nor torch can run them.
         """
-        file, version = kept("picture-tags", REVISION, self._weights(), settings)
+        file, version = cached_weights("picture-tags", REVISION, self._weights(), settings)
         return Graphs(load_graph("picture-tags", file, version, settings), layers_graph(settings))
 
     def probabilities(self, graphs: Graphs, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """(len(pictures), tags), calibrated: what all networks say of all views of each."""
+        """(len(pictures), tags), calibrated: the vote of all networks on all views of each picture."""
         scores = np.zeros((len(pictures) * VIEWS, len(self.names)), dtype=np.float32)
-        graphs.tails.run_jobs(jobs(pictures, shown), scores)
+        graphs.tails.run_jobs(jobs(pictures, picture_views), scores)
         tails = softmax(scores).reshape(len(pictures), VIEWS, -1).mean(axis=1)
         return self.calibration(self.vote(tails, layers(graphs.layers, pictures)))
 
@@ -98,15 +101,15 @@ class PictureTags:
         return np.asarray((len(self.tails) * tails + head) / (len(self.tails) + 1))
 
 
-def kept(kind: str, revision: str, weights: Mapping[str, np.ndarray], settings: Settings) -> tuple[Path, str]:
-    """(file, version) of what networks learned, as `runtime.load_graph` takes it.
+def cached_weights(kind: str, revision: str, weights: Mapping[str, np.ndarray], settings: Settings) -> tuple[Path, str]:
+    """(file, version) of learned weights, which are written to this machine for `load_graph`.
 
     Raises:
-        EncoderError: it cannot be kept on this machine.
+        EncoderError: they cannot be stored on this machine.
     """
     out = io.BytesIO()
     np.savez(out, **weights)  # type: ignore[arg-type]
-    # By what it holds: clusters that share a machine may have versions of the same name.
+    # Named by content: clusters that share a machine may have versions of the same name.
     version = f"{kind}@{hashlib.sha256(out.getvalue()).hexdigest()[:12]}+{revision}"
     folder = settings.data_dir / "models"
     file = folder / f"{version}.npz"
@@ -116,7 +119,7 @@ def kept(kind: str, revision: str, weights: Mapping[str, np.ndarray], settings: 
             scratch.write(out.getvalue())
         os.replace(scratch.name, file)
     except OSError as error:
-        raise EncoderError(f"a trained model cannot be kept in {folder}: {error.strerror}; make room") from error
+        raise EncoderError(f"a trained model cannot be stored in {folder}: {error.strerror}; make room") from error
     return file, version
 
 

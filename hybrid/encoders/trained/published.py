@@ -1,4 +1,4 @@
-"""A model that a shop trained, as a part of this process: what its kinds share."""
+"""A model that a shop trained, loaded into this process: the base class of its kinds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from hybrid.encoders.base import LazyEncoder
 from hybrid.errors import EncoderError, ModelVersionError
 from hybrid.settings import Settings
 
-#: Gives (all that is known of a version, its numbers), as hybrid.elastic.stores.models.ModelVersions.get does.
+#: Gives (the description of a version, its numbers), as hybrid.elastic.stores.models.ModelVersions.get does.
 Load = Callable[[], tuple[dict[str, Any], bytes]]
 M = TypeVar("M")
 
 
 class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M]):
-    """A version of a trained model, "KIND:VERSION". It is fetched and read once, at first use; a version that cannot
-    be used is not fetched again for RETRY_AFTER_S seconds. Subclasses say how its bytes are read, and what it encodes.
+    """A version of a trained model, "KIND:VERSION". Subclasses define how its bytes are read and what it encodes.
+
+    The version is fetched and read once, at first use. A version that cannot be used is not fetched again for
+    RETRY_AFTER_S seconds.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M])
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """get_encoder: the encoder of another spec, for kinds that stand on others."""
+        """get_encoder: gives the encoder of another spec, for kinds that use other encoders."""
         super().__init__(name, settings, clock)
         self._fetch = load
         self._get_encoder = get_encoder
@@ -41,7 +43,7 @@ class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M])
 
         Raises:
             ValueError: the bytes are damaged.
-            EncoderError: it stands on other encoders than this process has.
+            EncoderError: it uses other encoders than this process has.
         """
 
     def _load(self) -> tuple[dict[str, Any], M]:
@@ -59,7 +61,7 @@ class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M])
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What was published beside the numbers.
+        """The description that was published beside the numbers.
 
         Raises:
             ModelMissingError: there is no such version.
@@ -74,20 +76,20 @@ class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M])
 
     @property
     def version(self) -> str:
-        # A version in the cluster is never changed, so that its name is enough.
+        # A version in the cluster is never changed, so its name is enough.
         return self.name
 
     def part(self, about: Mapping[str, Any], name: str) -> Encoder:
-        """The encoder that it was trained on, by the part that it is of.
+        """The encoder that it was trained on, by the part of a product.
 
         Raises:
             EncoderError: this process has another version of it.
         """
-        wanted = about["encoders"][name]
-        encoder = self._get_encoder(wanted["spec"])
-        if encoder.version != wanted["version"]:
+        required = about["encoders"][name]
+        encoder = self._get_encoder(required["spec"])
+        if encoder.version != required["version"]:
             raise EncoderError(
-                f"{self.name} was trained on {wanted['version']}, and this process has {encoder.version}; "
+                f"{self.name} was trained on {required['version']}, and this process has {encoder.version}; "
                 "give it the same models and settings, or train another version"
             )
         return encoder

@@ -1,7 +1,7 @@
 """A small convolutional network over log-mel frames that a shop trained on its own tags, as an encoder of sounds.
 
-Its vector is what the network makes of a sound before it names a tag, and where that was better on sounds held out, the
-MFCC statistics of hybrid.encoders.mfcc beside it. See hybrid.learning.sounds.fit for the training.
+Its vector is the output of the network's last layer but one. Where held-out sounds were found better so, the MFCC
+statistics of hybrid.encoders.mfcc are joined to it. See hybrid.learning.sounds.fit for the training.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from hybrid.encoders.trained.published import PublishedModel
 if TYPE_CHECKING:
     import torch
 
-#: What a spec begins with; behind it stands the version.
+#: The beginning of a spec; the version follows.
 PREFIX = "sounds:"
-#: Length of the network's own vector, frames of a window (10 ms each), and windows of a sound that are heard at most.
+#: Length of the network's own vector, frames of a window (10 ms each), and the most windows of a sound.
 DIMS, WINDOW, WINDOWS = 64, 128, 24
 FORMAT = 1
 _CHANNELS = (1, 16, 32, 48)
-#: ln of the quietest that log_mel gives, for what is filled up.
+#: The least value that log_mel gives, with which short sounds are padded.
 SILENT = float(np.log(1e-6))
 
 
@@ -41,10 +41,10 @@ def network(classes: int) -> torch.nn.Sequential:
     class Pooled(nn.Module):
         """(n, channels, frames, 1) -> (n, 2 * channels): mean and maximum over time."""
 
-        def forward(self, found: torch.Tensor) -> torch.Tensor:
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
             import torch
 
-            flat = found.flatten(2)
+            flat = features.flatten(2)
             return torch.cat([flat.mean(2), flat.amax(2)], 1)
 
     parts: list[nn.Module] = []
@@ -86,7 +86,7 @@ def scaled(mel: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SoundModel:
-    """weights: of `network`, by name. tags: what it told apart. share: of the MFCC statistics in a vector, 0 to 1."""
+    """weights: of `network`, by name. tags: its classes. share: of the MFCC statistics in a vector, 0 to 1."""
 
     weights: Mapping[str, np.ndarray]
     tags: tuple[str, ...]
@@ -111,8 +111,10 @@ class SoundModel:
         rows = np.zeros((len(mels), DIMS), np.float32)
         with torch.inference_mode():
             for row, mel in enumerate(mels):
-                heard = functional.normalize(self._net[0](torch.from_numpy(scaled(windows(mel)))[:, None]), dim=1)
-                rows[row] = functional.normalize(heard.sum(0), dim=0).numpy()
+                window_vectors = functional.normalize(
+                    self._net[0](torch.from_numpy(scaled(windows(mel)))[:, None]), dim=1
+                )
+                rows[row] = functional.normalize(window_vectors.sum(0), dim=0).numpy()
         return rows
 
     def to_bytes(self) -> bytes:
@@ -124,7 +126,7 @@ class SoundModel:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SoundModel:
-        """What `to_bytes` gave.
+        """The model of the bytes that `to_bytes` gave.
 
         Raises:
             ValueError: the bytes are damaged, or of another format.
@@ -135,15 +137,15 @@ class SoundModel:
                 about = json.loads(file["about"].tobytes())
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}")
-            made = cls(weights, tuple(map(str, about["tags"])), float(about["share"]))
-            # Whatever does not fit together shows here.
-            if not np.isfinite(made.encode([np.zeros((WINDOW, MELS), np.float32)])).all() or not 0 <= made.share <= 1:
+            model = cls(weights, tuple(map(str, about["tags"])), float(about["share"]))
+            # Parts that do not fit together raise an error here.
+            if not np.isfinite(model.encode([np.zeros((WINDOW, MELS), np.float32)])).all() or not 0 <= model.share <= 1:
                 raise ValueError("numbers that are none")
         except (ValueError, LookupError, TypeError, AttributeError, OSError, EOFError, RuntimeError) as error:
             raise ValueError(f"these bytes are no model of sounds: {' '.join(str(error).split())[:200]}") from error
         except (zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"these bytes are no model of sounds: {error}") from error
-        return made
+        return model
 
 
 def together(own: np.ndarray, mfcc: np.ndarray, share: float) -> np.ndarray:
@@ -175,8 +177,8 @@ class SoundEncoder(PublishedModel[tuple[SoundModel, Encoder]]):
         model, mfcc = self.trained
         out = np.zeros((len(sounds), self.dims), np.float32)
         mels = [frames(sound) for sound in sounds]
-        heard = [row for row, mel in enumerate(mels) if mel is not None]
-        if heard:
+        audible = [row for row, mel in enumerate(mels) if mel is not None]
+        if audible:
             own = model.encode([mel for mel in mels if mel is not None])
-            out[heard] = together(own, mfcc.encode_sounds([sounds[row] for row in heard]), model.share)
+            out[audible] = together(own, mfcc.encode_sounds([sounds[row] for row in audible]), model.share)
         return out

@@ -1,4 +1,4 @@
-"""A published model of tags, as a part of this process: loaded at first use."""
+"""A published model of tags, loaded into this process at first use."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from hybrid.errors import EncoderError, UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What a spec begins with; behind it stands the version.
+#: The beginning of a spec; the version follows.
 PREFIX = "tags:"
-#: The method of a version that looks at pictures; all others tell tags by the vectors in the index.
+#: The method of a version that reads pictures; all others predict tags from the vectors in the index.
 FINE_TUNED = "fine-tuning"
 
 
 def named(names: tuple[str, ...], likely: np.ndarray, threshold: float) -> list[dict[str, Any]]:
-    """[{"name", "confidence"}] of what is at or above the threshold, likeliest first."""
+    """[{"name", "confidence"}] of the tags at or above the threshold, likeliest first."""
     order = np.argsort(-likely, kind="stable")
     return [
         {"name": names[row], "confidence": round(float(likely[row]), 4)} for row in order if likely[row] >= threshold
@@ -36,7 +36,7 @@ def named(names: tuple[str, ...], likely: np.ndarray, threshold: float) -> list[
 
 @dataclass(frozen=True)
 class Scale:
-    """How the vectors of a part are prepared: square roots of what is never negative (see heads.Head),
+    """How the vectors of a part are prepared: square roots of features that are never negative (see alignment.Head),
     centre, spread."""
 
     root: bool
@@ -67,13 +67,13 @@ class TagModel:
         Raises:
             UsageError: none of the parts is there, or one is of another width.
         """
-        given = {name: np.atleast_2d(parts[name]) for name in self.scales if name in parts}
-        if not given:
+        vectors = {name: np.atleast_2d(parts[name]) for name in self.scales if name in parts}
+        if not vectors:
             raise UsageError(f"the tags are told by {' and '.join(self.scales)}, and nothing of that is there")
-        count = len(next(iter(given.values())))
+        count = len(next(iter(vectors.values())))
         blocks = []
         for name, scale in self.scales.items():
-            block = given.get(name, np.full((count, len(scale.centre)), np.nan, np.float32))
+            block = vectors.get(name, np.full((count, len(scale.centre)), np.nan, np.float32))
             if block.shape[1] != len(scale.centre):
                 raise UsageError(f"{name} vectors of {block.shape[1]} numbers; these tags need {len(scale.centre)}")
             blocks.append(scale(block))
@@ -96,16 +96,16 @@ class TagModel:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> TagModel:
-        """Raises ValueError where these are no such bytes."""
+        """Raises ValueError where the bytes are no model of tags."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as held:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 scales = {}
-                for name in held["parts"].tolist():
-                    root, spread = held[f"scale-{name}"].tolist()
-                    scales[name] = Scale(bool(root), held[f"centre-{name}"], spread)
+                for name in arrays["parts"].tolist():
+                    root, spread = arrays[f"scale-{name}"].tolist()
+                    scales[name] = Scale(bool(root), arrays[f"centre-{name}"], spread)
                 return cls(
-                    tuple(held["names"].tolist()), scales, held["matrix"].astype(np.float32), held["bias"],
-                    Calibration.from_arrays(held),
+                    tuple(arrays["names"].tolist()), scales, arrays["matrix"].astype(np.float32), arrays["bias"],
+                    Calibration.from_arrays(arrays),
                 )  # fmt: skip
         except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"these bytes are no model of tags: {error}") from error
@@ -117,8 +117,10 @@ def read_model(about: Mapping[str, Any], data: bytes) -> TagModel | PictureTags:
 
 
 class PublishedTags(PublishedModel[TagModel | PictureTags]):
-    """Tags of vectors or of pictures, "tags:VERSION". It tells tags and makes no vectors: see
-    hybrid.ingest.inputs.Inputs.tagger, which alone asks for one."""
+    """A model that predicts tags from vectors or pictures, "tags:VERSION". It makes no vectors.
+
+    Only hybrid.ingest.inputs.Inputs.tagger uses it.
+    """
 
     def from_bytes(self, about: Mapping[str, Any], data: bytes) -> TagModel | PictureTags:
         return read_model(about, data)
@@ -140,7 +142,7 @@ class PublishedTags(PublishedModel[TagModel | PictureTags]):
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether it tells tags by pictures (`look`), not by vectors (`tags`); raises as they do."""
+        """Whether it predicts tags from pictures (`look`), not from vectors (`tags`); raises as they do."""
         return isinstance(self.trained, PictureTags)
 
     @cached_property
@@ -149,7 +151,7 @@ class PublishedTags(PublishedModel[TagModel | PictureTags]):
         return self.trained.graphs(self.settings)
 
     def tags(self, parts: Mapping[str, np.ndarray | None]) -> list[dict[str, Any]]:
-        """[{"name", "confidence"}], likeliest first, of those that are sure enough to be written.
+        """[{"name", "confidence"}] of the tags with enough confidence to be written, likeliest first.
 
         Raises:
             ModelVersionError: there is no such version.
@@ -158,15 +160,15 @@ class PublishedTags(PublishedModel[TagModel | PictureTags]):
         model = self.trained
         if isinstance(model, PictureTags):
             raise EncoderError(f"{self.name} tells tags by pictures, not by vectors")
-        given = {name: vector[None] for name, vector in parts.items() if vector is not None}
+        vectors = {name: vector[None] for name, vector in parts.items() if vector is not None}
         try:
-            (likely,) = model.probabilities(given)
+            (likely,) = model.probabilities(vectors)
         except UsageError as error:
             raise EncoderError(f"{self.name}: {error}") from error
         return named(model.names, likely, model.calibration.threshold)
 
     def look(self, pictures: Sequence[Sequence[Image.Image]]) -> list[list[dict[str, Any]]]:
-        """The tags, as `tags` gives them, of products by one or several pictures of each.
+        """The tags, in the form of `tags`, of products by one or several pictures of each.
 
         Raises:
             ModelVersionError, EncoderError: as `tags`; or no library here can run it.

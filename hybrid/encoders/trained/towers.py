@@ -1,7 +1,7 @@
 """Two towers in one space, learned from a shop's own pairs: a CNN on pixels and an RNN on tokens.
 
-The CNN is EfficientNet-Lite0, whose last blocks learned; the RNN, small enough to run without torch, reads MiniLM's own
-word vectors. See hybrid.learning.alignment.towers for the training.
+The CNN is EfficientNet-Lite0 with trained last blocks. The RNN reads MiniLM's word vectors, and is small enough to run
+without torch. See hybrid.learning.alignment.towers for the training.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from hybrid.encoders.efficientnet import jobs
 from hybrid.encoders.inference.graphs import Graph, load_graph
-from hybrid.encoders.pixels import VIEWS, shown
-from hybrid.encoders.trained.picture_tags import kept
+from hybrid.encoders.pixels import VIEWS, picture_views
+from hybrid.encoders.trained.picture_tags import cached_weights
 from hybrid.encoders.trained.published import PublishedModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.settings import Settings
@@ -27,9 +27,9 @@ from hybrid.vectors import unit
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What a spec begins with; behind it stands the version.
+#: The beginning of a spec; the version follows.
 PREFIX = "towers:"
-#: Of the shared space, and of the RNN's state in either direction.
+#: Dimensions of the shared space, and of the RNN's state in either direction.
 DIMS, WIDTH = 256, 128
 #: Tokens of a text that are read.
 MAX_TOKENS = 96
@@ -48,7 +48,7 @@ class TextTower:
     def __call__(self, texts: Sequence[np.ndarray]) -> np.ndarray:
         """(len(texts), DIMS) float32 unit rows of the (tokens, d) word vectors of each; zero for a text without any."""
         out = np.zeros((len(texts), DIMS), np.float32)
-        # Those of a length at a time: what a text gives must not hang on the others.
+        # Texts of one length at a time: the vector of a text must not depend on the other texts.
         lengths = np.array([len(text) for text in texts])
         for length in np.unique(lengths[lengths > 0]).tolist():
             rows = np.flatnonzero(lengths == length)
@@ -63,14 +63,14 @@ class TextTower:
 
     def _states(self, words: np.ndarray, way: str) -> np.ndarray:
         """(n, WIDTH): the mean over its states on the way through (n, tokens, d) word vectors."""
-        given = words @ self.weights[f"weight_ih_l0{way}"].T + self.weights[f"bias_ih_l0{way}"]
+        inputs = words @ self.weights[f"weight_ih_l0{way}"].T + self.weights[f"bias_ih_l0{way}"]
         matrix, bias = self.weights[f"weight_hh_l0{way}"].T, self.weights[f"bias_hh_l0{way}"]
         state = np.zeros((len(words), WIDTH), np.float32)
         total = np.zeros_like(state)
         for step in range(words.shape[1]):
             before = state @ matrix + bias
-            reset, update = np.split(_sigmoid(given[:, step, : 2 * WIDTH] + before[:, : 2 * WIDTH]), 2, axis=1)
-            new = np.tanh(given[:, step, 2 * WIDTH :] + reset * before[:, 2 * WIDTH :])
+            reset, update = np.split(_sigmoid(inputs[:, step, : 2 * WIDTH] + before[:, : 2 * WIDTH]), 2, axis=1)
+            new = np.tanh(inputs[:, step, 2 * WIDTH :] + reset * before[:, 2 * WIDTH :])
             state = (1 - update) * new + update * state
             total += state
         return np.asarray(total / words.shape[1])
@@ -82,7 +82,7 @@ def _sigmoid(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TowersModel:
-    """picture: what the CNN learned, as hybrid.encoders.inference.networks.tail takes it; text: the other tower."""
+    """picture: the learned changes of the CNN, as hybrid.encoders.inference.networks.tail takes them; text: the RNN."""
 
     picture: Mapping[str, np.ndarray]
     text: TextTower
@@ -97,34 +97,34 @@ class TowersModel:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> TowersModel:
-        """What `to_bytes` gave.
+        """The towers of the bytes that `to_bytes` gave.
 
         Raises:
             ValueError: the bytes are damaged.
         """
         parts: dict[str, dict[str, np.ndarray]] = {"picture": {}, "text": {}}
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as held:
-                for name in held.files:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                for name in arrays.files:
                     part, _, of = name.partition("/")
-                    parts[part][of] = held[name].astype(np.float32) if part == "text" else held[name]
-            made = cls(parts["picture"], TextTower(parts["text"]))
-            # Whatever does not fit together shows here.
-            if not np.isfinite(made.text([np.ones((2, MiniLMWords.dims), np.float32)])).all():
+                    parts[part][of] = arrays[name].astype(np.float32) if part == "text" else arrays[name]
+            model = cls(parts["picture"], TextTower(parts["text"]))
+            # Parts that do not fit together raise an error here.
+            if not np.isfinite(model.text([np.ones((2, MiniLMWords.dims), np.float32)])).all():
                 raise ValueError("numbers that are none")
-            if made.picture["head.weight"].shape[0] != DIMS:
+            if model.picture["head.weight"].shape[0] != DIMS:
                 raise ValueError("another format")
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"these bytes are no towers: {error}") from error
-        return made
+        return model
 
     def graph(self, settings: Settings) -> Graph:
         """The CNN, ready to run: (batch, 224, 224, 3) uint8 -> (batch, DIMS) unit rows.
 
         Raises:
-            EncoderError: it cannot be kept on this machine, or neither OpenVINO nor torch can run it.
+            EncoderError: it cannot be stored on this machine, or neither OpenVINO nor torch can run it.
         """
-        file, version = kept("picture-tower", REVISION, self.picture, settings)
+        file, version = cached_weights("picture-tower", REVISION, self.picture, settings)
         return load_graph("picture-tower", file, version, settings)
 
 
@@ -161,5 +161,5 @@ class Towers(PublishedModel[TowersModel]):
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), DIMS) float32, rows of unit length: of each the mean over its views."""
         rows = np.zeros((len(images) * VIEWS, DIMS), dtype=np.float32)
-        self._graph.run_jobs(jobs(images, shown), rows)
+        self._graph.run_jobs(jobs(images, picture_views), rows)
         return unit(rows.reshape(len(images), VIEWS, DIMS).sum(axis=1))

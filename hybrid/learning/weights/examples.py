@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid.contracts import SearchRequest
 from hybrid.search import fusion
-from hybrid.search.fusion import RawScores, Scaling, StandIns
+from hybrid.search.fusion import ImputedScores, RawScores, Scaling
 from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
 
@@ -30,7 +30,7 @@ class Example:
     raw: RawScores
     ratings: Mapping[str, float]
     synthetic: str = ""
-    stand_ins: StandIns = field(default_factory=dict)
+    stand_ins: ImputedScores = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ class Table:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
         self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
-        confidence = fusion.voices(example.raw, scaling)
+        confidence = fusion.signal_confidences(example.raw, scaling)
         self._voice = np.array([confidence[name].share for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
@@ -74,9 +74,7 @@ def gather(
         if any(rating >= 1 for rating in ratings.values()):
             candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(
-                    Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.stand_ins)
-                )
+                examples.append(Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.imputed))
         on_query()
     return examples
 

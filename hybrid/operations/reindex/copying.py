@@ -18,7 +18,7 @@ from hybrid.elastic.stores.base import now
 from hybrid.errors import EncoderError, MediaError
 from hybrid.ingest.derived import parts_of
 from hybrid.ingest.fused import fuse
-from hybrid.ingest.inputs import Encoded, Inputs, ProductSource, encode, held_at_once
+from hybrid.ingest.inputs import Encoded, Inputs, ProductSource, encode, read_at_once
 from hybrid.ingest.missing import missing
 from hybrid.ingest.tagging import tags_of
 from hybrid.signals import SIGNALS
@@ -144,7 +144,7 @@ class Copyist:
         looks: dict[int, list[dict[str, Any]]] = {}
         for name in self._profile.signals:
             todo = [place for place, copy in enumerate(done) if name in copy.pending]
-            step = min(at_once, held_at_once(name, at_once))
+            step = min(at_once, read_at_once(name, at_once))
             for start in range(0, len(todo), step):
                 places = todo[start : start + step]
                 if parts_of(name, self._profile):

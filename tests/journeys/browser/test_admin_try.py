@@ -131,7 +131,7 @@ def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
         page.goto(f"{url}/admin/try?index={sample.name}&list=team&left=image&right=bm25")
         page.get_by_label("Photo").set_input_files(tmp_path / "photo.jpg")
         page.get_by_role("button", name="Compare").click()
-        expect(page.locator(".try-kept img")).to_be_visible()
+        expect(page.locator(".try-photo img")).to_be_visible()
 
     search()
     product = shown(page, "left")[0]
@@ -161,7 +161,7 @@ def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
     assert picture.evaluate("image => image.naturalWidth") == 512
     page.get_by_role("link", name=f"photo {small.key[:8]}").click()
     page.wait_for_url(re.compile(f"photo={small.key}"))
-    expect(page.locator(".try-kept img")).to_be_visible()
+    expect(page.locator(".try-photo img")).to_be_visible()
 
 
 def test_a_key_that_is_pressed_before_the_script_is_there_counts(

@@ -66,7 +66,7 @@ def test_one_that_was_mended_goes_when_it_is_tried_again_and_one_that_was_not_is
     ids = ids_of(services, letters, "image_missing")
     (tmp_path / "gone.jpg").write_bytes(jpeg("#112233"))
     client.get(f"/admin/failures/{letters}/image_missing")
-    answer = client.post(f"/admin/failures/{letters}/image_missing", do="retry", letter=list(ids.values()))
+    answer = client.post(f"/admin/failures/{letters}/image_missing", do="retry", dead_letter=list(ids.values()))
     assert answer.status_code == 302
     assert "2 products were sent to the workers" in client.get(answer.location).text
     waiting = services.cluster.products.read(letters, ["c", "d"])
@@ -96,9 +96,9 @@ def test_some_or_all_are_dismissed_and_the_products_stay(services: Services, cli
     ids = ids_of(services, letters, "image_missing")
     path = f"/admin/failures/{letters}/image_missing"
     client.get(path)
-    client.post(path, do="dismiss", letter=[ids["c"]])
+    client.post(path, do="dismiss", dead_letter=[ids["c"]])
     assert set(ids_of(services, letters, "image_missing")) == {"d"}
-    client.post(path, do="dismiss", letter=[])  # nothing chosen
+    client.post(path, do="dismiss", dead_letter=[])  # nothing chosen
     client.post(path, do="dismiss_all")  # not confirmed
     assert set(ids_of(services, letters, "image_missing")) == {"d"}
     client.post(path, do="dismiss_all", sure="yes")
@@ -112,9 +112,9 @@ def test_letters_of_another_index_are_not_reached_through_this_one(
 ) -> None:
     services.dead_letters.add("other", "job", [DeadLetter("x", "image", "image_missing", "elsewhere")])
     [foreign] = ids_of(services, "other", "image_missing").values()
-    answer = client.send(f"/admin/api/failures/{letters}/dismiss", {"letters": [foreign]})
+    answer = client.send(f"/admin/api/failures/{letters}/dismiss", {"dead_letters": [foreign]})
     assert answer.get_json() == {"dismissed": 0}
-    assert client.send(f"/admin/api/failures/{letters}/dismiss", {"letters": "x"}).status_code == 400
+    assert client.send(f"/admin/api/failures/{letters}/dismiss", {"dead_letters": "x"}).status_code == 400
     assert client.post(f"/admin/failures/{letters}/image_missing", do="explode").status_code == 400
     assert services.dead_letters.counts("other") == {"image_missing": 1}
 

@@ -86,7 +86,7 @@ def test_weights_are_applied_at_once_and_reindexed_kinds_say_how(shop: tuple[Ser
     ed = signed_in(services)
     asked = f"/admin/api/models/{name}"
     answer = ed.send(f"{asked}/weights/apply", {"version": "gate-1", "instead_of": FIXED_VERSION})
-    assert (answer.status_code, answer.json["active"]["version"], answer.json["told"]) == (200, "gate-1", None)
+    assert (answer.status_code, answer.json["active"]["version"], answer.json["notified"]) == (200, "gate-1", None)
     assert ed.post(f"/admin/models/{name}/weights/rollback", instead_of="gate-1").status_code == 302
     assert life.active(services, "weights", name).version == FIXED_VERSION
     services.models("sounds").add(name, f"{name}-cnn", {"method": "cnn", "encoders": {}, "report": {}}, b"any")

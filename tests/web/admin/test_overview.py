@@ -242,4 +242,4 @@ def test_a_cluster_that_takes_no_counts_costs_no_search_and_little_memory(
     kept.save()
     assert told == [metrics.WINDOW_MIN, metrics.WINDOW_MIN]
     [said] = [record.message for record in caplog.records if record.name == metrics.__name__]
-    assert said.startswith("search times are not told: Elasticsearch does not answer")
+    assert said.startswith("search times are not saved: Elasticsearch does not answer")

@@ -133,7 +133,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "errors_none": ("No run failed.", "没有失败的任务。"),
     "failed_run": ("{kind} of {index}", "{index} 的 {kind}"),
     # long work
-    "ordered_untold": (
+    "ordered_not_notified": (
         "Your request is saved, but no worker could be reached. It starts as soon as a worker with a schedule"
         " runs (hybrid worker --beat).",
         "已下达，但无法通知工作进程；带计划任务的工作进程（hybrid worker --beat）运行后即开始。",

@@ -35,7 +35,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "learning_model": ("Model", "模型"),
     "learning_products": ("{n} of {of} products were written", "已写入 {n} / {of} 件商品"),
     "learning_ordered": ("Started. You may leave this page.", "已下达。离开此页也会继续。"),
-    "learning_untold": (
+    "learning_not_notified": (
         "Your request is saved, but no worker could be reached. The schedule starts it within minutes.",
         "已下达，但未能通知工作进程。定时任务会在几分钟内发现它。",
     ),
