@@ -38,10 +38,10 @@ LEARNED_SYSTEMS = ("global", "gate", "attention")
 def parts() -> tuple[str, ...]:
     """What a search can do without when it fails.
 
-    "vectors": all signals but the words; "stand-ins": the scores of products that have no vector; "weights": those
+    "vectors": all signals but the words; "imputation": the scores of products that have no vector; "weights": those
     that were learned.
     """
-    return ("lexical", *SIGNALS, "vectors", "stand-ins", "weights")
+    return ("lexical", *SIGNALS, "vectors", "imputation", "weights")
 
 
 def unweighted_systems() -> tuple[str, ...]:

@@ -29,8 +29,8 @@ from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSigna
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search.consistency import moved_error
+from hybrid.search.imputation import donors, estimate
 from hybrid.search.ports import RetrievalLike, Retrieved
-from hybrid.search.stand_ins import donors, estimate
 from hybrid.search.weights import PinnedWeights
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS

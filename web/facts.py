@@ -70,7 +70,7 @@ _DEGRADED = {
         "暂时无法使用学习的权重，已改用默认权重。",
     ),
     "lexical": ("Words are not matched at the moment.", "暂时无法匹配文字。"),
-    "stand-ins": (
+    "imputation": (
         "Products without a picture may be missing at the moment.",
         "暂时可能缺少没有图片的商品。",
     ),

@@ -94,7 +94,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "why_weight": ("weight", "权重"),
     "why_scaled": ("match", "匹配度"),
     "why_total": ("Score", "总分"),
-    "why_stand_in": ("nothing to compare: as similar products", "缺少该信息，按相似商品计"),
+    "why_imputed": ("nothing to compare: as similar products", "缺少该信息，按相似商品计"),
     "why_missing": ("Nothing to compare here, so it was not counted", "此商品缺少该信息，未计入总分"),
     "score": ("score", "得分"),
     "unit_bm25": ("BM25", "BM25"),

@@ -77,7 +77,7 @@ RRF_K = 60
 
 #: signal -> product id -> raw score; None where the product has nothing for that signal.
 RawScores = Mapping[str, Mapping[str, float | None]]
-#: signal -> product id -> the imputed score of a product without a vector, see hybrid.search.stand_ins.
+#: signal -> product id -> the imputed score of a product without a vector, see hybrid.search.imputation.
 ImputedScores = Mapping[str, Mapping[str, float]]
 
 

@@ -22,7 +22,7 @@ class Candidates:
 
     lists: signal -> product ids, best first, at most `depth` of them.
     raw: signal -> product id -> raw score of every candidate (None: no vector), whichever list it came from.
-    imputed: signal -> product id -> the imputed score of a candidate without a vector (hybrid.search.stand_ins).
+    imputed: signal -> product id -> the imputed score of a candidate without a vector (hybrid.search.imputation).
     failed: part -> reason, for the parts that the cluster could not answer.
     """
 

@@ -229,7 +229,7 @@ def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.Mon
     for index, answer in everywhere(two, monkeypatch, client_of(two.services), ask, cold):
         assert answer == two.expected[index, key], f"moved before round trip {places}"
         places += 1
-    # Candidates, documents, and once without a move; photos have stand-ins too.
+    # Candidates, documents, and once without a move; photos have imputed scores too.
     assert places > (5 if REQUESTS[key].image else 2) + cold
 
 

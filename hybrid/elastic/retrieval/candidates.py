@@ -19,7 +19,7 @@ from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.errors import ClusterError
-from hybrid.search import stand_ins as standins
+from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import Candidates, Retrieved
 from hybrid.text.completions import Typed
@@ -210,7 +210,7 @@ class Retrieval:
                 by_signal[name], retrieved.views[name] = cosines.of_hits(hits, search.profile, name, vector)
         score(retrieved, hits, search.terms, by_signal)
         if lookalikes:
-            self._stand_in(retrieved, hits, search)
+            self._impute(retrieved, hits, search)
         lexical = answers[0][1] if search.terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, search.profile, search.facets, lexical)
         return retrieved
@@ -231,7 +231,7 @@ class Retrieval:
         self._require_index(profile, responses)
         return responses
 
-    def _stand_in(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], search: _CandidateSearch) -> None:
+    def _impute(self, retrieved: Retrieved, hits: dict[str, dict[str, Any]], search: _CandidateSearch) -> None:
         """Add products that no vector can find, and impute missing scores."""
         profile = search.profile
         signals = [name for name in search.vectors if name in retrieved.raw]
@@ -255,7 +255,7 @@ class Retrieval:
                 ask,
             )
         except ClusterError as error:
-            retrieved.failed["stand-ins"] = str(error)
+            retrieved.failed["imputation"] = str(error)
             return
         hits.update(lookalikes.hits)
         if "lexical" in retrieved.raw:
@@ -266,7 +266,7 @@ class Retrieval:
             scores.update(by_code)
             retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
-            estimates = standins.estimate(scores, lookalikes.donors.get(name, ()), lookalikes.words, missing)
+            estimates = imputation.estimate(scores, lookalikes.donors.get(name, ()), lookalikes.words, missing)
             if estimates:
                 retrieved.imputed[name] = estimates
         # A product without any score of a vector signal, true or imputed, is no candidate.

@@ -1,4 +1,4 @@
-"""Finds products without a vector, and imputes their scores by products with like words (hybrid.search.stand_ins).
+"""Finds products without a vector, and imputes their scores by products with like words (hybrid.search.imputation).
 
 This takes two more round trips, or one where only candidates lack a vector. It takes none where no product lacks a
 vector of a signal that is searched.
@@ -16,7 +16,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import error_reason
 from hybrid.elastic.retrieval import bodies
 from hybrid.errors import ClusterError
-from hybrid.search import stand_ins
+from hybrid.search import imputation
 
 #: The share of the catalogue without a vector from which a search looks for such products. Candidates without a vector
 #: always get imputed scores.
@@ -92,7 +92,7 @@ def find(
     missing = _missing(raw, signals)
     shares = coverage.lacking(profile, ask)
     with_gaps = [name for name in signals if missing[name] or shares.get(name, 0.0) > _FEW]
-    lookalikes = Lookalikes(donors={name: donors for name in with_gaps if (donors := stand_ins.donors(raw[name]))})
+    lookalikes = Lookalikes(donors={name: donors for name in with_gaps if (donors := imputation.donors(raw[name]))})
     if not lookalikes.donors:
         return lookalikes
     donor_ids = sorted({id for donors in lookalikes.donors.values() for id in donors})
@@ -100,7 +100,7 @@ def find(
         lookalikes.words[hit["_id"]] = naming_words(hit)
     searches = [
         bodies.lookalike_search(
-            name, missing[name], stand_ins.telling_words(donors, lookalikes.words), words, clauses, signals,
+            name, missing[name], imputation.telling_words(donors, lookalikes.words), words, clauses, signals,
             depth if shares.get(name, 0.0) > _FEW else 0, facets,
         )
         for name, donors in lookalikes.donors.items()
@@ -126,7 +126,7 @@ class Gaps:
     def of(cls, raw: Scores, signals: Iterable[str]) -> Gaps:
         missing = _missing(raw, [name for name in signals if name in raw])
         donors = {
-            name: of_signal for name, ids in missing.items() if ids and (of_signal := stand_ins.donors(raw[name]))
+            name: of_signal for name, ids in missing.items() if ids and (of_signal := imputation.donors(raw[name]))
         }
         return cls(raw, donors, missing)
 
@@ -143,7 +143,7 @@ class Gaps:
         """
         words = {hit["_id"]: naming_words(hit) for hit in _checked(answer)["hits"]["hits"]}
         return {
-            name: stand_ins.estimate(self.raw[name], donors, words, self.missing[name])
+            name: imputation.estimate(self.raw[name], donors, words, self.missing[name])
             for name, donors in self.donors.items()
         }
 

@@ -163,7 +163,7 @@ class Transport:
         took_ms += self._read_codes(lacking, params)
         repeatable = identified and not lacking
         candidates = [self._candidates(one, repeatable) for one in read]
-        return candidates, took_ms + self._stand_in(gathered.searches, candidates, params)
+        return candidates, took_ms + self._impute(gathered.searches, candidates, params)
 
     def _read_codes(self, lacking: Sequence[_Answers], params: Params) -> int:
         """Read the codes of candidates whose search did not request codes. Milliseconds taken."""
@@ -185,7 +185,7 @@ class Transport:
                 one.versions[hit["_id"]] = _version(hit)
         return took_ms
 
-    def _stand_in(self, searches: Sequence[RankedSearch], candidates: Sequence[ShopCandidates], params: Params) -> int:
+    def _impute(self, searches: Sequence[RankedSearch], candidates: Sequence[ShopCandidates], params: Params) -> int:
         """Impute scores of candidates without a vector. They change places, not what matches. Milliseconds taken."""
         lacking: list[tuple[ShopCandidates, Gaps]] = []
         lines: list[_Line] = []
@@ -205,7 +205,7 @@ class Transport:
             raise
         except ClusterError as error:
             for one, _ in lacking:
-                one.failed["stand-ins"] = str(error)
+                one.failed["imputation"] = str(error)
             return 0
         return took_ms
 

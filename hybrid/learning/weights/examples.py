@@ -21,8 +21,8 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query with its candidates.
 
-    raw, stand_ins: the candidates' raw scores and stand-ins, by signal. ratings: product id -> rating. synthetic: the
-    kind of synthetic query, "" for a judged one.
+    raw, imputed: the candidates' raw and imputed scores, by signal. ratings: product id -> rating. synthetic: the kind
+    of synthetic query, "" for a judged one.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Example:
     raw: RawScores
     ratings: Mapping[str, float]
     synthetic: str = ""
-    stand_ins: ImputedScores = field(default_factory=dict)
+    imputed: ImputedScores = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Table:
     def __init__(self, example: Example, scaling: Scaling) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
-        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.stand_ins)
+        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.imputed)
         confidence = fusion.signal_confidences(example.raw, scaling)
         self._voice = np.array([confidence[name].share for name in self.signals])
         self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])

@@ -11,7 +11,7 @@ import pytest
 from hybrid.contracts import SearchRequest
 from hybrid.elastic.retrieval import lookalikes
 from hybrid.evaluation.formats import read_judgments
-from hybrid.search import stand_ins
+from hybrid.search import imputation
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
@@ -26,36 +26,36 @@ SCORES = {**{f"red{n}": 0.9 for n in range(8)}, **{f"blue{n}": 0.1 for n in rang
 
 
 def test_a_product_scores_as_those_most_like_it() -> None:
-    donors = stand_ins.donors(SCORES)
-    found = stand_ins.estimate(SCORES, donors, WORDS, ["new", "mute", "unheard of"])
+    donors = imputation.donors(SCORES)
+    found = imputation.estimate(SCORES, donors, WORDS, ["new", "mute", "unheard of"])
     assert set(found) == {"new"}  # of the others no word is known
     assert 0.8 < found["new"] <= 0.9
-    other = stand_ins.estimate(SCORES, donors, {**WORDS, "new": frozenset({"blue", "dress"})}, ["new"])
+    other = imputation.estimate(SCORES, donors, {**WORDS, "new": frozenset({"blue", "dress"})}, ["new"])
     assert 0.1 <= other["new"] < 0.2
 
 
 def test_a_product_like_no_other_comes_out_low() -> None:
     scores = {**{f"p{n}": 0.9 - n / 100 for n in range(60)}, "odd": None}
     words = {**{id: frozenset({"cup", id}) for id in scores}, "odd": frozenset({"saw"})}
-    found = stand_ins.estimate(scores, stand_ins.donors(scores), words, ["odd"])
+    found = imputation.estimate(scores, imputation.donors(scores), words, ["odd"])
     assert found["odd"] < np.median([score for score in scores.values() if score is not None])
 
 
 def test_the_same_scores_stand_in_as_they_are() -> None:
     flat = {id: None if score is None else 0.4 for id, score in SCORES.items()}
-    assert stand_ins.estimate(flat, stand_ins.donors(flat), WORDS, ["new"])["new"] == pytest.approx(0.4)
+    assert imputation.estimate(flat, imputation.donors(flat), WORDS, ["new"])["new"] == pytest.approx(0.4)
 
 
 def test_donors_are_the_best_and_some_of_all_others() -> None:
     scores: dict[str, float | None] = {f"p{n:04}": n / 1000 for n in range(1000)} | {"none": None}
-    donors = stand_ins.donors(scores)
-    assert len(donors) == len(set(donors)) == stand_ins.DONORS
+    donors = imputation.donors(scores)
+    assert len(donors) == len(set(donors)) == imputation.DONORS
     assert donors[:3] == ["p0999", "p0998", "p0997"] and donors[-1] == "p0000"
-    assert stand_ins.donors({"a": 0.5, "b": None}) == []  # too few to say anything
+    assert imputation.donors({"a": 0.5, "b": None}) == []  # too few to say anything
 
 
 def test_telling_words_are_those_of_the_best() -> None:
-    assert stand_ins.telling_words(stand_ins.donors(SCORES), WORDS)[0] == "red"
+    assert imputation.telling_words(imputation.donors(SCORES), WORDS)[0] == "red"
 
 
 @pytest.mark.es
