@@ -723,7 +723,7 @@ def test_a_key_may_be_asked_for(shop: Shop) -> None:
 
 
 def test_a_search_is_given_an_end(shop: Shop) -> None:
-    search = shop.services.dropin._taken(IncomingSearch(INDEX, {"timeout": "1h"}, {}))
+    search = shop.services.dropin._accepted(IncomingSearch(INDEX, {"timeout": "1h"}, {}))
     assert search.body["timeout"] == f"{round(shop.services.settings.es_timeout_s * 1000)}ms"
 
 
