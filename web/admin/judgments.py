@@ -188,7 +188,7 @@ def judged_photo(photo: str) -> AnyResponse:
     """A photo that judgments name: for pages too."""
     photo_found = core().judgment_lists.photos.get(checked_key(photo))
     if photo_found is None:
-        raise NotFound("this photo is not kept")
+        raise NotFound("this photo is not stored")
     # Its address is its content: it never changes, but it can be deleted.
     answer = Response(photo_found.data, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
     answer.set_etag(photo)

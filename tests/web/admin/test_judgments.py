@@ -305,7 +305,7 @@ def test_a_photo_that_is_gone_is_said(lists: JudgmentLists, name: str, photo: by
     lists.rate(name, "team", "", "p1", 3, "ed", small)
     lists.photos.forget([small.key], lambda _: ())
     whole = lists.judgments(name, "team")
-    with pytest.raises(UsageError, match="is not kept"):
+    with pytest.raises(UsageError, match="is not stored"):
         whole.request(next(iter(whole.ratings)), index=name)
 
 
