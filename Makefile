@@ -7,7 +7,7 @@ demo:
 
 # The tests, against real engines, workers, models and a browser: one process for each of the two versions of the engine.
 test: install lint
-	.venv/bin/python -m pytest -n 2 --durations=30 $(ARGS)
+	.venv/bin/python -m pytest -n 2 --durations=30 $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
 # Also what takes long and guards little else, and every test on both versions.
 test-long: install lint
