@@ -96,12 +96,12 @@ def test_markup_of_others_is_text_on_every_page(shop: Shop, ed: AdminClient) -> 
         f"/admin/failures/{index}/encoder_failed", "/admin/overview/errors",
         f"/admin/try?index={index}&q={quote(EVIL)}&list={name}&left={name}&right={name}",
         f"/admin/try/cards?index={index}&id=evil&list={name}&q={quote(EVIL)}", f"/admin/weights?index={name}",
-        f"/admin/failures/{name}/{name}", f"/admin/evaluations/{name}",
+        f"/admin/failures/{name}/{name}", f"/admin/evaluations/{name}", f"/admin/models/{index}/weights/{name}",
     ]  # fmt: skip
     compared = next(page for page in shop.pages if "/evaluations/compare" in page)  # where nothing changed
     without = {
         "/admin/", "/admin/try", "/admin/failures", f"/admin/reindex/{index}", f"/admin/weights/{index}/gate-1",
-        f"/admin/weights?index={name}", compared,
+        f"/admin/weights?index={name}", f"/admin/models/{index}/weights/gate-1", compared,
     }  # fmt: skip
     missing: list[str] = []  # pages that do not show what they were to show as text
     for page in [*shop.pages, *named]:
