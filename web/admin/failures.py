@@ -15,6 +15,7 @@ from hybrid.contracts import Hit
 from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError
 from hybrid.operations import failures as core_failures
 from hybrid.operations.orders import place
+from hybrid.operations.runs import PENDING
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
 from web.admin.schemas import Call, ChosenFailures, FailuresPage
@@ -22,8 +23,9 @@ from web.params import MAX_WINDOW, validate
 from web.shop.view import Cards
 
 PAGE_SIZE = 50
-#: Seconds that the page goes on to reload after all products of an order are queued.
-_WATCHED_S = 60
+#: How long the page goes on to reload after all products of an order are queued; and while products wait for a worker,
+#: which may have to load its models first.
+_WATCHED, _WATCHED_WHILE_PENDING = timedelta(minutes=1), timedelta(hours=1)
 MAX_PAGE = MAX_WINDOW // PAGE_SIZE
 
 
@@ -40,19 +42,19 @@ def failures_of(index: str, reason: str) -> str:
     order = core().orders.get(core_failures.slot(index))
     return render(
         "admin/failures_of.html", here="failures", index=index, reason=reason, total=total, page=page,
-        dead_letters=_with_products(index, dead_letters), order=order, watched=_watched(order),
+        dead_letters=_with_products(index, dead_letters), order=order, watched=_watched(index, order),
         more=page < MAX_PAGE and total > page * PAGE_SIZE,
     )  # fmt: skip
 
 
-def _watched(order: dict[str, Any] | None) -> bool:
+def _watched(index: str, order: dict[str, Any] | None) -> bool:
     """Whether the page is to reload: the order queues products, and workers take a while for the last of them."""
     if order is None or order["dead"]:
         return False
-    last_heartbeat = datetime.fromisoformat(order.get("beat") or order["placed"])
-    return order["status"] in ("queued", "running") or datetime.now(UTC) - last_heartbeat < timedelta(
-        seconds=_WATCHED_S
-    )
+    if order["status"] in ("queued", "running"):
+        return True
+    since = datetime.now(UTC) - datetime.fromisoformat(order.get("beat") or order["placed"])
+    return since < _WATCHED or (since < _WATCHED_WHILE_PENDING and core().cluster.indices.count(index, PENDING) > 0)
 
 
 def _with_products(index: str, dead_letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
