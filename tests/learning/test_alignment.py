@@ -351,10 +351,11 @@ def test_report_of_single_pairs_without_clouds() -> None:
 
 
 @pytest.mark.models
+@pytest.mark.long
 @pytest.mark.slow
-def test_grocery(shared: Path, tmp_path: Path, baseline: Baseline) -> None:
+def test_grocery(shared: Path, models: Path, baseline: Baseline) -> None:
     """Photos taken by customers find their product: 0.40 / 0.71 by the catalogue's own pictures alone."""
-    folder, settings = shared / "grocery", Settings(data_dir=tmp_path, threads=2)
+    folder, settings = shared / "grocery", Settings(data_dir=models, threads=2)
     eyes, reader = get_encoder("efficientnet-lite0", settings), get_encoder("minilm", settings)
     products = [orjson.loads(line) for line in (folder / "products.ndjson").read_bytes().splitlines()]
     ids = [str(product["id"]) for product in products]

@@ -252,7 +252,7 @@ def make_services_like(services: Services) -> Services:
 
 @pytest.mark.es
 @pytest.mark.models
-@pytest.mark.slow
+@pytest.mark.long
 def test_clothing(engine: Any, name: str, shared: Path, tmp_path: Path, baseline: Baseline) -> None:
     """The figures of docs/benchmarks.md; see tests.measure.tags."""
     from tests.measure.tags import measure
