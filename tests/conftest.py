@@ -143,8 +143,11 @@ def index_file(services: Services, path: Path, name: str, folder: Path, **option
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose networks are converted once a run."""
-    return tmp_path_factory.mktemp("models")
+    """A data folder whose networks are converted once a run, for both of its processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
