@@ -46,7 +46,7 @@ PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "1500"))
 PICTURED, BROKEN = 400, 3
 #: Own indices that the walk fills.
 STORES = [ORDERS, JUDGMENTS, models.MODELS, EVALUATIONS]
-MODELS = {"text_encoder": "minilm-words", "image_encoder": "efficientnet-lite0"}
+MODELS = {"text_encoder": "minilm", "image_encoder": "efficientnet-lite0"}
 #: Milliseconds for the longest piece of work: every product is encoded by the real model.
 LONG_MS = 600_000 * max(1, PRODUCTS // 3_000)
 
