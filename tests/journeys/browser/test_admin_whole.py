@@ -263,7 +263,9 @@ def shown(side: Any) -> list[str]:
 def evaluate(page: Page, hand: Mouse, shop: Shop) -> None:
     hand.follow("Evaluations")
     hand.press("Evaluate")
-    hand.use(page.get_by_role("link", name="Show the result"))
+    result = page.get_by_role("link", name="Show the result")
+    expect(result).to_be_visible(timeout=LONG_MS)
+    hand.use(result)
     expect(page.locator("svg.interval")).to_have_count(4)
     hand.use(page.get_by_role("link", name=re.compile("^Try it: ")).first)
     expect(page.locator('[data-side="left"] article').first).to_be_visible()
