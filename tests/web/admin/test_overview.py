@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -142,6 +143,11 @@ def test_a_worker_is_found_each_time_that_it_is_asked(services: Services, client
 
 @pytest.fixture
 def no_searches(services: Services) -> None:
+    """Searches of the tests before are not counted, nor saved later."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+            thread.join()
     client_of(services).indices.delete(index=SEARCH_TIMES, ignore_unavailable=True)
 
 
