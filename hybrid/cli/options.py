@@ -65,11 +65,13 @@ def end_training(
     apply: bool,
     json: bool,
     about: Mapping[str, Any] | None = None,
+    target: str | None = None,
 ) -> None:
     """Publish what was trained if it is better, apply it if that is wanted, and say so. Exit code 1: it is no better,
     or a product could not be enriched.
 
-    show: prints its figures. about: more for its report.
+    show: prints its figures. about: more for its report. target: what to call the index that can take it up, where it
+    was not trained on one.
     """
     from hybrid.learning import models
     from hybrid.learning.trained import publish
@@ -89,7 +91,7 @@ def end_training(
         elif applied is not None:
             print(f"published {version}; {said(applied)}")
         elif trained.family in models.BY_REINDEX:
-            print(f"published {version}. {models.how_to_apply(trained.family, trained.index, version)}")
+            print(f"published {version}. {models.how_to_apply(trained.family, target or trained.index, version)}")
         else:
             command = f"hybrid models apply {trained.family} {version} --index {trained.index}"
             print(f"published {version}, not active; `{command}` applies it")

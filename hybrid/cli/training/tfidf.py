@@ -31,7 +31,7 @@ def train_tfidf(
 
     services = build_services()
     trained = tfidf.train(services, index, catalogue, dims, seed)
-    end_training(services, trained, _show, name, force, False, json)
+    end_training(services, trained, _show, name, force, False, json, target=index or "NAME")
 
 
 def _show(trained: Any) -> None:
