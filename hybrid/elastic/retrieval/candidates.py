@@ -18,6 +18,7 @@ from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
+from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.errors import ClusterError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
@@ -177,10 +178,10 @@ class Retrieval:
         """(signal, body) of each search."""
         profile, depth, clauses = search.profile, search.depth, search.clauses
         aggs = bodies.facet_aggs(search.facets, profile.searchable)
-        facet_fields = _with_format(search.facets, profile)
+        doc_values = facet_fields(search.facets, profile)
         if search.alone:
             ((name, vector),) = search.vectors.items()
-            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, facet_fields))]
+            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, doc_values))]
         codes = list(search.vectors)
         searches = []
         if search.terms is not None:
@@ -188,7 +189,7 @@ class Retrieval:
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in search.vectors.items():
             body = bodies.vector_search(
-                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, facet_fields
+                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, doc_values
             )
             searches.append((name, body))
         return searches
@@ -241,7 +242,7 @@ class Retrieval:
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             return self._msearch(profile, [("", body) for body in searches], search.terms, named=True)
 
-        facet_fields = _with_format(search.facets, profile)
+        doc_values = facet_fields(search.facets, profile)
         try:
             lookalikes = likes.find(
                 profile,
@@ -249,7 +250,7 @@ class Retrieval:
                 signals,
                 search.words,
                 search.clauses,
-                facet_fields,
+                doc_values,
                 search.depth,
                 self.coverage,
                 ask,
@@ -297,7 +298,7 @@ class Retrieval:
         aggregations = lexical.get("aggregations", {}) if lexical else {}
         for facet in facets:
             values = [hits[id].get("fields", {}).get(facet, []) for id in others]
-            retrieved.facets[facet] = _merge_facet(aggregations.get(facet), values, profile.searchable.types[facet])
+            retrieved.facets[facet] = merged_facet(aggregations.get(facet), values, profile.searchable.types[facet])
 
     def tail(
         self,
@@ -423,33 +424,6 @@ def identify(answer: dict[str, Any]) -> bool:
                 return False
             hit["_id"] = ids[0]
     return True
-
-
-def _with_format(facets: Sequence[str], profile: IndexProfile) -> list[Any]:
-    return [
-        {"field": facet, "format": "epoch_millis"} if profile.fields.types.get(facet) == "date" else facet
-        for facet in facets
-    ]
-
-
-def _merge_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], kind: str) -> list[dict[str, Any]]:
-    if kind in ("long", "double", "date"):
-        numbers = [float(value) for values in others for value in values]
-        if aggregation and aggregation["count"]:
-            numbers += [aggregation["min"], aggregation["max"]]
-        if not numbers:
-            return []
-        count = (aggregation["count"] if aggregation else 0) + sum(len(values) for values in others)
-        return [{"min": min(numbers), "max": max(numbers), "count": count}]
-    counts: dict[Any, int] = {}
-    for bucket in (aggregation or {}).get("buckets", []):
-        value = bool(bucket["key"]) if kind == "boolean" else bucket["key"]
-        counts[value] = bucket["doc_count"]
-    for values in others:
-        for value in values:
-            counts[value] = counts.get(value, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    return [{"value": value, "count": count} for value, count in ordered]
 
 
 def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
