@@ -6,7 +6,7 @@ connect     `build_services`, `Services`, `Settings`
 index       `plan_index`, `run_index`, `IndexReport`
 search      `SearchRequest`; `SearchAnswer`, `Hit`, `SignalScore` and `Degradation` are what comes back
 evaluate    `read_judgments`, `Judgments`, `evaluate`, `Evaluation`
-weights     `train_weights`, `publish_model`, `apply_weights`, `rollback_weights`
+weights     `train_weights`, `publish_model`, `apply_model`, `rollback_model`
 extend      `Encoder`, the protocol of an encoder; `hybrid.testing` has doubles for tests without a cluster
 errors      `HybridError` and its tree, see hybrid.errors
 
@@ -25,7 +25,7 @@ From a catalogue to weights that were learned for it::
     print({name: round(system.measures["ndcg@10"], 3) for name, system in measured.systems.items()})
     trained = hybrid.train_weights(services, "shop", judgments, "global")
     if trained.better:
-        hybrid.apply_weights(services, "shop", hybrid.publish_model(services, trained))
+        hybrid.apply_model(services, "weights", "shop", hybrid.publish_model(services.models, trained))
     print(trained.version or f"kept {trained.active}")
 """
 
@@ -68,10 +68,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from hybrid.evaluation.evaluate import Evaluation, evaluate
     from hybrid.evaluation.formats import read_judgments
     from hybrid.evaluation.judgments import Judgments
+    from hybrid.learning.models import apply as apply_model
+    from hybrid.learning.models import rollback as rollback_model
     from hybrid.learning.trained import publish as publish_model
     from hybrid.learning.weights.training import train as train_weights
-    from hybrid.learning.weights.versions import apply as apply_weights
-    from hybrid.learning.weights.versions import rollback as rollback_weights
     from hybrid.operations.indexing import IndexReport, plan_index, run_index
     from hybrid.services import Services, build_services
     from hybrid.settings import Settings
@@ -119,13 +119,13 @@ __all__ = [
     "WeightsError",
     "WriteBlockedError",
     "__version__",
-    "apply_weights",
+    "apply_model",
     "build_services",
     "evaluate",
     "plan_index",
     "publish_model",
     "read_judgments",
-    "rollback_weights",
+    "rollback_model",
     "run_index",
     "train_weights",
 ]
@@ -146,10 +146,10 @@ _HOMES = {
     "build_services": "hybrid.services:build_services",
     "evaluate": "hybrid.evaluation.evaluate:evaluate",
     "plan_index": "hybrid.operations.indexing:plan_index",
-    "apply_weights": "hybrid.learning.weights.versions:apply",
+    "apply_model": "hybrid.learning.models:apply",
     "publish_model": "hybrid.learning.trained:publish",
     "read_judgments": "hybrid.evaluation.formats:read_judgments",
-    "rollback_weights": "hybrid.learning.weights.versions:rollback",
+    "rollback_model": "hybrid.learning.models:rollback",
     "run_index": "hybrid.operations.indexing:run_index",
     "train_weights": "hybrid.learning.weights.training:train",
 }
