@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -268,6 +268,10 @@ class Encoder(Protocol):
 
     def encode_sounds(self, sounds: Sequence[np.ndarray]) -> np.ndarray:
         """(len(sounds), dims) float32, rows of unit length. Each is mono, float32 in [-1, 1], 16,000 a second."""
+
+
+#: The encoder of a spec such as "minilm"; its model is loaded at first use.
+GetEncoder = Callable[[str], Encoder]
 
 
 @dataclass(frozen=True, slots=True)

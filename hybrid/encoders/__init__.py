@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from hybrid.contracts import Encoder
+from hybrid.contracts import Encoder, GetEncoder
 from hybrid.encoders.trained.published import Load, PublishedModel
 from hybrid.errors import UsageError
 from hybrid.settings import Settings
@@ -20,7 +20,6 @@ from hybrid.settings import Settings
 __all__ = ["TRAINED", "get_encoder", "known_encoders"]
 
 Maker = Callable[[str, str, Settings], Encoder]  # (whole spec, what follows the first colon or "", settings)
-GetEncoder = Callable[[str], Encoder]  # of a spec
 
 
 def _toy(name: str, argument: str, settings: Settings) -> Encoder:

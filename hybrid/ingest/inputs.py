@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ import numpy as np
 
 from hybrid.catalogue import documents
 from hybrid.catalogue.layer import NO_STATE, SignalState
-from hybrid.contracts import TAGS, Encoder, Fuser, IndexProfile
+from hybrid.contracts import TAGS, Encoder, Fuser, GetEncoder, IndexProfile
 from hybrid.encoders.trained.tags import PREFIX
 from hybrid.errors import IndexConflictError, MediaError
 from hybrid.ingest.derived import parts_of
@@ -85,7 +85,7 @@ def _usable(vector: np.ndarray) -> bool:
 class Inputs:
     """Reads the inputs of signals out of a shop's documents."""
 
-    def __init__(self, get_encoder: Callable[[str], Encoder], fetcher: Fetcher, media_root: Path | None = None) -> None:
+    def __init__(self, get_encoder: GetEncoder, fetcher: Fetcher, media_root: Path | None = None) -> None:
         self._get_encoder = get_encoder
         self._fetcher = fetcher
         self._media_root = media_root

@@ -14,7 +14,7 @@ import numpy as np
 from hybrid.catalogue.documents import role_values, text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
-from hybrid.contracts import Encoder, FieldMap, IndexProfile, Product
+from hybrid.contracts import FieldMap, GetEncoder, IndexProfile, Product
 from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.tfidf import PREFIX, TfIdf
 from hybrid.errors import UsageError
@@ -116,7 +116,7 @@ def active(profile: IndexProfile) -> str | None:
 
 
 def _measured(
-    get_encoder: Callable[[str], Encoder],
+    get_encoder: GetEncoder,
     models: ModelStores,
     version: str | None,
     texts: Sequence[_Text],
@@ -167,7 +167,7 @@ def _ranks(
     return {text.digest: round(1 / int(rank), 4) for text, rank in zip(queries, ranks, strict=True)}
 
 
-def _text(get_encoder: Callable[[str], Encoder], id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
+def _text(get_encoder: GetEncoder, id: str, source: Mapping[str, Any], fields: FieldMap) -> _Text:
     title, description = (
         " ".join(analysis.plain_text(str(value)) for value in role_values(source, fields, role)).strip()
         for role in ("title", "description")
@@ -176,7 +176,7 @@ def _text(get_encoder: Callable[[str], Encoder], id: str, source: Mapping[str, A
     return _Text(id, text_input(source, fields, get_encoder(HASHING)), title, description)
 
 
-def _of_file(path: Path, get_encoder: Callable[[str], Encoder]) -> Iterator[_Text]:
+def _of_file(path: Path, get_encoder: GetEncoder) -> Iterator[_Text]:
     with open_catalogue(path) as catalogue:
         fields = guess_fields(catalogue.sample())
     with open_catalogue(path) as catalogue:

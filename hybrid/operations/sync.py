@@ -12,11 +12,11 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.contracts import Encoder, IndexProfile
+from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.elastic.indices import changes
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.lifecycle import Indices
@@ -197,7 +197,7 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
     return _report(services.cluster.indices, services.dead_letters, run, started)
 
 
-def checked_profile(indices: Indices, get_encoder: Callable[[str], Encoder], index: str) -> IndexProfile:
+def checked_profile(indices: Indices, get_encoder: GetEncoder, index: str) -> IndexProfile:
     """The profile of an index, if this process has its encoders.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
-from hybrid.contracts import Degradation, Encoder, IndexProfile, SearchRequest
+from hybrid.contracts import Degradation, Encoder, GetEncoder, IndexProfile, SearchRequest
 from hybrid.errors import EncoderError, MediaError, UsageError
 from hybrid.facts import Note
 from hybrid.signals import MAX_VIEWS, SIGNALS
@@ -65,7 +64,7 @@ class EncodedQuery:
 class QueryVectors:
     """Encodes queries, and caches the vectors of words. Thread-safe."""
 
-    def __init__(self, get_encoder: Callable[[str], Encoder]) -> None:
+    def __init__(self, get_encoder: GetEncoder) -> None:
         self._get_encoder = get_encoder
         self._cache: LRUCache[tuple[str, str], np.ndarray] = LRUCache(_CACHED_VECTORS)
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ import numpy as np
 from hybrid.catalogue.documents import role_values
 from hybrid.contracts import (
     Degradation,
-    Encoder,
+    GetEncoder,
     Hit,
     IndexProfile,
     SearchAnswer,
@@ -73,7 +73,7 @@ class Searcher:
     def __init__(
         self,
         retrieval: RetrievalLike,
-        get_encoder: Callable[[str], Encoder],
+        get_encoder: GetEncoder,
         depth: int,
         published: PublishedLike | None = None,
     ) -> None:

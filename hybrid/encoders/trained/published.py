@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from hybrid.contracts import Encoder
+from hybrid.contracts import Encoder, GetEncoder
 from hybrid.encoders.base import LazyEncoder
 from hybrid.errors import EncoderError, ModelVersionError
 from hybrid.settings import Settings
@@ -28,7 +28,7 @@ class PublishedModel(LazyEncoder[tuple[dict[str, Any], M]], abc.ABC, Generic[M])
         self,
         name: str,
         load: Load,
-        get_encoder: Callable[[str], Encoder],
+        get_encoder: GetEncoder,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

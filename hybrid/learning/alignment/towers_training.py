@@ -7,14 +7,14 @@ reindex that encodes its pictures anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid.catalogue import documents
-from hybrid.contracts import Encoder, IndexProfile
+from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.elastic.indices.products import Products
 from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.towers import DIMS, MAX_TOKENS, PREFIX, TowersModel
@@ -179,7 +179,7 @@ def _with_pictures(products: Products, profile: IndexProfile, most: int) -> dict
 
 
 def _own_picture(
-    get_encoder: Callable[[str], Encoder], inputs: Inputs, profile: IndexProfile, source: Mapping[str, Any]
+    get_encoder: GetEncoder, inputs: Inputs, profile: IndexProfile, source: Mapping[str, Any]
 ) -> Image.Image | None:
     if "image" not in profile.signals or not inputs.wants("image", source, profile):
         return None

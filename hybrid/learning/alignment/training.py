@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.contracts import FUSED, Encoder, IndexProfile, VectorSignal
+from hybrid.contracts import FUSED, Encoder, GetEncoder, IndexProfile, VectorSignal
 from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.alignment import PREFIX, Alignment
 from hybrid.errors import IndexConflictError
@@ -304,7 +304,7 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     )
 
 
-def _encoder(get_encoder: Callable[[str], Encoder], profile: IndexProfile, name: str, default: str) -> Encoder:
+def _encoder(get_encoder: GetEncoder, profile: IndexProfile, name: str, default: str) -> Encoder:
     """The index's own encoder of a signal, else that of the settings."""
     signal = profile.signals.get(name)
     return get_encoder(signal.encoder if signal else default)

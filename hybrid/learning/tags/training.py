@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hybrid.contracts import Encoder, IndexProfile, TagsUse
+from hybrid.contracts import Encoder, GetEncoder, IndexProfile, TagsUse
 from hybrid.elastic.stores.models import ModelStores
 from hybrid.encoders.trained.picture_tags import PictureTags
 from hybrid.encoders.trained.tags import FINE_TUNED, PREFIX, PublishedTags, TagModel, read_model
@@ -294,14 +294,12 @@ def profile_with(services: Services, profile: IndexProfile, version: str | None)
     return dataclasses.replace(profile, tags=TagsUse(version, parts, tagger.reads_pictures))
 
 
-def published(get_encoder: Callable[[str], Encoder], version: str) -> PublishedTags:
+def published(get_encoder: GetEncoder, version: str) -> PublishedTags:
     """A version, for use in this process."""
     return cast(PublishedTags, get_encoder(f"{PREFIX}{version}"))
 
 
-def predict(
-    get_encoder: Callable[[str], Encoder], version: str, image: Path | None, text: str | None
-) -> list[dict[str, Any]]:
+def predict(get_encoder: GetEncoder, version: str, image: Path | None, text: str | None) -> list[dict[str, Any]]:
     """[{"name", "confidence", "written"}] of a photo (by its views) or a text or both, likeliest first.
 
     Raises:
@@ -329,7 +327,7 @@ def predict(
 
 
 def _by_vectors(
-    get_encoder: Callable[[str], Encoder], version: str, model: TagModel, encoders: Mapping[str, Mapping[str, str]],
+    get_encoder: GetEncoder, version: str, model: TagModel, encoders: Mapping[str, Mapping[str, str]],
     picture: Image.Image | None, text: str | None,
 ) -> np.ndarray:  # fmt: skip
     parts: dict[str, np.ndarray] = {}
@@ -350,7 +348,7 @@ def _by_vectors(
     return np.asarray(model.probabilities(broadcast).mean(axis=0))
 
 
-def _encoder(get_encoder: Callable[[str], Encoder], settings: Settings, profile: IndexProfile, part: str) -> Encoder:
+def _encoder(get_encoder: GetEncoder, settings: Settings, profile: IndexProfile, part: str) -> Encoder:
     signal = profile.signals.get(part)
     default = settings.text_encoder if part == "text" else settings.image_encoder
     return get_encoder(signal.encoder if signal else default)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.contracts import Encoder
+from hybrid.contracts import GetEncoder
 from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices import generations
 from hybrid.elastic.indices.generations import Generations
@@ -243,7 +243,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
         guardian.leave(run.job, run.watch())
 
 
-def _load_text_model(get_encoder: Callable[[str], Encoder], run: ReindexRun) -> None:
+def _load_text_model(get_encoder: GetEncoder, run: ReindexRun) -> None:
     """Load the text model before the fence, so that no write waits for it; after encoding it is loaded already."""
     signal = run.profile.signals.get("text")
     if run.encodes and signal is not None:
