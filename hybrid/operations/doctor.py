@@ -8,6 +8,7 @@ from typing import Any
 
 from hybrid.catalogue.documents import WORDS_VERSION
 from hybrid.contracts import IndexProfile
+from hybrid.elastic.client import Capabilities
 from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.indices.health import Health
@@ -66,12 +67,12 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
     """
     diagnosis = Diagnosis()
     try:
-        version = services.cluster.capabilities.version
+        capabilities = services.cluster.capabilities
     except HybridError as error:
         diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
         return diagnosis
     try:
-        for check in _cluster(services.cluster, version):
+        for check in _cluster(services.cluster, capabilities):
             diagnosis.checks.append(check)
     except HybridError as error:
         fix = "docs/operating/connect.md lists the privileges that Hybrid needs"
@@ -96,8 +97,8 @@ def coverage(services: Services) -> list[dict[str, Any]]:
     ]
 
 
-def _cluster(cluster: Cluster, version: tuple[int, ...]) -> Iterator[Check]:
-    version_text = cluster.capabilities.version_text
+def _cluster(cluster: Cluster, capabilities: Capabilities) -> Iterator[Check]:
+    version, version_text = capabilities.version, capabilities.version_text
     if version < (8, 12):
         yield Check("cluster", "version", "blocked", version_text, "8.19 or 9.x is needed")
     elif version < _TESTED[0]:

@@ -29,14 +29,10 @@ class VersionScheduling(LoadScopeScheduling):
         return f"{nodeid.partition('::')[0]}@{version_of(nodeid)}"
 
     def _assign_work_unit(self, node: Any) -> None:
-        versions = sorted({scope.rpartition("@")[2] for scope in [*self.workqueue, *self._assigned()]} - {""})
-        number = self.nodes.index(node)
-        own = versions[number % len(versions)] if versions else ""
+        versions = sorted(set(map(version_of, self.collection or ())) - {""})
+        own = versions[self.nodes.index(node) % len(versions)] if versions else ""
         self.workqueue.move_to_end(min(self.workqueue, key=lambda scope: _rank(scope, own)), last=False)
         super()._assign_work_unit(node)
-
-    def _assigned(self) -> set[str]:
-        return {scope for units in self.assigned_work.values() for scope in units}
 
 
 def _rank(scope: str, own: str) -> tuple[int, bool]:

@@ -70,15 +70,15 @@ class Transfer(Run):
         self._cluster = services.cluster
         self._lease = lease
         self.moved = self._cluster.generations.has_moved(self.alias, self.target)
-        self.before = before = services.cluster.indices.find_profile(self.source)
-        after = services.cluster.indices.find_profile(
+        self.before = before = self._cluster.indices.find_profile(self.source)
+        after = self._cluster.indices.find_profile(
             self.target if self.back or self.moved else f"{self.target}{BUILDING}"
         )
         # A rollback may lead to an index that the layer has no part in: then nothing waits for a vector.
         super().__init__(services, after or IndexProfile(self.target, FieldMap({}), {}, "en", ""), job, report)
         inputs = services.inputs
         # A rollback is urgent, and writes wait for it.
-        self._copyist = Copyist(inputs, services.cluster.capabilities, before, after, in_haste=self.back)
+        self._copyist = Copyist(inputs, self._cluster.capabilities, before, after, in_haste=self.back)
         self.positions: dict[str, tuple[str, int]] = {
             shard: (str(history), int(number)) for shard, (history, number) in (state.get("positions") or {}).items()
         }
@@ -363,7 +363,7 @@ class Transfer(Run):
         self.moved = self._cluster.generations.has_moved(self.alias, self.target)
         if self.moved:
             return
-        let_go(self._services.cluster.generations, self._services.jobs, self.job, self._services.jobs.get(self.job))
+        let_go(self._cluster.generations, self._services.jobs, self.job, self._services.jobs.get(self.job))
         self._fences = {}
         self.progress.phase = "catch up"
 
