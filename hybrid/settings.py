@@ -38,11 +38,17 @@ class Settings(BaseSettings):
         default=None, description="A downloaded Elasticsearch archive. Without it, Maven fetches one."
     )
     es_heap: str = Field(default="512m", pattern=r"^\d+[mg]$", description="Heap of the embedded Elasticsearch.")
+    es_jvm_options: str = Field(
+        default="", pattern=r"^(-\S+( +-\S+)*)?$", description="More options of its Java, separated by spaces."
+    )
     node: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name of the embedded engine.")
     data_dir: Path = Field(
         default_factory=lambda: user_cache_path("hybrid", appauthor=False),
         description="Folder of embedded engines, unpacked archives, converted models and logs. "
         "Without it: the user's cache folder.",
+    )
+    node_dir: Path | None = Field(
+        default=None, description="Folder of what embedded engines hold, such as a fast disk. Without it: `data_dir`."
     )
 
     redis_url: str | None = Field(default=None, description="Celery broker. Without it: the embedded Redis.")

@@ -1,7 +1,7 @@
 """The table of vector signals: an entry here makes a new signal.
 
 A signal is one source of evidence beside the words: a vector for each product, and one for the query where the query
-has anything to compare. Only the names that the REST API takes are listed by hand, and a test compares them.
+has anything to compare.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+import psutil
 import pytest
 
 from hybrid import node
@@ -32,12 +33,28 @@ from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+#: A file system in memory, where the system has one.
+MEMORY = Path("/dev/shm")
 VERSIONS = os.environ.get("HYBRID_TEST_ES", "9,8").split(",")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also what is marked `long`, and all on every version")
     parser.addoption("--write-baseline", action="store_true", help="accept the quality that is measured; without -n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Engines of the tests live for minutes: their Java does not optimise what it runs, and their data is in memory."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # has the environment of the process that started it
+    os.environ.setdefault("HYBRID_ES_JVM_OPTIONS", "-XX:TieredStopAtLevel=1")
+    if "HYBRID_NODE_DIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+        for left in MEMORY.glob("hybrid-test-*"):  # of a run that was killed
+            if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = MEMORY / f"hybrid-test-{os.getpid()}"
+        os.environ["HYBRID_NODE_DIR"] = str(folder)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

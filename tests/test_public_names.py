@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import pkgutil
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 import hybrid
 from hybrid import errors
-from hybrid.node import NodeStatus
-from hybrid.sample import SamplePaths
-from tests.conftest import ROOT, make_services
+from tests.conftest import ROOT
 
 TREE = ast.parse((ROOT / "hybrid" / "__init__.py").read_text("utf-8"))
 
@@ -90,40 +86,8 @@ def test_importing_the_package_costs_nothing() -> None:
     assert min(seconds) < 0.1
 
 
-@pytest.mark.es
-@pytest.mark.slow
-@pytest.mark.timeout(1800)  # 90 seconds of processor time, on a machine that others may use
-def test_the_example_runs_as_it_stands(
-    engine: NodeStatus, sample_files: SamplePaths, name: str, tmp_path: Path
-) -> None:
-    """In a process of its own, on the sample, with encoders that need no model: what they find is not at issue."""
-    folder = sample_files.products.parent
-    environment = {
-        **os.environ,
-        "HYBRID_ES_URL": engine.es_url or "",
-        "HYBRID_ES_TIMEOUT_S": "60",
-        "HYBRID_TEXT_ENCODER": "toy:32",
-        "HYBRID_IMAGE_ENCODER": "toy:32",
-        "HYBRID_CONFIG": str(tmp_path / "none.toml"),
-        "PYTHONPATH": str(ROOT),
-    }
-    code = example()
-    assert len(code.strip().splitlines()) <= 15
-    run = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", code.replace('"shop"', repr(name))],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    *hits, measured, weights = run.stdout.splitlines()
-    print(run.stdout)
-    assert len(hits) == 3
-    for line in hits:
-        _, score, parts = line.split(" ", 2)
-        assert sum(ast.literal_eval(parts).values()) == pytest.approx(float(score), abs=0.002)
-    assert set(ast.literal_eval(measured)) == {"bm25", "fixed"}
-    active = make_services(engine).models("weights").active(name)
-    assert weights == (active or "kept fixed-1")
+def test_the_example_is_that_of_the_page_of_python() -> None:
+    """There it is run as it stands, see tests/docs/test_run.py."""
+    code = example().strip()
+    assert f"```python\n{code}\n```" in (ROOT / "docs" / "python.md").read_text("utf-8")
+    assert len(code.splitlines()) <= 15

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 from flask import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from hybrid.contracts import MEDIA, SearchRequest
+from hybrid.contracts import MEDIA, SearchRequest, systems, unweighted_systems
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
 
@@ -123,6 +136,28 @@ def _described(noun: str, example: str) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """Of a text field: it is one of `names`. They are looked up at each check, for a table may grow."""
+
+    names: Callable[[], Iterable[str]]
+
+    def check(self, value: str) -> str:
+        known = tuple(self.names())
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.names())}
+
+
+System = Annotated[str, OneOf(systems)]
+UnweightedSystem = Annotated[str, OneOf(unweighted_systems)]
+
 Picture = Annotated[
     bytes | None, _decoder("image", "picture"), _described("picture", "data:image/jpeg;base64,/9j/4AAQ...")
 ]
@@ -176,10 +211,9 @@ class SearchParams(Params):
     weights_version: str | None = Field(
         None, max_length=100, description="published weights other than the active ones; send it for later pages"
     )
-    system: (
-        Literal["bm25", "text", "image", "video", "audio", "fused", "rrf", "fixed", "global", "gate", "attention"]
-        | None
-    ) = Field(None, description="how the signals are combined; default: the active weights for the index")
+    system: System | None = Field(
+        None, description="how the signals are combined; default: the active weights for the index"
+    )
     explain: bool = Field(False, description="ask for the longer explanation")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
@@ -261,7 +295,7 @@ class SimilarParams(Params):
 
     index: IndexName | None = Field(None, description="default: the configured or only one")
     size: int = Field(10, ge=1, le=100, description="how many products at most")
-    system: Literal["bm25", "text", "image", "video", "audio", "fused", "rrf"] | None = Field(
+    system: UnweightedSystem | None = Field(
         None, description="by one kind of vector alone; default: by all that the product has"
     )
 

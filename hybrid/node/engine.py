@@ -87,7 +87,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
 
 
-def configure(places: Places, unpacked: Unpacked, heap: str, port: int) -> None:
+def configure(places: Places, unpacked: Unpacked, settings: Settings, port: int) -> None:
     """Write the configuration folder anew.
 
     Raises:
@@ -107,7 +107,7 @@ def configure(places: Places, unpacked: Unpacked, heap: str, port: int) -> None:
             if source.is_file():
                 shutil.copyfile(source, config / source.name)
         (config / "elasticsearch.yml").write_text(_settings_file(places, unpacked, port))
-        (options / "hybrid.options").write_text(_jvm_options(heap))
+        (options / "hybrid.options").write_text(_jvm_options(settings.es_heap, settings.es_jvm_options))
         if places.owner is not None:
             # Given away at the end: root does not write in a folder where another user can make links.
             # The server keeps its keystore here, so reading is not enough
@@ -139,7 +139,7 @@ def _settings_file(places: Places, unpacked: Unpacked, port: int) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
 
 
-def _jvm_options(heap: str) -> str:
+def _jvm_options(heap: str, more: str) -> str:
     return "\n".join(
         [
             f"-Xms{heap}",
@@ -148,6 +148,7 @@ def _jvm_options(heap: str) -> str:
             # By default the garbage collector may log 2 GB
             "-Xlog:disable",
             "-Xlog:all=warning:stderr:utctime,level,tags",
+            *more.split(),
             "",
         ]
     )
@@ -206,7 +207,7 @@ def start(
     """
     for attempt in (1, 2, 3):
         number = free_port(port if attempt == 1 else None)
-        configure(places, unpacked, settings.es_heap, number)
+        configure(places, unpacked, settings, number)
         on_step(f"starting Elasticsearch {unpacked.version} on port {number}")
         began = time.monotonic()
         words = _start_once(places, unpacked, java_home, number, note)

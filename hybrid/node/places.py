@@ -35,7 +35,8 @@ class Places:
     """The files of one node.
 
     home: the node's folder under data_dir; holds the state file. folder: what the servers read and write;
-    the same folder, unless root's data_dir is closed to `owner`. engines: unpacked Elasticsearch versions.
+    the same folder, unless there is a node_dir or root's data_dir is closed to `owner`. engines: unpacked
+    Elasticsearch versions.
     """
 
     name: str
@@ -130,7 +131,7 @@ def find_places(
 
     Raises:
         UsageError: the name cannot be one.
-        NodeError: root has no folder that the servers' user can reach.
+        NodeError: root has no folder that the servers' user can reach, or cannot reach node_dir.
     """
     name = name or settings.node
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name != name.lower():
@@ -140,14 +141,21 @@ def find_places(
     data = Path(os.path.abspath(settings.data_dir.expanduser()))
     home = data / "nodes" / name
     owner = servers_owner()
-    if reachable(home, owner):
-        return Places(name, home, home, data / "elasticsearch", owner)
     # Nodes of two data folders may bear the same name, so the folder's own name tells them apart
-    tag = hashlib.sha256(str(data).encode()).hexdigest()[:8]
-    for folder in system_folders:
-        if reachable(folder, owner) and _is_ours(folder):
-            return Places(name, home, folder / "nodes" / f"{name}-{tag}", folder / "elasticsearch", owner)
-    raise NodeError(f"user {owner.name if owner else ''} cannot enter {data}: set HYBRID_DATA_DIR to an open folder")
+    elsewhere = f"{name}-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}"
+    folder, engines = home, data / "elasticsearch"
+    if not reachable(home, owner):
+        shared = next((one for one in system_folders if reachable(one, owner) and _is_ours(one)), None)
+        if shared is None:
+            user = owner.name if owner else ""
+            raise NodeError(f"user {user} cannot enter {data}: set HYBRID_DATA_DIR to an open folder")
+        folder, engines = shared / "nodes" / elsewhere, shared / "elasticsearch"
+    if settings.node_dir is not None:
+        folder = Path(os.path.abspath(settings.node_dir.expanduser())) / elsewhere
+        if not reachable(folder, owner):
+            user = owner.name if owner else ""
+            raise NodeError(f"user {user} cannot enter {folder.parent}: set HYBRID_NODE_DIR to an open folder")
+    return Places(name, home, folder, engines, owner)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -193,5 +193,6 @@ def clean_environment() -> dict[str, str]:
     return {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("ES_", "CLI_JAVA_")) and key not in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
+        if not key.startswith(("ES_", "CLI_JAVA_"))
+        and key not in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
     }

@@ -43,6 +43,7 @@ PREPARED: dict[str, tuple[str, ...]] = {
     "README.md": (),
     "docs/getting-started.md": (),
     "docs/catalogue.md": (),
+    "docs/python.md": (),
     "docs/operating/connect.md": (),
     "docs/operating/attach.md": (BARE,),
     "docs/operating/models.md": (
@@ -125,7 +126,8 @@ def shell(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    of_the_run = ("HYBRID_ES_JVM_OPTIONS", "HYBRID_NODE_DIR")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_") or key in of_the_run}
     clean.pop("PYTHONDONTWRITEBYTECODE", None)
     environment = {
         **clean,

@@ -38,7 +38,10 @@ NAME = f"test-{os.getpid()}"
 
 def make_settings(data_dir: Path, **values: Any) -> Settings:
     """Settings that no environment or hybrid.toml reaches."""
-    fixed: dict[str, Any] = {"es_url": None, "redis_url": None, "es_archive": None, "es_heap": "512m"}
+    fixed: dict[str, Any] = {
+        "es_url": None, "redis_url": None, "es_archive": None, "es_heap": "512m", "node_dir": None,
+        "es_jvm_options": "-XX:TieredStopAtLevel=1 -Dhybrid.test=1",
+    }  # fmt: skip
     return Settings(data_dir=data_dir, node=NAME, **(fixed | values))
 
 
@@ -293,6 +296,20 @@ def test_names_that_cannot_be_folders_are_refused(tmp_path: Path) -> None:
     assert find_places(settings, "shop-2_x").home == tmp_path / "nodes" / "shop-2_x"
 
 
+def test_what_a_node_holds_may_be_elsewhere(tmp_path: Path) -> None:
+    usual = find_places(make_settings(tmp_path / "a"))
+    places = [find_places(make_settings(tmp_path / name, node_dir=Path("/usr/fast"))) for name in ("a", "b")]
+    assert [one.folder.parent for one in places] == [Path("/usr/fast")] * 2 and places[0].folder != places[1].folder
+    assert (places[0].home, places[0].engines) == (usual.home, usual.engines)
+
+
+@pytest.mark.parametrize("options", ["Xmx1g", "-Xa b", " -Xa", "-Xa\n-Xb"])
+def test_jvm_options_are_options(options: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="es_jvm_options"):
+        make_settings(tmp_path, es_jvm_options=options)
+    assert make_settings(tmp_path, es_jvm_options="-Xa  -Xb").es_jvm_options.split() == ["-Xa", "-Xb"]
+
+
 def test_reachable_looks_at_every_folder_on_the_way(tmp_path: Path) -> None:
     somebody = Owner("somebody", 64_999, 64_999)
     inner = tmp_path / "a" / "b"
@@ -316,6 +333,8 @@ def test_root_moves_out_of_a_closed_data_folder(tmp_path: Path) -> None:
     assert find_places(make_settings(other), system_folders=[open_folder]).folder != places.folder
     with pytest.raises(NodeError, match="HYBRID_DATA_DIR"):
         find_places(make_settings(closed), system_folders=[])
+    with pytest.raises(NodeError, match="HYBRID_NODE_DIR"):
+        find_places(make_settings(tmp_path, node_dir=closed), system_folders=[open_folder])
 
 
 def test_a_preferred_port_is_kept_unless_taken() -> None:
@@ -566,6 +585,7 @@ def test_elasticsearch_survives_a_crash_and_is_started_alone(es_settings: Settin
     node = next(iter(call(f"{first.es_url}/_nodes/_local/jvm,http,process")["nodes"].values()))
     assert node["version"] == first.es_version
     assert node["jvm"]["mem"]["heap_max_in_bytes"] == 512 * 2**20
+    assert {"-XX:TieredStopAtLevel=1", "-Dhybrid.test=1"} <= set(node["jvm"]["input_arguments"])
     assert node["process"]["id"] == first.es_pid
     assert all(address.startswith("127.0.0.1:") for address in node["http"]["bound_address"])
     if os.geteuid() == 0:

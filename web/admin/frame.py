@@ -107,7 +107,7 @@ def render(template: str, **values: Any) -> str:
         template, t=Words(lang), lang=lang, html_lang=strings.HTML_LANG[lang], user=g.get("user"), asset=asset,
         navigation=NAVIGATION, number=strings.number, words=WORDS, ago=lambda at: ago(at, lang), charts=charts,
         lasting=lambda seconds: lasting(seconds, lang), between=lambda start, end: between(start, end, lang),
-        size=size, **values,
+        size=size, signal_label=lambda name: strings.signal_label(name, lang), **values,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingEr
 from hybrid.operations import orders
 from hybrid.operations.reindex import control, planning
 from hybrid.operations.reindex.running import FINAL
+from hybrid.signals import SIGNALS
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
@@ -65,7 +66,8 @@ def _is_ours(index: str) -> bool:
 
 @admin.get("/reindex/<index>")
 def reindex_of(index: str) -> str:
-    return render("admin/reindex_of.html", here="reindex", **_state(index))
+    own = [name for name, signal in SIGNALS.items() if not signal.parts]  # the rest follow from these
+    return render("admin/reindex_of.html", here="reindex", signals=own, **_state(index))
 
 
 @admin.get("/reindex/<index>/state")

@@ -7,12 +7,15 @@ Lists and maps may come as JSON values or in the short form that fits a query st
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hybrid.signals import SIGNALS
 from web.openapi import OF_SEARCHES, Described
-from web.params import MAX_QUERY_CHARS, IndexName, Params, Picture, Weight, example
+from web.params import MAX_QUERY_CHARS, IndexName, OneOf, Params, Picture, Weight, example
+
+SignalName = Annotated[str, OneOf(lambda: SIGNALS)]
 
 #: Describes a call of the admin's interface for programs.
 Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 409, 429), token="admin")
@@ -84,9 +87,7 @@ class RunAction(Params):
     do: Literal["plan", "start", "sync", "pause", "resume", "swap", "cancel", "rollback", "drop", "go_on"]
     what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
     shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
-    signals: list[Literal["text", "image", "video", "audio", "fused"]] | None = Field(
-        None, description="vectors; as now, or guessed, if none"
-    )
+    signals: list[SignalName] | None = Field(None, description="vectors; as now, or guessed, if none")
     language: Literal["en", "zh"] | None = None
     swap: bool | None = Field(
         None, description="start: end with the swap, or when verified; true if none. resume: as it was started if none"

@@ -106,7 +106,7 @@ def tryit() -> str | AnyResponse:
     return render(
         "admin/tryit.html", here="tryit", search=search, index=index, indices=names, lists=lists, list=name,
         choices=_choices(index), photo=photo, problem=problem, photo_url=kept_file(photo.data) if photo else None,
-        ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, signal_label=_label, searched=searched,
+        ratings=RATINGS, rated=rated, may_rate=g.user.may_edit and searched, searched=searched,
         back=search.query_string(), address=search.query_string(photo.key if photo else ""), **tried,
     )  # fmt: skip
 
@@ -212,10 +212,6 @@ def _choices(index: str) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _label(name: str) -> str:
-    return strings.signal_label(name, g.lang)
-
-
 def _card(cards: Cards, hit: Hit, parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": hit.id,
@@ -238,7 +234,7 @@ def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "kind": name.partition(".")[0],
-                "label": _label(name),
+                "label": strings.signal_label(name, g.lang),
                 "counts": part is not None,
                 "width": round(100 * min(1.0, part.contribution / full), 2) if part else 0,
                 "sum": f"{part.weight:.2f} × {part.scaled:.{digits}f} = {part.contribution:.{digits}f}"

@@ -102,10 +102,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "waiting": ("{n} are waiting for vectors", "{n} 件等待向量"),
     "unseen": ("{n} not processed yet", "{n} 件尚未处理"),
     "failed_products": ("{n} failed", "{n} 件失败"),
-    "signal_text": ("text", "文字"),
-    "signal_image": ("picture", "图片"),
-    "signal_video": ("video", "视频"),
-    "signal_audio": ("sound", "声音"),
     "workers": ("Workers", "工作进程"),
     "queue_depth": ("Tasks in the queue", "排队任务"),
     "no_workers": (
