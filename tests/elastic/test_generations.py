@@ -31,7 +31,7 @@ from tests.support.raw import client_of
 from tests.support.waiting import until
 from web import create_app
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 NAME = "tgen"
 PHOTO = web_services.jpeg("#33456b")
@@ -218,6 +218,7 @@ def everywhere(
             return
 
 
+@pytest.mark.es_both
 @pytest.mark.parametrize("cold", [False, True], ids=["known", "cold"])
 @pytest.mark.parametrize("key", REQUESTS)
 def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.MonkeyPatch, key: str, cold: bool) -> None:
@@ -233,6 +234,7 @@ def test_a_search_is_of_one_generation(two: Generations, monkeypatch: pytest.Mon
     assert places > (5 if REQUESTS[key].image else 2) + cold
 
 
+@pytest.mark.es_both
 @pytest.mark.parametrize("client", ["transport", "profile"])
 @pytest.mark.parametrize("key", BODIES)
 def test_the_drop_in_is_of_one_generation(
@@ -250,6 +252,7 @@ def test_the_drop_in_is_of_one_generation(
         assert answer == two.expected[index, f"drop-in {key}"]
 
 
+@pytest.mark.es_both
 def test_an_msearch_is_of_one_generation_each(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes is asked for after what is ranked, and may be of the index that came in between."""
     transport = two.services.dropin._transport
@@ -356,6 +359,7 @@ def test_the_old_index_may_be_deleted_at_once(
             assert left[0] < 0
 
 
+@pytest.mark.es_both
 def test_a_name_that_becomes_an_alias(two: Generations, engine: NodeStatus, pictures: Path) -> None:
     """An index that bore the name itself is replaced by an alias, in one request."""
     name = f"{NAME}-own"

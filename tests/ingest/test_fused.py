@@ -28,7 +28,7 @@ from tests.conftest import write_rows
 from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 COLOURS = {
     "red": (220, 20, 20), "green": (20, 180, 40), "blue": (20, 40, 220), "yellow": (230, 220, 20),
@@ -90,6 +90,7 @@ def count(services: Services, name: str) -> int:
     return services.cluster.indices.count(name, {"exists": {"field": f"hybrid.{FUSED}"}})
 
 
+@pytest.mark.es_both
 def test_a_photo_finds_what_has_a_name_alone(
     services: Services, name: str, catalogue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_nothing_to_make_it_of(services: Services, name: str, catalogue: Path, t
     assert FUSED not in held(services, name, "bare")[1]
 
 
+@pytest.mark.es_both
 def test_a_shops_own_index(services: Services, name: str, tmp_path: Path) -> None:
     data = rows(tmp_path)
     mappings = {"properties": {"name": {"type": "text"}, "image": {"type": "keyword"}, "brand": {"type": "keyword"}}}

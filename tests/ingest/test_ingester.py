@@ -23,7 +23,7 @@ from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows
 from tests.support.raw import client_of
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 
 def rows(count: int = 30, **extra: Any) -> list[dict[str, Any]]:
@@ -49,6 +49,7 @@ def count(services: Services, name: str, field: str) -> int:
     return services.cluster.indices.count(name, {"exists": {"field": field}})
 
 
+@pytest.mark.es_both
 def test_first_run_second_run_one_change_one_price(services: Services, name: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "c.ndjson", rows())
     first = run(services, path, name)
@@ -178,6 +179,7 @@ def test_pictures_and_their_failures(services: Services, name: str, tmp_path: Pa
     assert services.dead_letters.counts(name) == {}
 
 
+@pytest.mark.es_both
 def test_other_dimensions_are_refused_before_anything_is_written(
     services: Services, name: str, engine: Any, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_an_unreachable_cluster_is_one_line(tmp_path: Path) -> None:
         run(services, path, "t-x")
 
 
+@pytest.mark.es_both
 def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
     services: Services, name: str, tmp_path: Path
 ) -> None:
@@ -251,6 +254,7 @@ def kind(services: Services, index: str) -> str:
     return str(found["mappings"]["properties"]["hybrid"]["properties"]["text"]["index_options"]["type"])
 
 
+@pytest.mark.es_both
 def test_vectors_get_a_graph_when_they_have_become_many(
     services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +280,7 @@ def test_vectors_get_a_graph_when_they_have_become_many(
     assert kind(services, name) == "int8_hnsw"
 
 
+@pytest.mark.es_both
 def test_who_may_not_change_the_mapping_scans_on(
     services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

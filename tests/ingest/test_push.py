@@ -20,7 +20,7 @@ from tests.support.shop_writer import compare, make_shop
 from web import create_app
 from web.api.documents import MAX_DOCUMENTS
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 TOKEN = "a-long-täken"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -56,6 +56,7 @@ def results(answer: Any) -> list[str]:
     return [item["result"] for item in answer.json["results"]]
 
 
+@pytest.mark.es_both
 def test_documents_and_deletes_and_the_same_again(client: FlaskClient, shop: Services, name: str) -> None:
     body = [
         {"_id": "p1", **rows()[1]},
@@ -229,6 +230,7 @@ def test_deleted_and_made_again_in_one_batch(client: FlaskClient, name: str) -> 
     assert (results(answer), answer.json["waiting"], answer.json["queued"]) == (["deleted", "created"], 1, True)
 
 
+@pytest.mark.es_both
 def test_after_the_alias_moved_nothing_goes_by_the_old_profile(client: FlaskClient, shop: Services, name: str) -> None:
     client_of(shop).indices.put_alias(index=name, name=f"{name}-a")
     assert results(send(client, f"{name}-a", [{"_id": "x", "title": "x"}])) == ["created"]

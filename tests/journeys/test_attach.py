@@ -26,13 +26,14 @@ from tests.conftest import make_services, write_rows
 from tests.support.raw import client_of
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 
 def attach(services: Services, name: str, workers: int = 0, **options: Any) -> AttachReport:
     return run_attach(services, plan_attach(services, name, **options), workers)
 
 
+@pytest.mark.es_both
 @pytest.mark.parametrize("shards", [1, 3])
 def test_attach_adds_the_layer_and_touches_nothing_else(services: Services, name: str, shards: int) -> None:
     data = rows()
@@ -125,6 +126,7 @@ def test_words_of_an_earlier_version_are_made_anew_and_vectors_stay(services: Se
     assert compare(services, services.cluster.indices.read_profile(name), record(data)).clean
 
 
+@pytest.mark.es_both
 def test_behind_an_alias_with_odd_ids_and_routing(services: Services, name: str) -> None:
     """Under `dynamic: strict` and required routing; ids of every script, with the characters that URLs know."""
     concrete = f"{name}-v7"
@@ -293,6 +295,7 @@ def test_other_dimensions_and_the_layers_own_indices(
 # -- under a writer, and when killed -----------------------------------------------------------------------------
 
 
+@pytest.mark.es_both
 def test_under_a_writer(services: Services, name: str) -> None:
     data = rows(800)
     make_shop(client_of(services), name, data, shards=2)

@@ -41,7 +41,7 @@ from tests.support.raw import client_of
 from tests.support.shop_writer import MAPPINGS, ShopWriter, compare, make_shop, record, rows
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.es, pytest.mark.es_both]
+pytestmark = pytest.mark.es
 
 
 def make(services: Services, name: str, count: int = 40, shards: int = 2, attach: bool = True) -> list[dict[str, Any]]:
@@ -95,6 +95,7 @@ def behind(services: Services, name: str) -> str:
 # -- what it makes -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.es_both
 @pytest.mark.parametrize("attach", [True, False])
 def test_another_number_of_shards(services: Services, name: str, attach: bool) -> None:
     data = make(services, name, attach=attach)
@@ -119,6 +120,7 @@ def test_another_number_of_shards(services: Services, name: str, attach: bool) -
     assert reindex(services, name).new == f"{name}-000003"
 
 
+@pytest.mark.es_both
 def test_another_model(services: Services, name: str, engine: Any) -> None:
     data = make(services, name)
     other = make_services(engine, text_encoder="toy:64")
@@ -180,6 +182,7 @@ def test_words_of_an_earlier_version(services: Services, name: str) -> None:
     clean(services, name, record(data))
 
 
+@pytest.mark.es_both
 def test_another_mapping_and_every_alias_moves(services: Services, name: str) -> None:
     data = make(services, name)
     client = client_of(services)
@@ -209,6 +212,7 @@ def test_another_mapping_and_every_alias_moves(services: Services, name: str) ->
     clean(services, name, record(data))
 
 
+@pytest.mark.es_both
 def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +235,7 @@ def test_a_new_index_shows_changes_in_time_once_the_aliases_move(
     assert settings_of(services, name)[f"{name}-000002"]["index.refresh_interval"] == "2s"
 
 
+@pytest.mark.es_both
 def test_documents_of_every_kind(services: Services, name: str) -> None:
     """Routing, odd ids, documents with nothing to encode, an empty one; as they were, in the shard they belong to."""
     old = f"{name}-live7"
@@ -267,6 +272,7 @@ def test_documents_of_every_kind(services: Services, name: str) -> None:
     assert shop_documents(services, name) == data
 
 
+@pytest.mark.es_both
 def test_pipelines_run_once(services: Services, name: str) -> None:
     make(services, name)
     try:
@@ -362,6 +368,7 @@ def test_a_rollback_is_done_though_nobody_can_look_after_late_writes(
 # -- a shop that writes all the while ------------------------------------------------------------------------
 
 
+@pytest.mark.es_both
 def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     data = make(services, name, 400)
     writer = ShopWriter(client_of(services), name, data, 150)
@@ -386,6 +393,7 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     clean(services, name, writer.record)
 
 
+@pytest.mark.es_both
 def test_a_rollback_to_an_index_without_the_layer(services: Services, name: str) -> None:
     data = record(make(services, name, attach=False))
     report = reindex(services, name)
@@ -479,6 +487,7 @@ def ended(services: Services, name: str) -> None:
     until(over, "the end of the swap")
 
 
+@pytest.mark.es_both
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_run_that_is_killed_behind_the_fence(services: Services, name: str, moved: bool) -> None:
     """kill -9 of the process while writes wait: they go on within seconds, where they belong, and none is lost."""
@@ -642,6 +651,7 @@ def test_cancelled_without_leftovers(services: Services, name: str, alive: bool)
     assert reindex(services, name).swapped
 
 
+@pytest.mark.es_both
 def test_no_swap_under_an_update_by_query(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The minimal distribution has none, so its task is made up as a full cluster describes it."""
     data = record(make(services, name))
@@ -750,6 +760,7 @@ def test_options_that_cannot_be_used(services: Services, name: str) -> None:
         planning.plan_reindex(services, f"{name}-none")
 
 
+@pytest.mark.es_both
 def test_documents_that_the_new_mapping_refuses(services: Services, name: str) -> None:
     data = make(services, name)
     client_of(services).index(index=name, id="odd", document={"title": "odd", "size": "large"}, refresh=True)
@@ -810,6 +821,7 @@ def test_a_plan_that_is_out_of_date_destroys_nothing(services: Services, name: s
     clean(services, name, data)
 
 
+@pytest.mark.es_both
 def test_a_template_that_takes_the_alias_is_refused(services: Services, name: str) -> None:
     make(services, name)
     client_of(services).indices.put_index_template(
@@ -930,6 +942,7 @@ def test_the_fence_comes_down_whatever_else_is_gone(
     client_of(services).index(index=f"{name}-000001", id="x", document={"title": "written"}, timeout="2s")
 
 
+@pytest.mark.es_both
 def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name: str) -> None:
     data = record(make(services, name))
     client_of(services).indices.put_settings(
@@ -949,6 +962,7 @@ def test_an_index_that_syncs_its_translog_now_and_then(services: Services, name:
     clean(services, name, data)
 
 
+@pytest.mark.es_both
 def test_a_document_that_moved_to_another_routing(services: Services, name: str) -> None:
     """The same id under another routing is another document, and the first one's copy must go."""
     make_shop(client_of(services), f"{name}-000001", rows(5), 1, alias=name)
@@ -964,6 +978,7 @@ def test_a_document_that_moved_to_another_routing(services: Services, name: str)
     assert [(hit["_routing"], hit["_source"]["title"]) for hit in hits] == [("b", "there")]
 
 
+@pytest.mark.es_both
 def test_late_writes_that_are_refused_are_told(services: Services, name: str) -> None:
     make(services, name)
     real = Generations.lower_fence

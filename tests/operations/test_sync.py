@@ -19,7 +19,7 @@ from tests.conftest import make_services
 from tests.support.raw import client_of
 from tests.support.shop_writer import compare, make_shop
 
-pytestmark = pytest.mark.es_both
+pytestmark = pytest.mark.es
 
 
 def rows(count: int = 300) -> list[dict[str, Any]]:
@@ -95,6 +95,7 @@ def test_the_query_for_what_plainly_lacks_something() -> None:
 # -- on the real engine --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.es_both
 @pytest.mark.es
 @pytest.mark.parametrize("shards", [1, 3])
 def test_only_changes_are_looked_at_and_only_texts_encoded(services: Services, name: str, shards: int) -> None:
@@ -233,6 +234,7 @@ def test_a_name_that_has_come_to_stand_for_two_indices(services: Services, name:
         run_sync(services, name)
 
 
+@pytest.mark.es_both
 @pytest.mark.es
 def test_a_copy_under_another_id_is_found_under_its_own(services: Services, name: str) -> None:
     attached(services, name, rows(5))
