@@ -29,6 +29,7 @@ from hybrid.settings import Settings
 from tests.support import web_services
 from tests.support.baseline import Baseline
 from tests.support.raw import client_of
+from tests.support.remembered import RememberingServices
 from tests.support.web_services import WebShop
 
 ROOT = Path(__file__).parent.parent
@@ -147,8 +148,9 @@ class Sample(NamedTuple):
 
 
 def real_services(engine: NodeStatus) -> Services:
-    """Services with the models that searches use by default."""
-    return make_services(engine, text_encoder="minilm", image_encoder="efficientnet-lite0", es_timeout_s=30)
+    """Services with the models that searches use by default; what they encoded before is on disk."""
+    named = {"text_encoder": "minilm", "image_encoder": "efficientnet-lite0"}
+    return RememberingServices(make_services(engine, es_timeout_s=30, **named).settings)
 
 
 def index_file(services: Services, path: Path, name: str, folder: Path, **options: Any) -> indexing.IndexReport:
