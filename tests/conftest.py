@@ -8,6 +8,7 @@ tests.support.scheduling.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -19,9 +20,11 @@ from typing import Any, NamedTuple
 import orjson
 import psutil
 import pytest
+from argon2 import PasswordHasher
 
 from hybrid import node
 from hybrid.node import NodeStatus
+from hybrid.node.places import locked
 from hybrid.operations import indexing
 from hybrid.sample import SamplePaths, write_sample
 from hybrid.services import Services
@@ -81,6 +84,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.support.scheduling import VersionScheduling
 
     return VersionScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hashing a password is slow by intent, and each test of the admin page hashes three."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr("hybrid.accounts.PasswordHasher", quick)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -161,24 +173,32 @@ def index_file(services: Services, path: Path, name: str, folder: Path, **option
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose networks are converted once a run, for both of its processes."""
+def of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that both processes of a run share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def models(of_the_run: Path) -> Path:
+    """A data folder whose networks are converted once a run."""
+    folder = of_the_run / "models"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def sample_files(tmp_path_factory: pytest.TempPathFactory) -> SamplePaths:
-    return write_sample(tmp_path_factory.mktemp("sample"))
+def sample_files(of_the_run: Path) -> SamplePaths:
+    """The sample catalogue, drawn once a run; tests only read it."""
+    with locked(of_the_run / "sample.lock"):
+        return write_sample(of_the_run / "sample")
 
 
 @pytest.fixture(scope="session")
-def sample(engine: NodeStatus, sample_files: SamplePaths) -> Sample:
+def sample(engine: NodeStatus, sample_files: SamplePaths, tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """The sample catalogue with real models, once an engine; tests only read it."""
     services = real_services(engine)
-    report = index_file(services, sample_files.products, "tsample", sample_files.products.parent)
+    report = index_file(services, sample_files.products, "tsample", tmp_path_factory.mktemp("rejects"))
     assert report.complete
     assert report.signals == ["lexical", "text", "image"]
     # A merge in the background would change scores between two searches that a test compares.

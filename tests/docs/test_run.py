@@ -29,16 +29,16 @@ from hybrid.node import NodeStatus
 from hybrid.sample import SamplePaths
 from hybrid.services import Services
 from hybrid.settings import Settings
-from tests.conftest import ROOT, VERSIONS, make_services
+from tests.conftest import ROOT, VERSIONS, index_file, make_services
 from tests.support.raw import client_of
 
 from .pages import RUN, Block, blocks, pages
 
 pytestmark = pytest.mark.es
 
-INDEX = "hybrid index products.ndjson --index shop"
-#: What is done before a page's first block, where that is something else than INDEX. BARE: an index of the shop's own.
-BARE = "bare"
+#: The index `shop` of the products, and one of the shop's own.
+INDEX, BARE = "index", "bare"
+#: What is done before a page's first block, where that is something else than INDEX.
 PREPARED: dict[str, tuple[str, ...]] = {
     "README.md": (),
     "docs/getting-started.md": (),
@@ -104,15 +104,9 @@ def docs_engine() -> Iterator[NodeStatus]:
         node.down(settings, name=name, wipe=True)
 
 
-@pytest.fixture(scope="module")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where commands find what others compiled: a page starts some ten of them."""
-    return tmp_path_factory.mktemp("bytecode")
-
-
 @pytest.fixture
 def shell(
-    docs_engine: NodeStatus, sample_files: SamplePaths, models: Path, bytecode: Path, tmp_path: Path
+    docs_engine: NodeStatus, sample_files: SamplePaths, models: Path, tmp_path: Path
 ) -> Iterator[tuple[Path, dict[str, str]]]:
     """(a folder with the sample catalogue, an environment) for a session; all indices are deleted afterwards."""
     folder = tmp_path / "session"
@@ -128,12 +122,11 @@ def shell(
         port = probe.getsockname()[1]
     of_the_run = ("HYBRID_ES_JVM_OPTIONS", "HYBRID_NODE_DIR")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_") or key in of_the_run}
-    clean.pop("PYTHONDONTWRITEBYTECODE", None)
+    clean.pop("PYTHONDONTWRITEBYTECODE", None)  # a page starts some ten commands
     environment = {
         **clean,
         "PATH": f"{programs}{os.pathsep}{clean['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "PYTHONPYCACHEPREFIX": str(bytecode),
         "DOCS_PYTHON": sys.executable,
         "DOCS_PORT": str(port),
         "DOCS_ROOT": str(ROOT),
@@ -203,9 +196,10 @@ def _write_csv(path: Path, header: str, rows: Sequence[tuple[str, ...]]) -> None
 def test_the_blocks_of_a_page_run_as_they_stand(page: Path, shell: tuple[Path, dict[str, str]]) -> None:
     folder, environment = shell
     steps = list(PREPARED.get(str(page.relative_to(ROOT)), (INDEX,)))
-    if BARE in steps:
-        steps.remove(BARE)
-        _make_bare_index(folder, environment)
+    for name, make in ((BARE, _make_bare_index), (INDEX, _make_index)):
+        if name in steps:
+            steps.remove(name)
+            make(folder, environment)
     script = ["set -euo pipefail", *steps]
     for block in run_blocks(page):
         script.append(f"echo '== {block.where}' >&2")
@@ -226,6 +220,13 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, shell: tuple[Path, d
     )
     assert "Traceback" not in done.stderr, said
     assert last == [block.where for block in run_blocks(page)]
+
+
+def _make_index(folder: Path, environment: dict[str, str]) -> None:
+    """What `hybrid index products.ndjson --index shop` does."""
+    named = {key: environment[f"HYBRID_{key.upper()}"] for key in ("es_url", "text_encoder", "image_encoder")}
+    report = index_file(Services(Settings(es_timeout_s=30, **named)), folder / "products.ndjson", "shop", folder)
+    assert report.complete
 
 
 def _make_bare_index(folder: Path, environment: dict[str, str]) -> None:

@@ -300,6 +300,7 @@ def test_photos_are_held_out_in_blocks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_whole_catalogue() -> None:
     """20,000 products of one picture, in a model of bounded size; `hybrid bench check` measures the time."""
     left, right, groups = photos_of_products(20_000, 1, 0.3)

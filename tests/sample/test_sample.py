@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from hybrid.evaluation.formats import read_judgments
-from hybrid.sample import SamplePaths, write_sample
+from hybrid.sample import SamplePaths, sample_paths, write_sample
 from hybrid.sample.pen import ACCENT, CREAM, RGB
 from hybrid.sample.pictures import draw
 from hybrid.sample.products import products
@@ -36,8 +37,11 @@ STOPWORDS = {
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> SamplePaths:
-    return write_sample(tmp_path_factory.mktemp("sample"))
+def sample(sample_files: SamplePaths, tmp_path_factory: pytest.TempPathFactory) -> SamplePaths:
+    """A copy, which a test may change."""
+    folder = tmp_path_factory.mktemp("copy") / "sample"
+    shutil.copytree(sample_files.products.parent, folder)
+    return sample_paths(folder)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from hybrid.search import imputation
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
-pytestmark = pytest.mark.es_both
 WORDS = {
     **{f"red{n}": frozenset({"red", "dress", f"n{n}"}) for n in range(8)},
     **{f"blue{n}": frozenset({"blue", "dress", f"n{n}"}) for n in range(8)},
@@ -59,6 +58,7 @@ def test_telling_words_are_those_of_the_best() -> None:
 
 
 @pytest.mark.es
+@pytest.mark.es_both
 def test_a_product_without_a_picture_is_found_by_photo(services: Services, name: str, tmp_path: Path) -> None:
     from PIL import Image
 

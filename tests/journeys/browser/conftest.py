@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cheroot.wsgi import Server
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from werkzeug.serving import make_server
 
 from hybrid.services import Services
 from web import create_app
@@ -33,14 +33,14 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def served(services: Services) -> Iterator[str]:
-    """The address of a real server in a thread."""
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    """The address of a real server in a thread; it keeps connections open, as `hybrid serve` does."""
+    server = Server(("127.0.0.1", 0), create_app(services), numthreads=16, shutdown_timeout=1)
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    yield f"http://127.0.0.1:{server.bind_addr[1]}"
+    server.stop()
     thread.join()
-    server.server_close()
 
 
 def open_page(browser: Browser, wrong: list[str], **options: Any) -> tuple[BrowserContext, Page]:
