@@ -22,6 +22,7 @@ def test_each_target_is_measured_and_nothing_is_left(services: Services, monkeyp
     monkeypatch.setattr(targets, "FAILURES", 300)
     monkeypatch.setattr(targets, "JUDGED", 100)
     monkeypatch.setattr(targets, "PAIRS", 300)
+    monkeypatch.setattr(targets.measurements, "encoding_pictures", lambda *_: {"ratio": 4.0})
     monkeypatch.setattr(fit, "METHODS", ("procrustes", "cca"))
     letters: list[int] = []
     dismiss = targets.failures.dismiss_all
@@ -34,6 +35,7 @@ def test_each_target_is_measured_and_nothing_is_left(services: Services, monkeyp
     found = {one.target.name: one for one in targets.check(services)}
     assert list(found) == list(TARGETS)
     assert all(one.value > 0 for one in found.values())
+    assert found["pictures"].value == 0.25
     assert found["align"].detail in fit.METHODS and found["admin"].detail.startswith("/admin/")
     assert letters == [300, 0]
     assert not client_of(services).indices.get(index="hybrid-bench-*", expand_wildcards="all").body

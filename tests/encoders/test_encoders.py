@@ -463,14 +463,13 @@ def test_photos_find_their_product(models: Settings, shared: Path) -> None:
 
 @pytest.mark.models
 @pytest.mark.parametrize("folder", ["grocery", "clothing"])
-def test_pictures_at_twice_the_stock_rate_with_the_same_neighbours(folder: str, models: Settings, shared: Path) -> None:
-    """From the JPEG to the vector, in the same run; clothing's photos are oblong, grocery's square."""
+def test_pictures_have_the_neighbours_that_the_stock_loop_gives(folder: str, models: Settings, shared: Path) -> None:
+    """Clothing's photos are oblong, grocery's square. `hybrid bench check` has the rate."""
     files = sorted((shared / folder).rglob("*.jpg"))
-    chosen = files[:: len(files) // 128][:128]
-    figures = benchmark_pictures("efficientnet-lite0", chosen, models, rounds=3)
+    chosen = files[:: len(files) // 64][:64]
+    figures = benchmark_pictures("efficientnet-lite0", chosen, models, rounds=1)
     print(folder, figures)
-    assert figures["pictures"] == 128 and figures["overlap_at_10"] >= 0.98 and figures["cosine_min"] > 0.999
-    assert figures["ratio"] >= 2
+    assert figures["pictures"] == 64 and figures["overlap_at_10"] >= 0.98 and figures["cosine_min"] > 0.999
 
 
 # -- hubs -----------------------------------------------------------------------------------------------------
