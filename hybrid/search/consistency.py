@@ -1,9 +1,9 @@
 """Answers of one generation, while an alias is moved from an index to the one that takes its place.
 
 An answer takes several round trips, and begins with the profile of the index. All round trips go to the alias, so the
-first search after a move is of the new index. Every hit names its index, so a hit of another index than the profile's
-shows the move without a request. The search is then repeated from a new profile: a move costs one repetition. Where
-there are no hits, or where an error came, the cluster is asked which index the alias names now.
+first search after a move is of the new index. Every hit names its index, and so does every shard that failed: another
+index than the profile's shows the move without a request. The search is then repeated from a new profile: a move costs
+one repetition. Where there are no hits, or where an error came, the cluster is asked which index the alias names now.
 
 One case goes unnoticed: an alias that is moved away and back between two round trips of one answer, where both searches
 in between have no hits.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from elasticsearch import Elasticsearch
@@ -20,7 +21,7 @@ from elasticsearch import Elasticsearch
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import IncomingSearch, service
 from hybrid.elastic.retrieval import candidates
-from hybrid.errors import HybridError, IndexMissingError, UsageError
+from hybrid.errors import HybridError, IndexMissingError, IndexMovedError, UsageError
 from hybrid.node import NodeStatus
 from hybrid.search import consistency
 from hybrid.search.weights import PublishedWeights
@@ -288,6 +289,22 @@ def test_what_is_trained_on_is_of_one_generation(two: Generations, monkeypatch: 
 
 
 # ---- right after a move --------------------------------------------------------------------------------
+
+
+@pytest.mark.es_both
+def test_an_index_that_refuses_names_itself(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alias may be back before anybody asks which index it names; then nothing else tells of the move."""
+    retrieval = two.services.retrieval
+    two.move(two.old)
+    retrieval.forget()
+    profile, query = retrieval.profile(NAME), np.eye(1, 32, dtype=np.float32)[0]
+    two.move(two.new)
+    monkeypatch.setattr(retrieval, "moved", lambda _: False)
+    for words in (None, "word"):
+        with pytest.raises(IndexMovedError):
+            retrieval.retrieve(profile, words, {"image": query}, {}, (), 10)
+    two.move(two.old)
+    retrieval.forget()
 
 
 def test_the_next_search_is_of_the_new_index(two: Generations) -> None:

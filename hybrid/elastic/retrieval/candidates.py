@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -427,10 +427,18 @@ def identify(answer: dict[str, Any]) -> bool:
 
 
 def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
-    """Whether a hit is of another index than `concrete`; "": any index will do."""
+    """Whether a hit, or a shard that failed, is of another index than `concrete`; "": any index will do."""
     if not concrete:
         return False
-    return not {hit["_index"] for answer in answers if "hits" in answer for hit in answer["hits"]["hits"]} <= {concrete}
+    return not {name for answer in answers for name in _answering(answer)} <= {concrete}
+
+
+def _answering(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The indices of the hits and of the shards that failed: an index that refuses a vector has no hit to name it."""
+    yield from (hit["_index"] for hit in answer.get("hits", {}).get("hits", ()))
+    error = answer.get("error")
+    failed = error.get("failed_shards", ()) if isinstance(error, Mapping) else ()
+    yield from (shard["index"] for shard in (*failed, *answer.get("_shards", {}).get("failures", ())))
 
 
 def broken(answer: Mapping[str, Any]) -> bool:
