@@ -291,6 +291,16 @@ def test_what_is_trained_on_is_of_one_generation(two: Generations, monkeypatch: 
 # ---- right after a move --------------------------------------------------------------------------------
 
 
+def test_what_reached_no_shard_tells_of_no_move() -> None:
+    """A shard that was never reached has no index in the answer; it made nobody move."""
+    nowhere, there, other = ({"shard": 0, "index": name, "reason": {}} for name in (None, "a", "b"))
+    refused = {"error": {"failed_shards": [nowhere, there]}, "status": 503}
+    partial = {"hits": {"hits": [{"_index": "a"}]}, "_shards": {"failed": 1, "failures": [nowhere]}}
+    assert not candidates.strays([refused, partial, {"error": "gone"}], "a")
+    assert candidates.strays([{"error": {"failed_shards": [other]}}], "a")
+    assert candidates.strays([{**partial, "_shards": {"failed": 1, "failures": [other]}}], "a")
+
+
 @pytest.mark.es_both
 def test_an_index_that_refuses_names_itself(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     """The alias may be back before anybody asks which index it names; then nothing else tells of the move."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -430,15 +430,18 @@ def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
     """Whether a hit, or a shard that failed, is of another index than `concrete`; "": any index will do."""
     if not concrete:
         return False
-    return not {name for answer in answers for name in _answering(answer)} <= {concrete}
+    # What failed before it reached a shard names no index.
+    return not {name for answer in answers for name in _answering(answer)} <= {concrete, None}
 
 
-def _answering(answer: Mapping[str, Any]) -> Iterator[str]:
+def _answering(answer: Mapping[str, Any]) -> set[str | None]:
     """The indices of the hits and of the shards that failed: an index that refuses a vector has no hit to name it."""
-    yield from (hit["_index"] for hit in answer.get("hits", {}).get("hits", ()))
-    error = answer.get("error")
-    failed = error.get("failed_shards", ()) if isinstance(error, Mapping) else ()
-    yield from (shard["index"] for shard in (*failed, *answer.get("_shards", {}).get("failures", ())))
+    names = {hit["_index"] for hit in answer.get("hits", {}).get("hits", ())}
+    if broken(answer):
+        error = answer.get("error")
+        failed = error.get("failed_shards", ()) if isinstance(error, Mapping) else ()
+        names |= {shard.get("index") for shard in (*failed, *answer.get("_shards", {}).get("failures", ()))}
+    return names
 
 
 def broken(answer: Mapping[str, Any]) -> bool:
