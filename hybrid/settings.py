@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     )
     es_heap: str = Field(default="512m", pattern=r"^\d+[mg]$", description="Heap of the embedded Elasticsearch.")
     es_jvm_options: str = Field(
-        default="", pattern=r"^(-\S+( +-\S+)*)?$", description="More options of its Java, separated by spaces."
+        default="",
+        pattern=r"^(-\S+( +-\S+)*)?$",
+        description="More options for the embedded Elasticsearch's Java, separated by spaces.",
     )
     node: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Name of the embedded engine.")
     data_dir: Path = Field(
@@ -48,7 +50,8 @@ class Settings(BaseSettings):
         "Without it: the user's cache folder.",
     )
     node_dir: Path | None = Field(
-        default=None, description="Folder of what embedded engines hold, such as a fast disk. Without it: `data_dir`."
+        default=None,
+        description="Folder for the data of embedded engines, for example on a fast disk. Without it: `data_dir`.",
     )
 
     redis_url: str | None = Field(default=None, description="Celery broker. Without it: the embedded Redis.")

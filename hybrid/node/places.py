@@ -147,15 +147,17 @@ def find_places(
     if not reachable(home, owner):
         shared = next((one for one in system_folders if reachable(one, owner) and _is_ours(one)), None)
         if shared is None:
-            user = owner.name if owner else ""
-            raise NodeError(f"user {user} cannot enter {data}: set HYBRID_DATA_DIR to an open folder")
+            raise _closed(data, owner, "HYBRID_DATA_DIR")
         folder, engines = shared / "nodes" / elsewhere, shared / "elasticsearch"
     if settings.node_dir is not None:
         folder = Path(os.path.abspath(settings.node_dir.expanduser())) / elsewhere
         if not reachable(folder, owner):
-            user = owner.name if owner else ""
-            raise NodeError(f"user {user} cannot enter {folder.parent}: set HYBRID_NODE_DIR to an open folder")
+            raise _closed(folder.parent, owner, "HYBRID_NODE_DIR")
     return Places(name, home, folder, engines, owner)
+
+
+def _closed(folder: Path, owner: Owner | None, setting: str) -> NodeError:
+    return NodeError(f"user {owner.name if owner else ''} cannot enter {folder}: set {setting} to an open folder")
 
 
 def _is_ours(folder: Path) -> bool:

@@ -120,8 +120,8 @@ def shell(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    of_the_run = ("HYBRID_ES_JVM_OPTIONS", "HYBRID_NODE_DIR")
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_") or key in of_the_run}
+    engines = ("HYBRID_ES_JVM_OPTIONS", "HYBRID_NODE_DIR")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_") or key in engines}
     clean.pop("PYTHONDONTWRITEBYTECODE", None)  # a page starts some ten commands
     environment = {
         **clean,
@@ -195,12 +195,12 @@ def _write_csv(path: Path, header: str, rows: Sequence[tuple[str, ...]]) -> None
 )
 def test_the_blocks_of_a_page_run_as_they_stand(page: Path, shell: tuple[Path, dict[str, str]]) -> None:
     folder, environment = shell
-    steps = list(PREPARED.get(str(page.relative_to(ROOT)), (INDEX,)))
-    for name, make in ((BARE, _make_bare_index), (INDEX, _make_index)):
-        if name in steps:
-            steps.remove(name)
-            make(folder, environment)
-    script = ["set -euo pipefail", *steps]
+    steps = PREPARED.get(str(page.relative_to(ROOT)), (INDEX,))
+    made = {INDEX: _make_index, BARE: _make_bare_index}
+    for step in steps:
+        if step in made:
+            made[step](folder, environment)
+    script = ["set -euo pipefail", *(step for step in steps if step not in made)]
     for block in run_blocks(page):
         script.append(f"echo '== {block.where}' >&2")
         if block.language == "python":

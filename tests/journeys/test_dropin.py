@@ -6,7 +6,6 @@ import copy
 import gzip
 import io
 import json
-import logging
 import os
 import signal
 import socket
@@ -26,7 +25,6 @@ from elastic_transport.client_utils import DEFAULT
 from elasticsearch import ApiError, Elasticsearch
 from flask.testing import FlaskClient
 from pydantic import SecretStr
-from werkzeug.serving import make_server
 
 from hybrid import vectors
 from hybrid.contracts import SearchRequest
@@ -46,6 +44,7 @@ from tests.support import web_services
 from tests.support.dropin_requests import FACETS, KINDS, WORDS, Kind
 from tests.support.models import keep
 from tests.support.raw import client_of
+from tests.support.serving import served
 from web import create_app
 
 pytestmark = [pytest.mark.es, pytest.mark.es_both]
@@ -90,19 +89,10 @@ def shop(engine: NodeStatus, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )
     client_of(services).indices.forcemerge(index=INDEX, max_num_segments=1)
     app = create_app(services)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/es"
-    direct, dropin = Elasticsearch(engine.es_url), Elasticsearch(url)
-    try:
-        yield Shop(services, direct, dropin, url, app.test_client())
-    finally:
-        server.shutdown()
-        thread.join()
-        for client in (direct, dropin):
-            client.close()
+    with served(app) as address:
+        url = f"{address}/es"
+        with Elasticsearch(engine.es_url) as direct, Elasticsearch(url) as dropin:
+            yield Shop(services, direct, dropin, url, app.test_client())
 
 
 # ---- side by side -----------------------------------------------------------------------------------

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import gzip
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from hybrid.contracts import SearchRequest
 from hybrid.evaluation import evaluate
 from hybrid.evaluation.formats import read_judgments
-from tests.conftest import Sample, index_file, make_services, real_services
+from tests.conftest import Sample, index_file, make_services, real_services, write_rows
 from tests.support.baseline import Baseline
+from tests.support.chorus import judged_first
 from tests.support.raw import client_of
 
 pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -71,30 +70,23 @@ def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path, baseline: Bas
         client_of(services).indices.delete(index=f"{name}-000001")
 
 
-def judged_and_others(shared: Path, file: Path, others: int) -> int:
-    """Write the judged products of chorus and that many others; returns how many these are."""
-    judged = {id for rated in read_judgments(shared / "chorus" / "judgments.csv").ratings.values() for id in rated}
-    with gzip.open(shared / "chorus" / "products.ndjson.gz") as products:
-        lines = sorted(products, key=lambda line: orjson.loads(line)["id"] not in judged)  # in their order otherwise
-    part = lines[: len(judged) + others]
-    file.write_bytes(b"".join(part))
-    return len(part)
-
-
 @pytest.mark.parametrize(
-    ("encoder", "others"),
+    ("figures", "encoder", "count"),
     [
-        ("minilm-words", 3_000),
-        pytest.param("minilm-words", 30_000, marks=pytest.mark.long),
-        pytest.param("minilm", 30_000, marks=pytest.mark.long),
+        ("chorus, minilm-words, 4381 products", "minilm-words", 4_381),
+        pytest.param("chorus, minilm-words", "minilm-words", 19_406, marks=pytest.mark.long),
+        pytest.param("chorus, minilm", "minilm", 19_406, marks=pytest.mark.long),
     ],
     ids=["part", "all", "all by the network"],
 )
-def test_chorus(engine: Any, shared: Path, tmp_path: Path, baseline: Baseline, encoder: str, others: int) -> None:
-    """All 19,406 products take minutes, most of them Elasticsearch's."""
+def test_chorus(
+    engine: Any, shared: Path, tmp_path: Path, baseline: Baseline, figures: str, encoder: str, count: int
+) -> None:
+    """What is judged, and others. All products take minutes, most of them Elasticsearch's."""
     services = make_services(engine, text_encoder=encoder, es_timeout_s=30)
-    file = tmp_path / "products.ndjson"
-    count = judged_and_others(shared, file, others)
+    judged = read_judgments(shared / "chorus" / "judgments.csv")
+    products = judged_first(shared, {id for rated in judged.ratings.values() for id in rated})
+    file = write_rows(tmp_path / "products.ndjson", products[:count])
     name = f"tchorus-{encoder}-{count}"
     try:
         report = index_file(services, file, name, tmp_path)
@@ -102,11 +94,10 @@ def test_chorus(engine: Any, shared: Path, tmp_path: Path, baseline: Baseline, e
         assert services.cluster.indices.count(name, {"exists": {"field": "hybrid.text"}}) == count
         again = index_file(services, file, name, tmp_path)
         assert (again.written, again.encoded, again.unchanged) == (0, 0, count)
-        judged = read_judgments(shared / "chorus" / "judgments.csv")
         result = evaluate.evaluate(services.searcher.search, name, judged, SYSTEMS).to_json()
         assert result["queries"] == 55
         ndcg = {system: values["ndcg@10"] for system, values in result["systems"].items()}
-        baseline.check(f"chorus, {encoder}" if count == 19_406 else f"chorus, {encoder}, {count} products", **ndcg)
+        baseline.check(figures, **ndcg)
         assert ndcg["fixed"] > ndcg["rrf"]
     finally:
         client_of(services).indices.delete(index=f"{name}-000001", ignore_unavailable=True)

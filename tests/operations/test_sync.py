@@ -19,8 +19,6 @@ from tests.conftest import make_services
 from tests.support.raw import client_of
 from tests.support.shop_writer import compare, make_shop
 
-pytestmark = pytest.mark.es
-
 
 def rows(count: int = 300) -> list[dict[str, Any]]:
     return [

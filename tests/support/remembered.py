@@ -55,20 +55,20 @@ class RememberingEncoder:
         self, inputs: Sequence[X], to_bytes: Callable[[X], bytes], encode: Callable[[Sequence[X]], np.ndarray]
     ) -> np.ndarray:
         keys = [hashlib.sha256(self.version.encode() + b"\0" + to_bytes(one)).digest() for one in inputs]
-        with closing(sqlite3.connect(self._file, timeout=60)) as connection, connection:
+        with closing(sqlite3.connect(self._file, timeout=60)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
             kept = {
                 key: row[0]
                 for key in keys
                 if (row := connection.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone())
             }
-        missing = [place for place, key in enumerate(keys) if key not in kept]
-        if missing:
-            encoded = encode([inputs[place] for place in missing]).astype(np.float32)
-            new = {keys[place]: vector.tobytes() for place, vector in zip(missing, encoded, strict=True)}
-            with closing(sqlite3.connect(self._file, timeout=60)) as connection, connection:
-                connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", new.items())
-            kept |= new
+            missing = {key: one for key, one in zip(keys, inputs, strict=True) if key not in kept}
+            if missing:
+                encoded = encode(list(missing.values())).astype(np.float32)
+                new = {key: vector.tobytes() for key, vector in zip(missing, encoded, strict=True)}
+                with connection:  # only now is the file locked
+                    connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", new.items())
+                kept |= new
         return np.stack([np.frombuffer(kept[key], np.float32) for key in keys]) if keys else encode(inputs)
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cheroot.wsgi import Server
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-
-from hybrid.services import Services
-from web import create_app
 
 from .screenshots import CHROMIUM_ARGS, chromium
 
@@ -29,18 +23,6 @@ def browser() -> Iterator[Browser]:
         browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
         yield browser
         browser.close()
-
-
-@contextlib.contextmanager
-def served(services: Services) -> Iterator[str]:
-    """The address of a real server in a thread; it keeps connections open, as `hybrid serve` does."""
-    server = Server(("127.0.0.1", 0), create_app(services), numthreads=16, shutdown_timeout=1)
-    server.prepare()
-    thread = threading.Thread(target=server.serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.bind_addr[1]}"
-    server.stop()
-    thread.join()
 
 
 def open_page(browser: Browser, wrong: list[str], **options: Any) -> tuple[BrowserContext, Page]:

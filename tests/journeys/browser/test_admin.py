@@ -17,10 +17,12 @@ from tests.conftest import make_services, npm_package
 from tests.support.admin_client import PASSWORD
 from tests.support.admin_seed import done, empty, fill, make_index
 from tests.support.raw import client_of
+from tests.support.serving import served
+from web import create_app
 from web.admin import live
 
 from .admin_screenshots import ERROR, sign_in, walk
-from .conftest import open_page, served
+from .conftest import open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.es]
 #: What there is to see at least; see admin_screenshots.walk.
@@ -57,7 +59,7 @@ def services(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    with served(services) as url:
+    with served(create_app(services)) as url:
         yield url
 
 

@@ -17,9 +17,11 @@ from hybrid.evaluation.photos import judged_photo
 from hybrid.services import Services
 from tests.conftest import Sample
 from tests.support.admin_client import PASSWORD, forget
+from tests.support.serving import served
+from web import create_app
 
 from .admin_screenshots import sign_in
-from .conftest import WAIT_MS, open_page, served
+from .conftest import WAIT_MS, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
 QUERY = "red running shoes"
@@ -37,7 +39,7 @@ def services(sample: Sample) -> Iterator[Services]:
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    with served(services) as url:
+    with served(create_app(services)) as url:
         yield url
 
 

@@ -7,7 +7,6 @@ With the judged products of some queries of chorus; `HYBRID_WALK_PRODUCTS=19406 
 from __future__ import annotations
 
 import csv
-import gzip
 import os
 import re
 import subprocess
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -30,11 +28,14 @@ from hybrid.search.weights import fixed
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.admin_client import PASSWORD, forget
+from tests.support.chorus import judged_first
 from tests.support.models import keep
 from tests.support.raw import client_of
+from tests.support.serving import served
 from tests.support.shop_writer import MAPPINGS, make_shop
+from web import create_app
 
-from .conftest import open_page, served
+from .conftest import open_page
 from .hands import Keyboard, Mouse
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models, pytest.mark.timeout(1800)]
@@ -86,11 +87,10 @@ def shop(engine: NodeStatus, name: str, shared: Path, tmp_path: Path) -> Iterato
         writer = csv.DictWriter(out, rated[0])
         writer.writeheader()
         writer.writerows(rated)
-    with gzip.open(shared / "chorus" / "products.ndjson.gz") as file:
-        products = [orjson.loads(line) for line in file]
-    products.sort(key=lambda product: product["id"] not in judged)  # what is judged is there in any case
     kept = ("id", "title", "short_description", "supplier", "price")
-    rows = [{name: product[name] for name in kept if name in product} for product in products[:PRODUCTS]]
+    rows = [
+        {name: product[name] for name in kept if name in product} for product in judged_first(shared, judged)[:PRODUCTS]
+    ]
     for number, row in enumerate(rows[:PICTURED]):
         row["image"] = f"{number}.jpg"
     services = make_services(engine, media_root=media, es_timeout_s=30, **MODELS)
@@ -106,7 +106,7 @@ def shop(engine: NodeStatus, name: str, shared: Path, tmp_path: Path) -> Iterato
 
 @pytest.fixture
 def url(shop: Shop) -> Iterator[str]:
-    with served(shop.services) as url:
+    with served(create_app(shop.services)) as url:
         yield url
 
 

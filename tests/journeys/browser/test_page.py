@@ -15,10 +15,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from hybrid.contracts import SearchAnswer, SearchRequest
 from tests.conftest import Sample
+from tests.support.serving import served
 from tests.support.web_services import Watched
+from web import create_app
 from web.shop.page import PAGE_SIZE
 
-from .conftest import WAIT_MS, open_page, served
+from .conftest import WAIT_MS, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
 
@@ -30,7 +32,7 @@ def services(sample: Sample) -> Watched:
 
 @pytest.fixture
 def url(services: Watched) -> Iterator[str]:
-    with served(services) as url:
+    with served(create_app(services)) as url:
         yield url
 
 
