@@ -1,5 +1,7 @@
-// Runs before the page is drawn: a key that is pressed on a hit before admin-try.js is there waits for it.
-window.earlyKeys = [];
-document.addEventListener("keydown", function (event) {
-  if (window.earlyKeys && event.target.closest("li[data-id]")) window.earlyKeys.push(event);
-});
+// Runs before the page is drawn: what somebody presses or changes before admin-try.js is there waits for it.
+window.earlyEvents = [];
+for (const type of ["keydown", "input", "change"]) {
+  document.addEventListener(type, function (event) {
+    if (window.earlyEvents) window.earlyEvents.push(event);
+  });
+}

@@ -186,9 +186,10 @@ function complete(hit) {
   showRating(hit);
 }
 
-sides?.addEventListener("input", (event) => {
+function takeWeight(event) {
   const field = event.target;
-  const name = field.closest("[data-side]")?.dataset.side;
+  const name = field.closest?.("[data-side]")?.dataset.side;
+  if (!name) return;
   if (field.dataset.weight) {
     const own = document.getElementById(field.dataset.weight);
     own.value = field.value;
@@ -198,7 +199,7 @@ sides?.addEventListener("input", (event) => {
     slider.value = field.value;
   } else return;
   weigh(name);
-});
+}
 
 // -- rating ---------------------------------------------------------------------------------------------------------
 
@@ -268,7 +269,7 @@ sides?.addEventListener("click", (event) => {
 });
 
 function press(event) {
-  const item = event.target.closest("li[data-id]");
+  const item = event.target.closest?.("li[data-id]");
   if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
   const list = item.parentElement;
   const at = [...list.children].indexOf(item);
@@ -289,12 +290,11 @@ function press(event) {
     rate(item.dataset.id, event.key === "x" ? null : Number(event.key));
   }
 }
-sides?.addEventListener("keydown", press);
 
 // Another list has other ratings. What is rated while they are fetched stays, and of two lists the later one counts.
 let listChanges = 0;
-form?.elements.list?.addEventListener("change", async () => {
-  if (!(rateForm("query") || rateForm("photo")) || !listName()) return;
+async function changeList(event) {
+  if (event.target !== form?.elements.list || !(rateForm("query") || rateForm("photo")) || !listName()) return;
   const change = ++listChanges;
   ratedMeanwhile.clear();
   saved.clear();
@@ -304,7 +304,10 @@ form?.elements.list?.addEventListener("change", async () => {
   if (change !== listChanges) return;
   const others = [...ratings.keys()].filter((id) => !ratedMeanwhile.has(id));
   for (const id of others) show(id, id in storedRatings ? String(storedRatings[id]) : "");
-});
+}
 
-for (const event of window.earlyKeys ?? []) press(event);
-window.earlyKeys = null;
+// One list of what is listened to, so that what came before this script is answered as what comes after it.
+const handlers = { keydown: press, input: takeWeight, change: changeList };
+for (const [type, handler] of Object.entries(handlers)) document.addEventListener(type, handler);
+for (const event of window.earlyEvents ?? []) handlers[event.type](event);
+window.earlyEvents = null;

@@ -231,11 +231,13 @@ async function usePhoto(id) {
 }
 
 for (const id of ["photo-file", "photo-camera"]) {
-  $(id).addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    event.target.value = ""; // choosing the same file again must count as a change
+  const takeFile = () => {
+    const [file] = $(id).files;
+    $(id).value = ""; // choosing the same file again must count as a change
     if (file) addFile(file);
-  });
+  };
+  $(id).addEventListener("change", takeFile);
+  takeFile(); // it may have been chosen before this script was there
 }
 $("thumb").querySelector("button").addEventListener("click", () => {
   setPhoto(null, null);

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from .screenshots import CHROMIUM_ARGS, chromium
 
@@ -39,3 +39,13 @@ def open_page(browser: Browser, wrong: list[str], **options: Any) -> tuple[Brows
         lambda r: wrong.append(f"{r.failure} {r.url}") if "ERR_ABORTED" not in (r.failure or "") else None,
     )
     return context, page
+
+
+def hold_back(page: Page, script: str, url: str) -> Route:
+    """Open `url` as on a slow line: the page is there, and `script` waits until the route is continued."""
+    late: list[Route] = []
+    page.route(f"**/{script}*", lambda route: late.append(route))
+    page.goto(url, wait_until="commit")
+    while not late:
+        page.wait_for_timeout(10)
+    return late[0]

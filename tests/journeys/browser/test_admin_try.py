@@ -21,7 +21,7 @@ from tests.support.serving import served
 from web import create_app
 
 from .admin_screenshots import sign_in
-from .conftest import WAIT_MS, open_page
+from .conftest import WAIT_MS, hold_back, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
 QUERY = "red running shoes"
@@ -147,9 +147,8 @@ def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
         again()
         expect(first).to_have_attribute("aria-pressed", "true")
     # Another list has no rating of it; this one has.
-    with page.expect_response("**/admin/api/judgments?*"):
-        page.get_by_label("Judgment list").fill("none")
-        page.keyboard.press("Tab")
+    page.get_by_label("Judgment list").fill("none")
+    page.keyboard.press("Tab")
     expect(first).to_have_attribute("aria-pressed", "false")
 
     judged = services.judged(sample.name, "list:team")
@@ -170,18 +169,29 @@ def test_a_key_that_is_pressed_before_the_script_is_there_counts(
     page: Page, services: Services, sample: Sample
 ) -> None:
     """The script is fetched after the hits are on the page; somebody may be quicker, on a slow line."""
-    late: list[Route] = []
-    page.route("**/admin-try.js*", lambda route: late.append(route))
-    page.goto(page.url, wait_until="commit")
+    script = hold_back(page, "admin-try.js", page.url)
     page.locator("#left-1").focus()
     product = shown(page, "left")[0]
     page.keyboard.press("3")
     page.keyboard.press("j")
-    assert len(late) == 1
     with page.expect_response("**/admin/api/judgments"):
-        late[0].continue_()
+        script.continue_()
     expect(page.locator("#left-2")).to_be_focused()
     assert services.judgment_lists.ratings(sample.name, "team", QUERY) == {product: 3}
+
+
+def test_what_is_changed_before_the_script_is_there_counts(page: Page, services: Services, sample: Sample) -> None:
+    product = shown(page, "left")[0]
+    services.judgment_lists.rate(sample.name, "team", QUERY, product, 3, "ed")
+    script = hold_back(page, "admin-try.js", page.url)
+    rated = page.locator("#left-1").get_by_role("button", name="Rate 3")
+    expect(rated).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Judgment list").fill("none")
+    page.keyboard.press("Tab")
+    move(page, "right", "lexical", 0.5)
+    script.continue_()
+    expect(rated).to_have_attribute("aria-pressed", "false")
+    assert page.locator('select[name="right"]').input_value() == "own"
 
 
 def test_a_rating_stays_while_those_of_another_list_are_fetched(page: Page, services: Services, sample: Sample) -> None:

@@ -20,7 +20,7 @@ from tests.support.web_services import Watched
 from web import create_app
 from web.shop.page import PAGE_SIZE
 
-from .conftest import WAIT_MS, open_page
+from .conftest import WAIT_MS, hold_back, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models]
 
@@ -196,6 +196,14 @@ def test_a_photo(page: Page, url: str, services: Watched, sample: Sample, tmp_pa
     page.go_back()
     expect(page.locator("#thumb img")).to_be_visible()
     expect(page.locator("#found-title")).to_contain_text("and your photo")
+
+
+def test_a_photo_that_is_chosen_before_the_script_is_there(page: Page, url: str, sample: Sample) -> None:
+    script = hold_back(page, "app.js", url)
+    page.locator("#photo-file").set_input_files(first_photo(sample)[0])
+    script.continue_()
+    expect(page.locator("#found-title")).to_have_text("Products like your photo")
+    expect(page.locator("#thumb img")).to_be_visible()
 
 
 def test_similar_products(page: Page, url: str, sample: Sample, tmp_path: Path) -> None:
