@@ -22,9 +22,8 @@ def highlights(source: Mapping[str, Any], profile: IndexProfile, query_terms: fr
     """Role -> HTML-escaped text with <mark>, of the first value that has one of the analysed words."""
     marked_texts: dict[str, str] = {}
     for role in _ROLES:
-        for path in profile.fields.roles.get(role, ()):
-            for value in values_at(source, path):
-                marked = analysis.highlight(analysis.plain_text(str(value)), query_terms, profile.language)
-                if marked and role not in marked_texts:
-                    marked_texts[role] = marked
+        values = (value for path in profile.fields.roles.get(role, ()) for value in values_at(source, path))
+        marked = (analysis.highlight(analysis.plain_text(str(one)), query_terms, profile.language) for one in values)
+        if first := next(filter(None, marked), None):
+            marked_texts[role] = first
     return marked_texts

@@ -77,13 +77,7 @@ def analyse(text: str, language: str = "en") -> Iterator[Term]:
         UsageError: no stemmer for that language.
     """
     for match in tokens(text):
-        start, end = match.span()
-        if match.lastgroup == "han":
-            yield from _segment_chinese(match.group(), start)
-        elif match.lastgroup == "cjk":
-            yield from _bigrams(match.group(), start)
-        else:
-            yield from _words(match.group(), start, end, language)
+        yield from _terms_of(match, language)
 
 
 def terms(values: Iterable[Any], language: str = "en") -> str:
@@ -134,8 +128,14 @@ def highlight(text: str, marked_terms: frozenset[str], language: str = "en") -> 
     'Running <mark>shoes</mark>'
     """
     spans: list[tuple[int, int]] = []
-    for term in analyse(text, language):
-        if term.text in marked_terms:
+    chinese = [term for term in marked_terms if _HAN_CHAR.match(term)]
+    for match in tokens(text):
+        # Chinese is slow to segment, and most runs of it have none of the terms.
+        if match.lastgroup == "han" and not (chinese and _has_one(match.group(), chinese)):
+            continue
+        for term in _terms_of(match, language):
+            if term.text not in marked_terms:
+                continue
             if spans and term.start < spans[-1][1]:
                 spans[-1] = (min(spans[-1][0], term.start), max(spans[-1][1], term.end))
             else:
@@ -180,23 +180,39 @@ def _plain(value: Any) -> str:
     return plain_text(str(value))
 
 
-def _words(word: str, start: int, end: int, language: str) -> Iterator[Term]:
+def _terms_of(match: re.Match[str], language: str) -> Iterator[Term]:
+    """The terms of one of `tokens`, with their offsets in the text."""
+    if match.lastgroup == "han":
+        terms = _segment_chinese(match.group())
+    elif match.lastgroup == "cjk":
+        terms = _bigrams(match.group())
+    else:
+        terms = _words(match.group(), language)
+    start = match.start()
+    return (Term(term.text, start + term.start, start + term.end) for term in terms)
+
+
+@lru_cache(maxsize=50_000)  # the words of a catalogue repeat; about 20 MB
+def _words(word: str, language: str) -> tuple[Term, ...]:
+    return tuple(_word_terms(word, language))
+
+
+def _word_terms(word: str, language: str) -> Iterator[Term]:
     if _DECIMAL.fullmatch(word):  # 43.2 is one number, not the part number 432
-        yield Term(word, start, end)
+        yield Term(word, 0, len(word))
         return
-    parts = [(m.group(), start + m.start(), start + m.end()) for m in _PART.finditer(word)]
+    parts = [(m.group(), m.start(), m.end()) for m in _PART.finditer(word)]
     if len(parts) > 1:
         if len(parts) == 2 and parts[1][0].lower() in {"s", "t", "re", "ll", "ve"} and word[len(parts[0][0])] in "'’":
             parts = parts[:1]  # the possessive and short forms: shop's -> shop
         else:
             joined = "".join(part for part, _, _ in parts)
             if any(char.isdigit() for char in joined) or len(parts) <= 3:
-                yield Term(fold(joined)[:_MAX_TERM], start, end)
+                yield Term(fold(joined)[:_MAX_TERM], 0, len(word))
     for part, part_start, part_end in parts:
         yield Term(_stem(part, language)[:_MAX_TERM], part_start, part_end)
 
 
-@lru_cache(maxsize=200_000)
 def _stem(word: str, language: str) -> str:
     folded = fold(word)
     if any(char.isdigit() for char in folded):
@@ -214,24 +230,34 @@ def _stemmer(language: str) -> Any:
     return snowballstemmer.stemmer(known[language]["stemmer"])
 
 
-def _segment_chinese(run: str, offset: int) -> Iterator[Term]:
-    simplified = _to_simplified(run)
-    if len(simplified) != len(run):  # a phrase rule changed the length: offsets must still fit
-        simplified = "".join(_to_simplified(char)[:1] or char for char in run)
+def _has_one(run: str, chinese_terms: Iterable[str]) -> bool:
+    simplified = _simplified_in_place(run)
+    return any(term in simplified for term in chinese_terms)
+
+
+def _segment_chinese(run: str) -> Iterator[Term]:
+    simplified = _simplified_in_place(run)
     # Words, and the pairs of characters inside a longer word: 雨伞 must find 晴雨伞, which is one word. Pairs across
     # words are left out: 红色运动鞋 would find every sports watch by its 色运.
     words = [(start, end) for _, start, end in _jieba().tokenize(simplified, mode="search")]
     spans = {*words, *((at, at + 2) for start, end in words if end - start > 2 for at in range(start, end - 1))}
     for start, end in sorted(spans):
-        yield Term(simplified[start:end], offset + start, offset + end)
+        yield Term(simplified[start:end], start, end)
 
 
-def _bigrams(run: str, offset: int) -> Iterator[Term]:
-    folded = run
-    if len(folded) == 1:
-        yield Term(folded, offset, offset + 1)
-    for index in range(len(folded) - 1):
-        yield Term(folded[index : index + 2], offset + index, offset + index + 2)
+def _bigrams(run: str) -> Iterator[Term]:
+    if len(run) == 1:
+        yield Term(run, 0, 1)
+    for start in range(len(run) - 1):
+        yield Term(run[start : start + 2], start, start + 2)
+
+
+def _simplified_in_place(run: str) -> str:
+    """A run of Han characters in simplified ones, as long as it was, so that offsets still fit."""
+    simplified = _to_simplified(run)
+    if len(simplified) != len(run):  # a phrase rule changed the length
+        simplified = "".join(_to_simplified(char)[:1] or char for char in run)
+    return simplified
 
 
 @lru_cache(maxsize=100_000)

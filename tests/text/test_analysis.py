@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +66,37 @@ def test_highlight_marks_the_words_and_escapes_the_rest() -> None:
     marked = analysis.highlight("<b>Wireless</b> 无线耳机 & more", wanted)
     assert marked == "&lt;b&gt;<mark>Wireless</mark>&lt;/b&gt; 无线<mark>耳机</mark> &amp; more"
     assert analysis.highlight("nothing here", wanted) is None
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "无线降噪耳机",
+                "無線耳機",
+                "雨伞",
+                "晴雨伞",
+                "Running",
+                "shoes",
+                "dv7-1211ea",
+                "ハローキティ",
+                "<b>",
+                ", ",
+            ]
+        )
+    )
+)
+def test_marks_are_around_the_terms_of_the_text(pieces: list[str]) -> None:
+    """Runs of Chinese without a wanted term are not segmented; the marks are as if they were."""
+    text = "".join(pieces)
+    for query in ("耳机 running", "雨伞", "dv7", "ハロ", "shoe"):
+        wanted = frozenset(analysis.query_terms(query).split())
+        marked = analysis.highlight(text, wanted)
+        covered = {at for term in analysis.analyse(text) if term.text in wanted for at in range(term.start, term.end)}
+        assert (marked is None) == (not covered)
+        if marked is not None:
+            inside = "".join(re.findall("<mark>(.*?)</mark>", marked))
+            assert html.unescape(inside) == "".join(text[at] for at in sorted(covered))
 
 
 @given(st.text(max_size=60))

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -109,11 +110,14 @@ class TfIdf:
 def features(text: str) -> Iterator[str]:
     """The words of a text, and the n-grams of their characters. Chinese needs no list of words for the latter."""
     for word in _words(text):
-        yield f"={word}"
-        marked = f" {word} "
-        for size in GRAMS:
-            for start in range(len(marked) - size + 1):
-                yield marked[start : start + size]
+        yield from _word_features(word)
+
+
+@lru_cache(maxsize=20_000)  # the words of a catalogue repeat; about 40 MB
+def _word_features(word: str) -> tuple[str, ...]:
+    marked = f" {word} "
+    grams = (marked[start : start + size] for size in GRAMS for start in range(len(marked) - size + 1))
+    return (f"={word}", *grams)
 
 
 class TfIdfEncoder(PublishedModel[TfIdf]):
