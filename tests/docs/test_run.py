@@ -1,10 +1,10 @@
 """The blocks of the pages, run as they stand: each page is one session in a folder of its own, on a real engine.
 
 A page finds a part of the sample catalogue in its folder, and an index `shop` of it, unless it makes that itself.
-Four programs are wrapped, and nothing else is changed: `hybrid serve` and `hybrid worker` go on in the background
-once they are ready, `hybrid train` is quick about weights, and publishes with --force what a part of the sample is
-too small to learn better, the port 8000 is a free one, `make demo` runs its recipe with --once and the other targets
-are only looked at (`make -n`), and curl fails on an error of the server.
+Four programs are wrapped, and nothing else is changed: `hybrid` and `python` have their imports done, `hybrid serve`
+and `hybrid worker` go on in the background once they are ready, `hybrid train` is quick about weights, and publishes
+with --force what a part of the sample is too small to learn better, the port 8000 is a free one, `make demo` runs its
+recipe with --once and the other targets are only looked at (`make -n`), and curl fails on an error of the server.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ _WRAPPED = {
           cat worker.log >&2; exit 1;;
         train)
           quick=(); if [ "$2" = weights ]; then quick=(--repeats 1 --folds 2 --synthetic 60); fi
-          exec "$DOCS_PYTHON" -m hybrid.cli "$@" "${quick[@]}" --force;;
-        *) exec "$DOCS_PYTHON" -m hybrid.cli "$@";;
+          exec $DOCS_FORKED hybrid "$@" "${quick[@]}" --force;;
+        up|demo) exec "$DOCS_PYTHON" -m hybrid.cli "$@";;
+        *) exec $DOCS_FORKED hybrid "$@";;
         esac""",
     "curl": r"""exec "$DOCS_CURL" -sS --fail-with-body "${@//127.0.0.1:8000/127.0.0.1:$DOCS_PORT}" """,
     "make": r"""
@@ -86,7 +87,7 @@ _WRAPPED = {
           exec $recipe
         fi
         exec "$DOCS_MAKE" -n -C "$DOCS_ROOT" "$@" """,
-    "python": r"""exec "$DOCS_PYTHON" "$@" """,
+    "python": r"""exec $DOCS_FORKED "$@" """,
 }
 
 
@@ -104,9 +105,22 @@ def docs_engine() -> Iterator[NodeStatus]:
         node.down(settings, name=name, wipe=True)
 
 
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The command that runs `hybrid` or a script with its imports done; see tests.support.forked."""
+    address = tmp_path_factory.mktemp("forked") / "socket"
+    command = [sys.executable, "-m", "tests.support.forked", str(address)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as server:
+        assert server.stdin and server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        yield f"{sys.executable} -I {ROOT / 'tests/support/forked.py'} {address}"
+        server.stdin.close()
+    assert server.returncode == 0
+
+
 @pytest.fixture
 def shell(
-    docs_engine: NodeStatus, sample_files: SamplePaths, models: Path, tmp_path: Path
+    docs_engine: NodeStatus, forked: str, sample_files: SamplePaths, models: Path, tmp_path: Path
 ) -> Iterator[tuple[Path, dict[str, str]]]:
     """(a folder with the sample catalogue, an environment) for a session; all indices are deleted afterwards."""
     folder = tmp_path / "session"
@@ -128,6 +142,7 @@ def shell(
         "PATH": f"{programs}{os.pathsep}{clean['PATH']}",
         "PYTHONPATH": str(ROOT),
         "DOCS_PYTHON": sys.executable,
+        "DOCS_FORKED": forked,
         "DOCS_PORT": str(port),
         "DOCS_ROOT": str(ROOT),
         **{f"DOCS_{name.upper()}": _program(name) for name in ("curl", "make")},

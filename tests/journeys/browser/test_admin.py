@@ -181,7 +181,8 @@ def test_the_panel_of_work_follows_it(browser: Browser, url: str, services: Serv
     assert [one for one in wrong if one not in refused] == []
 
 
-def test_the_screens_of_the_readme_can_be_made(browser: Browser, url: str, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_the_screens_can_be_taken(browser: Browser, url: str, tmp_path: Path) -> None:
     from .admin_screenshots import take
 
     taken = take(browser, url, tmp_path, "ed", PASSWORD)
