@@ -13,12 +13,18 @@ from hybrid.bench.targets import TARGETS, Measured
 from hybrid.cli.main import app
 from hybrid.elastic.stores.judgments import JUDGMENTS
 from hybrid.learning.alignment import fit
+from hybrid.sample import SamplePaths
 from hybrid.services import Services
 from tests.support.raw import client_of
 
 
 @pytest.mark.es
-def test_each_target_is_measured_and_nothing_is_left(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_target_is_measured_and_nothing_is_left(
+    services: Services, sample_files: SamplePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "write_sample", lambda _: sample_files)
+    monkeypatch.setattr(targets, "_ROUNDS", 1)
+    monkeypatch.setattr(targets.measurements, "_ROUNDS", 1)
     monkeypatch.setattr(targets, "FAILURES", 300)
     monkeypatch.setattr(targets, "JUDGED", 100)
     monkeypatch.setattr(targets, "PAIRS", 300)
