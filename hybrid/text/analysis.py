@@ -182,6 +182,7 @@ def _plain(value: Any) -> str:
 
 def _terms_of(match: re.Match[str], language: str) -> Iterator[Term]:
     """The terms of one of `tokens`, with their offsets in the text."""
+    terms: Iterable[Term]
     if match.lastgroup == "han":
         terms = _segment_chinese(match.group())
     elif match.lastgroup == "cjk":
