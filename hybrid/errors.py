@@ -25,6 +25,7 @@ HybridError                  exit code 1, HTTP 500
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
+│   └── LeaseLostError           another process took over the work
 ├── OrderTakenError          work on that index is under way already (HTTP 409)
 ├── ModelConflictError       a version is active, or somebody else changed which one is (HTTP 409)
 └── WeightsError             learned weights cannot be used (HTTP 409)
@@ -278,6 +279,10 @@ class NodeError(HybridError):
 
 class JobError(HybridError):
     """A job ended without doing its work, e.g. since another process works on the same index."""
+
+
+class LeaseLostError(JobError):
+    """Another process took over the work, so what this process knows of it may be wrong."""
 
 
 class OrderTakenError(HybridError):

@@ -19,7 +19,7 @@ import psutil
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
-from hybrid.errors import HybridError, JobError
+from hybrid.errors import HybridError, JobError, LeaseLostError
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,6 @@ def _machine() -> str:
         parts.append(os.readlink("/proc/self/ns/pid"))
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
     return " ".join(parts)
-
-
-class LeaseLostError(JobError):
-    """Another process took over, so what this process knows of the job may be wrong."""
 
 
 class Lease:

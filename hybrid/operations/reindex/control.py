@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid.elastic.indices import generations
-from hybrid.elastic.stores.leases import LeaseLostError
 from hybrid.elastic.stores.models import WEIGHTS
-from hybrid.errors import HybridError, JobError
+from hybrid.errors import HybridError, JobError, LeaseLostError
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.running import FINAL, KIND, discard, leased, require_idle, restore_weights, unfinished
 from hybrid.operations.reindex.transfer import Transfer, let_go

@@ -20,9 +20,9 @@ from hybrid.elastic.indices.generations import Generations
 from hybrid.elastic.indices.products import BUILDING, is_building
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.elastic.stores.jobs import Jobs
-from hybrid.elastic.stores.leases import Lease, LeaseLostError
+from hybrid.elastic.stores.leases import Lease
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
-from hybrid.errors import JobError
+from hybrid.errors import JobError, LeaseLostError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.planning import ReindexPlan
