@@ -1,4 +1,6 @@
 // The part of a page that changes by itself: by events where the server has a thread to spare, else by asking.
+import { loadAgain } from "./admin-again.js";
+
 const state = document.getElementById("state");
 const phase = document.getElementById("phase");
 const lost = document.getElementById("lost");
@@ -35,13 +37,13 @@ function markConnected() {
 function end() {
   source?.close();
   source = null;
-  if (state.dataset.reload) location.reload();  // the forms below follow what is possible now
+  if (state.dataset.reload) loadAgain();  // the forms below follow what is possible now
 }
 
 async function ask() {
   try {
     const answer = await fetch(state.dataset.state);
-    if (answer.status === 401 || answer.redirected) { location.reload(); return; }  // to sign in again
+    if (answer.status === 401 || answer.redirected) { loadAgain(); return; }  // to sign in again
     if (!answer.ok) throw new Error(answer.status);
     show(await answer.text());
   } catch (error) {

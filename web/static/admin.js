@@ -1,4 +1,6 @@
 // Every page works without this; it only saves waiting.
+import { loadAgain } from "./admin-again.js";
+
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -65,7 +67,7 @@ for (const form of document.querySelectorAll("form[data-into]")) {
 for (const work of document.querySelectorAll("[data-again-in]")) {
   const look = () => {
     const busy = document.querySelector("main :is(input:checked, details[open])");
-    if (busy) setTimeout(look, 1000); else location.reload();
+    if (busy) setTimeout(look, 1000); else loadAgain();
   };
   setTimeout(look, 1000 * Number(work.dataset.againIn));
 }

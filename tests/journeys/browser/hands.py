@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 #: Stops of the Tab key on the longest page, twice over.
 _STOPS = 800
@@ -63,10 +63,15 @@ class Keyboard(Mouse):
     """Never a mouse: to each thing by Tab, as far as that takes."""
 
     def reach(self, what: Locator) -> None:
-        what.wait_for()
         for _ in range(_STOPS):
-            if what.evaluate("element => element === document.activeElement"):
-                return
+            what.wait_for()
+            try:
+                if what.evaluate("element => element === document.activeElement"):
+                    return
+            except Error as error:
+                if "navigation" not in str(error):
+                    raise
+                continue  # the page has just loaded itself again, and is looked at anew
             self.page.keyboard.press("Tab")
         raise AssertionError(f"the keyboard does not come to {what}")
 

@@ -163,9 +163,15 @@ def test_the_progress_goes_on_by_itself(
         shows(page, missed)
         shows(page, work.further())
         assert page.evaluate("window.never") == "loaded anew"
+        link = page.get_by_role("link", name="Failures", exact=True)
+        link.focus()
     finally:
         work.end()
     expect(page.locator("[data-phase]")).to_contain_text("reindex · done")
+    # Then the page loads itself again, which leaves the keyboard where it was.
+    expect(page.get_by_role("button", name="Roll back")).to_be_visible()
+    expect(link).to_be_focused()
+    assert page.evaluate("window.never") is None
     context.close()
     assert wrong
     assert [one for one in wrong if not LOST.search(one)] == []
