@@ -128,18 +128,11 @@ def highlight(text: str, marked_terms: frozenset[str], language: str = "en") -> 
     'Running <mark>shoes</mark>'
     """
     spans: list[tuple[int, int]] = []
-    chinese = [term for term in marked_terms if _HAN_CHAR.match(term)]
-    for match in tokens(text):
-        # Chinese is slow to segment, and most runs of it have none of the terms.
-        if match.lastgroup == "han" and not (chinese and _has_one(match.group(), chinese)):
-            continue
-        for term in _terms_of(match, language):
-            if term.text not in marked_terms:
-                continue
-            if spans and term.start < spans[-1][1]:
-                spans[-1] = (min(spans[-1][0], term.start), max(spans[-1][1], term.end))
-            else:
-                spans.append((term.start, term.end))
+    for term in _marked(text, marked_terms, language):
+        if spans and term.start < spans[-1][1]:
+            spans[-1] = (min(spans[-1][0], term.start), max(spans[-1][1], term.end))
+        else:
+            spans.append((term.start, term.end))
     if not spans:
         return None
     pieces, position = [], 0
@@ -180,17 +173,27 @@ def _plain(value: Any) -> str:
     return plain_text(str(value))
 
 
+def _marked(text: str, marked_terms: frozenset[str], language: str) -> Iterator[Term]:
+    """Those of the terms of a text that are to be marked."""
+    chinese = [term for term in marked_terms if _HAN_CHAR.match(term)]
+    for match in tokens(text):
+        # Chinese is slow to segment, and most runs of it have none of the terms.
+        if match.lastgroup == "han" and not any(term in _simplified_in_place(match.group()) for term in chinese):
+            continue
+        yield from (term for term in _terms_of(match, language) if term.text in marked_terms)
+
+
 def _terms_of(match: re.Match[str], language: str) -> Iterator[Term]:
     """The terms of one of `tokens`, with their offsets in the text."""
-    terms: Iterable[Term]
+    inside: Iterable[Term]
     if match.lastgroup == "han":
-        terms = _segment_chinese(match.group())
+        inside = _segment_chinese(match.group())
     elif match.lastgroup == "cjk":
-        terms = _bigrams(match.group())
+        inside = _bigrams(match.group())
     else:
-        terms = _words(match.group(), language)
+        inside = _words(match.group(), language)
     start = match.start()
-    return (Term(term.text, start + term.start, start + term.end) for term in terms)
+    return (Term(term.text, start + term.start, start + term.end) for term in inside)
 
 
 @lru_cache(maxsize=50_000)  # the words of a catalogue repeat; about 20 MB
@@ -229,11 +232,6 @@ def _stemmer(language: str) -> Any:
     if language not in known:
         raise UsageError(f"no text analysis for language {language!r}; known: {', '.join(sorted(known))}")
     return snowballstemmer.stemmer(known[language]["stemmer"])
-
-
-def _has_one(run: str, chinese_terms: Iterable[str]) -> bool:
-    simplified = _simplified_in_place(run)
-    return any(term in simplified for term in chinese_terms)
 
 
 def _segment_chinese(run: str) -> Iterator[Term]:

@@ -11,6 +11,7 @@ environment and streams. `serve`, `worker`, `up` and `demo` are not for this: th
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -27,8 +28,6 @@ PRELOADED = ("hybrid.cli.main", "hybrid.services", "scipy.stats", "sklearn.linea
 
 def serve(address: Path) -> None:
     """Answer until standard input ends, which is when the process that started this one does."""
-    import importlib
-
     from hybrid.text import analysis
 
     for module in PRELOADED:

@@ -48,4 +48,5 @@ def hold_back(page: Page, script: str, url: str) -> Route:
     page.goto(url, wait_until="commit")
     while not late:
         page.wait_for_timeout(10)
-    return late[0]
+    (route,) = late
+    return route

@@ -147,8 +147,9 @@ def test_a_hit_of_a_photo_search_is_rated_by_a_key_and_measured(
         again()
         expect(first).to_have_attribute("aria-pressed", "true")
     # Another list has no rating of it; this one has.
-    page.get_by_label("Judgment list").fill("none")
-    page.keyboard.press("Tab")
+    with page.expect_response("**/admin/api/judgments?*"):
+        page.get_by_label("Judgment list").fill("none")
+        page.keyboard.press("Tab")
     expect(first).to_have_attribute("aria-pressed", "false")
 
     judged = services.judged(sample.name, "list:team")
