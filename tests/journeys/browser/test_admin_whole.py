@@ -93,7 +93,7 @@ def shop(engine: NodeStatus, name: str, shared: Path, tmp_path: Path) -> Iterato
     ]
     for number, row in enumerate(rows[:PICTURED]):
         row["image"] = f"{number}.jpg"
-    services = make_services(engine, media_root=media, es_timeout_s=30, **MODELS)
+    services = make_services(engine, index=name, media_root=media, es_timeout_s=30, **MODELS)
     client_of(services).indices.delete(index=STORES, ignore_unavailable=True)
     forget(services)
     services.accounts.add("ed", PASSWORD)
