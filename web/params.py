@@ -357,6 +357,19 @@ def validate(model: type[P], data: Any) -> P:
         raise UsageError("; ".join(_one_line(model, detail) for detail in error.errors()[:5])) from None
 
 
+class _Named(Params):
+    index: IndexName
+
+
+def checked_index(index: str) -> str:
+    """The name of an index, as it stands in an address.
+
+    Raises:
+        UsageError: it is no name of one index.
+    """
+    return validate(_Named, {"index": index}).index
+
+
 def _one_line(model: type[BaseModel], detail: Any) -> str:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":

@@ -443,3 +443,11 @@ def test_no_path_leaves_the_media_root(
 def test_only_pictures_are_served(client: FlaskClient, web_shop: WebShop, id: str) -> None:
     assert client.get(f"/media/{web_shop.odd}/{id}").status_code == 404
     assert client.get(f"/media/other/{id}").status_code == 404
+
+
+@pytest.mark.parametrize("way", ["media", "video", "audio", "poster", "waveform"])
+@pytest.mark.parametrize("index", ["0:", "*", "_all", ".security", "tweb,tweb-odd"])
+def test_a_file_is_of_one_index(client: FlaskClient, way: str, index: str) -> None:
+    answer = client.get(f"/{way}/{index}/p02")
+    assert answer.status_code == 400
+    assert "index: not the name of one index" in answer.text

@@ -16,9 +16,9 @@ from hybrid.learning.weights import versions
 from hybrid.operations import evaluations as core_evaluations
 from hybrid.operations import orders
 from web.admin.access import admin
-from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
+from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import Call, EvaluationParams
-from web.params import fields_of, validate
+from web.params import checked_index, fields_of, validate
 
 PAGE_SIZE = 20
 #: Runs in the chart over time; rows of a table of hurt queries, and of the table of all queries.

@@ -14,7 +14,7 @@ from web import strings
 from web.admin import charts
 from web.admin.words.common import WORDS
 from web.assets import asset
-from web.params import MAX_WINDOW, IndexName, Params, validate
+from web.params import MAX_WINDOW, checked_index
 from web.services import default_index
 
 if TYPE_CHECKING:
@@ -61,15 +61,6 @@ class Words:
         """A word with values put in; a typed name without a word of its own is shown as it is."""
         entry = WORDS.get(key)
         return entry[self._position].format(**values) if entry else key
-
-
-class _Named(Params):
-    index: IndexName
-
-
-def checked_index(index: str) -> str:
-    """Raises UsageError: it is no name of an index."""
-    return validate(_Named, {"index": index}).index
 
 
 def chosen_index() -> str:

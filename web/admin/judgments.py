@@ -15,8 +15,9 @@ from hybrid.evaluation.formats import FORMATS
 from hybrid.evaluation.judgments import checked_list
 from hybrid.evaluation.photos import checked_key
 from web.admin.access import admin
-from web.admin.frame import checked_index, chosen_index, core, render, say
+from web.admin.frame import chosen_index, core, render, say
 from web.admin.schemas import Call
+from web.params import checked_index
 from web.services import default_index
 
 PAGE_SIZE = 50

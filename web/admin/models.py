@@ -11,11 +11,11 @@ from hybrid.learning import models as life
 from hybrid.learning.models import Active
 from hybrid.operations import orders
 from web.admin.access import admin
-from web.admin.frame import checked_index, chosen_index, core, render, say
+from web.admin.frame import chosen_index, core, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, VersionParams
 from web.admin.weights import form_of
 from web.answers import ModelApplied
-from web.params import fields_of, validate
+from web.params import checked_index, fields_of, validate
 
 #: Versions of a kind that are listed, beside others and alone.
 FEW, MANY = 5, 200

@@ -13,9 +13,9 @@ from hybrid.learning.weights import versions
 from hybrid.operations import orders
 from web.admin import live
 from web.admin.access import admin
-from web.admin.frame import checked_index, chosen_index, core, page_number, render, say
+from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
-from web.params import fields_of, validate
+from web.params import checked_index, fields_of, validate
 
 PAGE_SIZE = 20
 #: Rows of a table of changed queries.

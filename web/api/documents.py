@@ -16,7 +16,7 @@ from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
 from web.answers import PushAnswer, Pushed
 from web.openapi import OF_SEARCHES, Described
-from web.params import IndexName, Params, validate
+from web.params import checked_index
 from web.services import services
 
 documents = Blueprint("documents", __name__)
@@ -25,12 +25,6 @@ MAX_DOCUMENTS = 2_000
 MAX_DOCUMENT_BYTES = 1024 * 1024
 _MAX_ID_BYTES = 512  # Elasticsearch's own
 _NDJSON = ("application/x-ndjson", "application/ndjson")
-
-
-class PushParams(Params):
-    """The address of a push."""
-
-    index: IndexName
 
 
 #: What a request may hold: media type -> its form, and an example.
@@ -71,7 +65,7 @@ def push(index: str) -> Response:
     their order.
     """
     _authorize(request)
-    name = validate(PushParams, {"index": index}).index
+    name = checked_index(index)
     id_fields = services().searcher.profile(name).fields.roles.get("id", ("_id",))
     report = services().push(name, _operations(request, id_fields))
     answer = PushAnswer(

@@ -20,6 +20,7 @@ from hybrid.errors import MediaError, UsageError
 from hybrid.signals import MAX_VIEWS
 from web.assets import type_of
 from web.openapi import Described
+from web.params import checked_index
 from web.services import services
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _file(index: str, product_id: str, role: str, number: float = 0) -> tuple[Pa
 
     Raises:
         NotFound: it has none of that kind here.
+        UsageError: that is no name of an index.
     """
+    checked_index(index)
     # On first use: the decoders behind it are not needed to answer a search.
     from hybrid.media import is_data_url, is_url, read_media, resolve_media
 
