@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hybrid.elastic.indices.own import refuse_own
 from hybrid.errors import ClusterError, ClusterUnreachableError, HybridError, NodeError
 from hybrid.operations.runs import Progress
 from hybrid.services import Services
@@ -39,8 +40,11 @@ def place(services: Services, slot: str, kind: str, index: str, options: Mapping
     """Order work; returns whether a worker was notified. If not, the schedule (`hybrid worker --beat`) starts it.
 
     Raises:
+        IndexMissingError: there is no index of that name.
+        UsageError: it is a store of the layer or of the cluster.
         OrderTakenError: work is under way in that slot.
     """
+    refuse_own(index, *services.cluster.indices.behind(index))
     services.orders.place(slot, kind, index, options, by)
     return go_on(services, slot)
 

@@ -16,6 +16,7 @@ from hybrid.catalogue.index_template import Template, text_fields
 from hybrid.contracts import IndexProfile, VectorSignal
 from hybrid.elastic.client import translated
 from hybrid.elastic.indices import mappings as mappings_module
+from hybrid.elastic.indices.own import is_own, refuse_own
 from hybrid.elastic.indices.products import Products
 from hybrid.errors import (
     AccessRefusedError,
@@ -54,6 +55,7 @@ class Indices:
 
     def _described(self, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
         """(profile, properties of the mapping) of an index."""
+        refuse_own(index)
         with translated(index):
             # One answer for mapping and settings, so that both are of the same index behind an alias.
             answer = self._client.indices.get(index=index, flat_settings=True).body
@@ -63,6 +65,7 @@ class Indices:
             raise IndexConflictError(
                 f"{index!r} stands for {len(answer)} indices ({', '.join(sorted(answer))}), not one"
             )
+        refuse_own(*answer)
         concrete, description = next(iter(answer.items()))
         meta = description["mappings"].get("_meta", {}).get("hybrid")
         if meta is None:
@@ -240,7 +243,7 @@ class Indices:
         names: set[str] = set()
         for concrete, entry in indices.items():
             own_names = {concrete, *entry["aliases"]}
-            if not own_names & known and not concrete.startswith(("hybrid-", ".")):
+            if not own_names & known and not any(map(is_own, own_names)):
                 names |= set(entry["aliases"]) or {concrete}
         return sorted(names)
 
@@ -262,7 +265,7 @@ class Indices:
         }
         names: set[str] = set()
         for concrete, described in indices.items():
-            if "mappings" in described:
+            if "mappings" in described and not is_own(concrete):
                 names.update(set(described.get("aliases", ())) - others or {concrete})
         return sorted(names)
 

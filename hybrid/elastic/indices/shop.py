@@ -13,6 +13,7 @@ from elasticsearch import Elasticsearch
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import Capabilities, translated
 from hybrid.elastic.indices import mappings as mappings_module
+from hybrid.elastic.indices.own import refuse_own
 from hybrid.errors import IndexConflictError, IndexMissingError, MappingConflictError
 
 _BLOCKS = ("write", "read_only", "read_only_allow_delete", "metadata", "read")
@@ -76,10 +77,12 @@ class ShopIndices:
             IndexMissingError: there is none.
             IndexConflictError: the name stands for several indices, or for a data stream.
         """
+        refuse_own(name)
         with translated(name):
             descriptions = self._client.indices.get(
                 index=name, flat_settings=True, expand_wildcards="none", ignore_unavailable=False
             ).body
+        refuse_own(*descriptions)
         concrete, described = only(name, descriptions)
         settings = described["settings"]
         alias = described.get("aliases", {}).get(name, {}) if name != concrete else {}
