@@ -21,10 +21,12 @@ HybridError                  exit code 1, HTTP 500
 │   ├── InvalidRequestError       it does not take such a request
 │   │   ├── InvalidNameError           the name cannot be an index's
 │   │   └── MappingConflictError       the mapping cannot be, or not beside what the index has (HTTP 409)
+│   ├── ClusterBusyError          it refuses for now, as it has too much to do (HTTP 503)
 │   ├── ClusterTimeoutError       it does not answer in time (HTTP 504)
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
+│   ├── JobStateError            that cannot be done with it as it is (HTTP 409)
 │   └── LeaseLostError           another process took over the work
 ├── OrderTakenError          work on that index is under way already (HTTP 409)
 ├── ModelConflictError       a version is active, or somebody else changed which one is (HTTP 409)
@@ -264,6 +266,12 @@ class ClusterUnreachableError(ClusterError):
     http_status = 503
 
 
+class ClusterBusyError(ClusterError):
+    """The cluster refuses the request for now, because it has too much to do."""
+
+    http_status = 503
+
+
 class ClusterTimeoutError(ClusterError):
     """The cluster does not answer within `es_timeout_s` seconds, e.g. since it is overloaded."""
 
@@ -279,6 +287,12 @@ class NodeError(HybridError):
 
 class JobError(HybridError):
     """A job ended without doing its work, e.g. since another process works on the same index."""
+
+
+class JobStateError(JobError):
+    """The job is in no state in which that can be done, e.g. it does not run and is to pause."""
+
+    http_status = 409
 
 
 class LeaseLostError(JobError):

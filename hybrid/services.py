@@ -168,7 +168,8 @@ class Services:
 
     @cached_property
     def pusher(self) -> Pusher:
-        return Pusher(self.cluster.products, self.inputs, self.ingester, self.marker, self.dead_letters)
+        products = self.cluster.products.within(self.settings.es_timeout_s)  # a web process waits for it
+        return Pusher(products, self.inputs, self.ingester, self.marker, self.dead_letters)
 
     def push(self, index: str, operations: Sequence[Operation]) -> PushReport:
         """Take documents that the shop hands over, and queue them for the workers.

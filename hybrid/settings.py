@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     es_ca_certs: Path | None = Field(default=None, description="CA bundle that signs the https certificate.")
     es_timeout_s: float = Field(default=10.0, gt=0, description="Seconds to wait for a search or a write.")
 
+    es_patience_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds that a run goes on sending writes while a busy cluster accepts none of them.",
+    )
+
     es_archive: Path | None = Field(
         default=None, description="A downloaded Elasticsearch archive. Without it, Maven fetches one."
     )
@@ -84,6 +90,7 @@ class Settings(BaseSettings):
     )
     depth: int = Field(default=200, ge=10, le=1000, description="Candidates taken from each signal.")
 
+    web_threads: int = Field(default=8, ge=1, le=256, description="Searches at once in a process of the web server.")
     push_token: SecretStr | None = Field(
         default=None, description="Token of `POST /api/documents/<index>`. Without it, pushing is off."
     )

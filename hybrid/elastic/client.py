@@ -16,6 +16,7 @@ from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
 from hybrid.errors import (
     AccessRefusedError,
     AlreadyExistsError,
+    ClusterBusyError,
     ClusterError,
     ClusterTimeoutError,
     ClusterUnreachableError,
@@ -42,6 +43,8 @@ _TYPES: dict[str, type[ClusterError]] = {
 #: The type of the error when a mapping, or the settings beside it, are refused. For other requests it says only that
 #: an argument is wrong.
 _OF_MAPPINGS = "illegal_argument_exception"
+#: The cluster, or a proxy before it, has too much to do, or a shard is moving: the same request may succeed later.
+BUSY_STATUSES = frozenset({429, 502, 503, 504})
 #: The status of a write that the flood-stage watermark blocks. No other block of writes has it.
 _FLOOD_STATUS = 429
 
@@ -176,6 +179,8 @@ def translate(
         )
     if _is_absent(error.body):
         return DocumentMissingError(f"there is no such document in {name}")
+    if error.meta.status in BUSY_STATUSES:
+        return ClusterBusyError(f"Elasticsearch is too busy ({error.meta.status} {kind}: {reason}); try again later")
     typed = _TYPES.get(kind)
     if typed is None and mapping and kind == _OF_MAPPINGS:
         typed = MappingConflictError

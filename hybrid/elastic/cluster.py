@@ -25,13 +25,14 @@ Store = TypeVar("Store")
 class Cluster:
     """The parts that talk to a cluster, over one client."""
 
-    def __init__(self, client: Elasticsearch) -> None:
+    def __init__(self, client: Elasticsearch, patience_s: float) -> None:
+        """patience_s: see hybrid.elastic.indices.products.Products."""
         self._client = client
         self.indices = Indices(client)
-        self.products = Products(client)
+        self.products = Products(client, patience_s)
         self.shops = ShopIndices(client)
         self.generations = Generations(client)
-        self.copies = Copies(client)
+        self.copies = Copies(client, self.products)
         self.changes = Changes(client)
         self.health = Health(client)
 
@@ -42,7 +43,7 @@ class Cluster:
         Raises:
             UsageError: the address or the credentials cannot be used.
         """
-        return cls(connect(settings, url))
+        return cls(connect(settings, url), settings.es_patience_s)
 
     @cached_property
     def capabilities(self) -> Capabilities:

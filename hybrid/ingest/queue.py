@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from hybrid.errors import ClusterUnreachableError
@@ -13,6 +13,8 @@ ENRICH_TASK = "hybrid.enrich"
 SYNC_TASK = "hybrid.sync"
 ORDER_TASK = "hybrid.order"
 QUEUE = "hybrid"
+#: Seconds to wait for each answer of the broker, and to leave it alone after a failure.
+ANSWER_S, _REST_S = 1.0, 5.0
 #: AMQP's reply code for a queue that is not there; the other transports use it, too.
 _NOT_FOUND = 404
 
@@ -50,33 +52,44 @@ def celery_config(settings: Settings) -> dict[str, Any]:
 
 
 class TaskQueue:
-    """Sends tasks by name, so that the core need not import the workers."""
+    """Sends tasks by name, so that the core need not import the workers.
+
+    Nothing waits for a broker that hangs: each answer has a deadline. After a failure, those who cannot wait get the
+    same error at once for some seconds.
+    """
 
     def __init__(self, settings: Settings, broker_url: str) -> None:
         from celery import Celery
+        from kombu.exceptions import OperationalError
+        from pybreaker import CircuitBreaker
 
         self._app = Celery("hybrid", broker=broker_url)
         self._app.conf.update(celery_config(settings))
+        self._options = {
+            **self._app.conf.broker_transport_options,
+            "socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S,
+        }  # fmt: skip
+        self._app.conf.broker_transport_options = self._options
+        connection = self._app.connection_for_write()
+        # Each transport has errors of its own.
+        self._errors = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
+        self._breaker = CircuitBreaker(
+            fail_max=1, reset_timeout=_REST_S, exclude=[self._is_ours], throw_new_error_on_trip=False
+        )
+
+    def _is_ours(self, error: BaseException) -> bool:
+        """Whether an error says nothing about the broker."""
+        return not isinstance(error, self._errors)
 
     def enrich(self, index: str, job: str, ids: Sequence[str], patient: bool = True) -> None:
         """Queue a batch of products. patient: whether to wait through a restart of the broker.
 
         Raises:
-            ClusterUnreachableError: the broker did not come back within a minute.
+            ClusterUnreachableError: the broker does not answer; a patient call has then waited a minute.
         """
-        from kombu.exceptions import OperationalError
-
-        try:
-            self._app.send_task(
-                ENRICH_TASK,
-                args=[index, job, list(ids)],
-                retry=patient,
-                retry_policy={"max_retries": 60, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0},
-            )
-        except (OperationalError, OSError) as error:
-            raise ClusterUnreachableError(
-                f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
-            ) from error
+        policy = {"max_retries": 60, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+        with self._answering(hasty=not patient):
+            self._app.send_task(ENRICH_TASK, args=[index, job, list(ids)], retry=patient, retry_policy=policy)
 
     def order(self, slot: str) -> None:
         """Have a worker begin with an order.
@@ -84,12 +97,8 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: the broker does not answer. The order stays, and the next scheduled task finds it.
         """
-        from kombu.exceptions import OperationalError
-
-        try:
+        with self._answering():
             self._app.send_task(ORDER_TASK, args=[slot], retry=False)
-        except (OperationalError, OSError) as error:
-            raise ClusterUnreachableError(f"the broker does not answer ({error}); check HYBRID_REDIS_URL") from error
 
     def ping(self) -> None:
         """Check that the broker answers.
@@ -98,7 +107,7 @@ class TaskQueue:
             ClusterUnreachableError: the broker does not answer.
         """
         with self._connection() as connection:
-            connection.ensure_connection(max_retries=1, timeout=3)
+            connection.ensure_connection(max_retries=1, timeout=ANSWER_S)
 
     def depth(self) -> int:
         """How many tasks wait for a worker.
@@ -124,8 +133,8 @@ class TaskQueue:
         """
         # A connection of its own, which waits no longer in the broker than we do. A connection that still waits when we
         # have gone takes the answers to the next request as its own, or is closed late.
-        with self._connection(transport_options={"polling_interval": quiet_s}) as connection:
-            connection.ensure_connection(max_retries=1, timeout=3)
+        with self._connection(polling_interval=quiet_s, socket_timeout=quiet_s + ANSWER_S) as connection:
+            connection.ensure_connection(max_retries=1, timeout=ANSWER_S)
             active_tasks = self._app.control.inspect(timeout=quiet_s, connection=connection).active()
         return {name: len(tasks) for name, tasks in (active_tasks or {}).items()}
 
@@ -136,15 +145,26 @@ class TaskQueue:
         Raises:
             ClusterUnreachableError: the broker does not answer.
         """
-        from kombu.exceptions import OperationalError
-
-        connection = self._app.connection_for_write(connect_timeout=3, **options)
-        # Each transport has errors of its own.
-        errors = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
-        try:
+        with self._answering():
+            connection = self._app.connection_for_write(
+                connect_timeout=ANSWER_S, transport_options={**self._options, **options}
+            )
             with connection:
                 yield connection
-        except errors as error:
+
+    @contextmanager
+    def _answering(self, hasty: bool = True) -> Iterator[None]:
+        """Translate the errors of the broker. hasty: fail at once where it has just failed.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer.
+        """
+        from pybreaker import CircuitBreakerError
+
+        try:
+            with self._breaker.calling() if hasty else nullcontext():
+                yield
+        except (*self._errors, CircuitBreakerError) as error:
             raise ClusterUnreachableError(
                 f"the broker does not answer ({error}); check HYBRID_REDIS_URL, or start one with `hybrid up`"
             ) from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from typing import Any
 
 import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from hybrid.errors import ClusterUnreachableError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.sync import run_sync
@@ -130,6 +133,30 @@ def test_without_a_broker_the_next_sync_finds_them(engine: Any, shop: Services, 
     assert run_sync(shop, name).encoded == {"text": 1}
 
 
+def test_a_broker_that_hangs_is_waited_for_once_and_then_left_alone(
+    engine: Any, shop: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid.ingest.queue.ANSWER_S", 0.5)
+    with socket.socket() as hung:  # it takes connections, and never says a word
+        hung.bind(("127.0.0.1", 0))
+        hung.listen(64)
+        alone = make_services(engine, push_token=TOKEN, redis_url=f"redis://127.0.0.1:{hung.getsockname()[1]}/0")
+        client = create_app(alone).test_client()
+        for id in "abc":
+            answer = send(client, name, [{"_id": id, "title": "a chair"}])
+            assert (results(answer), answer.json["queued"]) == (["created"], False)
+        for ask in (alone.queue.ping, alone.queue.depth, alone.queue.workers):
+            with pytest.raises(ClusterUnreachableError, match="the broker does not answer"):
+                ask()
+        hung.settimeout(0)
+        met = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                met.append(hung.accept())
+        assert len(met) <= 3  # one attempt, which connects anew where no answer comes
+    assert run_sync(shop, name).encoded == {"text": 3}
+
+
 def test_who_may(client: FlaskClient, engine: Any, shop: Services, name: str) -> None:
     for value in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN):
         header = value.encode().decode("latin-1")
@@ -163,13 +190,13 @@ def test_who_may(client: FlaskClient, engine: Any, shop: Services, name: str) ->
             '[{"_id": "x", "a": ' + "[" * 300 + "]" * 300 + "}]",
             "application/json",
             400,
-            "document 1: nested too deeply",
+            "body: not valid JSON (nested more than 100 deep)",
         ),
         (
             '{"index": {"_id": "x"}}\n{"a": ' + "[" * 300 + "]" * 300 + "}",
             "application/x-ndjson",
             400,
-            "nested too deeply",
+            "nested more than 100 deep",
         ),
         ("[" * 100_000, "application/json", 400, "body: not valid JSON"),
         ("a=b", "application/x-www-form-urlencoded", 415, "application/x-ndjson"),

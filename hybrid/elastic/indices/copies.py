@@ -68,9 +68,9 @@ class Differences:
 class Copies:
     """Documents of one index, copied to another and compared."""
 
-    def __init__(self, client: Elasticsearch) -> None:
+    def __init__(self, client: Elasticsearch, products: Products) -> None:
         self._client = client
-        self._products = Products(client)
+        self._products = products
 
     def read(self, index: str, shard: int, after: int, until: int) -> Iterator[list[Original]]:
         """Documents of a shard in the order of their sequence numbers, from `after` up to `until`, in batches.

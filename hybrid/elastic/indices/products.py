@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,14 @@ from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from hybrid.catalogue.layer import Layer
-from hybrid.elastic.client import error_reason, translated, write_blocked
+from hybrid.elastic.client import BUSY_STATUSES, error_reason, translated, write_blocked
 from hybrid.elastic.indices import mappings
-from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.errors import ClusterBusyError, ClusterTimeoutError, ClusterUnreachableError, IndexMissingError
 from hybrid.signals import SIGNALS
 from hybrid.vectors import Code
 
-#: Per-item errors worth another try: the node is busy, or a shard is moving.
-_TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
-_ATTEMPTS = 6
+#: Seconds between two tries: at first, and at most.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 8.0
 _MAX_BULK_BYTES = 16 * 1024 * 1024
 #: The suffix of the alias of an index that is being built. Writes to it demand an alias. Without that, a late write
 #: would make Elasticsearch create the index again after the run was cancelled.
@@ -79,8 +79,14 @@ class BulkReport:
 class Products:
     """Product documents of any index, read and written."""
 
-    def __init__(self, client: Elasticsearch) -> None:
+    def __init__(self, client: Elasticsearch, patience_s: float = 300.0) -> None:
+        """patience_s: how long writes are sent again while a busy cluster accepts none of them."""
         self._client = client
+        self._patience_s = patience_s
+
+    def within(self, patience_s: float) -> Products:
+        """The same for a caller who waits no longer than that."""
+        return Products(self._client, min(patience_s, self._patience_s))
 
     def states(self, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
         """id -> state of those of `ids` that the index has, as of the last refresh."""
@@ -307,26 +313,37 @@ class Products:
         )
 
     def bulk(self, index: str, items: Sequence[Item], into: BulkReport | None = None, **options: Any) -> BulkReport:
-        """Send items. Items that the cluster was too busy for are sent again with growing pauses.
+        """Send items. Items that the cluster is too busy for are sent again, with growing pauses.
 
         into: the report to add to; None: a new one. options: of the request, e.g. require_alias=True.
 
         Raises:
             WriteBlockedError: the index takes no writes (disk watermark, read-only).
             IndexMissingError: `index` must be an alias, and is none any more.
-            ClusterError: items were still refused as transient after the last try.
+            ClusterBusyError: the cluster accepted none of the items for `patience_s`.
+            ClusterError: it does not answer, or answers with another error.
         """
         report = BulkReport() if into is None else into
         for chunk in _chunks(items):
-            waiting = chunk
-            for attempt in range(_ATTEMPTS):
-                if attempt:
-                    time.sleep(min(0.25 * 2**attempt, 8.0))
-                waiting, reason = self._send(index, waiting, report, options)
+            waiting, pause_s, until = chunk, _PAUSE_S, time.monotonic() + self._patience_s
+            while True:
+                before = len(waiting)
+                try:
+                    waiting, reason = self._send(index, waiting, report, options)
+                except ClusterBusyError as error:
+                    reason = str(error)
                 if not waiting:
                     break
-            else:
-                raise ClusterError(f"Elasticsearch refused {len(waiting)} writes {_ATTEMPTS} times: {reason}")
+                if len(waiting) < before:
+                    pause_s, until = _PAUSE_S, time.monotonic() + self._patience_s
+                if time.monotonic() + pause_s > until:
+                    raise ClusterBusyError(
+                        f"Elasticsearch has accepted none of {len(waiting):,} writes to {index} for "
+                        f"{self._patience_s:g} s ({reason}); run the same command again when it is less busy: what "
+                        "was written stays (HYBRID_ES_PATIENCE_S sets how long to go on)"
+                    )
+                time.sleep(pause_s * random.uniform(0.8, 1.2))  # several processes come back at different moments
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         return report
 
     def _send(
@@ -334,7 +351,7 @@ class Products:
     ) -> tuple[list[_Lines], str]:
         operations: list[Any] = [line for _, lines in items for line in lines]
         retrying = Retrying(
-            retry=retry_if_exception_type(ClusterError),
+            retry=retry_if_exception_type((ClusterUnreachableError, ClusterTimeoutError)),
             stop=stop_after_attempt(3),
             wait=wait_exponential_jitter(initial=0.5, max=5),
             reraise=True,
@@ -355,7 +372,7 @@ class Products:
                 raise write_blocked(index, message, outcome["status"])
             if kind == "index_not_found_exception":
                 raise IndexMissingError(f"there is no index {index!r} any more")
-            if outcome["status"] in _TRANSIENT_STATUS:
+            if outcome["status"] in BUSY_STATUSES:
                 again.append(item)
                 reason = message
             else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hybrid.elastic.indices import generations
 from hybrid.elastic.stores.models import WEIGHTS
-from hybrid.errors import HybridError, JobError, LeaseLostError
+from hybrid.errors import HybridError, JobError, JobStateError, LeaseLostError
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.running import FINAL, KIND, discard, leased, require_idle, restore_weights, unfinished
 from hybrid.operations.reindex.transfer import Transfer, let_go
@@ -26,11 +26,11 @@ def status(services: Services, index: str) -> dict[str, Any]:
     """The state of the newest run for an index.
 
     Raises:
-        JobError: there was none.
+        JobStateError: there was none.
     """
     latest = services.jobs.latest(KIND, index)
     if latest is None:
-        raise JobError(f"no reindex of {index!r} was ever started")
+        raise JobStateError(f"no reindex of {index!r} was ever started")
     job, state = latest
     running = services.cluster.lease(index).holder() is not None
     fields = (
@@ -44,11 +44,14 @@ def pause(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
     """Ask the run to pause, and wait until it has paused; `resume` goes on with it. wait: False only asks.
 
     Raises:
-        JobError: nothing runs, or the run does not pause in time.
+        JobStateError: nothing runs.
+        JobError: the run does not pause in time.
     """
     job, _ = unfinished(services.jobs, index)
     if services.cluster.lease(index).holder() is None:
-        raise JobError(f"the reindex of {index!r} is not running; `hybrid reindex {index} --resume` goes on with it")
+        raise JobStateError(
+            f"the reindex of {index!r} is not running; `hybrid reindex {index} --resume` goes on with it"
+        )
     services.jobs.update(job, control="pause")
     return _await(services, index, job, ("paused", *FINAL)) if wait else status(services, index)
 
@@ -58,7 +61,7 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
     False only asks the process that runs it.
 
     Raises:
-        JobError: there is no run, or the new index is in use already.
+        JobStateError: there is no run, or the new index is in use already.
     """
     cluster = services.cluster
     job, state = unfinished(services.jobs, index)
@@ -69,13 +72,15 @@ def cancel(services: Services, index: str, wait: bool = True) -> dict[str, Any]:
         _await(services, index, job, ("paused", "failed", "verified", *FINAL))
         ended = services.jobs.get(job)["status"]
         if ended == "done":
-            raise JobError(f"{state['new']!r} was swapped in before; `hybrid reindex {index} --rollback` goes back")
+            raise JobStateError(
+                f"{state['new']!r} was swapped in before; `hybrid reindex {index} --rollback` goes back"
+            )
         if ended in FINAL:
             return status(services, index)
     with leased(services.cluster, index):
         state = services.jobs.get(job)
         if cluster.generations.has_moved(index, state["new"]):
-            raise JobError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
+            raise JobStateError(f"{state['new']!r} is in use already; `hybrid reindex {index} --resume` ends the run")
         let_go(services.cluster.generations, services.jobs, job, state)
         restore_weights(services.jobs, services.models(WEIGHTS), index, job)
         if not state.get("back"):  # the target of a rollback is the shop's earlier index, which must stay
@@ -93,7 +98,7 @@ def rollback(
     how long writes waited.
 
     Raises:
-        JobError: there is no index to go back to, or the old index refuses later writes.
+        JobStateError: there is no index to go back to, or the old index refuses later writes.
     """
     started = time.monotonic()
     with leased(services.cluster, index) as lease:
@@ -156,13 +161,13 @@ def drop(services: Services, index: str) -> list[str]:
     """Delete the old indices, which were kept for a rollback or left by one; returns their names.
 
     Raises:
-        JobError: there is none.
+        JobStateError: there is none.
     """
     with leased(services.cluster, index):
         require_idle(services.jobs, index, set())
         names = old_indices(services, index)
         if not names:
-            raise JobError(f"no index is kept beside {index!r}")
+            raise JobStateError(f"no index is kept beside {index!r}")
         for name in names:
             services.cluster.indices.delete(name)
     return names
@@ -185,17 +190,17 @@ def last_swapped(services: Services, index: str) -> tuple[str, dict[str, Any]]:
     """The run that a rollback would undo: (job, state).
 
     Raises:
-        JobError: there is nothing to go back to.
+        JobStateError: there is nothing to go back to.
     """
     latest = next((entry for entry in services.jobs.of(KIND, index) if entry[1]["status"] != "cancelled"), None)
     if latest is None or latest[1]["status"] != "done" or latest[1].get("back"):
-        raise JobError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
+        raise JobStateError(f"nothing to roll back: the last run for {index!r} swapped no index in, or was rolled back")
     state = latest[1]
     if services.cluster.indices.behind(index) != {state["new"]}:
-        raise JobError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
+        raise JobStateError(f"another index came behind {index!r} since {state['new']!r} was swapped in")
     exists = services.cluster.generations.exists(state["old"])
     if not exists or services.cluster.generations.settings_of(state["old"])["index.uuid"] != state["uuid"]:
-        raise JobError(f"{state['old']!r} was deleted, so there is no way back to it")
+        raise JobStateError(f"{state['old']!r} was deleted, so there is no way back to it")
     return latest
 
 
