@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,11 @@ Lexical = Annotated[
     typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
 ]
 Media = Annotated[Path | None, typer.Option(help="Folder of the pictures.")]
+
+
+def operator() -> str:
+    """Who uses the command line, as the audit trail names them: no account of the admin page has such a name."""
+    return f"{getpass.getuser()} (command line)"
 
 
 def names(text: str) -> list[str]:
@@ -76,11 +82,14 @@ def end_training(
     from hybrid.learning import models
     from hybrid.learning.trained import publish
 
-    version = publish(services.models, trained, name, about) if trained.better or force else None
-    applied = None
-    if version and apply:
-        with LiveProgress() as bar:
-            applied = models.apply(services, trained.family, trained.index, version, report=bar)
+    version, applied = None, None
+    if trained.better or force:
+        detail = {"name": name or "", "force": force, "apply": apply, "held_out": str(trained.held_out)}
+        with services.audit.recorded(operator(), f"train_{trained.family}", trained.index, **detail):
+            version = publish(services.models, trained, name, about)
+            if apply:
+                with LiveProgress() as bar:
+                    applied = models.apply(services, trained.family, trained.index, version, report=bar)
     if json:
         print_json({**trained.to_json(), "applied": applied and applied.to_json()})
     else:

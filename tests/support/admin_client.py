@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from typing import Any
 
+from redis import Redis
+from redis.exceptions import RedisError
 from werkzeug.test import TestResponse
 
 from hybrid.elastic.stores.admin import ADMIN, AUDIT
+from hybrid.errors import NodeError
 from hybrid.services import Services
 from tests.support.raw import client_of
 from web import create_app
@@ -56,5 +60,8 @@ def signed_in(services: Services, name: str = "ed", role: str = "editor") -> Adm
 
 
 def forget(services: Services) -> None:
-    """Delete accounts, sessions and audit trail."""
+    """Delete accounts, sessions, audit trail, and what is counted of attempts to sign in."""
+    with contextlib.suppress(RedisError, NodeError), Redis.from_url(services.redis_url) as redis:
+        for key in redis.scan_iter("*hybrid-sign-in*"):
+            redis.delete(key)
     client_of(services).indices.delete(index=[ADMIN, AUDIT], ignore_unavailable=True)

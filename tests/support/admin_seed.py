@@ -126,7 +126,7 @@ def _add_markup(services: Services, index: str) -> None:
     run = evaluations.run(services.evaluations, newest["id"])
     services.evaluations.keep("evil", {**run, "list": EVIL_NAME, "by": EVIL, "notes": [EVIL], "at": now()})
     add(services, index, EVIL_NAME, scores={EVIL: 0.5}, before={EVIL: 0.4})
-    services.audit.add(EVIL, EVIL, 400, EVIL, {EVIL: EVIL})
+    services.audit.end(services.audit.begin(EVIL, EVIL, EVIL, {EVIL: EVIL}), 400)
 
 
 def _fill_up(services: Services, index: str, run: str) -> None:

@@ -6,20 +6,26 @@ Everything under /admin/ passes `_guard`, so that a new view is closed unless it
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Request, Response, current_app, g, jsonify, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from limits import RateLimitItem, parse, storage, strategies
 from redis.exceptions import RedisError
 from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
-from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.errors import HybridError, UsageError
+from hybrid.errors import HybridError, UsageError, WriteBlockedError
 from web.admin.frame import choose_language, core, render
 from web.admin.schemas import Call, SignIn
 from web.params import validate
@@ -29,14 +35,19 @@ admin = Blueprint("admin", __name__, url_prefix="/admin")
 csrf = CSRFProtect()
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: Attempts, counted before the password is looked at: of one address for one name, of one address, for one name.
-_LIMITS = (parse("5 per minute"), parse("30 per 15 minutes"), parse("60 per hour"))
+#: Attempts, counted before the password is looked at: of one address for one name, of one address, for one name, and of
+#: a browser that is known.
+_OF_BOTH, _OF_ADDRESS, _OF_NAME = parse("5 per minute"), parse("20 per hour"), parse("60 per hour")
+_OF_DEVICE = parse("5 per minute")
+Counted = Sequence[tuple[RateLimitItem, str]]
+#: The cookie of a known browser, and the seconds that it is known.
+_DEVICE, _DEVICE_S = "hybrid_device", 180 * 24 * 3600
+_REDIS_RESTS_S = 5.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NAME_CHARS = 64
-#: Form fields that the audit trail leaves out, and how much of the others it keeps.
+#: Form fields that the audit trail leaves out.
 _UNSAID = {"csrf_token", "password", "image", "kept_image"}
-_SAID_CHARS = 200
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -60,46 +71,104 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 class Throttle:
-    """Counts attempts to sign in, in Redis where there is one, for several web processes."""
+    """Counts attempts to sign in, in Redis where there is one, for several web processes.
+
+    One address cannot use up the attempts of a name, and a browser that has signed in before is counted by itself: so
+    guessing keeps nobody out who knows the password (OWASP, "Device cookies").
+    """
 
     def __init__(self) -> None:
         self._here = strategies.MovingWindowRateLimiter(storage.MemoryStorage())
         self._shared: strategies.MovingWindowRateLimiter | None = None
-        self._connected = False
+        self._rests_until = 0.0  # by the monotonic clock; Redis is left alone until then
 
-    def hit(self, name: str) -> bool:
-        """Count an attempt; False if there were too many."""
-        return all([self._hit(limit, key) for limit, key in zip(_LIMITS, _keys(name), strict=True)])
+    def hit(self, name: str, device: str) -> int:
+        """Count an attempt, and return 0; if there were too many, count nothing, and return the seconds to wait.
 
-    def forgive(self, name: str) -> None:
+        device: the mark of a browser that has signed in under this name, or "".
+        """
+        counted = _counted(name, device)
+        limiter = self._limiter()
+        try:
+            return _hit(limiter, counted)
+        except RedisError as error:
+            self._rest(error)
+            return _hit(self._here, counted)
+
+    def forgive(self, name: str, device: str) -> None:
         """Forget the attempts of one who then knew the password."""
-        for limit, key in zip(_LIMITS, _keys(name), strict=True):
-            for limiter in filter(None, (self._here, self._shared)):
-                try:
+        for limiter in {self._here, self._limiter()}:
+            try:
+                for limit, key in _counted(name, device):
                     limiter.clear(limit, key)
-                except RedisError as error:
-                    log.warning("attempts to sign in are not forgotten: %s", error)
+            except RedisError as error:
+                self._rest(error)
 
-    def _hit(self, limit: RateLimitItem, key: str) -> bool:
-        if not self._connected:
-            self._connected = True
+    def _limiter(self) -> strategies.MovingWindowRateLimiter:
+        if time.monotonic() < self._rests_until:
+            return self._here
+        if self._shared is None:
             try:
                 self._shared = strategies.MovingWindowRateLimiter(
                     storage.storage_from_string(core().redis_url, socket_timeout=1, socket_connect_timeout=1)
                 )
             except (HybridError, RedisError) as error:
-                log.warning("attempts to sign in are counted by each web process for itself: %s", error)
-        if self._shared:
-            try:
-                return self._shared.hit(limit, key)
-            except RedisError as error:
-                log.warning("attempts to sign in are counted by each web process for itself: %s", error)
-        return self._here.hit(limit, key)
+                self._rest(error)
+        return self._shared or self._here
+
+    def _rest(self, error: Exception) -> None:
+        self._rests_until = time.monotonic() + _REDIS_RESTS_S
+        log.warning("attempts to sign in are counted by each web process for itself: %s", error)
 
 
-def _keys(name: str) -> tuple[str, str, str]:
-    address, name = request.remote_addr or "-", name[:_NAME_CHARS]  # a key is kept for an hour
-    return f"hybrid-sign-in:{address}:{name}", f"hybrid-sign-in:{address}", f"hybrid-sign-in-name:{name}"
+def _hit(limiter: strategies.MovingWindowRateLimiter, counted: Counted) -> int:
+    waits = [
+        math.ceil(limiter.get_window_stats(limit, key).reset_time - time.time())
+        for limit, key in counted
+        if not limiter.test(limit, key)
+    ]
+    if waits:
+        return max(1, *waits)
+    for limit, key in counted:
+        limiter.hit(limit, key)
+    return 0
+
+
+def _counted(name: str, device: str) -> Counted:
+    """The limits of an attempt, with what each is counted under."""
+    name = name[:_NAME_CHARS]  # a key is kept for an hour
+    if device:
+        return [(_OF_DEVICE, f"hybrid-sign-in-device:{device}")]
+    address = request.remote_addr or "-"
+    return [
+        (_OF_BOTH, f"hybrid-sign-in:{address}:{name}"),
+        (_OF_ADDRESS, f"hybrid-sign-in:{address}"),
+        (_OF_NAME, f"hybrid-sign-in-name:{name}"),
+    ]
+
+
+def _device(name: str) -> str:
+    """The mark of this browser, where it has signed in under this name before; else ""."""
+    try:
+        known: dict[str, str] = _marks().loads(request.cookies.get(_DEVICE, ""), max_age=_DEVICE_S)
+    except BadSignature:
+        return ""
+    return known["mark"] if known.get("name") == name else ""
+
+
+def _marks() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(core().accounts.secret(), salt="hybrid-device")
+
+
+@admin.after_request
+def _mark_device(response: Response) -> Response:
+    """Let a browser that has just signed in be known again."""
+    if name := g.get("signed_in_now"):
+        mark = _marks().dumps({"name": name, "mark": secrets.token_hex(16)})
+        response.set_cookie(
+            _DEVICE, mark, max_age=_DEVICE_S, path="/admin", secure=request.is_secure, httponly=True, samesite="Strict"
+        )
+    return response
 
 
 def install(app: Flask) -> None:
@@ -115,9 +184,7 @@ def install(app: Flask) -> None:
     }
     csrf.init_app(app)
     app.extensions["hybrid_throttle"] = Throttle()
-    proxies = app.extensions["hybrid"].settings.trusted_proxies
-    if proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
+    app.extensions["hybrid_refusals"] = Refusals()
 
 
 def open_to_all(view: View) -> View:
@@ -134,8 +201,8 @@ def open_to_viewers(view: View) -> View:
 
 @admin.before_request
 def _guard() -> AnyResponse | None:
-    core().accounts.secret()  # where the cluster does not answer, nobody can be told from anybody
     g.user = None
+    core().accounts.secret()  # where the cluster does not answer, nobody can be told from anybody
     g.lang = choose_language()
     view = _view()
     by_token = request.authorization is not None and request.authorization.type == "bearer"
@@ -151,6 +218,8 @@ def _guard() -> AnyResponse | None:
             raise Unauthorized("sign in first; the session may have ended")
         return redirect(url_for("admin.sign_in", next=request.full_path.rstrip("?")))
     if request.method not in _SAFE and not g.user.may_edit and not view_is(view, "open_to_viewers"):
+        with suppress(HybridError):  # what somebody known tried is worth an entry, and is refused in any case
+            _record()
         raise Forbidden("a viewer may look, but not change anything; ask an editor")
     return None
 
@@ -172,26 +241,52 @@ def wants_json() -> bool:
     return request.path.startswith("/admin/api/")
 
 
+@admin.before_request
+def _record() -> None:
+    """Write in the audit trail what is about to be done: what cannot be read or recorded is not done.
+
+    The name is that of the session. What is refused before somebody has signed in is only counted, and signing in is
+    recorded where it succeeds.
+    """
+    view = _view()
+    if request.method in _SAFE or view_is(view, "unrecorded") or g.user is None or view_is(view, "open_to_all"):
+        return
+    fields = request.get_json() if request.is_json and request.get_data() else _flat(request.form.to_dict(flat=False))
+    detail = {**(request.view_args or {}), **(fields if isinstance(fields, dict) else {})}
+    said = {key: value for key, value in detail.items() if key not in _UNSAID}
+    try:
+        g.entry = core().audit.begin(g.user.name, _action(), (request.view_args or {}).get("index"), said)
+    except WriteBlockedError:
+        if not view_is(view, "open_to_viewers"):  # to sign out, for one, is open where no write is
+            raise
+
+
+def _action() -> str:
+    return (request.endpoint or request.path).removeprefix("admin.")
+
+
 @admin.after_request
 def _keep(response: Response) -> Response:
-    """Say in the audit trail what was asked to be changed, whatever came of it; keep pages out of caches."""
+    """Complete the entry in the audit trail; keep pages out of caches."""
     response.headers.setdefault("Cache-Control", "no-store")
-    if request.method in _SAFE or view_is(_view(), "unrecorded"):
-        return response
-    action = (request.endpoint or request.path).removeprefix("admin.")
-    fields = request.get_json(silent=True) if request.is_json else _flat(request.form.to_dict(flat=False))
-    fields = fields if isinstance(fields, dict) else {}
-    detail = {**(request.view_args or {}), **fields}
-    detail |= g.get("counted", {})
-    entry = {key: str(value)[:_SAID_CHARS] for key, value in detail.items() if key not in _UNSAID}
-    name = g.user.name if g.get("user") else str(fields.get("name", "-"))[:_NAME_CHARS]
-    index = (request.view_args or {}).get("index")
-    try:
-        core().audit.add(name, action, response.status_code, index, entry)
-    except HybridError:
-        # The change is made; without its record it must not look as if it were not.
-        log.exception("not in the audit trail: %s of %s, answered %s: %s", action, name, response.status_code, entry)
+    if entry := g.get("entry"):
+        core().audit.end(entry, response.status_code, g.get("counted"))
+    elif request.method not in _SAFE and response.status_code in (400, 401, 403, 429):
+        refusals: Refusals = current_app.extensions["hybrid_refusals"]
+        refusals.add()
     return response
+
+
+class Refusals:
+    """Counts what this process refused to callers that had not signed in."""
+
+    def __init__(self) -> None:
+        self.since, self.count = datetime.now(UTC).isoformat(timespec="seconds"), 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        with self._lock:
+            self.count += 1
 
 
 def _flat(form: dict[str, list[str]]) -> dict[str, str]:
@@ -217,7 +312,8 @@ def sign_in() -> Any:
     except (Unauthorized, TooManyRequests, UsageError) as error:
         status = error.code if isinstance(error, Unauthorized | TooManyRequests) else 400
         key = {401: "sign_in_wrong", 429: "sign_in_throttled", 400: "sign_in_plain"}[status or 400]
-        return render("admin/sign_in.html", onward=onward, failed=key, no_users=False), status
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyRequests) else {}
+        return render("admin/sign_in.html", onward=onward, failed=key, no_users=False), status, headers
     lang = session.get("lang")
     session.clear()  # a new token against forged posts too
     session.update({"user": name, "token": token} | ({"lang": lang} if lang else {}))
@@ -242,12 +338,25 @@ def _sign_in(name: str, password: str) -> tuple[str, str]:
             "HYBRID_TRUSTED_PROXIES=1"
         )
     throttle: Throttle = current_app.extensions["hybrid_throttle"]
-    if not throttle.hit(name):
-        raise TooManyRequests("too many attempts; wait a minute")
+    device = _device(name)
+    if wait_s := throttle.hit(name, device):
+        raise TooManyRequests(f"too many attempts; wait {wait_s} s", retry_after=wait_s)
     token = core().accounts.sign_in(name, password)
     if token is None:
         raise Unauthorized("the name or the password is wrong")
-    throttle.forgive(name)
+    try:
+        g.entry = core().audit.begin(name, _action())
+    except WriteBlockedError:
+        user = core().accounts.signed_in(name, token)
+        if user is None or user.may_edit:
+            core().accounts.sign_out(token)
+            raise
+        # Whoever may only look changes nothing; the log has it.
+    except HybridError:
+        core().accounts.sign_out(token)
+        raise
+    throttle.forgive(name, device)
+    g.signed_in_now = name
     return token, name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flask import current_app
+
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render
 
@@ -14,5 +16,6 @@ def audit() -> str:
     entries, total = core().audit.list(PAGE_SIZE, (page - 1) * PAGE_SIZE)
     return render(
         "admin/audit.html", here="audit", entries=entries, total=total, page=page,
+        refusals=current_app.extensions["hybrid_refusals"],
         more=total > page * PAGE_SIZE,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Index, Json, said
+from hybrid.cli.options import Index, Json, operator, said
 from hybrid.cli.output import LiveProgress, console, print_json
 from hybrid.errors import UsageError
 
@@ -96,8 +96,9 @@ def apply(kind: Kind, version: Version, index: Index, json: Json = False) -> Non
     from hybrid.learning import models as life
     from hybrid.services import build_services
 
-    with LiveProgress() as bar:
-        applied = life.apply(build_services(), kind, index, version, report=bar)
+    services = build_services()
+    with services.audit.recorded(operator(), "models_apply", index, kind=kind, version=version), LiveProgress() as bar:
+        applied = life.apply(services, kind, index, version, report=bar)
     _end(applied, json)
 
 
@@ -107,8 +108,9 @@ def rollback(kind: Kind, index: Index, json: Json = False) -> None:
     from hybrid.learning import models as life
     from hybrid.services import build_services
 
-    with LiveProgress() as bar:
-        applied = life.rollback(build_services(), kind, index, report=bar)
+    services = build_services()
+    with services.audit.recorded(operator(), "models_rollback", index, kind=kind), LiveProgress() as bar:
+        applied = life.rollback(services, kind, index, report=bar)
     _end(applied, json)
 
 
@@ -130,7 +132,9 @@ def remove(kind: Kind, version: Version, index: Index, json: Json = False) -> No
     from hybrid.learning import models as life
     from hybrid.services import build_services
 
-    life.remove(build_services(), kind, index, version)
+    services = build_services()
+    with services.audit.recorded(operator(), "models_remove", index, kind=kind, version=version):
+        life.remove(services, kind, index, version)
     if json:
         print_json({"kind": kind, "index": index, "removed": version})
     else:

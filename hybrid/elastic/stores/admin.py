@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import itertools
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
 from hybrid.elastic.stores.base import ensure_store, now, store_unchanged, stored
-from hybrid.errors import AccountError, DocumentMissingError, IndexMissingError
+from hybrid.errors import AccountError, DocumentMissingError, HybridError, IndexMissingError
 
 ADMIN = "hybrid-admin"
 AUDIT = "hybrid-audit"
+#: What an entry of the audit trail keeps at most.
+_MAX_FIELDS, _KEY_CHARS, _VALUE_CHARS = 20, 64, 200
+
+logger = logging.getLogger(__name__)
 
 
 class AdminStore:
@@ -133,18 +139,48 @@ class AdminStore:
 
 
 class AuditTrail:
-    """Who did what and when. Entries are only ever added."""
+    """Who did what and when. An entry is made before anything is done, and completed after; none is ever deleted."""
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
 
-    def add(self, user: str, action: str, status: int, index: str | None, detail: Mapping[str, Any]) -> None:
-        """Add an entry. status: that of the HTTP answer, which says whether the action was done or refused."""
+    def begin(self, user: str, action: str, index: str | None = None, detail: Mapping[str, Any] | None = None) -> str:
+        """Add an entry for what is about to be done, and return its id. What cannot be recorded is not to be done.
+
+        Raises:
+            ClusterError, WriteBlockedError: the entry cannot be kept.
+        """
         ensure_store(self._client, AUDIT, "audit")
         at = now("milliseconds")  # in the order in which it was done
-        entry = {"at": at, "user": user, "action": action, "status": status, "index": index, "detail": dict(detail)}
+        entry = {
+            "at": at, "user": user[:_KEY_CHARS], "action": action[:_KEY_CHARS], "status": None,
+            "index": index[:_VALUE_CHARS] if index else None, "detail": bounded(detail or {}),
+        }  # fmt: skip
         with translated(AUDIT):
-            self._client.index(index=AUDIT, document=entry)
+            return str(self._client.index(index=AUDIT, document=entry)["_id"])
+
+    def end(self, id: str, status: int, detail: Mapping[str, Any] | None = None) -> None:
+        """Complete an entry. status: that of the HTTP answer, which says whether the action was done or refused.
+
+        An entry that cannot be completed says that its end is not known; that it began is what counts.
+        """
+        try:
+            with translated(AUDIT):
+                self._client.update(index=AUDIT, id=id, doc={"status": status, "detail": bounded(detail or {})})
+        except HybridError as error:
+            logger.warning("the audit trail does not say how %s ended (%s): %s", id, status, error)
+
+    @contextlib.contextmanager
+    def recorded(self, user: str, action: str, index: str | None = None, **detail: Any) -> Iterator[None]:
+        """Have what is done in the block recorded, before and after. Raises what `begin` raises."""
+        id = self.begin(user, action, index, detail)
+        try:
+            yield
+        except BaseException as error:
+            status = error.http_status if isinstance(error, HybridError) else 500
+            self.end(id, status, {"error": str(error) or type(error).__name__})
+            raise
+        self.end(id, 200)
 
     def list(self, size: int = 50, before: int = 0) -> tuple[list[dict[str, Any]], int]:
         """(entries, newest first, after the first `before`; how many there are)."""
@@ -159,3 +195,18 @@ class AuditTrail:
                 ignore_unavailable=True,
             )["hits"]
         return [hit["_source"] for hit in hits["hits"]], int(hits["total"]["value"])
+
+
+def bounded(detail: Mapping[str, Any]) -> dict[str, str]:
+    """The detail of an entry: so many fields with so many characters at most, whatever a body holds."""
+    chosen = {}
+    for key, value in itertools.islice(detail.items(), _MAX_FIELDS):
+        if isinstance(value, Mapping):
+            said = f"{len(value):,} fields"
+        elif isinstance(value, Collection) and not isinstance(value, str):
+            plain = [str(one) for one in itertools.islice(value, _MAX_FIELDS) if isinstance(one, str | int | float)]
+            said = ", ".join(plain) if len(plain) == len(value) else f"{len(value):,} values"
+        else:
+            said = str(value)
+        chosen[str(key)[:_KEY_CHARS]] = said[:_VALUE_CHARS]
+    return chosen

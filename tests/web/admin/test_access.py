@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import argon2
+import orjson
 import pytest
 from werkzeug.routing import Rule
 
-from hybrid.elastic.stores.admin import ADMIN
+from hybrid.elastic.stores.admin import ADMIN, AUDIT
 from hybrid.errors import AccountError
 from hybrid.services import Services
 from tests.conftest import make_services
@@ -193,9 +194,12 @@ def test_a_password_is_not_taken_over_plain_http_from_another_machine(services: 
         answer = client.client.post("/admin/sign-in", data=form, base_url=base, headers=headers)
         assert answer.status_code == status, base
         if status == 302:
-            cookie = answer.headers["Set-Cookie"]
-            assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/admin" in cookie
-            assert ("Secure" in cookie) is base.startswith("https")
+            cookies = answer.headers.getlist("Set-Cookie")
+            assert len(cookies) == 2  # of the session, and of the browser
+            for cookie in cookies:
+                assert "HttpOnly" in cookie and "Path=/admin" in cookie
+                assert "SameSite=Lax" in cookie or "SameSite=Strict" in cookie
+                assert ("Secure" in cookie) is base.startswith("https")
 
 
 def test_a_program_signs_in_for_a_token(services: Services) -> None:
@@ -281,7 +285,7 @@ def test_a_post_forged_by_another_site_does_nothing(services: Services) -> None:
 
 def test_markup_in_what_is_recorded_is_shown_as_text(services: Services) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-    AdminClient(services).sign_in(evil[:64], "some password")
+    signed_in(services).post("/admin/sign-out", **{evil[:64]: evil})
     page = signed_in(services).get("/admin/audit")
     assert "&lt;script&gt;alert(1)" in page.text and "<script>alert" not in page.text and "<img" not in page.text
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
@@ -290,13 +294,166 @@ def test_markup_in_what_is_recorded_is_shown_as_text(services: Services) -> None
 
 def test_the_audit_trail_says_who_did_what_and_keeps_no_password(services: Services) -> None:
     client = signed_in(services)
-    AdminClient(services).sign_in("ed", "a wrong password")
-    client.post("/admin/sign-out")
+    client.post("/admin/sign-out", password="slipped in", why="lunch")
     entries, total = services.audit.list()
     assert [(entry["user"], entry["action"], entry["status"]) for entry in entries] == [
-        ("ed", "sign_out", 302), ("ed", "sign_in", 401), ("ed", "sign_in", 302),
+        ("ed", "sign_out", 302), ("ed", "sign_in", 302),
     ]  # fmt: skip
-    assert total == 3 and "password" not in str(entries)
+    assert entries[0]["detail"] == {"why": "lunch"}
+    assert total == 2 and "password" not in str(entries)
+
+
+def test_what_is_refused_before_sign_in_is_counted_and_not_stored(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services)
+    assert client.sign_in("ed", "a wrong password").status_code == 401
+    big = {f"key {number}": "x" * 1_000 for number in range(1_000)}
+    assert client.client.post("/admin/api/judgments", json=big).status_code == 400
+    assert client.client.post("/admin/sign-out", data={"name": "somebody else"}).status_code == 400
+    assert services.audit.list() == ([], 0)
+    assert client.sign_in("ed").status_code == 302
+    assert "3 since this web process" in client.get("/admin/audit").text
+
+
+def test_an_entry_of_the_audit_trail_is_small_whatever_was_sent(services: Services) -> None:
+    client = signed_in(services)
+    client.post("/admin/sign-out", **{f"{number:03} {'k' * 500}": "v" * 10_000 for number in range(100)})
+    entries, _ = services.audit.list()
+    assert len(orjson.dumps(entries[0])) < 8_000
+    assert len(entries[0]["detail"]) == 20
+
+
+def test_nothing_is_done_that_cannot_be_read_or_recorded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(type(services.accounts), "sign_out", lambda *_: done.append("sign_out"))
+    client = signed_in(services)
+    deep = "[" * 5_000 + "]" * 5_000
+    headers = {"X-CSRFToken": client.token, "Content-Type": "application/json"}
+    answer = client.client.post("/admin/sign-out", data=deep, headers=headers)
+    assert answer.status_code == 400 and not done
+    block(services, True)
+    try:
+        rating = {"index": "shop", "list": "lamps", "query": "lamp", "product": "p1", "rating": 3}
+        assert client.send("/admin/api/judgments", rating).status_code >= 409
+    finally:
+        block(services, None)
+    assert client.post("/admin/sign-out").status_code == 302 and done
+    assert services.judgment_lists.lists("shop") == []
+
+
+def test_an_entry_stays_where_its_end_cannot_be_recorded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = signed_in(services)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.accounts), "sign_out", lambda *_: block(services, True))
+        assert client.post("/admin/sign-out").status_code == 302
+    block(services, None)
+    entries, _ = services.audit.list()
+    assert (entries[0]["action"], entries[0]["status"]) == ("sign_out", None)
+    assert "how it ended is not known" in signed_in(services).get("/admin/audit").text
+
+
+def block(services: Services, blocked: bool | None) -> None:
+    """Have the audit trail take no entries, or take them again."""
+    client_of(services).indices.put_settings(index=AUDIT, settings={"index.blocks.write": blocked})
+
+
+def test_what_the_command_line_changes_is_recorded(services: Services) -> None:
+    with pytest.raises(AccountError), services.audit.recorded("root (command line)", "user_add", name="x"):
+        services.accounts.add("x", "short")
+    entries, _ = services.audit.list()
+    assert [(one["user"], one["action"], one["status"]) for one in entries] == [
+        ("root (command line)", "user_add", 400)
+    ]
+    assert entries[0]["detail"]["name"] == "x" and "characters" in entries[0]["detail"]["error"]
+
+
+def guess(services: Services, name: str, address: str, times: int) -> list[int]:
+    client = AdminClient(services)
+    client.client.environ_base["REMOTE_ADDR"] = address
+    return [client.sign_in(name, f"guess number {number}").status_code for number in range(times)]
+
+
+def test_guessing_keeps_nobody_out_who_knows_the_password(services: Services) -> None:
+    services.accounts.add("owner", PASSWORD)
+    known = AdminClient(services)
+    assert known.sign_in("owner").status_code == 302
+    statuses = guess(services, "owner", "10.0.0.1", 70)
+    assert statuses[:5] == [401] * 5 and statuses.count(429) == 65  # five a minute
+    elsewhere = AdminClient(services)
+    elsewhere.client.environ_base["REMOTE_ADDR"] = "10.0.0.2"
+    assert elsewhere.sign_in("owner").status_code == 302
+    known.post("/admin/sign-out")
+    known.client.environ_base["REMOTE_ADDR"] = "10.0.0.1"  # even from where it is guessed
+    assert known.sign_in("owner").status_code == 302
+
+
+def test_a_refused_attempt_says_how_long_to_wait_and_does_not_count(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    client = AdminClient(services)
+    statuses = [client.sign_in("ed", "a wrong one").status_code for _ in range(50)]
+    assert statuses == [401] * 5 + [429] * 45
+    answer = client.sign_in("ed")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    program = client.client.post("/admin/api/sign-in", json={"name": "ed", "password": PASSWORD})
+    assert program.status_code == 429 and 1 <= int(program.headers["Retry-After"]) <= 60
+
+
+def test_a_mark_of_another_browser_or_name_is_worth_nothing(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    services.accounts.add("mei", PASSWORD)
+    client = AdminClient(services)
+    assert client.sign_in("mei").status_code == 302
+    client.post("/admin/sign-out")
+    assert [client.sign_in("ed", "a wrong one").status_code for _ in range(6)] == [401] * 5 + [429]
+    forged = AdminClient(services)
+    forged.client.set_cookie("hybrid_device", '{"name": "ed", "mark": "x"}', path="/admin")
+    assert [forged.sign_in("ed", "a wrong one").status_code for _ in range(2)] == [429, 429]
+
+
+# -- a cluster that takes no writes ------------------------------------------------------------------------------
+
+
+def test_where_no_write_is_taken_one_may_sign_in_and_look(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    services.accounts.secret()  # whoever opened the page before has had it made
+    services.audit.end(services.audit.begin("ed", "look"), 200)
+    client = AdminClient(services)
+    blocked = {"index.blocks.read_only_allow_delete": True}
+    client_of(services).indices.put_settings(index=[ADMIN, AUDIT], settings=blocked)
+    try:
+        assert client.sign_in("ed", "a wrong one").status_code == 401
+        assert client.sign_in("ed").status_code == 302
+        for path in ("/admin/", "/admin/overview/coverage", "/admin/audit", "/admin/models", "/admin/failures"):
+            assert client.get(path).status_code == 200, path
+        client.get("/admin/audit")
+        assert client.post("/admin/failures/x/image_missing", do="retry_all").status_code == 403  # to look only
+        assert client.post("/admin/sign-out").status_code == 302
+    finally:
+        unblocked = {"index.blocks.read_only_allow_delete": None}
+        client_of(services).indices.put_settings(index=[ADMIN, AUDIT], settings=unblocked)
+    assert signed_in(services).post("/admin/sign-out").status_code == 302
+
+
+def test_a_session_to_look_ends_with_another_password(services: Services) -> None:
+    services.accounts.add("ed", PASSWORD)
+    services.accounts.secret()
+    blocked = {"index.blocks.write": True}
+    client_of(services).indices.put_settings(index=ADMIN, settings=blocked)
+    token = services.accounts.sign_in("ed", PASSWORD)
+    client_of(services).indices.put_settings(index=ADMIN, settings={"index.blocks.write": None})
+    assert token
+    user = services.accounts.signed_in("ed", token)
+    assert user is not None and not user.may_edit
+    assert services.accounts.signed_in("mei", token) is None
+    assert services.accounts.signed_in("ed", token[:-2]) is None
+    services.accounts.change_password("ed", f"another {PASSWORD}")
+    assert services.accounts.signed_in("ed", token) is None
+
+
+@pytest.mark.parametrize("password", ["aaaaaaaaaa", "password123", "qwertyuiop12", "hybridhybrid"])
+def test_a_password_that_few_guesses_find_is_refused(services: Services, password: str) -> None:
+    with pytest.raises(AccountError, match="too easy to guess"):
+        services.accounts.add("ed", password)
 
 
 # -- failures ----------------------------------------------------------------------------------------------------

@@ -307,6 +307,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Who did what, and when. Entries cannot be removed.",
         "谁在何时做了什么。此列表不可删改。",
     ),
+    "audit_refusals": (
+        "What is refused before somebody has signed in is only counted: {n} since this web process started {ago}.",
+        "登录前被拒绝的请求只计数：此网页进程于{ago}启动以来共 {n} 次。",
+    ),
     "audit_empty": ("There have been no changes yet.", "还没有任何改动。"),
     "when": ("When", "时间"),
     "who": ("Who", "操作者"),
@@ -317,4 +321,5 @@ WORDS: dict[str, tuple[str, str]] = {
     "outcome_done": ("done", "完成"),
     "outcome_refused": ("refused", "被拒绝"),
     "outcome_failed": ("failed", "失败"),
+    "outcome_unknown": ("begun; how it ended is not known", "已开始，结果未知"),
 }
