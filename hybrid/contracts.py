@@ -293,6 +293,7 @@ class SearchRequest:
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
     vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
+    quick: words are searched by words alone, as the server is busy.
     """
 
     index: str
@@ -311,6 +312,7 @@ class SearchRequest:
     system: str | None = None
     explain: bool = False
     bare: bool = False
+    quick: bool = False
 
     @property
     def by_media(self) -> bool:

@@ -1,4 +1,4 @@
-"""The Flask layer: `create_app()` for any WSGI server, and for tests; that of `hybrid serve` loads web.serving."""
+"""The Flask layer: `create_app()`, the WSGI app. `hybrid serve` has it behind `web.door`; see web.serving."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ import threading
 from typing import Any
 
 from flask import Flask, Request, Response, g, jsonify, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import metrics
-from web.requests import WholeBody, describe, request_id
+from web.requests import MAX_BODY_BYTES, WholeBody, describe, finish, read_json, request_id
 from web.services import ServicesLike
-
-#: A picture of 10 MB as a data URL (base64 adds a third), and room for the other fields.
-MAX_BODY_BYTES = 14 * 1024 * 1024
-
-_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: http: data: blob:; "
-    "media-src 'self' https: http: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": _CSP,
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 class _Request(WholeBody, Request):
     """A request of Flask whose body is whole."""
+
+
+class _Json(DefaultJSONProvider):
+    """JSON as it is written and read here: in its own order and letters, and within limits."""
+
+    ensure_ascii = False
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """See web.requests.read_json."""
+        return read_json(s)
 
 
 def create_app(services: ServicesLike | None = None) -> Flask:
@@ -39,8 +37,7 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     # The page keeps a photo in a hidden field where the browser runs no script.
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = _Json(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["hybrid"] = services if services is not None else _build_services()
 
@@ -57,6 +54,8 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.register_blueprint(page)
     admin.install(app)
     app.wsgi_app = Compat(app.wsgi_app, app.extensions["hybrid"])  # type: ignore[method-assign]
+    if proxies := app.extensions["hybrid"].settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.register_error_handler(Exception, _on_error)
     metrics.install(app)
     app.before_request(_name_request)
@@ -79,8 +78,14 @@ def _name_request() -> None:
 
 
 def _finish(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    from web import admin
+
+    finish(response.headers, request.is_secure)
+    if admin.is_here():
+        response.headers.setdefault("Cache-Control", "no-store")
+    if response.location and response.location.startswith(request.host_url):
+        # A proxy in front may have another name, port or scheme.
+        response.location = response.location[len(request.host_url) - 1 :]
     response.headers["X-Request-Id"] = g.get("request_id", "-")
     return response
 
@@ -90,14 +95,16 @@ def _on_error(error: Exception) -> Any:
     from web import admin
     from web.shop.page import error_page
 
-    status, kind, reason = describe(error, g.get("request_id", "-"), request.method)
+    id, method = g.get("request_id", "-"), request.method
+    status, kind, reason = describe(error, id, method, private=admin.is_here())
     if admin.is_here():
-        return admin.error_answer(status, kind, reason), status
-    if request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):
-        return error_page(status, kind, reason), status
-    response = jsonify({"error": {"type": kind, "reason": reason}})
+        response = admin.error_answer(status, kind, reason)
+    elif request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):
+        response = error_page(status, kind, reason)
+    else:
+        response = jsonify({"error": {"type": kind, "reason": reason}})
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
-            if name in ("Allow", "WWW-Authenticate"):
+            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 response.headers[name] = value
     return response, status

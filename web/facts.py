@@ -69,6 +69,7 @@ _DEGRADED = {
         "Learned weights are unavailable; standard ones are used.",
         "暂时无法使用学习的权重，已改用默认权重。",
     ),
+    "busy": ("Many people search at the moment; only words are compared.", "当前搜索的人较多，仅按文字匹配。"),
     "lexical": ("Words are not matched at the moment.", "暂时无法匹配文字。"),
     "imputation": (
         "Products without a picture may be missing at the moment.",

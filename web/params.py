@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from hybrid.contracts import MEDIA, SearchRequest, systems, unweighted_systems
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
+from web.requests import read_json
 
 
 def fields_of(request: Request) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class SearchParams(Params):
 
     model_config = example(q="desk lamp", filters={"brand": ["Lumen", "Strato"], "price": {"lte": 99.5}}, size=10)
 
-    index: IndexName | None = Field(None, description="index to search; default: the configured or only one")
+    index: IndexName | None = Field(None, description="index to search; default: the configured or the only one")
     q: str = Field("", max_length=MAX_QUERY_CHARS, description="query text; empty and no image: browse all")
     image: Picture = None
     video: Video = None
@@ -223,9 +223,9 @@ class SearchParams(Params):
     def _check_filters(cls, value: Any) -> Any:
         if isinstance(value, str):
             try:
-                value = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"not valid JSON (column {error.colno}): {error.msg}") from None
+                value = read_json(value)
+            except ValueError as error:
+                raise ValueError(f"not valid JSON: {error}") from None
         if not isinstance(value, dict):
             raise ValueError("must be an object of field to value")
         if len(value) > 50:
@@ -293,7 +293,7 @@ class SimilarParams(Params):
 
     model_config = example(size=4)
 
-    index: IndexName | None = Field(None, description="default: the configured or only one")
+    index: IndexName | None = Field(None, description="default: the configured or the only one")
     size: int = Field(10, ge=1, le=100, description="how many products at most")
     system: UnweightedSystem | None = Field(
         None, description="by one kind of vector alone; default: by all that the product has"
@@ -306,7 +306,7 @@ class SuggestParams(Params):
     model_config = example(q="desk la", size=8)
 
     q: str = Field("", max_length=200, description="what has been typed so far")
-    index: IndexName | None = Field(None, description="default: the configured or only one")
+    index: IndexName | None = Field(None, description="default: the configured or the only one")
     size: int = Field(8, ge=1, le=20, description="how many completions at most")
 
 
@@ -355,6 +355,17 @@ def validate(model: type[P], data: Any) -> P:
         return model.model_validate(data)
     except ValidationError as error:
         raise UsageError("; ".join(_one_line(model, detail) for detail in error.errors()[:5])) from None
+
+
+def page_of(text: str, most: int) -> int:
+    """The number of a page, from 1.
+
+    Raises:
+        UsageError: it is none from 1 to `most`.
+    """
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
+        raise UsageError(f"page: must be a number from 1 to {most:,}")
+    return int(text)
 
 
 class _Named(Params):

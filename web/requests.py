@@ -1,4 +1,4 @@
-"""Parts of every request: a whole body, an id for the log, and errors with a type and a reason."""
+"""Parts of every request: a whole body, an id for the log, headers, and errors with a type and a reason."""
 
 from __future__ import annotations
 
@@ -7,11 +7,44 @@ import re
 import uuid
 from typing import Any
 
+import orjson
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from hybrid.errors import HybridError, UsageError
+from hybrid.errors import (
+    ClusterBusyError,
+    ClusterError,
+    ClusterTimeoutError,
+    ClusterUnreachableError,
+    HybridError,
+    IndexMovedError,
+    UsageError,
+)
 
 log = logging.getLogger("hybrid.web")
+
+#: How deep a JSON body may be nested.
+MAX_DEPTH = 100
+
+#: Keys of the WSGI environment. BUSY: whether a search is to take as little time as it can. PAUSE: the app sets it to
+#: the seconds between two parts of an answer that does not end by itself. See web.door.
+BUSY, PAUSE = "hybrid.busy", "hybrid.pause_s"
+
+#: A picture of 10 MB as a data URL (base64 adds a third), and room for the other fields.
+MAX_BODY_BYTES = 14 * 1024 * 1024
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: http: data: blob:; "
+    "media-src 'self' https: http: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+#: Headers of every answer.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": _CSP,
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 #: Other characters from a caller could forge a log line.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -34,24 +67,79 @@ class WholeBody:
         return data
 
 
+def read_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, or nested more than `MAX_DEPTH` deep. What reads it by recursion would fail halfway.
+    """
+    read = orjson.loads(text)
+    raw = text.encode() if isinstance(text, str) else text
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(read) > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
+    return read
+
+
+def _depth(read: Any) -> int:
+    level, depth = [read], 0
+    while level := [
+        inner
+        for one in level
+        if isinstance(one, list | dict)
+        for inner in (one.values() if isinstance(one, dict) else one)
+    ]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            break
+    return depth
+
+
 def request_id(candidate: str) -> str:
     """The caller's own id of a request, where it is one, or a new one."""
     return candidate if _REQUEST_ID.fullmatch(candidate) else uuid.uuid4().hex
 
 
-def describe(error: Exception, id: str, method: str) -> tuple[int, str, str]:
-    """HTTP status, type and reason of an error; what is not foreseen is logged and kept private.
+def finish(headers: Headers, secure: bool) -> None:
+    """Add the headers of every answer. secure: whether it was asked for by https."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    if secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
 
-    id, method: of the request.
+
+def describe(error: Exception, id: str, method: str, private: bool = False) -> tuple[int, str, str]:
+    """HTTP status, type and reason of an error; what is not foreseen is logged.
+
+    id, method: of the request. private: whether only people of the shop see the answer. Others are told no host, no
+    port and no setting.
     """
     if isinstance(error, HybridError):
         if not isinstance(error, UsageError):
             log.warning("%s %s: %s", id, type(error).__name__, error)
-        return error.http_status, type(error).__name__, str(error)
+        return error.http_status, type(error).__name__, str(error) if private else public_reason(error)
     if isinstance(error, HTTPException) and error.code is not None:
         return error.code, type(error).__name__, _short(error, method)
     log.error("%s unexpected error", id, exc_info=error)
     return 500, "InternalError", "something went wrong; the log has it under this answer's X-Request-Id"
+
+
+def public_reason(error: HybridError) -> str:
+    """What anybody may know of an error: the caller's own mistakes in full, the shop's failures in general."""
+    if error.http_status < 500:
+        return str(error)
+    for kind, reason in _PUBLIC.items():
+        if isinstance(error, kind):
+            return reason
+    return "something failed here; the log has it under this answer's X-Request-Id"
+
+
+_PUBLIC: dict[type[HybridError], str] = {
+    ClusterUnreachableError: "Elasticsearch does not answer; try again later",
+    ClusterTimeoutError: "Elasticsearch did not answer in time; try again later",
+    ClusterBusyError: "Elasticsearch is too busy; try again later",
+    IndexMovedError: "the index is being replaced; try again",
+    ClusterError: "Elasticsearch could not carry it out; the log has it under this answer's X-Request-Id",
+}
 
 
 def _short(error: HTTPException, method: str) -> str:

@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
 from hybrid.dropin import IncomingSearch, Outcome
-from hybrid.errors import IndexMissingError
+from hybrid.errors import IndexMissingError, UsageError
 from hybrid.ingest.push import Operation, PushReport
 
 Result = TypeVar("Result")
+_MOST_NAMED = 10
 
 
 class SecretLike(Protocol):
@@ -50,8 +51,8 @@ class SearcherLike(Protocol):
 class DropInLike(Protocol):
     """The drop-in side of the core."""
 
-    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str]) -> Outcome: ...
-    def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str]) -> Outcome: ...
+    def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str], busy: bool = False) -> Outcome: ...
+    def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str], busy: bool = False) -> Outcome: ...
 
 
 class SearchTimesLike(Protocol):
@@ -83,8 +84,11 @@ def services() -> ServicesLike:
 def default_index(indices: list[str] | None = None) -> str:
     """The index searched when a request names none; `indices` spares asking for them again.
 
+    Of several, none is taken: a trial index would become the shop's search where its name sorts first.
+
     Raises:
         IndexMissingError: nothing is indexed yet.
+        UsageError: there are several, and the settings choose none.
     """
     core = services()
     if core.settings.index:
@@ -92,4 +96,6 @@ def default_index(indices: list[str] | None = None) -> str:
     indices = core.searcher.indices() if indices is None else indices
     if not indices:
         raise IndexMissingError("no index yet: make one with `hybrid index FILE --index NAME`")
+    if len(indices) > 1:
+        raise UsageError(f"index: name one of {', '.join(indices[:_MOST_NAMED])}")
     return indices[0]

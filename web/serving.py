@@ -1,30 +1,63 @@
-"""What the web server of `hybrid serve` loads: granian calls `create_app` in each of its workers."""
+"""What the web server of `hybrid serve` loads: granian calls `create_door` in each of its workers."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import logging
+import logging.config
+import resource
+import sys
+from functools import partial
 
 from flask import Flask
 
 import web
-from web.admin import live
+from hybrid.settings import load_settings
+from web.api.search import readiness
+from web.door import Door
+from web.services import ServicesLike
+
+#: Control characters and ends of lines, which could begin a false line or reach a terminal.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    ord("\n"): "\\n",
+    ord("\t"): "\\t",
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+_MAX_LINE_CHARS = 8_000
 
 
-def create_app() -> Flask:
-    """The app, whose streams of events end when its worker is asked to stop: the worker waits for them."""
-    stopping = threading.Event()
-    live.serving = lambda: not stopping.is_set()
-    # The handler of the signal is the server's own, set later; the number of every signal comes here all the same.
-    read_end, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(read_end, stopping), name="stopping", daemon=True).start()
-    return web.create_app()
+class OneLine(logging.Formatter):
+    """Every record, its traceback too, is one line of bounded length, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record).translate(_CONTROL)
+        half = _MAX_LINE_CHARS // 2
+        return line if len(line) <= 2 * half else f"{line[:half]} … {line[-half:]}"
 
 
-def _watch(read_end: int, stopping: threading.Event) -> None:
-    while os.read(read_end, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
-        pass
-    stopping.set()
+def create_door() -> Door:
+    """The ASGI app of a worker of `hybrid serve`."""
+    _configure_logging()
+    # The loop that reads requests and answers health waits no longer than this for a thread that computes.
+    sys.setswitchinterval(0.001)
+    # Idle connections hold a file each.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft != resource.RLIM_INFINITY else soft, hard))
+    return door_of(web.create_app(), load_settings().web_threads, by_signal=True)
+
+
+def door_of(app: Flask, threads: int = 8, by_signal: bool = False) -> Door:
+    """An app behind its door; see web.door."""
+    services: ServicesLike = app.extensions["hybrid"]
+    return Door(app.wsgi_app, partial(readiness, services), threads, by_signal)
+
+
+def _configure_logging() -> None:
+    logging.config.dictConfig({
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": OneLine, "format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {"hybrid.access": {"level": "INFO"}},
+    })  # fmt: skip

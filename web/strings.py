@@ -40,6 +40,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "photo_start_text": ("Drop it here, paste it, or choose a file", "拖放到此处、粘贴，或选择文件"),
     "photo_hint": ("You can also drop or paste a photo, a video or a sound", "也可以拖放或粘贴照片、视频或声音"),
     "index": ("Catalogue", "商品目录"),
+    "choose_index": ("Which catalogue do you want to search?", "要搜索哪个商品目录？"),
     "language": ("Language", "语言"),
     "other_language": ("中文", "English"),
     "theme": ("Switch between light and dark", "切换浅色与深色"),

@@ -182,7 +182,7 @@ def _admin_ms(services: Services, index: str, folder: Path) -> tuple[float, str,
     environment = {**os.environ, "HYBRID_ES_URL": services.es_url}
     services.accounts.add(account, password, "viewer")
     try:
-        with processes.spawned(processes.serve_command("127.0.0.1", port, 1, 8), environment, log) as server:
+        with processes.spawned(processes.serve_command("127.0.0.1", port, 1), environment, log) as server:
             processes.wait_for_page(f"{url}/readyz", server, log)
             token = f"{account}:{services.accounts.sign_in(account, password)}"
 

@@ -63,7 +63,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
         worker = stack.enter_context(processes.spawned(command, environment, logs / "demo-worker.log"))
         port = processes.free_port(port)
         url = f"http://127.0.0.1:{port}/"
-        command = processes.serve_command("127.0.0.1", port, 1, 8)
+        command = processes.serve_command("127.0.0.1", port, 1)
         web = stack.enter_context(processes.spawned(command, environment, logs / "demo-web.log"))
         processes.wait_for_page(f"{url}readyz", web, logs / "demo-web.log")
         for query in _QUERIES:

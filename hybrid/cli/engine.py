@@ -78,7 +78,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     processes: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Searches at once in a process.")] = 8,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Searches at once in a process. [default: HYBRID_WEB_THREADS, 8]"),
+    ] = None,
 ) -> None:
     """Serve the search page and the API until stopped. Example: hybrid serve --port 8080"""
     from hybrid.operations import processes as pool
@@ -86,7 +89,9 @@ def serve(
 
     services = build_services()
     environment = {**os.environ, "HYBRID_ES_URL": services.es_url}
-    command = pool.serve_command(host, port, processes, threads)
+    if threads is not None:
+        environment["HYBRID_WEB_THREADS"] = str(threads)
+    command = pool.serve_command(host, port, processes)
     os.execve(command[0], command, environment)
 
 

@@ -10,16 +10,17 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from hybrid.contracts import IndexProfile
+from hybrid.dropin.handling import Handling
 from hybrid.dropin.recognise import Recognised
 from hybrid.dropin.request import Json
 
 
 class Origin(NamedTuple):
-    """All that an answer depends on. reply: of the cluster, without its times. how: how the search was handled."""
+    """All that an answer depends on. reply: of the cluster, without its times."""
 
     reply: bytes
     analysis: Recognised
-    how: str
+    handling: Handling
     profile: IndexProfile
     weights: Mapping[str, float]
     weights_version: str

@@ -12,9 +12,10 @@ from typing import Protocol
 import orjson
 from cachetools import LRUCache
 
-from hybrid.contracts import IndexProfile, SearchRequest
+from hybrid.contracts import Degradation, IndexProfile, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin import own_field
+from hybrid.dropin.handling import RANKED, Handling, passed
 from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.repeats import Origin, Repeats
@@ -49,8 +50,6 @@ _FLOOR = (
     0.0011  # the score of a product that the layer's words do not match, see hybrid.elastic.retrieval.dropin_bodies
 )
 
-RANKED = "ranked"
-
 
 class SearcherLike(Protocol):
     """See hybrid.search.searcher.Searcher."""
@@ -74,20 +73,20 @@ class TransportLike(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer: its HTTP status, its JSON, and how each search was handled (`ranked`, or `passed; why`)."""
+    """An answer: its HTTP status, its JSON, and how each search was handled."""
 
     status: int
     body: bytes
-    how: tuple[str, ...]
+    handled: tuple[Handling, ...]
     warning: str | None = None
 
 
 @dataclass
 class _Plan:
-    """A search that passes to the cluster unchanged, for the reason in `how`."""
+    """A search that passes to the cluster unchanged. handling: why."""
 
     search: ShopSearch
-    how: str
+    handling: Handling
 
 
 @dataclass
@@ -165,8 +164,8 @@ class DropIn:
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def search(self, index: str, body: Body, params: Mapping[str, str]) -> Outcome:
-        """One search.
+    def search(self, index: str, body: Body, params: Mapping[str, str], busy: bool = False) -> Outcome:
+        """One search. busy: the server has no time to rank it, so it passes.
 
         Raises:
             RefusedError: it must not reach the cluster, and did not.
@@ -174,15 +173,15 @@ class DropIn:
         """
         check_filter_path(params.get("filter_path", ""))
         outer = {name: value for name, value in params.items() if name in ANSWER | SHAPE}
-        (plan,), answers = self._answers([self._accepted(IncomingSearch(index, body, params))], _upstream(outer))
+        (plan,), answers = self._answers([self._accepted(IncomingSearch(index, body, params))], _upstream(outer), busy)
         if 0 in answers:
-            return Outcome(200, _shaped(answers[0], outer), (plan.how,))
+            return Outcome(200, _shaped(answers[0], outer), (plan.handling,))
         search = plan.search
         reply = self._transport.search(index, search.body, {**search.route, **search.plain, **outer})
-        return Outcome(reply.status, own_field.hidden(search.body, reply.body), (plan.how,), reply.warning)
+        return Outcome(reply.status, own_field.hidden(search.body, reply.body), (plan.handling,), reply.warning)
 
-    def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str]) -> Outcome:
-        """Several at once; those that pass go in one `_msearch`.
+    def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str], busy: bool = False) -> Outcome:
+        """Several at once; those that pass go in one `_msearch`. busy: all pass.
 
         Raises:
             RefusedError: one of them must not reach the cluster; then none does.
@@ -195,7 +194,7 @@ class DropIn:
         check_filter_path(params.get("filter_path", ""))
         started = time.perf_counter()
         upstream = _upstream(params)
-        plans, answers = self._answers([self._accepted(search) for search in searches], upstream)
+        plans, answers = self._answers([self._accepted(search) for search in searches], upstream, busy)
         passing = [place for place in range(len(plans)) if place not in answers]
         warning = None
         if passing:
@@ -205,14 +204,14 @@ class DropIn:
             reply = self._transport.msearch(lines, upstream)
             warning = reply.warning
             if reply.status != 200:
-                return Outcome(reply.status, reply.body, tuple(plan.how for plan in plans), warning)
+                return Outcome(reply.status, reply.body, tuple(plan.handling for plan in plans), warning)
             for place, one in zip(passing, orjson.loads(reply.body)["responses"], strict=True):
                 own_field.hide(plans[place].search.body, one)
                 answers[place] = one
         responses = [{**answers[place], "status": answers[place].get("status", 200)} for place in range(len(plans))]
         took = round((time.perf_counter() - started) * 1000)
         whole = _shaped({"took": took, "responses": responses}, params)
-        return Outcome(200, whole, tuple(plan.how for plan in plans), warning)
+        return Outcome(200, whole, tuple(plan.handling for plan in plans), warning)
 
     def _accepted(self, incoming: IncomingSearch) -> ShopSearch:
         if incoming.index not in self._allowed():
@@ -236,11 +235,15 @@ class DropIn:
 
     # -- answers ---------------------------------------------------------------------------------------------
 
-    def _answers(self, searches: Sequence[ShopSearch], params: Params) -> tuple[list[_Plan], dict[int, Json]]:
+    def _answers(
+        self, searches: Sequence[ShopSearch], params: Params, busy: bool
+    ) -> tuple[list[_Plan], dict[int, Json]]:
         """A plan for each search, and the answers, by place, of those that are ranked.
 
         Each is of one index, also while an alias is moved to another; see hybrid.search.consistency.
         """
+        if busy:
+            return [_Plan(search, passed("busy")) for search in searches], {}
         plans: list[_Plan] = []  # of the last try
 
         def attempt() -> dict[int, Json]:
@@ -256,7 +259,7 @@ class DropIn:
         except Exception as error:  # the one place where the layer's own failure must not become the shop's
             for plan in plans:
                 if isinstance(plan, _RankedPlan):
-                    plan.how = _failed(error)
+                    plan.handling = _failed(error)
             return plans, {}
 
     def _comes_of_a_move(self, error: Exception, plans: Sequence[_Plan]) -> bool:
@@ -278,7 +281,7 @@ class DropIn:
     def _plan(self, search: ShopSearch) -> _Plan:
         """Decide whether a search is ranked, and encode its words. Where anything fails, the search passes."""
         if search.plain:
-            return _Plan(search, f"passed; parameter {min(search.plain)}")
+            return _Plan(search, passed(f"parameter {min(search.plain)}"))
         try:
             key = orjson.dumps([search.index, search.body, search.route])
             with self._lock:
@@ -288,20 +291,18 @@ class DropIn:
             profile = self._searcher.profile(search.index)
             analysis = recognise(search.body, profile.fields.types)
             if analysis.passes:
-                return _Plan(search, f"passed; {analysis.passes}")
+                return _Plan(search, passed(analysis.passes))
             if not profile.signals:
-                return _Plan(search, "passed; the index has no vectors")
+                return _Plan(search, passed("the index has no vectors"))
             prepared = self._searcher.prepare(SearchRequest(search.index, analysis.words), profile)
-            lost = "; ".join(f"{one.part}: {one.reason}" for one in prepared.degraded)
-            if lost and not prepared.every_vector:
-                return _Plan(search, f"passed; degraded: {lost}")
+            if prepared.degraded and not prepared.every_vector:
+                return _Plan(search, Handling(False, lost=tuple(prepared.degraded)))
             if not prepared.every_term:
-                return _Plan(search, "passed; no words that the layer knows")
-            how = f"{RANKED}; degraded: {lost}" if lost else RANKED
+                return _Plan(search, passed("no words that the layer knows"))
             ranked = RankedSearch(search, analysis, prepared, key)
             with self._lock:
                 self._ranked[key] = ranked
-            return _RankedPlan(search, how, ranked)
+            return _RankedPlan(search, RANKED.without(prepared.degraded), ranked)
         except ClusterUnreachableError:
             raise
         except Exception as error:  # as in `_answers`
@@ -331,11 +332,11 @@ class DropIn:
         for place, candidates in by_place.items():
             plan = plans[place]
             if candidates.scores and not shaping.has_words(candidates.raw, _FLOOR):
-                plan.how = "passed; the layer's words find nothing of what matches"
+                plan.handling = passed("the layer's words find nothing of what matches")
                 continue
             if candidates.failed:
-                lost = "; ".join(f"{part}: {why}" for part, why in candidates.failed.items())
-                plan.how += f"; degraded: {lost}" if plan.how == RANKED else f"; {lost}"
+                lost = [Degradation(part, reason) for part, reason in candidates.failed.items()]
+                plan.handling = plan.handling.without(lost)
             orders[place] = _Order.of(plan, candidates, self._depth)
         pages, pages_took_ms = self._transport.pages([order.page for order in orders.values()], params)
         page_of = dict(zip(orders, pages, strict=True))
@@ -359,7 +360,7 @@ def _origin(plan: _RankedPlan, gathered: CandidateReply) -> Origin:
     """Everything that the plan's answer depends on; see hybrid.dropin.repeats."""
     prepared = plan.ranked.prepared
     weights, version = prepared.prediction.weights, prepared.model.version
-    return Origin(gathered.without_times(), plan.ranked.analysis, plan.how, prepared.profile, weights, version)
+    return Origin(gathered.without_times(), plan.ranked.analysis, plan.handling, prepared.profile, weights, version)
 
 
 def _upstream(params: Mapping[str, str]) -> dict[str, str]:
@@ -372,10 +373,10 @@ def _shaped(answer: Json, params: Mapping[str, str]) -> bytes:
     return orjson.dumps(shaped, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if pretty else 0)
 
 
-def _failed(error: Exception) -> str:
-    """The message that the layer failed. An unexpected error goes to the log with its traceback."""
+def _failed(error: Exception) -> Handling:
+    """A search passes for the layer's failure. An unexpected error goes to the log with its traceback."""
     if isinstance(error, HybridError):
         logger.warning("drop-in: passed on, %s", error)
-        return f"passed; degraded: {error}"
+        return Handling(False, error=str(error))
     logger.error("drop-in: passed on after an unexpected error", exc_info=error)
-    return f"passed; degraded: {type(error).__name__}"
+    return Handling(False, error=type(error).__name__)

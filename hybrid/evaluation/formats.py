@@ -14,10 +14,13 @@ import orjson
 
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import JudgedQuery, Judgments
+from hybrid.text.spreadsheets import guarded, unguarded
 
 #: quepid: CSV. trec: qrels and a file of queries. rre: Rated Ranking Evaluator. ranklib: the format of the
 #: Elasticsearch LTR plugin. beir: a folder. srw: OpenSearch's Search Relevance Workbench.
 FORMATS = ("quepid", "trec", "rre", "ranklib", "beir", "srw")
+#: The largest rating, either way.
+MAX_RATING = 1_000_000
 _COLUMNS = {
     "query": ("query", "query_text", "query text", "keywords", "search_query"),
     "image": ("image", "photo"),
@@ -50,12 +53,15 @@ def read_judgments(path: Path, queries: Path | None = None) -> Judgments:
     format, rows = _parse(text, path, queries)
     ratings: dict[str, dict[str, float]] = {}
     judged: dict[str, JudgedQuery] = {}
-    for query, id, rating in rows:
-        if not query.name or not id:
-            raise UsageError(f"{path.name}: a judgment without a query or without a product")
-        ratings.setdefault(query.name, {})[id] = rating
-        if query != JudgedQuery(query.name):
-            judged[query.name] = query
+    try:
+        for query, id, rating in rows:
+            if not query.name or not id:
+                raise UsageError(f"{path.name}: a judgment without a query or without a product")
+            ratings.setdefault(query.name, {})[id] = rating
+            if query != JudgedQuery(query.name):
+                judged[query.name] = query
+    except csv.Error as error:  # such as a cell that is too long
+        raise UsageError(f"{path.name}: {error}") from error
     if not ratings:
         raise UsageError(f"{path.name}: no judgments in it")
     return _graded(ratings, judged, path.parent, format)
@@ -102,8 +108,8 @@ def _rating(value: Any, where: str) -> float:
         rating = float(value)
     except (TypeError, ValueError):
         rating = math.nan
-    if not math.isfinite(rating):
-        raise UsageError(f"{where}: rating {value!r}")
+    if not abs(rating) <= MAX_RATING:  # nor what is no number
+        raise UsageError(f"{where}: rating {str(value)[:80]!r}; ratings are numbers up to {MAX_RATING:,}")
     return rating
 
 
@@ -124,7 +130,7 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
             continue  # Quepid exports what nobody has rated yet as well
         query, image = ((row[column] or "").strip() if (column := named[role]) else "" for role in ("query", "image"))
         where = f"{path.name}, line {reader.line_num}"
-        id = (row[named["docid"]] or "").strip()
+        query, id = unguarded(query), unguarded((row[named["docid"]] or "").strip())
         if not id or not (query or image):
             raise UsageError(f"{where}: a judgment without a query or without a product")
         yield JudgedQuery(query, image), id, _rating(value, where)
@@ -319,8 +325,8 @@ def _csv_text(judgments: Judgments, ratings: Ratings, photos: bool) -> str:
     writer.writerow(["query", *(["image"] if photos else []), "docid", "rating"])
     for name, rated in ratings.items():
         query = judgments.query(name)
-        cells = [query.text, query.image] if photos else [query.text]
-        writer.writerows([*cells, id, f"{rating:g}"] for id, rating in rated.items())
+        cells = [guarded(query.text), *([query.image] if photos else [])]
+        writer.writerows([*cells, guarded(id), f"{rating:g}"] for id, rating in rated.items())
     return out.getvalue()
 
 

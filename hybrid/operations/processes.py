@@ -90,14 +90,16 @@ def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
     return {**os.environ, "HYBRID_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
 
 
-def serve_command(host: str, port: int, processes: int, threads: int) -> list[str]:
-    """The command line of the web server."""
+def serve_command(host: str, port: int, processes: int) -> list[str]:
+    """The command line of the web server. HYBRID_WEB_THREADS sets the searches at once of a process."""
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "web.serving:create_app",
-        "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes),
-        # The end of a thread closes its connection to the cluster.
-        "--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600",
-        "--respawn-failed-workers", "--workers-kill-timeout", "30", "--no-ws", "--access-log",
+        sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "web.serving:create_door",
+        "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes), "--no-ws",
+        # A connection that sends nothing costs little; by default, a thousand of them hold up all others.
+        "--backlog", "4096", "--backpressure", "16384",
+        # Also for how long a connection may be idle between two requests.
+        "--http1-header-read-timeout", "30000",
+        "--respawn-failed-workers", "--workers-kill-timeout", "30",
     ]  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Prepared:
         return _fused(raw, self.prediction, self.model, imputed)
 
 
-def _check(request: SearchRequest) -> str:
+def check(request: SearchRequest) -> str:
     """The system to use.
 
     Raises:

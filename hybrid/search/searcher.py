@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from hybrid.search import fusion, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
-from hybrid.search.preparation import Prepared, _check, _fused, _query, _words
+from hybrid.search.preparation import Prepared, _fused, _query, _words, check
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.signals import SIGNALS
@@ -131,7 +131,13 @@ class Searcher:
             IndexMovedError: the alias does not stand still.
         """
         started = time.perf_counter()
+        quick = request.quick and bool(request.q.strip()) and not request.by_media and request.system != "bm25"
+        if quick:
+            check(request)
+            request = replace(request, system="bm25", weights=None, alpha=None)
         answer = self.whole(request.index, lambda profile: self._search(request, profile))
+        if quick:
+            answer.degraded.append(Degradation("busy", "too many searches at once"))
         answer.took_ms = round((time.perf_counter() - started) * 1000, 2)
         return answer
 
@@ -187,7 +193,7 @@ class Searcher:
         Raises:
             UsageError: the request itself is wrong.
         """
-        system = _check(request)
+        system = check(request)
         if request.like:
             vectors, terms = self._of_product(request, system, profile)
             encoded = EncodedQuery(vectors)

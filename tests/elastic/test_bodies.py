@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -117,3 +119,35 @@ def test_codes_keep_a_cosine_to_a_thousandth(dims: int) -> None:
     again = coding.decode_codes([coding.encode_code(vector) for vector in vectors], dims)
     assert again.shape == (20, dims)
     assert np.abs(again @ vectors[0] - vectors @ vectors[0]).max() < 1e-3
+
+
+# ---- what a filter may hold ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sent"),
+    [
+        ("long", 5, 5), ("long", "5", "5"), ("double", 10**20, 10.0**20), ("double", 1.5, 1.5),
+        ("keyword", 10**30, str(10**30)), ("keyword", True, "true"), ("boolean", "TRUE", "true"),
+        ("date", "2026-02-28", "2026-02-28"), ("date", "2026", "2026"), ("date", "now-1y/d", "now-1y/d"),
+        ("date", "2026-11-30T10:00:00Z||+1M", "2026-11-30T10:00:00Z||+1M"), ("date", 1764000000000, 1764000000000),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_field_can_have_is_sent(kind: str, value: Any, sent: Any) -> None:
+    fields = FieldMap({}, {"f": kind})
+    (clause,) = bodies.filters_body({"f": value}, fields)
+    assert clause == {"term": {"f": sent}}
+    assert type(clause["term"]["f"]) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("long", 10**400), ("long", "9" * 400), ("long", 2**63), ("long", True), ("double", 10**400), ("double", "nan"),
+        ("double", False), ("boolean", 1), ("date", "1000000000-01-01"), ("date", "2026-13-01"), ("date", "2026-02-30"),
+        ("date", True), ("date", "now-"), ("date", 10**15), ("date", "2026-01-01||+99999999d"), ("date", "0000-01-01"),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_field_cannot_have_is_the_callers_mistake(kind: str, value: Any) -> None:
+    with pytest.raises(UsageError, match="filter f: .* is no "):
+        bodies.filters_body({"f": value}, FieldMap({}, {"f": kind}))

@@ -163,7 +163,7 @@ def searched(two: Generations, request: SearchRequest) -> Any:
 
 def dropped_in(two: Generations, body: dict[str, Any]) -> Any:
     outcome = two.services.dropin.search(NAME, body, {})
-    return read(outcome.status, outcome.how[0], orjson.loads(outcome.body))
+    return read(outcome.status, str(outcome.handled[0]), orjson.loads(outcome.body))
 
 
 def dropped_in_together(two: Generations) -> list[Any]:
@@ -172,7 +172,7 @@ def dropped_in_together(two: Generations) -> list[Any]:
     responses = orjson.loads(outcome.body)["responses"]
     for one in responses:
         assert one.pop("status") == 200
-    return [read(outcome.status, how, one) for how, one in zip(outcome.how, responses, strict=True)]
+    return [read(outcome.status, str(one), answer) for one, answer in zip(outcome.handled, responses, strict=True)]
 
 
 def read(status: int, how: str, answer: dict[str, Any]) -> Any:
@@ -433,7 +433,8 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
     assert paths == one_try * consistency._TRIES
     paths.clear()
     outcome = two.services.dropin.search(NAME, BODIES["words"], {})
-    assert outcome.how[0].startswith("passed; degraded") and "moved" in outcome.how[0]
+    (handling,) = outcome.handled
+    assert not handling.ranked and "moved" in handling.error
     assert orjson.loads(outcome.body)["hits"]["hits"]
     assert paths[-1] == f"/{NAME}/_search" and paths.count("/_msearch") == consistency._TRIES
 

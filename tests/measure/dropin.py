@@ -65,6 +65,11 @@ def measure(direct: Elasticsearch, dropin: Elasticsearch, options: argparse.Name
     queries = list(judged.ratings)
     relevant = {query: rel for query, rel in judged.ratings.items() if any(value >= 1 for value in rel.values())}
     fields = options.fields.split(",")
+    if not any(
+        direct.search(index=options.index, body=bodies(query, fields, options.facet)["words"])["hits"]["hits"]
+        for query in queries
+    ):
+        raise SystemExit(f"Elasticsearch itself finds nothing in {options.fields}: attach the shop's own index")
     result: dict[str, Any] = {"queries": len(queries)}
     for kind in bodies("", fields, options.facet):
         times: dict[str, dict[str, list[float]]] = {"direct": {}, "dropin": {}}
@@ -110,7 +115,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     es_url = build_services().es_url
-    command = [*serve_command("127.0.0.1", port, 1, 8), "--no-access-log", "--log-level", "error"]
+    command = [*serve_command("127.0.0.1", port, 1), "--log-level", "error"]
     server = subprocess.Popen(command, env={**os.environ, "HYBRID_ES_URL": es_url})
     try:
         dropin = client(f"http://127.0.0.1:{port}/es")

@@ -1,24 +1,60 @@
-"""A real web server in a thread of a test."""
+"""The real web server, with its door, in a thread of a test."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
-from cheroot.wsgi import Server
 from flask import Flask
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from web.door import Door
+from web.serving import door_of
 
 
 @contextlib.contextmanager
-def served(app: Flask) -> Iterator[str]:
-    """The address of the app; connections are kept open, as `hybrid serve` does."""
-    server = Server(("127.0.0.1", 0), app, numthreads=16, shutdown_timeout=1)
-    server.prepare()
-    thread = threading.Thread(target=server.serve, daemon=True)
+def served(app: Flask | Door) -> Iterator[str]:
+    """The address of the app, served as `hybrid serve` does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    door = app if isinstance(app, Door) else door_of(app)
+    ready = threading.Event()
+    stop: list[tuple[asyncio.AbstractEventLoop, Server]] = []
+
+    async def serve() -> None:
+        server = Server(
+            door, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False, backlog=4096,
+            backpressure=16384, http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS),
+        )  # fmt: skip
+        stop.append((asyncio.get_running_loop(), server))
+        ready.set()
+        await server.serve()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
+    assert ready.wait(10)
+    ending = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert time.monotonic() < ending
+            time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{server.bind_addr[1]}"
+        yield f"http://127.0.0.1:{port}"
     finally:
-        server.stop()
-        thread.join()
+        ((loop, server),) = stop
+        loop.call_soon_threadsafe(server.stop)
+        thread.join(20)
+
+
+#: What `hybrid serve` sets as well, see hybrid.operations.processes.serve_command.
+HEADER_MS = 30_000

@@ -16,6 +16,7 @@ from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError
 from hybrid.operations import failures as core_failures
 from hybrid.operations.orders import place
 from hybrid.operations.runs import PENDING
+from hybrid.text.spreadsheets import guarded
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
 from web.admin.schemas import Call, ChosenFailures, FailuresPage
@@ -138,7 +139,7 @@ def failures_csv(index: str, reason: str) -> Response:
 
 def _line(cells: Sequence[str]) -> str:
     out = io.StringIO()
-    csv.writer(out).writerow(cells)
+    csv.writer(out).writerow(map(guarded, cells))
     return out.getvalue()
 
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Response, current_app, flash, g, jsonify, make_response, render_template, request, session
 from flask_wtf.csrf import generate_csrf
 
-from hybrid.errors import UsageError
 from hybrid.text.human import size
 from web import strings
 from web.admin import charts
 from web.admin.words.common import WORDS
 from web.assets import asset
-from web.params import MAX_WINDOW, checked_index
-from web.services import default_index
+from web.params import MAX_WINDOW, checked_index, page_of
 
 if TYPE_CHECKING:
     from hybrid.services import Services
@@ -64,7 +62,7 @@ class Words:
 
 
 def chosen_index() -> str:
-    """The index asked for, else the configured or the first one; "" where there is none.
+    """The index that is named, else the configured or the first one, which the page shows; "" where there is none.
 
     Raises:
         UsageError: no name of an index.
@@ -74,7 +72,7 @@ def chosen_index() -> str:
         core().searcher.profile(checked_index(requested))
         return requested
     indices = core().searcher.indices()
-    return default_index(indices) if indices else ""
+    return core().settings.index or next(iter(indices), "")
 
 
 def page_number(size: int) -> int:
@@ -83,10 +81,7 @@ def page_number(size: int) -> int:
     Raises:
         UsageError: none that there can be; Elasticsearch pages no further than `MAX_WINDOW`.
     """
-    number, most = request.args.get("page", "1"), MAX_WINDOW // size
-    if not number.isdecimal() or not 1 <= int(number) <= most:
-        raise UsageError(f"page: must be a number from 1 to {most}")
-    return int(number)
+    return page_of(request.args.get("page", "1"), MAX_WINDOW // size)
 
 
 def render(template: str, **values: Any) -> str:

@@ -97,7 +97,7 @@ def tryit() -> str | AnyResponse:
     names = core().searcher.indices()
     if not names and not search.index:
         return render("admin/tryit.html", here="tryit", search=search, indices=[], sides=[], searched=False)
-    index = search.index or default_index(names)
+    index = search.index or core().settings.index or names[0]
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
     name = search.list or next(iter(lists), DEFAULT_LIST)
     searched = bool(search.q or photo) and not problem  # words alone would answer something else

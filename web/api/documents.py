@@ -17,6 +17,7 @@ from hybrid.ingest.push import Operation
 from web.answers import PushAnswer, Pushed
 from web.openapi import OF_SEARCHES, Described
 from web.params import checked_index
+from web.requests import read_json
 from web.services import services
 
 documents = Blueprint("documents", __name__)
@@ -172,11 +173,7 @@ def _document(row: Any, where: str, id_fields: tuple[str, ...]) -> Operation:
 def _check_document(row: Any, where: str) -> None:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: must be a JSON object")
-    try:
-        size = len(orjson.dumps(row))
-    except orjson.JSONEncodeError:  # what can be read may be deeper than what can be written
-        raise UsageError(f"{where}: nested too deeply") from None
-    if size > MAX_DOCUMENT_BYTES:
+    if len(orjson.dumps(row)) > MAX_DOCUMENT_BYTES:
         raise UsageError(f"{where}: larger than 1 MB")
 
 
@@ -201,6 +198,6 @@ def _check_count(number: int) -> None:
 
 def _json(text: bytes, where: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return read_json(text)
+    except ValueError as error:
         raise UsageError(f"{where}: not valid JSON ({error})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -9,12 +10,12 @@ from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import NotFound
 
 from hybrid.contracts import SearchRequest
-from hybrid.errors import HybridError
 from web.answers import Alive, Readiness, SearchAnswer, Suggestions
 from web.compat import elasticsearch
 from web.openapi import OF_SEARCHES, Described, document, routes
 from web.params import SearchParams, SimilarParams, SuggestParams, fields_of, validate
-from web.services import default_index, services
+from web.requests import BUSY, log
+from web.services import ServicesLike, default_index, services
 
 api = Blueprint("api", __name__)
 
@@ -24,7 +25,8 @@ api = Blueprint("api", __name__)
 def search() -> Response:
     """Search by words, a picture, a video or a recording, or by several of them."""
     params = validate(SearchParams, fields_of(request))
-    answer = services().searcher.search(params.to_request(params.index or default_index()))
+    quick = bool(request.environ.get(BUSY))
+    answer = services().searcher.search(replace(params.to_request(params.index or default_index()), quick=quick))
     g.degraded = bool(answer.degraded)
     return jsonify(answer.to_json())
 
@@ -70,12 +72,18 @@ def readyz() -> tuple[Response, int]:
 
     Ready means that Elasticsearch answers: everything else only degrades a search.
     """
-    try:
-        parts = services().health()
-    except HybridError as error:
-        parts = {"elasticsearch": {"ok": False, "reason": str(error)}}
-    ready = bool(parts.get("elasticsearch", {}).get("ok"))
+    ready, parts = readiness(services())
     return jsonify({"ready": ready, "parts": parts}), 200 if ready else 503
+
+
+def readiness(core: ServicesLike) -> tuple[bool, dict[str, Any]]:
+    """Whether searches can be answered, and the state of each part that they need."""
+    parts = core.health()
+    for name, part in parts.items():
+        if reason := part.get("reason"):  # it may name hosts and settings
+            log.warning("not ready: %s: %s", name, reason)
+            part["reason"] = "it does not answer; the log says why"
+    return bool(parts.get("elasticsearch", {}).get("ok")), parts
 
 
 @api.get("/openapi.json")

@@ -20,7 +20,7 @@ from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
 from web.answers import ClusterError, ClusterInfo
 from web.openapi import Described, Route
-from web.requests import WholeBody, describe, request_id
+from web.requests import BUSY, WholeBody, describe, finish, read_json, request_id
 from web.services import ServicesLike
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _VENDOR = re.compile(r"application/vnd\.elasticsearch\+(?:x-nd)?json\s*;\s*compa
 _TAKEN = ("application/json", "application/x-ndjson", "application/vnd.elasticsearch+json",
           "application/vnd.elasticsearch+x-ndjson")  # fmt: skip
 _MAX_HOW_CHARS = 1_000
+#: How a search was handled that would have been ranked better in quieter times.
+_DEGRADED = re.compile(r"\b(?:degraded|busy)\b")
 
 
 class _Request(WholeBody, Request):
@@ -63,10 +65,14 @@ class Compat:
             response = view(request, self._services, index)
         except Exception as error:  # the one place where errors become answers, as in web
             response = _error_answer(request, error, id)
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        finish(response.headers, request.is_secure)
+        response.headers["Cache-Control"] = "no-store"
         response.headers["X-Request-Id"] = id
         if view in (_search, _msearch):  # a request with many searches counts as one
-            took_ms, degraded = (time.perf_counter() - began) * 1000, "degraded" in response.headers["X-Hybrid"]
+            took_ms, degraded = (
+                (time.perf_counter() - began) * 1000,
+                bool(_DEGRADED.search(response.headers["X-Hybrid"])),
+            )
             self._services.search_times.add("drop-in", took_ms, degraded, response.status_code >= 500)
         return response(environ, start_response)
 
@@ -105,7 +111,8 @@ def _searches(kind: str, schema: str, example: Any) -> Described:
 @_searches("json", "object", {"query": {"match": {"title": "desk lamp"}}, "size": 10})
 def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
     """One Elasticsearch search, ranked by the layer where it can be."""
-    return _answer(request, services.dropin.search(index or "", _object(_body(request) or b"{}"), _params(request)))
+    body, busy = _object(_body(request) or b"{}"), bool(request.environ.get(BUSY))
+    return _answer(request, services.dropin.search(index or "", body, _params(request), busy))
 
 
 @_searches("x-ndjson", "string", '{"index":"shop"}\n{"query":{"match":{"title":"desk lamp"}}}\n')
@@ -124,7 +131,7 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
         _incoming(_object(head or b"{}"), _object(body), index)
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
-    return _answer(request, services.dropin.msearch(searches, params))
+    return _answer(request, services.dropin.msearch(searches, params, bool(request.environ.get(BUSY))))
 
 
 #: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.
@@ -214,8 +221,8 @@ def _body(request: Request) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        read = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        read = read_json(data)
+    except ValueError as error:
         raise RefusedError(f"the body is not JSON: {error}", "parsing_exception") from error
     if not isinstance(read, dict):
         raise RefusedError("a search is a JSON object", "parsing_exception")
@@ -225,7 +232,7 @@ def _object(data: bytes) -> dict[str, Any]:
 def _answer(request: Request, outcome: Outcome) -> Response:
     response = _json(request, outcome.body, outcome.status)
     # A list of values in one header is told apart by commas.
-    how = ", ".join(" ".join(one.replace(",", ";").split()) for one in outcome.how)
+    how = ", ".join(" ".join(str(one).replace(",", ";").split()) for one in outcome.handled)
     response.headers["X-Hybrid"] = how.encode("ascii", "replace").decode()[:_MAX_HOW_CHARS]
     if outcome.warning:
         response.headers["Warning"] = outcome.warning

@@ -6,12 +6,16 @@ first bytes, never by its name: a page called .jpg is not served as anything.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
 from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import NotFound
 
@@ -25,6 +29,10 @@ from web.services import services
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
+
+#: Pictures drawn of a file, each with the second that it shows.
+Pictures = tuple[tuple[float, bytes], ...]
 
 media = Blueprint("media", __name__)
 _BY_PARTS = {206: "the part that Range asks for", 304: "unchanged since the ETag that was sent"}
@@ -32,6 +40,13 @@ _BY_PARTS = {206: "the part that Range asks for", 304: "unchanged since the ETag
 FILE_SECONDS = 3600  # a changed file shows within the hour; its ETag makes asking again cheap
 #: Seconds of a sound that its waveform shows, and in how many bars.
 WAVE_SECONDS, WAVE_BARS = 30, 60
+#: Frames of a video that posters are chosen from, so that no address has another one drawn.
+_FRAMES = 6
+_MEMORY_BYTES = 32 * 1024 * 1024
+_pictures: LRUCache[tuple[str, ...], Pictures] = LRUCache(
+    _MEMORY_BYTES, getsizeof=lambda drawn: 256 + sum(len(data) for _, data in drawn)
+)
+_lock = threading.Lock()
 
 
 @media.get("/media/<index>/<path:product_id>")
@@ -59,18 +74,48 @@ def audio(index: str, product_id: str) -> Response:
 @Described(gives="image/*", query=("at",), also=_BY_PARTS)
 def poster(index: str, product_id: str) -> Response:
     """The frame of a product's video that is shown before it is played: the one nearest to second `at`."""
-    data, mimetype = _file(index, product_id, "video")
+    at = _number("at", -1)
+    file, mimetype = _file(index, product_id, "video")
     if mimetype.startswith("image/"):
-        return _send(data, mimetype)  # an animation shows itself
-    return _drawn(_poster(_read(data), _number("at", -1)), "image/jpeg")
+        return _send(file, mimetype)  # an animation shows itself
+    if at < 0:
+        return _drawn(_remembered("poster", file, _ordinary_frame)[0][1], "image/jpeg")
+    frames = _remembered("frames", file, _frames)
+    return _drawn(min(frames, key=lambda frame: abs(frame[0] - at))[1], "image/jpeg")
 
 
 @media.get("/waveform/<index>/<path:product_id>")
 @Described(gives="image/svg+xml", also=_BY_PARTS)
 def waveform(index: str, product_id: str) -> Response:
     """The loudness of a product's sound over its time, as a picture."""
-    data, _ = _file(index, product_id, "audio")
-    return _drawn(_waveform(_read(data)), "image/svg+xml")
+    file, _ = _file(index, product_id, "audio")
+    return _drawn(_remembered("waveform", file, _waveform)[0][1], "image/svg+xml")
+
+
+def _remembered(kind: str, file: Path | bytes, draw: Callable[[bytes], Pictures]) -> Pictures:
+    """What is drawn of a file, from memory where this version of it was drawn before.
+
+    Raises:
+        NotFound: it cannot be drawn.
+    """
+    key = (kind, *_version(file))
+    with _lock:
+        if key in _pictures:
+            return _pictures[key]
+    try:
+        drawn = draw(_read(file))
+    except MediaError as error:
+        raise NotFound(str(error)) from error
+    with _lock, suppress(ValueError):  # one that is too large for the memory
+        _pictures[key] = drawn
+    return drawn
+
+
+def _version(file: Path | bytes) -> tuple[str, ...]:
+    if isinstance(file, bytes):
+        return (hashlib.blake2b(file, digest_size=16).hexdigest(),)
+    state = file.stat()
+    return str(file), str(state.st_mtime_ns), str(state.st_size)
 
 
 def _number(name: str, default: float) -> float:
@@ -139,36 +184,37 @@ def _drawn(data: bytes, mimetype: str) -> Response:
     return response
 
 
-@lru_cache(maxsize=128)
-def _poster(data: bytes, at: float) -> bytes:
-    """A JPEG of the frame nearest to a second, or of the most ordinary one where `at` is below 0."""
+def _ordinary_frame(data: bytes) -> Pictures:
     from hybrid.media import open_video
 
-    try:
-        frames, seconds = open_video(data, 6) if at >= 0 else open_video(data, 1)
-    except MediaError as error:
-        raise NotFound(str(error)) from error
-    nearest = min(range(len(frames)), key=lambda place: abs(seconds[place] - at)) if at >= 0 else 0
-    out = io.BytesIO()
-    frames[nearest].save(out, "JPEG", quality=82)
-    return out.getvalue()
+    return _jpegs(*open_video(data, 1))
 
 
-@lru_cache(maxsize=128)
-def _waveform(data: bytes) -> bytes:
+def _frames(data: bytes) -> Pictures:
+    from hybrid.media import open_video
+
+    return _jpegs(*open_video(data, _FRAMES))
+
+
+def _jpegs(frames: Sequence[Image], seconds: Sequence[float]) -> Pictures:
+    drawn = []
+    for second, frame in zip(seconds, frames, strict=True):
+        out = io.BytesIO()
+        frame.save(out, "JPEG", quality=82)
+        drawn.append((second, out.getvalue()))
+    return tuple(drawn)
+
+
+def _waveform(data: bytes) -> Pictures:
     """An SVG of bars. Its colour stands out on light and on dark ground alike."""
     from hybrid.media import samples
 
-    try:
-        bars = _bars(samples(data, WAVE_SECONDS))
-    except MediaError as error:
-        raise NotFound(str(error)) from error
     drawn = "".join(
         f'<rect x="{4 * place}" y="{20 - 18 * bar:.1f}" width="2.6" height="{max(1.2, 36 * bar):.1f}" rx="1"/>'
-        for place, bar in enumerate(bars)
+        for place, bar in enumerate(_bars(samples(data, WAVE_SECONDS)))
     )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {4 * WAVE_BARS} 40" preserveAspectRatio="none"'
-    return f'{head} fill="#7a8a3a">{drawn}</svg>'.encode()
+    return ((0.0, f'{head} fill="#7a8a3a">{drawn}</svg>'.encode()),)
 
 
 def _bars(sound: np.ndarray) -> list[float]:

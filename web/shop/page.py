@@ -20,7 +20,8 @@ from hybrid.errors import HybridError, UsageError
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.openapi import Described
-from web.params import MAX_WINDOW, SearchParams, validate
+from web.params import MAX_WINDOW, SearchParams, page_of, validate
+from web.requests import BUSY
 from web.services import default_index, services
 from web.shop import view
 from web.shop.view import PageState
@@ -42,8 +43,10 @@ def index() -> Response:
     files = read_files()
     if files:
         state = replace(state, like="")
-    searcher = services().searcher
+    searcher, quick = services().searcher, bool(request.environ.get(BUSY))
     names = searcher.indices()
+    if not state.index_named and services().settings.index is None and len(names) > 1:
+        return _render(state, names, files, choose=True)
     name = state.index if state.index_named else default_index(names)
     state = replace(state, index=name)
 
@@ -62,7 +65,7 @@ def index() -> Response:
                 "system": (state.q or files) and state.system or None,
             },
         )
-        return profile, searcher.search(replace(params.to_request(name), like=state.like))
+        return profile, searcher.search(replace(params.to_request(name), like=state.like, quick=quick))
 
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)
@@ -93,9 +96,7 @@ def read_state(values: MultiDict[str, str]) -> PageState:
             low, high = values.get(f"min.{name}", "").strip(), values.get(f"max.{name}", "").strip()
             if low or high:
                 ranges[name] = (low, high)
-    number = values.get("page", "") or "1"
-    if not number.isdecimal() or int(number) < 1:
-        raise UsageError("page: must be a number from 1")
+    number = page_of(values.get("page", "") or "1", MAX_WINDOW)
     q = values.get("q", "").strip()
     return PageState(
         lang=language(values),
@@ -103,7 +104,7 @@ def read_state(values: MultiDict[str, str]) -> PageState:
         like="" if q else values.get("like", "").strip(),
         index=values.get("index", ""),
         system=values.get("system", ""),
-        page=int(number),
+        page=number,
         chosen=chosen,
         ranges=ranges,
         index_named=bool(values.get("index")),

@@ -118,6 +118,7 @@ document.addEventListener("click", async (event) => {
     event.preventDefault();
     const params = new URL(link.href).searchParams;
     input.value = params.get("q") ?? "";
+    if ($("index") && params.get("index")) $("index").value = params.get("index");
     if (params.get("like")) await usePhoto(null); // in place of the photo
     load(link.getAttribute("href"), { focus: true, top: link.hasAttribute("data-top") });
   }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hybrid.contracts import FieldMap, IndexProfile
@@ -25,7 +26,14 @@ FACET_VALUES = 100
 #: them. The id is a doc value as well, so a search of candidates needs no stored field.
 _NO_STORED_FIELDS = {"stored_fields": "_none_"}
 
-_DATE = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.,]+(Z|[+-]\d\d:?\d\d)?)?)?)?(\|\|.*)?|\d+|now.*)$")
+#: Dates as Elasticsearch takes them: a day or a moment, milliseconds since 1970, and sums with one of these or `now`.
+_SUM = r"(?:[+-]\d{1,6}[yMwdhHms]|/[yMwdhHms])*"
+_NOW_DATE = re.compile(rf"now{_SUM}|\d{{1,14}}")
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,]\d{1,9})?)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?"
+    rf"(?:\|\|{_SUM})?"
+)
+_LONGS = range(-(2**63), 2**63)
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
 
@@ -57,19 +65,43 @@ def _valid(field: str, kind: str, value: Any) -> Any:
     """Check that a field of that kind can have the value, for Elasticsearch would fail the whole search."""
     if not isinstance(value, str | int | float | bool):
         raise UsageError(f"filter {field}: a plain value, a list of plain values or a range is wanted")
-    fits: dict[str, Callable[[], bool]] = {
-        "keyword": lambda: True,
-        "boolean": lambda: str(value).lower() in ("true", "false"),
-        "long": lambda: math.isfinite(float(value)),
-        "double": lambda: math.isfinite(float(value)),
-        "date": lambda: bool(_DATE.match(str(value))),
-    }
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if kind == "keyword":
+        return text
+    if kind == "boolean" and text.lower() in ("true", "false"):
+        return text.lower()
+    if kind == "date" and not isinstance(value, bool) and _is_date(text):
+        return value
+    if kind in ("long", "double") and not isinstance(value, bool) and _is_number(kind, value):
+        # Elasticsearch's numbers have 64 bits, and JSON for it is written so.
+        return float(value) if isinstance(value, int) and value not in _LONGS else value
+    wanted = "number" if kind in ("long", "double") else kind
+    raise UsageError(f"filter {field}: {text[:80]!r} is no {wanted}")
+
+
+def _is_number(kind: str, value: str | int | float) -> bool:
+    """Whether a value is a number that a field of the kind can have."""
     try:
-        if fits[kind]():
-            return str(value).lower() if kind == "boolean" else value
+        number = float(value)
+    except (ValueError, OverflowError):
+        return False
+    return math.isfinite(number) and (isinstance(value, float) or int(number) in _LONGS or kind == "double")
+
+
+def _is_date(text: str) -> bool:
+    if _NOW_DATE.fullmatch(text):
+        return True
+    parts = _DATE.fullmatch(text)
+    if not parts:
+        return False
+    year, month, day, hour, minute, second = parts.groups()
+    try:
+        datetime(
+            int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
+        )
     except ValueError:
-        pass
-    raise UsageError(f"filter {field}: {value!r} is no {'number' if kind in ('long', 'double') else kind}")
+        return False
+    return True
 
 
 def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:

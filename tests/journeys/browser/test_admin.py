@@ -110,7 +110,7 @@ def test_no_page_violates_axe(browser: Browser, url: str, axe: str) -> None:
     assert seen >= KINDS
     missing = f"404 {url}{ERROR}"
     assert missing in wrong
-    wrong = [one for one in wrong if one != missing and "404 (NOT FOUND)" not in one]
+    wrong = [one for one in wrong if one != missing and "404 (Not Found)" not in one]
     context.close()
     assert wrong == []
 
@@ -161,7 +161,7 @@ def test_the_panel_of_work_follows_it(browser: Browser, url: str, services: Serv
     wrong: list[str] = []
     context, page = open_page(browser, wrong)
     sign_in(page, url, "ed", PASSWORD)
-    taken = [live._STREAMS.acquire(blocking=False) for _ in range(3 if busy else 0)]
+    taken = [live._STREAMS.acquire(blocking=False) for _ in range(live.MAX_STREAMS if busy else 0)]
     try:
         evaluations.order(services, index, "basics", ["bm25"], 0, "ed")
         page.goto(f"{url}/admin/weights?index={index}")

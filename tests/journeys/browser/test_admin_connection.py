@@ -66,7 +66,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = serve_command("127.0.0.1", self._port, 1, 8)
+        command = serve_command("127.0.0.1", self._port, 1)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         ending = time.monotonic() + WAIT_S

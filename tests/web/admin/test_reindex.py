@@ -19,6 +19,7 @@ from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
 from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop, rows
+from web.admin import live
 from web.admin.reindex import plan_slot, slot
 from workers.orders import work
 
@@ -198,13 +199,13 @@ def test_an_order_begun_again_goes_on_with_its_own_run(
     assert len([job for job, _ in services.jobs.of(running.KIND, attached)]) == 1
 
 
-def test_the_stream_tells_what_changes_and_leaves_threads_to_others(
+def test_the_stream_tells_what_changes_and_streams_are_bounded(
     services: Services, client: AdminClient, attached: str
 ) -> None:
     client.app.config["ADMIN_LOOK_S"] = 0.05
     path = f"/admin/reindex/{attached}/events"
-    # Of whatever is watched, for all hold threads of the same server.
-    watched = [path, path, f"/admin/weights/{attached}/order/events"]
+    # Of whatever is watched: each is rendered again and again.
+    watched = [*[path] * (live.MAX_STREAMS - 1), f"/admin/weights/{attached}/order/events"]
     streams = [client.client.get(one, buffered=False) for one in watched]
     assert client.client.get(path).status_code == 503
     events = streams[0].response

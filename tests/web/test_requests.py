@@ -1,0 +1,54 @@
+"""What is read of every request, and what is told of every error."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybrid.errors import (
+    ClusterError,
+    ClusterUnreachableError,
+    EncoderError,
+    IndexMissingError,
+    NodeError,
+    UsageError,
+)
+from web.requests import MAX_DEPTH, describe, read_json
+
+WHERE = "http://10.1.2.3:9200"
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5_000 + "]" * 5_000, "[" * 100_000, '{"a":' * 990 + "1" + "}" * 990, '"\ud800"']
+)
+def test_json_that_goes_too_deep_or_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_json(text.encode("utf-8", "surrogatepass"))
+
+
+def test_json_within_the_limit_is_read_whatever_its_texts_hold() -> None:
+    deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert read_json(deep) == eval(deep)
+    assert read_json(f'{{"q": "{"[" * 5_000}"}}') == {"q": "[" * 5_000}
+    assert len(read_json(f"[{','.join(['[]'] * 5_000)}]")) == 5_000
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClusterUnreachableError(f"Elasticsearch does not answer ({WHERE}); check HYBRID_ES_URL"),
+        ClusterError(f"{WHERE} said no; check HYBRID_ES_URL"),
+        EncoderError(f"no model at {WHERE}: HYBRID_TEXT_ENCODER"),
+        NodeError(f"no engine at {WHERE}: HYBRID_ES_URL"),
+    ],
+)
+def test_shoppers_are_told_no_host_and_no_setting(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    status, kind, reason = describe(error, "id", "GET")
+    assert status >= 500 and kind == type(error).__name__
+    assert WHERE not in reason and "HYBRID" not in reason
+    assert WHERE in caplog.text
+    assert WHERE in describe(error, "id", "GET", private=True)[2]
+
+
+@pytest.mark.parametrize("error", [UsageError("size: too large"), IndexMissingError("there is no index 'x'")])
+def test_a_mistake_of_the_caller_is_told_in_full(error: Exception) -> None:
+    assert describe(error, "id", "GET")[2] == str(error)

@@ -1,0 +1,98 @@
+"""Lanes of requests before the threads that answer them: who waits, for how long, and who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+
+class Refused(Exception):
+    """A request that gets no thread. status: 408, 413 or 429."""
+
+    def __init__(self, status: int, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.kind, self.reason = status, kind, reason
+
+
+class Gone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Lane:
+    """Requests of one kind: `threads` at once; others wait in their order.
+
+    waiting: how many may wait. wait_s: for how long. crowded: from how many that wait on, a search is to be quick.
+    Belongs to one event loop.
+    """
+
+    def __init__(self, name: str, threads: int, waiting: int, wait_s: float, crowded: int | None = None) -> None:
+        self.name, self.pool = name, ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._free, self._waiting, self._wait_s = threads, waiting, wait_s
+        self._crowded = waiting + 1 if crowded is None else crowded
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waits(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    @property
+    def crowded(self) -> bool:
+        return len(self._queue) >= self._crowded
+
+    async def enter(self, receive: Receive) -> None:
+        """Take a thread's place; `leave` gives it back.
+
+        Raises:
+            Refused: too many wait, or this one has waited too long.
+            Gone: the caller went away while it waited.
+        """
+        if self._free and not self._queue:
+            self._free -= 1
+            return
+        if len(self._queue) >= self._waiting:
+            raise busy()
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        left = asyncio.ensure_future(gone(receive))
+        try:
+            await asyncio.wait({turn, left}, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise Gone
+            if not turn.done():
+                raise busy()
+        except BaseException:
+            if turn.done():  # its turn came at the same moment
+                self.leave()
+            else:
+                self._queue.remove(turn)
+            raise
+        finally:
+            left.cancel()
+
+    def leave(self) -> None:
+        """Give the place to the next that waits."""
+        if self._queue:
+            self._queue.popleft().set_result(None)
+        else:
+            self._free += 1
+
+    async def run(self, work: Callable[..., Any], *args: Any) -> Any:
+        """The result of a call in one of the lane's threads; the caller has a place."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)
+
+
+def busy() -> Refused:
+    return Refused(429, "TooBusyError", "the server is busy; ask again in some seconds")
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the caller has gone away. The body, where there is none, is a message all the same."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
