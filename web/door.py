@@ -40,8 +40,8 @@ _WHOLE_BYTES = 256 * 1024
 _SEND_S = 30.0
 #: Seconds that readiness is waited for, and that an answer about it is true.
 READY_WAIT_S, _READY_TTL_S = 2.0, 1.0
-#: Seconds that a search waits for a thread at most.
-SEARCH_WAIT_S = 0.8
+#: Seconds that a search may expect to wait for a thread.
+SEARCH_WAIT_S = 0.5
 #: A search with a longer body carries a photo or a recording.
 _PHOTO_BYTES = 8_192
 _MEDIA = ("/media/", "/video/", "/audio/", "/poster/", "/waveform/", "/static/")
@@ -78,7 +78,7 @@ class Door:
         by_signal: bool = False,
     ) -> None:
         self._app, self._ready = app, ready
-        self._search = Lane("search", threads, waiting=6 * threads, wait_s=SEARCH_WAIT_S, crowded=threads)
+        self._search = Lane("search", threads, waiting=12 * threads, wait_s=SEARCH_WAIT_S, crowded=2 * threads)
         self._photos = Lane("photo", 2, waiting=6, wait_s=3.0)
         self._push = Lane("push", 2, waiting=16, wait_s=10.0)
         self._media = Lane("media", 4, waiting=64, wait_s=10.0)

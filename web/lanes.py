@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,10 @@ from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+
+#: How much the last request counts in the mean time of a request, and how many times longer than a request may expect
+#: to wait it does wait before it is refused after all.
+_MEMORY, _SLACK = 0.1, 4.0
 
 
 class Refused(Exception):
@@ -27,15 +32,17 @@ class Gone(Exception):
 class Lane:
     """Requests of one kind: `threads` at once; others wait in their order.
 
-    waiting: how many may wait. wait_s: for how long. crowded: from how many that wait on, a search is to be quick.
-    Belongs to one event loop.
+    wait_s: a request that would wait longer, as far as the last ones tell, is refused at once. waiting: how many may wait
+    at most. crowded: with more that wait, a search is to be quick. Belongs to one event loop.
     """
 
     def __init__(self, name: str, threads: int, waiting: int, wait_s: float, crowded: int | None = None) -> None:
         self.name, self.pool = name, ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._free, self._waiting, self._wait_s = threads, waiting, wait_s
-        self._crowded = waiting + 1 if crowded is None else crowded
+        self._threads, self._waiting, self._wait_s = threads, waiting, wait_s
+        self._free = threads
+        self._crowded = waiting if crowded is None else crowded
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._took_s = 0.0  # how long a request holds a thread, of late
 
     @property
     def waits(self) -> int:
@@ -44,7 +51,7 @@ class Lane:
 
     @property
     def crowded(self) -> bool:
-        return len(self._queue) >= self._crowded
+        return len(self._queue) > self._crowded
 
     async def enter(self, receive: Receive) -> None:
         """Take a thread's place; `leave` gives it back.
@@ -56,13 +63,14 @@ class Lane:
         if self._free and not self._queue:
             self._free -= 1
             return
-        if len(self._queue) >= self._waiting:
+        expected_s = self._took_s * (len(self._queue) + 1) / self._threads
+        if len(self._queue) >= self._waiting or expected_s > self._wait_s:
             raise busy()
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         left = asyncio.ensure_future(gone(receive))
         try:
-            await asyncio.wait({turn, left}, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({turn, left}, timeout=_SLACK * self._wait_s, return_when=asyncio.FIRST_COMPLETED)
             if left.done():
                 raise Gone
             if not turn.done():
@@ -85,7 +93,11 @@ class Lane:
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """The result of a call in one of the lane's threads; the caller has a place."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)
+        began = time.perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)
+        finally:
+            self._took_s += _MEMORY * (time.perf_counter() - began - self._took_s)
 
 
 def busy() -> Refused:
