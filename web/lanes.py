@@ -32,8 +32,8 @@ class Gone(Exception):
 class Lane:
     """Requests of one kind: `threads` at once; others wait in their order.
 
-    wait_s: a request that would wait longer, as far as the last ones tell, is refused at once. waiting: how many may wait
-    at most. crowded: with more that wait, a search is to be quick. Belongs to one event loop.
+    wait_s: a request that would wait longer, as far as the last ones tell, is refused at once. waiting: how many may
+    wait. crowded: with more that wait, a search is to be quick. Belongs to one event loop.
     """
 
     def __init__(self, name: str, threads: int, waiting: int, wait_s: float, crowded: int | None = None) -> None:

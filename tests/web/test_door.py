@@ -37,7 +37,7 @@ class App:
         self.busy: Counter[str] = Counter()
         self.seen: dict[str, dict[str, Any]] = {}
         self.closed = threading.Event()
-        self.parts = 0
+        self.parts, self.delay_s = 0, 0.0
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -47,6 +47,7 @@ class App:
         if path == "/fails":
             raise RuntimeError("broken\nfor good")
         start("200 OK", [("Content-Type", "text/plain")])
+        time.sleep(self.delay_s)
         if path.endswith("/wait"):
             self.running.release()
             assert self.go.wait(30)
@@ -232,8 +233,8 @@ def test_where_many_wait_some_are_searched_quickly_and_the_last_are_refused(
 ) -> None:
     monkeypatch.setattr(door, "SEARCH_WAIT_S", 30.0)
     full = Door(app, lambda: (True, {}), threads=THREADS)
-    with served(full) as url, waiting(app, url, 7 * THREADS) as connections:
-        until(lambda: full.waiting()["search"] == 6 * THREADS)
+    with served(full) as url, waiting(app, url, 13 * THREADS) as connections:
+        until(lambda: full.waiting()["search"] == 12 * THREADS)
         for path in ("/api/search", "/es/shop/_search"):
             began = time.monotonic()
             status, headers, body = ask(url, path)
@@ -247,9 +248,24 @@ def test_where_many_wait_some_are_searched_quickly_and_the_last_are_refused(
         answers = [connection.recv(100) for connection in connections]
         assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
         # All but the first, which waited for nobody, and the last.
-        assert 4 * THREADS <= app.busy["/wait"] <= 5 * THREADS
+        assert 9 * THREADS <= app.busy["/wait"] <= 10 * THREADS
         assert ask(url, "/")[0] == 200
         assert app.seen["/"][BUSY] is False
+
+
+def test_a_search_that_would_wait_too_long_is_refused_when_it_comes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "SEARCH_WAIT_S", 0.2)
+    slow = Door(app, lambda: (True, {}), threads=1)
+    with served(slow) as url:
+        app.go.set()
+        app.delay_s = 0.3
+        for _ in range(20):
+            assert ask(url, "/wait")[0] == 200  # nobody waits, and the lane learns how long a search takes
+        app.go.clear()
+        with waiting(app, url, 1):
+            status, headers, _ = ask(url, "/")
+            assert status == 429 and "retry-after" in headers
+            app.go.set()
 
 
 def test_what_nobody_waits_for_is_not_done(app: App, url: str) -> None:
