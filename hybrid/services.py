@@ -49,8 +49,9 @@ logger = logging.getLogger(__name__)
 class Services:
     """Everything that a command, a task or a view may call; each part is built at first use."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, hasty: bool = False) -> None:
+        """hasty: whether requests fail at once while the cluster does not answer, as people wait for them."""
+        self.settings, self._hasty = settings, hasty
         self._trained: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -89,7 +90,7 @@ class Services:
     @cached_property
     def cluster(self) -> Cluster:
         """The shop's cluster, over the client of this process."""
-        return Cluster.connect(self.settings, self.es_url)
+        return Cluster.connect(self.settings, self.es_url, self._hasty)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -196,7 +197,7 @@ class Services:
     @cached_property
     def dropin(self) -> DropIn:
         """The drop-in `_search`, over a client of its own that passes bytes through unchanged."""
-        transport = Transport.connect(self.settings, self.es_url)
+        transport = Transport.connect(self.settings, self.es_url, self._hasty)
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
         return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
 
@@ -254,6 +255,6 @@ class Services:
         return {"elasticsearch": {"ok": True, "version": version}}
 
 
-def build_services(settings: Settings | None = None) -> Services:
-    """The services of this process."""
-    return Services(settings or load_settings())
+def build_services(settings: Settings | None = None, hasty: bool = False) -> Services:
+    """The services of this process. hasty: see Services."""
+    return Services(settings or load_settings(), hasty)

@@ -67,7 +67,7 @@ def _build_services() -> ServicesLike:
     # Here, not above: tests bring their own services, and then the core's clients need not load.
     from hybrid.services import build_services
 
-    built = build_services()
+    built = build_services(hasty=True)
     # Beside the first requests, which would otherwise wait for the models.
     threading.Thread(target=built.warm, name="warm", daemon=True).start()
     return built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ _TYPES: dict[str, type[ClusterError]] = {
 _OF_MAPPINGS = "illegal_argument_exception"
 #: The cluster, or a proxy before it, has too much to do, or a shard is moving: the same request may succeed later.
 BUSY_STATUSES = frozenset({429, 502, 503, 504})
+#: How often in a row a cluster may not answer before it is asked by one request at a time.
+_PATIENT_TIMES = 3
 #: The status of a write that the flood-stage watermark blocks. No other block of writes has it.
 _FLOOD_STATUS = 429
 
@@ -84,8 +87,46 @@ class VerbatimSerializer(Serializer):
         return data
 
 
-def connect(settings: Settings, url: str, verbatim: bool = False) -> Elasticsearch:
-    """A client for `url`. Does not talk to the cluster yet. verbatim: bodies are bytes, both ways.
+class HastyTransport(elastic_transport.Transport):
+    """Once the cluster has not answered several times in a row, one request at a time asks it; the others fail at once.
+
+    Else each request of a web process would hold a thread for as long as it may wait.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unanswered = 0
+        self._asking = threading.Lock()
+
+    def perform_request(self, method: str, target: str, **options: Any) -> Any:
+        """See elastic_transport.
+
+        Raises:
+            elastic_transport.ConnectionError: it has not answered of late, and is being asked.
+        """
+        if self._unanswered < _PATIENT_TIMES:
+            return self._perform(method, target, options)
+        if not self._asking.acquire(blocking=False):
+            raise elastic_transport.ConnectionError("it has not answered of late")
+        try:
+            return self._perform(method, target, options)
+        finally:
+            self._asking.release()
+
+    def _perform(self, method: str, target: str, options: dict[str, Any]) -> Any:
+        try:
+            answer = super().perform_request(method, target, **options)
+        except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout):
+            self._unanswered += 1
+            raise
+        self._unanswered = 0
+        return answer
+
+
+def connect(settings: Settings, url: str, verbatim: bool = False, hasty: bool = False) -> Elasticsearch:
+    """A client for `url`. Does not talk to the cluster yet.
+
+    verbatim: bodies are bytes, both ways. hasty: see HastyTransport.
 
     Raises:
         UsageError: the address or the credentials cannot be used.
@@ -96,6 +137,8 @@ def connect(settings: Settings, url: str, verbatim: bool = False) -> Elasticsear
         "retry_on_timeout": False,
         "max_retries": 2,
     }
+    if hasty:
+        options["transport_class"] = HastyTransport
     if verbatim:
         options["serializers"] = dict.fromkeys(("application/json", "application/x-ndjson"), VerbatimSerializer())
         from hybrid.elastic.curl import CurlNode  # not at start-up: commands do without it

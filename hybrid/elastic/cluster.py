@@ -37,13 +37,13 @@ class Cluster:
         self.health = Health(client)
 
     @classmethod
-    def connect(cls, settings: Settings, url: str) -> Cluster:
-        """The cluster at an address. No request is sent yet.
+    def connect(cls, settings: Settings, url: str, hasty: bool = False) -> Cluster:
+        """The cluster at an address. No request is sent yet. hasty: see hybrid.elastic.client.HastyTransport.
 
         Raises:
             UsageError: the address or the credentials cannot be used.
         """
-        return cls(connect(settings, url), settings.es_patience_s)
+        return cls(connect(settings, url, hasty=hasty), settings.es_patience_s)
 
     @cached_property
     def capabilities(self) -> Capabilities:

@@ -96,13 +96,15 @@ class Transport:
     """
 
     @classmethod
-    def connect(cls, settings: Settings, url: str) -> Transport:
+    def connect(cls, settings: Settings, url: str, hasty: bool = False) -> Transport:
         """A transport over a client of its own, which passes bytes through unchanged.
+
+        hasty: see hybrid.elastic.client.HastyTransport.
 
         Raises:
             UsageError: the address or the credentials cannot be used.
         """
-        return cls(connect(settings, url, verbatim=True))
+        return cls(connect(settings, url, verbatim=True, hasty=hasty))
 
     def __init__(self, client: Elasticsearch) -> None:
         self._client = client
