@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybrid.elastic.indices.own import refuse_own
+from hybrid.elastic.stores.orders import HEAVY
 from hybrid.errors import ClusterError, ClusterUnreachableError, HybridError, NodeError
 from hybrid.operations.runs import Progress
 from hybrid.services import Services
@@ -44,7 +46,8 @@ def place(services: Services, slot: str, kind: str, index: str, options: Mapping
         UsageError: it is a store of the layer or of the cluster.
         OrderTakenError: work is under way in that slot.
     """
-    refuse_own(index, *services.cluster.indices.behind(index))
+    refuse_own(index)
+    refuse_own(*services.cluster.indices.behind(index))
     services.orders.place(slot, kind, index, options, by)
     return go_on(services, slot)
 
@@ -174,6 +177,10 @@ def work(services: Services, slot: str, kinds: Mapping[str, Perform]) -> bool:
         beating.join()
     _keep(doing, **end)
     logger.warning("%s of %s: %s %s", order["kind"], order["index"], end["status"], end.get("error") or "")
+    if order["kind"] in HEAVY:
+        with suppress(ClusterError):  # the schedule finds them as well
+            for waiting in services.orders.queued():
+                go_on(services, waiting)
     return True
 
 

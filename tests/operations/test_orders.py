@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hybrid.elastic.stores.orders import ORDERS
-from hybrid.errors import JobError, OrderTakenError
+from hybrid.errors import IndexMissingError, JobError, OrderTakenError, UsageError
 from hybrid.operations import orders, processes
 from hybrid.services import Services
 from tests.support.raw import client_of
@@ -88,6 +88,37 @@ def test_of_many_who_order_at_once_one_succeeds_and_of_many_who_take_one_has_it(
             thread.join()
     assert len(placed) == len(taken) == 1
     assert taken[0]["by"] == placed[0]
+
+
+def test_two_heavy_orders_run_at_once_and_the_next_begins_when_one_ends(
+    services: Services, slot: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, kind in enumerate(("reindex", "train", "attach", "sync")):
+        services.orders.place(f"{slot}-{number}", kind, f"shop-{number}", {}, "mei")
+    first, second = services.orders.take(f"{slot}-0"), services.orders.take(f"{slot}-1")
+    assert first and second
+    assert services.orders.take(f"{slot}-2") is None
+    assert services.orders.take(f"{slot}-3")  # light work goes on
+    assert services.orders.queued() == [f"{slot}-2"]
+    assert services.orders.keep(first, status="done")
+    told: list[str] = []
+    monkeypatch.setattr(orders, "go_on", lambda services, slot: told.append(slot))
+    third = services.orders.take(f"{slot}-2")
+    assert third
+    services.orders.place(f"{slot}-4", "reindex", "shop-4", {}, "mei")
+    assert services.orders.keep(third, status="queued")
+    assert orders.work(services, f"{slot}-2", {"attach": lambda work: {}})
+    assert told == [f"{slot}-4"]
+    age(services, f"{slot}-1", "beat", 60)  # its process has died
+    assert services.orders.take(f"{slot}-4")
+
+
+def test_an_order_for_what_is_no_index_of_products_is_refused(services: Services, slot: str) -> None:
+    with pytest.raises(IndexMissingError):
+        orders.place(services, slot, "sync", "no-such-index", {}, "mei")
+    with pytest.raises(UsageError, match="belong to Hybrid"):
+        orders.place(services, slot, "attach", "hybrid-audit", {}, "mei")
+    assert services.orders.get(slot) is None
 
 
 def test_an_order_whose_process_died_goes_to_another_and_the_dead_one_is_not_heard(

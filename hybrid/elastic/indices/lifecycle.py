@@ -20,6 +20,7 @@ from hybrid.elastic.indices.own import is_own, refuse_own
 from hybrid.elastic.indices.products import Products
 from hybrid.errors import (
     AccessRefusedError,
+    AlreadyExistsError,
     IndexConflictError,
     IndexMissingError,
     InvalidNameError,
@@ -108,8 +109,11 @@ class Indices:
             new_profile = dataclasses.replace(
                 profile, fields=template.fit(profile.fields), lexical_fields=lexical or ()
             )
-            self._create(profile.index, _body(new_profile, template))
-            return True
+            try:
+                self._create(profile.index, _body(new_profile, template))
+                return True
+            except AlreadyExistsError:  # another run was faster
+                existing, properties = self._described(profile.index)
         if existing.attached:
             raise IndexConflictError(
                 f"index {profile.index!r} is the shop's own, and Hybrid is only attached to it: write to it as "

@@ -19,6 +19,8 @@ DEAD_AFTER_S = 20.0
 #: Seconds until an order that nobody took is sent to the workers again.
 UNTAKEN_S = 30.0
 _OPEN = ("queued", "running")
+#: Kinds that keep processors and the cluster busy for long, and how many of them run at once.
+HEAVY, MOST_HEAVY = ("attach", "reindex", "resume", "train", "evaluate"), 2
 
 
 class Orders:
@@ -52,9 +54,15 @@ class Orders:
         return {**order, "dead": order["status"] == "running" and _is_dead(order)} if order else None
 
     def take(self, slot: str) -> dict[str, Any] | None:
-        """Claim an order, to begin work on it; None where there is no order, or another process has it."""
+        """Claim an order, to begin work on it.
+
+        The result is None where there is no order, where another process has it, and where so much heavy work runs that
+        this has to wait.
+        """
         order, before = self._read(slot)
         if not order or order["status"] not in _OPEN or (order["status"] == "running" and not _is_dead(order)):
+            return None
+        if order["kind"] in HEAVY and self._heavy_beside(slot) >= MOST_HEAVY:
             return None
         taken = {
             **order, "status": "running", "beat": now("milliseconds"), "attempts": order["attempts"] + 1,
@@ -84,6 +92,33 @@ class Orders:
             alive = current["status"] == "running" and not _is_dead(current)
             if self._write(slot, {**current, "stop": True} if alive else {**current, "status": "cancelled"}, before):
                 return True
+
+    def queued(self) -> list[str]:
+        """Slots whose order waits, the oldest first."""
+        with translated(ORDERS):
+            self._client.indices.refresh(index=ORDERS, ignore_unavailable=True)
+            hits = self._client.search(
+                index=ORDERS, query={"term": {"status": "queued"}}, sort=[{"placed": "asc"}], size=100, source=False,
+                ignore_unavailable=True,
+            )  # fmt: skip
+        return [hit["_id"] for hit in hits["hits"]["hits"]]
+
+    def _heavy_beside(self, slot: str) -> int:
+        """How many heavy orders of other slots are being worked on."""
+        alive = (datetime.now(UTC) - timedelta(seconds=DEAD_AFTER_S)).isoformat(timespec="milliseconds")
+        query = {
+            "bool": {
+                "filter": [
+                    {"term": {"status": "running"}},
+                    {"terms": {"kind": list(HEAVY)}},
+                    {"range": {"beat": {"gte": alive}}},
+                ],
+                "must_not": {"term": {"slot": slot}},
+            }
+        }  # fmt: skip
+        with translated(ORDERS):
+            self._client.indices.refresh(index=ORDERS, ignore_unavailable=True)
+            return int(self._client.count(index=ORDERS, query=query, ignore_unavailable=True)["count"])
 
     def abandoned(self) -> list[str]:
         """Slots whose order nobody took, or whose process is dead."""

@@ -44,6 +44,7 @@ def shop(services: Services, name: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)
     make_shop(client_of(services), f"{name}-000001", rows(200), alias=name)
     assert run_attach(services, plan_attach(services, name, signals=["text"])).complete
+    forget(services)
     services.accounts.add("ed", PASSWORD)
     yield services, name
     client_of(services).indices.delete(index=ORDERS, ignore_unavailable=True)

@@ -410,6 +410,33 @@ def test_a_mark_of_another_browser_or_name_is_worth_nothing(services: Services) 
     assert [forged.sign_in("ed", "a wrong one").status_code for _ in range(2)] == [429, 429]
 
 
+def test_every_answer_of_the_admin_and_the_drop_in_has_its_headers(services: Services) -> None:
+    client = AdminClient(services).client
+    for path in (
+        "/admin",
+        "/admin/",
+        "/admin/nothing",
+        "/admin/api/nothing",
+        "/es",
+        "/es/x/_search",
+        "/es/nothing/at/all",
+    ):
+        for secure in (False, True):
+            answer = client.get(path, base_url="https://shop.example" if secure else "http://localhost")
+            assert answer.headers["Cache-Control"] == "no-store", path
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"], path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+            assert ("Strict-Transport-Security" in answer.headers) is secure, path
+            assert answer.headers["X-Request-Id"]
+
+
+def test_redirects_name_no_host(services: Services) -> None:
+    """A proxy in front may have another name, port or scheme."""
+    client = AdminClient(services).client
+    assert client.get("/admin").headers["Location"] == "/admin/"
+    assert client.get("/admin/").headers["Location"].startswith("/admin/sign-in?next=")
+
+
 # -- a cluster that takes no writes ------------------------------------------------------------------------------
 
 
