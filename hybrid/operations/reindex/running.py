@@ -22,7 +22,7 @@ from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.elastic.stores.jobs import Jobs
 from hybrid.elastic.stores.leases import Lease
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
-from hybrid.errors import JobError, LeaseLostError
+from hybrid.errors import JobError, JobStateError, LeaseLostError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.planning import ReindexPlan
@@ -369,12 +369,12 @@ def unfinished(jobs: Jobs, index: str) -> tuple[str, dict[str, Any]]:
     """The unfinished job of an index.
 
     Raises:
-        JobError: there is none.
+        JobStateError: there is none.
     """
     for job, state in jobs.of(KIND, index):
         if state["status"] not in FINAL:
             return job, state
-    raise JobError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
+    raise JobStateError(f"no reindex of {index!r} is unfinished; start one with `hybrid reindex {index}`")
 
 
 def discard(generations: Generations, dead_letters: DeadLetters, target: str) -> None:

@@ -221,6 +221,11 @@ def test_the_stream_tells_what_changes_and_streams_are_bounded(
     last.close()
 
 
+def test_what_does_not_run_cannot_be_paused(client: AdminClient, attached: str) -> None:
+    answer = client.send(f"/admin/api/runs/{attached}", {"do": "pause"})
+    assert (answer.status_code, answer.json["error"]["type"]) == (409, "JobStateError")
+
+
 def test_a_viewer_watches_and_presses_nothing(services: Services, client: AdminClient, attached: str) -> None:
     viewer = signed_in(services, "vi", "viewer")
     page = viewer.get(f"/admin/reindex/{attached}").text
