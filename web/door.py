@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from web.lanes import Gone, Lane, Message, Receive, Refused, busy, gone
-from web.requests import BUSY, HEADERS, MAX_BODY_BYTES, PAUSE, request_id
+from web.requests import BUSY, HEADERS, MAX_BODY_BYTES, PAUSE, log, request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -48,7 +48,6 @@ _MEDIA = ("/media/", "/video/", "/audio/", "/poster/", "/waveform/", "/static/")
 _MAX_LOGGED = 500
 
 access = logging.getLogger("hybrid.access")
-log = logging.getLogger("hybrid.web")
 
 
 @dataclass
@@ -213,12 +212,9 @@ class Door:
         """Have the app answer, in a thread of the request's lane."""
         lane = self._lane(scope["path"], body)
         environ = _environ(scope, body, id)
-        await lane.enter(receive)
-        try:
+        async with lane.place(receive):
             environ[BUSY] = lane.crowded
             answer: _Answer = await lane.run(self._call, environ)
-        finally:
-            lane.leave()
         try:
             await outgoing.start(answer.status, answer.headers)
             await outgoing.part(answer.body, more=answer.rest is not None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -18,7 +19,7 @@ _MEMORY, _SLACK = 0.1, 4.0
 
 
 class Refused(Exception):
-    """A request that gets no thread. status: 408, 413 or 429."""
+    """A request that the app does not answer. status: 408, 429 or 500."""
 
     def __init__(self, status: int, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +38,7 @@ class Lane:
     """
 
     def __init__(self, name: str, threads: int, waiting: int, wait_s: float, crowded: int | None = None) -> None:
-        self.name, self.pool = name, ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.name, self._pool = name, ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads, self._waiting, self._wait_s = threads, waiting, wait_s
         self._free = threads
         self._crowded = waiting if crowded is None else crowded
@@ -53,13 +54,27 @@ class Lane:
     def crowded(self) -> bool:
         return len(self._queue) > self._crowded
 
-    async def enter(self, receive: Receive) -> None:
-        """Take a thread's place; `leave` gives it back.
+    @asynccontextmanager
+    async def place(self, receive: Receive) -> AsyncIterator[None]:
+        """A thread's place for a request, in its turn.
 
         Raises:
             Refused: too many wait, or this one has waited too long.
             Gone: the caller went away while it waited.
         """
+        await self._enter(receive)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._took_s += _MEMORY * (time.perf_counter() - began - self._took_s)
+            self._leave()
+
+    async def run(self, work: Callable[..., Any], *args: Any) -> Any:
+        """The result of a call in one of the lane's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    async def _enter(self, receive: Receive) -> None:
         if self._free and not self._queue:
             self._free -= 1
             return
@@ -77,27 +92,18 @@ class Lane:
                 raise busy()
         except BaseException:
             if turn.done():  # its turn came at the same moment
-                self.leave()
+                self._leave()
             else:
                 self._queue.remove(turn)
             raise
         finally:
             left.cancel()
 
-    def leave(self) -> None:
-        """Give the place to the next that waits."""
+    def _leave(self) -> None:
         if self._queue:
             self._queue.popleft().set_result(None)
         else:
             self._free += 1
-
-    async def run(self, work: Callable[..., Any], *args: Any) -> Any:
-        """The result of a call in one of the lane's threads; the caller has a place."""
-        began = time.perf_counter()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)
-        finally:
-            self._took_s += _MEMORY * (time.perf_counter() - began - self._took_s)
 
 
 def busy() -> Refused:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Request
 
 from hybrid.errors import (
     ClusterBusyError,
@@ -92,6 +93,11 @@ def _depth(read: Any) -> int:
         if depth > MAX_DEPTH:
             break
     return depth
+
+
+def is_busy(request: Request) -> bool:
+    """Whether a search is to take as little time as it can."""
+    return bool(request.environ.get(BUSY))
 
 
 def request_id(candidate: str) -> str:

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hybrid.bench import measurements
+from hybrid.elastic.indices.own import TRIAL
 from hybrid.elastic.stores.dead_letters import DeadLetter, DeadLetters
 from hybrid.elastic.stores.judgments import JudgmentLists
 from hybrid.errors import IndexMissingError
@@ -146,7 +147,7 @@ def _aligning_s() -> tuple[float, str]:
 def _index(services: Services, folder: Path) -> Iterator[tuple[str, SamplePaths, float]]:
     """An index of the sample, its files, and the time to index it again, as a share of the first time."""
     paths = write_sample(folder / "sample")
-    index = f"hybrid-bench-{secrets.token_hex(4)}"
+    index = f"{TRIAL}{secrets.token_hex(4)}"
 
     def run() -> indexing.IndexReport:
         plan = indexing.plan_index(services, paths.products, index)

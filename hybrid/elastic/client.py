@@ -90,7 +90,8 @@ class VerbatimSerializer(Serializer):
 class HastyTransport(elastic_transport.Transport):
     """Once the cluster has not answered several times in a row, one request at a time asks it; the others fail at once.
 
-    Else each request of a web process would hold a thread for as long as it may wait.
+    Else each request of a web process would hold a thread for as long as it may wait. A breaker of pybreaker, as
+    hybrid.ingest.queue has it, lets all requests through at once when it tries again.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

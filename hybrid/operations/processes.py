@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Connections of the web server: how many may wait to be taken, and how many there may be. One that sends nothing costs
+#: little; by default, a thousand of them hold up all others.
+BACKLOG, CONNECTIONS = 4_096, 16_384
+#: Milliseconds for the headers of a request; also how long a connection may be idle between two requests.
+HEADER_MS = 30_000
+
 
 class WorkerPool:
     """A local Celery worker with `count` processes, restarted when it dies, ended with the run."""
@@ -95,10 +101,7 @@ def serve_command(host: str, port: int, processes: int) -> list[str]:
     return [
         sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "web.serving:create_door",
         "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes), "--no-ws",
-        # A connection that sends nothing costs little; by default, a thousand of them hold up all others.
-        "--backlog", "4096", "--backpressure", "16384",
-        # Also for how long a connection may be idle between two requests.
-        "--http1-header-read-timeout", "30000",
+        "--backlog", str(BACKLOG), "--backpressure", str(CONNECTIONS), "--http1-header-read-timeout", str(HEADER_MS),
         "--respawn-failed-workers", "--workers-kill-timeout", "30",
     ]  # fmt: skip
 

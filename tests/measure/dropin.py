@@ -13,9 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import socket
-import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -26,8 +23,8 @@ from elasticsearch.serializer import OrjsonSerializer
 
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.measures import measures
-from hybrid.operations.processes import serve_command
 from hybrid.services import build_services
+from tests.measure.serving import serving
 
 ROUNDS = 9
 
@@ -111,22 +108,9 @@ def main() -> None:
     parser.add_argument("--fields", default="title^3,name,short_description^2,supplier^2")
     parser.add_argument("--facet", default="supplier.keyword")
     options = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    es_url = build_services().es_url
-    command = [*serve_command("127.0.0.1", port, 1), "--log-level", "error"]
-    server = subprocess.Popen(command, env={**os.environ, "HYBRID_ES_URL": es_url})
-    try:
+    with serving(build_services()) as port:
         dropin = client(f"http://127.0.0.1:{port}/es")
-        for _ in range(240):
-            if dropin.options(request_timeout=60).ping():
-                break
-            time.sleep(0.25)
-        print(json.dumps(measure(client(es_url), dropin, options), indent=2))
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
+        print(json.dumps(measure(client(build_services().es_url), dropin, options), indent=2))
 
 
 if __name__ == "__main__":

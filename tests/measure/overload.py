@@ -11,10 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import socket
-import subprocess
 import sys
 import time
 from statistics import quantiles
@@ -22,8 +19,8 @@ from typing import Any
 
 import psutil
 
-from hybrid.operations.processes import serve_command
 from hybrid.services import build_services
+from tests.measure.serving import serving
 
 WORDS = (
     "usb", "cable", "ink", "toner", "paper", "lamp", "mouse", "keyboard", "screen", "battery", "camera", "speaker",
@@ -89,9 +86,9 @@ async def load(port: int, index: str, clients: int, seconds: float) -> dict[str,
     }  # fmt: skip
 
 
-def memory_mb(process: subprocess.Popen[bytes]) -> int:
-    parent = psutil.Process(process.pid)
-    return sum(one.memory_info().rss for one in [parent, *parent.children(recursive=True)]) // 2**20
+def memory_mb() -> int:
+    """Memory of the web server, which is all that this process has started."""
+    return sum(one.memory_info().rss for one in psutil.Process().children(recursive=True)) // 2**20
 
 
 def main() -> None:
@@ -100,26 +97,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--clients", default="8,64,400,8")
     options = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "HYBRID_ES_URL": build_services().es_url}
-    with open(os.devnull, "wb") as log:
-        server = subprocess.Popen(serve_command("127.0.0.1", port, 1), env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(240):
-            try:
-                asyncio.run(load(port, options.index, 2, 3))
-                break
-            except OSError:
-                time.sleep(0.25)
-        before = memory_mb(server)
+    with serving(build_services()) as port:
+        asyncio.run(load(port, options.index, 2, 3))  # the models are loaded
+        before = memory_mb()
         for clients in map(int, options.clients.split(",")):
             result = asyncio.run(load(port, options.index, clients, options.seconds))
-            print(json.dumps({**result, "grown_mb": memory_mb(server) - before}), flush=True)
-    finally:
-        server.terminate()
-        server.wait(timeout=40)
+            print(json.dumps({**result, "grown_mb": memory_mb() - before}), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from hybrid.operations import processes
 from web.door import Door
 from web.serving import door_of
 
@@ -21,17 +22,16 @@ from web.serving import door_of
 @contextlib.contextmanager
 def served(app: Flask | Door) -> Iterator[str]:
     """The address of the app, served as `hybrid serve` does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = processes.free_port()
     door = app if isinstance(app, Door) else door_of(app)
     ready = threading.Event()
     stop: list[tuple[asyncio.AbstractEventLoop, Server]] = []
 
     async def serve() -> None:
         server = Server(
-            door, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False, backlog=4096,
-            backpressure=16384, http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS),
+            door, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False,
+            backlog=processes.BACKLOG, backpressure=processes.CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=processes.HEADER_MS),
         )  # fmt: skip
         stop.append((asyncio.get_running_loop(), server))
         ready.set()
@@ -54,7 +54,3 @@ def served(app: Flask | Door) -> Iterator[str]:
         ((loop, server),) = stop
         loop.call_soon_threadsafe(server.stop)
         thread.join(20)
-
-
-#: What `hybrid serve` sets as well, see hybrid.operations.processes.serve_command.
-HEADER_MS = 30_000

@@ -267,8 +267,7 @@ def _action() -> str:
 
 @admin.after_request
 def _keep(response: Response) -> Response:
-    """Complete the entry in the audit trail; keep pages out of caches."""
-    response.headers.setdefault("Cache-Control", "no-store")
+    """Complete the entry in the audit trail."""
     if entry := g.get("entry"):
         core().audit.end(entry, response.status_code, g.get("counted"))
     elif request.method not in _SAFE and response.status_code in (400, 401, 403, 429):
@@ -346,15 +345,11 @@ def _sign_in(name: str, password: str) -> tuple[str, str]:
         raise Unauthorized("the name or the password is wrong")
     try:
         g.entry = core().audit.begin(name, _action())
-    except WriteBlockedError:
-        user = core().accounts.signed_in(name, token)
-        if user is None or user.may_edit:
+    except HybridError as error:
+        user = core().accounts.signed_in(name, token) if isinstance(error, WriteBlockedError) else None
+        if user is None or user.may_edit:  # whoever may only look changes nothing; the log has it
             core().accounts.sign_out(token)
             raise
-        # Whoever may only look changes nothing; the log has it.
-    except HybridError:
-        core().accounts.sign_out(token)
-        raise
     throttle.forgive(name, device)
     g.signed_in_now = name
     return token, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,7 +72,11 @@ def chosen_index() -> str:
     if requested := request.args.get("index"):
         core().searcher.profile(checked_index(requested))
         return requested
-    indices = core().searcher.indices()
+    return shown_first(core().searcher.indices())
+
+
+def shown_first(indices: Sequence[str]) -> str:
+    """The index that a page shows where none is named: the configured or the first one; "" where there is none."""
     return core().settings.index or next(iter(indices), "")
 
 

@@ -20,7 +20,7 @@ from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
 from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
-from web.admin.frame import Words, core, render, say
+from web.admin.frame import Words, core, render, say, shown_first
 from web.admin.schemas import Call, Rating, TryParams
 from web.assets import kept_file, read_photo
 from web.params import SearchParams, fields_of, validate
@@ -97,7 +97,7 @@ def tryit() -> str | AnyResponse:
     names = core().searcher.indices()
     if not names and not search.index:
         return render("admin/tryit.html", here="tryit", search=search, indices=[], sides=[], searched=False)
-    index = search.index or core().settings.index or names[0]
+    index = search.index or shown_first(names)
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
     name = search.list or next(iter(lists), DEFAULT_LIST)
     searched = bool(search.q or photo) and not problem  # words alone would answer something else

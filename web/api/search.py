@@ -14,7 +14,7 @@ from web.answers import Alive, Readiness, SearchAnswer, Suggestions
 from web.compat import elasticsearch
 from web.openapi import OF_SEARCHES, Described, document, routes
 from web.params import SearchParams, SimilarParams, SuggestParams, fields_of, validate
-from web.requests import BUSY, log
+from web.requests import is_busy, log
 from web.services import ServicesLike, default_index, services
 
 api = Blueprint("api", __name__)
@@ -25,8 +25,8 @@ api = Blueprint("api", __name__)
 def search() -> Response:
     """Search by words, a picture, a video or a recording, or by several of them."""
     params = validate(SearchParams, fields_of(request))
-    quick = bool(request.environ.get(BUSY))
-    answer = services().searcher.search(replace(params.to_request(params.index or default_index()), quick=quick))
+    wanted = params.to_request(params.index or default_index())
+    answer = services().searcher.search(replace(wanted, quick=is_busy(request)))
     g.degraded = bool(answer.degraded)
     return jsonify(answer.to_json())
 

@@ -20,7 +20,7 @@ from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
 from web.answers import ClusterError, ClusterInfo
 from web.openapi import Described, Route
-from web.requests import BUSY, WholeBody, describe, finish, read_json, request_id
+from web.requests import WholeBody, describe, finish, is_busy, read_json, request_id
 from web.services import ServicesLike
 
 if TYPE_CHECKING:
@@ -69,10 +69,8 @@ class Compat:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Request-Id"] = id
         if view in (_search, _msearch):  # a request with many searches counts as one
-            took_ms, degraded = (
-                (time.perf_counter() - began) * 1000,
-                bool(_DEGRADED.search(response.headers["X-Hybrid"])),
-            )
+            took_ms = (time.perf_counter() - began) * 1000
+            degraded = bool(_DEGRADED.search(response.headers["X-Hybrid"]))
             self._services.search_times.add("drop-in", took_ms, degraded, response.status_code >= 500)
         return response(environ, start_response)
 
@@ -111,8 +109,8 @@ def _searches(kind: str, schema: str, example: Any) -> Described:
 @_searches("json", "object", {"query": {"match": {"title": "desk lamp"}}, "size": 10})
 def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
     """One Elasticsearch search, ranked by the layer where it can be."""
-    body, busy = _object(_body(request) or b"{}"), bool(request.environ.get(BUSY))
-    return _answer(request, services.dropin.search(index or "", body, _params(request), busy))
+    body = _object(_body(request) or b"{}")
+    return _answer(request, services.dropin.search(index or "", body, _params(request), is_busy(request)))
 
 
 @_searches("x-ndjson", "string", '{"index":"shop"}\n{"query":{"match":{"title":"desk lamp"}}}\n')
@@ -131,7 +129,7 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
         _incoming(_object(head or b"{}"), _object(body), index)
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
-    return _answer(request, services.dropin.msearch(searches, params, bool(request.environ.get(BUSY))))
+    return _answer(request, services.dropin.msearch(searches, params, is_busy(request)))
 
 
 #: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.

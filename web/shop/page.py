@@ -21,7 +21,7 @@ from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.openapi import Described
 from web.params import MAX_WINDOW, SearchParams, page_of, validate
-from web.requests import BUSY
+from web.requests import is_busy
 from web.services import default_index, services
 from web.shop import view
 from web.shop.view import PageState
@@ -43,11 +43,12 @@ def index() -> Response:
     files = read_files()
     if files:
         state = replace(state, like="")
-    searcher, quick = services().searcher, bool(request.environ.get(BUSY))
+    searcher = services().searcher
     names = searcher.indices()
-    if not state.index_named and services().settings.index is None and len(names) > 1:
+    try:
+        name = state.index if state.index_named else default_index(names)
+    except UsageError:
         return _render(state, names, files, choose=True)
-    name = state.index if state.index_named else default_index(names)
     state = replace(state, index=name)
 
     def search(profile: IndexProfile) -> tuple[IndexProfile, SearchAnswer]:
@@ -65,7 +66,7 @@ def index() -> Response:
                 "system": (state.q or files) and state.system or None,
             },
         )
-        return profile, searcher.search(replace(params.to_request(name), like=state.like, quick=quick))
+        return profile, searcher.search(replace(params.to_request(name), like=state.like, quick=is_busy(request)))
 
     # The facets are asked for by the profile, so both are to be of one index.
     profile, answer = searcher.whole(name, search)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.elastic.indices.own import TRIAL
 from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.weights import validation
 from hybrid.learning.weights.examples import Example, Table
@@ -103,7 +104,7 @@ def _without(
 ) -> list[Example]:
     """The judged queries asked of a copy of the index that lost this share of its vectors, each by chance."""
     rng = np.random.default_rng(seed)
-    poorer = f"hybrid-bench-{uuid.uuid4().hex[:12]}"
+    poorer = f"{TRIAL}{uuid.uuid4().hex[:12]}"
     profile = services.retrieval.profile(index)
     base64_vectors = services.cluster.capabilities.base64_vectors
     try:

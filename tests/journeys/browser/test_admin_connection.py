@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -20,7 +19,7 @@ from hybrid.elastic.indices import copies
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.operations import orders
 from hybrid.operations.attach import plan_attach, run_attach
-from hybrid.operations.processes import serve_command
+from hybrid.operations.processes import free_port, serve_command
 from hybrid.services import Services
 from tests.support.admin_client import PASSWORD, forget
 from tests.support.raw import client_of
@@ -55,9 +54,7 @@ class Server:
     """The web server as `hybrid serve` starts it, always on the same port."""
 
     def __init__(self, services: Services, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = folder / "server.log"
         self._environment = {
