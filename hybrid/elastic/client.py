@@ -13,6 +13,7 @@ from elastic_transport import Serializer
 from elasticsearch import ApiError, Elasticsearch
 from elasticsearch import ConnectionError as EsConnectionError
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from hybrid.errors import (
     AccessRefusedError,
@@ -203,6 +204,20 @@ def translated(index: str | None = None, mapping: bool = False) -> Iterator[None
         raise ClusterTimeoutError(f"Elasticsearch did not answer in time ({_short(error)})") from error
     except elastic_transport.TransportError as error:
         raise ClusterError(f"Elasticsearch: {_short(error)}") from error
+
+
+def wait_until_made(client: Elasticsearch, index: str) -> None:
+    """Wait until an index that another process is making has a shard to read. Until then the cluster answers 503.
+
+    Raises:
+        ClusterBusyError: not within 30 s, as long as the making itself may take.
+    """
+    waiting = Retrying(
+        retry=retry_if_exception_type(ClusterBusyError), stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True
+    )
+    for attempt in waiting:
+        with attempt, translated(index):
+            client.count(index=index)
 
 
 def translate(

@@ -9,8 +9,11 @@ import pytest
 
 from hybrid.catalogue.documents import WORDS_VERSION
 from hybrid.contracts import FieldMap, IndexProfile
+from hybrid.elastic.client import wait_until_made
 from hybrid.elastic.indices.lifecycle import Indices
+from hybrid.errors import ClusterBusyError
 from hybrid.services import Services
+from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
 
@@ -36,3 +39,16 @@ def test_two_first_runs_of_an_index_do_not_collide(
         run.join(60)
     assert sorted(made) == [False, True]
     assert services.cluster.indices.read_profile(name).fields.roles["title"] == ("title",)
+
+
+def test_the_slower_run_waits_until_the_new_index_can_be_read(services: Services, name: str) -> None:
+    client = client_of(services)
+    node = "index.routing.allocation.require._name"
+    client.indices.create(index=name, settings={node: "no-such-node"}, wait_for_active_shards=0)
+    with pytest.raises(ClusterBusyError):
+        services.cluster.indices.count(name)
+    allocated = threading.Timer(0.5, client.indices.put_settings, kwargs={"index": name, "settings": {node: None}})
+    allocated.start()
+    wait_until_made(client, name)
+    allocated.join()
+    assert services.cluster.indices.count(name) == 0

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -29,6 +30,7 @@ from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMi
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import control, copying, late_writes, planning, recovery, running, transfer, verification
+from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.late_writes import LateWrite, Watch
 from hybrid.operations.runs import Progress
 from hybrid.operations.sync import run_sync
@@ -883,7 +885,7 @@ def test_a_rollback_that_ended_behind_the_fence(
     data = record(make(services, name))
     reindex(services, name)
     with monkeypatch.context() as patched:
-        patched.setattr(control, "Guardian", lambda *_: contextlib.nullcontext())
+        patched.setattr(control, "Guardian", lambda *_: contextlib.nullcontext(Mock(spec=Guardian)))
         patched.setattr(control, "let_go", lambda *_: None)
         patched.setattr(transfer, "let_go", lambda *_: None)
         patched.setattr(Generations, "swap", throw(Crash()))
@@ -919,13 +921,40 @@ def test_an_alias_that_moved_meanwhile(services: Services, name: str) -> None:
     no_leftovers(services, name)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_guardian_has_nothing_to_end_after_a_swap_that_was_undone(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    make(services, name)
+    if back:
+        reindex(services, name)
+    guardians: list[Guardian] = []
+
+    class Kept(Guardian):
+        def __enter__(self) -> Guardian:
+            guardians.append(self)
+            return super().__enter__()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(control, "Guardian", Kept)
+        patched.setattr(running, "Guardian", Kept)
+        patched.setattr(Generations, "swap", throw(Crash()))
+        with pytest.raises(Crash):
+            control.rollback(services, name) if back else reindex(services, name)
+    (guardian,) = guardians
+    assert guardian._process.wait(30) == 0
+    log = services.settings.data_dir / "logs" / "guardian.log"
+    assert f"the swap of {name} was left in the middle" not in log.read_text()
+    assert Lease(client_of(services), name).holder() is None
+
+
 @pytest.mark.parametrize("gone", ["alias", "target"])
 def test_the_fence_comes_down_whatever_else_is_gone(
     services: Services, name: str, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     make(services, name)
     with monkeypatch.context() as patched:
-        patched.setattr(running, "Guardian", lambda *_: contextlib.nullcontext())
+        patched.setattr(running, "Guardian", lambda *_: contextlib.nullcontext(Mock(spec=Guardian)))
         patched.setattr(transfer, "let_go", lambda *_: None)
         patched.setattr(Generations, "swap", throw(Crash()))
         with pytest.raises(Crash):

@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 from hybrid import vectors as coding
 from hybrid.catalogue.index_template import Template, text_fields
 from hybrid.contracts import IndexProfile, VectorSignal
-from hybrid.elastic.client import translated
+from hybrid.elastic.client import translated, wait_until_made
 from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.own import is_own, refuse_own
 from hybrid.elastic.indices.products import Products
@@ -113,6 +113,7 @@ class Indices:
                 self._create(profile.index, _body(new_profile, template))
                 return True
             except AlreadyExistsError:  # another run was faster
+                wait_until_made(self._client, profile.index)
                 existing, properties = self._described(profile.index)
         if existing.attached:
             raise IndexConflictError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 import es_mappings
-from hybrid.elastic.client import translated
+from hybrid.elastic.client import translated, wait_until_made
 from hybrid.errors import (
     AlreadyExistsError,
     ClusterError,
@@ -87,6 +86,8 @@ def ensure_store(client: Elasticsearch, index: str, template: str) -> None:
         if client.indices.exists(index=index):
             return
     body = es_mappings.load(template)
-    # Another process may be faster.
-    with contextlib.suppress(AlreadyExistsError), translated(index):
-        client.indices.create(index=index, **body)
+    try:
+        with translated(index):
+            client.indices.create(index=index, **body)
+    except AlreadyExistsError:  # another process was faster
+        wait_until_made(client, index)

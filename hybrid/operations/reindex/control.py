@@ -118,6 +118,8 @@ def rollback(
                         run.swap()
                     except BaseException:
                         run.abort()
+                        if not run.moved:
+                            guardian.dismiss()
                         raise
                     guardian.leave(job, run.watch())
         except LeaseLostError:

@@ -19,7 +19,7 @@ DONE = b"done\n"
 
 
 class Guardian:
-    """Starts a guardian. The end of a `with` block without an error tells the guardian that the swap is done."""
+    """Starts a guardian. It has nothing to do where a `with` block ends without an error, or after `dismiss`."""
 
     def __init__(self, services: Services, index: str) -> None:
         log = services.settings.data_dir / "logs" / "guardian.log"
@@ -34,7 +34,7 @@ class Guardian:
                 start_new_session=True,  # Ctrl-C must end the run, not the guardian
             )
         self._cluster = services.cluster
-        self._left = False
+        self._left = self._dismissed = False
 
     def leave(self, job: str, watch: Watch) -> None:
         """Hand the late writes of a finished swap to the guardian, without waiting. The job notes restored ones."""
@@ -47,13 +47,18 @@ class Guardian:
         except OSError:  # the guardian was killed
             watch.restore(self._cluster)
 
+    def dismiss(self) -> None:
+        """Say that the swap failed and was undone. Else the guardian would look for something to end, and take the
+        lease for a moment, in which the next run would be refused."""
+        self._dismissed = True
+
     def __enter__(self) -> Guardian:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._process.stdin is None:
             return
-        if kind is None and not self._left:
+        if self._dismissed or (kind is None and not self._left):
             self._process.communicate(DONE)
             return
         with contextlib.suppress(OSError):

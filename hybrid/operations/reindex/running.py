@@ -239,6 +239,7 @@ def _swap(services: Services, run: ReindexRun) -> None:
             run.abort()
             if not run.moved:
                 restore_weights(services.jobs, services.models(WEIGHTS), run.alias, run.job)
+                guardian.dismiss()
             raise
         guardian.leave(run.job, run.watch())
 
