@@ -6,8 +6,10 @@ A few children a process are started at first use and kept; one that dies gives 
 All end with this process, whatever becomes of it: their pipe ends. What a picture can do is spend the processor time
 and memory that a child has, never this process's own.
 
-On Linux all limits hold. macOS does not hold a process to its memory: there the time of a file, the estimate of its
-memory before it is decoded, and the separate process remain. Windows has neither these limits nor such pipes.
+On Linux all limits hold, and with libseccomp a child is sealed, too: code that a file could run there is kept from
+files, sockets, programs and other processes. Without libseccomp, and on macOS, it is not: the log says so once a
+process, and `unsealed` does. macOS does not hold a process to its memory either: there the time of a file, the estimate
+of its memory before it is decoded, and the separate process remain. Windows has neither these limits nor such pipes.
 
 Typed reasons of MediaError: image_missing, image_too_large, image_unsupported, image_unreadable, image_too_slow,
 image_decoder_died; the same with video_ and audio_.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import math
 import os
 import select
@@ -26,6 +29,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +40,8 @@ from hybrid.media.sources import name_of, read_bytes
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 #: Children of a process, and files after which one is replaced, in case a decoder leaks.
 CHILDREN, MAX_FILES = 2, 5_000
@@ -85,6 +91,15 @@ def close() -> None:
     """End the children of this process; the next picture starts new ones."""
     for pool in _pools.values():
         pool.close()
+
+
+def unsealed() -> str:
+    """Why code of a file would not be kept from files and sockets by the children here; "" where it is kept from them.
+
+    Raises:
+        EncoderError: the decoder itself cannot be started.
+    """
+    return _pools["pictures"].unsealed()
 
 
 def video_frames(data: bytes | Path, most: int = 8) -> tuple[list[Image.Image], list[float]]:
@@ -180,9 +195,13 @@ class Child:
         self._ended_late = False
         self._spent = math.inf  # until it tells: starting may take what it takes
         try:
-            self._exchange(_START_S)
+            first, _ = self._exchange(_START_S)
         except _Died as error:
             raise EncoderError(f"the decoder of {decoder} ends as it starts, with code {self.end()}") from error
+        #: Why it can do more than decode; "" if it cannot. See hybrid.media.sandbox.
+        self.unsealed = str(first["unsealed"])
+        if self.unsealed:
+            _tell(self.unsealed)
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
         """(answer, pixels); a child that dies of the file has answered, too: with the reason."""
@@ -192,6 +211,9 @@ class Child:
             return self._exchange(WALL_S, struct.pack(">I", len(line)) + line, data)
         except _Died:
             code = self.end()
+        if code == -signal.SIGSYS:
+            message = "made its decoder ask for what no decoder needs, as an attack would; do not trust it"
+            return {"reason": "decoder_died", "message": message}, bytearray()
         if self._ended_late or code == -signal.SIGPROF:
             return {"reason": "too_slow", "message": "takes too long to decode; save it anew"}, bytearray()
         return {"reason": "decoder_died", "message": f"ended its decoder (code {code}); save it anew"}, bytearray()
@@ -272,6 +294,11 @@ class Child:
             pipe.close()  # type: ignore[union-attr]
 
 
+@lru_cache  # once a process
+def _tell(why: str) -> None:
+    logger.warning("decoders of pictures, videos and sounds have limits, but are not sealed: %s", why)
+
+
 def _widen(*pipes: int) -> None:
     """Let the pipes hold most files and pictures at once, so that writer and reader need not take turns."""
     try:
@@ -304,6 +331,12 @@ class _Pool:
                 raise
             self._give_back(child)
             return answer
+
+    def unsealed(self) -> str:
+        with self._places:
+            child = self._take()
+            self._give_back(child)
+            return child.unsealed
 
     def _take(self) -> Child:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from hybrid.elastic.indices.health import Health
 from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.ingest.queue import TaskQueue
+from hybrid.media.decoding import unsealed
 from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
 from hybrid.services import Services
@@ -152,6 +154,7 @@ def _machine(services: Services) -> Iterator[Check]:
         except HybridError as error:
             fix = f"install its model, or choose another with HYBRID_{kind.upper()}_ENCODER"
             yield Check("machine", f"{kind} encoder", "degraded", f"{spec}: {error}", fix)
+    yield decoder_sandbox()
     try:
         queue = TaskQueue(settings, services.redis_url)
     except NodeError as error:
@@ -164,6 +167,22 @@ def _machine(services: Services) -> Iterator[Check]:
         yield Check("machine", "broker", "degraded", str(error))
     finally:
         queue.close()
+
+
+def decoder_sandbox() -> Check:
+    """Check what code of a file could do in the process that decodes it."""
+    what = "decoder sandbox"
+    try:
+        why = unsealed()
+    except HybridError as error:
+        return Check("machine", what, "degraded", str(error), "install Hybrid's packages anew")
+    if not why:
+        return Check("machine", what, "ok", "limits of memory and time, and the system calls of decoding alone")
+    detail = f"limits of memory and time alone: {why}"
+    if sys.platform != "linux":
+        return Check("machine", what, "note", detail, "decode files of strangers on Linux")
+    fix = "install libseccomp (Debian: libseccomp2); the kernel, and a container, must allow filters of system calls"
+    return Check("machine", what, "degraded", detail, fix)
 
 
 def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:

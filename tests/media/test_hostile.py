@@ -32,6 +32,8 @@ LARGE, SLOW, BROKEN, OTHER = "image_too_large", "image_too_slow", "image_unreada
 #: Where the damage decides which of these it is; a picture of which enough is left may also be taken.
 ANY = {LARGE, SLOW, BROKEN, OTHER}
 TAKEN = "taken"
+#: What a decoder says that would read a file of its own, or would do what it may not.
+LOADING = ("open files", "not permitted", "No module", "no decoder needs")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc are those of Linux")
 
@@ -289,7 +291,7 @@ def outcome(data: bytes) -> str:
         open_image(data)
     except MediaError as error:
         # A decoder that has to load a part of itself cannot any more: that would be our fault, not the file's.
-        return error.reason if "open files" not in str(error) else str(error)
+        return error.reason if not any(words in str(error) for words in LOADING) else str(error)
     return TAKEN
 
 

@@ -15,12 +15,14 @@ from PIL import Image
 from hybrid.elastic.indices.health import Health
 from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import ClusterError, IndexMissingError
+from hybrid.media import close
 from hybrid.operations.attach import plan_attach, run_attach
-from hybrid.operations.doctor import STATUSES, Check, Diagnosis, examine
+from hybrid.operations.doctor import STATUSES, Check, Diagnosis, decoder_sandbox, examine
 from hybrid.operations.sync import run_sync
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services
+from tests.media.test_sandbox import without_libseccomp
 from tests.support.models import keep
 from tests.support.raw import client_of
 from tests.support.shop_writer import make_shop
@@ -59,10 +61,23 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
     assert "without analyzer english, analyzer cjk, painless" in checks["cluster", "modules"].detail
     assert checks["machine", "broker"].status == "ok"
     assert checks["machine", "text encoder"].detail.startswith("toy:32")
+    assert checks["machine", "decoder sandbox"].status == ("ok" if sys.platform == "linux" else "note")
     assert checks[f"index {name}", "attach"].fix == f"hybrid attach {name} --dry-run"
     lame = make_services(engine, redis_url="redis://127.0.0.1:1/0", text_encoder="sentence-transformers:no/such-model")
     checks = {(check.part, check.what): check for check in examine(lame, name).checks}
     assert checks["machine", "broker"].status == "degraded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing can be done about it")
+def test_decoders_without_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close()
+    without_libseccomp(tmp_path, monkeypatch)
+    try:
+        check = decoder_sandbox()
+    finally:
+        close()
+    assert (check.part, check.status) == ("machine", "degraded")
+    assert "libseccomp is not installed" in check.detail and "install libseccomp" in check.fix
 
 
 @pytest.mark.es
