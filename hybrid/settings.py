@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     es_patience_s: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds that a run goes on sending writes while a busy cluster accepts none of them.",
+        description="Seconds that a run goes on asking while a busy cluster accepts none of its requests.",
     )
 
     es_archive: Path | None = Field(

@@ -13,7 +13,7 @@ from elastic_transport import Serializer
 from elasticsearch import ApiError, Elasticsearch
 from elasticsearch import ConnectionError as EsConnectionError
 from elasticsearch.serializer import NdjsonSerializer, OrjsonSerializer
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
 from hybrid.errors import (
     AccessRefusedError,
@@ -47,6 +47,8 @@ _TYPES: dict[str, type[ClusterError]] = {
 _OF_MAPPINGS = "illegal_argument_exception"
 #: The cluster, or a proxy before it, has too much to do, or a shard is moving: the same request may succeed later.
 BUSY_STATUSES = frozenset({429, 502, 503, 504})
+#: Seconds before a request is made again that the cluster was too busy for; later the pauses grow.
+_PAUSE_S = 0.2
 #: How often in a row a cluster may not answer before it is asked by one request at a time.
 _PATIENT_TIMES = 3
 #: The status of a write that the flood-stage watermark blocks. No other block of writes has it.
@@ -212,12 +214,19 @@ def wait_until_made(client: Elasticsearch, index: str) -> None:
     Raises:
         ClusterBusyError: not within 30 s, as long as the making itself may take.
     """
-    waiting = Retrying(
-        retry=retry_if_exception_type(ClusterBusyError), stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True
-    )
-    for attempt in waiting:
+    for attempt in while_busy(30):
         with attempt, translated(index):
             client.count(index=index)
+
+
+def while_busy(patience_s: float) -> Retrying:
+    """Makes a request again, with growing pauses, while it raises ClusterBusyError: for so many seconds at most."""
+    return Retrying(
+        retry=retry_if_exception_type(ClusterBusyError),
+        stop=stop_before_delay(patience_s),
+        wait=wait_exponential_jitter(initial=_PAUSE_S, max=8.0, jitter=_PAUSE_S),
+        reraise=True,
+    )
 
 
 def translate(

@@ -25,8 +25,17 @@ from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import copies
 from hybrid.elastic.indices.copies import Copies, Original
 from hybrid.elastic.indices.generations import Generations
+from hybrid.elastic.indices.products import Products
 from hybrid.elastic.stores.leases import LEASE_S, Lease, Owner
-from hybrid.errors import ClusterError, HybridError, IndexConflictError, IndexMissingError, JobError, UsageError
+from hybrid.errors import (
+    ClusterBusyError,
+    ClusterError,
+    HybridError,
+    IndexConflictError,
+    IndexMissingError,
+    JobError,
+    UsageError,
+)
 from hybrid.evaluation.judgments import Judgments
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import control, copying, late_writes, planning, recovery, running, transfer, verification
@@ -946,6 +955,33 @@ def test_a_guardian_has_nothing_to_end_after_a_swap_that_was_undone(
     log = services.settings.data_dir / "logs" / "guardian.log"
     assert f"the swap of {name} was left in the middle" not in log.read_text()
     assert Lease(client_of(services), name).holder() is None
+
+
+def test_a_busy_cluster_ends_a_swap_before_the_shops_writes_give_up(
+    services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(services, name)
+    raise_fences, send = Generations.raise_fences, Products._send
+    fenced: list[str] = []
+
+    def late(generations: Generations, fences: Any) -> None:
+        client_of(services).update(index=name, id="p1", doc={"title": "late"})
+        raise_fences(generations, fences)
+        fenced.append(name)
+
+    def busy(products: Products, *args: Any) -> Any:
+        if fenced:
+            raise ClusterBusyError("Elasticsearch is too busy")
+        return send(products, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "_FENCED_PATIENCE_S", 0.5)
+        patched.setattr(Generations, "raise_fences", late)
+        patched.setattr(Products, "_send", busy)
+        with pytest.raises(ClusterBusyError, match=r"for 0\.5 s"):
+            reindex(services, name)
+    assert behind(services, name) == f"{name}-000001"
+    client_of(services).update(index=name, id="p1", doc={"title": "written"}, timeout="2s")
 
 
 @pytest.mark.parametrize("gone", ["alias", "target"])

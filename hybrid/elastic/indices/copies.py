@@ -8,6 +8,7 @@ so that only buckets that differ are read: a million documents take some tenths 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -72,6 +73,10 @@ class Copies:
         self._client = client
         self._products = products
 
+    def within(self, patience_s: float) -> Copies:
+        """The same where a busy cluster is waited for no longer than that."""
+        return Copies(self._client, self._products.within(patience_s))
+
     def read(self, index: str, shard: int, after: int, until: int) -> Iterator[list[Original]]:
         """Documents of a shard in the order of their sequence numbers, from `after` up to `until`, in batches.
 
@@ -123,10 +128,10 @@ class Copies:
         """
         if not originals:
             return {}
-        with translated(index):
-            docs = self._client.mget(
-                index=index, docs=list(map(_place, originals)), source_includes=["hybrid"], source_excludes=_vectors()
-            )["docs"]
+        places, vectors = list(map(_place, originals)), _vectors()
+        docs = self._products.ask(index, lambda: self._client.mget(
+            index=index, docs=places, source_includes=["hybrid"], source_excludes=vectors
+        ))["docs"]  # fmt: skip
         by_id = {doc["_id"]: _own(doc["_source"].get("hybrid"), doc["_id"]) for doc in docs if doc.get("found")}
         return {id: layer for id, layer in by_id.items() if layer.id}
 
@@ -135,10 +140,8 @@ class Copies:
         there: set[tuple[str, str | None]] = set()
         for start in range(0, len(documents), 1_000):
             part = documents[start : start + 1_000]
-            with translated(index):
-                docs = self._client.mget(
-                    index=index, docs=list(map(_place, part)), source=False, stored_fields="_routing"
-                )["docs"]
+            get = functools.partial(self._client.mget, source=False, stored_fields="_routing")
+            docs = self._products.ask(index, functools.partial(get, index=index, docs=list(map(_place, part))))["docs"]
             # A document of the same id and shard with another routing is another document.
             there |= {
                 (one.id, one.routing)

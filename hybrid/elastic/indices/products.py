@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from elastic_transport import ObjectApiResponse
 from elasticsearch import Elasticsearch
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from hybrid.catalogue.layer import Layer
-from hybrid.elastic.client import BUSY_STATUSES, error_reason, translated, write_blocked
+from hybrid.elastic.client import BUSY_STATUSES, error_reason, translated, while_busy, write_blocked
 from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterBusyError, ClusterTimeoutError, ClusterUnreachableError, IndexMissingError
 from hybrid.signals import SIGNALS
@@ -80,7 +82,7 @@ class Products:
     """Product documents of any index, read and written."""
 
     def __init__(self, client: Elasticsearch, patience_s: float = 300.0) -> None:
-        """patience_s: how long writes are sent again while a busy cluster accepts none of them."""
+        """patience_s: how long a request is sent again while the cluster is too busy for all of it."""
         self._client = client
         self._patience_s = patience_s
 
@@ -88,10 +90,30 @@ class Products:
         """The same for a caller who waits no longer than that."""
         return Products(self._client, min(patience_s, self._patience_s))
 
+    def ask(self, index: str, request: Callable[[], ObjectApiResponse[Any]]) -> ObjectApiResponse[Any]:
+        """The answer to a request that reads. It is sent again, with growing pauses, while the cluster is too busy.
+
+        Raises:
+            ClusterBusyError: it was too busy for `patience_s`.
+            IndexMissingError, ClusterError
+        """
+
+        def once() -> ObjectApiResponse[Any]:
+            with translated(index):
+                return request()
+
+        try:
+            return while_busy(self._patience_s)(once)
+        except ClusterBusyError as error:
+            if not self._patience_s:
+                raise
+            raise ClusterBusyError(
+                f"{error} (it was asked for {self._patience_s:g} s; HYBRID_ES_PATIENCE_S sets how long)"
+            ) from error
+
     def states(self, index: str, ids: Sequence[str], signals: Sequence[str]) -> dict[str, ProductState]:
         """id -> state of those of `ids` that the index has, as of the last refresh."""
-        with translated(index):
-            answer = self._client.search(index=index, **mappings.state_search(ids, signals))
+        answer = self.ask(index, lambda: self._client.search(index=index, **mappings.state_search(ids, signals)))
         return {
             hit["_id"]: ProductState(
                 layer=Layer.from_json(hit.get("_source", {}).get("hybrid")),
@@ -106,8 +128,8 @@ class Products:
         """id -> signal -> (vector, code), for products whose other fields change and whose vectors stay."""
         if not ids:
             return {}
-        with translated(index):
-            answer = self._client.search(index=index, **mappings.state_search(ids, signals, carry=True))
+        search = mappings.state_search(ids, signals, carry=True)
+        answer = self.ask(index, lambda: self._client.search(index=index, **search))
         vectors_by_id: dict[str, dict[str, tuple[list[float], Code]]] = {}
         for hit in answer["hits"]["hits"]:
             codes = hit.get("_source", {}).get("hybrid", {}).get("codes", {})
@@ -127,43 +149,30 @@ class Products:
         routing: id -> routing. A product that the shop routed and that is not in `routing` is found as soon as a search
         sees it.
         """
-        return {hit["_id"]: _stored(hit) for hit in self._get(index, ids, {"source_excludes": unread()}, routing)}
+        return {hit["_id"]: _stored(hit) for hit in self._get(index, ids, routing, source_excludes=unread())}
 
     def codes(self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None = None) -> dict[str, StoredCodes]:
         """id -> codes of products as they are now; NO_CODES for a product that is not there."""
-        docs = self._get(index, ids, {"source_includes": ["hybrid.codes"]}, routing)
+        docs = self._get(index, ids, routing, source_includes=["hybrid.codes"])
         there = {hit["_id"]: StoredCodes(hit["_seq_no"], _codes_of(hit["_source"].get("hybrid"))) for hit in docs}
         return {id: there.get(id, NO_CODES) for id in ids}
 
     def _get(
-        self,
-        index: str,
-        ids: Sequence[str],
-        options: dict[str, Any],
-        routing: Mapping[str, str] | None,
+        self, index: str, ids: Sequence[str], routing: Mapping[str, str] | None, **options: Any
     ) -> list[dict[str, Any]]:
         if not ids:
             return []
         keys = [{"_id": id, "routing": routing[id]} if routing and id in routing else {"_id": id} for id in ids]
-        with translated(index):
-            docs = self._client.mget(index=index, docs=keys, **options)["docs"]
+        docs = self.ask(index, lambda: self._client.mget(index=index, docs=keys, **options))["docs"]
         products = [doc for doc in docs if doc.get("found")]
         lost = [doc["_id"] for doc in docs if not doc.get("found")]
         if lost:
-            with translated(index):
-                hits = self._client.search(
-                    index=index,
-                    query={"bool": {"filter": [{"ids": {"values": lost}}, {"exists": {"field": "_routing"}}]}},
-                    size=len(lost),
-                    source=False,
-                )["hits"]["hits"]
-                if hits:
-                    routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
-                    products += [
-                        doc
-                        for doc in self._client.mget(index=index, docs=routed, **options)["docs"]
-                        if doc.get("found")
-                    ]
+            query = {"bool": {"filter": [{"ids": {"values": lost}}, {"exists": {"field": "_routing"}}]}}
+            find = functools.partial(self._client.search, index=index, query=query, size=len(lost), source=False)
+            if hits := self.ask(index, find)["hits"]["hits"]:
+                routed = [{"_id": hit["_id"], "routing": hit["_routing"]} for hit in hits]
+                there = self.ask(index, lambda: self._client.mget(index=index, docs=routed, **options))["docs"]
+                products += [doc for doc in there if doc.get("found")]
         return products
 
     def iterate(
@@ -225,11 +234,8 @@ class Products:
         page: int,
         fields: Sequence[Mapping[str, Any]] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        body = {
-            "query": query,
-            "source": source if isinstance(source, bool) else {"includes": source},
-            "fields": fields,
-        }
+        included = source if isinstance(source, bool) else {"includes": source}
+        body = {"query": query, "source": included, "fields": fields}
         for hits in self.pages(index, body, page):
             yield from hits
 
@@ -242,20 +248,21 @@ class Products:
         sort: Sequence[str] = ("_shard_doc",),
     ) -> Iterator[list[dict[str, Any]]]:
         """Hits of a search through a point in time, in batches, in the order of `sort`."""
-        with translated(index):
-            pit = self._client.open_point_in_time(index=index, keep_alive="5m", preference=preference)["id"]
+        begin = functools.partial(self._client.open_point_in_time, keep_alive="5m", preference=preference)
+        pit = self.ask(index, lambda: begin(index=index))["id"]
         position: dict[str, Any] = {}
         try:
             while True:
-                with translated(index):
-                    answer = self._client.options(request_timeout=60).search(
-                        pit={"id": pit, "keep_alive": "5m"},
-                        size=page,
-                        track_total_hits=False,
-                        sort=list(sort),
-                        **search,
-                        **position,
-                    )
+                page_of = functools.partial(
+                    self._client.options(request_timeout=60).search,
+                    pit={"id": pit, "keep_alive": "5m"},
+                    size=page,
+                    track_total_hits=False,
+                    sort=list(sort),
+                    **search,
+                    **position,
+                )
+                answer = self.ask(index, page_of)
                 hits = answer["hits"]["hits"]
                 if hits:
                     yield hits
@@ -410,16 +417,9 @@ def _stored(hit: dict[str, Any], present: frozenset[str] | None = None) -> Store
         # The document is a copy of another one, so its words are to be written again.
         layer = replace(layer, source=None)
     return StoredProduct(
-        hit["_id"],
-        hit["_index"],
-        source,
-        layer,
-        hit["_seq_no"],
-        hit["_primary_term"],
-        hit.get("_routing"),
-        present,
+        hit["_id"], hit["_index"], source, layer, hit["_seq_no"], hit["_primary_term"], hit.get("_routing"), present,
         not own,
-    )
+    )  # fmt: skip
 
 
 def _guard(product: StoredProduct) -> dict[str, Any]:

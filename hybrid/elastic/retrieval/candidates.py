@@ -68,7 +68,7 @@ class Retrieval:
     def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds that only go forward."""
         self._client = client
-        self._indices, self._products = Indices(client), Products(client)
+        self._indices, self._products = Indices(client), Products(client, patience_s=0)
         self._clock = clock
         self._profiles: dict[str, tuple[float, IndexProfile]] = {}
         self.coverage = likes.Coverage(clock)

@@ -18,14 +18,24 @@ from hybrid.errors import (
     VersionConflictError,
 )
 
+#: The longest id that Elasticsearch takes.
+MAX_ID_BYTES = 512
+
 
 def now(precision: str = "seconds") -> str:
     """The time as stored: ISO 8601, UTC. precision: "milliseconds" where the time decides an order."""
     return datetime.now(UTC).isoformat(timespec=precision)
 
 
+def can_be_id(given: str) -> bool:
+    """Whether a document can have the id that a caller gave; the cluster refuses to look for others."""
+    return 0 < len(given.encode()) <= MAX_ID_BYTES
+
+
 def stored(client: Elasticsearch, index: str, id: str) -> dict[str, Any] | None:
     """A document as the cluster gives it, with its sequence number; None where the document or the index is missing."""
+    if not can_be_id(id):
+        return None
     try:
         with translated(index):
             return dict(client.get(index=index, id=id).body)

@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from hybrid.elastic.client import translated
-from hybrid.elastic.stores.base import ensure_store, now
+from hybrid.elastic.stores.base import can_be_id, ensure_store, now
 
 DEAD_LETTERS = "hybrid-dead-letters"
 #: Dead letters as stored. A class with a method `list` cannot name this type in its own body.
@@ -123,7 +123,7 @@ class DeadLetters:
 
     def chosen(self, index: str, ids: Sequence[str]) -> Documents:
         """Dead letters of an index by their ids, with their "id". Ids that the index does not have are left out."""
-        query = {"bool": {"filter": [{"term": {"index": index}}, {"ids": {"values": list(ids)}}]}}
+        query = {"bool": {"filter": [{"term": {"index": index}}, {"ids": {"values": [*filter(can_be_id, ids)]}}]}}
         with translated(DEAD_LETTERS):
             answer = self._client.search(index=DEAD_LETTERS, query=query, size=len(ids) or 1, ignore_unavailable=True)
         return [{"id": hit["_id"], **hit["_source"]} for hit in answer["hits"]["hits"]]

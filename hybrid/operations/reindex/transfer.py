@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that the last changes may take behind the fence, where the shop's writes wait, before the swap is aborted.
 _FENCED_S = 20.0
+#: Seconds in which a busy cluster must take what is sent meanwhile. The shop's own writes give up after a minute.
+_FENCED_PATIENCE_S = 10.0
 #: Documents that are encoded while writes wait: a tenth of a second of texts. More get their vectors afterwards.
 _FENCED_TEXTS = 40
 #: Most rounds before the fence, and the seconds of a round that is short enough. Each round costs a refresh, so it must
@@ -102,6 +104,11 @@ class Transfer(Run):
         #: Writes that were on their way to the source during the swap.
         self.late_writes: list[LateWrite] = []
 
+    @property
+    def _copies(self) -> copies.Copies:
+        behind_the_fence = self.progress.phase == "swap" and not self.moved
+        return self._cluster.copies.within(_FENCED_PATIENCE_S) if behind_the_fence else self._cluster.copies
+
     # -- copying ---------------------------------------------------------------------------------------------
 
     def advance(self, dispatch: Dispatch | None = None) -> int:
@@ -137,7 +144,7 @@ class Transfer(Run):
                 raise JobError(f"{self.source!r} was restored meanwhile; `hybrid reindex {self.alias} --cancel`")
             if after < last:
                 ranges[int(shard)] = (after, last)
-        for number, batch in self._cluster.copies.read_ahead(self.source, ranges):
+        for number, batch in self._copies.read_ahead(self.source, ranges):
             # Encoded here if there are no workers, so that a document is written only once.
             waiting += self._copy(batch, ranges[number][0] > -1, encode=dispatch is None and self.encodes)
             self.positions[str(number)] = (shards[str(number)][0], batch[-1].seq_no)
@@ -155,7 +162,7 @@ class Transfer(Run):
         building = not self.back and not self.moved
         target = f"{self.target}{BUILDING}" if building else self.target
         # A document that was copied before may reuse the vectors of its earlier copy.
-        layers = self._cluster.copies.layers(target, batch) if again and self._copyist.anew else {}
+        layers = self._copies.layers(target, batch) if again and self._copyist.anew else {}
         prepared = [self._copyist.copy(original, layers.get(original.id)) for original in batch]
         wanting = [copy.original.id for copy in prepared if copy.pending]
         self.progress.to_encode += len(wanting)
@@ -172,7 +179,7 @@ class Transfer(Run):
         self._lease.keep()
         if self.moved:
             self._note_late(batch)
-        report = self._cluster.copies.write(target, [(copy.original, copy.body) for copy in prepared], building)
+        report = self._copies.write(target, [(copy.original, copy.body) for copy in prepared], building)
         for id in report.ok:
             self.refused.pop(id, None)
         for error in report.errors:
@@ -211,10 +218,10 @@ class Transfer(Run):
 
     def _remove(self, suspects: list[DocumentRef]) -> int:
         """Delete those suspects that the source does not have; returns how many."""
-        gone = self._cluster.copies.absent(self.source, suspects) if suspects else []
+        gone = self._copies.absent(self.source, suspects) if suspects else []
         if gone:
             self._lease.keep()
-            self._cluster.copies.delete(self.target, gone)
+            self._copies.delete(self.target, gone)
             self.deleted += len(gone)
             for one in gone:
                 self.refused.pop(one.id, None)
@@ -228,17 +235,17 @@ class Transfer(Run):
     def _uncopied(self) -> list[DocumentRef]:
         """In a rollback: documents of the target that the source lacks, or has another revision of than it copied."""
         self._cluster.indices.refresh(self.source)
-        return self._cluster.copies.uncopied(self.target, self.source, self._before_swap)
+        return self._copies.uncopied(self.target, self.source, self._before_swap)
 
     def _carried(self) -> list[DocumentRef]:
         """In a rollback: documents that reached the target since the swap, by this run or an interrupted one."""
-        return list(self._cluster.copies.above(self.target, self._before_swap))
+        return list(self._copies.above(self.target, self._before_swap))
 
     def differences(self) -> Differences:
         """Documents of the source without a copy of their present revision, and copies without a document, up to the
         copied positions."""
         until = {int(shard): number for shard, (_, number) in self.positions.items()}
-        return self._cluster.copies.compare(self.source, self.target, until)
+        return self._copies.compare(self.source, self.target, until)
 
     def approach(self) -> None:
         """Copy in rounds, each the writes during the round before, so that little is left to copy behind the fence.
