@@ -11,12 +11,14 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import metrics
-from web.requests import MAX_BODY_BYTES, WholeBody, describe, finish, read_json, request_id
+from web.requests import MAX_BODY_BYTES, WholeBody, WholeForms, describe, finish, read_json, request_id
 from web.services import ServicesLike
 
 
 class _Request(WholeBody, Request):
     """A request of Flask whose body is whole."""
+
+    form_data_parser_class = WholeForms
 
 
 class _Json(DefaultJSONProvider):
@@ -96,7 +98,7 @@ def _on_error(error: Exception) -> Any:
     from web.shop.page import error_page
 
     id, method = g.get("request_id", "-"), request.method
-    status, kind, reason = describe(error, id, method, private=admin.is_here())
+    status, kind, reason = describe(error, id, method, private=g.get("user") is not None)
     if admin.is_here():
         response = admin.error_answer(status, kind, reason)
     elif request.endpoint == "page.index" and not (isinstance(error, HTTPException) and error.code == 405):

@@ -23,7 +23,7 @@ from web.answers import Error
 
 View = TypeVar("View", bound=Callable[..., Any])
 #: Statuses of whatever asks the cluster.
-OF_SEARCHES = (400, 404, 502, 503, 504)
+OF_SEARCHES = (400, 404, 409, 502, 503, 504)
 
 
 class Route(NamedTuple):
@@ -43,7 +43,8 @@ class Described:
     forms: the fields come as forms too. optional: it answers without a body too.
     gives: model of the answer, an example of a JSON object or several, or the media type of a file.
     also: further statuses -> model of that answer, or what it means.
-    errors: statuses that the view itself can cause; 405 and 500 are everybody's. error: model of their answers.
+    errors: statuses that the view itself can cause; 405 and 500 are everybody's, 413 and 415 of all that takes a body.
+    error: model of their answers, or their media type.
     """
 
     takes: type[BaseModel] | Mapping[str, Any] | None = None
@@ -54,7 +55,7 @@ class Described:
     status: int = 200
     also: Mapping[int, type[BaseModel] | str] = field(default_factory=dict)
     errors: Sequence[int] = OF_SEARCHES
-    error: type[BaseModel] = Error
+    error: type[BaseModel] | str = Error
     headers: Sequence[str] = ()
     token: str | None = None
 
@@ -99,6 +100,7 @@ _ERRORS = {
     409: "the index is not one of the layer's, or work on it is under way",
     413: "the body or the picture is too large",
     415: "the body is of a type that is not taken",
+    416: "the part that Range asks for is none of the file",
     429: "too many attempts to sign in",
     500: "an unexpected error; the log has it under the X-Request-Id",
     502: "Elasticsearch answered with an error",
@@ -148,13 +150,20 @@ def document(described: Iterable[Route]) -> dict[str, Any]:
     writer = _Writer(_about(route) for route in described)
     for name, schema in writer.schemas.items():
         spec.components.schema(name, schema)
-    for model in dict.fromkeys(_about(route).error for route in described):
+    for error in dict.fromkeys(_about(route).error for route in described):
         for status, text in _ERRORS.items():
-            answer = {**writer.answer(model), "description": text}
-            spec.components.response(f"{model.__name__}{status}", answer, lazy=True)
+            answer = {**writer.answer(error), "description": text}
+            spec.components.response(_named(error, status), answer, lazy=True)
     for route in described:
         spec.path(route.path, operations={route.method.lower(): writer.operation(route)})
     return spec.to_dict()
+
+
+def _named(error: type[BaseModel] | str, status: int) -> str:
+    """The name of an error answer. A wrong method is no mistake of a person who looks at a page."""
+    if isinstance(error, str):
+        return f"Page{status}" if status != 405 else _named(Error, status)
+    return f"{error.__name__}{status}"
 
 
 def _about(route: Route) -> Described:
@@ -184,6 +193,7 @@ class _Writer:
         about = _about(route)
         summary, _, more = (inspect.getdoc(route.view) or "").partition("\n\n")
         head, *words = route.name.split("_")
+        of_bodies = (413, 415) if about.takes and route.method != "GET" else ()
         written: dict[str, Any] = {
             "operationId": head + "".join(word.capitalize() for word in words),
             "summary": " ".join(summary.split()).rstrip("."),
@@ -194,7 +204,7 @@ class _Writer:
             ],
             "responses": {
                 about.status: self.answer(about.gives, about.headers),
-                **{status: f"{about.error.__name__}{status}" for status in sorted({405, 500, *about.errors})},
+                **{status: _named(about.error, status) for status in sorted({405, 500, *about.errors, *of_bodies})},
                 **{
                     status: {"description": gives} if isinstance(gives, str) else self.answer(gives)
                     for status, gives in about.also.items()

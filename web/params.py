@@ -55,6 +55,23 @@ def fields_of(request: Request) -> dict[str, Any]:
     raise UnsupportedMediaType("send application/json, multipart/form-data or a plain form")
 
 
+def json_of(request: Request) -> dict[str, Any]:
+    """The fields of a request that takes JSON alone, not yet checked.
+
+    Raises:
+        UsageError: the body is no JSON object, or there are fields in the address as well.
+        UnsupportedMediaType: it is of another type.
+    """
+    wanted(request, "application/json")
+    return fields_of(request)
+
+
+def wanted(request: Request, mimetype: str) -> None:
+    """Raises UnsupportedMediaType: the body is of another type, or does not say of which."""
+    if request.mimetype != mimetype:
+        raise UnsupportedMediaType(f"send {mimetype}")
+
+
 def from_pairs(pairs: MultiDict[str, str]) -> dict[str, Any]:
     """Fields of a query string or form; repeated `filter=brand:HP` are gathered under `filters`.
 

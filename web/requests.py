@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request
 
 from hybrid.errors import (
@@ -47,6 +48,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+#: A reason may quote what the caller sent, which may be long.
+_MAX_REASON_CHARS = 1_000
+
 #: Other characters from a caller could forge a log line.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -66,6 +70,25 @@ class WholeBody:
         if self.content_length is None and most is not None and len(data) >= most:  # type: ignore[attr-defined]
             raise RequestEntityTooLarge
         return data
+
+
+class WholeForms(FormDataParser):
+    """Reads forms; one that is broken is refused, where werkzeug takes it for an empty one."""
+
+    def parse(self, *args: Any, **options: Any) -> Any:
+        """See werkzeug.
+
+        Raises:
+            UsageError: it is not what its type says, or has a part without a name.
+        """
+        self.silent = False
+        try:
+            stream, form, files = super().parse(*args, **options)
+        except ValueError as error:
+            raise UsageError(f"body: not a valid form ({error})") from error
+        if None in form or None in files:
+            raise UsageError("body: not a valid form (a part has no name)")
+        return stream, form, files
 
 
 def read_json(text: str | bytes) -> Any:
@@ -122,11 +145,15 @@ def describe(error: Exception, id: str, method: str, private: bool = False) -> t
     if isinstance(error, HybridError):
         if not isinstance(error, UsageError):
             log.warning("%s %s: %s", id, type(error).__name__, error)
-        return error.http_status, type(error).__name__, str(error) if private else public_reason(error)
+        return error.http_status, type(error).__name__, _cut(str(error) if private else public_reason(error))
     if isinstance(error, HTTPException) and error.code is not None:
-        return error.code, type(error).__name__, _short(error, method)
+        return error.code, type(error).__name__, _cut(_short(error, method))
     log.error("%s unexpected error", id, exc_info=error)
     return 500, "InternalError", "something went wrong; the log has it under this answer's X-Request-Id"
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= _MAX_REASON_CHARS else f"{reason[:_MAX_REASON_CHARS]}…"
 
 
 def public_reason(error: HybridError) -> str:

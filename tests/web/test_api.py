@@ -12,21 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, seed
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate as validate_openapi
 from pydantic import TypeAdapter
-from schemathesis.schemas import APIOperation
 
 from hybrid import contracts
 from hybrid.contracts import SearchAnswer
 from hybrid.errors import EncoderError
 from hybrid.facts import Counted, Note, Reason
-from tests.support.described_client import description
 from tests.support.raw import client_of
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, answers, create_app
@@ -397,29 +392,6 @@ def test_every_operation_has_examples_that_are_true(client: FlaskClient) -> None
 def test_models_of_answers_have_the_fields_of_the_core(name: str) -> None:
     core = [field.name for field in dataclasses.fields(getattr(contracts, name))]
     assert list(getattr(answers, name).model_fields) == core
-
-
-#: What programs call without signing in, but the drop-in, whose bodies are Elasticsearch's; requests made up for each.
-OPEN_PATHS, TRIES = r"^/(api|healthz|readyz|openapi|media|video|audio|poster|waveform)", 10
-
-
-def test_made_up_requests_are_answered_as_described(services: Watched) -> None:
-    operations = [found.ok() for found in description().include(path_regex=OPEN_PATHS).get_all_operations()]
-    assert len(operations) == 13
-    for operation in operations:
-        try_out(create_app(services), operation)
-
-
-def try_out(app: Flask, operation: APIOperation) -> None:
-    @seed(1)
-    @hypothesis.settings(max_examples=TRIES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy())
-    def is_answered_as_described(case: Any) -> None:
-        answer = case.call(app=app)
-        assert answer.status_code < 500, answer.text
-        operation.validate_response(answer)
-
-    is_answered_as_described()
 
 
 @pytest.mark.parametrize("path", ["/", "/api/search", "/api/search?page=0", "/nothing", "/static/app.js", "/healthz"])

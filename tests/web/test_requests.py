@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from werkzeug.http import parse_options_header
 
 from hybrid.errors import (
     ClusterError,
@@ -12,7 +15,7 @@ from hybrid.errors import (
     NodeError,
     UsageError,
 )
-from web.requests import MAX_DEPTH, describe, read_json
+from web.requests import MAX_DEPTH, WholeForms, describe, read_json
 
 WHERE = "http://10.1.2.3:9200"
 
@@ -30,6 +33,29 @@ def test_json_within_the_limit_is_read_whatever_its_texts_hold() -> None:
     assert read_json(deep) == eval(deep)
     assert read_json(f'{{"q": "{"[" * 5_000}"}}') == {"q": "[" * 5_000}
     assert len(read_json(f"[{','.join(['[]'] * 5_000)}]")) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"--X\r\nContent-Disposition: form-data; name=q\r\n\r\na\r\n--X--\r\n"),
+        ("multipart/form-data; boundary=\xff", b"--\xff--\r\n"),
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; name=q\r\n\r\na"),
+        ("multipart/form-data; boundary=X", b"no beginning"),
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Type: text/plain\r\n\r\na\r\n--X--\r\n"),
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data\r\n\r\na\r\n--X--\r\n"),
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; filename=a\r\n\r\na\r\n--X--\r\n"),
+    ],
+    ids=["no boundary", "odd boundary", "no end", "no beginning", "no disposition", "no name", "file without name"],
+)
+def test_a_broken_form_is_not_taken_for_an_empty_one(kind: str, body: bytes) -> None:
+    mimetype, options = parse_options_header(kind)
+    with pytest.raises(UsageError, match="not a valid form"):
+        WholeForms().parse(io.BytesIO(body), mimetype, len(body), options)
+
+
+def test_a_reason_is_short_whatever_it_quotes() -> None:
+    assert len(describe(UsageError("x" * 300_000), "id", "GET")[2]) < 1_100
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from hybrid.errors import HybridError, UsageError, WriteBlockedError
 from web.admin.frame import choose_language, core, render
 from web.admin.schemas import Call, SignIn
-from web.params import validate
+from web.params import checked_index, json_of, validate
 
 log = logging.getLogger("hybrid.web.admin")
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -205,13 +205,15 @@ def _guard() -> AnyResponse | None:
     core().accounts.secret()  # where the cluster does not answer, nobody can be told from anybody
     g.lang = choose_language()
     view = _view()
+    is_open = view_is(view, "open_to_all")
     by_token = request.authorization is not None and request.authorization.type == "bearer"
     name, _, token = _token() if by_token else (session.get("user", ""), "", session.get("token", ""))
     if name and token:
         g.user = core().accounts.signed_in(name, token)
-    if request.method not in _SAFE and not by_token and not (view_is(view, "open_to_all") and wants_json()):
+    # A program without a token is told to sign in; whoever has one cannot have had it sent by another site.
+    if request.method not in _SAFE and not by_token and not (wants_json() and (g.user is None or is_open)):
         csrf.protect()
-    if view_is(view, "open_to_all"):
+    if is_open:
         return None
     if g.user is None:
         if wants_json() or request.method not in _SAFE:
@@ -221,6 +223,9 @@ def _guard() -> AnyResponse | None:
         with suppress(HybridError):  # what somebody known tried is worth an entry, and is refused in any case
             _record()
         raise Forbidden("a viewer may look, but not change anything; ask an editor")
+    for index in (*request.args.getlist("index"), (request.view_args or {}).get("index")):
+        if index:
+            checked_index(index)
     return None
 
 
@@ -324,7 +329,7 @@ def sign_in() -> Any:
 @Call(SignIn, {"token": "ed:Zk3v…"}, token=None)
 def api_sign_in() -> Response:
     """A token for programs: send it as `Authorization: Bearer TOKEN`."""
-    credentials = validate(SignIn, request.get_json(silent=True) or {})
+    credentials = validate(SignIn, json_of(request))
     token, name = _sign_in(credentials.name, credentials.password)
     return jsonify({"token": f"{name}:{token}"})
 
@@ -332,10 +337,8 @@ def api_sign_in() -> Response:
 def _sign_in(name: str, password: str) -> tuple[str, str]:
     host = urlsplit(request.host_url).hostname
     if not request.is_secure and host not in _LOOPBACK:
-        raise UsageError(
-            "a password is not taken over plain http from another machine: use https, and where a proxy ends it set "
-            "HYBRID_TRUSTED_PROXIES=1"
-        )
+        log.warning("a password came over plain http; where a proxy ends https, set HYBRID_TRUSTED_PROXIES=1")
+        raise UsageError("a password is not taken over plain http from another machine; use https")
     throttle: Throttle = current_app.extensions["hybrid_throttle"]
     device = _device(name)
     if wait_s := throttle.hit(name, device):

@@ -18,7 +18,7 @@ from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import Call, EvaluationParams
-from web.params import checked_index, fields_of, validate
+from web.params import checked_index, json_of, validate
 
 PAGE_SIZE = 20
 #: Runs in the chart over time; rows of a table of hurt queries, and of the table of all queries.
@@ -148,6 +148,6 @@ def api_evaluations_run(run: str) -> dict[str, Any]:
 )
 def api_evaluations_start() -> tuple[dict[str, Any], int]:
     """Order an evaluation. notified: whether a worker was notified at once."""
-    params = validate(EvaluationParams, fields_of(request))
+    params = validate(EvaluationParams, json_of(request))
     notified = _order(params)
     return {"order": core().orders.get(orders.learning_slot(params.index)), "notified": notified}, 202

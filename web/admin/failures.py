@@ -18,9 +18,9 @@ from hybrid.operations.orders import place
 from hybrid.operations.runs import PENDING
 from hybrid.text.spreadsheets import guarded
 from web.admin.access import admin
-from web.admin.frame import core, page_number, render, say
+from web.admin.frame import core, page_number, render, saved_as, say
 from web.admin.schemas import Call, ChosenFailures, FailuresPage
-from web.params import MAX_WINDOW, validate
+from web.params import MAX_WINDOW, json_of, validate
 from web.shop.view import Cards
 
 PAGE_SIZE = 50
@@ -132,9 +132,7 @@ def failures_csv(index: str, reason: str) -> Response:
         yield "\ufeff" + _line(first)  # without the mark, spreadsheets take UTF-8 for something else
         yield from map(_line, rows)
 
-    name = f"failures-{index}-{reason}.csv".encode("ascii", "replace").decode().replace('"', "")
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(lines(), mimetype="text/csv", headers=headers)
+    return Response(lines(), mimetype="text/csv", headers=saved_as(f"failures-{index}-{reason}.csv"))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -165,5 +163,5 @@ def api_change_failures(index: str, do: str) -> Response:
     """Retry or dismiss failures."""
     if do not in ("retry", "dismiss"):
         abort(404)
-    ids = validate(ChosenFailures, request.get_json(silent=True) or {}).dead_letters
+    ids = validate(ChosenFailures, json_of(request)).dead_letters
     return jsonify({"queued" if do == "retry" else "dismissed": _act(do, index, ids)})

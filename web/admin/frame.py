@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -105,6 +106,12 @@ def render(template: str, **values: Any) -> str:
 def say(key: str, kind: str = "done", **values: Any) -> None:
     """A message on the next page. kind: done, warning or error."""
     flash(Words(g.lang)(key, **values), kind)
+
+
+def saved_as(file: str) -> dict[str, str]:
+    """The header of an answer that a browser saves under a name, which may be made of what others wrote."""
+    plain = re.sub(r'[^ -~]|["\\%/]', "_", file)
+    return {"Content-Disposition": f'attachment; filename="{plain}"'}
 
 
 def error_answer(status: int, kind: str, reason: str) -> Response:

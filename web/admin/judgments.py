@@ -15,9 +15,9 @@ from hybrid.evaluation.formats import FORMATS
 from hybrid.evaluation.judgments import checked_list
 from hybrid.evaluation.photos import checked_key
 from web.admin.access import admin
-from web.admin.frame import chosen_index, core, render, say
+from web.admin.frame import chosen_index, core, render, saved_as, say
 from web.admin.schemas import Call
-from web.params import checked_index
+from web.params import checked_index, wanted
 from web.services import default_index
 
 PAGE_SIZE = 50
@@ -94,10 +94,7 @@ def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
 def export_judgments(index: str, name: str) -> Response:
     judgments_list = core().judgment_lists.judgments(index, name)
     file, content = archived(judgments_list, name, request.args.get("format", "quepid"))
-    plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "")
-    return Response(
-        content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{plain}"'}
-    )
+    return Response(content, mimetype="application/octet-stream", headers=saved_as(file))
 
 
 @admin.post("/judgments/<index>/<name>/delete")
@@ -127,6 +124,7 @@ _UPLOAD = {"type": "object", "required": ["file"], "properties": {"file": _FILE,
 @Call({"multipart/form-data": {"schema": _UPLOAD}}, {"judgments": 120, "notes": []})
 def api_import(index: str, name: str) -> dict[str, Any]:
     """Take in the uploaded `file`, with the texts of numbered queries in `queries` where its format needs them."""
+    wanted(request, "multipart/form-data")
     taken, notes = _take_in(index, name)
     return {"judgments": taken, "notes": notes}
 

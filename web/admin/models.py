@@ -15,7 +15,7 @@ from web.admin.frame import chosen_index, core, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, VersionParams
 from web.admin.weights import form_of
 from web.answers import ModelApplied
-from web.params import checked_index, fields_of, validate
+from web.params import checked_index, json_of, validate
 
 #: Versions of a kind that are listed, beside others and alone.
 FEW, MANY = 5, 200
@@ -127,7 +127,7 @@ def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
 @Call(ApplyParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Activate a version of a model."""
-    index, params = checked_index(index), validate(ApplyParams, fields_of(request))
+    index, params = checked_index(index), validate(ApplyParams, json_of(request))
     notified = _apply(index, kind, params.version, params.instead_of)
     return {
         "active": _active_json(life.active(core(), kind, index)),
@@ -139,7 +139,7 @@ def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
 @Call(PointParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Go back to the version of a model before."""
-    index, params = checked_index(index), validate(PointParams, fields_of(request))
+    index, params = checked_index(index), validate(PointParams, json_of(request))
     notified = _roll_back(index, kind, params.instead_of)
     return {
         "active": _active_json(life.active(core(), kind, index)),
@@ -151,7 +151,7 @@ def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
 @Call(VersionParams, {"removed": "shop-text-1"})
 def api_models_remove(index: str, kind: str) -> dict[str, Any]:
     """Delete a version that no index uses."""
-    index, params = checked_index(index), validate(VersionParams, fields_of(request))
+    index, params = checked_index(index), validate(VersionParams, json_of(request))
     life.remove(core(), kind, index, params.version)
     return {"removed": params.version}
 

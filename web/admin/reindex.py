@@ -17,7 +17,7 @@ from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
 from web.admin.schemas import Call, RunAction
-from web.params import validate
+from web.params import json_of, validate
 
 PAGE_SIZE = 25
 #: What cannot be taken back, and so has to be confirmed.
@@ -133,7 +133,7 @@ def api_runs() -> Response:
 @Call(RunAction, {"notified": True, "can": _CAN})
 def api_change_index(index: str) -> Response:
     """Estimate, start, pause, end, swap in or roll back."""
-    action = validate(RunAction, request.get_json(silent=True) or {})
+    action = validate(RunAction, json_of(request))
     if action.do in _FINAL_ACTS and not action.sure:
         raise UsageError("sure: must be true, for this cannot be undone")
     return jsonify({"notified": _do(index, action), **{"can": _state(index)["can"]}})

@@ -18,7 +18,7 @@ from web.params import MAX_QUERY_CHARS, IndexName, OneOf, Params, Picture, Weigh
 SignalName = Annotated[str, OneOf(lambda: SIGNALS)]
 
 #: Describes a call of the admin's interface for programs.
-Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 409, 429), token="admin")
+Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 429), token="admin")
 
 
 class ChosenFailures(Params):

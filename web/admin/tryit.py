@@ -23,7 +23,7 @@ from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say, shown_first
 from web.admin.schemas import Call, Rating, TryParams
 from web.assets import kept_file, read_photo
-from web.params import SearchParams, fields_of, validate
+from web.params import SearchParams, checked_index, json_of, validate
 from web.services import default_index
 from web.shop.view import Cards
 
@@ -97,7 +97,7 @@ def tryit() -> str | AnyResponse:
     names = core().searcher.indices()
     if not names and not search.index:
         return render("admin/tryit.html", here="tryit", search=search, indices=[], sides=[], searched=False)
-    index = search.index or shown_first(names)
+    index = checked_index(search.index) if search.index else shown_first(names)
     lists = [entry["list"] for entry in core().judgment_lists.lists(index)]
     name = search.list or next(iter(lists), DEFAULT_LIST)
     searched = bool(search.q or photo) and not problem  # words alone would answer something else
@@ -267,7 +267,7 @@ def _left_moves(left: Sequence[str], right: Sequence[str]) -> Iterable[tuple[str
 @admin.get("/try/cards")
 def tryit_cards() -> str:
     """Hits that a change of weights brings up and that are not on the page yet."""
-    index, ids = request.args.get("index", ""), request.args.getlist("id")[:KNOWN]
+    index, ids = checked_index(request.args.get("index", "")), request.args.getlist("id")[:KNOWN]
     profile = core().searcher.profile(index)
     cards = Cards(index, profile.fields, g.lang)
     sources = core().retrieval.sources(profile, ids)
@@ -334,7 +334,7 @@ def _rate(rating: Rating) -> str | None:
 @Call(Rating, [{"rating": 3}, {"rating": 3, "photo": "5f2b8c0d9e1a4b7c8d9e0f1a2b3c4d5e"}])
 def api_rate() -> Response:
     """Store a rating, or remove it. photo: key of the photo, where one is judged."""
-    rating = validate(Rating, request.get_json(silent=True))
+    rating = validate(Rating, json_of(request))
     photo = _rate(rating)
     return jsonify({"rating": rating.rating, **({"photo": photo} if photo else {})})
 
@@ -356,7 +356,7 @@ def api_try() -> Response:
 
     pool is null where the query itself is wrong.
     """
-    params = validate(TryParams, fields_of(request))
+    params = validate(TryParams, json_of(request))
     index = params.index or default_index()
     base = _base(index, params.q, judged_photo(params.image) if params.image else None)
     own = {"left": params.left_weights, "right": params.right_weights}

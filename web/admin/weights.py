@@ -15,7 +15,7 @@ from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
-from web.params import checked_index, fields_of, validate
+from web.params import checked_index, json_of, validate
 
 PAGE_SIZE = 20
 #: Rows of a table of changed queries.
@@ -181,7 +181,7 @@ def api_weights_version(index: str, version: str) -> dict[str, Any]:
 def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
     """Order a training. notified: whether a worker was notified at once."""
     index = checked_index(index)
-    notified = _train(index, validate(TrainParams, fields_of(request)))
+    notified = _train(index, validate(TrainParams, json_of(request)))
     return {**api_weights_order(index), "notified": notified}, 202
 
 
@@ -189,7 +189,7 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
 @Call(ApplyParams, _ACTIVE)
 def api_weights_apply(index: str) -> dict[str, Any]:
     """Activate a version."""
-    index, params = checked_index(index), validate(ApplyParams, fields_of(request))
+    index, params = checked_index(index), validate(ApplyParams, json_of(request))
     versions.apply(_store(), index, params.version, params.instead_of)
     return versions.active_version(_store(), index).__dict__
 
@@ -198,6 +198,6 @@ def api_weights_apply(index: str) -> dict[str, Any]:
 @Call(PointParams, _ACTIVE)
 def api_weights_rollback(index: str) -> dict[str, Any]:
     """Go back to the version before."""
-    index, params = checked_index(index), validate(PointParams, fields_of(request))
+    index, params = checked_index(index), validate(PointParams, json_of(request))
     versions.rollback(_store(), index, params.instead_of)
     return versions.active_version(_store(), index).__dict__

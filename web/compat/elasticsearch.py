@@ -40,6 +40,14 @@ class _Request(WholeBody, Request):
     max_content_length = MAX_BODY_BYTES
 
 
+class _WrongMethod(RefusedError):
+    """The address is not for this method, but for `allowed`."""
+
+    def __init__(self, message: str, allowed: Iterable[str]) -> None:
+        super().__init__(message, "illegal_argument_exception", 405)
+        self.allowed = ", ".join([*allowed, "HEAD"])
+
+
 class Compat:
     """The WSGI app of /es, before another one that has all else.
 
@@ -84,7 +92,7 @@ class Compat:
             raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
 
 
-@Described(gives=ClusterInfo, errors=(401, 406, 503), error=ClusterError)
+@Described(gives=ClusterInfo, errors=(401, 406, 415, 503), error=ClusterError)
 def _info(request: Request, services: ServicesLike, index: str | None) -> Response:
     """Which Elasticsearch this is, as its clients ask first."""
     version = services.health()["elasticsearch"].get("version")
@@ -164,8 +172,10 @@ def _routed(request: Request) -> tuple[Callable[[Request, ServicesLike, str | No
         only = f"only searches are served here: no [{request.method}] of [{request.path}]"
         raise RefusedError(only, "security_exception", 403)
     if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
-        reason = f"Incorrect HTTP method for uri [{request.path}] and method [{request.method}]"
-        raise RefusedError(f"{reason}, allowed: [{', '.join(methods)}]", "illegal_argument_exception", 405)
+        raise _WrongMethod(
+            f"Incorrect HTTP method for uri [{request.path}] and method [{request.method}], allowed: "
+            f"[{', '.join(methods)}]", methods,
+        )  # fmt: skip
     return view, index
 
 
@@ -249,6 +259,8 @@ def _error_answer(request: Request, error: Exception, id: str) -> Response:
     response.headers["X-Hybrid"] = "refused" if status < 500 else "failed"
     if status == 401:
         response.headers["WWW-Authenticate"] = "ApiKey"
+    if isinstance(error, _WrongMethod):
+        response.headers["Allow"] = error.allowed
     return response
 
 

@@ -23,7 +23,7 @@ from hybrid.catalogue.documents import media_values
 from hybrid.errors import MediaError, UsageError
 from hybrid.signals import MAX_VIEWS
 from web.assets import type_of
-from web.openapi import Described
+from web.openapi import OF_SEARCHES, Described
 from web.params import checked_index
 from web.services import services
 
@@ -36,6 +36,7 @@ Pictures = tuple[tuple[float, bytes], ...]
 
 media = Blueprint("media", __name__)
 _BY_PARTS = {206: "the part that Range asks for", 304: "unchanged since the ETag that was sent"}
+_ERRORS = (*OF_SEARCHES, 416)
 
 FILE_SECONDS = 3600  # a changed file shows within the hour; its ETag makes asking again cheap
 #: Seconds of a sound that its waveform shows, and in how many bars.
@@ -50,28 +51,28 @@ _lock = threading.Lock()
 
 
 @media.get("/media/<index>/<path:product_id>")
-@Described(gives="image/*", query=("n",), also=_BY_PARTS)
+@Described(gives="image/*", query=("n",), also=_BY_PARTS, errors=_ERRORS)
 def picture(index: str, product_id: str) -> Response:
     """A product's picture; of several the one numbered `n`, from 0."""
     return _send(*_file(index, product_id, "image", _number("n", 0)))
 
 
 @media.get("/video/<index>/<path:product_id>")
-@Described(gives="video/*", also=_BY_PARTS)
+@Described(gives="video/*", also=_BY_PARTS, errors=_ERRORS)
 def video(index: str, product_id: str) -> Response:
     """A product's video, or its animation."""
     return _send(*_file(index, product_id, "video"))
 
 
 @media.get("/audio/<index>/<path:product_id>")
-@Described(gives="audio/*", also=_BY_PARTS)
+@Described(gives="audio/*", also=_BY_PARTS, errors=_ERRORS)
 def audio(index: str, product_id: str) -> Response:
     """A product's sound."""
     return _send(*_file(index, product_id, "audio"))
 
 
 @media.get("/poster/<index>/<path:product_id>")
-@Described(gives="image/*", query=("at",), also=_BY_PARTS)
+@Described(gives="image/*", query=("at",), also=_BY_PARTS, errors=_ERRORS)
 def poster(index: str, product_id: str) -> Response:
     """The frame of a product's video that is shown before it is played: the one nearest to second `at`."""
     at = _number("at", -1)
@@ -85,7 +86,7 @@ def poster(index: str, product_id: str) -> Response:
 
 
 @media.get("/waveform/<index>/<path:product_id>")
-@Described(gives="image/svg+xml", also=_BY_PARTS)
+@Described(gives="image/svg+xml", also=_BY_PARTS, errors=_ERRORS)
 def waveform(index: str, product_id: str) -> Response:
     """The loudness of a product's sound over its time, as a picture."""
     file, _ = _file(index, product_id, "audio")

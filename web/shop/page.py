@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, render_template, request
-from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.datastructures import CombinedMultiDict, MultiDict
+from werkzeug.exceptions import HTTPException
 
 from hybrid.contracts import FUSED, LEARNED_SYSTEMS, IndexProfile, SearchAnswer, systems
 from hybrid.errors import HybridError, UsageError
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
-from web.openapi import Described
+from web.openapi import OF_SEARCHES, Described
 from web.params import MAX_WINDOW, SearchParams, page_of, validate
 from web.requests import is_busy
 from web.services import default_index, services
@@ -35,7 +35,7 @@ EXAMPLES = 6
 
 
 @page.route("/", methods=["GET", "POST"])
-@Described(gives="text/html", query=("q",), errors=())
+@Described(gives="text/html", query=("q",), errors=(*OF_SEARCHES, 413), error="text/html")
 def index() -> Response:
     """The search page; a form with a photo is posted."""
     values = request.values
@@ -218,8 +218,10 @@ def _render(
 
 def error_page(status: int, kind: str, reason: str) -> Response:
     """The page with the error in the place of the results; the search box stays usable."""
-    # A body that was too large cannot be read again to fill in the form.
-    values = request.args if status == RequestEntityTooLarge.code else request.values
+    try:
+        values = request.values
+    except (HTTPException, UsageError):  # a body that could not be read cannot fill in the form either
+        values = CombinedMultiDict([request.args])
     try:
         state = read_state(values)
     except UsageError:

@@ -308,7 +308,7 @@ def test_what_is_refused_before_sign_in_is_counted_and_not_stored(services: Serv
     client = AdminClient(services)
     assert client.sign_in("ed", "a wrong password").status_code == 401
     big = {f"key {number}": "x" * 1_000 for number in range(1_000)}
-    assert client.client.post("/admin/api/judgments", json=big).status_code == 400
+    assert client.client.post("/admin/api/judgments", json=big).status_code == 401
     assert client.client.post("/admin/sign-out", data={"name": "somebody else"}).status_code == 400
     assert services.audit.list() == ([], 0)
     assert client.sign_in("ed").status_code == 302
@@ -428,6 +428,16 @@ def test_every_answer_of_the_admin_and_the_drop_in_has_its_headers(services: Ser
             assert answer.headers["X-Content-Type-Options"] == "nosniff", path
             assert ("Strict-Transport-Security" in answer.headers) is secure, path
             assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("name", ["*", "_all", "a,b", "shop*", "-x", "__init__", ".."])
+def test_a_name_of_several_indices_is_refused_at_once_wherever_it_stands(services: Services, name: str) -> None:
+    client = signed_in(services)
+    for rule in admin_rules(client):
+        if "GET" in (rule.methods or ()) and rule.endpoint not in OPEN | {"admin.index"}:
+            assert client.get(address(rule), query_string={"index": name}).status_code == 400, rule
+            if "<index>" in rule.rule and name != "..":
+                assert client.get(address(rule).replace("/x", f"/{name}", 1)).status_code == 400, rule
 
 
 def test_redirects_name_no_host(services: Services) -> None:

@@ -290,7 +290,8 @@ def test_programs_import_export_and_delete_lists(ed: AdminClient, web_shop: WebS
     taken = ed.client.post(f"{at}/import", data={"file": (io.BytesIO(content), "j.csv")}, headers=token)
     assert taken.json == {"judgments": 1, "notes": []}
     assert ed.get(f"{at}/export").data == content
-    assert ed.client.post(f"{at}/import", data={}, headers=token).status_code == 400
+    empty = ed.client.post(f"{at}/import", data={}, headers=token, content_type="multipart/form-data")
+    assert empty.status_code == 400
     assert ed.client.delete(at).status_code == 400  # without the token of a page
     assert ed.client.delete(at, headers=token).json == {"judgments": 1}
     assert ed.get(f"/admin/api/judgments?index={web_shop.name}").json["lists"] == []

@@ -68,9 +68,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "sign_in_wrong": ("The name or the password is wrong.", "用户名或密码错误。"),
     "sign_in_throttled": ("Too many attempts. Wait a minute, then try again.", "尝试次数过多，请稍候一分钟再试。"),
     "sign_in_plain": (
-        "You cannot sign in over plain http from another machine. Use https. If a proxy terminates https, set"
-        " HYBRID_TRUSTED_PROXIES=1.",
-        "不接受来自其他机器的明文 http 密码。请使用 https；若由代理终结 https，请设置 HYBRID_TRUSTED_PROXIES=1。",
+        "You cannot sign in over plain http from another machine. Use https. If you do, the server’s log says which"
+        " setting is missing.",
+        "不接受来自其他机器的明文 http 密码。请使用 https；若已使用，服务器日志会说明缺少哪项设置。",
     ),
     "sign_in_none": (
         "There is no account yet. Create one on the machine where Hybrid is installed:",
