@@ -13,11 +13,11 @@ from hybrid.services import Services
 
 
 @contextmanager
-def serving(services: Services) -> Iterator[int]:
-    """The port of a server of the same cluster, which answers."""
-    port, environment = processes.free_port(), {**os.environ, "HYBRID_ES_URL": services.es_url}
+def serving(services: Services, log: Path | None = None, **environment: str) -> Iterator[int]:
+    """The port of a server of the same cluster, which answers. log: a file of its own. environment: more for it."""
+    port, environment = processes.free_port(), {**os.environ, "HYBRID_ES_URL": services.es_url, **environment}
     with TemporaryDirectory() as folder:
-        log = Path(folder) / "server.log"
+        log = log or Path(folder) / "server.log"
         with processes.spawned(processes.serve_command("127.0.0.1", port, 1), environment, log) as server:
             processes.wait_for_page(f"http://127.0.0.1:{port}/readyz", server, log)
             yield port
