@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import orjson
+from werkzeug.datastructures import Headers
 
 from web.lanes import Gone, Lane, Message, Receive, Refused, busy, gone
-from web.requests import BUSY, HEADERS, MAX_BODY_BYTES, PAUSE, log, request_id
+from web.requests import BUSY, MAX_BODY_BYTES, PAUSE, finish, log, request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -66,7 +67,7 @@ class Door:
     """The ASGI app. app: the WSGI app behind it. ready: says in a thread whether searches can be answered, and why not.
 
     threads: searches at once. by_signal: whether the server's process is stopped by a signal, which it hears of; then
-    answers without an end are ended, because the server waits for them.
+    answers without an end are ended, because the server waits for them. proxies: how many trusted ones stand in front.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class Door:
         ready: Callable[[], tuple[bool, dict[str, Any]]],
         threads: int = 8,
         by_signal: bool = False,
+        proxies: int = 0,
     ) -> None:
-        self._app, self._ready = app, ready
+        self._app, self._ready, self._proxies = app, ready, proxies
         self._search = Lane("search", threads, waiting=12 * threads, wait_s=SEARCH_WAIT_S, crowded=2 * threads)
         self._photos = Lane("photo", 2, waiting=6, wait_s=3.0)
         self._push = Lane("push", 2, waiting=16, wait_s=10.0)
@@ -124,9 +126,10 @@ class Door:
 
     async def _request(self, scope: Message, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        outgoing = _Outgoing(send)
         path, method = scope["path"], scope["method"]
         headers = dict(scope["headers"])
+        scheme = self._forwarded(scope, b"x-forwarded-proto") or scope.get("scheme")
+        outgoing = _Outgoing(send, secure=scheme == "https")
         id = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         try:
             if path == "/healthz" and method in ("GET", "HEAD"):
@@ -150,11 +153,16 @@ class Door:
                 await outgoing.refusal(Refused(500, "InternalError", "something went wrong"), path, id)
         finally:
             took_ms = (time.perf_counter() - began) * 1000
-            client = (scope.get("client") or ("-",))[0]
+            client = self._forwarded(scope, b"x-forwarded-for") or (scope.get("client") or ("-",))[0]
             where = scope["raw_path"][:_MAX_LOGGED].decode("ascii", "backslashreplace")
             access.info(
                 '%s "%s %s" %d %d %.1f ms %s', client, method, where, outgoing.status, outgoing.size, took_ms, id
             )
+
+    def _forwarded(self, scope: Message, header: bytes) -> str | None:
+        """What the first of the trusted proxies says of the caller. What the caller says itself stands before that."""
+        values = b",".join(value for name, value in scope["headers"] if name == header).decode("latin-1").split(",")
+        return values[-self._proxies].strip()[:_MAX_LOGGED] if 0 < self._proxies <= len(values) else None
 
     async def _is_ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether searches can be answered; asked once for all that want to know."""
@@ -287,8 +295,10 @@ class Door:
 class _Outgoing:
     """The answer to one request, and what the log says of it."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, secure: bool) -> None:
+        """secure: whether it was asked for by https."""
         self._send = send
+        self._secure = secure
         self.status = self.size = 0
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -303,9 +313,12 @@ class _Outgoing:
         await self._send_all(status, orjson.dumps(answer), b"application/json", id, *more)
 
     async def _send_all(self, status: int, body: bytes, kind: bytes, id: str, *more: tuple[bytes, bytes]) -> None:
+        headers = Headers()
+        finish(headers, self._secure)
+        always = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.start(status, [
             (b"content-type", kind), (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", id.encode()), (b"cache-control", b"no-store"), *_ALWAYS, *more,
+            (b"x-request-id", id.encode()), (b"cache-control", b"no-store"), *always, *more,
         ])  # fmt: skip
         await self.part(body, more=False)
 
@@ -327,9 +340,6 @@ class _Outgoing:
             await self._send_all(429, _BUSY_PAGE % wait_s, b"text/html; charset=utf-8", id, *more)
         else:
             await self.json(error.status, {"error": {"type": error.kind, "reason": error.reason}}, id, *more)
-
-
-_ALWAYS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 #: For a browser, which asks again by itself.

@@ -43,7 +43,8 @@ class Described:
     forms: the fields come as forms too. optional: it answers without a body too.
     gives: model of the answer, an example of a JSON object or several, or the media type of a file.
     also: further statuses -> model of that answer, or what it means.
-    errors: statuses that the view itself can cause; 405 and 500 are everybody's, 413 and 415 of all that takes a body.
+    errors: statuses that the view itself can cause; 405, 429 and 500 are everybody's (but 429 of what causes none
+    itself), 408, 413 and 415 of all that takes a body.
     error: model of their answers, or their media type.
     """
 
@@ -101,7 +102,8 @@ _ERRORS = {
     413: "the body or the picture is too large",
     415: "the body is of a type that is not taken",
     416: "the part that Range asks for is none of the file",
-    429: "too many attempts to sign in",
+    408: "the body came too slowly",
+    429: "too many requests at once, or attempts to sign in; Retry-After says how many seconds to wait",
     500: "an unexpected error; the log has it under the X-Request-Id",
     502: "Elasticsearch answered with an error",
     503: "Elasticsearch or a model cannot be reached",
@@ -193,7 +195,8 @@ class _Writer:
         about = _about(route)
         summary, _, more = (inspect.getdoc(route.view) or "").partition("\n\n")
         head, *words = route.name.split("_")
-        of_bodies = (413, 415) if about.takes and route.method != "GET" else ()
+        of_all = {405, 500} | ({429} if about.errors else set())  # health is never refused
+        of_bodies = {408, 413, 415} if about.takes and route.method != "GET" else set()
         written: dict[str, Any] = {
             "operationId": head + "".join(word.capitalize() for word in words),
             "summary": " ".join(summary.split()).rstrip("."),
@@ -204,7 +207,7 @@ class _Writer:
             ],
             "responses": {
                 about.status: self.answer(about.gives, about.headers),
-                **{status: _named(about.error, status) for status in sorted({405, 500, *about.errors, *of_bodies})},
+                **{status: _named(about.error, status) for status in sorted({*of_all, *of_bodies, *about.errors})},
                 **{
                     status: {"description": gives} if isinstance(gives, str) else self.answer(gives)
                     for status, gives in about.also.items()

@@ -49,7 +49,8 @@ def create_door() -> Door:
 def door_of(app: Flask, threads: int = 8, by_signal: bool = False) -> Door:
     """An app behind its door; see web.door."""
     services: ServicesLike = app.extensions["hybrid"]
-    return Door(app.wsgi_app, partial(readiness, services), threads, by_signal)
+    proxies = services.settings.trusted_proxies
+    return Door(app.wsgi_app, partial(readiness, services), threads, by_signal, proxies)
 
 
 def _configure_logging() -> None:

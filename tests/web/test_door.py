@@ -343,6 +343,19 @@ def test_the_app_gets_the_address_and_headers_as_they_came(app: App, url: str) -
     assert environ["REQUEST_METHOD"] == "GET"
 
 
+@pytest.mark.parametrize(("proxies", "address", "secure"), [(0, "127.0.0.1", False), (1, "2.2.2.2", True)])
+def test_an_answer_of_the_door_itself_heeds_trusted_proxies(
+    caplog: pytest.LogCaptureFixture, proxies: int, address: str, secure: bool
+) -> None:
+    caplog.set_level(logging.INFO, "hybrid.access")
+    headers = {"X-Forwarded-For": "1.1.1.1, 2.2.2.2", "X-Forwarded-Proto": "http,https"}
+    with served(Door(App(), lambda: (True, {}), proxies=proxies)) as url:
+        _, answered, _ = ask(url, "/healthz", headers=headers)
+        until(lambda: bool(caplog.records))
+    assert ("strict-transport-security" in answered) is secure
+    assert caplog.records[0].getMessage().startswith(f"{address} ")
+
+
 def test_a_line_of_the_log_is_one_line(app: App, url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hybrid.access")
     connect(url, b"GET /x%0a1.2.3.4%20-%1b[2J" + b"y" * 5_000 + b" HTTP/1.1\r\nHost: shop\r\n\r\n").recv(100)

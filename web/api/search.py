@@ -87,7 +87,7 @@ def readiness(core: ServicesLike) -> tuple[bool, dict[str, Any]]:
 
 
 @api.get("/openapi.json")
-@Described(gives={"openapi": "3.1.0", "info": {}, "servers": [], "paths": {}, "components": {}}, errors=())
+@Described(gives={"openapi": "3.1.0", "info": {}, "servers": [], "paths": {}, "components": {}}, errors=(429,))
 def openapi() -> Response:
     """This description, as OpenAPI 3.1."""
     return jsonify(_description(cast(Any, current_app)._get_current_object()))
