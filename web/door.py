@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -219,8 +220,8 @@ class Door:
     async def _pass(self, scope: Message, body: bytes | None, id: str, receive: Receive, outgoing: _Outgoing) -> None:
         """Have the app answer, in a thread of the request's lane."""
         lane = self._lane(scope["path"], body)
-        environ = _environ(scope, body, id)
         async with lane.place(receive):
+            environ = _environ(scope, body, id)
             environ[BUSY] = lane.crowded
             answer: _Answer = await lane.run(self._call, environ)
         try:
@@ -313,12 +314,9 @@ class _Outgoing:
         await self._send_all(status, orjson.dumps(answer), b"application/json", id, *more)
 
     async def _send_all(self, status: int, body: bytes, kind: bytes, id: str, *more: tuple[bytes, bytes]) -> None:
-        headers = Headers()
-        finish(headers, self._secure)
-        always = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.start(status, [
             (b"content-type", kind), (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", id.encode()), (b"cache-control", b"no-store"), *always, *more,
+            (b"x-request-id", id.encode()), (b"cache-control", b"no-store"), *_always(self._secure), *more,
         ])  # fmt: skip
         await self.part(body, more=False)
 
@@ -340,6 +338,13 @@ class _Outgoing:
             await self._send_all(429, _BUSY_PAGE % wait_s, b"text/html; charset=utf-8", id, *more)
         else:
             await self.json(error.status, {"error": {"type": error.kind, "reason": error.reason}}, id, *more)
+
+
+@lru_cache  # a refusal must cost little
+def _always(secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+    headers = Headers()
+    finish(headers, secure)
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
 
 
 #: For a browser, which asks again by itself.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.config
 import resource
 import sys
+import time
 from functools import partial
 
 from flask import Flask
@@ -24,6 +26,7 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
     0x2029: "\\u2029",
 }
 _MAX_LINE_CHARS = 8_000
+_LONG_COLLECTION_S = 0.02
 
 
 class OneLine(logging.Formatter):
@@ -38,12 +41,32 @@ class OneLine(logging.Formatter):
 def create_door() -> Door:
     """The ASGI app of a worker of `hybrid serve`."""
     _configure_logging()
+    _leave_alone_what_stays()
     # The loop that reads requests and answers health waits no longer than this for a thread that computes.
     sys.setswitchinterval(0.001)
     # Idle connections hold a file each.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft != resource.RLIM_INFINITY else soft, hard))
     return door_of(web.create_app(), load_settings().web_threads, by_signal=True)
+
+
+def _leave_alone_what_stays() -> None:
+    """Have the garbage collector not look again and again at models, dictionaries and code, which stay.
+
+    A full collection holds every thread up, the one that answers health too, for a tenth of a second and more. One that
+    takes long has found much that stays: it is not looked at again. What of it becomes garbage in a circle is lost, so
+    this is done as seldom as that.
+    """
+    began = 0.0
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        nonlocal began
+        if info["generation"] == 2 and phase == "start":
+            began = time.perf_counter()
+        elif info["generation"] == 2 and time.perf_counter() - began > _LONG_COLLECTION_S:
+            gc.freeze()
+
+    gc.callbacks.append(watch)
 
 
 def door_of(app: Flask, threads: int = 8, by_signal: bool = False) -> Door:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.serving import served
-from web import door
+from web import door, serving
 from web.door import Door
 from web.requests import BUSY, MAX_BODY_BYTES, PAUSE
 from web.serving import OneLine
@@ -341,6 +342,21 @@ def test_the_app_gets_the_address_and_headers_as_they_came(app: App, url: str) -
     assert "HTTP_X_FORWARDED_FOR" not in environ
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
     assert environ["REQUEST_METHOD"] == "GET"
+
+
+@pytest.mark.parametrize(("seconds", "spared"), [(0.0, True), (1_000.0, False)])
+def test_what_makes_a_collection_long_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, spared: bool
+) -> None:
+    monkeypatch.setattr(serving, "_LONG_COLLECTION_S", seconds)
+    before = gc.get_freeze_count()
+    serving._leave_alone_what_stays()
+    try:
+        gc.collect()
+        assert (gc.get_freeze_count() > before) is spared
+    finally:
+        gc.callbacks.pop()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(("proxies", "address", "secure"), [(0, "127.0.0.1", False), (1, "2.2.2.2", True)])
