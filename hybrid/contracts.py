@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import orjson
 
@@ -63,6 +63,12 @@ class Product:
     line: int
 
 
+#: The mark before the decimals of a column's numbers; "" where it has both, and only what can be one thing is read.
+Mark = Literal[".", ",", ""]
+#: Types of fields that hold numbers; those of a shop's own template too.
+NUMBERS = ("long", "double", "float", "integer", "short", "byte", "half_float", "scaled_float", "unsigned_long")
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A row that could not be taken: where it stands, a typed reason, and a sentence."""
@@ -81,11 +87,14 @@ class FieldMap:
     types: source field path -> "keyword" | "long" | "double" | "date" | "boolean", the fields that are
         indexed as they are (facets, filters, sorting); all other source fields live in _source alone.
     facets: source field paths offered as facets, most useful first.
+    marks: source field path -> the mark before decimals, of numbers that are written for people (1.299,00) and are
+        read as numbers before they are indexed; "" where a column has both.
     """
 
     roles: Mapping[str, tuple[str, ...]]
     types: Mapping[str, str] = field(default_factory=dict)
     facets: tuple[str, ...] = ()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
     @cached_property
     def canonical(self) -> bytes:
@@ -97,6 +106,7 @@ class FieldMap:
             "roles": {role: list(paths) for role, paths in self.roles.items()},
             "types": dict(self.types),
             "facets": list(self.facets),
+            "marks": dict(self.marks),
         }
 
     @classmethod
@@ -105,6 +115,7 @@ class FieldMap:
             roles={role: tuple(paths) for role, paths in data["roles"].items()},
             types=dict(data.get("types", {})),
             facets=tuple(data.get("facets", ())),
+            marks=dict(data.get("marks", {})),
         )
 
 

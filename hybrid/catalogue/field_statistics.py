@@ -10,45 +10,9 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
-#: role -> names that a field of it goes by, the most telling first, as `_normal` writes them.
-NAMES: dict[str, tuple[str, ...]] = {
-    role: tuple(names.split())
-    for role, names in {
-        "id": "id _id uniq_id uid uuid docid doc_id handle sku sku_id asin article_id code key ref reference "
-        "ean gtin 编号 编码 货号 id号",
-        "title": "title name display_name full_name item_name headline label product model_name 名称 标题 品名 "
-        "名字 商品",
-        "description": "description long_description full_description desc long_desc detail_desc details body_html "
-        "body short_description short_desc summary overview content about features bullet_points text 描述 "
-        "详细描述 详情 介绍 简介 说明",
-        "brand": "brand brand_name brands manufacturer manufacturer_name maker supplier supplier_name vendor "
-        "vendor_name designer 品牌 品牌名称 厂商 制造商 生产商 供应商",
-        "category": "category categories category_name category_names category_path google_category "
-        "google_product_category main_category master_category product_type type_name department "
-        "department_name sub_category subcategory article_type group_name section section_name breadcrumb "
-        "breadcrumbs type genre 类别 分类 类目 品类 种类 部门",
-        "tags": "tags tag keywords keyword labels collections search_terms 标签 关键词 关键字",
-        "color": "color colour colors colours color_name colour_name base_color base_colour main_color "
-        "main_colour primary_color color_family colour_group_name 颜色 色彩 主色",
-        "code": "model model_number model_no model_code mpn part_number part_no partnumber "
-        "manufacturer_part_number sku style_code style_number article_number item_number ean ean13 gtin gtin13 "
-        "gtin14 upc barcode isbn isbn13 isbn10 gtin_upc_ean_or_isbn asin 型号 款号 货号 条码 条形码",
-        "price": "price current_price sale_price selling_price final_price discounted_price unit_price "
-        "retail_price regular_price list_price actual_price price_amount price_value price_usd price_eur "
-        "price_gbp price_cny amount offer_price 价格 售价 单价 现价 原价",
-        "date": "released release_date date_released launch_date launched published_at publish_date "
-        "date_published published date_added added available_from availability_date created_at created "
-        "date_created date updated_at updated 上市日期 上市时间 发布日期 发布时间 上架时间 上架日期 日期",
-        "image": "image main_image base_image primary_image image_link image_url image_src image_path images "
-        "images_src images_url img img_url image_file picture picture_url pictures photo photo_url photos "
-        "im_url high_pic 图片 主图 图片地址 图片链接 图片url 图",
-        "video": "video video_url video_link video_path video_file videos movie clip clips animation 视频 "
-        "视频地址 动画",
-        "audio": "audio audio_url audio_link audio_path audio_file sound sounds recording preview_audio music "
-        "音频 声音 音乐",
-        "url": "url link page_url permalink canonical_url href 链接 网址",
-    }.items()
-}  # fmt: skip
+from hybrid.catalogue.field_names import NAMES
+from hybrid.catalogue.numbers import Evidence, evidence, is_standard, number
+from hybrid.contracts import Mark
 
 _PREFIX = re.compile(r"^(?:_?source_|data_|fields_|item_|items_|goods_|products?_|prod_|variants?_|g_|商品_?|产品_?)")
 _LANGUAGE = re.compile(
@@ -60,7 +24,6 @@ _VAGUE = {
     *("id", "name", "title", "url", "link", "type", "value", "description", "text", "label", "code", "key", "src"),
     *("date", "number", "content", "amount"),
 }
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,2})?")
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?)?")
 _IMAGE = re.compile(r"\S.*\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?)(?:[?#]\S*)?", re.IGNORECASE)
 _VIDEO = re.compile(r"\S.*\.(?:mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp|flv)(?:[?#]\S*)?", re.IGNORECASE)
@@ -70,12 +33,17 @@ _SIZES = {
     **{"thumb": 3.0, "icon": 3.0, "swatch": 3.0, "tiny": 3.0, "mini": 3.0, "low": 2.0, "small": 2.0},
     **{"medium": 0.7, "large": 0.5, "big": 0.5, "high": 1.0, "full": 1.0, "original": 1.0, "zoom": 1.0},
 }
+#: Values that are looked at first: where half of them are no numbers, the others are not read as numbers.
+_FEW = 20
 _PRODUCT_KINDS = {"simple", "variable", "variation", "grouped", "external", "configurable", "virtual", "bundle"}
 
 
 @dataclass
 class Profile:
-    """One field over the sampled rows. first: its first value in each row, as text; "" where it has none."""
+    """One field over the sampled rows. first: its first value in each row, as text; "" where it has none.
+
+    decimal: the decimal mark of its numbers, where somebody has said it.
+    """
 
     path: str
     rows: int
@@ -83,15 +51,16 @@ class Profile:
     listed: bool = False
     values: list[Any] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
+    decimal: Mark | None = None
 
     @cached_property
     def kind(self) -> str:
         """long, double, boolean, date, image, video, audio, url or text: what (nearly) all values are."""
         if all(isinstance(value, bool) for value in self.values):
             return "boolean"
-        if all(_is_number(value) for value in self.values):
-            whole = all(isinstance(v, int) or (isinstance(v, str) and not set(v) & set(".eE")) for v in self.values)
-            return "long" if whole and all(abs(int(v)) < 2**63 for v in self.values) else "double"
+        if self.number_share == 1:
+            numbers = [self._number(value) for value in self.values]
+            return "long" if all(isinstance(n, int) and abs(n) < 2**63 for n in numbers) else "double"
         for name, pattern in (("image", _IMAGE), ("video", _VIDEO), ("audio", _AUDIO)):
             if self._share(pattern) >= 0.6:
                 return name
@@ -127,12 +96,36 @@ class Profile:
         return sum(map(len, self.texts)) / len(self.texts)
 
     @cached_property
+    def evidence(self) -> Evidence:
+        """What its texts say of how they write numbers; nothing where the first ones write none."""
+        texts = [value for value in self.values if isinstance(value, str)]
+        return evidence(texts if 2 * evidence(texts[:_FEW]).numbers >= min(len(texts), _FEW) else ())
+
+    @cached_property
+    def mark(self) -> Mark | None:
+        """The decimal mark of texts that are to be read as numbers; None where all numbers are as JSON writes them."""
+        if not self.evidence.numbers:
+            return None
+        mark = self.decimal or self.evidence.mark
+        as_they_are = self.evidence.standard == self.evidence.values and (mark == "." or not self.evidence.perhaps_dots)
+        return None if as_they_are else mark
+
+    def _number(self, value: Any) -> int | float | None:
+        if isinstance(value, str):
+            if self.mark is not None:
+                return number(value, self.mark)
+            if not is_standard(value):
+                return None
+            return float(value) if set(value) & set(".eE") else int(value)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    @cached_property
     def number_share(self) -> float:
-        return sum(map(_is_number, self.values)) / len(self.values)
+        return sum(self._number(value) is not None for value in self.values) / len(self.values)
 
     @cached_property
     def date_share(self) -> float:
-        return sum(map(_is_date, self.values)) / len(self.values)
+        return sum(map(is_date, self.values)) / len(self.values)
 
     @cached_property
     def code_share(self) -> float:
@@ -166,17 +159,17 @@ class Profile:
         return sum(isinstance(v, str) and bool(pattern.fullmatch(v.strip())) for v in self.values) / len(self.values)
 
 
-def profile_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Profile]:
-    """Every field of these rows that has a value, by dotted path, in order of appearance."""
+def profile_rows(rows: Sequence[Mapping[str, Any]], decimal: Mark | None = None) -> dict[str, Profile]:
+    """Every field of these rows that has a value, by dotted path, in order of appearance. decimal: see Profile."""
     profiles: dict[str, Profile] = {}
-    for number, row in enumerate(rows):
+    for position, row in enumerate(rows):
         for path, value, listed in _leaves(row, "", False):
             profile = profiles.get(path)
             if profile is None:
-                profile = profiles[path] = Profile(path, len(rows), first=[""] * len(rows))
-            if not profile.first[number]:
+                profile = profiles[path] = Profile(path, len(rows), first=[""] * len(rows), decimal=decimal)
+            if not profile.first[position]:
                 profile.filled += 1
-                profile.first[number] = str(value)
+                profile.first[position] = str(value)
             profile.listed |= listed
             profile.values.append(value)
     return profiles
@@ -243,14 +236,7 @@ def media_rank(profile: Profile, role: str) -> float | None:
     return named if role == "video" and profile.moving_share >= 0.6 else None
 
 
-def _is_number(value: Any) -> bool:
-    """A number, or a string that is one. Leading zeros make it a code: 00123."""
-    if isinstance(value, str):
-        return bool(_NUMBER.fullmatch(value.strip()))
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_date(value: Any) -> bool:
+def is_date(value: Any) -> bool:
     """What Elasticsearch's strict_date_optional_time reads, from the month on."""
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         return False

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hybrid.catalogue.field_statistics import Profile, base_name, image_rank, media_rank, profile_rows, rank
-from hybrid.contracts import ROLES, FieldMap, values_at
+from hybrid.contracts import ROLES, FieldMap, Mark, values_at
 from hybrid.errors import UsageError
 
 MAX_TYPES = 200
@@ -27,14 +27,14 @@ _Profiles = Mapping[str, Profile]
 _Roles = dict[str, tuple[str, ...]]
 
 
-def guess_fields(rows: Sequence[dict[str, Any]], mapping: str = "") -> FieldMap:
+def guess_fields(rows: Sequence[dict[str, Any]], mapping: str = "", decimal: Mark | None = None) -> FieldMap:
     """The FieldMap of a catalogue, from its first rows. `mapping` overrides the guess before id and title are
-    asked for, so that it can supply them.
+    asked for, so that it can supply them. decimal: the mark before decimals, where somebody has said it.
 
     Raises:
         UsageError: nothing looks like an id or a title, or the mapping cannot be used (see `override`).
     """
-    profiles = profile_rows(rows)
+    profiles = profile_rows(rows, decimal)
     roles = _overridden(_guess_roles(profiles), mapping, profiles, rows)
     return _field_map(roles, profiles)
 
@@ -51,6 +51,15 @@ def override(fields: FieldMap, mapping: str, rows: Sequence[dict[str, Any]]) -> 
     """
     profiles = profile_rows(rows)
     return _field_map(_overridden(dict(fields.roles), mapping, profiles, rows), profiles)
+
+
+def chosen_roles(mapping: str) -> Collection[str]:
+    """The roles that a mapping names, "brand=" too.
+
+    Raises:
+        UsageError: malformed, or an unknown role.
+    """
+    return _parse(mapping).keys()
 
 
 def expand(paths: Sequence[str], source: Mapping[str, Any]) -> list[str]:
@@ -281,7 +290,7 @@ def _check(role: str, path: str, profiles: _Profiles, rows: Sequence[dict[str, A
         raise UsageError(f"{role}={path}: no such field in the first {len(rows)} rows; {hint}")
     profile = profiles.get(path)
     if role == "price" and (profile is None or profile.number_share == 0):
-        raise UsageError(f"price={path}: its values are not numbers; choose a field of plain numbers")
+        raise UsageError(f"price={path}: its values are not numbers; choose a field of numbers")
     if role == "date" and (profile is None or profile.date_share == 0):
         raise UsageError(f"date={path}: its values are not ISO dates like 2024-05-31; choose another field")
 
@@ -295,7 +304,13 @@ def _some(names: Sequence[str]) -> str:
 
 def _field_map(roles: _Roles, profiles: _Profiles) -> FieldMap:
     types = _types(roles, profiles)
-    return FieldMap(roles=roles, types=types, facets=_facets(roles, types, profiles))
+    marks = {path: profiles[path].mark for path, kind in types.items() if kind in ("long", "double")}
+    return FieldMap(
+        roles=roles,
+        types=types,
+        facets=_facets(roles, types, profiles),
+        marks={path: mark for path, mark in marks.items() if mark is not None},
+    )
 
 
 def _types(roles: _Roles, profiles: _Profiles) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from hybrid.catalogue.streams import CHUNK, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
+from hybrid.catalogue.streams import CHUNK, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.errors import CatalogueError
 
 _BOMS = {  # the longer ones first: UTF-32's begins with UTF-16's
@@ -45,7 +45,11 @@ _FAR_EAST = {
     "gb18030": "GB18030",
     "shift_jis": "SHIFT_JIS",
 }
-_SAMPLED_ROWS = 100
+_WESTERN = "WINDOWS-1252"
+#: Rows that are looked at, for the format and for the encoding: a letter that is not ASCII may come late.
+_SAMPLED_ROWS, _ENCODED_ROWS = 100, 2_000
+#: Excel's own first line, which says which delimiter the file has.
+_PREAMBLE = re.compile(rb'"?sep=([,;\t|])"?\s*')
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1e"))
 _ARRAY_HEAD = re.compile(rb'\[\s*(?:$|[\[\]{"\d-]|true|false|null|NaN)')
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
@@ -78,8 +82,7 @@ def sniff(path: Path) -> Shape:
         head = head[: head.rfind(b"\n") + 1] or head
     shape = _format_of(path, head.lstrip(), whole, shape)
     with open_file(path) as file:
-        _check_encoding(path, pieces(file, shape), shape)
-    return shape
+        return _check_encoding(path, pieces(file, shape), shape)
 
 
 def _encoding_of(path: Path, head: bytes, shape: Shape) -> tuple[Shape, bytes]:
@@ -131,12 +134,14 @@ def _format_of(path: Path, text: bytes, whole: bool, shape: Shape) -> Shape:
         return ndjson
     if whole and extension in ("json", "ndjson") and _loads(text) is not None:
         raise CatalogueError(f"{path} is a JSON document that is not an array; give [{{...}}, {{...}}]")
-    delimiter = _delimiter(lines)
+    preamble = _PREAMBLE.fullmatch(lines[0]) if lines else None
+    delimiter = preamble[1].decode() if preamble else _delimiter(lines)
     if delimiter is None and extension in ("csv", "tsv"):
         delimiter = "\t" if extension == "tsv" else ","  # a single column
     if delimiter is None or text.startswith(b"{"):
         raise CatalogueError(f"{path} cannot be read as a catalogue; give NDJSON, a JSON array, CSV or TSV")
-    return replace(shape, format="tsv" if delimiter == "\t" else "csv", delimiter=delimiter)
+    kind = "tsv" if delimiter == "\t" else "csv"
+    return replace(shape, format=kind, delimiter=delimiter, preamble=preamble is not None)
 
 
 def _loads(data: bytes) -> Any:
@@ -177,18 +182,24 @@ def _delimiter(lines: list[bytes]) -> str | None:
     return best_delimiter
 
 
-def _check_encoding(path: Path, content: Iterator[Piece], shape: Shape) -> None:
-    """Refuse a file none of whose sampled rows is UTF-8, where every row would be a Reject."""
+def _check_encoding(path: Path, content: Iterator[Piece], shape: Shape) -> Shape:
+    """The shape, as Windows-1252 where that is likely. Refuse a file of which every row would be a Reject."""
     rows: list[bytes] = []
     with contextlib.suppress(StreamEnd):  # what was read so far is judged; the end becomes the last Reject
-        for piece in itertools.islice(content, _SAMPLED_ROWS):
+        for piece in itertools.islice(content, _ENCODED_ROWS):
             if piece.data.strip() and not piece.cut:
                 rows.append(piece.data)
     if shape.format in ("csv", "tsv"):
         # A header that cannot be read decides alone; one that can says nothing of the rows.
         rows = (rows[1:] or rows) if rows and is_utf8(rows[0]) else rows[:1]
-    if rows and not any(map(is_utf8, rows)):
-        raise CatalogueError(f"{path} is not UTF-8; {_convert(_likely_encoding(b' '.join(rows)))}")
+    telling = [row for row in rows if not row.isascii()]
+    if telling and not any(map(is_utf8, telling)):
+        encoding = _likely_encoding(b" ".join(telling))
+        if encoding == _WESTERN and shape.format in ("csv", "tsv"):  # JSON is UTF-8
+            return replace(shape, encoding=WINDOWS)
+        if len(telling) == len(rows):
+            raise CatalogueError(f"{path} is not UTF-8; {_convert(encoding)}")
+    return shape
 
 
 def _likely_encoding(data: bytes) -> str:
@@ -202,7 +213,7 @@ def _likely_encoding(data: bytes) -> str:
         beside = sum(len(run) for run in re.findall(r"[^\x00-\x7f]{2,}", text))
         if beside >= 0.7 * foreign:
             return name
-    return "WINDOWS-1252"
+    return _WESTERN
 
 
 def _convert(encoding: str) -> str:

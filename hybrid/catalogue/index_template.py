@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.contracts import FieldMap
+from hybrid.contracts import NUMBERS, FieldMap
 from hybrid.errors import UsageError
 
 #: Elasticsearch types by the kinds that the layer filters and counts on.
@@ -55,6 +55,8 @@ class Template:
             fields,
             types=dict(pair for pair in moved.values() if pair),
             facets=tuple(pair[0] for path in fields.facets if (pair := moved[path])),
+            # What the shop's template takes as text stays as it is written.
+            marks={path: mark for path, mark in fields.marks.items() if kinds.get(path, "double") in NUMBERS},
         )
 
 
@@ -65,7 +67,8 @@ def served_by(properties: Mapping[str, Any], fields: FieldMap) -> FieldMap:
     # Not those within nested objects, which `kinds` leaves out.
     able = {path for path, definition in _definitions(properties) if _is_counted(definition)} & set(template.kinds())
     types = {path: kind for path, kind in fitted.types.items() if path in able}
-    return dataclasses.replace(fitted, types=types, facets=tuple(path for path in fitted.facets if path in types))
+    facets = tuple(path for path in fitted.facets if path in types)
+    return dataclasses.replace(fitted, types=types, facets=facets, marks={})  # the shop's own fields stay as they are
 
 
 def _definitions(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue.formats import sniff
-from hybrid.catalogue.streams import MAX_ROW_BYTES, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
+from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
 from hybrid.contracts import Product, Reject, values_at
 from hybrid.errors import CatalogueError
 
@@ -41,8 +41,11 @@ class Catalogue:
     def __init__(self, path: Path, shape: Shape, header: tuple[str, ...] = ()) -> None:
         self.path, self._shape, self._header = path, shape, header
         self.format, self.compressed = shape.format, shape.compressed
+        #: Whether it is not UTF-8, and is read as Windows-1252.
+        self.is_western = shape.encoding == WINDOWS
         self.size_bytes = path.stat().st_size
         self._file: io.FileIO | None = None
+        self._ids: set[int] = set()
         self._position = 0
 
     def __enter__(self) -> Catalogue:
@@ -67,19 +70,23 @@ class Catalogue:
         Raises:
             CatalogueError: the disk fails.
         """
-        seen: set[int] = set()
+        self._ids.clear()
         with open_file(self.path) as self._file:
             for item in self._records(self._file):
                 if isinstance(item, Reject):
                     yield item
                     continue
                 line, source, data = item
-                identifier = _identifier(source, id_paths, seen)
+                identifier = _identifier(source, id_paths, self._ids)
                 if isinstance(identifier, str):
                     yield Product(identifier, source, line)
                 else:
                     yield Reject(line, *identifier, row=_excerpt(data))
             self.position()
+
+    def has(self, id: str) -> bool:
+        """Whether a row that `rows` has given so far had this id."""
+        return _digest(id) in self._ids
 
     def sample(self, n: int = 1000) -> list[dict[str, Any]]:
         """The first n rows that can be read, whatever their ids. Leaves `rows` and `position` alone.
@@ -87,9 +94,16 @@ class Catalogue:
         Raises:
             CatalogueError: the disk fails.
         """
+        return list(itertools.islice(self.readable(), n))
+
+    def readable(self) -> Iterator[dict[str, Any]]:
+        """Every row that can be read, whatever its id. Leaves `rows` and `position` alone.
+
+        Raises:
+            CatalogueError: the disk fails.
+        """
         with open_file(self.path) as file:
-            good = (item[1] for item in self._records(file) if not isinstance(item, Reject))
-            return list(itertools.islice(good, n))
+            yield from (item[1] for item in self._records(file) if not isinstance(item, Reject))
 
     def _records(self, file: io.FileIO) -> Iterator[_Row | Reject]:
         last = 0
@@ -179,11 +193,15 @@ def _identifier(source: dict[str, Any], id_paths: Sequence[str], seen: set[int])
         return "bad_id", f"the id has {len(encoded)} bytes; at most {MAX_ID_BYTES} are possible"
     # 60 bits keep a million ids near 90 MB, an int being 32 bytes; two ids of half a million
     # meet by chance once in ten million catalogues.
-    digest = int.from_bytes(blake2b(encoded, digest_size=8).digest(), "big") >> 4
+    digest = _digest(identifier)
     if digest in seen:
         return "duplicate_id", f"id {identifier[:100]} has been read already; the first row was taken"
     seen.add(digest)
     return identifier
+
+
+def _digest(id: str) -> int:
+    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big") >> 4
 
 
 def _parse_json(piece: Piece) -> _Row | Reject | None:

@@ -23,6 +23,8 @@ from hybrid.errors import CatalogueError
 MAX_ROW_BYTES = 16 * 1024 * 1024
 _KEPT_OF_CUT = 8 * 1024  # what is kept of a longer one, to show where it stands
 CHUNK = 256 * 1024
+#: The encoding of what Excel saves as CSV in Europe and America.
+WINDOWS = "cp1252"
 
 # What cannot end an element, skipped in one go: outside of an element commas matter, within only brackets do.
 _BETWEEN = re.compile(rb'(?:[^"{}\[\],]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
@@ -59,6 +61,7 @@ class Shape:
     array_at: int = 0  # where the array opens, in bytes of UTF-8 after the white space at the top
     wrapped: bool = False  # the array is a member of an object
     delimiter: str = ","
+    preamble: bool = False  # the first line only says which delimiter it is, for Excel
 
 
 def open_file(path: Path) -> io.FileIO:
@@ -122,7 +125,8 @@ def _after_mark(content: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _recode(content: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)()
+    # Windows-1252 is only guessed, and has bytes without a meaning.
+    decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == WINDOWS else "strict")
     try:
         for chunk in content:
             yield decoder.decode(chunk).encode()
@@ -169,7 +173,8 @@ def pieces(file: io.FileIO, shape: Shape) -> Iterator[Piece]:
         StreamEnd: while iterating, where the content breaks off.
     """
     content = chunks(file, shape)
-    return _elements(content, shape) if shape.format == "json" else _lines(content)
+    lines = _elements(content, shape) if shape.format == "json" else _lines(content)
+    return itertools.islice(lines, int(shape.preamble), None)
 
 
 def _lines(content: Iterator[bytes]) -> Iterator[Piece]:

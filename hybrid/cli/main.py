@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    engine.up, engine.down, engine.status, shop.index, search.search, search.similar, evaluate.evaluate,
+    engine.up, engine.down, engine.status, shop.index, shop.delete, search.search, search.similar, evaluate.evaluate,
     evaluate.judgments, shop.attach, reindex.reindex, shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
     bench.bench,
 ):  # fmt: skip

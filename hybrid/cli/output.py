@@ -86,6 +86,13 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to a question."""
+        self._bar.stop()
+        yield
+        self._bar.start()
+
     def _show(self, progress: Progress) -> None:
         detail = f"{progress.read:,} rows, {progress.unchanged:,} unchanged"
         if progress.rejected:

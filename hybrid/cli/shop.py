@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Index, Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.options import Index, Json, Lexical, Map, Media, Workers, names, operator, show_fields
 from hybrid.cli.output import LiveProgress, console, print_json, show_trouble, show_waiting
 from hybrid.errors import IndexConflictError
 from hybrid.text.human import duration, size
@@ -145,9 +147,21 @@ def index(
         Path | None, typer.Option(help="JSON of your own settings and mappings: analyzers, field types.")
     ] = None,
     lexical: Lexical = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="Mark before decimals, . or ,; as the values say if not given.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete the products of the index that are not in the file.")
+    ] = False,
+    max_removed: Annotated[
+        float, typer.Option(min=0, max=100, help="Percent of the index that --replace deletes without a question.")
+    ] = 20,
     json: Json = False,
 ) -> None:
     """Index a catalogue, with vectors; only what changed is written and encoded.
+
+    Numbers are read as people write them (1.299,00 or € 12). Exit code 1: a row, a value or a vector is missing, or the
+    index loses a field that it had.
 
     Example: hybrid index products.ndjson.gz --index shop --map title=name,brand=maker --workers 2
     """
@@ -156,16 +170,55 @@ def index(
 
     services = build_services()
     chosen = names(signals) if signals is not None else None
-    plan = indexing.plan_index(services, file, index, map, chosen, language, media, template, lexical)
+    plan = indexing.plan_index(services, file, index, map, chosen, language, media, template, lexical, decimal)
     if not json:
-        show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, plan.notes)
-    with LiveProgress() as show:
-        report = indexing.run_index(services, plan, workers, show, rejects)
+        show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, [*plan.notes, *plan.losses])
+    bar = LiveProgress()
+    removal = indexing.Replace(max_removed / 100, _asked(bar, index)) if replace else None
+    with bar as show:
+        report = indexing.run_index(services, plan, workers, show, rejects, removal)
     if json:
         print_json(report.to_json())
     else:
         _show_report(report)
     if not report.complete:
+        raise typer.Exit(1)
+
+
+def _asked(bar: LiveProgress, index: str) -> Callable[[int, float], bool]:
+    """The question before many products are deleted. Where nobody can answer, the answer is no."""
+
+    def ask(absent: int, share: float) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        with bar.paused():
+            question = f"Delete {absent:,} products of {index} ({share:.0%}) that are not in the file?"
+            return typer.confirm(question, err=True)
+
+    return ask
+
+
+def delete(
+    ids: Annotated[list[str], typer.Argument(help="Ids of the products.")], index: Index, json: Json = False
+) -> None:
+    """Delete products from an index, with their vectors. Exit code 1: one was not there.
+
+    Example: hybrid delete p-102 p-103 --index shop
+    """
+    from hybrid.ingest.push import Operation
+    from hybrid.services import build_services
+
+    services = build_services()
+    with services.audit.recorded(operator(), "delete_products", index, products=", ".join(ids)):
+        report = services.push(index, [Operation(id, None) for id in ids])
+    if json:
+        print_json({"index": index, "results": [vars(outcome) for outcome in report.results]})
+    else:
+        for outcome in report.results:
+            print(
+                f"{outcome.id}: {outcome.result.replace('_', ' ')}{f' ({outcome.message})' if outcome.message else ''}"
+            )
+    if any(outcome.result != "deleted" for outcome in report.results):
         raise typer.Exit(1)
 
 
@@ -178,5 +231,18 @@ def _show_report(report: Any) -> None:
             f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; "
             f"see {report.rejects_file}"
         )
+    for path, misfits in report.misfits.items():
+        print(
+            f"{misfits.count:,} values of {path} are not {misfits.wanted}, such as {misfits.value!r} in line "
+            f"{misfits.line}; nobody can filter or sort by them"
+        )
+    for loss in report.losses:
+        print(loss)
+    if report.kept_because:
+        print(f"{report.absent:,} products are not in the file, and none of them was deleted: {report.kept_because}")
+    elif report.removed:
+        print(f"{report.removed:,} products that are not in the file were deleted")
+    elif report.absent:
+        print(f"{report.absent:,} products of the index are not in the file; --replace deletes them")
     if report.failed:
         print(f"{sum(report.failed.values()):,} vectors failed: {summary_counts(report.failed)}; tried again next time")

@@ -114,8 +114,11 @@ def _rating(value: Any, where: str) -> float:
 
 
 def _csv(text: str, path: Path) -> Iterator[Row]:
-    first = text.split("\n", 1)[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",")
+    first, _, rest = text.partition("\n")
+    if first.strip().strip('"') in ("sep=;", "sep=,"):  # Excel's own line
+        text, first = rest, rest.partition("\n")[0]
+    delimiter = max("\t", ",", ";", key=first.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [name.strip().lower() for name in reader.fieldnames or ()]
     reader.fieldnames = columns
     named = {role: next((alias for alias in aliases if alias in columns), None) for role, aliases in _COLUMNS.items()}
@@ -133,6 +136,8 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
         query, id = unguarded(query), unguarded((row[named["docid"]] or "").strip())
         if not id or not (query or image):
             raise UsageError(f"{where}: a judgment without a query or without a product")
+        if delimiter == ";" and isinstance(value, str):
+            value = value.replace(",", ".")  # where that is the delimiter, a comma is before decimals
         yield JudgedQuery(query, image), id, _rating(value, where)
 
 

@@ -237,6 +237,7 @@ EXPORTS = {
             "category": ("g:google_product_category",),
             "color": ("g:color",),
             "code": ("g:mpn", "g:gtin"),
+            "price": ("g:price",),
             "image": ("g:image_link",),
             "url": ("g:link",),
         },
@@ -283,6 +284,29 @@ EXPORTS = {
 def test_usual_exports(name: str) -> None:
     rows, expected = EXPORTS[name]
     assert guess_fields(rows).roles == expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Artikelnummer|Bezeichnung|Beschreibung|Marke|Kategorie|Preis|Farbe|Bild",
+        "Référence|Nom|Descriptif|Marque|Catégorie|Prix TTC|Couleur|Photo",
+        "Referencia|Nombre|Descripción|Marca|Categoría|Precio|Color|Imagen",
+        "Codice|Nome|Descrizione|Marca|Categoria|Prezzo|Colore|Immagine",
+        "Artikelcode|Naam|Beschrijving|Merk|Categorie|Prijs|Kleur|Afbeelding",
+        "商品番号|商品名|商品説明|ブランド|カテゴリ|販売価格|色|画像",
+    ],
+    ids=["de", "fr", "es", "it", "nl", "ja"],
+)
+def test_headers_in_other_languages(header: str) -> None:
+    roles = ("id", "title", "description", "brand", "category", "price", "color", "image")
+    rows = exported(
+        header, "A%|Rot %|Worte über %|Acme|Hemden|1.019,90|rot|%.jpg", "A%|Blau %|Mehr %|Zen|Hüte|9,00|blau|%.jpg"
+    )
+    fields = guess_fields(rows)
+    named = dict(zip(roles, header.split("|"), strict=True))
+    assert {role: fields.roles.get(role) for role in roles} == {role: (name,) for role, name in named.items()}
+    assert fields.marks == {named["price"]: ","}
 
 
 def test_types_of_csv_strings() -> None:

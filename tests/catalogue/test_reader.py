@@ -215,7 +215,7 @@ def test_array_elements_across_chunks(tmp_path: Path, size: int, monkeypatch: py
         ("a.csv", "编号,名称\n1,红色连衣裙\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
         ("a.csv", "id,name\n1,红色连衣裙\n2,手提包\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
         ("a.ndjson", '{"id": 1, "name": "紅色連衣裙的樣子"}\n'.encode("big5"), "looks like BIG5"),
-        ("a.csv", "id,name\n1,Möbelstück\n2,Kühlschrank à la carte\n".encode("latin-1"), "WINDOWS-1252"),
+        ("a.ndjson", '{"id": 1, "name": "Möbelstück"}\n'.encode("latin-1"), "WINDOWS-1252"),
     ],
 )
 def test_files_that_are_no_catalogue(tmp_path: Path, name: str, content: bytes, word: str) -> None:
@@ -233,10 +233,28 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_single_rows_in_another_encoding(tmp_path: Path) -> None:
-    text = "id,name\n1,Stuhl\n2,Möbel\n3,Tisch\n".encode("latin-1")
+    text = "id,name\n1,Stühle\n".encode() + "2,Möbel\n3,Tisch\n".encode("latin-1")
     products, rejects = read(written(tmp_path, "a.csv", text))
     assert [p.id for p in products] == ["1", "3"]
     assert reasons(rejects) == [(3, "bad_encoding")]
+
+
+@pytest.mark.parametrize("head", ["", "sep=,\r\n", '"sep=,"\n'])
+def test_what_excel_saves_is_read(tmp_path: Path, head: str) -> None:
+    text = f"{head}id,name,preis\n1,Stuhl,3\n2,Möbel für 5 €,5\n".encode("cp1252") + b"3,\x81,1\n"
+    path = written(tmp_path, "a.csv", text)
+    products, rejects = read(path)
+    assert [p.source["name"] for p in products] == ["Stuhl", "Möbel für 5 €", "\ufffd"] and rejects == []
+    with open_catalogue(path) as catalogue:
+        assert catalogue.is_western
+        assert len(catalogue.sample()) == 3
+    assert products[0].line == (3 if head else 2)
+
+
+def test_a_letter_that_comes_late_tells_the_encoding_too(tmp_path: Path) -> None:
+    rows = "".join(f"{number},Tisch\n" for number in range(900))
+    products, rejects = read(written(tmp_path, "a.csv", f"id,name\n{rows}x,Möbel\n".encode("cp1252")))
+    assert products[-1].source["name"] == "Möbel" and rejects == []
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "json", "csv"])

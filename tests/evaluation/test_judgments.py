@@ -138,3 +138,10 @@ def test_what_a_format_cannot_hold(tmp_path: Path) -> None:
         write_judgments(Judgments(RATINGS), tmp_path / "x", "xml")
     with pytest.raises(UsageError, match="cannot write"):
         write_judgments(Judgments(RATINGS), tmp_path / "none" / "x", "srw")
+
+
+@pytest.mark.parametrize("head", ["", "sep=;\n"])
+def test_judgments_that_excel_saved(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "j.csv"
+    path.write_text(f"{head}query;docid;rating\nlamp, red;p1;3\nlamp, red;p2;2,5\nmug;p3;0\n", "utf-8-sig")
+    assert read_judgments(path).ratings == {"lamp, red": {"p1": 3.0, "p2": 2.5}, "mug": {"p3": 0.0}}

@@ -93,7 +93,9 @@ def plan_reindex(
     if template.properties and mapping is None:
         # Filters and facets follow the new mapping. The roles of the fields stay.
         able = served_by(properties, guess_fields(sample, "id=_id"))
-        profile = dataclasses.replace(profile, fields=dataclasses.replace(able, roles=profile.fields.roles))
+        profile = dataclasses.replace(
+            profile, fields=dataclasses.replace(able, roles=profile.fields.roles, marks=profile.fields.marks)
+        )
     known = text_fields({name: value for name, value in properties.items() if name != "hybrid"})
     for name in profile.lexical_fields:
         if name.partition("^")[0] not in known:

@@ -1,0 +1,142 @@
+"""Whole runs over catalogues as shops export them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid.cli.main import app
+from hybrid.contracts import SearchRequest
+from hybrid.operations.indexing import IndexReport, Replace, plan_index, run_index
+from hybrid.services import Services
+from tests.conftest import SHARED
+
+pytestmark = pytest.mark.es
+CASES = SHARED.parent / "cases" / "catalogues"
+
+
+@pytest.fixture(autouse=True)
+def _there(shared: Path) -> None:
+    """The cases lie beside the real data."""
+
+
+def index(
+    services: Services, path: Path, name: str, folder: Path, replace: Replace | None = None, **options: Any
+) -> IndexReport:
+    plan = plan_index(services, path, name, signals=[], **options)
+    report = run_index(services, plan, rejects_path=folder / "rejects.ndjson", replace=replace)
+    services.cluster.indices.refresh(name)
+    return report
+
+
+def prices(services: Services, name: str, **options: Any) -> dict[str, Any]:
+    answer = services.searcher.search(SearchRequest(name, size=100, **options))
+    return {hit.id: hit.source.get("price") for hit in answer.hits}
+
+
+def test_the_same_file_with_decimal_commas_has_the_same_prices(services: Services, name: str, tmp_path: Path) -> None:
+    first = index(services, CASES / "pc1.csv", name, tmp_path)
+    before = {id: float(price) for id, price in prices(services, name).items()}
+    assert first.complete and before["1"] == 11.5 and len(before) == 30
+    cheap = prices(services, name, filters={"price": {"lte": 20}})
+    second = index(services, CASES / "pc2.csv", name, tmp_path)
+    assert second.complete
+    assert prices(services, name) == before
+    assert prices(services, name, filters={"price": {"lte": 20}}).keys() == cheap.keys() != set()
+
+
+def test_a_column_of_two_kinds_of_numbers_is_read_whole(services: Services, name: str, tmp_path: Path) -> None:
+    report = index(services, CASES / "mixprice.csv", name, tmp_path)
+    assert report.complete and report.written == 40
+    assert prices(services, name)["m6"] == 16.5
+    assert len(prices(services, name, filters={"price": {"gte": 0}})) == 40
+
+
+def test_what_does_not_fit_and_what_gets_lost_is_counted(services: Services, name: str, tmp_path: Path) -> None:
+    index(services, CASES / "pc1.csv", name, tmp_path)
+    path = tmp_path / "later.csv"
+    path.write_text(
+        "id,title,price\n" + "".join(f"{n},Lamp {n},{n}.50\n" for n in range(1, 10)) + "10,Lamp 10,ask us\n"
+    )
+    report = index(services, path, name, tmp_path)
+    assert not report.complete and report.written == 10
+    assert (report.misfits["price"].count, report.misfits["price"].line) == (1, 11)
+    assert report.losses == ["no field of this file is the brand, as brand was; name it with --map brand=FIELD"]
+    assert index(services, path, name, tmp_path, mapping="brand=").losses == []
+
+
+def ids_in(path: Path) -> set[str]:
+    with path.open(encoding="utf-8-sig") as file:
+        return {row["id"] for row in csv.DictReader(file)}
+
+
+def test_what_left_the_catalogue_is_counted_and_with_replace_deleted(
+    services: Services, name: str, tmp_path: Path
+) -> None:
+    first, second = CASES / "cat1.csv", CASES / "cat2.csv"
+    gone = ids_in(first) - ids_in(second)
+    assert gone == {"3", "4"}
+    index(services, first, name, tmp_path)
+    assert index(services, second, name, tmp_path).absent == 2
+    assert prices(services, name).keys() == ids_in(first) | ids_in(second)
+    report = index(services, second, name, tmp_path, replace=Replace())
+    assert (report.absent, report.removed, report.complete) == (2, 2, True)
+    assert prices(services, name).keys() == ids_in(second)
+    report = index(services, second, name, tmp_path, replace=Replace())
+    assert (report.absent, report.removed, report.kept_because) == (0, 0, None)
+
+
+def lamps(folder: Path, *numbers: int) -> Path:
+    path = folder / "lamps.csv"
+    path.write_text("id,title,price\n" + "".join(f"{n},Lamp {n},{n}.50\n" for n in numbers))
+    return path
+
+
+def test_many_products_are_deleted_only_after_a_question(services: Services, name: str, tmp_path: Path) -> None:
+    index(services, lamps(tmp_path, 1, 2, 3, 4), name, tmp_path)
+    asked: list[tuple[int, float]] = []
+
+    def no(absent: int, share: float) -> bool:
+        asked.append((absent, share))
+        return False
+
+    fewer = lamps(tmp_path, 1, 2, 5, 6)
+    report = index(services, fewer, name, tmp_path, replace=Replace(confirm=no))
+    assert asked == [(2, pytest.approx(1 / 3))] and not report.complete
+    assert report.kept_because == "they are 33% of the index, more than --max-removed 20 allows"
+    assert len(prices(services, name)) == 6
+    assert index(services, fewer, name, tmp_path, replace=Replace(confirm=lambda *_: True)).removed == 2
+    assert prices(services, name).keys() == {"1", "2", "5", "6"}
+
+
+def test_nothing_is_deleted_where_a_row_cannot_be_read(services: Services, name: str, tmp_path: Path) -> None:
+    path = lamps(tmp_path, 1, 2, 3, 4)
+    index(services, path, name, tmp_path)
+    path.write_text(path.read_text().replace("4,Lamp 4,4.50", "4,Lamp 4"))
+    report = index(services, path, name, tmp_path, replace=Replace(most=1))
+    assert (report.absent, report.removed) == (1, 0)
+    assert report.kept_because == "1 rows could not be read, and may be products of the index"
+
+
+def test_products_are_deleted_by_id(
+    services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index(services, lamps(tmp_path, 1, 2, 3), name, tmp_path)
+    monkeypatch.setattr("hybrid.services.build_services", lambda *_, **__: services)
+    with pytest.raises(SystemExit) as ended:
+        app(["delete", "3", "nine", "--index", name])
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.splitlines() == ["3: deleted", "nine: not found"]
+    services.cluster.indices.refresh(name)
+    assert prices(services, name).keys() == {"1", "2"}
+    assert services.audit.list()[0][0]["action"] == "delete_products"
+
+
+def test_a_german_export_as_excel_saves_it(services: Services, name: str, tmp_path: Path) -> None:
+    report = index(services, CASES / "de_sep.csv", name, tmp_path, language="de")
+    assert report.complete and report.written == 40
+    found = services.searcher.search(SearchRequest(name, "Kühlschrank", filters={"Preis": {"gte": 1000}}))
+    assert (found.hits[0].id, found.hits[0].source["Preis"]) == ("00123", 1299.0)
