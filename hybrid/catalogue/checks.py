@@ -93,7 +93,7 @@ def settled(
             break
     marks: dict[str, Mark] = {path: decimal or seen[path].mark for path in fields.marks}
     for path in seen:
-        if seen[path].mark == "," and decimal is None:
+        if seen[path].mark == "," and decimal is None and fields.types.get(path) in NUMBERS:
             marks[path] = ","
     return replace(fields, marks=marks), [
         _said(path, seen[path], marks, path in doubtful) for path in seen if (path in marks or path in doubtful)

@@ -385,18 +385,17 @@ def test_nothing_is_lost_under_a_writer(services: Services, name: str) -> None:
     writer = ShopWriter(client_of(services), name, data, 150)
     writer.start()
     report = reindex(services, name, shards=1)
-    time.sleep(0.5)
+    until(lambda: writer.kinds["delete"] > 5 or writer.failure, "deletes of the writer")
     writer.stop()
     assert report.swapped
-    assert writer.kinds["delete"] > 5
     run_sync(services, name)
     clean(services, name, writer.record)
     # And back, while it writes.
     writer = ShopWriter(client_of(services), name, list(writer.record.values()), 150, seed=2, first_new=10_000)
     writer.start()
-    time.sleep(1)
+    until(lambda: sum(writer.kinds.values()) > 150 or writer.failure, "writes of the writer")
     back = control.rollback(services, name)
-    time.sleep(0.5)
+    until(lambda: sum(writer.kinds.values()) > 300 or writer.failure, "writes after the rollback")
     writer.stop()
     assert back["copied"] > 50
     assert behind(services, name) == f"{name}-000001"
