@@ -179,15 +179,25 @@ class ShopWriter(threading.Thread):
 
     def _edit(self, id: str) -> Any:
         """GET, change the price, PUT the whole: from 9.2 on the vectors are lost, and the rest of `hybrid` is not."""
-        try:
-            source = self._client.get(index=self._index, id=id)["_source"]
-        except NotFoundError:
+        source = self._read(id)
+        if source is None:
             # The shop has it, so its index should.
             assert self._lenient, id
             self.refused["edit: 404 of a document that is there"] += 1
             return self._plain(id)
         price = self._random.randrange(10**5)
         return "edit", id, {**self.record[id], "price": price}, [{"index": {"_id": id}}, {**source, "price": price}]
+
+    def _read(self, id: str) -> dict[str, Any] | None:
+        """The document; a write that was on its way during a swap is copied to the new index some moments after it."""
+        ending = time.monotonic() + 5
+        while True:
+            try:
+                return dict(self._client.get(index=self._index, id=id)["_source"])
+            except NotFoundError:
+                if time.monotonic() > ending:
+                    return None
+                time.sleep(0.02)
 
     def _retitle(self, id: str) -> Any:
         title = f"Renamed {self._random.randrange(10**6)} {self.record[id].get('supplier', '')}"
