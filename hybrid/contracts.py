@@ -63,6 +63,8 @@ class Product:
     line: int
 
 
+#: Elasticsearch's own limit on an _id.
+MAX_ID_BYTES = 512
 #: The mark before the decimals of a column's numbers; "" where it has both, and only what can be one thing is read.
 Mark = Literal[".", ",", ""]
 #: Types of fields that hold numbers; those of a shop's own template too.

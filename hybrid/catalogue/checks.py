@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hybrid.catalogue.field_statistics import is_date
-from hybrid.catalogue.numbers import Evidence, evidence, is_standard
+from hybrid.catalogue.numbers import Evidence, evidence, standard
 from hybrid.contracts import NUMBERS, FieldMap, Mark, values_at
 
 _WORDS = {"date": "a date such as 2024-05-31", "boolean": "true or false"}
@@ -45,11 +45,7 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, bool) or value in ("true", "false")
     if kind == "date":
         return is_date(value) or (not isinstance(value, bool) and str(value).isdecimal())
-    if kind in NUMBERS:
-        if isinstance(value, str):
-            return is_standard(value)
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return True  # a type of the shop's own template
+    return kind not in NUMBERS or standard(value) is not None  # others are of the shop's own template
 
 
 def losses(

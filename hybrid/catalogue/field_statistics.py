@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from hybrid.catalogue.field_names import NAMES
-from hybrid.catalogue.numbers import Evidence, evidence, is_standard, number
+from hybrid.catalogue.numbers import Evidence, evidence, number, standard
 from hybrid.contracts import Mark
 
 _PREFIX = re.compile(r"^(?:_?source_|data_|fields_|item_|items_|goods_|products?_|prod_|variants?_|g_|商品_?|产品_?)")
@@ -111,13 +111,9 @@ class Profile:
         return None if as_they_are else mark
 
     def _number(self, value: Any) -> int | float | None:
-        if isinstance(value, str):
-            if self.mark is not None:
-                return number(value, self.mark)
-            if not is_standard(value):
-                return None
-            return float(value) if set(value) & set(".eE") else int(value)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if isinstance(value, str) and self.mark is not None:
+            return number(value, self.mark)
+        return standard(value)
 
     @cached_property
     def number_share(self) -> float:

@@ -29,6 +29,15 @@ def is_standard(text: str) -> bool:
     return bool(_STANDARD.fullmatch(text.strip()))
 
 
+def standard(value: Any) -> int | float | None:
+    """The number that a value of JSON is, or that its text writes in the same way; None for another value."""
+    if isinstance(value, str):
+        if not is_standard(value):
+            return None
+        return float(value) if set(value) & set(".eE") else int(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """A number taken apart. mark: before the decimals, None without any. doubtful: or it may part thousands."""

@@ -22,10 +22,9 @@ import orjson
 
 from hybrid.catalogue.formats import sniff
 from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
-from hybrid.contracts import Product, Reject, values_at
+from hybrid.contracts import MAX_ID_BYTES, Product, Reject, values_at
 from hybrid.errors import CatalogueError
 
-MAX_ID_BYTES = 512  # Elasticsearch's own limit on an _id
 MAX_REJECT_CHARS = 2000  # how much of a rejected row is kept
 
 _Row = tuple[int, dict[str, Any], bytes]
@@ -188,9 +187,9 @@ def _identifier(source: dict[str, Any], id_paths: Sequence[str], seen: set[int])
             return "bad_id", f"{raw_id} is too long for a number; write the id as a string"
         raw_id = int(raw_id) if raw_id.is_integer() else raw_id
     identifier = str(raw_id)
-    encoded = identifier.encode()
-    if len(encoded) > MAX_ID_BYTES:
-        return "bad_id", f"the id has {len(encoded)} bytes; at most {MAX_ID_BYTES} are possible"
+    length = len(identifier.encode())
+    if length > MAX_ID_BYTES:
+        return "bad_id", f"the id has {length} bytes; at most {MAX_ID_BYTES} are possible"
     # 60 bits keep a million ids near 90 MB, an int being 32 bytes; two ids of half a million
     # meet by chance once in ten million catalogues.
     digest = _digest(identifier)

@@ -223,6 +223,7 @@ def _guard() -> AnyResponse | None:
         with suppress(HybridError):  # what somebody known tried is worth an entry, and is refused in any case
             _record()
         raise Forbidden("a viewer may look, but not change anything; ask an editor")
+    # Here for all views: what stands in a form is checked by the view that reads it.
     for index in (*request.args.getlist("index"), (request.view_args or {}).get("index")):
         if index:
             checked_index(index)

@@ -120,7 +120,7 @@ def evaluations_run(run: str) -> str:
 def api_evaluations() -> dict[str, Any]:
     """Runs, newest first, without their queries; `index` and `list` narrow them."""
     number = page_number(PAGE_SIZE)
-    index = checked_index(request.args["index"]) if request.args.get("index") else None
+    index = request.args.get("index") or None
     runs, total = core().evaluations.page(PAGE_SIZE, (number - 1) * PAGE_SIZE, index, request.args.get("list"))
     return {"runs": runs, "total": total, "page": number, "size": PAGE_SIZE}
 

@@ -15,7 +15,7 @@ from web import strings
 from web.admin import charts
 from web.admin.words.common import WORDS
 from web.assets import asset
-from web.params import MAX_WINDOW, checked_index, page_of
+from web.params import MAX_WINDOW, page_of
 
 if TYPE_CHECKING:
     from hybrid.services import Services
@@ -67,11 +67,10 @@ def chosen_index() -> str:
     """The index that is named, else the configured or the first one, which the page shows; "" where there is none.
 
     Raises:
-        UsageError: no name of an index.
         IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
     """
     if requested := request.args.get("index"):
-        core().searcher.profile(checked_index(requested))
+        core().searcher.profile(requested)
         return requested
     return shown_first(core().searcher.indices())
 

@@ -15,7 +15,7 @@ from web.admin.frame import chosen_index, core, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, VersionParams
 from web.admin.weights import form_of
 from web.answers import ModelApplied
-from web.params import checked_index, json_of, validate
+from web.params import json_of, validate
 
 #: Versions of a kind that are listed, beside others and alone.
 FEW, MANY = 5, 200
@@ -47,7 +47,6 @@ def models() -> str:
 @admin.get("/models/<index>/<kind>/<version>")
 def models_version(index: str, kind: str, version: str) -> str:
     """One version, and what can be done with it."""
-    index = checked_index(index)
     services = core()
     return render(
         "admin/models_version.html", here="models", index=index, kind=kind,
@@ -58,14 +57,14 @@ def models_version(index: str, kind: str, version: str) -> str:
 
 @admin.post("/models/<index>/<kind>/<version>/apply")
 def models_apply(index: str, kind: str, version: str) -> AnyResponse:
-    index, params = checked_index(index), validate(PointParams, form_of())
+    params = validate(PointParams, form_of())
     done = _apply(index, kind, version, params.instead_of)
     return _redirect(index, done, "models_applied", version=version)
 
 
 @admin.post("/models/<index>/<kind>/rollback")
 def models_rollback(index: str, kind: str) -> AnyResponse:
-    index, params = checked_index(index), validate(PointParams, form_of())
+    params = validate(PointParams, form_of())
     before = life.active(core(), kind, index).before
     done = _roll_back(index, kind, params.instead_of)
     return _redirect(index, done, "models_rolled_back", version=before)
@@ -73,7 +72,6 @@ def models_rollback(index: str, kind: str) -> AnyResponse:
 
 @admin.post("/models/<index>/<kind>/<version>/remove")
 def models_remove(index: str, kind: str, version: str) -> AnyResponse:
-    index = checked_index(index)
     life.remove(core(), kind, index, version)
     say("models_removed", version=version)
     return redirect(url_for("admin.models", index=index))
@@ -110,7 +108,7 @@ def _redirect(index: str, notified: bool | None, key: str, **values: Any) -> Any
 @Call(gives={"index": "shop", "active": {"tags": _ACTIVE}, "versions": [_VERSION]}, query=("kind",))
 def api_models(index: str) -> dict[str, Any]:
     """Versions of an index's models, newest first, by kind, and which are active."""
-    index, kind = checked_index(index), request.args.get("kind") or None
+    kind = request.args.get("kind") or None
     groups = life.by_kind(core(), index, kind, MANY)
     active = {group.kind: _active_json(group.active) for group in groups}
     return {"index": index, "active": active, "versions": [one for group in groups for one in group.versions]}
@@ -120,14 +118,14 @@ def api_models(index: str) -> dict[str, Any]:
 @Call(gives={**_VERSION, "report": {}})
 def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
     """One version with its report."""
-    return life.show(core(), kind, version, checked_index(index))
+    return life.show(core(), kind, version, index)
 
 
 @admin.post("/api/models/<index>/<kind>/apply")
 @Call(ApplyParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Activate a version of a model."""
-    index, params = checked_index(index), validate(ApplyParams, json_of(request))
+    params = validate(ApplyParams, json_of(request))
     notified = _apply(index, kind, params.version, params.instead_of)
     return {
         "active": _active_json(life.active(core(), kind, index)),
@@ -139,7 +137,7 @@ def api_models_apply(index: str, kind: str) -> tuple[dict[str, Any], int]:
 @Call(PointParams, ModelApplied, status=202, also={200: ModelApplied})
 def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
     """Go back to the version of a model before."""
-    index, params = checked_index(index), validate(PointParams, json_of(request))
+    params = validate(PointParams, json_of(request))
     notified = _roll_back(index, kind, params.instead_of)
     return {
         "active": _active_json(life.active(core(), kind, index)),
@@ -151,7 +149,7 @@ def api_models_rollback(index: str, kind: str) -> tuple[dict[str, Any], int]:
 @Call(VersionParams, {"removed": "shop-text-1"})
 def api_models_remove(index: str, kind: str) -> dict[str, Any]:
     """Delete a version that no index uses."""
-    index, params = checked_index(index), validate(VersionParams, json_of(request))
+    params = validate(VersionParams, json_of(request))
     life.remove(core(), kind, index, params.version)
     return {"removed": params.version}
 

@@ -15,7 +15,7 @@ from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import ApplyParams, Call, PointParams, TrainParams
-from web.params import checked_index, json_of, validate
+from web.params import json_of, validate
 
 PAGE_SIZE = 20
 #: Rows of a table of changed queries.
@@ -53,20 +53,17 @@ def weights() -> str:
 @admin.get("/weights/<index>/order")
 def weights_order(index: str) -> str:
     """The part of the page that changes while an order runs, for its script."""
-    index = checked_index(index)
     return render("admin/_learning.html", index=index, order=core().orders.get(orders.learning_slot(index)))
 
 
 @admin.get("/weights/<index>/order/events")
 def weights_order_events(index: str) -> Response:
     """That part as server-sent events, whenever it has changed."""
-    index = checked_index(index)
     return live.stream(lambda: weights_order(index))
 
 
 @admin.post("/weights/<index>/train")
 def weights_train(index: str) -> AnyResponse:
-    index = checked_index(index)
     notified = _train(index, validate(TrainParams, form_of()))
     say("learning_ordered" if notified else "learning_not_notified", "done" if notified else "warning")
     return redirect(url_for("admin.weights", index=index) + "#order")
@@ -81,7 +78,6 @@ def _train(index: str, params: TrainParams) -> bool:
 
 @admin.get("/weights/<index>/compare")
 def weights_compare(index: str) -> str:
-    index = checked_index(index)
     chosen = request.args.getlist("v") or [request.args.get("a", ""), request.args.get("b", "")]
     if len(chosen) != 2 or not all(chosen):
         raise UsageError("choose two versions to compare")
@@ -95,7 +91,6 @@ def weights_compare(index: str) -> str:
 
 @admin.get("/weights/<index>/<version>")
 def weights_version(index: str, version: str) -> str:
-    index = checked_index(index)
     return render(
         "admin/weights_version.html", here="weights", index=index, version=versions.version(_store(), index, version),
         current=versions.active_version(_store(), index),
@@ -105,7 +100,6 @@ def weights_version(index: str, version: str) -> str:
 @admin.get("/weights/<index>/<version>/apply")
 def weights_confirm(index: str, version: str) -> str:
     """What applying is expected to do, before it is done."""
-    index = checked_index(index)
     entry = versions.version(_store(), index, version)
     return render(
         "admin/weights_apply.html", here="weights", index=index, version=entry, changed_rows=CHANGED_ROWS,
@@ -115,7 +109,7 @@ def weights_confirm(index: str, version: str) -> str:
 
 @admin.post("/weights/<index>/<version>/apply")
 def weights_apply(index: str, version: str) -> Any:
-    index, params = checked_index(index), validate(PointParams, form_of())
+    params = validate(PointParams, form_of())
     try:
         versions.apply(_store(), index, version, params.instead_of)
     except (ModelConflictError, WeightsError) as error:
@@ -131,7 +125,7 @@ def weights_apply(index: str, version: str) -> Any:
 
 @admin.post("/weights/<index>/rollback")
 def weights_rollback(index: str) -> AnyResponse:
-    index, params = checked_index(index), validate(PointParams, form_of())
+    params = validate(PointParams, form_of())
     say("weights_rolled_back", version=versions.rollback(_store(), index, params.instead_of), index=index)
     return redirect(url_for("admin.weights", index=index))
 
@@ -143,7 +137,7 @@ def weights_rollback(index: str) -> AnyResponse:
 @Call(gives={**_ACTIVE, "versions": [_VERSION], "total": 2, "page": 1, "size": PAGE_SIZE}, query=("page",))
 def api_weights(index: str) -> dict[str, Any]:
     """Versions of an index, newest first, and which is active."""
-    index, number = checked_index(index), page_number(PAGE_SIZE)
+    number = page_number(PAGE_SIZE)
     entries, total = versions.listed(_store(), index, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     active = versions.active_version(_store(), index)
     return {**active.__dict__, "versions": entries, "total": total, "page": number, "size": PAGE_SIZE}
@@ -153,14 +147,13 @@ def api_weights(index: str) -> dict[str, Any]:
 @Call(gives={"order": _ORDER})
 def api_weights_order(index: str) -> dict[str, Any]:
     """The newest training or evaluation of an index: its state and progress, or null."""
-    return {"order": core().orders.get(orders.learning_slot(checked_index(index)))}
+    return {"order": core().orders.get(orders.learning_slot(index))}
 
 
 @admin.get("/api/weights/<index>/compare")
 @Call(gives={"a": {**_VERSION, "version": "gate-1"}, "b": _VERSION, "change": _CHANGE}, query=("a", "b"))
 def api_weights_compare(index: str) -> dict[str, Any]:
     """Two versions a and b, and what b changes on the held-out queries of both."""
-    index = checked_index(index)
     a, b, change = versions.compared(_store(), index, request.args.get("a", ""), request.args.get("b", ""))
     return {"a": a, "b": b, "change": change and change.to_json()}
 
@@ -169,7 +162,6 @@ def api_weights_compare(index: str) -> dict[str, Any]:
 @Call(gives={**_VERSION, "report": {}, "model": {}, "expected": {"active": "gate-1", "change": _CHANGE}})
 def api_weights_version(index: str, version: str) -> dict[str, Any]:
     """One version with its report, and what applying it is expected to change."""
-    index = checked_index(index)
     entry = versions.version(_store(), index, version)
     expected = versions.expected(_store(), index, entry)
     change = expected.change and expected.change.to_json()
@@ -180,7 +172,6 @@ def api_weights_version(index: str, version: str) -> dict[str, Any]:
 @Call(TrainParams, {"order": _ORDER, "notified": True}, status=202)
 def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
     """Order a training. notified: whether a worker was notified at once."""
-    index = checked_index(index)
     notified = _train(index, validate(TrainParams, json_of(request)))
     return {**api_weights_order(index), "notified": notified}, 202
 
@@ -189,7 +180,7 @@ def api_weights_train(index: str) -> tuple[dict[str, Any], int]:
 @Call(ApplyParams, _ACTIVE)
 def api_weights_apply(index: str) -> dict[str, Any]:
     """Activate a version."""
-    index, params = checked_index(index), validate(ApplyParams, json_of(request))
+    params = validate(ApplyParams, json_of(request))
     versions.apply(_store(), index, params.version, params.instead_of)
     return versions.active_version(_store(), index).__dict__
 
@@ -198,6 +189,6 @@ def api_weights_apply(index: str) -> dict[str, Any]:
 @Call(PointParams, _ACTIVE)
 def api_weights_rollback(index: str) -> dict[str, Any]:
     """Go back to the version before."""
-    index, params = checked_index(index), validate(PointParams, json_of(request))
+    params = validate(PointParams, json_of(request))
     versions.rollback(_store(), index, params.instead_of)
     return versions.active_version(_store(), index).__dict__

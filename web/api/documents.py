@@ -11,7 +11,7 @@ from flask import Blueprint, Request, Response, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge, Unauthorized, UnsupportedMediaType
 
-from hybrid.contracts import values_at
+from hybrid.contracts import MAX_ID_BYTES, values_at
 from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
 from web.answers import PushAnswer, Pushed
@@ -24,7 +24,6 @@ documents = Blueprint("documents", __name__)
 
 MAX_DOCUMENTS = 2_000
 MAX_DOCUMENT_BYTES = 1024 * 1024
-_MAX_ID_BYTES = 512  # Elasticsearch's own
 _NDJSON = ("application/x-ndjson", "application/ndjson")
 
 
@@ -180,8 +179,8 @@ def _check_document(row: Any, where: str) -> None:
 def _id(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise UsageError(f"{where}: no id; send it as _id")
-    if len(str(value).encode()) > _MAX_ID_BYTES:
-        raise UsageError(f"{where}: the id is longer than {_MAX_ID_BYTES} bytes")
+    if len(str(value).encode()) > MAX_ID_BYTES:
+        raise UsageError(f"{where}: the id is longer than {MAX_ID_BYTES} bytes")
     return str(value)
 
 

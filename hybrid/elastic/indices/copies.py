@@ -140,8 +140,9 @@ class Copies:
         there: set[tuple[str, str | None]] = set()
         for start in range(0, len(documents), 1_000):
             part = documents[start : start + 1_000]
-            get = functools.partial(self._client.mget, source=False, stored_fields="_routing")
-            docs = self._products.ask(index, functools.partial(get, index=index, docs=list(map(_place, part))))["docs"]
+            places = list(map(_place, part))
+            get = functools.partial(self._client.mget, index=index, docs=places, source=False, stored_fields="_routing")
+            docs = self._products.ask(index, get)["docs"]
             # A document of the same id and shard with another routing is another document.
             there |= {
                 (one.id, one.routing)

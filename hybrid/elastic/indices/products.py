@@ -248,8 +248,8 @@ class Products:
         sort: Sequence[str] = ("_shard_doc",),
     ) -> Iterator[list[dict[str, Any]]]:
         """Hits of a search through a point in time, in batches, in the order of `sort`."""
-        begin = functools.partial(self._client.open_point_in_time, keep_alive="5m", preference=preference)
-        pit = self.ask(index, lambda: begin(index=index))["id"]
+        begin = functools.partial(self._client.open_point_in_time, index=index, keep_alive="5m", preference=preference)
+        pit = self.ask(index, begin)["id"]
         position: dict[str, Any] = {}
         try:
             while True:

@@ -9,6 +9,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 import es_mappings
+from hybrid.contracts import MAX_ID_BYTES
 from hybrid.elastic.client import translated, wait_until_made
 from hybrid.errors import (
     AlreadyExistsError,
@@ -17,9 +18,6 @@ from hybrid.errors import (
     IndexMissingError,
     VersionConflictError,
 )
-
-#: The longest id that Elasticsearch takes.
-MAX_ID_BYTES = 512
 
 
 def now(precision: str = "seconds") -> str:
