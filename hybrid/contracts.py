@@ -16,11 +16,28 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-#: What a catalogue field is for. Several source fields may share a role (`title=name+name_zh`).
-ROLES = (
-    "id", "title", "description", "brand", "category", "tags", "color", "code",
-    "attributes", "price", "date", "image", "video", "audio", "url",
-)  # fmt: skip
+#: What a catalogue field is for, in words. Several source fields may share a role (`title=name+name_zh`).
+ROLES = {
+    "id": "identifies the product; must be there",
+    "title": "searched, weighs most; must be there",
+    "description": "searched; long texts that nobody named as well",
+    "brand": "searched; a facet",
+    "category": "searched; a facet, in which a parent (Home) finds its children (Home > Kitchen)",
+    "tags": "searched; a facet",
+    "color": "searched; a facet",
+    "code": "model and part numbers, SKUs of variants; searched whole and in parts",
+    "attributes": "searched",
+    "price": "a number, what is paid now; a filter and a facet",
+    "regular_price": "a number, what is paid without a sale; shown struck through",
+    "currency": "a code such as EUR; shown with the price",
+    "stock": "pieces left, or words that say yes or no; shown when there is none",
+    "rating": "a number; shown, and a filter",
+    "date": "a date; a filter",
+    "image": "pictures of the product",
+    "video": "a video of the product",
+    "audio": "a sound of the product",
+    "url": "link to the product's page",
+}
 
 #: Roles whose text is searched, in order of weight. `code` is a model or part number.
 TEXT_ROLES = ("title", "code", "brand", "category", "tags", "color", "description", "attributes")
@@ -67,6 +84,8 @@ class Product:
 MAX_ID_BYTES = 512
 #: The mark before the decimals of a column's numbers; "" where it has both, and only what can be one thing is read.
 Mark = Literal[".", ",", ""]
+#: Between the levels of a category's path, as it is stored: "Home > Kitchen > Pots".
+LEVEL = " > "
 #: Types of fields that hold numbers; those of a shop's own template too.
 NUMBERS = ("long", "double", "float", "integer", "short", "byte", "half_float", "scaled_float", "unsigned_long")
 
@@ -91,12 +110,18 @@ class FieldMap:
     facets: source field paths offered as facets, most useful first.
     marks: source field path -> the mark before decimals, of numbers that are written for people (1.299,00) and are
         read as numbers before they are indexed; "" where a column has both.
+    lists: source field path -> what is between the values of one text ("summer, sale").
+    paths: source field path -> what is between the levels of a category; it is indexed with all levels above it.
+    flags: source field paths of words that mean yes or no ("In stock"), which are indexed as true and false.
     """
 
     roles: Mapping[str, tuple[str, ...]]
     types: Mapping[str, str] = field(default_factory=dict)
     facets: tuple[str, ...] = ()
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     @cached_property
     def canonical(self) -> bytes:
@@ -109,6 +134,9 @@ class FieldMap:
             "types": dict(self.types),
             "facets": list(self.facets),
             "marks": dict(self.marks),
+            "lists": dict(self.lists),
+            "paths": dict(self.paths),
+            "flags": list(self.flags),
         }
 
     @classmethod
@@ -118,6 +146,9 @@ class FieldMap:
             types=dict(data.get("types", {})),
             facets=tuple(data.get("facets", ())),
             marks=dict(data.get("marks", {})),
+            lists=dict(data.get("lists", {})),
+            paths=dict(data.get("paths", {})),
+            flags=tuple(data.get("flags", ())),
         )
 
 

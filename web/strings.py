@@ -102,6 +102,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "unit_cosine": ("cosine", "余弦相似度"),
     "raw": ("raw", "原始分"),
     "out_of_stock": ("Out of stock", "缺货"),
+    "before": ("before", "原价"),
+    "rating": ("Rating", "评分"),
     "no_picture": ("No picture", "暂无图片"),
     "previous": ("Previous", "上一页"),
     "next": ("Next", "下一页"),
@@ -165,6 +167,9 @@ _ROLE_LABELS = {
     "code": ("Model", "型号"),
     "attributes": ("Features", "属性"),
     "price": ("Price", "价格"),
+    "regular_price": ("Price before", "原价"),
+    "stock": ("In stock", "有货"),
+    "rating": ("Rating", "评分"),
     "date": ("Released", "上市日期"),
 }
 
@@ -274,6 +279,14 @@ def signal_label(name: str, lang: str) -> str:
 def number(value: float, digits: int = 0) -> str:
     """Both languages group by thousands with a comma and use a decimal point."""
     return f"{value:,.{digits}f}"
+
+
+def rating(value: object) -> str:
+    """A number of stars, such as 4.5; nothing for what is no number."""
+    try:
+        return f"{float(str(value)):.1f}" if str(value) else ""
+    except ValueError:
+        return ""
 
 
 def price(value: object, currency: object) -> str:

@@ -10,6 +10,8 @@ from hybrid.catalogue.field_statistics import is_date
 from hybrid.catalogue.numbers import Evidence, evidence, standard
 from hybrid.contracts import NUMBERS, FieldMap, Mark, values_at
 
+#: Roles that a file may lack on a day: nothing may be on sale.
+_OPTIONAL = ("attributes", "regular_price")
 _WORDS = {"date": "a date such as 2024-05-31", "boolean": "true or false"}
 
 
@@ -57,7 +59,7 @@ def losses(
     """
     found = []
     for role, paths in before.roles.items():
-        if role != "attributes" and role not in chosen and not after.roles.get(role):
+        if role not in _OPTIONAL and role not in chosen and not after.roles.get(role):
             found.append(
                 f"no field of this file is the {role}, as {', '.join(paths)} was; name it with --map {role}=FIELD"
             )

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue.fields import expand
+from hybrid.catalogue.values import deepest
 from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.media import is_data_url, is_url, resolve_media
@@ -50,6 +51,8 @@ def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]
     terms = {}
     for name, roles in TERM_FIELDS.items():
         values = [value for role in roles for value in role_values(source, profile.fields, role)]
+        if name == "category":  # a path holds the words of all that is above it
+            values = deepest(map(str, values))
         text = analysis.terms(values, profile.language)
         if text:
             terms[name] = text

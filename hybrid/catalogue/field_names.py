@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _NAMES = {
     "id": "id _id uniq_id uid uuid docid doc_id handle sku sku_id asin article_id code key ref reference "
-    "ean gtin 编号 编码 货号 id号",
+    "ean gtin ordernumber 编号 编码 货号 id号",
     "title": "title name display_name full_name item_name headline label product model_name 名称 标题 品名 "
     "名字 商品",
     "description": "description long_description full_description desc long_desc detail_desc details body_html "
@@ -20,11 +20,19 @@ _NAMES = {
     "color": "color colour colors colours color_name colour_name base_color base_colour main_color "
     "main_colour primary_color color_family colour_group_name 颜色 色彩 主色",
     "code": "model model_number model_no model_code mpn part_number part_no partnumber "
-    "manufacturer_part_number sku style_code style_number article_number item_number ean ean13 gtin gtin13 "
-    "gtin14 upc barcode isbn isbn13 isbn10 gtin_upc_ean_or_isbn asin 型号 款号 货号 条码 条形码",
+    "manufacturer_part_number product_number sku style_code style_number article_number item_number ean ean13 gtin "
+    "gtin13 gtin14 upc barcode isbn isbn13 isbn10 gtin_upc_ean_or_isbn asin reference ordernumber "
+    "型号 款号 货号 条码 条形码",
     "price": "price current_price sale_price selling_price final_price discounted_price unit_price "
     "retail_price regular_price list_price actual_price price_amount price_value price_usd price_eur "
     "price_gbp price_cny amount offer_price 价格 售价 单价 现价 原价",
+    "regular_price": "regular_price list_price compare_at_price variant_compare_at_price msrp rrp was_price "
+    "price_before original_price normal_price strike_price 原价 市场价 划线价",
+    "currency": "currency currency_code price_currency currency_iso 货币 币种",
+    "stock": "in_stock is_in_stock instock stock_status availability available stock inventory qty quantity "
+    "stock_quantity quantity_in_stock inventory_quantity variant_inventory_qty 库存 有货 库存数量",
+    "rating": "rating average_rating avg_rating rating_average review_rating customer_rating star_rating stars "
+    "评分 星级",
     "date": "released release_date date_released launch_date launched published_at publish_date "
     "date_published published date_added added available_from availability_date created_at created "
     "date_created date updated_at updated 上市日期 上市时间 发布日期 发布时间 上架时间 上架日期 日期",
@@ -62,6 +70,15 @@ _MORE = {
     "型番 品番 janコード jan",
     "price": "preis verkaufspreis bruttopreis endpreis vk_preis prix prix_ttc prix_de_vente precio precio_venta pvp "
     "prezzo prezzo_vendita prijs verkoopprijs 価格 販売価格 税込価格",
+    "regular_price": "uvp streichpreis statt_preis listenpreis normalpreis prix_barré prix_conseillé prix_normal "
+    "precio_anterior precio_normal precio_original prezzo_pieno prezzo_di_listino prezzo_originale adviesprijs "
+    "van_prijs 定価 希望小売価格 通常価格",
+    "currency": "währung waehrung devise monnaie moneda divisa valuta 通貨",
+    "stock": "verfügbar verfügbarkeit lieferbar auf_lager lagerbestand bestand lagernd en_stock disponible "
+    "disponibilité stock_disponible quantité disponibilidad existencias disponibile disponibilità giacenza quantità "
+    "voorraad op_voorraad beschikbaar beschikbaarheid 在庫 在庫数 在庫状況",
+    "rating": "bewertung durchschnittsbewertung note_moyenne évaluation valoración valoracion valutazione "
+    "beoordeling 評価 レビュー評価",
     "date": "erscheinungsdatum veröffentlicht datum erstellt_am date_de_sortie date_de_parution fecha "
     "fecha_de_lanzamiento data data_di_uscita verschijningsdatum 発売日 登録日",
     "image": "bild bilder bild_url bildlink hauptbild produktbild imagen imágenes imagen_principal immagine immagini "

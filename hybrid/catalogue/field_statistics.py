@@ -12,6 +12,7 @@ from typing import Any
 
 from hybrid.catalogue.field_names import NAMES
 from hybrid.catalogue.numbers import Evidence, evidence, number, standard
+from hybrid.catalogue.values import flag, split_list
 from hybrid.contracts import Mark
 
 _PREFIX = re.compile(r"^(?:_?source_|data_|fields_|item_|items_|goods_|products?_|prod_|variants?_|g_|商品_?|产品_?)")
@@ -35,6 +36,12 @@ _SIZES = {
 }
 #: Values that are looked at first: where half of them are no numbers, the others are not read as numbers.
 _FEW = 20
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>")
+#: Letters of a value, on average, from which a text is no attribute but a description.
+_LONG = 300
+_LEVEL_MARKS = (">", "›", "»")
+#: Letters of a word that may be one of several in a value, on average.
+_WORD = 30
 _PRODUCT_KINDS = {"simple", "variable", "variation", "grouped", "external", "configurable", "virtual", "bundle"}
 
 
@@ -137,6 +144,57 @@ class Profile:
         """Values that name a video, or a picture that may be an animation."""
         return self._share(_VIDEO) + self._share(_IMAGE)
 
+    @cached_property
+    def markup_share(self) -> float:
+        """Values with HTML in them."""
+        return sum(bool(_MARKUP.search(text)) for text in self.texts) / len(self.texts)
+
+    @cached_property
+    def is_prose(self) -> bool:
+        """Long texts of several words: what nobody mapped and yet describes the product."""
+        several = sum(len(text.split()) > 3 for text in self.texts) / len(self.texts)
+        return self.kind == "text" and several >= 0.5 and (self.mean_length > _LONG or self.markup_share > 0.1)
+
+    @cached_property
+    def flag_share(self) -> float:
+        """Values that say yes or no."""
+        return sum(flag(value) is not None for value in self.values) / len(self.values)
+
+    @property
+    def is_said(self) -> bool:
+        """Some of its values are words that say yes or no, and hardly any other is not."""
+        words = any(isinstance(value, str) and self._number(value) is None for value in self.values)
+        return (words or {*self.texts} <= {"0", "1"}) and self.flag_share >= 0.9 and self.quoted
+
+    @cached_property
+    def words_between(self) -> str:
+        """The mark between short words of one value, such as tags; "" where there is none."""
+        for mark in ",;|":
+            parts = [text.split(mark) for text in self.texts]
+            several = sum(len(part) > 1 for part in parts) / len(parts)
+            words = [word for part in parts for word in part]
+            if several >= 0.1 and sum(map(len, words)) / len(words) <= _WORD:
+                return mark
+        return ""
+
+    @cached_property
+    def pictures_between(self) -> str:
+        """The mark between several pictures in one value; "" where there is none."""
+        for mark in ",;|":
+            several = [parts for text in self.texts if len(parts := split_list(text, mark)) > 1]
+            if several and all(_IMAGE.fullmatch(one) or _URL.fullmatch(one) for parts in several for one in parts):
+                return mark
+        return ""
+
+    @cached_property
+    def levels_between(self) -> str:
+        """The mark between the levels of a path such as Home > Kitchen; "" where there is none."""
+        for mark in _LEVEL_MARKS:
+            share = sum(mark in text.strip(f" {mark}") for text in self.texts) / len(self.texts)
+            if share >= 0.05 and self.kind == "text" and not self.markup_share:
+                return mark
+        return ""
+
     @property
     def slashed(self) -> bool:
         return self._share(re.compile(r"/\S+")) >= 0.8
@@ -198,7 +256,9 @@ def rank(path: str, role: str) -> float | None:
     """How well a field's name fits a role, 0 being best; None: not at all."""
     names = NAMES.get(role, ())
     base = base_name(path)
-    forms = [(base, 0.0), (_PREFIX.sub("", base), 0.5)]
+    # What a variant has says less of the product than what the product has itself.
+    nested = 40.0 if path.startswith(("variants.", "variant.")) else 0.0
+    forms = [(base, nested), (_PREFIX.sub("", base), 0.5 + nested)]
     last = base_name(path.rpartition(".")[2])
     if "." in path and last not in _VAGUE:
         forms.append((last, 20.0))

@@ -145,6 +145,15 @@ def _guess_roles(profiles: _Profiles) -> _Roles:
     prices = [p for p in profiles.values() if rank(p.path, "price") is not None and p.number_share >= 0.8]
     roles["price"] = tuple(p.path for p in sorted(prices, key=lambda p: rank(p.path, "price") or 0)[:1])
     roles["date"] = tuple(p.path for p in named("date", "date")[:1])
+    roles["regular_price"] = tuple(
+        p.path for p in named("regular_price", "long", "double") if p.path not in roles["price"]
+    )[:1]
+    roles["currency"] = tuple(p.path for p in named("currency", "text") if p.mean_length <= 4)[:1]
+    taken.update(roles["currency"])
+    stocks = named("stock", "text", "boolean", "long", "double")
+    roles["stock"] = tuple(p.path for p in stocks if p.kind != "text" or p.flag_share >= 0.9)[:1]
+    taken.update(roles["stock"])
+    roles["rating"] = tuple(p.path for p in named("rating", "long", "double"))[:1]
     for role in ("video", "audio"):
         files = [p for p in profiles.values() if p.path not in taken and media_rank(p, role) is not None]
         roles[role] = tuple(p.path for p in sorted(files, key=lambda p: media_rank(p, role) or 0)[:1])
@@ -154,6 +163,12 @@ def _guess_roles(profiles: _Profiles) -> _Roles:
     taken.update(roles["image"])
     roles["url"] = tuple(p.path for p in named("url", "url", "text") if p.kind == "url" or p.slashed)[:1]
     taken.update(roles["url"])
+    families = _families(profiles, {p.path: p for p in profiles.values() if p.path not in taken})
+    prose = [
+        p.path for p in profiles.values() if p.path not in taken and p.is_prose and not p.path.startswith(families)
+    ]  # fmt: skip
+    roles["description"] += tuple(prose)
+    taken.update(prose)
     roles["attributes"] = _guess_attributes(profiles, taken)
     return {role: roles[role] for role in ROLES if roles.get(role)}
 
@@ -211,12 +226,18 @@ def _guess_attributes(profiles: _Profiles, taken: set[str]) -> tuple[str, ...]:
     families = _families(profiles, free)
     single = [
         p for p in free.values()
-        if p.kind == "text" and not p.path.startswith(families) and p.mean_length <= 300
+        if p.kind == "text" and not p.path.startswith(families) and not _is_of_variant(p.path, profiles)
         and (p.distinct > 1 or p.rows < 20) and not p.is_identifier and not p.is_product_kind
         and not any(rank(p.path, role) is not None for role in ("price", "date", "url"))
     ]  # fmt: skip
     attributes = {p.path for p in sorted(single, key=lambda p: -p.filled)[:_MAX_ATTRIBUTES]}
     return (*(path for path in free if path in attributes), *(f"{prefix}*" for prefix in families))
+
+
+def _is_of_variant(path: str, profiles: _Profiles) -> bool:
+    """What tells a variant apart for programs, or stands in the product as well, with the values of all variants."""
+    head, _, name = path.partition(".")
+    return head == "variants" and (name in ("id", "currency", "image", "url") or name in profiles)
 
 
 def _families(profiles: _Profiles, free: _Profiles) -> tuple[str, ...]:
@@ -304,13 +325,32 @@ def _some(names: Sequence[str]) -> str:
 
 def _field_map(roles: _Roles, profiles: _Profiles) -> FieldMap:
     types = _types(roles, profiles)
+    flags = tuple(path for path in roles.get("stock", ()) if path in profiles and profiles[path].is_said)
+    types |= dict.fromkeys(flags, "boolean")
+    lists = {path: mark for path, profile in profiles.items() if (mark := _mark_between(roles, profile))}
+    paths = {path: mark for path in roles.get("category", ()) if (mark := _level_mark(profiles.get(path)))}
     marks = {path: profiles[path].mark for path, kind in types.items() if kind in ("long", "double")}
     return FieldMap(
         roles=roles,
         types=types,
         facets=_facets(roles, types, profiles),
         marks={path: mark for path, mark in marks.items() if mark is not None},
+        lists=lists,
+        paths=paths,
+        flags=flags,
     )
+
+
+def _mark_between(roles: _Roles, profile: Profile) -> str:
+    """What is between the values of one text: of tags, and of pictures; "" where each text is one value."""
+    if profile.path in roles.get("image", ()):
+        return profile.pictures_between
+    return profile.words_between if profile.path in roles.get("tags", ()) and profile.kind == "text" else ""
+
+
+def _level_mark(profile: Profile | None) -> str:
+    """What is between the levels of a category's path; "" where categories have none."""
+    return "" if profile is None else profile.levels_between
 
 
 def _types(roles: _Roles, profiles: _Profiles) -> dict[str, str]:
@@ -333,7 +373,7 @@ def _types(roles: _Roles, profiles: _Profiles) -> dict[str, str]:
 
 def _type(profile: Profile, roles: _Roles) -> str | None:
     playing = {role for role, paths in roles.items() if profile.path in paths}
-    if "price" in playing:
+    if playing & {"price", "regular_price"}:
         return "double"  # prices that happen to be whole in the sample need not be so later
     if "date" in playing:
         return "date"
@@ -349,7 +389,10 @@ def _type(profile: Profile, roles: _Roles) -> str | None:
         return "keyword" if profile.mean_length <= 100 else None
     few = profile.distinct <= min(_KEYWORD_DISTINCT, profile.filled / 2)
     short = profile.mean_length <= 60
-    return "keyword" if profile.kind == "text" and few and short and profile.share >= _KEYWORD_FILLED else None
+    return (
+        "keyword" if profile.kind == "text" and few and short and profile.share >= _KEYWORD_FILLED
+        and not profile.markup_share else None
+    )  # fmt: skip
 
 
 def _facets(roles: _Roles, types: Mapping[str, str], profiles: _Profiles) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue.feeds import is_feed
 from hybrid.catalogue.streams import CHUNK, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.errors import CatalogueError
 
@@ -37,7 +38,7 @@ _FOREIGN = {
     b"\xfd7zXZ": "xz; unpack it or use gzip",
     b"(\xb5/\xfd": "zstd; unpack it or use gzip",
     b"7z\xbc\xaf": "a 7z archive; unpack it",
-    b"<": "XML or HTML; convert it to NDJSON or CSV",
+    b"<": "HTML, or XML that is no feed of products; convert it to NDJSON or CSV",
 }
 _FAR_EAST = {
     "gb2312": "GB18030",
@@ -97,7 +98,7 @@ def _encoding_of(path: Path, head: bytes, shape: Shape) -> tuple[Shape, bytes]:
             head = decoder.decode(head).encode("utf-8", "replace")
     if not head.strip():
         raise CatalogueError(f"{path} is empty; name a catalogue with at least one product")
-    for magic, what in _FOREIGN.items():
+    for magic, what in () if is_feed(head) else _FOREIGN.items():
         if head.lstrip().startswith(magic):
             raise CatalogueError(f"{path} is {what}")
     even, odd = head[0::2].count(0), head[1::2].count(0)
@@ -115,6 +116,8 @@ def _format_of(path: Path, text: bytes, whole: bool, shape: Shape) -> Shape:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".gzip")]
     extension = suffixes[-1].lstrip(".") if suffixes else ""
     extension = "ndjson" if extension in ("jsonl", "jsonlines") else extension
+    if is_feed(text):
+        return replace(shape, format="xml", encoding="utf-8")  # its first line says in which encoding it is
     json, ndjson = replace(shape, format="json"), replace(shape, format="ndjson")
     lines = [line for line in text.split(b"\n")[:_SAMPLED_ROWS] if line.strip()]
     objects = [isinstance(_loads(line), dict) for line in lines]
@@ -184,6 +187,8 @@ def _delimiter(lines: list[bytes]) -> str | None:
 
 def _check_encoding(path: Path, content: Iterator[Piece], shape: Shape) -> Shape:
     """The shape, as Windows-1252 where that is likely. Refuse a file of which every row would be a Reject."""
+    if shape.format == "xml":
+        return shape
     rows: list[bytes] = []
     with contextlib.suppress(StreamEnd):  # what was read so far is judged; the end becomes the last Reject
         for piece in itertools.islice(content, _ENCODED_ROWS):

@@ -4,7 +4,7 @@ all its values, for "1,299" alone may be either. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -157,27 +157,3 @@ def evidence(texts: Iterable[str]) -> Evidence:
     for text in texts:
         seen.see(text)
     return seen
-
-
-def read_numbers(source: dict[str, Any], marks: Mapping[str, Mark]) -> dict[str, Any]:
-    """A row in which texts that write numbers are numbers. marks: path -> decimal mark. What is none stays as it is."""
-    for path, mark in marks.items():
-        if path in source:
-            source = {**source, path: _read(source[path], mark)}
-        elif "." in path:
-            head, _, rest = path.partition(".")
-            inner = source.get(head)
-            if isinstance(inner, Mapping):
-                source = {**source, head: read_numbers(dict(inner), {rest: mark})}
-            elif isinstance(inner, list):
-                rows = [read_numbers(dict(one), {rest: mark}) if isinstance(one, Mapping) else one for one in inner]
-                source = {**source, head: rows}
-    return source
-
-
-def _read(value: Any, mark: Mark) -> Any:
-    if isinstance(value, list):
-        return [_read(one, mark) for one in value]
-    if isinstance(value, str) and (read := number(value, mark)) is not None:
-        return read
-    return value

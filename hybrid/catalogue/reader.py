@@ -1,18 +1,20 @@
-"""Reads a shop's catalogue: NDJSON, a JSON array or CSV/TSV, each plain or gzipped, as a stream.
+"""Reads a shop's catalogue: NDJSON, a JSON array, CSV/TSV or a feed in XML, each plain or gzipped, as a stream.
 
 However long the file, no more than one row is held, and a row longer than MAX_ROW_BYTES is passed over in
 pieces. A row that cannot be taken becomes a Reject and the run goes on; only a file that is no catalogue at
 all raises CatalogueError, when it is opened. Reasons of rejects: bad_json, not_an_object, missing_id,
-duplicate_id, bad_id, bad_columns, bad_encoding, row_too_large, truncated_file.
+duplicate_id, bad_id, bad_columns, bad_encoding, bad_xml, row_too_large, truncated_file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +22,16 @@ from typing import Any
 
 import orjson
 
+from hybrid.catalogue import feeds
 from hybrid.catalogue.formats import sniff
-from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, is_utf8, open_file, pieces
+from hybrid.catalogue.gathering import Gathering
+from hybrid.catalogue.presets import Preset, recognised
+from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.contracts import MAX_ID_BYTES, Product, Reject, values_at
 from hybrid.errors import CatalogueError
 
 MAX_REJECT_CHARS = 2000  # how much of a rejected row is kept
+_ROWS_WITH_COLUMNS = 50
 
 _Row = tuple[int, dict[str, Any], bytes]
 
@@ -35,9 +41,12 @@ class _TooLarge(Exception):
 
 
 class Catalogue:
-    """A catalogue file, made by `open_catalogue`. Each iteration reads the file from its beginning."""
+    """A catalogue file, made by `open_catalogue`. Each iteration reads the file from its beginning.
 
-    def __init__(self, path: Path, shape: Shape, header: tuple[str, ...] = ()) -> None:
+    gathering: how the rows of the export are read, and what was left out of the last iteration.
+    """
+
+    def __init__(self, path: Path, shape: Shape, header: tuple[str, ...], preset: Preset | None, now: datetime) -> None:
         self.path, self._shape, self._header = path, shape, header
         self.format, self.compressed = shape.format, shape.compressed
         #: Whether it is not UTF-8, and is read as Windows-1252.
@@ -46,6 +55,7 @@ class Catalogue:
         self._file: io.FileIO | None = None
         self._ids: set[int] = set()
         self._position = 0
+        self.gathering = Gathering(preset or recognised(header or self._columns()), now)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -55,6 +65,7 @@ class Catalogue:
     ) -> None:
         if self._file is not None:
             self._file.close()
+        self.gathering.close()
 
     def position(self) -> int:
         """Bytes of the file, as it lies on the disk, that `rows` has consumed."""
@@ -71,7 +82,7 @@ class Catalogue:
         """
         self._ids.clear()
         with open_file(self.path) as self._file:
-            for item in self._records(self._file):
+            for item in self._products(self._file):
                 if isinstance(item, Reject):
                     yield item
                     continue
@@ -102,12 +113,32 @@ class Catalogue:
             CatalogueError: the disk fails.
         """
         with open_file(self.path) as file:
-            yield from (item[1] for item in self._records(file) if not isinstance(item, Reject))
+            yield from (item[1] for item in self._products(file) if not isinstance(item, Reject))
+
+    def _products(self, file: io.FileIO) -> Iterator[_Row | Reject]:
+        """The products of the file. Where it has to be read twice, the first time does not count for `position`."""
+        again = iter([file])
+
+        def records() -> Iterator[_Row | Reject]:
+            if self.gathering.is_ready:
+                yield from self._records(next(again))
+                return
+            with open_file(self.path) as first:
+                yield from self._records(first)
+
+        return self.gathering.products(records)
+
+    def _columns(self) -> list[str]:
+        """The names of the fields of the first rows, of a file without a header."""
+        with open_file(self.path) as file:
+            rows = (item[1] for item in self._records(file) if not isinstance(item, Reject))
+            return list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_WITH_COLUMNS) for name in row))
 
     def _records(self, file: io.FileIO) -> Iterator[_Row | Reject]:
         last = 0
         try:
-            content = pieces(file, self._shape)
+            shape = self._shape
+            content = feeds.products(chunks(file, shape)) if shape.format == "xml" else pieces(file, shape)
             if self._header:
                 records = _csv_rows(content, self._shape.delimiter, self._header)
             else:
@@ -119,22 +150,33 @@ class Catalogue:
             yield Reject(last + 1, end.reason, end.message)
 
 
-def open_catalogue(path: Path) -> Catalogue:
+def open_catalogue(path: Path, preset: Preset | None = None, now: datetime | None = None) -> Catalogue:
     """Find out what the file is: format by extension, confirmed or corrected by content.
+
+    preset: the platform whose export it is; as its columns say if None. now: when a sale price has to be in force; the
+    present time if None.
 
     Raises:
         CatalogueError: no such file, a folder, empty, not a catalogue, a header that cannot be used, or no
             row in an encoding that can be read. The message says what to do.
     """
     shape = sniff(path)
+    now = now or datetime.now(UTC)
+    if shape.format == "xml":
+        with open_file(path) as file, contextlib.suppress(StreamEnd):  # which becomes the last Reject
+            if next(feeds.products(chunks(file, shape)), None) is None:
+                raise CatalogueError(
+                    f"{path} is XML or HTML without products: elements named item, entry, product or offer; "
+                    "give a product feed, NDJSON or CSV"
+                )
     if shape.format not in ("csv", "tsv"):
-        return Catalogue(path, shape)
+        return Catalogue(path, shape, (), preset, now)
     with open_file(path) as file:
         try:
             header = _header(path, _csv_cells(pieces(file, shape), shape.delimiter))
         except StreamEnd as end:
             raise CatalogueError(f"{path}: {end.message}; fetch or compress the file again") from end
-    return Catalogue(path, shape, header)
+    return Catalogue(path, shape, header, preset, now)
 
 
 class RejectsFile:

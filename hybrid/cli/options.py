@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybrid.cli.output import LiveProgress, console, print_json, say
+from hybrid.contracts import ROLES
 
 if TYPE_CHECKING:
     from hybrid.contracts import IndexProfile
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from hybrid.services import Services
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable answer on stdout.")]
+#: typer joins lines within a paragraph of an epilog, so each role is one.
+ROLES_TOLD = "\n\n".join(["Roles for --map:", *(f"{role}: {meaning}" for role, meaning in ROLES.items())])
 Index = Annotated[str, typer.Option("--index", help="Name of the index.")]
 Workers = Annotated[int, typer.Option(min=0, max=64, help="Celery worker processes; 0: in this process.")]
 Map = Annotated[str | None, typer.Option("--map", help="Fields by role, e.g. title=name+name_zh,price=offer.price")]

@@ -129,7 +129,7 @@ def _dry_run(services: Any, plan: Any, as_json: bool) -> None:
 
 
 def index(
-    file: Annotated[Path, typer.Argument(help="NDJSON, JSON array, CSV or TSV; plain or .gz.")],
+    file: Annotated[Path, typer.Argument(help="NDJSON, JSON array, CSV, TSV or a feed in XML; plain or .gz.")],
     index: Index,
     map: Map = None,
     signals: Annotated[
@@ -149,6 +149,13 @@ def index(
     lexical: Lexical = None,
     decimal: Annotated[
         str | None, typer.Option(help="Mark before decimals, . or ,; as the values say if not given.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose export it is: woocommerce, magento, shopware, shopware5, shopify, prestashop, google, or none; "
+            "as its columns say if not given."
+        ),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the products of the index that are not in the file.")
@@ -170,7 +177,7 @@ def index(
 
     services = build_services()
     chosen = names(signals) if signals is not None else None
-    plan = indexing.plan_index(services, file, index, map, chosen, language, media, template, lexical, decimal)
+    plan = indexing.plan_index(services, file, index, map, chosen, language, media, template, lexical, decimal, preset)
     if not json:
         show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, [*plan.notes, *plan.losses])
     bar = LiveProgress()
@@ -231,6 +238,10 @@ def _show_report(report: Any) -> None:
             f"{sum(report.rejects.values()):,} rows rejected: {summary_counts(report.rejects)}; "
             f"see {report.rejects_file}"
         )
+    if report.variants:
+        print(f"{report.variants:,} variants are in their products")
+    if report.left_out:
+        print(f"left out: {', '.join(f'{count:,} {why}' for why, count in report.left_out.items())}")
     for path, misfits in report.misfits.items():
         print(
             f"{misfits.count:,} values of {path} are not {misfits.wanted}, such as {misfits.value!r} in line "

@@ -11,7 +11,7 @@ import orjson
 from hybrid import vectors
 from hybrid.catalogue.documents import RESERVED, is_reserved
 from hybrid.catalogue.layer import Layer
-from hybrid.catalogue.numbers import read_numbers
+from hybrid.catalogue.values import conform
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices.products import Products, StoredCodes, StoredProduct
 from hybrid.elastic.stores.dead_letters import DeadLetters
@@ -73,8 +73,7 @@ class Pusher:
         Raises:
             ClusterError, WriteBlockedError: the cluster takes no writes; what was written stays.
         """
-        marks = profile.fields.marks
-        operations = [replace(op, source=op.source and read_numbers(op.source, marks)) for op in operations]
+        operations = [replace(op, source=op.source and conform(op.source, profile.fields)) for op in operations]
         report = PushReport()
         outcomes: dict[int, Outcome] = {}
         for wave in _waves(operations):

@@ -15,9 +15,12 @@ from hybrid.catalogue import checks
 from hybrid.catalogue.checks import Misfits
 from hybrid.catalogue.documents import WORDS_VERSION, is_reserved
 from hybrid.catalogue.fields import chosen_roles, guess_fields
+from hybrid.catalogue.gathering import Gathering
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template
-from hybrid.catalogue.numbers import MARKS, read_numbers
+from hybrid.catalogue.numbers import MARKS
+from hybrid.catalogue.presets import PLAIN, Preset, described, preset_of
 from hybrid.catalogue.reader import Catalogue, RejectsFile, open_catalogue
+from hybrid.catalogue.values import conform
 from hybrid.contracts import IndexProfile, Mark, Product, Reject
 from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
@@ -28,8 +31,8 @@ from hybrid.signals import of_files
 
 #: Reasons of rejects whose rows may be any product. A row that is refused later has an id.
 _UNREAD = frozenset({
-    "bad_json", "not_an_object", "missing_id", "bad_id", "bad_columns", "bad_encoding", "row_too_large",
-    "truncated_file",
+    "bad_json", "not_an_object", "missing_id", "bad_id", "bad_columns", "bad_encoding", "bad_xml",
+    "row_too_large", "truncated_file",
 })  # fmt: skip
 _DELETED_AT_ONCE = 500
 
@@ -38,6 +41,7 @@ _DELETED_AT_ONCE = 500
 class IndexReport:
     """The result of a run. failed and rejects count typed reasons.
 
+    left_out: why rows are no products for customers -> how many. variants: how many are part of a product.
     misfits: field -> its values that are not of its type: nobody can filter, sort or count by them. losses: what the
     index had before, and does not have of this file. absent: products of the index that were not in the file, of which
     `removed` were deleted; kept_because says why the others were not, where they should have been.
@@ -56,6 +60,8 @@ class IndexReport:
     failed: dict[str, int] = field(default_factory=dict)
     rejects: dict[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    variants: int = 0
     misfits: dict[str, Misfits] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
     absent: int = 0
@@ -108,6 +114,7 @@ class Plan:
     losses: list[str]
     template: Template | None = None
     lexical: tuple[str, ...] | None = None
+    preset: Preset = PLAIN
 
 
 def plan_index(
@@ -121,11 +128,13 @@ def plan_index(
     template: Path | None = None,
     lexical: str | None = None,
     decimal: str | None = None,
+    preset: str | None = None,
 ) -> Plan:
     """Look at the catalogue and decide fields and signals. Writes nothing.
 
     template: the shop's own field definitions. lexical: its analysed fields that words are searched in. For both, see
     hybrid.catalogue.index_template. decimal: the mark before decimals, "." or ","; as the values say if not given.
+    preset: the platform whose export it is, see hybrid.catalogue.exports; as the columns say if not given.
 
     Raises:
         CatalogueError, UsageError: the file, the mapping, a signal, the language or the template cannot be used.
@@ -134,7 +143,8 @@ def plan_index(
     own = read_template(template) if template else None
     own_words = parse_lexical(lexical) if lexical is not None else None
     check_options(language, signals)
-    with open_catalogue(path) as catalogue:
+    chosen = None if preset is None else preset_of(preset)
+    with open_catalogue(path, chosen) as catalogue:
         # A row with the layer's own field is rejected later; here it must not shape the mapping.
         sample = [{key: value for key, value in row.items() if not is_reserved(key)} for row in catalogue.sample()]
         if not sample:
@@ -143,6 +153,8 @@ def plan_index(
         if own:
             fields = own.fit(fields)
         fields, notes = checks.settled(fields, sample, catalogue.readable(), mark)
+        found = catalogue.gathering.preset
+        notes[:0] = described(found, sample)
         if catalogue.is_western:
             notes.insert(0, f"{path.name} is not UTF-8, and is read as Windows-1252")
     before = services.cluster.indices.find_profile(index)
@@ -158,7 +170,7 @@ def plan_index(
         analysis=WORDS_VERSION,
         media_root=str(root) if any(name in vector_signals for name, _ in of_files()) else None,
     )
-    return Plan(path, profile, sample, notes, losses, own, own_words)
+    return Plan(path, profile, sample, notes, losses, own, own_words, found)
 
 
 def _mark(decimal: str | None) -> Mark | None:
@@ -216,6 +228,8 @@ def run_index(
         failed=failed,
         rejects=counts,
         rejects_file=rejects_file,
+        left_out=dict(run.gathering.left_out) if run.gathering else {},
+        variants=run.gathering.variants if run.gathering else 0,
         misfits=run.misfits,
         losses=plan.losses,
         absent=len(run.absent),
@@ -235,6 +249,7 @@ class _Run(Run):
         super().__init__(services, profile, job, report)
         self._plan = plan
         self.misfits: dict[str, Misfits] = {}
+        self.gathering: Gathering | None = None
         #: Ids of products of the index that were not in the file.
         self.absent: list[str] = []
 
@@ -245,7 +260,8 @@ class _Run(Run):
         fitted = 1_000
         # So that the writes of an interrupted run are visible.
         self._services.cluster.indices.refresh(self._profile.index)
-        with open_catalogue(self._plan.path) as catalogue:
+        with open_catalogue(self._plan.path, self._plan.preset) as catalogue:
+            self.gathering = catalogue.gathering
             self.progress.size = catalogue.size_bytes
             rows = self._rows(catalogue, rejects)
             while batch := list(itertools.islice(rows, size)):
@@ -302,7 +318,7 @@ class _Run(Run):
                 message = "the field name `hybrid` belongs to the layer; rename the field"
                 self._reject(rejects, Reject(row.line, "reserved_field", message))
             else:
-                source = read_numbers(row.source, fields.marks)
+                source = conform(row.source, fields)
                 for path, value in checks.misfits(source, fields):
                     found = self.misfits.setdefault(
                         path, Misfits(0, row.line, str(value)[:80], checks.wanted(fields.types[path]))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hybrid.catalogue import checks
 from hybrid.catalogue.fields import guess_fields
-from hybrid.catalogue.numbers import MARKS, evidence, number, read_numbers
+from hybrid.catalogue.numbers import MARKS, evidence, number
+from hybrid.catalogue.values import conform
 from hybrid.contracts import FieldMap, Mark
 
 #: (text, decimal mark of its column, the number or None)
@@ -89,7 +90,7 @@ def test_somebody_may_say_which_mark_it_is() -> None:
     products = rows("1.299", "2.450")
     assert guess_fields(products).marks == {}
     fields = guess_fields(products, decimal=",")
-    assert read_numbers(products[0], fields.marks)["price"] == 1299
+    assert conform(products[0], fields)["price"] == 1299
 
 
 def test_the_rows_after_the_sample_settle_what_the_sample_leaves_open() -> None:
@@ -116,7 +117,7 @@ def test_numbers_are_read_wherever_their_path_leads() -> None:
         "b": "2,5",
     }
     before = repr(source)
-    assert read_numbers(source, marks) == {
+    assert conform(source, FieldMap({}, marks=marks)) == {
         "price": [11.5, 3, "ask us"], "offers": [{"price": 1.5}, "x"], "a": {"b": 2.5, "c": "2,5"}, "b": "2,5",
     }  # fmt: skip
     assert repr(source) == before

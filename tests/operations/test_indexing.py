@@ -140,3 +140,41 @@ def test_a_german_export_as_excel_saves_it(services: Services, name: str, tmp_pa
     assert report.complete and report.written == 40
     found = services.searcher.search(SearchRequest(name, "Kühlschrank", filters={"Preis": {"gte": 1000}}))
     assert (found.hits[0].id, found.hits[0].source["Preis"]) == ("00123", 1299.0)
+
+
+def found(services: Services, name: str, q: str) -> str:
+    """The id of the first product that a search finds."""
+    return services.searcher.search(SearchRequest(name, q=q)).hits[0].id
+
+
+def test_an_export_is_read_as_it_was_meant(services: Services, name: str, tmp_path: Path) -> None:
+    report = index(services, CASES / "woo.csv", name, tmp_path)
+    assert report.complete and (report.written, report.variants, report.left_out) == (4, 2, {"not published": 1})
+    assert report.notes[0].startswith("read as an export of WooCommerce")
+    assert prices(services, name) == {"101": "45", "104": "18", "106": None, "107": "11.05"}
+    assert found(services, name, "HOOD-R") == found(services, name, "hood b") == "101"
+    assert prices(services, name, filters={"Categories": ["Clothing"]}).keys() == {"101", "104", "106"}
+    assert prices(services, name, filters={"Categories": ["Clothing > Hoodies"]}).keys() == {"101"}
+    again = index(services, CASES / "woo.csv", name, tmp_path)
+    assert (again.unchanged, again.losses) == (4, [])
+
+
+def test_rows_of_a_handle_are_one_product(services: Services, name: str, tmp_path: Path) -> None:
+    report = index(services, CASES / "shopify.csv", name, tmp_path)
+    assert report.complete and report.written == 2
+    assert [found(services, name, sku) for sku in ("RS-M", "RS-L", "BC-1")] == ["red-shirt", "red-shirt", "blue-cap"]
+    facets = services.searcher.search(SearchRequest(name, facets=("Tags",))).facets
+    assert facets["Tags"] == [{"value": "summer", "count": 2}, {"value": "sale", "count": 1}]
+
+
+def test_a_parent_finds_the_products_of_its_children(services: Services, name: str, tmp_path: Path) -> None:
+    report = index(services, CASES / "facets.ndjson", name, tmp_path)
+    answer = services.searcher.search(SearchRequest(name, facets=("category", "brand"), size=100))
+    counts = {item["value"]: item["count"] for item in answer.facets["category"]}
+    for parent in ("Home", "Home > Kitchen", "Toys"):
+        below = services.searcher.search(SearchRequest(name, filters={"category": [parent]}, size=100)).hits
+        paths = [hit.source["category"] for hit in below]
+        assert counts[parent] == len(below) > counts.get(f"{parent} > Pots", 0)
+        assert all(parent in (path if isinstance(path, list) else [path]) for path in paths)
+    assert counts["Home"] > counts["Home > Kitchen"] > counts["Home > Kitchen > Pots"] > 0
+    assert report.complete

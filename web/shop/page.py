@@ -139,7 +139,7 @@ def _number(text: str) -> float | str:
 
 
 def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_file: bool) -> dict[str, Any]:
-    cards = view.Cards(profile.index, profile.fields, state.lang)
+    cards = view.Cards(profile.index, profile.fields, state.lang, state.q)
     pages = min(math.ceil(answer.total / PAGE_SIZE), MAX_WINDOW // PAGE_SIZE)
     category = _category(profile, state.lang)
     values = [item["value"] for item in answer.facets.get(category, [])]

@@ -10,16 +10,24 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hybrid.catalogue.documents import media_values
-from hybrid.contracts import FieldMap, Hit, values_at
+from hybrid.catalogue.values import deepest, flag, path_levels
+from hybrid.contracts import LEVEL, FieldMap, Hit, values_at
 from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
 from web import strings
 
 FACET_VALUES_SHOWN = 7
+#: Levels of categories that are indented, each more than the one above it.
+_DEEPEST = 4
 
 #: Files that move without being played.
 _MOVING = re.compile(r"\.(gif|webp|png|avif)(\?|$)|^data:image/", re.IGNORECASE)
 
+#: Roles whose values are shown as the numbers that they are.
+_NUMBERS = ("price", "regular_price", "rating")
+#: What names a variant, and what of it tells a shopper nothing.
+_CODES = ("sku", "id", "gtin", "ean", "mpn", "barcode")
+_NO_OPTIONS = (*_CODES, "title", "price", "regular_price", "currency", "in_stock", "image", "url")
 Segments = list[tuple[str, bool]]  # (text, marked)
 
 
@@ -102,13 +110,13 @@ def marks_in(text: str, pieces: Segments) -> Segments | None:
 class Cards:
     """Makes a card of each hit, in one language, for one index."""
 
-    def __init__(self, index: str, fields: FieldMap, lang: str) -> None:
-        self.index, self.fields, self.lang = index, fields, lang
+    def __init__(self, index: str, fields: FieldMap, lang: str, q: str = "") -> None:
+        self.index, self.fields, self.lang, self.q = index, fields, lang, q
 
     def card(self, hit: Hit, position: int) -> dict[str, Any]:
         source = hit.source
-        price = self.text(source, "price")
-        currency = next(values_at(source, "currency"), None)
+        price, before = self.text(source, "price"), self.text(source, "regular_price")
+        currency = self.text(source, "currency") or next(values_at(source, "currency"), None)
         return {
             "id": hit.id,
             "anchor": f"why-{position}",
@@ -116,9 +124,12 @@ class Cards:
             "title_text": self.text(source, "title") or hit.id,
             "description": self.segments(hit, "description"),
             "brand": self.text(source, "brand"),
-            "detail": " · ".join(filter(None, (self.text(source, "category"), self.text(source, "color")))),
+            "detail": " · ".join(filter(None, (self.category(source), self.text(source, "color")))),
             "price": strings.price(price, currency) if price != "" else "",
-            "out_of_stock": next(values_at(source, "in_stock"), None) is False,
+            "regular_price": strings.price(before, currency) if before not in ("", price) else "",
+            "rating": strings.rating(self.text(source, "rating")),
+            "variant": self.variant(source),
+            "out_of_stock": self.is_sold_out(source),
             "picture": self.picture(hit),
             **self.clips(hit),
             "link": self.link(source),
@@ -134,8 +145,31 @@ class Cards:
         mine += [path + "_" + self.lang for path in plain if path + "_" + self.lang not in mine]
         for path in (*mine, *plain, *paths):
             for value in values_at(source, path):
-                return value if role == "price" else analysis.plain_text(str(value))
+                return value if role in _NUMBERS else analysis.plain_text(str(value))
         return ""
+
+    def category(self, source: Mapping[str, Any]) -> str:
+        """The product's first category, at its deepest level."""
+        values = [str(value) for path in self.fields.roles.get("category", ())[:1] for value in values_at(source, path)]
+        shown = deepest(values)[:1] if any(LEVEL in value for value in values) else [self.text(source, "category")]
+        return analysis.plain_text(shown[0]) if shown else ""
+
+    def variant(self, source: Mapping[str, Any]) -> str:
+        """The variant that the search names by its SKU or another code: "RS-M · M"."""
+        typed = {_bare(word) for word in self.q.split()} | {_bare(self.q)}
+        variants = source.get("variants")
+        for variant in variants if isinstance(variants, list) else ():
+            if isinstance(variant, Mapping):
+                codes = [value for name, value in variant.items() if name in _CODES and isinstance(value, str)]
+                if hit := next((code for code in codes if _bare(code) and _bare(code) in typed), None):
+                    options = [value for name, value in variant.items() if name not in _NO_OPTIONS]
+                    return " · ".join([hit, *(value for value in options if isinstance(value, str))])
+        return ""
+
+    def is_sold_out(self, source: Mapping[str, Any]) -> bool:
+        """Whether the product says that there is none left."""
+        paths = self.fields.roles.get("stock", ("in_stock",))
+        return next((flag(value) for path in paths for value in values_at(source, path)), None) is False
 
     def segments(self, hit: Hit, role: str) -> Segments:
         """A role's text in this language, with the marks of the search where they fall on it."""
@@ -191,6 +225,11 @@ class Cards:
     def link(self, source: Mapping[str, Any]) -> str:
         paths = self.fields.roles.get("url", ())
         return next((v for path in paths for v in values_at(source, path) if safe_link(v)), "")
+
+
+def _bare(code: str) -> str:
+    """A code without marks: RS-M and rs m are one."""
+    return re.sub(r"[\W_]+", "", code).lower()
 
 
 def safe_link(value: Any) -> bool:
@@ -276,11 +315,29 @@ def _facet_values(path: str, items: list[dict[str, Any]], fields: FieldMap, stat
     values = [(filter_text(item["value"]), item["count"]) for item in items]
     listed = {value for value, _ in values}
     values = [(value, 0) for value in chosen if value not in listed] + values
+    if any(LEVEL in value for value, _ in values):
+        values = _as_tree(values)
     return [
-        {"value": value, "label": value_label(path, value, fields, state.lang), "count": count,
-         "chosen": value in chosen}
+        {
+            "value": value,
+            "label": value_label(path, value, fields, state.lang),
+            "within": value.rpartition(LEVEL)[0],
+            "depth": min(value.count(LEVEL), _DEEPEST),
+            "count": count,
+            "chosen": value in chosen,
+        }
         for value, count in values
-    ]  # fmt: skip
+    ]
+
+
+def _as_tree(values: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Categories with their children below them, the order of siblings as it was."""
+    places = {value: place for place, (value, _) in enumerate(values)}
+
+    def key(value: str) -> list[int]:
+        return [places.get(above, len(places)) for above in path_levels(value, LEVEL)]
+
+    return sorted(values, key=lambda item: key(item[0]))
 
 
 def filter_text(value: Any) -> str:
@@ -289,6 +346,8 @@ def filter_text(value: Any) -> str:
 
 
 def value_label(path: str, value: str, fields: FieldMap, lang: str) -> str:
+    if LEVEL in value:
+        return value.rpartition(LEVEL)[2]
     if fields.types.get(path) == "boolean":
         return strings.STRINGS[lang]["yes" if value in ("true", "1") else "no"]
     return value

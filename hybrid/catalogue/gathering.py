@@ -1,0 +1,157 @@
+"""Puts the rows of an export together: one product with its variants, however far apart the rows are.
+
+The rows of a file are read twice. The first time, the variants go to a temporary file; the second time, each product
+takes its own. So no more than one product is held, however many variants there are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+import orjson
+
+from hybrid.catalogue.exports import Line, Row, Variant, children_of, line_of, variant_of, with_variants
+from hybrid.catalogue.presets import Preset
+from hybrid.contracts import Reject
+
+#: A row of a file: its line, its content, and its bytes.
+Record = tuple[int, Row, bytes]
+NOT_PUBLISHED = "not published"
+
+
+class Gathering:
+    """Reads the products of one file by a preset.
+
+    Of the products that were read so far: left_out, why rows are no products for customers -> how many; variants, how
+    many are in products; alone, how many have no product in the file, and are products of their own.
+    """
+
+    def __init__(self, preset: Preset, now: datetime) -> None:
+        self.preset, self._now = preset, now
+        self.left_out: Counter[str] = Counter()
+        self.variants = self.alone = 0
+        self._store: _Store | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the variants are together, or there are none: the next pass is the one that gives the products."""
+        return self._store is not None or not self.preset.gathers
+
+    def products(self, records: Callable[[], Iterator[Record | Reject]]) -> Iterator[Record | Reject]:
+        """Every product of the file, and what cannot be read. records: reads the file from its beginning."""
+        self.left_out.clear()
+        self.variants = self.alone = 0
+        if self._store is None:
+            store = _Store(self.preset)
+            if self.preset.gathers:
+                self._fill(store, records)
+            self._store = store
+        store = self._store
+        taken: set[str] = set()
+        for record, line, parent in self._lines(records(), store):
+            if line is None:
+                yield record
+            elif not parent and not isinstance(record, Reject):
+                taken.update(line.keys)
+                if line.hidden or line.is_part:
+                    self.left_out[NOT_PUBLISHED] += 1
+                    continue
+                variants = store.of(line.keys)
+                self.variants += len(variants)
+                yield record[0], with_variants(self.preset, line, variants), record[2]
+        for number, row, data in store.orphans(taken):
+            self.alone += 1
+            yield number, row, data
+
+    def close(self) -> None:
+        """Throw the temporary file away."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _fill(self, store: _Store, records: Callable[[], Iterator[Record | Reject]]) -> None:
+        if self.preset.children:  # a product may come after its variants
+            for record in records():
+                if not isinstance(record, Reject):
+                    store.link(record[1])
+        for record, line, parent in self._lines(records(), store):
+            if line is not None and parent and not line.hidden and not isinstance(record, Reject):
+                options = {**line.options, **store.options_of(line.keys)}
+                store.add(parent, Variant(variant_of(self.preset, line), options, line.pictures), record, line)
+
+    def _lines(
+        self, records: Iterable[Record | Reject], store: _Store
+    ) -> Iterator[tuple[Record | Reject, Line | None, str]]:
+        """(row, what it says, the key of its product if it is a variant); None of what cannot be read."""
+        leading: set[str] = set()
+        for record in records:
+            if isinstance(record, Reject):
+                yield record, None, ""
+                continue
+            line = line_of(self.preset, record[1], self._now)
+            parent = line.parent or store.parent_of(line.keys)
+            if line.in_group:
+                parent = line.keys[0] if line.keys[0] in leading else ""
+                leading.add(line.keys[0])
+            yield record, line, parent
+
+
+class _Store:
+    """Variants by the key of their product, in a temporary database on the disk."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._preset = preset
+        self._db = sqlite3.connect("", isolation_level=None)  # a file of its own, which goes with it
+        self._db.execute("create table variants (parent text, number integer, content blob, line blob, data blob)")
+        self._db.execute("create index by_parent on variants (parent)")
+        self._db.execute("create table links (child text primary key, parent text, options blob)")
+        self._linked = False
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, parent: str, variant: Variant, record: Record, line: Line) -> None:
+        content, source = orjson.dumps(variant.to_json()), orjson.dumps(with_variants(self._preset, line, ()))
+        self._db.execute(
+            "insert into variants values (?, ?, ?, ?, ?)", (parent, record[0], content, source, record[2][:10_000])
+        )
+
+    def of(self, keys: Sequence[str]) -> list[Variant]:
+        """The variants of a product, in the order of the file."""
+        rows = [
+            (number, content)
+            for key in keys
+            for number, content in self._db.execute("select number, content from variants where parent = ?", (key,))
+        ]
+        return [Variant.from_json(orjson.loads(content)) for _, content in sorted(rows)]
+
+    def orphans(self, taken: set[str]) -> Iterator[Record]:
+        """Variants whose product is not in the file, as products."""
+        for (parent,) in self._db.execute("select distinct parent from variants order by parent").fetchall():
+            if parent not in taken:
+                for number, source, data in self._db.execute(
+                    "select number, line, data from variants where parent = ? order by number", (parent,)
+                ).fetchall():
+                    yield number, orjson.loads(source), data
+
+    def link(self, row: Row) -> None:
+        """Remember the variants that a product names."""
+        for child, parent, options in children_of(self._preset, row):
+            self._linked = True
+            values = (child, parent, orjson.dumps(options))
+            self._db.execute("insert or ignore into links values (?, ?, ?)", values)
+
+    def parent_of(self, keys: Sequence[str]) -> str:
+        """The product that names one of these keys as its variant; "" if none does."""
+        return next((parent for parent, _ in self._links(keys)), "")
+
+    def options_of(self, keys: Sequence[str]) -> dict[str, list[str]]:
+        """What a product says that its variant of one of these keys comes in."""
+        return next((orjson.loads(options) for _, options in self._links(keys)), {})
+
+    def _links(self, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for key in keys if self._linked else ():
+            yield from self._db.execute("select parent, options from links where child = ?", (key,)).fetchall()

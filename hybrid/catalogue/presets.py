@@ -1,0 +1,408 @@
+"""What the exports of shop platforms look like: the columns that each has, and what they mean. Plain data.
+
+A file whose columns are those of no platform is read by PLAIN, which knows but a sale price and a currency.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from hybrid.catalogue.values import split_list
+from hybrid.errors import UsageError
+
+#: Options of a variant: the name of each, with its values.
+Options = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The columns that make a price: what is usually paid, what is paid now, and from when to when.
+
+    until: one column may hold both times, with a slash between. amount, percent: what is taken off, where that is what
+    the export says.
+    """
+
+    regular: tuple[str, ...]
+    sale: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    until: tuple[str, ...] = ()
+    amount: tuple[str, ...] = ()
+    percent: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset((*self.regular, *self.sale, *self.start, *self.until, *self.amount, *self.percent))
+
+
+def _no_options(row: Mapping[str, str]) -> Options:
+    return {}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a platform writes its export. Columns are named in plain form: "Body (HTML)" is body_html.
+
+    needs, one_of, hints: a file is such an export if it has all of the first, one of the second, and `wanted` of the
+    third.
+    key: columns that variants name a product by. parent: of a variant, the key of its product. children: of a product,
+    a column that names its variants ("sku=A,size=S|sku=B,size=M"). group: rows that share it are one product, of which
+    the first leads; identity: the column that has the group as the id of such a product.
+    pictures: columns of pictures, the main one first. lists: columns with several values, with what is between them.
+    paths: columns of categories, with what is between two of them, what is between two levels, and the names of roots
+    that say nothing. published: columns that say whether customers see a row. stock: whether there is any.
+    renamed: columns whose names are no names for fields. dropped: columns that say nothing of a product by themselves.
+    variant: columns of a variant, with the name that each has in `variants`.
+    options: what a product comes in. option_columns: a pattern of the columns that options are read from; they become
+    fields with the options' names.
+    """
+
+    name: str
+    title: str
+    needs: frozenset[str]
+    hints: frozenset[str]
+    offer: Offer
+    wanted: int = 2
+    one_of: frozenset[str] = frozenset()
+    key: tuple[str, ...] = ()
+    parent: str = ""
+    children: str = ""
+    group: tuple[str, ...] = ()
+    identity: str = ""
+    pictures: tuple[str, ...] = ()
+    lists: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, tuple[str, str, frozenset[str]]] = field(default_factory=dict)
+    published: tuple[str, ...] = ()
+    stock: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    variant: Mapping[str, str] = field(default_factory=dict)
+    options: Callable[[Mapping[str, str]], Options] = _no_options
+    option_columns: str = ""
+
+    @property
+    def gathers(self) -> bool:
+        """Whether several rows may be one product."""
+        return bool(self.parent or self.children or self.group)
+
+
+@lru_cache(maxsize=8192)
+def plain(column: str) -> str:
+    """A column's name in lower case, words joined by underscores: "Body (HTML)" is body_html, "g:image link" too.
+
+    >>> plain("Body (HTML)"), plain("In stock?"), plain("g:image_link")
+    ('body_html', 'in_stock', 'image_link')
+    """
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip().removeprefix("g:")).lower()
+    return re.sub(r"[^\w]+", "_", name).strip("_")
+
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+def _words(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+def _woocommerce_options(row: Mapping[str, str]) -> Options:
+    named = {
+        row[f"attribute_{number}_name"]: split_list(row.get(f"attribute_{number}_value_s", ""), ",")
+        for number in range(1, 100)
+        if row.get(f"attribute_{number}_name")
+    }
+    return {name: values for name, values in named.items() if values}
+
+
+def _shopify_options(row: Mapping[str, str]) -> Options:
+    values = {number: row.get(f"option{number}_value", "") for number in (1, 2, 3)}
+    # A product without variants has one, of one option: Title, which is Default Title.
+    return {
+        row.get(f"option{number}_name") or str(number): [value]
+        for number, value in values.items()
+        if value and value != "Default Title"
+    }
+
+
+def _magento_options(row: Mapping[str, str]) -> Options:
+    return named_values(row.get("additional_attributes", ""), ",")
+
+
+def _prestashop_options(row: Mapping[str, str]) -> Options:
+    """Features: "Colour:Blue:1:0,Material:Cotton"."""
+    options: Options = {}
+    for column, text in row.items():
+        if column.startswith("feature_name_value"):
+            for part in split_list(text, ","):
+                name, *rest = part.split(":")
+                if rest and name.strip() and rest[0].strip():
+                    options.setdefault(name.strip(), []).append(rest[0].strip())
+    return options
+
+
+def _google_options(row: Mapping[str, str]) -> Options:
+    return {name: [row[name]] for name in ("color", "size", "pattern", "material") if row.get(name)}
+
+
+def named_values(text: str, between: str) -> Options:
+    """ "color=Blue,size=M" as {"color": ["Blue"], "size": ["M"]}; a value may hold the comma."""
+    options: Options = {}
+    for part in re.split(rf"{re.escape(between)}(?=[\w ]+=)", text):
+        name, equals, value = part.partition("=")
+        if equals and name.strip() and value.strip():
+            options.setdefault(name.strip(), []).extend(split_list(value, "|"))
+    return options
+
+
+WOOCOMMERCE = Preset(
+    name="woocommerce",
+    title="WooCommerce",
+    needs=_set("type sku name"),
+    hints=_set(
+        "published regular_price sale_price parent in_stock tax_status visibility_in_catalog attribute_1_name "
+        "is_featured grouped_products"
+    ),
+    wanted=3,
+    offer=Offer(("regular_price",), ("sale_price",), ("date_sale_price_starts",), ("date_sale_price_ends",)),
+    key=("sku", "id"),
+    parent="parent",
+    pictures=("images",),
+    lists={"tags": ",", "images": ",", "brands": ","},
+    paths={"categories": (",", ">", frozenset())},
+    published=("published", "visibility_in_catalog"),
+    stock=("in_stock", "stock"),
+    dropped=_set(
+        "type parent published in_stock visibility_in_catalog is_featured tax_status tax_class sold_individually "
+        "backorders_allowed allow_customer_reviews download_limit download_expiry_days grouped_products upsells "
+        "cross_sells position shipping_class low_stock_amount"
+    ),
+    variant={"id": "id", "sku": "sku", "name": "title", "gtin_upc_ean_or_isbn": "gtin"},
+    options=_woocommerce_options,
+    option_columns=r"attribute_\d+_.*",
+)
+
+SHOPIFY = Preset(
+    name="shopify",
+    title="Shopify",
+    needs=_set("title"),
+    one_of=_set("handle url_handle"),
+    hints=_set(
+        "handle url_handle body_html vendor variant_sku variant_price option1_name option1_value image_src "
+        "product_image_url published published_on_online_store compare_at_price variant_compare_at_price"
+    ),
+    wanted=3,
+    offer=Offer(("variant_compare_at_price", "compare_at_price"), ("variant_price", "price")),
+    group=("handle", "url_handle"),
+    pictures=("image_src", "product_image_url", "variant_image", "variant_image_url"),
+    lists={"tags": ","},
+    paths={"product_category": ("", ">", frozenset())},
+    published=("published", "published_on_online_store", "status"),
+    stock=("variant_inventory_qty", "inventory_quantity"),
+    dropped=_set(
+        "published published_on_online_store status image_position image_alt_text gift_card variant_grams "
+        "variant_inventory_tracker inventory_tracker variant_inventory_policy variant_fulfillment_service "
+        "fulfillment_service variant_requires_shipping requires_shipping variant_taxable charge_tax "
+        "variant_weight_unit variant_tax_code cost_per_item continue_selling_when_out_of_stock "
+        "option1_linked_to option2_linked_to option3_linked_to"
+    ),
+    variant={"variant_sku": "sku", "sku": "sku", "variant_barcode": "barcode", "barcode": "barcode"},
+    options=_shopify_options,
+    option_columns=r"option\d_.*",
+)
+
+MAGENTO = Preset(
+    name="magento",
+    title="Magento",
+    needs=_set("sku name product_type"),
+    hints=_set(
+        "attribute_set_code store_view_code product_websites additional_attributes configurable_variations "
+        "special_price product_online base_image url_key visibility"
+    ),
+    offer=Offer(
+        ("price",),
+        ("special_price",),
+        ("special_price_from_date", "special_from_date"),
+        ("special_price_to_date", "special_to_date"),
+    ),  # fmt: skip
+    key=("sku",),
+    children="configurable_variations",
+    pictures=("base_image", "additional_images"),
+    lists={"additional_images": ","},
+    paths={"categories": (",", "/", frozenset({"Default Category", "Root Catalog"}))},
+    published=("product_online", "visibility"),
+    stock=("is_in_stock", "qty"),
+    dropped=_set(
+        "product_type is_in_stock attribute_set_code store_view_code product_websites visibility product_online "
+        "tax_class_name additional_attributes configurable_variations configurable_variation_labels "
+        "options_container display_product_options_in map_enabled page_layout custom_design "
+        "custom_layout_update"
+    ),
+    variant={"sku": "sku", "name": "title"},
+    options=_magento_options,
+)
+
+SHOPWARE = Preset(
+    name="shopware",
+    title="Shopware",
+    needs=_set("name parent_id product_number"),
+    hints=_set("id price_net price_gross tax_id tax_rate active stock categories options cover cover_media_url media"),
+    offer=Offer(
+        ("list_price_gross", "list_price_net"),
+        ("price_gross", "price_net"),
+    ),  # fmt: skip
+    key=("id", "product_number"),
+    parent="parent_id",
+    pictures=("cover_media_url", "media"),
+    lists={"categories": "|", "options": "|", "media": "|", "tags": "|"},
+    published=("active",),
+    stock=("stock",),
+    dropped=_set("parent_id active tax_id tax_rate tax"),
+    variant={"id": "id", "product_number": "sku", "ean": "ean", "options": "options"},
+)
+
+SHOPWARE_5 = Preset(
+    name="shopware5",
+    title="Shopware 5",
+    needs=_set("name ordernumber mainnumber"),
+    hints=_set("supplier tax price_ek pseudoprice_ek active instock description_long image_url categories"),
+    offer=Offer(("pseudoprice_ek",), ("price_ek",)),
+    key=("ordernumber",),
+    parent="mainnumber",
+    pictures=("image_url",),
+    lists={"image_url": "|"},
+    paths={"categories": ("|", ">", frozenset({"Deutsch", "English", "Root"}))},
+    published=("active",),
+    stock=("instock",),
+    dropped=_set("mainnumber active tax base_price_ek stockmin"),
+    variant={"ordernumber": "sku", "ean": "ean", "additionaltext": "title"},
+)
+
+PRESTASHOP = Preset(
+    name="prestashop",
+    title="PrestaShop",
+    needs=_set("name"),
+    hints=_set(
+        "active_0_1 categories_x_y_z price_tax_excluded price_tax_included price_tax_excl price_tax_incl "
+        "tax_rules_id on_sale_0_1 image_urls_x_y_z tags_x_y_z delete_existing_images_0_no_1_yes"
+    ),
+    offer=Offer(
+        ("price_tax_included", "price_tax_incl", "price_tax_excluded", "price_tax_excl"),
+        start=("discount_from_yyyy_mm_dd",),
+        until=("discount_to_yyyy_mm_dd",),
+        amount=("discount_amount",),
+        percent=("discount_percent",),
+    ),
+    pictures=("image_urls_x_y_z",),
+    lists={"tags_x_y_z": ",", "image_urls_x_y_z": ","},
+    paths={"categories_x_y_z": (",", ">", frozenset({"Home", "Root"}))},
+    published=("active_0_1", "status"),
+    stock=("available_for_order_0_no_1_yes", "quantity"),
+    dropped=_set(
+        "active_0_1 status tax_rules_id wholesale_price on_sale_0_1 delete_existing_images_0_no_1_yes position "
+        "available_for_order_0_no_1_yes show_price_0_no_1_yes id_name_of_shop meta_title meta_keywords meta_description"
+    ),
+    renamed={
+        "name": "name",
+        "product_id": "product_id",
+        "reference": "reference",
+        "categories_x_y_z": "categories",
+        "tags_x_y_z": "tags",
+        "image_urls_x_y_z": "images",
+    },  # fmt: skip
+    options=_prestashop_options,
+    option_columns=r"feature_name_value.*",
+)
+
+GOOGLE = Preset(
+    name="google",
+    title="Google Merchant feed",
+    needs=_set("id title price"),
+    hints=_set(
+        "image_link availability item_group_id google_product_category additional_image_link "
+        "sale_price_effective_date identifier_exists"
+    ),
+    offer=Offer(("price",), ("sale_price",), until=("sale_price_effective_date",)),
+    key=("id",),
+    group=("item_group_id",),
+    identity="id",
+    pictures=("image_link", "additional_image_link"),
+    lists={"additional_image_link": ","},
+    paths={"product_type": (",", ">", frozenset()), "google_product_category": ("", ">", frozenset())},
+    stock=("availability",),
+    dropped=_set("item_group_id identifier_exists adult excluded_destination included_destination availability"),
+    variant={"id": "sku", "mpn": "mpn", "gtin": "gtin", "sku": "sku", "title": "title", "link": "url"},
+    options=_google_options,
+)
+
+#: The more telling ones first.
+PRESETS = (WOOCOMMERCE, MAGENTO, SHOPWARE_5, SHOPWARE, SHOPIFY, PRESTASHOP, GOOGLE)
+
+_SALE = _words(
+    "sale_price special_price discounted_price discount_price promo_price promotional_price offer_price "
+    "reduced_price angebotspreis aktionspreis sonderpreis prix_promo prix_promotionnel prix_soldé precio_oferta "
+    "precio_rebajado prezzo_scontato prezzo_offerta aanbiedingsprijs actieprijs セール価格 特価 促销价 折扣价 优惠价"
+)
+_REGULAR = _words(
+    "price regular_price list_price normal_price original_price retail_price preis verkaufspreis normalpreis "
+    "listenpreis prix prix_normal prix_ttc precio precio_normal prezzo prezzo_normale prijs normale_prijs 価格 "
+    "通常価格 价格 原价 售价"
+)
+_START = _words(
+    "sale_start sale_from sale_starts sale_price_from sale_price_start date_sale_price_starts special_from_date"
+)
+_UNTIL = _words(
+    "sale_end sale_to sale_ends sale_until sale_price_to sale_price_end date_sale_price_ends special_to_date "
+    "sale_price_effective_date"
+)
+#: Rows of no known platform.
+PLAIN = Preset(
+    name="none",
+    title="no known platform",
+    needs=frozenset(),
+    hints=frozenset(),
+    offer=Offer(_REGULAR, _SALE, _START, _UNTIL),
+)
+
+
+def preset_of(name: str) -> Preset:
+    """The preset of a name; "none" reads rows as they are.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    for preset in (*PRESETS, PLAIN):
+        if preset.name == name:
+            return preset
+    raise UsageError(f"no preset {name!r}; presets: {', '.join(one.name for one in (*PRESETS, PLAIN))}")
+
+
+def recognised(columns: Iterable[str]) -> Preset:
+    """The preset whose export has these columns; PLAIN, if none.
+
+    >>> recognised(["Handle", "Title", "Vendor", "Variant SKU", "Variant Price"]).title
+    'Shopify'
+    """
+    names = {plain(column) for column in columns}
+    for preset in PRESETS:
+        telling = len(preset.hints & names) >= preset.wanted
+        if telling and preset.needs <= names and (not preset.one_of or preset.one_of & names):
+            return preset
+    return PLAIN
+
+
+def described(preset: Preset, products: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the preset does with a file that has these products, in words."""
+    notes = []
+    if preset is not PLAIN:
+        gathered = "variants are in their product, " if preset.gathers else ""
+        notes.append(
+            f"read as an export of {preset.title}: {gathered}price is what is paid now, what is not published is left "
+            "out; --preset none reads rows as they are"
+        )
+    elif any("regular_price" in row and any(plain(name) in _SALE for name in row) for row in products):
+        notes.append("price is the sale price while it lasts, and regular_price the usual one; --map says otherwise")
+    return notes

@@ -1,0 +1,135 @@
+"""Values as they were meant: several in one cell, paths of categories, yes and no, numbers for people. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hybrid.catalogue.numbers import number
+from hybrid.contracts import LEVEL, FieldMap
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_YES = _words(
+    "true yes y 1 on available instock in_stock onbackorder backorder preorder pre_order limited ja oui si sí "
+    "sì tak verfügbar lieferbar disponible disponibile beschikbaar voorradig 是 有 有货 あり 在庫あり"
+)
+_NO = _words(
+    "false no n 0 off unavailable outofstock out_of_stock soldout sold_out discontinued none nein non nee nie "
+    "ausverkauft épuisé agotado esaurito uitverkocht 否 无 缺货 なし 在庫なし"
+)
+
+
+def flag(value: Any) -> bool | None:
+    """Whether a value says yes or no: true, "In stock", "0", 12 pieces left; None where it says neither.
+
+    >>> flag("outofstock"), flag("In stock"), flag("0"), flag(12), flag("-3"), flag("red")
+    (False, True, False, True, False, None)
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        word = re.sub(r"[\s-]+", "_", value.strip().lower())
+        if word in _YES or word in _NO:
+            return word in _YES
+        value = number(value, ".")
+    return value > 0 if isinstance(value, int | float) else None
+
+
+def split_list(text: str, between: str) -> list[str]:
+    r"""The values of a cell, each once, without empty ones; the mark itself is written with a backslash before it.
+
+    A mark between two addresses parts them; one within an address, of a query such as ?size=1,2, does not.
+
+    >>> split_list(r"summer, sale\, now", ","), split_list("http://a/x.jpg?f=1,2, http://a/y.jpg", ",")
+    (['summer', 'sale, now'], ['http://a/x.jpg?f=1,2', 'http://a/y.jpg'])
+    """
+    mark = re.escape(between)
+    pattern = rf"(?<!\\){mark}"
+    if re.match(r"\s*https?://", text):
+        pattern = rf"\s*{mark}\s*(?=https?://)"
+    parts = (part.replace(f"\\{between}", between).strip() for part in re.split(pattern, text))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def path_levels(path: str, between: str, roots: Iterable[str] = ()) -> list[str]:
+    """A path of categories with all that is above it, so that a parent finds its children.
+
+    roots: names of first levels that say nothing.
+
+    >>> path_levels("Home>Kitchen > Pots", ">"), path_levels("Default Category/Bags", "/", ["Default Category"])
+    (['Home', 'Home > Kitchen', 'Home > Kitchen > Pots'], ['Bags'])
+    """
+    levels = [level for part in path.split(between) if (level := part.strip())]
+    if len(levels) > 1 and levels[0] in roots:
+        del levels[0]
+    return [LEVEL.join(levels[:depth]) for depth in range(1, len(levels) + 1) if levels]
+
+
+def deepest(values: Iterable[str]) -> list[str]:
+    """Paths of categories without those that others begin with.
+
+    >>> deepest(["Home", "Home > Kitchen", "Toys"])
+    ['Home > Kitchen', 'Toys']
+    """
+    each = list(dict.fromkeys(values))
+    above = {level for one in each for level in path_levels(one, LEVEL)[:-1]}
+    return [one for one in each if one not in above]
+
+
+def conform(source: dict[str, Any], fields: FieldMap) -> dict[str, Any]:
+    """A row as it was meant: lists, paths, flags and numbers as the map says. What is none of these stays as it is."""
+    for path, between in fields.lists.items():
+        source = _changed(source, path, lambda value, mark=between: _listed(value, mark))  # type: ignore[misc]
+    for path, between in fields.paths.items():
+        source = _changed(source, path, lambda value, mark=between: _levelled(value, mark))  # type: ignore[misc]
+    for path in fields.flags:
+        source = _changed(source, path, _flagged)
+    for path, mark in fields.marks.items():
+        source = _changed(source, path, lambda value, mark=mark: _numbered(value, mark))  # type: ignore[misc]
+    return source
+
+
+def _changed(source: dict[str, Any], path: str, change: Callable[[Any], Any]) -> dict[str, Any]:
+    """The row with another value at a dotted path, also within lists of objects."""
+    if path in source:
+        return {**source, path: change(source[path])}
+    head, _, rest = path.partition(".")
+    inner = source.get(head) if rest else None
+    if isinstance(inner, Mapping):
+        return {**source, head: _changed(dict(inner), rest, change)}
+    if isinstance(inner, list):
+        rows = [_changed(dict(one), rest, change) if isinstance(one, Mapping) else one for one in inner]
+        return {**source, head: rows}
+    return source
+
+
+def _listed(value: Any, between: str) -> Any:
+    return split_list(value, between) if isinstance(value, str) else value
+
+
+def _levelled(value: Any, between: str) -> Any:
+    each = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in each):
+        return value
+    levels = list(dict.fromkeys(level for one in each for level in path_levels(one, between)))
+    return levels if len(levels) != 1 else levels[0]
+
+
+def _flagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_flagged(one) for one in value]
+    known = flag(value)
+    return value if known is None else known
+
+
+def _numbered(value: Any, mark: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbered(one, mark) for one in value]
+    if isinstance(value, str) and (read := number(value, mark)) is not None:
+        return read
+    return value

@@ -1,0 +1,250 @@
+"""Exports of shop platforms become products with their variants, prices, categories and pictures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid.catalogue.fields import guess_fields
+from hybrid.catalogue.presets import preset_of
+from hybrid.catalogue.reader import Catalogue, open_catalogue
+from hybrid.catalogue.values import conform
+from hybrid.contracts import Reject
+from hybrid.errors import CatalogueError, UsageError
+from tests.conftest import SHARED
+
+CASES = SHARED.parent / "cases" / "catalogues"
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+
+
+def read(path: Path, **options: Any) -> tuple[dict[str, dict[str, Any]], Catalogue]:
+    """Products by id, as they are indexed."""
+    with open_catalogue(path, now=NOW, **options) as catalogue:
+        fields = guess_fields(catalogue.sample())
+        rows = list(catalogue.rows(fields.roles["id"]))
+        assert not any(isinstance(row, Reject) for row in rows), rows
+        return {row.id: conform(row.source, fields) for row in rows if not isinstance(row, Reject)}, catalogue
+
+
+def written(folder: Path, text: str, name: str = "export.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _there(shared: Path) -> None:
+    """The cases lie beside the real data."""
+
+
+def test_woocommerce() -> None:
+    products, catalogue = read(CASES / "woo.csv")
+    assert catalogue.gathering.preset.title == "WooCommerce"
+    assert products.keys() == {"101", "104", "106", "107"} and catalogue.gathering.left_out == {"not published": 1}
+    hoodie, beanie = products["101"], products["104"]
+    assert [variant["sku"] for variant in hoodie["variants"]] == ["HOOD-R", "HOOD-B"]
+    assert (hoodie["variants"][1]["price"], hoodie["variants"][1]["regular_price"]) == ("40", "45")
+    assert hoodie["Color"] == ["Blue", "Green", "Red"] and "pocket" in hoodie["Description"].splitlines()[1]
+    assert len(hoodie["Images"]) == 3, "its own two, and that of a variant"
+    assert beanie["Categories"] == ["Clothing", "Clothing > Accessories"]
+    assert (beanie["price"], beanie["regular_price"], hoodie["price"]) == ("18", "20", "45")
+    assert "variants" not in beanie and beanie["Color"] == "Red"
+
+
+def test_pictures_in_one_cell_are_several_and_one_with_spaces_is_one() -> None:
+    products, _ = read(CASES / "wooimg.csv")
+    assert [url.rpartition("/")[2] for url in products["1"]["Images"]] == ["plain.jpg", "other1.jpg"]
+    assert products["6"]["Images"].endswith("mit leerzeichen ü.jpg")
+
+
+def test_shopify() -> None:
+    products, catalogue = read(CASES / "shopify.csv")
+    assert products.keys() == {"red-shirt", "blue-cap"} and catalogue.gathering.left_out == {"not published": 1}
+    shirt = products["red-shirt"]
+    assert [(one["sku"], one["Size"], one["price"]) for one in shirt["variants"]] == [
+        ("RS-S", "S", "19.90"), ("RS-M", "M", "19.90"), ("RS-L", "L", "21.90")
+    ]  # fmt: skip
+    assert (shirt["price"], shirt["Tags"], shirt["Size"]) == ("19.90", ["summer", "sale"], ["S", "M", "L"])
+    assert "variants" not in products["blue-cap"], "Default Title is no option"
+
+
+def test_shopify_with_a_price_before_and_pictures_in_further_rows(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "Handle,Title,Vendor,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Compare At Price,Image Src,"
+        "Variant Inventory Qty\n"
+        "lamp,Lamp,Lux,Size,S,L-S,30,40,a.jpg,0\n"
+        "lamp,,,,L,L-L,25,50,b.jpg,2\n"
+        "lamp,,,,,,,,c.jpg,\n",
+    )
+    lamp = read(path)[0]["lamp"]
+    assert (lamp["price"], lamp["regular_price"]) == ("25", "50"), "those of the cheapest variant"
+    assert lamp["Image Src"] == ["a.jpg", "b.jpg", "c.jpg"] and len(lamp["variants"]) == 2
+    assert lamp["in_stock"] is True and [one["in_stock"] for one in lamp["variants"]] == [False, True]
+
+
+MAGENTO = """sku,store_view_code,attribute_set_code,product_type,categories,name,price,special_price,\
+special_price_from_date,special_price_to_date,visibility,product_online,base_image,additional_images,\
+additional_attributes,is_in_stock,configurable_variations
+T-S,,Top,simple,Default Category/Women,Tank S,34.00,,,,Not Visible Individually,1,/a.jpg,,"color=Blue,size=S",1,
+T-M,,Top,simple,Default Category/Women,Tank M,34.00,29.00,6/1/26,6/30/26,Not Visible Individually,1,/b.jpg,,\
+"color=Red,size=M",0,
+T,,Top,configurable,"Default Category/Women/Tops,Default Category/Sale",Tank,,,,,"Catalog, Search",1,/a.jpg,\
+"/c.jpg,/d.jpg","material=Cotton|Nylon",1,"sku=T-S,size=S,color=Blue|sku=T-M,size=M,color=Red"
+OFF,,Top,simple,Default Category,Off,1,,,,"Catalog, Search",2,,,,1,
+PART,,Top,simple,Default Category,Part,1,,,,Not Visible Individually,1,,,,1,
+"""
+
+
+def test_magento_where_products_name_their_variants_after_them(tmp_path: Path) -> None:
+    products, catalogue = read(written(tmp_path, MAGENTO))
+    assert products.keys() == {"T"} and catalogue.gathering.left_out == {"not published": 2}
+    tank = products["T"]
+    assert tank["categories"] == ["Women", "Women > Tops", "Sale"]
+    assert [(one["sku"], one["price"], one["in_stock"]) for one in tank["variants"]] == [
+        ("T-S", "34.00", True), ("T-M", "29.00", False)
+    ]  # fmt: skip
+    assert (tank["price"], tank["regular_price"], tank["size"]) == ("29.00", "34.00", ["S", "M"])
+    assert tank["material"] == ["Cotton", "Nylon"] and tank["base_image"] == ["/a.jpg", "/c.jpg", "/d.jpg", "/b.jpg"]
+
+
+def test_shopware_both_generations(tmp_path: Path) -> None:
+    six = written(
+        tmp_path,
+        "id;parent_id;product_number;active;stock;name;price_net;price_gross;options;cover_media_url\n"
+        "bb;aa;SW1.1;1;5;;16;20;red|S;\naa;;SW1;1;10;Shirt;16;20;;s.jpg\ncc;aa;SW1.2;1;0;;17;21;red|M;\n"
+        "dd;zz;SW2.1;1;1;Lost;17;21;;\n",
+    )
+    products, catalogue = read(six)
+    assert [one["sku"] for one in products["aa"]["variants"]] == ["SW1.1", "SW1.2"], "also of one that came first"
+    assert products["dd"]["product_number"] == "SW2.1" and catalogue.gathering.alone == 1, "its product is not there"
+    five = written(
+        tmp_path,
+        "ordernumber;mainnumber;name;supplier;price_EK;pseudoprice_EK;active;instock;categories;imageUrl\n"
+        "A1;A1;Shirt;Fash;10,00;15,00;1;3;Deutsch>Mode>Herren;a.jpg|b.jpg\nA1.2;A1;Shirt;Fash;12,00;0;1;0;;\n",
+        "five.csv",
+    )
+    shirt = read(five)[0]["A1"]
+    assert (shirt["price"], shirt["regular_price"], shirt["categories"]) == (10.0, 15.0, ["Mode", "Mode > Herren"])
+    assert shirt["variants"][0]["sku"] == "A1.2"
+
+
+def test_prestashop(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'Product ID;Active (0/1);Name *;Categories (x,y,z...);Price tax included;Discount percent;"Discount from '
+        '(yyyy-mm-dd)";Discount to (yyyy-mm-dd);Reference #;Quantity;Tags (x,y,z...);Image URLs (x,y,z...);'
+        "Feature(Name:Value:Position)\n"
+        "1;1;Blouse;Home>Women>Tops,Home>Sale;29,90;20;2026-06-15;2026-06-15;BL-1;5;new,silk;"
+        "https://x.invalid/1.jpg,https://x.invalid/2.jpg;Colour:Blue:1,Fabric:Silk\n"
+        "2;1;Skirt;Home;19,90;20;2026-06-01;2026-06-14;SK-1;0;;;\n3;0;Hidden;Home;9,90;;0000-00-00;0000-00-00;;0;;;\n",
+    )
+    products, _ = read(path)
+    assert products.keys() == {"1", "2"}
+    blouse, skirt = products["1"], products["2"]
+    assert (blouse["price"], blouse["regular_price"]) == (23.92, 29.9), "its last day is not over"
+    assert skirt["price"] == 19.9 and "regular_price" not in skirt, "the sale ended yesterday"
+    assert blouse["categories"] == ["Women", "Women > Tops", "Sale"] and blouse["tags"] == ["new", "silk"]
+    assert (blouse["Colour"], blouse["Fabric"], len(blouse["images"])) == ("Blue", "Silk", 2)
+    assert (blouse["in_stock"], skirt["in_stock"]) == (True, False)
+
+
+GOOGLE = [
+    "id", "title", "link", "image_link", "additional_image_link", "availability", "price", "sale_price",
+    "sale_price_effective_date", "product_type", "item_group_id", "size",
+]  # fmt: skip
+DRESSES = [
+    ["A1", "Dress S", "https://x.invalid/1", "a.jpg", "b.jpg,c.jpg", "out_of_stock", "59.90 EUR", "49.90 EUR",
+     "2026-06-01T00:00+0200/2026-07-01T00:00+0200", "Women > Dresses", "G1", "S"],
+    ["A2", "Dress M", "https://x.invalid/2", "d.jpg", "", "in stock", "59.90 EUR", "39.90 EUR",
+     "2026-01-01T00:00+0200/2026-02-01T00:00+0200", "Women > Dresses", "G1", "M"],
+    ["B1", "Mug", "https://x.invalid/3", "e.jpg", "", "preorder", "9.90 EUR", "", "", "Home > Mugs", "", ""],
+]  # fmt: skip
+
+
+def _element(name: str, value: str) -> str:
+    parts = value.split(",") if name == "additional_image_link" else [value]
+    return "".join(f"<g:{name}>{part.replace('>', '&gt;')}</g:{name}>" for part in parts if part)
+
+
+@pytest.mark.parametrize("form", ["tsv", "xml"])
+def test_a_google_feed_as_a_table_and_in_xml(tmp_path: Path, form: str) -> None:
+    if form == "tsv":
+        text = "".join("\t".join(row) + "\n" for row in (GOOGLE, *DRESSES))
+    else:
+        items = ("".join(map(_element, GOOGLE, row)) for row in DRESSES)
+        text = (
+            '<?xml version="1.0"?><rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop'
+            f"</title><link>https://x.invalid</link>{''.join(f'<item>{item}</item>' for item in items)}</channel></rss>"
+        )
+    products, catalogue = read(written(tmp_path, text, f"feed.{form}"))
+    assert (catalogue.format, catalogue.gathering.preset.name) == (form, "google")
+    dress, mug = products["G1"], products["B1"]
+    assert [(one["sku"], one["price"], one["size"]) for one in dress["variants"]] == [
+        ("A1", "49.90", "S"), ("A2", "59.90", "M")
+    ]  # fmt: skip
+    assert (dress["price"], dress["regular_price"], dress["currency"]) == ("49.90", "59.90", "EUR")
+    assert dress["in_stock"] is True and dress["product_type"] == ["Women", "Women > Dresses"]
+    assert dress["image_link"] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert (mug["price"], mug["in_stock"]) == ("9.90", True)
+
+
+def test_a_feed_in_xml_that_breaks_off_or_has_entities(tmp_path: Path) -> None:
+    item = "<item><id>1</id><title>Lamp &amp; shade</title><secret>&x;</secret></item>"
+    bomb = f'<!DOCTYPE feed [<!ENTITY x SYSTEM "file:///etc/hostname">]><items>{item}</items>'
+    with pytest.raises(CatalogueError, match="HTML, or XML that is no feed"):
+        open_catalogue(written(tmp_path, bomb, "bomb.xml"))
+    path = written(tmp_path, f"<items><item><id>1</id><title>Lamp &amp; shade</title></item>{item[:20]}", "cut.xml")
+    with open_catalogue(path) as catalogue:
+        product, end = list(catalogue.rows(("id",)))
+    assert not isinstance(product, Reject) and product.source == {"id": "1", "title": "Lamp & shade"}
+    assert isinstance(end, Reject) and end.reason == "bad_xml"
+    with pytest.raises(CatalogueError, match="without products"):
+        open_catalogue(written(tmp_path, "<a><b>1</b></a>", "none.xml"))
+
+
+def test_a_table_of_no_platform(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "id,title,price,sale_price,sale_end,tags,in_stock,image,rating\n"
+        '1,Lamp,20.00,15.00,2026-07-01,"a, b",yes,"x/a.jpg, x/b.jpg",4.5\n'
+        "2,Chair,30.00,25.00,2026-01-01,a,no,x/c.jpg,3\n3,Desk,40.00,,,,sold out,x/c.jpg,\n"
+        "4,Shelf,50.00,9.00,whenever,,yes,,\n",
+    )
+    products, _ = read(path)
+    assert [(one["price"], one.get("regular_price")) for one in products.values()] == [
+        ("15.00", "20.00"), ("30.00", None), ("40.00", None), ("50.00", None)
+    ]  # fmt: skip
+    assert products["1"]["tags"] == ["a", "b"] and products["1"]["image"] == ["x/a.jpg", "x/b.jpg"]
+    assert [one["in_stock"] for one in products.values()] == [True, False, False, True]
+    rows = read(path, preset=preset_of("none"))[0]
+    assert rows == products, "a sale price is one of any file"
+    with pytest.raises(UsageError, match="no preset 'woo'; presets: woocommerce"):
+        preset_of("woo")
+
+
+def test_the_currency_of_a_price_is_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, "id,title,price\n1,Lamp,€ 12\n2,Chair,13 USD\n3,Desk,14\n")
+    products, _ = read(path)
+    assert [(one["price"], one.get("currency")) for one in products.values()] == [
+        (12, "EUR"),
+        (13, "USD"),
+        (14, None),
+    ]
+
+
+def test_roles_beyond_text(tmp_path: Path) -> None:
+    text = "id,title,price,list price,currency,availability,average rating,bullets\n" + "".join(
+        f"{n},Lamp {n},{n},{n + 5},EUR,in stock,{n % 5}.5,<li>Part {n} of a very long list of things to say</li>\n"
+        for n in range(1, 9)
+    )
+    with open_catalogue(written(tmp_path, text)) as catalogue:
+        fields = guess_fields(catalogue.sample())
+    roles = {role: paths[0] for role, paths in fields.roles.items()}
+    assert roles["regular_price"] == "list price" and roles["currency"] == "currency"
+    assert roles["stock"] == "availability" and roles["rating"] == "average rating"
+    assert roles["description"] == "bullets" and "bullets" not in fields.facets and "bullets" not in fields.types
+    assert fields.types["availability"] == "boolean"
