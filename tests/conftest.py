@@ -39,6 +39,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 #: A file system in memory, where the system has one.
 MEMORY = Path("/dev/shm")
+_SHOWN_AT_ONCE = 3_000  # letters of a failure
 VERSIONS = os.environ.get("HYBRID_TEST_ES", "9,8").split(",")
 
 
@@ -51,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Engines of the tests live for minutes: their Java does not optimise what it runs, and their data is in memory."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # has the environment of the process that started it
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(_AtOnce(config))
     os.environ.setdefault("HYBRID_ES_JVM_OPTIONS", "-XX:TieredStopAtLevel=1")
     if "HYBRID_NODE_DIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
         for left in MEMORY.glob("hybrid-test-*"):  # of a run that was killed
@@ -59,6 +62,20 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = MEMORY / f"hybrid-test-{os.getpid()}"
         os.environ["HYBRID_NODE_DIR"] = str(folder)
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+class _AtOnce:
+    """Prints a failure when it happens, for a run that is ended from outside has no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.ensure_newline()
+            terminal.section(f"{report.nodeid} ({report.when}, {report.duration:.0f} s)", sep="!")
+            terminal.line(report.longreprtext[-_SHOWN_AT_ONCE:])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
