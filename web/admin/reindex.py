@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.errors import AccessRefusedError, IndexConflictError, IndexMissingError, JobError, UsageError
+from hybrid.ingest.push import Operation
 from hybrid.operations import orders
 from hybrid.operations.reindex import control, planning
 from hybrid.operations.reindex.running import FINAL
@@ -16,7 +18,7 @@ from hybrid.signals import SIGNALS
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
-from web.admin.schemas import Call, RunAction
+from web.admin.schemas import Call, DeletedProducts, RunAction
 from web.params import json_of, validate
 
 PAGE_SIZE = 25
@@ -98,6 +100,24 @@ def change_index(index: str) -> AnyResponse:
             "ordered_not_notified" if notified is False else f"did_{action.do}",
             "warning" if notified is False else "done",
         )
+    return redirect(url_for("admin.reindex_of", index=index))
+
+
+@admin.post("/reindex/<index>/products")
+def delete_products(index: str) -> AnyResponse:
+    """Delete products by their ids, one in a line or with commas."""
+    chosen = validate(DeletedProducts, {"products": re.split(r"[\s,]+", request.form.get("products", "").strip())})
+    if request.form.get("sure") != "yes":
+        say("not_sure", "warning")
+    else:
+        results = core().push(index, [Operation(id, None) for id in chosen.products]).results
+        absent = [outcome.id for outcome in results if outcome.result == "not_found"]
+        failed = [f"{outcome.id} ({outcome.message})" for outcome in results if outcome.result == "error"]
+        say("deleted_products", n=sum(outcome.result == "deleted" for outcome in results))
+        if absent:
+            say("absent_products", "warning", ids=", ".join(absent[:20]), n=len(absent))
+        if failed:
+            say("undeleted_products", "error", ids=", ".join(failed[:5]), n=len(failed))
     return redirect(url_for("admin.reindex_of", index=index))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hybrid.contracts import MAX_ID_BYTES
 from hybrid.signals import SIGNALS
 from web.openapi import OF_SEARCHES, Described
 from web.params import MAX_QUERY_CHARS, IndexName, OneOf, Params, Picture, Weight, example
@@ -98,6 +99,16 @@ class RunAction(Params):
     @classmethod
     def _empty(cls, value: Any) -> Any:
         return None if value == "" else value
+
+
+class DeletedProducts(Params):
+    """Products to delete."""
+
+    model_config = example(products=["p-102", "p-103"])
+
+    products: list[Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES)]] = Field(
+        min_length=1, max_length=1_000, description="ids"
+    )
 
 
 class PointParams(Params):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from elastic_transport import ApiResponseMeta, TransportApiResponse
 
+from hybrid.contracts import SearchRequest
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.operations import orders
 from hybrid.operations.attach import plan_attach, run_attach
@@ -283,3 +284,19 @@ def test_indices_that_may_not_be_listed_leave_the_rest_of_the_page(
         assert page.text.count(link) == listed  # among the runs, and where it can be told among the indices
     # Its own page needs no list.
     assert 'value="sync"' in client.get(f"/admin/reindex/{attached}").text
+
+
+def test_products_are_deleted_by_their_ids(services: Services, client: AdminClient, attached: str) -> None:
+    first, second = (hit.id for hit in services.searcher.search(SearchRequest(attached, size=2)).hits)
+
+    def delete(products: str, **form: str) -> str:
+        answer = client.post(f"/admin/reindex/{attached}/products", products=products, **form)
+        return client.get(answer.location).text if answer.status_code == 302 else answer.text
+
+    assert "Tick the box" in delete(f"{first}, {second}")
+    assert services.searcher.product(attached, first) is not None
+    page = delete(f"{first},\r\n{second}  nobody", sure="yes")
+    assert "Products deleted: 2." in page and "Not in the index: nobody (1)." in page
+    assert services.searcher.product(attached, first) is None
+    assert client.post(f"/admin/reindex/{attached}/products", products=" ", sure="yes").status_code == 400
+    assert services.audit.list()[0][0]["action"] == "delete_products"
