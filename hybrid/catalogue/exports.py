@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hybrid.catalogue.offers import amount, offered
+from hybrid.catalogue.offers import amount, is_settled, offered
 from hybrid.catalogue.presets import PLAIN, SHOPIFY, WOOCOMMERCE, Options, Preset, named_values, plain
 from hybrid.catalogue.values import flag, path_levels, split_list
 
@@ -57,6 +57,8 @@ class Variant:
 
 def line_of(preset: Preset, row: Row, now: datetime) -> Line:
     """What a row of an export says. now: when the run began; a sale price counts while it lasts."""
+    if preset is PLAIN and is_settled(row):
+        return Line(row)
     names = {plain(column): column for column in row}
     texts = {name: _said(row[column]) for name, column in names.items()}
     if preset is WOOCOMMERCE:  # which writes the ends of lines as a backslash and an n

@@ -11,6 +11,21 @@ from price_parser import Price
 
 from hybrid.catalogue.presets import PLAIN, Offer, Preset, plain
 
+_SALE, _USUAL = frozenset(PLAIN.offer.sale), frozenset(PLAIN.offer.regular)
+
+
+def is_settled(row: Mapping[str, Any]) -> bool:
+    """Whether a row of no known platform has one price at most, and no currency with it, as nearly all have."""
+    for column, value in row.items():
+        name = plain(column)
+        if name in _SALE or (name in _USUAL and isinstance(value, str) and _has_sign(value)):
+            return False
+    return True
+
+
+def _has_sign(text: str) -> bool:
+    return not text.isascii() or any(char.isalpha() or char == "$" for char in text)
+
 
 def offered(
     preset: Preset, row: dict[str, Any], names: Mapping[str, str], texts: Mapping[str, str], now: datetime
@@ -108,11 +123,9 @@ def _time(text: str, of_day: time) -> datetime:
 
 def _with_currency(row: dict[str, Any], names: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, Any]:
     """The row with the currency that its price is written with, which the number alone would lose."""
-    if "currency" in names or (column := names.get("price")) is None or not isinstance(row[column], str):
+    if "currency" in names or (name := _first(PLAIN.offer.regular, texts)) is None:
         return row
-    if texts["price"].isascii() and not any(char.isalpha() or char == "$" for char in texts["price"]):
-        return row
-    _, code = _split_currency(row[column])
+    _, code = _split_currency(row[names[name]])
     return {**row, "currency": code} if code else row
 
 
