@@ -282,11 +282,12 @@ def number(value: float, digits: int = 0) -> str:
 
 
 def rating(value: object) -> str:
-    """A number of stars, such as 4.5; nothing for what is no number."""
+    """A number of stars, such as 4.5; nothing for what is no number, and for 0, which means that nobody rated it."""
     try:
-        return f"{float(str(value)):.1f}" if str(value) else ""
+        stars = float(str(value) or 0)
     except ValueError:
         return ""
+    return f"{stars:.1f}" if stars > 0 else ""
 
 
 def price(value: object, currency: object) -> str:
