@@ -6,6 +6,7 @@ HybridError                  exit code 1, HTTP 500
 │   ├── MediaError           a picture cannot be opened as one
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
+├── JudgmentsError           judgments are of products that the index does not have (HTTP 400)
 ├── EncoderError             a model cannot be had or fails
 │   └── ModelVersionError    a trained model is damaged, or cannot be kept
 │       └── ModelMissingError     no such version of it (exit code 2, HTTP 404)
@@ -118,6 +119,18 @@ class RefusedError(UsageError):
 
 class AccountError(HybridError):
     """An account of the admin page cannot be created, found or signed in to, e.g. for a password that is too short."""
+
+    http_status = 400
+
+
+class JudgmentsError(HybridError):
+    """None of the judged products is in the index, e.g. since the file is of another shop: nothing can be measured.
+
+    >>> from hybrid.evaluation.judgments import Judgments
+    >>> Judgments({"lamp": {"p7": 3.0}}).of_index("shop", absent=["p7"])
+    Traceback (most recent call last):
+    hybrid.errors.JudgmentsError: none of the 1 judged products is in index 'shop' (p7); check the ids and the index
+    """
 
     http_status = 400
 

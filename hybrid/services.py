@@ -111,13 +111,19 @@ class Services:
     def judged(self, index: str, source: str | Path, queries: Path | None = None) -> Judgments:
         """Judgments of a file, or of a list in the cluster. source: a path, or "list:NAME".
 
+        A note says which products the index does not have.
+
         Raises:
             UsageError: there is no such file or list, or it cannot be read.
+            JudgmentsError: the index has none of the judged products.
+            IndexMissingError: there is no such index.
         """
         named = str(source)
         if named.startswith(LIST):
-            return self.judgment_lists.judgments(index, named.removeprefix(LIST))
-        return read_judgments(Path(source), queries)
+            judgments = self.judgment_lists.judgments(index, named.removeprefix(LIST))
+        else:
+            judgments = read_judgments(Path(source), queries)
+        return judgments.of_index(index, self.cluster.indices.absent(index, judgments.products))
 
     @cached_property
     def evaluations(self) -> Evaluations:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hybrid.catalogue.field_names import NAMES
 from hybrid.catalogue.numbers import Evidence, evidence, number, standard
-from hybrid.catalogue.values import flag, split_list
+from hybrid.catalogue.values import flag, is_blank, split_list
 from hybrid.contracts import Mark
 
 _PREFIX = re.compile(r"^(?:_?source_|data_|fields_|item_|items_|goods_|products?_|prod_|variants?_|g_|商品_?|产品_?)")
@@ -236,7 +236,7 @@ def _leaves(value: Any, path: str, listed: bool) -> Iterator[tuple[str, Any, boo
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _leaves(inner, path, True)
-    elif value is not None and value != "":
+    elif value is not None and not is_blank(value):
         yield path, value, listed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hybrid.catalogue.numbers import number
@@ -81,8 +81,17 @@ def deepest(values: Iterable[str]) -> list[str]:
     return [one for one in each if one not in above]
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a value is a text without a character to see."""
+    return isinstance(value, str) and not value.strip()
+
+
 def conform(source: dict[str, Any], fields: FieldMap) -> dict[str, Any]:
-    """A row as it was meant: lists, paths, flags and numbers as the map says. What is none of these stays as it is."""
+    """A row as it was meant: lists, paths, flags and numbers as the map says. What is none of these stays as it is.
+
+    Keywords are trimmed, and left out if they are empty then: a facet would list an empty value without a name, and
+    " HP " beside "HP".
+    """
     for path, between in fields.lists.items():
         source = _changed(source, path, lambda value, mark=between: _listed(value, mark))  # type: ignore[misc]
     for path, between in fields.paths.items():
@@ -91,21 +100,35 @@ def conform(source: dict[str, Any], fields: FieldMap) -> dict[str, Any]:
         source = _changed(source, path, _flagged)
     for path, mark in fields.marks.items():
         source = _changed(source, path, lambda value, mark=mark: _numbered(value, mark))  # type: ignore[misc]
+    for path, kind in fields.types.items():
+        if kind == "keyword":
+            source = _changed(source, path, _trimmed)
     return source
 
 
 def _changed(source: dict[str, Any], path: str, change: Callable[[Any], Any]) -> dict[str, Any]:
-    """The row with another value at a dotted path, also within lists of objects."""
+    """The row with another value at a dotted path, also within lists of objects; itself, where nothing changes.
+
+    A value that becomes None is left out.
+    """
     if path in source:
-        return {**source, path: change(source[path])}
-    head, _, rest = path.partition(".")
-    inner = source.get(head) if rest else None
-    if isinstance(inner, Mapping):
-        return {**source, head: _changed(dict(inner), rest, change)}
-    if isinstance(inner, list):
-        rows = [_changed(dict(one), rest, change) if isinstance(one, Mapping) else one for one in inner]
-        return {**source, head: rows}
-    return source
+        name, value = path, source[path]
+        changed = change(value)
+    else:
+        name, _, rest = path.partition(".")
+        value = source.get(name) if rest else None
+        if isinstance(value, dict):
+            changed = _changed(value, rest, change)
+        elif isinstance(value, list):
+            inner = [_changed(one, rest, change) if isinstance(one, dict) else one for one in value]
+            changed = inner if any(one is not other for one, other in zip(inner, value, strict=True)) else value
+        else:
+            return source
+    if changed is value:
+        return source
+    if changed is None:
+        return {key: one for key, one in source.items() if key != name}
+    return {**source, name: changed}
 
 
 def _listed(value: Any, between: str) -> Any:
@@ -132,4 +155,15 @@ def _numbered(value: Any, mark: Any) -> Any:
         return [_numbered(one, mark) for one in value]
     if isinstance(value, str) and (read := number(value, mark)) is not None:
         return read
+    return value
+
+
+def _trimmed(value: Any) -> Any:
+    if isinstance(value, str):
+        stripped = value.strip()
+        return value if stripped == value and value else stripped or None
+    if isinstance(value, list):
+        kept = [one for one in map(_trimmed, value) if one is not None]
+        same = len(kept) == len(value) and all(one is other for one, other in zip(kept, value, strict=True))
+        return value if same else kept
     return value

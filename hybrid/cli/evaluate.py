@@ -65,6 +65,8 @@ def evaluate(
     services = build_services()
     judged = services.judged(index, judgments, queries)
     profile = services.searcher.profile(index)
+    for note in judged.notes:
+        say(f"{judgments.name}: {note}")
     with counted() as show:
         search: Search = services.searcher.search
         if folds:
@@ -89,8 +91,6 @@ def evaluate(
         print_json(result.to_json())
     else:
         _show(result)
-    for note in judged.notes:
-        say(f"{judgments.name}: {note}")
     for path in written:
         say(f"wrote {path}")
     for name, values in result.systems.items():
@@ -170,13 +170,9 @@ def judgments(
 
         services = build_services()
         services.searcher.profile(index)
-        ids = sorted({id for rated in judged.ratings.values() for id in rated})
-        known = sum(
-            services.cluster.indices.count(index, {"ids": {"values": ids[start : start + 10_000]}})
-            for start in range(0, len(ids), 10_000)
-        )
-        summary["products"] = len(ids)
-        summary["products_in_index"] = known
+        absent = services.cluster.indices.absent(index, judged.products)
+        summary["products"] = len(judged.products)
+        summary["products_in_index"] = len(judged.products) - len(absent)
     written = write_judgments(judged, out, to) if out is not None and to is not None else []
     if json:
         print_json({**summary, "written": [str(path) for path in written]})

@@ -9,17 +9,18 @@ ratings that were read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hybrid.contracts import SearchRequest
-from hybrid.errors import UsageError
+from hybrid.errors import JudgmentsError, UsageError
 
 #: The prefix of the name of a list in the cluster, where the name of a file of judgments is possible as well.
 LIST = "list:"
 _LIST_NAME = re.compile(r"\w[\w .-]{0,63}")
+_NAMED = 5  # ids that a message names
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Judgments:
     """ratings: name of the query -> product id -> grade. queries: by name, where a query is not the words of its name.
 
     folder: where judged photos are; None where they are no files. photos: name in the query -> content, of the photos
-    that are in memory. original: the ratings of the file, where its scale is another. notes: how the scale was changed.
+    that are in memory. original: the ratings of the file, where its scale is another. notes: how the scale was changed,
+    and which products the index does not have.
     """
 
     ratings: Mapping[str, Mapping[str, float]]
@@ -54,6 +56,28 @@ class Judgments:
     def relevant(self) -> dict[str, Mapping[str, float]]:
         """The ratings of the queries that have a relevant product."""
         return {name: rated for name, rated in self.ratings.items() if any(value >= 1 for value in rated.values())}
+
+    @property
+    def products(self) -> list[str]:
+        """The ids of all judged products, each once, sorted."""
+        return sorted({id for rated in self.ratings.values() for id in rated})
+
+    def of_index(self, index: str, absent: Sequence[str]) -> Judgments:
+        """The same with a note on the products that are not in the index. absent: their ids.
+
+        Raises:
+            JudgmentsError: that is all of them.
+        """
+        if not absent:
+            return self
+        judged = len(self.products)
+        some = ", ".join(absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
+        if len(absent) >= judged:
+            raise JudgmentsError(
+                f"none of the {judged:,} judged products is in index {index!r} ({some}); check the ids and the index"
+            )
+        note = f"{len(absent):,} of {judged:,} judged products are not in index {index!r} and cannot be found ({some})"
+        return replace(self, notes=(*self.notes, note))
 
     def query(self, name: str) -> JudgedQuery:
         return self.queries.get(name) or JudgedQuery(name)

@@ -73,7 +73,8 @@ class Pusher:
         Raises:
             ClusterError, WriteBlockedError: the cluster takes no writes; what was written stays.
         """
-        operations = [replace(op, source=op.source and conform(op.source, profile.fields)) for op in operations]
+        if not profile.attached:  # there, documents are the shop's own, and stay as they are
+            operations = [replace(op, source=op.source and conform(op.source, profile.fields)) for op in operations]
         report = PushReport()
         outcomes: dict[int, Outcome] = {}
         for wave in _waves(operations):

@@ -10,7 +10,7 @@ from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unwei
 from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.evaluation import evaluate as evaluation
-from hybrid.evaluation.judgments import Judgments
+from hybrid.evaluation.judgments import LIST, Judgments
 from hybrid.learning import models
 from hybrid.learning.trained import publish
 from hybrid.learning.weights import training, validation
@@ -30,7 +30,7 @@ def train(work: Work) -> Mapping[str, Any]:
     if work.again and (done := _published(work, order)):
         return done
     kind, name = options.pop("kind"), options.pop("judgments")
-    judgments = services.judgment_lists.judgments(index, name) if name else None
+    judgments = services.judged(index, f"{LIST}{name}") if name else None
     result = training.train(services, index, judgments, kind, progress=work.counted, **options)
     row = next(row for row in result.rows if row.system == result.chosen)
     version = None
@@ -59,7 +59,7 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     they are; else systems that are kinds are trained on the other folds, and answer held-out queries).
     """
     services, index, options = work.services, work.index, work.options
-    judgments = services.judgment_lists.judgments(index, options["judgments"])
+    judgments = services.judged(index, f"{LIST}{options['judgments']}")
     systems, folds = options["systems"], options.get("folds", 0)
     search: evaluation.Search = services.searcher.search
     learned = [name for name in systems if name in LEARNED_SYSTEMS]

@@ -34,7 +34,8 @@ _TOKEN = re.compile(
 _PART = re.compile(r"[^\W_]+")
 _DECIMAL = re.compile(r"\d+[.]\d+")
 _HAN_CHAR = re.compile(rf"[{_HAN}]")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
+# Tags, comments, and styles and scripts with what is in them: in HTML they go on to their end tag, or to the end.
+_TAG = re.compile(r"<(style|script)\b[^<>]*>.*?(?:</\1\s*>|\Z)|</?[a-z][^<>]*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 _MAX_TERM = 64  # characters; longer words are cut: nobody types them, and they would bloat the dictionary
 
 
@@ -155,7 +156,7 @@ def fold(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """The text without HTML tags and entities, which exports carry in their descriptions.
+    """The text without HTML tags, styles, scripts and entities, which exports carry in their descriptions.
 
     >>> plain_text("Core&trade; 2 Duo<br />2.3 GHz")
     'Core™ 2 Duo 2.3 GHz'

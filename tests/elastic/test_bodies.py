@@ -131,6 +131,8 @@ def test_codes_keep_a_cosine_to_a_thousandth(dims: int) -> None:
         ("keyword", 10**30, str(10**30)), ("keyword", True, "true"), ("boolean", "TRUE", "true"),
         ("date", "2026-02-28", "2026-02-28"), ("date", "2026", "2026"), ("date", "now-1y/d", "now-1y/d"),
         ("date", "2026-11-30T10:00:00Z||+1M", "2026-11-30T10:00:00Z||+1M"), ("date", 1764000000000, 1764000000000),
+        ("date", 2026.0, 2026), ("date", "2026-01-01T10:00-17:30", "2026-01-01T10:00-17:30"),
+        ("double", "-.5e3", "-.5e3"),
     ],
 )  # fmt: skip
 def test_a_value_that_a_field_can_have_is_sent(kind: str, value: Any, sent: Any) -> None:
@@ -146,6 +148,9 @@ def test_a_value_that_a_field_can_have_is_sent(kind: str, value: Any, sent: Any)
         ("long", 10**400), ("long", "9" * 400), ("long", 2**63), ("long", True), ("double", 10**400), ("double", "nan"),
         ("double", False), ("boolean", 1), ("date", "1000000000-01-01"), ("date", "2026-13-01"), ("date", "2026-02-30"),
         ("date", True), ("date", "now-"), ("date", 10**15), ("date", "2026-01-01||+99999999d"), ("date", "0000-01-01"),
+        ("date", "2026-01-01T10:00+19:00"), ("date", "2026-01-01T10:00+10:75"), ("date", "٢٠٢٦-01-01"),
+        ("date", "٢٠٢٦"), ("date", ""), ("date", 2026.5),
+        ("long", "1_000"), ("double", "٥"), ("double", " 5"), ("long", ""),
     ],
 )  # fmt: skip
 def test_a_value_that_a_field_cannot_have_is_the_callers_mistake(kind: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from hybrid.cli.main import app
 from hybrid.contracts import SearchRequest
+from hybrid.errors import JudgmentsError, UsageError
 from hybrid.operations.indexing import IndexReport, Replace, plan_index, run_index
 from hybrid.services import Services
 from tests.conftest import SHARED
@@ -178,3 +180,48 @@ def test_a_parent_finds_the_products_of_its_children(services: Services, name: s
         assert all(parent in (path if isinstance(path, list) else [path]) for path in paths)
     assert counts["Home"] > counts["Home > Kitchen"] > counts["Home > Kitchen > Pots"] > 0
     assert report.complete
+
+
+def test_facets_have_no_nameless_value_and_dates_that_are_none_are_refused(
+    services: Services, name: str, tmp_path: Path
+) -> None:
+    index(services, CASES / "facets.ndjson", name, tmp_path)
+    found = services.searcher.search(SearchRequest(name, facets=("brand",), filters={"released": {"gte": "2010"}}))
+    brands = {item["value"]: item["count"] for item in found.facets["brand"]}
+    assert "Trim" in brands and not [value for value in brands if value != value.strip() or not value]
+    assert len(prices(services, name, filters={"brand": "Trim"})) == brands["Trim"]
+    for value in ("soon", "2010-02-30", "31.12.2010", "2010-01-01T00:00+19:00", "٢٠١٠", "now-5x"):
+        for condition in (value, [value], {"lte": value}):
+            with pytest.raises(UsageError, match="filter released: .* is no date"):
+                prices(services, name, filters={"released": condition})
+
+
+def test_a_value_that_only_the_cluster_can_tell_is_the_callers_mistake_too(
+    services: Services, name: str, tmp_path: Path
+) -> None:
+    """A field of the shop's template may have a format of its own."""
+    template = tmp_path / "template.json"
+    released = {"type": "date", "format": "yyyy-MM-dd"}
+    template.write_text(json.dumps({"mappings": {"properties": {"released": released}}}))
+    index(services, CASES / "facets.ndjson", name, tmp_path, template=template)
+    assert len(prices(services, name, filters={"released": "2010-01-10"})) == 1
+    with pytest.raises(UsageError, match="does not take a value"):
+        prices(services, name, filters={"released": {"gte": "2010-01-10T00:00"}})
+
+
+def test_judged_products_that_the_index_does_not_have_are_counted(
+    services: Services, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index(services, lamps(tmp_path, 1, 2, 3), name, tmp_path)
+    monkeypatch.setattr("hybrid.services.build_services", lambda *_, **__: services)
+    path = tmp_path / "judgments.csv"
+    path.write_text("query,docid,rating\nlamp,1,3\nlamp,2,0\nlamp,gone,3\nlamp,other,1\n")
+    app(["evaluate", "--index", name, "--judgments", str(path), "--systems", "bm25"], standalone_mode=False)
+    assert (
+        f"2 of 4 judged products are not in index '{name}' and cannot be found (gone, other)" in capsys.readouterr().err
+    )
+    path.write_text("query,docid,rating\nlamp,gone,3\n")
+    for command in (["evaluate"], ["train", "weights"]):
+        with pytest.raises(JudgmentsError, match="none of the 1 judged products") as none:
+            app([*command, "--index", name, "--judgments", str(path)], standalone_mode=False)
+        assert none.value.exit_code == 1

@@ -113,6 +113,10 @@ def test_any_text_gives_terms_without_spaces_whose_offsets_fit(text: str) -> Non
         ("<p class='x'>Warm &amp; dry</p>", " Warm & dry "),
         ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
         ("x <!-- hidden\n --> y", "x   y"),
+        ("a<style media=print>p > b { color: red }</style>b", "a b"),
+        ("a<SCRIPT>if (a < b) { '<p>' }</script >b<br>c", "a b c"),
+        ("a<script>never = 'ends'", "a "),
+        ("a <scripted> b", "a   b"),
         ("plain", "plain"),
     ],
 )

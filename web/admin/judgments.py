@@ -8,7 +8,7 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.errors import UsageError
+from hybrid.errors import JudgmentsError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.archives import archived, read_upload
 from hybrid.evaluation.formats import FORMATS
@@ -64,7 +64,7 @@ def import_judgments() -> AnyResponse | tuple[str, int]:
     index, name = request.form.get("index", ""), request.form.get("list", "").strip()
     try:
         taken, notes = _take_in(index, name)
-    except UsageError as error:
+    except (UsageError, JudgmentsError) as error:
         lists = core().judgment_lists.lists(index) if index else []
         page = render(
             "admin/judgments.html", here="judgments", indices=core().searcher.indices(), index=index, lists=lists,
@@ -85,6 +85,7 @@ def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
         raise UsageError("choose a file of judgments")
     texts = queries.read() if queries is not None and queries.filename else None
     read = read_upload(file.filename, file.read(), texts)
+    read = read.of_index(index, core().cluster.indices.absent(index, read.products))
     taken = core().judgment_lists.take_in(index, name, read, g.user.name)
     g.counted = {"judgments": taken}
     return taken, read.notes

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid.cli.options import Force, Index, Json, Name, Seed, end_training, train
-from hybrid.cli.output import console, counted
+from hybrid.cli.output import console, counted, say
 
 
 @train.command("weights")
@@ -38,6 +38,8 @@ def train_weights(
 
     services = build_services()
     judged = services.judged(index, judgments) if judgments else None
+    for note in judged.notes if judged else ():
+        say(f"{judgments}: {note}")
     with counted() as show:
         result = training.train(
             services, index, judged, kind, folds, repeats, synthetic, seed, progress=show, keep_kind=force

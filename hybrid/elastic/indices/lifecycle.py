@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from hybrid.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+_IDS_AT_ONCE = 10_000  # hits of one search at most
 
 
 class Indices:
@@ -293,6 +295,16 @@ class Indices:
         """How many products match (all without a query), as far as search sees them."""
         with translated(index):
             return int(self._client.count(index=index, query=query or {"match_all": {}})["count"])
+
+    def absent(self, index: str, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that the index does not have, as far as search sees it, in their order."""
+        there: set[str] = set()
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            part = {"ids": {"values": list(ids[start : start + _IDS_AT_ONCE])}}
+            with translated(index):
+                answer = self._client.search(index=index, query=part, size=_IDS_AT_ONCE, source=False)
+            there |= {hit["_id"] for hit in answer["hits"]["hits"]}
+        return [id for id in ids if id not in there]
 
 
 def _widened(existing: IndexProfile, name: str, signal: VectorSignal) -> VectorSignal:

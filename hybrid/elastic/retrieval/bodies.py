@@ -28,11 +28,15 @@ _NO_STORED_FIELDS = {"stored_fields": "_none_"}
 
 #: Dates as Elasticsearch takes them: a day or a moment, milliseconds since 1970, and sums with one of these or `now`.
 _SUM = r"(?:[+-]\d{1,6}[yMwdhHms]|/[yMwdhHms])*"
-_NOW_DATE = re.compile(rf"now{_SUM}|\d{{1,14}}")
+_NOW_DATE = re.compile(rf"now{_SUM}|\d{{1,14}}", re.ASCII)
+_OFFSET = r"[+-](?:0\d|1[0-7]):?[0-5]\d|[+-]18:?00"
 _DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,]\d{1,9})?)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?"
-    rf"(?:\|\|{_SUM})?"
+    rf"(\d{{4}})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,]\d{{1,9}})?)?)?(?:Z|{_OFFSET})?)?)?)?"
+    rf"(?:\|\|{_SUM})?",
+    re.ASCII,
 )
+#: Numbers as Java reads them: Python reads 1_000 as well, and the digits of every script.
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LONGS = range(-(2**63), 2**63)
 _RANGE_KEYS = frozenset({"gte", "gt", "lte", "lt"})
 
@@ -65,6 +69,8 @@ def _valid(field: str, kind: str, value: Any) -> Any:
     """Check that a field of that kind can have the value, for Elasticsearch would fail the whole search."""
     if not isinstance(value, str | int | float | bool):
         raise UsageError(f"filter {field}: a plain value, a list of plain values or a range is wanted")
+    if kind == "date" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # a year, or milliseconds, that a form has sent
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if kind == "keyword":
         return text
@@ -81,6 +87,8 @@ def _valid(field: str, kind: str, value: Any) -> Any:
 
 def _is_number(kind: str, value: str | int | float) -> bool:
     """Whether a value is a number that a field of the kind can have."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return False
     try:
         number = float(value)
     except (ValueError, OverflowError):

@@ -19,7 +19,7 @@ from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
-from hybrid.errors import ClusterError
+from hybrid.errors import ClusterError, UsageError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import Candidates, Retrieved
@@ -200,6 +200,10 @@ class Retrieval:
         collected = Collected.of(answers)
         hits, retrieved = collected.hits, Retrieved(lists=collected.lists, failed=collected.failed)
         if len(retrieved.failed) == len(answers):
+            if search.filters and all(answer.get("status") == 400 for _, answer in answers):
+                # The rest of the search is the layer's own. A field of the shop's mapping may have a format of its own.
+                reason = next(iter(retrieved.failed.values()))
+                raise UsageError(f"filters: {search.profile.index} does not take a value of them ({reason})")
             raise ClusterError(f"Elasticsearch could not search {search.profile.index}: {retrieved.failed}")
         by_signal: dict[str, dict[str, float | None]] = {}
         for name, vector in search.vectors.items():

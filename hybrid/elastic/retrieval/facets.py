@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hybrid.catalogue.values import is_blank
 from hybrid.contracts import IndexProfile
 
 
@@ -20,6 +21,7 @@ def merged_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
     """The aggregation of the matches by words, and the values of the other candidates, counted together.
 
     kind: the type of the field; numbers and dates have {"min", "max", "count"}, others {"value", "count"}, most first.
+    Texts that are empty are no values: a shop's own index may have them.
     """
     if kind in ("long", "double", "date"):
         numbers = [float(value) for values in others for value in values]
@@ -36,5 +38,6 @@ def merged_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
     for values in others:
         for value in values:
             counts[value] = counts.get(value, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    named = ((value, count) for value, count in counts.items() if not is_blank(value))
+    ordered = sorted(named, key=lambda item: (-item[1], str(item[0])))
     return [{"value": value, "count": count} for value, count in ordered]

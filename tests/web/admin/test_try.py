@@ -271,7 +271,13 @@ def test_a_bad_file_says_which_line_and_imports_nothing(ed: AdminClient, web_sho
     assert answer.status_code == 400 and "line 3: rating &#39;high&#39;" in answer.text
     assert upload(ed, web_shop, b"", file=(io.BytesIO(b""), "")).status_code == 400
     assert upload(ed, web_shop, b"query,docid,rating\nmug,p00,3\n", list="a/b").status_code == 400
+    assert "none of the 1 judged products" in upload(ed, web_shop, b"query,docid,rating\nmug,gone,3\n").text
     assert ed.app.extensions["hybrid"].judgment_lists.lists(web_shop.name) == []
+    upload(ed, web_shop, b"query,docid,rating\nmug,p00,3\nmug,gone,3\n")
+    said = ed.get(f"/admin/judgments/{web_shop.name}/team").text
+    assert (
+        "2 judgments were imported" in said and "1 of 2 judged products are not in index" in said and "(gone)" in said
+    )
 
 
 def test_coverage_is_measured_when_asked_for(ed: AdminClient, web_shop: WebShop) -> None:
