@@ -113,6 +113,7 @@ class FieldMap:
     lists: source field path -> what is between the values of one text ("summer, sale").
     paths: source field path -> what is between the levels of a category; it is indexed with all levels above it.
     flags: source field paths of words that mean yes or no ("In stock"), which are indexed as true and false.
+    languages: source field path -> the language of its words, where that is another than the index's.
     """
 
     roles: Mapping[str, tuple[str, ...]]
@@ -122,6 +123,7 @@ class FieldMap:
     lists: Mapping[str, str] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    languages: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def canonical(self) -> bytes:
@@ -137,6 +139,8 @@ class FieldMap:
             "lists": dict(self.lists),
             "paths": dict(self.paths),
             "flags": list(self.flags),
+            # Left out where there are none, so that fingerprints of before are what they were.
+            **({"languages": dict(self.languages)} if self.languages else {}),
         }
 
     @classmethod
@@ -149,6 +153,7 @@ class FieldMap:
             lists=dict(data.get("lists", {})),
             paths=dict(data.get("paths", {})),
             flags=tuple(data.get("flags", ())),
+            languages=dict(data.get("languages", {})),
         )
 
 
@@ -274,6 +279,15 @@ class IndexProfile:
             tags=TagsUse.from_json(tags) if (tags := data.get("tags")) else None,
             concrete=concrete,
         )
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of its words, each once, that of the index first: a query is read in all of them."""
+        return tuple(dict.fromkeys((self.language, *self.fields.languages.values())))
+
+    def language_of(self, path: str) -> str:
+        """The language of a source field."""
+        return self.fields.languages.get(path, self.language)
 
     @property
     def searchable(self) -> FieldMap:

@@ -229,16 +229,18 @@ class Services:
             return self._trained[spec]
 
     def warm(self) -> None:
-        """Load the models and the Chinese dictionary, so that the first search need not wait for them.
+        """Load the models and the dictionaries of words, so that the first search need not wait for them.
 
         An error of loading is logged. The search that needs the part reports it in its answer.
         """
         import numpy as np
         from PIL import Image
 
-        analysis.query_terms("预热")
+        words = "预热 ウォーム тепло"  # each reads the dictionary of its language
+        analysis.query_terms(words)
         try:
             for index in self.searcher.indices():
+                analysis.query_terms(words, *self.searcher.profile(index).languages)
                 for name, signal in self.searcher.profile(index).signals.items():
                     encoder = self.encoder(signal.encoder)
                     modality = SIGNALS[name].modality

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.catalogue.documents import WORDS_VERSION, role_values, terms_of, text_input
+from hybrid.catalogue.documents import role_values, terms_of, text_input, words_version
 from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
@@ -163,7 +163,7 @@ class MemoryRetrieval(RetrievalLike):
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
-        self._profile = IndexProfile(self._index, fields, signals, "en", WORDS_VERSION, concrete=concrete)
+        self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
         self._words = {
             id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
         }

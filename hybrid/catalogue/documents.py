@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,16 @@ OUTDATED = "suggest"
 #: The layer's own field in a shop's document.
 RESERVED = "hybrid"
 _TEXT_SIGNAL_ROLES = ("title", "description")
-#: Stored in `hybrid.meta`: products whose words were made by another version get them anew. The second number is that
-#: of `hybrid.typed`.
-WORDS_VERSION = f"{analysis.ANALYSIS_VERSION}.1"
+#: Of `hybrid.typed`.
+_TYPED_VERSION = 2
+
+
+def words_version(languages: Iterable[str]) -> str:
+    """Of the words of products in these languages, as this process makes them.
+
+    Stored in `hybrid.meta`: products whose words were made by another version get them anew.
+    """
+    return f"{analysis.version(languages)}.{_TYPED_VERSION}"
 
 
 def is_reserved(name: str) -> bool:
@@ -50,13 +57,17 @@ def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]
     """`hybrid.terms` of a product."""
     terms = {}
     for name, roles in TERM_FIELDS.items():
-        values = [value for role in roles for value in role_values(source, profile.fields, role)]
-        if name == "category":  # a path holds the words of all that is above it
-            values = deepest(map(str, values))
-        text = analysis.terms(values, profile.language)
-        if text:
+        paths = [path for role in roles for path in expand(profile.fields.roles.get(role, ()), source)]
+        texts = (analysis.terms(_values(source, path, name), profile.language_of(path)) for path in paths)
+        if text := " ".join(filter(None, texts)):
             terms[name] = text
     return terms
+
+
+def _values(source: Mapping[str, Any], path: str, name: str) -> Iterable[Any]:
+    """The values of a field whose words go into a term field. A category's path holds the words of all above it."""
+    values = values_at(source, path)
+    return deepest(map(str, values)) if name == "category" else values
 
 
 def typed_of(source: Mapping[str, Any], profile: IndexProfile) -> str | None:

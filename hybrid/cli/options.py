@@ -28,6 +28,10 @@ Lexical = Annotated[
     str | None,
     typer.Option(help="Your own analysed fields to find words in, e.g. name^3,description; hybrid.terms: ours."),
 ]
+Language = Annotated[
+    str | None,
+    typer.Option(help="Language of the words, e.g. de; auto: that of each field's values; none: as before, or en."),
+]
 Media = Annotated[Path | None, typer.Option(help="Folder of the pictures.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Json, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.options import Json, Language, Lexical, Map, Media, Workers, names, show_fields
 from hybrid.cli.output import LiveProgress, print_json, say, show_trouble
 from hybrid.errors import UsageError
 from hybrid.text.human import duration, size
@@ -28,7 +28,7 @@ def reindex(
     ] = None,
     map: Map = None,
     signals: Annotated[str | None, typer.Option(help="Vector signals, e.g. text,image; as now if not given.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the words; as now if not given.")] = None,
+    language: Language = None,
     media: Media = None,
     lexical: Lexical = None,
     judgments: Annotated[

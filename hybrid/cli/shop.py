@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Index, Json, Lexical, Map, Media, Workers, names, operator, show_fields
+from hybrid.cli.options import Index, Json, Language, Lexical, Map, Media, Workers, names, operator, show_fields
 from hybrid.cli.output import LiveProgress, console, print_json, show_trouble, show_waiting
 from hybrid.errors import IndexConflictError
 from hybrid.text.human import duration, size
@@ -22,7 +22,7 @@ def attach(
         str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
     ] = None,
     workers: Workers = 0,
-    language: Annotated[str | None, typer.Option(help="Language of the words; en if not given.")] = None,
+    language: Language = None,
     media: Media = None,
     lexical: Lexical = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and write nothing.")] = False,
@@ -136,9 +136,7 @@ def index(
         str | None, typer.Option(help="Vector signals, e.g. text,image; as guessed if not given.")
     ] = None,
     workers: Workers = 0,
-    language: Annotated[
-        str, typer.Option(help="Language of the words; Chinese is always understood beside it.")
-    ] = "en",
+    language: Language = None,
     media: Annotated[
         Path | None, typer.Option(help="Folder of the pictures; the catalogue's own folder if not given.")
     ] = None,

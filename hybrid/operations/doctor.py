@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybrid.catalogue.documents import WORDS_VERSION
+from hybrid.catalogue.documents import words_version
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import Capabilities
 from hybrid.elastic.cluster import Cluster
@@ -20,6 +20,7 @@ from hybrid.media.decoding import unsealed
 from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
 from hybrid.services import Services
+from hybrid.text import analysis
 
 #: From good to bad. A note needs no action; the last two are worth an alarm.
 STATUSES = ("ok", "note", "degraded", "blocked")
@@ -204,9 +205,13 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         if version != signal.version:
             detail = f"vectors are of {signal.encoder} {signal.version}, and queries here of {version}"
             yield Check(part, f"{signal_name} encoder", "degraded", detail, again)
-    if profile.analysis != WORDS_VERSION:
-        detail = f"made by {profile.analysis}, and queries by {WORDS_VERSION}"
-        yield Check(part, "words", "degraded", detail, again)
+    here = words_version(profile.languages)
+    lacking = "; ".join(analysis.lacks(profile.languages))
+    if profile.analysis != here:
+        detail = f"made by {profile.analysis}, and queries by {here}"
+        yield Check(part, "words", "degraded", f"{detail}; {lacking}" if lacking else detail, again)
+    elif lacking:
+        yield Check(part, "words", "ok", lacking)
     yield from _coverage(services.cluster, services.dead_letters, profile, refresh)
     yield from _in_step(services.cluster.health, services.checkpoints, profile)
     yield from _reindexed(services, name)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hybrid.catalogue import checks
 from hybrid.catalogue.checks import Misfits
-from hybrid.catalogue.documents import WORDS_VERSION, is_reserved
+from hybrid.catalogue.documents import is_reserved, words_version
 from hybrid.catalogue.fields import chosen_roles, guess_fields
 from hybrid.catalogue.gathering import Gathering
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template
@@ -24,7 +24,7 @@ from hybrid.catalogue.values import conform
 from hybrid.contracts import IndexProfile, Mark, Product, Reject
 from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
-from hybrid.operations.planning import check_options, guess_signals, vector_signal, views_in
+from hybrid.operations.planning import check_options, decide_language, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
 from hybrid.services import Services
 from hybrid.signals import of_files
@@ -123,7 +123,7 @@ def plan_index(
     index: str,
     mapping: str | None = None,
     signals: Sequence[str] | None = None,
-    language: str = "en",
+    language: str | None = None,
     media_root: Path | None = None,
     template: Path | None = None,
     lexical: str | None = None,
@@ -133,8 +133,9 @@ def plan_index(
     """Look at the catalogue and decide fields and signals. Writes nothing.
 
     template: the shop's own field definitions. lexical: its analysed fields that words are searched in. For both, see
-    hybrid.catalogue.index_template. decimal: the mark before decimals, "." or ","; as the values say if not given.
-    preset: the platform whose export it is, see hybrid.catalogue.exports; as the columns say if not given.
+    hybrid.catalogue.index_template. language: see `decide_language`. decimal: the mark before decimals, "." or ",";
+    as the values say if not given. preset: the platform whose export it is, see hybrid.catalogue.presets; as the
+    columns say if not given.
 
     Raises:
         CatalogueError, UsageError: the file, the mapping, a signal, the language or the template cannot be used.
@@ -142,7 +143,7 @@ def plan_index(
     mark = _mark(decimal)
     own = read_template(template) if template else None
     own_words = parse_lexical(lexical) if lexical is not None else None
-    check_options(language, signals)
+    check_options(language or "en", signals)
     chosen = None if preset is None else preset_of(preset)
     with open_catalogue(path, chosen) as catalogue:
         # A row with the layer's own field is rejected later; here it must not shape the mapping.
@@ -158,6 +159,7 @@ def plan_index(
         if catalogue.is_western:
             notes.insert(0, f"{path.name} is not UTF-8, and is read as Windows-1252")
     before = services.cluster.indices.find_profile(index)
+    spoken, fields = decide_language(language, before, fields, sample, notes)
     losses = checks.losses(before.fields, fields, sample, chosen_roles(mapping or "")) if before else []
     root = (media_root or path.parent).resolve()
     names = list(signals) if signals is not None else guess_signals(services, fields, sample, notes)
@@ -166,8 +168,8 @@ def plan_index(
         index=index,
         fields=fields,
         signals=vector_signals,
-        language=language,
-        analysis=WORDS_VERSION,
+        language=spoken,
+        analysis=words_version([spoken, *fields.languages.values()]),
         media_root=str(root) if any(name in vector_signals for name, _ in of_files()) else None,
     )
     return Plan(path, profile, sample, notes, losses, own, own_words, found)

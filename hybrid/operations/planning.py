@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hybrid.catalogue import documents
-from hybrid.catalogue.documents import WORDS_VERSION, media_values
+from hybrid.catalogue.documents import media_values
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.index_template import parse_lexical, served_by
+from hybrid.catalogue.languages import AUTO, described, guess_languages
 from hybrid.contracts import (
     FieldMap,
     IndexProfile,
@@ -22,21 +24,45 @@ from hybrid.media import is_data_url, is_url
 from hybrid.services import Services
 from hybrid.signals import MAX_VIEWS, SIGNALS, of_files
 from hybrid.text import analysis
+from hybrid.text.stems import languages
 
 _TRIED = 2  # URLs that are fetched to see whether files can be had
 
 
 def check_options(language: str, signals: Sequence[str] | None) -> None:
-    """Check a language and names of signals.
+    """Check a language, or "auto", and names of signals.
 
     Raises:
         UsageError: the layer does not know one of them.
     """
-    if language not in analysis.languages():
-        raise UsageError(f"no language {language!r}; known: {', '.join(analysis.languages())}")
+    if language not in (AUTO, *languages()):
+        raise UsageError(f"no language {language!r}; known: {AUTO}, {', '.join(languages())}")
     unknown = [name for name in signals or () if name not in SIGNALS]
     if unknown:
         raise UsageError(f"no signal {unknown[0]!r}; signals: {', '.join(SIGNALS)}")
+
+
+def decide_language(
+    language: str | None,
+    before: IndexProfile | None,
+    fields: FieldMap,
+    sample: Sequence[dict[str, Any]],
+    notes: list[str],
+) -> tuple[str, FieldMap]:
+    """(language of an index's words, its fields with those that are in another language).
+
+    language: a code, "auto" to tell it from the sample for each field, or None for what was before, else English.
+    What is to be said of it is added to `notes`.
+    """
+    if language == AUTO:
+        language, fields = guess_languages(fields, sample)
+        notes.append(described(language, fields))
+    elif language is None and before is not None:
+        language, fields = before.language, dataclasses.replace(fields, languages=before.fields.languages)
+    else:
+        language, fields = language or "en", dataclasses.replace(fields, languages={})
+    notes += analysis.lacks([language, *fields.languages.values()])
+    return language, fields
 
 
 def vector_signal(services: Services, name: str, index: str, views: int = 1) -> VectorSignal:
@@ -140,6 +166,7 @@ def decide_profile(
         fields = served_by(shop_index.properties, guess_fields(sample, ",".join(filter(None, ["id=_id", mapping]))))
     else:
         fields = before.fields
+    spoken, fields = decide_language(language, before, fields, sample, notes)
     names = list(signals) if signals is not None else None
     if names is None:
         names = list(before.signals) if before else guess_signals(services, fields, sample, notes)
@@ -165,8 +192,8 @@ def decide_profile(
         index=shop_index.name,
         fields=fields,
         signals={**(before.signals if before else {}), **chosen},
-        language=language or (before.language if before else "en"),
-        analysis=WORDS_VERSION,
+        language=spoken,
+        analysis=documents.words_version([spoken, *fields.languages.values()]),
         media_root=root,
         lexical_fields=own_words if own_words is not None else before.lexical_fields if before else (),
         shards=shop_index.shards,

@@ -22,8 +22,11 @@ def highlights(source: Mapping[str, Any], profile: IndexProfile, query_terms: fr
     """Role -> HTML-escaped text with <mark>, of the first value that has one of the analysed words."""
     marked_texts: dict[str, str] = {}
     for role in _ROLES:
-        values = (value for path in profile.fields.roles.get(role, ()) for value in values_at(source, path))
-        marked = (analysis.highlight(analysis.plain_text(str(one)), query_terms, profile.language) for one in values)
+        marked = (
+            analysis.highlight(analysis.plain_text(str(value)), query_terms, profile.language_of(path))
+            for path in profile.fields.roles.get(role, ())
+            for value in values_at(source, path)
+        )
         if first := next(filter(None, marked), None):
             marked_texts[role] = first
     return marked_texts

@@ -83,4 +83,4 @@ def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.n
 
 def _words(query: str, profile: IndexProfile) -> str:
     """What the lexical signal looks for: analysed here, unless the shop's own fields are, by the cluster."""
-    return query.strip() if profile.lexical_fields else analysis.query_terms(query, profile.language)
+    return query.strip() if profile.lexical_fields else analysis.query_terms(query, *profile.languages)

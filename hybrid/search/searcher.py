@@ -388,7 +388,7 @@ class Searcher:
         if request.bare:
             return [Hit(id=id, score=fusion.total(signals), signals=signals, source={}) for id, signals in page]
         sources = self._retrieval.sources(profile, [id for id, _ in page])
-        query_terms = frozenset(analysis.query_terms(request.q, profile.language).split())
+        query_terms = frozenset(analysis.query_terms(request.q, *profile.languages).split())
         return [
             Hit(
                 id=id,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hybrid.text import analysis
+from hybrid.text.folding import fold
 
 #: Before the word that a title begins with; no word begins so.
 FIRST = "^"
@@ -50,7 +51,7 @@ class Typed:
         ('green', 't', 'sh')
         """
         words: list[str] = []
-        for match in analysis.tokens(analysis.fold(text)):
+        for match in analysis.tokens(fold(text)):
             words += analysis.parts(match.group()) if match.lastgroup == "word" else [match.group()]
         return cls(tuple(word[:_MAX_WORD] for word in words))
 
@@ -147,7 +148,7 @@ def _stands(units: Sequence[_Unit], at: int, typed: Typed, place: int) -> bool:
 
 
 def _text(title: str) -> str:
-    return " ".join(analysis.fold(analysis.plain_text(title)).split())
+    return " ".join(fold(analysis.plain_text(title)).split())
 
 
 def _cut(text: str) -> str:

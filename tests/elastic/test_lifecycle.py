@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.catalogue.documents import WORDS_VERSION
+from hybrid.catalogue.documents import words_version
 from hybrid.contracts import FieldMap, IndexProfile
 from hybrid.elastic.client import wait_until_made
 from hybrid.elastic.indices.lifecycle import Indices
@@ -30,7 +30,7 @@ def test_two_first_runs_of_an_index_do_not_collide(
         create(indices, *args)
 
     monkeypatch.setattr(Indices, "_create", together)
-    profile = IndexProfile(name, FieldMap({"id": ("id",), "title": ("title",)}), {}, "en", WORDS_VERSION)
+    profile = IndexProfile(name, FieldMap({"id": ("id",), "title": ("title",)}), {}, "en", words_version(["en"]))
     made: list[bool] = []
     runs = [threading.Thread(target=lambda: made.append(services.cluster.indices.ensure(profile))) for _ in range(2)]
     for run in runs:

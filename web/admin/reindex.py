@@ -15,6 +15,7 @@ from hybrid.operations import orders
 from hybrid.operations.reindex import control, planning
 from hybrid.operations.reindex.running import FINAL
 from hybrid.signals import SIGNALS
+from hybrid.text.stems import language_names
 from web.admin import live
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, say
@@ -69,7 +70,7 @@ def _is_ours(index: str) -> bool:
 @admin.get("/reindex/<index>")
 def reindex_of(index: str) -> str:
     own = [name for name, signal in SIGNALS.items() if not signal.parts]  # the rest follow from these
-    return render("admin/reindex_of.html", here="reindex", signals=own, **_state(index))
+    return render("admin/reindex_of.html", here="reindex", signals=own, languages=language_names(), **_state(index))
 
 
 @admin.get("/reindex/<index>/state")

@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hybrid.catalogue.languages import AUTO
 from hybrid.contracts import MAX_ID_BYTES
 from hybrid.signals import SIGNALS
+from hybrid.text.stems import languages
 from web.openapi import OF_SEARCHES, Described
 from web.params import MAX_QUERY_CHARS, IndexName, OneOf, Params, Picture, Weight, example
 
 SignalName = Annotated[str, OneOf(lambda: SIGNALS)]
+LanguageName = Annotated[str, OneOf(lambda: (AUTO, *languages()))]
 
 #: Describes a call of the admin's interface for programs.
 Call = partial(Described, errors=(*OF_SEARCHES, 401, 403, 429), token="admin")
@@ -89,7 +92,7 @@ class RunAction(Params):
     what: Literal["attach", "reindex"] = Field("reindex", description="plan, start: what")
     shards: int | None = Field(None, ge=1, le=1024, description="reindex: as now if none")
     signals: list[SignalName] | None = Field(None, description="vectors; as now, or guessed, if none")
-    language: Literal["en", "zh"] | None = None
+    language: LanguageName | None = Field(None, description="of the words; auto: each field's, from its values")
     swap: bool | None = Field(
         None, description="start: end with the swap, or when verified; true if none. resume: as it was started if none"
     )

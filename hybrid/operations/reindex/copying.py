@@ -260,4 +260,6 @@ def _layers(copies: Sequence[Copy]) -> list[Layer]:
 
 def _reads_alike(one: IndexProfile, other: IndexProfile) -> bool:
     """Whether both profiles give the same words of a document."""
-    return (one.fields.roles, one.language, one.analysis) == (other.fields.roles, other.language, other.analysis)
+    if (one.language, one.analysis) != (other.language, other.analysis):
+        return False
+    return (one.fields.roles, one.fields.languages) == (other.fields.roles, other.fields.languages)

@@ -94,7 +94,10 @@ def plan_reindex(
         # Filters and facets follow the new mapping. The roles of the fields stay.
         able = served_by(properties, guess_fields(sample, "id=_id"))
         profile = dataclasses.replace(
-            profile, fields=dataclasses.replace(able, roles=profile.fields.roles, marks=profile.fields.marks)
+            profile,
+            fields=dataclasses.replace(
+                able, roles=profile.fields.roles, marks=profile.fields.marks, languages=profile.fields.languages
+            ),
         )
     known = text_fields({name: value for name, value in properties.items() if name != "hybrid"})
     for name in profile.lexical_fields:
