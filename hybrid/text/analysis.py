@@ -113,7 +113,7 @@ def version(languages: Iterable[str]) -> str:
 def lacks(languages: Iterable[str]) -> list[str]:
     """What is not installed here of that which these languages are read best with, and how to get it."""
     if "ja" in languages and not segments.has_japanese():
-        return ["Japanese is found by pairs of characters, not by words: pip install 'hybrid-search[ja]' brings them"]
+        return ["Japanese is found by pairs of characters, not by words: pip install 'hybrid-search[ja]' brings words"]
     return []
 
 

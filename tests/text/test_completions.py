@@ -44,6 +44,12 @@ def test_words_of_titles(titles: list[str], expected: str) -> None:
         ("hp 打印", "HP打印机", "hp打印机"),
         ("CAFE", "Café crème", "cafe creme"),
         ("lamp", "Green (lamp)", "lamp)"),
+        ("oeu", "Coupe à Œufs", "oeufs"),
+        ("Œu", "Coupe a oeufs", "oeufs"),
+        ("lodz", "Łódź", "lodz"),
+        ("kirm", "KIRMIZI çanta, kırmızı", "kirmizi canta, kirmizi"),
+        ("シュー", "ガーデンシューズ", "シューズ"),
+        ("カーデ", "ガーデンシューズ", None),
     ],
 )
 def test_what_completes(typed: str, title: str, expected: str | None) -> None:
