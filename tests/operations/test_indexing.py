@@ -225,3 +225,51 @@ def test_judged_products_that_the_index_does_not_have_are_counted(
         with pytest.raises(JudgmentsError, match="none of the 1 judged products") as none:
             app([*command, "--index", name, "--judgments", str(path)], standalone_mode=False)
         assert none.value.exit_code == 1
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_chinese_is_found_by_words_and_by_one_character(
+    services: Services, name: str, tmp_path: Path, language: str
+) -> None:
+    index(services, CASES / "zh.ndjson", name, tmp_path, language=language)
+    wanted = {
+        "鞋": {"z7", "z8"}, "鞋子": {"z7", "z8"}, "裙子": {"z10"}, "伞": {"z15", "z16"}, "傘": {"z15", "z16"},
+        "杯": {"z11", "z12", "z20", "z21"}, "保温杯": {"z11", "z12"}, "華為手機殼": {"z3", "z4", "z6"},
+    }  # fmt: skip
+    for query, ids in wanted.items():
+        found = services.searcher.search(SearchRequest(name, query, size=20))
+        titles = [hit.id for hit in found.hits]
+        assert set(titles[: len(ids)]) == ids, query
+        assert all("<mark>" in hit.highlight["title"] for hit in found.hits[: len(ids)])
+
+
+def test_each_field_is_read_in_its_language_and_an_index_keeps_them(
+    services: Services, name: str, tmp_path: Path
+) -> None:
+    german = "Bequeme Laufschuhe für Damen aus leichtem Mesh, mit rutschfester Sohle für jeden Untergrund"
+    path = tmp_path / "mixed.ndjson"
+    rows = [{"id": f"p{n}", "title": f"儿童运动鞋 {n}", "description": german, "price": n} for n in range(12)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    first = index(services, path, name, tmp_path, language="auto")
+    assert "words are read as zh; description in de" in first.notes
+    for query, role in (("鞋", "title"), ("Laufschuh", "description"), ("laufschuhen", "description")):
+        answer = services.searcher.search(SearchRequest(name, query, size=20))
+        assert answer.total == 12 and all("<mark>" in hit.highlight[role] for hit in answer.hits)
+    again = index(services, path, name, tmp_path)
+    assert again.unchanged == 12
+    assert services.searcher.profile(name).languages == ("zh", "de")
+
+
+def test_letters_that_a_keyboard_lacks_are_typed_without(services: Services, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "letters.csv"
+    titles = ["Coupe à œufs", "Søren stol", "Lampa Łódź", "kırmızı çanta", "Straße 7"]
+    path.write_text("id,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles)))
+    index(services, path, name, tmp_path)
+    for number, (plain, own) in enumerate(
+        [("oeufs", "Œufs"), ("Soren", "SØREN"), ("Lodz", "łódź"), ("kirmizi", "KIRMIZI"), ("strasse", "straße")]
+    ):
+        for query in (plain, own):
+            answer = services.searcher.search(SearchRequest(name, query))
+            assert [hit.id for hit in answer.hits] == [str(number)]
+            assert "<mark>" in answer.hits[0].highlight["title"]
+        assert services.searcher.suggest(name, plain[:3])
