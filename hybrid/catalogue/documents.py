@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ _TEXT_SIGNAL_ROLES = ("title", "description")
 _TYPED_VERSION = 2
 
 
-def words_version(languages: Iterable[str]) -> str:
+def words_version(languages: Collection[str]) -> str:
     """Of the words of products in these languages, as this process makes them.
 
     Stored in `hybrid.meta`: products whose words were made by another version get them anew.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -39,8 +39,10 @@ _PART = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*")
 _DECIMAL = re.compile(r"\d+[.]\d+")
 #: Things whose name may end in 子: who looks for 鞋子 means 运动鞋 as well.
 _THINGS = frozenset("鞋裙裤帽杯盘瓶袜靴椅桌柜箱袋刀叉勺盒梯被毯垫帘镜梳")
-# Tags, comments, and styles and scripts with what is in them: in HTML they go on to their end tag, or to the end.
-_TAG = re.compile(r"<(style|script)\b[^<>]*>.*?(?:</\1\s*>|\Z)|</?[a-z][^<>]*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+# Tags, and comments, styles and scripts with what is in them: in HTML these go on to their end mark, or to the end.
+_TAG = re.compile(
+    r"<(style|script)\b[^<>]*>.*?(?:</\1\s*>|\Z)|</?[a-z][^<>]*>|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
+)
 _MAX_TERM = 64  # characters; longer words are cut: nobody types them, and they would bloat the dictionary
 
 
@@ -105,12 +107,12 @@ def _with_thing(term: str) -> tuple[str, ...]:
     return (term, term[0]) if len(term) == 2 and term[1] == "子" and term[0] in _THINGS else (term,)
 
 
-def version(languages: Iterable[str]) -> str:
+def version(languages: Collection[str]) -> str:
     """Of the terms of texts in these languages: it differs where this process lacks a dictionary that others have."""
     return f"{ANALYSIS_VERSION}+sudachi" if "ja" in languages and segments.has_japanese() else ANALYSIS_VERSION
 
 
-def lacks(languages: Iterable[str]) -> list[str]:
+def lacks(languages: Collection[str]) -> list[str]:
     """What is not installed here of that which these languages are read best with, and how to get it."""
     if "ja" in languages and not segments.has_japanese():
         return ["Japanese is found by pairs of characters, not by words: pip install 'hybrid-search[ja]' brings words"]

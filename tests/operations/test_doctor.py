@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from hybrid.catalogue.documents import words_version
 from hybrid.elastic.indices.health import Health
 from hybrid.elastic.stores.dead_letters import DeadLetter
 from hybrid.errors import ClusterError, IndexMissingError
@@ -128,11 +129,14 @@ def test_another_encoder_and_broken_weights(engine: Any, services: Services, nam
     run_attach(services, plan_attach(services, name))
     mapping = client_of(services).indices.get_mapping(index=name).body[name]["mappings"]
     mapping["_meta"]["hybrid"]["signals"]["text"]["version"] = "toy@32+0"
+    mapping["_meta"]["hybrid"]["analysis"] = "2.1"
     client_of(services).indices.put_mapping(index=name, meta=mapping["_meta"])
     keep(services, name, "gate-1", "gate", {"kind": "gate"}, {})
     services.models("weights").activate(name, "gate-1")
     encoder, weights = found(services, name, "text encoder")[0], found(services, name, "weights")[0]
     assert (encoder.status, encoder.fix) == ("degraded", f"hybrid attach {name}")
+    words = found(services, name, "words")[0]
+    assert words.detail == f"made by 2.1, and queries by {words_version(['en'])}" and words.fix == encoder.fix
     assert "queries here of toy@32" in encoder.detail
     assert weights.status == "degraded"
 

@@ -117,6 +117,7 @@ def test_any_text_gives_terms_without_spaces_whose_offsets_fit(text: str) -> Non
         ("a<SCRIPT>if (a < b) { '<p>' }</script >b<br>c", "a b c"),
         ("a<script>never = 'ends'", "a "),
         ("a <scripted> b", "a   b"),
+        ("a <!-- never ends", "a  "),
         ("plain", "plain"),
     ],
 )
