@@ -80,16 +80,17 @@ def end_training(
     about: Mapping[str, Any] | None = None,
     target: str | None = None,
 ) -> None:
-    """Publish what was trained if it is better, apply it if that is wanted, and say so. Exit code 1: it is no better,
-    or a product could not be enriched.
+    """Publish what was trained if it is better, apply it if that is wanted and there is no doubt, and say so. Exit code
+    1: it is no better, or a product could not be enriched.
 
-    show: prints its figures. about: more for its report. target: what to call the index that can take it up, where it
-    was not trained on one.
+    force: publish what is no better as well. show: prints its figures. about: more for its report. target: what to call
+    the index that can take it up, where it was not trained on one.
     """
     from hybrid.learning import models
     from hybrid.learning.trained import publish
 
     version, applied = None, None
+    apply = apply and not trained.doubt
     if trained.better or force:
         detail = {"name": name or "", "force": force, "apply": apply, "held_out": str(trained.held_out)}
         with services.audit.recorded(operator(), f"train_{trained.family}", trained.index, **detail):
@@ -109,8 +110,9 @@ def end_training(
         elif trained.family in models.BY_REINDEX:
             print(f"published {version}. {models.how_to_apply(trained.family, target or trained.index, version)}")
         else:
+            because = f": {trained.doubt}" if trained.doubt else ""
             command = f"hybrid models apply {trained.family} {version} --index {trained.index}"
-            print(f"published {version}, not active; `{command}` applies it")
+            print(f"published {version}, not active{because}; `{command}` applies it")
     if version is None or (applied is not None and not applied.complete):
         raise typer.Exit(1)
 

@@ -10,6 +10,8 @@ import numpy as np
 
 #: A query is hurt (or helped) when it loses (or gains) more than this much nDCG@10 against the baseline.
 HURT = 0.05
+#: How sure a gain is to be before it counts as more than noise.
+SURE = 0.98
 _RESAMPLES = 9_999
 
 
@@ -48,13 +50,21 @@ def compare(systems: Mapping[str, np.ndarray], baseline: str, seed: int = 0) -> 
 
 def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the mean of (queries,) scores."""
+    low, high = np.quantile(_resampled_means(scores, seed), [0.025, 0.975])
+    return round(float(low), 4), round(float(high), 4)
+
+
+def least_gain(gained: np.ndarray, seed: int = 0) -> float:
+    """One-sided 98 % lower bound of the mean of (queries,) paired gains, by bootstrap. Above 0: more than noise."""
+    return float(np.quantile(_resampled_means(gained, seed), 1 - SURE))
+
+
+def _resampled_means(scores: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     # In parts: all at once, ten thousand queries would take a gigabyte.
     part = max(1, 5_000_000 // len(scores))
     sizes = [min(part, _RESAMPLES - start) for start in range(0, _RESAMPLES, part)]
-    means = np.concatenate([scores[rng.integers(0, len(scores), (size, len(scores)))].mean(1) for size in sizes])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return round(float(low), 4), round(float(high), 4)
+    return np.concatenate([scores[rng.integers(0, len(scores), (size, len(scores)))].mean(1) for size in sizes])
 
 
 def _p_value(gained: np.ndarray, seed: int) -> float:

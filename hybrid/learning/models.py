@@ -116,7 +116,7 @@ class KindOfIndex:
 
     versions: those that were trained for the index, newest first, and the active one if it is another: {"kind",
     "version", "method", "index", "created", "size", "held_out", "active"}. A lost one has "lost" instead of most of
-    these.
+    these. The last of weights are the fixed ones, which are "built_in".
     """
 
     kind: str
@@ -148,6 +148,8 @@ def _of_kind(models: ModelStores, kind: str, profile: IndexProfile, most: int) -
             heads.append({name: value for name, value in head.items() if name != "report"})
         except ModelVersionError:  # it was lost, and the index still asks for it
             heads.append({"kind": kind, "version": active.version, "index": None, "lost": True})
+    if kind == WEIGHTS:
+        heads.append(weights.built_in(profile.index))
     return KindOfIndex(kind, active, [{**head, "active": head["version"] == active.version} for head in heads])
 
 
@@ -158,7 +160,8 @@ def show(services: Services, kind: str, version: str, index: str) -> dict[str, A
         ModelMissingError: there is no such version. And as `active` does.
     """
     used = active(services, kind, index).version
-    head = services.models(kind).head(version, index)
+    fixed = kind == WEIGHTS and version == FIXED_VERSION
+    head = weights.built_in(index) if fixed else services.models(kind).head(version, index)
     return {"held_out": None, "encoders": {}, "report": {}, **head, "active": version == used}
 
 
@@ -304,9 +307,11 @@ def remove(services: Services, kind: str, index: str, version: str) -> None:
 
     Raises:
         ModelMissingError: there is no such version.
-        ModelConflictError: an index uses it.
+        ModelConflictError: an index uses it, or it is built in.
     """
     check_kind(kind)
+    if kind == WEIGHTS and version == FIXED_VERSION:
+        raise ModelConflictError(f"{version} is built in, and cannot be removed")
     store = services.models(kind)
     store.head(version, index)
     users = users_of(services, kind, index, version)

@@ -79,6 +79,14 @@ class Trained(abc.ABC):
         """Whether it is better than the active version on held-out examples."""
         return self.held_out.better
 
+    @property
+    def doubt(self) -> str:
+        """Why its training does not make it active, "" for no reason. It is published all the same."""
+        held_out = self.held_out
+        if held_out.before is None or held_out.figure >= held_out.before:
+            return ""
+        return f"it is worse than {held_out.against}"
+
     @abc.abstractmethod
     def report(self) -> dict[str, Any]:
         """All figures of the training, without the model's numbers."""
@@ -90,6 +98,7 @@ class Trained(abc.ABC):
     def to_json(self) -> dict[str, Any]:
         return {
             **self.report(), "version": self.version, "held_out": self.held_out.to_json(), "better": self.better,
+            "doubt": self.doubt,
         }  # fmt: skip
 
 

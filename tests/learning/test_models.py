@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Exit
 from typer.testing import CliRunner
 
 from hybrid.cli.main import app
+from hybrid.cli.options import end_training
 from hybrid.errors import HybridError, ModelConflictError, UsageError
 from hybrid.learning import models as life
 from hybrid.learning.tags import training
-from hybrid.learning.trained import HeldOut, publish
+from hybrid.learning.trained import HeldOut, Trained, publish
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION, fixed
 from hybrid.services import Services
@@ -65,6 +69,40 @@ def test_what_is_better() -> None:
     )
 
 
+@dataclass
+class Plain(Trained):
+    """A training of tags with these figures."""
+
+    index: str
+    held_out: HeldOut
+    family: str = "tags"
+    method: str = "plain"
+    encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    version: str | None = None
+
+    def report(self) -> dict[str, Any]:
+        return {}
+
+    def numbers(self, version: str) -> bytes:
+        return b"any"
+
+
+@pytest.mark.es
+def test_what_is_worse_is_published_by_force_and_not_made_active(
+    shop: Services, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = Plain(name, HeldOut("mAP", 0.4, "a-1", 0.5, 10))
+    with pytest.raises(Exit):
+        end_training(shop, worse, lambda trained: None, None, force=False, apply=True, json=False)
+    assert worse.version is None and "nothing better to publish" in capsys.readouterr().out
+    end_training(shop, worse, lambda trained: None, None, force=True, apply=True, json=False)
+    said = f"published {name}-plain-1, not active: it is worse than a-1; `hybrid models apply tags {name}-plain-1"
+    assert said in capsys.readouterr().out
+    assert worse.version == f"{name}-plain-1" and life.active(shop, "tags", name).version is None
+    assert shop.audit.list(1)[0][0]["detail"]["apply"] == "False"
+    assert Plain(name, HeldOut("mAP", 0.5, "a-1", 0.5, 10)).doubt == ""  # no worse: --force makes it active
+
+
 @pytest.mark.es
 def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
     train = ["train", "tags", "--index", name, "--field", "kind", "--from", "text", "--strategy", "plain", "--json"]
@@ -87,8 +125,8 @@ def test_a_life_by_command(shop: Services, name: str, hybrid: Any) -> None:
     code, listed, _ = hybrid("models", "list", "--index", name, "--json")
     assert code == 0 and listed["active"]["tags"] == first["version"] and listed["active"]["weights"] == FIXED_VERSION
     shown = [(one["version"], one["active"]) for one in listed["versions"]]
-    assert shown == [(second, False), (first["version"], True)]
-    assert "report" not in listed["versions"][0]
+    assert shown == [(FIXED_VERSION, True), (second, False), (first["version"], True)]
+    assert "report" not in listed["versions"][1]
     code, _, shown = hybrid("models", "list", "tags", "--index", name)
     assert code == 0 and "macro-F1" in shown
     code, one, _ = hybrid("models", "show", "tags", second, "--index", name, "--json")
@@ -144,7 +182,14 @@ def test_weights_have_the_same_life(shop: Services, name: str, hybrid: Any) -> N
         life.remove(shop, "weights", name, "global-1")
     life.remove(shop, "weights", name, "global-2")
     assert hybrid("models", "apply", "weights", "none", "--index", name, "--json")[1]["version"] == FIXED_VERSION
-    assert [one["version"] for one in life.by_kind(shop, name, "weights")[0].versions] == ["global-1"]
+    assert [one["version"] for one in life.by_kind(shop, name, "weights")[0].versions] == ["global-1", FIXED_VERSION]
+    # The built-in ones have the name by which they are listed, and cannot go away.
+    assert hybrid("models", "apply", "weights", "global-1", "--index", name)[0] == 0
+    for command in (["apply", "weights", FIXED_VERSION], ["show", "weights", FIXED_VERSION], ["list", "weights"]):
+        code, _, said = hybrid("models", *command, "--index", name)
+        assert code == 0 and FIXED_VERSION in said and ("built in" in said or command[0] == "apply"), said
+    assert life.active(shop, "weights", name).version == FIXED_VERSION
+    assert "is built in" in hybrid("models", "remove", "weights", FIXED_VERSION, "--index", name)[2]
     with pytest.raises(UsageError, match="no kind of model 'gate'"):
         life.active(shop, "gate", name)
 

@@ -223,6 +223,24 @@ def test_a_kind_earns_its_place(gate: float, one: float, bm25: float, chosen: st
     assert validation.choose("gate", scores, ~worded) in ("gate", "global")
 
 
+@pytest.mark.parametrize(
+    ("gain_over_bm25", "gain_over_active", "said"),
+    [
+        ([0.1] * 20, [0.1] * 20, ""),
+        ([-0.1] * 20, [0.1] * 20, "worse than BM25 alone, nDCG@10 0.5000 against 0.6000"),  # the active is worse still
+        ([0.1] * 20, [-0.1] * 20, "worse than gate-1 (-0.1000)"),
+        ([0.1] * 20, [0.0] * 20, "its gain over gate-1 may be chance (+0.0000; 98% sure is +0.0000 or more)"),
+        ([0.1] * 20, [0.3, -0.25] * 10, "its gain over gate-1 may be chance (+0.0250; 98% sure is -0."),
+    ],
+)
+def test_what_training_does_not_make_active(
+    gain_over_bm25: list[float], gain_over_active: list[float], said: str
+) -> None:
+    scores = np.full(20, 0.5)
+    doubt = training.doubt(scores, scores - gain_over_bm25, scores - gain_over_active, "gate-1")
+    assert said in doubt and bool(doubt) == bool(said)
+
+
 def test_words_alone_where_vectors_do_harm() -> None:
     rng = np.random.default_rng(1)
     harmful = []
@@ -360,6 +378,26 @@ def test_apply_rollback_and_a_named_version(shop: tuple[Services, str], monkeypa
     for wrong in ({"weights_version": "gate-9"}, {"system": "attention"}):
         with pytest.raises(UsageError, match="weights"):
             other.searcher.search(replace(request, **wrong))
+
+
+@pytest.mark.es
+def test_applying_what_is_active_changes_nothing(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    store = services.models(WEIGHTS)
+    versions.apply(store, name, FIXED_VERSION)  # active by itself: no step that could be rolled back
+    assert versions.active_version(store, name).before is None
+    for number in (1, 2):
+        keep(services, name, f"gate-{number}", "gate", gate(version=f"gate-{number}").to_json(), {})
+    for version in ("gate-1", "gate-2", "gate-2"):
+        versions.apply(store, name, version, instead_of=versions.active_version(store, name).active)
+    assert versions.rollback(store, name) == "gate-1"
+    for _ in range(2):
+        versions.apply(store, name, FIXED_VERSION)
+    assert versions.rollback(store, name) == "gate-1"
+    assert versions.rollback(store, name) == FIXED_VERSION
+    versions.apply(store, name, FIXED_VERSION)
+    with pytest.raises(ModelConflictError, match="nothing to roll back"):
+        versions.rollback(store, name)
 
 
 @pytest.mark.es

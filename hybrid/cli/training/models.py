@@ -46,10 +46,10 @@ def list_versions(
             table.add_row("*", one["kind"], one["version"], "lost: the cluster has no such version", "", "", "", "")
             continue
         figure, before = _figures(one)
+        made, size = ("built in", "") if one.get("built_in") else (one["created"][:19], f"{one['size'] / 1e6:.1f}")
         table.add_row(
-            "*" if one["active"] else "", one["kind"], one["version"], one["method"], one["created"][:19],
-            f"{one['size'] / 1e6:.1f}", figure, before,
-        )  # fmt: skip
+            "*" if one["active"] else "", one["kind"], one["version"], one["method"], made, size, figure, before
+        )
     console(stderr=False).print(table)
 
 
@@ -72,8 +72,11 @@ def show(kind: Kind, version: Version, index: Index, json: Json = False) -> None
     if json:
         print_json(about)
         return
-    print(f"{kind} {version}: {about['method']}, made {about['created'][:19]} for {about['index']}")
+    made = "built in" if about.get("built_in") else f"made {about['created'][:19]} for {about['index']}"
+    print(f"{kind} {version}: {about['method']}, {made}")
     print(f"active for {index}" if about["active"] else f"not active for {index}")
+    if about.get("built_in"):
+        return
     print(f"{about['size']:,} bytes in {about['parts']} parts, SHA-256 {about['sha256']}")
     for part, one in about["encoders"].items():
         print(f"{part} by {one['spec']} ({one['version']})")

@@ -24,7 +24,7 @@ def train_weights(
     synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="Queries to make up from the catalogue.")] = 600,
     seed: Seed = 0,
     name: Name = None,
-    apply: Annotated[bool, typer.Option(help="Make the new version active.")] = True,
+    apply: Annotated[bool, typer.Option(help="Make the new version active, if its gain is no chance.")] = True,
     force: Force = False,
     json: Json = False,
 ) -> None:

@@ -13,7 +13,7 @@ from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
-from hybrid.evaluation.significance import compare
+from hybrid.evaluation.significance import SURE, compare, least_gain
 from hybrid.learning.trained import HeldOut, Trained
 from hybrid.learning.weights.examples import Table
 from hybrid.learning.weights.fit import Options
@@ -69,7 +69,7 @@ class Training(Trained):
 
     skip: quality by the share of searches saved when small signals are left out. fewer: quality by the number of judged
     training queries. spread: signal -> distribution of its weights over the held-out queries. per_query: system ->
-    query -> nDCG@10, held out.
+    query -> nDCG@10, held out. uncertain: why it is not to be made active by its training; "" for no reason.
     """
 
     index: str
@@ -90,6 +90,7 @@ class Training(Trained):
     ablation: dict[str, float]
     active: str
     per_query: dict[str, dict[str, float]]
+    uncertain: str
     model: WeightsModel
     method: str
     version: str | None = None
@@ -100,8 +101,12 @@ class Training(Trained):
     def stem(self) -> str:
         return self.method  # the names of weights are an index's own
 
+    @property
+    def doubt(self) -> str:
+        return self.uncertain
+
     def report(self) -> dict[str, Any]:
-        apart = ("model", "rows", "version", "held_out", "encoders", "family", "method")
+        apart = ("model", "rows", "version", "held_out", "encoders", "family", "method", "uncertain")
         data = {name: value for name, value in self.__dict__.items() if name not in apart}
         return {**data, "rows": [asdict(row) for row in self.rows]}
 
@@ -232,9 +237,28 @@ def train(
             }
             for name, values in systems.items()
         },
+        uncertain=doubt(systems[chosen], systems["bm25"], systems["active"], active.version, seed),
         model=model,
         method=model.kind,
     )
+
+
+def doubt(scores: np.ndarray, bm25: np.ndarray, active: np.ndarray, version: str, seed: int = 0) -> str:
+    """Why weights are not to replace the active ones without a person's decision, "" where they may.
+
+    They must answer no worse than BM25 alone, and better than the active weights by more than noise. scores, bm25,
+    active: (queries,) held-out nDCG@10 of the same queries. version: of the active weights.
+    """
+    if scores.mean() < bm25.mean():
+        return f"it is worse than BM25 alone, nDCG@10 {scores.mean():.4f} against {bm25.mean():.4f}"
+    gained = scores - active
+    least = least_gain(gained, seed)
+    if least > 0:
+        return ""
+    gain, sure = f"{gained.mean():+.4f}", f"{SURE:.0%} sure is {least:+.4f} or more"
+    if gained.mean() < 0:
+        return f"it is worse than {version} ({gain})"
+    return f"its gain over {version} may be chance ({gain}; {sure})"
 
 
 def _reason(kind: str, chosen: str, means: Mapping[str, float], active: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.elastic.stores.models import ModelVersions
+from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import ModelMissingError, UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
@@ -56,6 +56,14 @@ def active_version(store: ModelVersions, index: str) -> ActiveVersion:
     pointer = store.pointer(index)
     before = pointer.before or FIXED_VERSION if pointer.version or pointer.history else None
     return ActiveVersion(pointer.version or FIXED_VERSION, pointer.since, before)
+
+
+def built_in(index: str) -> dict[str, Any]:
+    """The fixed weights, as the store describes a version. They need no training, and are in every process."""
+    return {
+        "kind": WEIGHTS, "index": index, "version": FIXED_VERSION, "method": "fixed", "created": None, "encoders": {},
+        "held_out": None, "parts": 0, "size": 0, "sha256": None, "built_in": True,
+    }  # fmt: skip
 
 
 def listed(store: ModelVersions, index: str, size: int, before: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -102,7 +110,7 @@ def expected(store: ModelVersions, index: str, candidate: Mapping[str, Any]) -> 
 
 
 def apply(store: ModelVersions, index: str, name: str, instead_of: str | None = None) -> None:
-    """Apply a version; search picks it up within seconds.
+    """Apply a version; search picks it up within seconds. The active version stays as it is, with its history.
 
     instead_of: the version that was active when it was decided; if another is by now, nothing happens.
 
@@ -112,7 +120,8 @@ def apply(store: ModelVersions, index: str, name: str, instead_of: str | None = 
         ModelConflictError: another than `instead_of` is active.
     """
     if name == FIXED_VERSION:
-        store.activate(index, name, _stored(instead_of))
+        # Before anything is applied they are active without a name: that is no change, and no step to roll back.
+        store.activate(index, store.active(index) and name, _stored(instead_of))
         return
     WeightsModel.from_bytes(store.get(name, index)[1])  # what cannot be used is not applied
     store.activate(index, name, _stored(instead_of))

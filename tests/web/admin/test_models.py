@@ -89,6 +89,11 @@ def test_weights_are_applied_at_once_and_reindexed_kinds_say_how(shop: tuple[Ser
     assert (answer.status_code, answer.json["active"]["version"], answer.json["notified"]) == (200, "gate-1", None)
     assert ed.post(f"/admin/models/{name}/weights/rollback", instead_of="gate-1").status_code == 302
     assert life.active(services, "weights", name).version == FIXED_VERSION
+    assert ed.send(f"{asked}/weights/apply", {"version": "gate-1", "instead_of": FIXED_VERSION}).status_code == 200
+    assert f'action="/admin/models/{name}/weights/fixed-1/apply"' in ed.get(f"/admin/models?index={name}").text
+    assert ed.post(f"/admin/models/{name}/weights/fixed-1/apply", instead_of="gate-1").status_code == 302
+    assert ed.get(f"{asked}/weights/fixed-1").json["active"]
+    assert "Remove for good" not in ed.get(f"/admin/models/{name}/weights/fixed-1").text
     services.models("sounds").add(name, f"{name}-cnn", {"method": "cnn", "encoders": {}, "report": {}}, b"any")
     answer = ed.send(f"{asked}/sounds/apply", {"version": f"{name}-cnn", "instead_of": "none"})
     said = f"HYBRID_AUDIO_ENCODER=sounds:{name}-cnn hybrid reindex {name}"
@@ -98,7 +103,7 @@ def test_weights_are_applied_at_once_and_reindexed_kinds_say_how(shop: tuple[Ser
     answer = ed.send(f"{asked}/tags/apply", {"version": f"{name}-tags-1", "instead_of": "none"})
     assert answer.status_code == 202 and answer.json["active"]["version"] is None
     listed = ed.get(asked).json
-    assert listed["active"]["weights"]["version"] == FIXED_VERSION and len(listed["versions"]) == 4
+    assert listed["active"]["weights"]["version"] == FIXED_VERSION and len(listed["versions"]) == 5
     assert ed.get(f"{asked}/tags/{name}-tags-1").json["report"]["examples"] == 16
 
 

@@ -67,6 +67,7 @@ LEARNING: dict[str, tuple[str, str]] = {
         "The index asks for this version, and the cluster no longer has it. Activate another one.",
         "索引需要此版本，但集群中已不存在。请启用其他版本。",
     ),
+    "models_built_in": ("Built in: what searches use before anything is trained.", "内置：训练之前搜索所用的权重。"),
     "models_more": ("All versions: {kind}", "全部版本：{kind}"),
     "models_method": ("Method", "方法"),
     "models_measure": ("Measure", "指标"),
