@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from hybrid.cli.options import operator
 from hybrid.contracts import SearchRequest
 from hybrid.errors import JobError, NodeError
 from hybrid.settings import Settings
@@ -53,7 +54,7 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             "HYBRID_INDEX": INDEX,
         }
         plan = indexing.plan_index(services, paths.products, INDEX)
-        with progress() as show:
+        with services.audit.recorded(operator(), "index_file", INDEX, file=paths.products.name), progress() as show:
             report = indexing.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
         say(report.summary())
         logs = settings.data_dir / "logs"
@@ -85,8 +86,10 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
 def _admin(services: Services) -> str:
     """A new password for the demo's own account: nothing is open that somebody could have left open."""
     password = secrets.token_urlsafe(9)
-    if ADMIN in {user["name"] for user in services.accounts.list()}:
-        services.accounts.change_password(ADMIN, password)
-    else:
-        services.accounts.add(ADMIN, password)
+    known = ADMIN in {user["name"] for user in services.accounts.list()}
+    with services.audit.recorded(operator(), "user_password" if known else "user_add", name=ADMIN):
+        if known:
+            services.accounts.change_password(ADMIN, password)
+        else:
+            services.accounts.add(ADMIN, password)
     return password

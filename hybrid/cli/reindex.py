@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybrid.cli.options import Json, Language, Lexical, Map, Media, Workers, names, show_fields
+from hybrid.cli.options import Json, Language, Lexical, Map, Media, Workers, names, operator, show_fields
 from hybrid.cli.output import LiveProgress, print_json, say, show_trouble
 from hybrid.errors import UsageError
 from hybrid.text.human import duration, size
@@ -75,14 +76,21 @@ def reindex(
         raise UsageError(f"{decisions[0]} decides what the new index is like, and does not go with {chosen[0]}")
     options = running.Options(workers, swap, read_judgments(judgments) if judgments is not None else None, max_loss)
     services = build_services()
-    if status or pause or cancel or rollback:
-        act = {"--status": control.status, "--pause": control.pause, "--cancel": control.cancel,
-               "--rollback": control.rollback}[chosen[0]]  # fmt: skip
-        _show_state(act(services, index), json)
-    elif drop_old:
-        _show_state({"index": index, "dropped": control.drop(services, index)}, json)
+    if status:
+        _show_state(control.status(services, index), json)
+    elif pause or cancel or rollback or drop_old:
+        with _recorded(services, index, chosen[0]):
+            if pause:
+                state = control.pause(services, index)
+            elif cancel:
+                state = control.cancel(services, index)
+            elif rollback:
+                state = control.rollback(services, index)
+            else:
+                state = {"index": index, "dropped": control.drop(services, index)}
+        _show_state(state, json)
     elif resume:
-        with LiveProgress() as show:
+        with _recorded(services, index, "--resume"), LiveProgress() as show:
             report = running.resume(services, index, options, show)
         _end(report, json)
     else:
@@ -104,9 +112,14 @@ def reindex(
         if dry_run:
             _dry_run(services, plan, json)
             return
-        with LiveProgress() as show:
+        with _recorded(services, index, "start", changes="; ".join(plan.changes)), LiveProgress() as show:
             report = running.run_reindex(services, plan, options, show)
         _end(report, json)
+
+
+def _recorded(services: Services, index: str, step: str, **detail: str) -> AbstractContextManager[None]:
+    """What is done in the block is in the audit trail. step: the option that orders it."""
+    return services.audit.recorded(operator(), "reindex", index, step=step.lstrip("-"), **detail)
 
 
 def _dry_run(services: Services, plan: ReindexPlan, as_json: bool) -> None:

@@ -43,7 +43,8 @@ def attach(
     if dry_run:
         _dry_run(services, plan, json)
         return
-    with LiveProgress() as show:
+    said = {"signals": ", ".join(plan.profile.signals), "map": map or ""}
+    with services.audit.recorded(operator(), "attach", index, **said), LiveProgress() as show:
         report = attaching.run_attach(services, plan, workers, show)
     if json:
         print_json(report.to_json())
@@ -66,8 +67,9 @@ def sync(
     from hybrid.operations.sync import run_sync
     from hybrid.services import build_services
 
-    with LiveProgress() as show:
-        report = run_sync(build_services(), index, workers, show)
+    services = build_services()
+    with services.audit.recorded(operator(), "sync", index), LiveProgress() as show:
+        report = run_sync(services, index, workers, show)
     if json:
         print_json(report.to_json())
     else:
@@ -180,7 +182,8 @@ def index(
         show_fields(f"{plan.path.name} is read", plan.profile, plan.sample, [*plan.notes, *plan.losses])
     bar = LiveProgress()
     removal = indexing.Replace(max_removed / 100, _asked(bar, index)) if replace else None
-    with bar as show:
+    said = {"file": file.name, "replace": replace, "signals": ", ".join(plan.profile.signals)}
+    with services.audit.recorded(operator(), "index_file", index, **said), bar as show:
         report = indexing.run_index(services, plan, workers, show, rejects, removal)
     if json:
         print_json(report.to_json())
