@@ -83,5 +83,6 @@ def _configure_logging() -> None:
         "formatters": {"line": {"()": OneLine, "format": "%(asctime)s %(levelname)s %(message)s"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
-        "loggers": {"hybrid.access": {"level": "INFO"}},
+        # Its tracebacks for each try say no more than the one line of the error that follows.
+        "loggers": {"hybrid.access": {"level": "INFO"}, "elastic_transport": {"level": "ERROR"}},
     })  # fmt: skip

@@ -87,11 +87,13 @@ def serve(
     from hybrid.operations import processes as pool
     from hybrid.services import build_services
 
+    pool.check_address(host, port)
     services = build_services()
     environment = {**os.environ, "HYBRID_ES_URL": services.es_url}
     if threads is not None:
         environment["HYBRID_WEB_THREADS"] = str(threads)
     command = pool.serve_command(host, port, processes)
+    say(f"search page: {pool.address_of(host, port)}  admin page: {pool.address_of(host, port)}admin/  Ctrl-C stops")
     os.execve(command[0], command, environment)
 
 

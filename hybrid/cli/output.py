@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
 
 
 def console(stderr: bool = True) -> Any:
-    """A rich console; wide enough for tables where the output is no terminal."""
+    """A rich console; wide enough for tables where the output is no terminal.
+
+    Text is shown as it is. What others wrote, such as errors of the cluster and names of fields, has square brackets
+    and colons that rich would take for its markup.
+    """
     from rich.console import Console
 
-    terminal = Console(stderr=stderr)
-    return terminal if terminal.is_terminal else Console(stderr=stderr, width=140)
+    plain = partial(Console, stderr=stderr, markup=False, emoji=False, highlight=False)
+    terminal = plain()
+    return terminal if terminal.is_terminal else plain(width=140)
 
 
 def say(line: str) -> None:
@@ -45,7 +51,11 @@ def counted() -> Iterator[Callable[[str, int, int], None]]:
     """Live bars, one for each thing that is being done; called with (what, how far, of how much)."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        TextColumn("{task.description:<16}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}", markup=False),
+    )
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, TimeRemainingColumn(), console=console()) as bar:
 
@@ -64,12 +74,12 @@ class LiveProgress:
         from rich import progress as bars
 
         self._bar = bars.Progress(
-            bars.TextColumn("{task.description:<7}"),
+            bars.TextColumn("{task.description:<7}", markup=False),
             bars.BarColumn(),
-            bars.TextColumn("{task.percentage:>3.0f}%"),
-            bars.TextColumn("{task.fields[detail]}"),
+            bars.TextColumn("{task.percentage:>3.0f}%", markup=False),
+            bars.TextColumn("{task.fields[detail]}", markup=False),
             bars.TimeElapsedColumn(),
-            bars.TextColumn("left"),
+            bars.TextColumn("left", markup=False),
             bars.TimeRemainingColumn(),
             console=console(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid.errors import JobError, NodeError
+from hybrid.errors import JobError, NodeError, UsageError
 from hybrid.services import Services
 from hybrid.settings import Settings
 
@@ -84,7 +85,7 @@ def worker_command(processes: int, beat_file: Path | None = None) -> list[str]:
     """The command line of a Celery worker of the layer. beat_file: the file of its schedule; None: no schedule."""
     beat = ["--beat", "--schedule", str(beat_file)] if beat_file else []
     return [
-        sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "hybrid",
+        sys.executable, "-m", "celery", "--quiet", "-A", "workers.app", "worker", "-Q", "hybrid",
         "--concurrency", str(processes), "--loglevel", "INFO", "--without-gossip", "--without-mingle",
         "-n", f"hybrid-{os.getpid()}-{time.time_ns() % 10**6}@%h", *beat,
     ]  # fmt: skip
@@ -102,7 +103,7 @@ def serve_command(host: str, port: int, processes: int) -> list[str]:
         sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "web.serving:create_door",
         "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes), "--no-ws",
         "--backlog", str(BACKLOG), "--backpressure", str(CONNECTIONS), "--http1-header-read-timeout", str(HEADER_MS),
-        "--respawn-failed-workers", "--workers-kill-timeout", "30",
+        "--respawn-failed-workers", "--workers-kill-timeout", "30", "--log-level", "warning",
     ]  # fmt: skip
 
 
@@ -140,6 +141,36 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes], log: Path, seconds
         except OSError:
             time.sleep(0.3)
     raise NodeError(f"the page does not answer at {url}; see {log}")
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that a server can listen here.
+
+    Raises:
+        NodeError: another program listens there already, or the system does not let us.
+        UsageError: this machine has no such address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise UsageError(
+            f"there is no host {host!r} ({error.strerror}); give --host an address of this machine"
+        ) from error
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise UsageError(f"{host} is no address of this machine; choose another --host") from error
+            why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+            raise NodeError(f"cannot listen on {host} port {port}: {why}; choose another --port") from error
+
+
+def address_of(host: str, port: int) -> str:
+    """The address to open in a browser on this machine, of a server that listens on `host`."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{here}:{port}/"
 
 
 def free_port(port: int = 0) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from hybrid.cli.output import console, counted
+from hybrid.errors import UsageError
+from hybrid.operations.processes import address_of, check_address, free_port, spawned, wait_for_page
 from hybrid.text.human import size
-from tests.conftest import write_rows
+from tests.conftest import ROOT, write_rows
 
 VERBS = [
     "demo",
@@ -88,6 +92,69 @@ def test_an_unreachable_cluster_is_one_line_and_exit_code_1(tmp_path: Path) -> N
         assert len(lines) == 1
         assert "does not answer" in lines[0]
         assert "Traceback" not in done.stderr
+
+
+def test_tables_and_bars_show_what_others_wrote_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are markup of rich: [/_cluster/health] ended in a traceback, and [shop] vanished."""
+    from rich.table import Table
+
+    said = "401 for [/_cluster/health] of [shop] [red]:cat:[/red]"
+    table = Table("what", title=said)
+    table.add_row(said)
+    console(stderr=False).print(table)
+    console(stderr=False).print(said)
+    with counted() as show:
+        show(said, 1, 1)
+    out, err = capsys.readouterr()
+    assert out.count(said) == 3 and said in err
+
+
+def test_only_one_module_makes_consoles() -> None:
+    makers = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("hybrid", "web", "workers", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"rich(\.console|\.progress|\.text|\.markup)? import (?!Table|table)", path.read_text("utf-8"))
+    }
+    assert makers == {"hybrid/cli/output.py"}
+
+
+def test_the_server_says_where_it_is_and_no_more(tmp_path: Path) -> None:
+    nobody = {"HYBRID_ES_URL": "http://127.0.0.1:1", "HYBRID_DATA_DIR": str(tmp_path)}
+    port = free_port()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HYBRID_")}
+    command = [sys.executable, "-m", "hybrid.cli", "serve", "--port", str(port)]
+    with spawned(command, {**clean, **nobody}, tmp_path / "log") as server:
+        wait_for_page(f"http://127.0.0.1:{port}/healthz", server, tmp_path / "log")
+        taken = hybrid("serve", "--port", str(port), **nobody)
+    assert (taken.returncode, taken.stdout) == (1, "")
+    assert taken.stderr.splitlines() == [
+        f"hybrid: cannot listen on 127.0.0.1 port {port}: another program listens there; choose another --port"
+    ]
+    lines = (tmp_path / "log").read_text().splitlines()
+    page = f"http://127.0.0.1:{port}/"
+    assert lines[0] == f"search page: {page}  admin page: {page}admin/  Ctrl-C stops"
+    assert [line for line in lines[1:] if "/healthz" not in line and "not warmed up" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/"),
+        ("::", "http://[::1]:80/"),
+        ("fd00::1", "http://[fd00::1]:80/"),
+        ("shop.example", "http://shop.example:80/"),
+    ],
+)
+def test_the_address_to_open(host: str, address: str) -> None:
+    assert address_of(host, 80) == address
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_of_another_machine_cannot_be_served(host: str) -> None:
+    with pytest.raises(UsageError, match=f"{host}"):
+        check_address(host, free_port())
 
 
 @pytest.mark.es
