@@ -13,7 +13,18 @@ from typing import Any, Literal
 #: untrained_script: the encoder was not trained on text of that script. unknown_words: it knows none of the words.
 #: not_searched: the signal's weight would be too small. no_match: no candidate has a score above zero.
 #: same_score: all candidates have the same. weak_match: the best scaled score is so low that the signal counts less.
-NoteKind = Literal["untrained_script", "unknown_words", "not_searched", "no_match", "same_score", "weak_match"]
+#: no_vectors: the query has a file, and the index nothing to compare it with. not_asked: the system, or the
+#: weights of the request, leave the file out.
+NoteKind = Literal[
+    "untrained_script",
+    "unknown_words",
+    "not_searched",
+    "no_match",
+    "same_score",
+    "weak_match",
+    "no_vectors",
+    "not_asked",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,8 @@ class Note:
 class Counted:
     """The set of products that a total counts: those by words, and the `depth` nearest by each of the signals.
 
-    words: "matching" one of the words, "all" products, or None where words took no part.
+    words: "matching" one of the words, "all" products, or None where words took no part. Without words and signals it
+    is empty: nothing in the query could be compared.
     """
 
     words: Literal["matching", "all"] | None
@@ -84,7 +96,7 @@ class Wording:
     """Facts in one language.
 
     reasons: feature -> what is said of a query that has more of it, and less. because: joins the change and the reason.
-    notes: kind -> template. words, nearest, both, beside: the parts of `counted`; beside joins signals.
+    notes: kind -> template. words, nearest, both, beside, nothing: the parts of `counted`; beside joins signals.
     """
 
     reasons: Mapping[str, tuple[str, str]]
@@ -94,6 +106,7 @@ class Wording:
     nearest: str
     beside: str
     both: str
+    nothing: str
 
     def reason(self, fact: Reason, label: Label = str) -> str:
         more, less = self.reasons[fact.feature]
@@ -108,7 +121,7 @@ class Wording:
         signals = self.beside.join(map(label, fact.signals))
         nearest = self.nearest.format(depth=fact.depth, signals=signals) if signals else ""
         words = self.words[fact.words] if fact.words else ""
-        return self.both.format(words=words, nearest=nearest) if words and nearest else words or nearest
+        return self.both.format(words=words, nearest=nearest) if words and nearest else words or nearest or self.nothing
 
 
 ENGLISH = Wording(
@@ -157,9 +170,12 @@ ENGLISH = Wording(
         "no_match": "{signal}: no match",
         "same_score": "{signal}: the same score for every candidate",
         "weak_match": "{signal}: counts less, its best score is only {value:.2f}",
+        "no_vectors": "{signal}: the file took no part, for the products of this index have no such vectors",
+        "not_asked": "{signal}: the file took no part, for the chosen system or weights leave it out",
     },
     words={"matching": "products with one of the words", "all": "all products"},
     nearest="the {depth} nearest by {signals}",
     beside=" and by ",
     both="{words}, and {nearest}",
+    nothing="nothing, for no part of the query could be compared",
 )

@@ -34,11 +34,14 @@ CHINESE = Wording(
         "no_match": "{signal}：没有匹配",
         "same_score": "{signal}：所有候选商品得分相同",
         "weak_match": "{signal}：最高得分仅 {value:.2f}，因此降低权重",
+        "no_vectors": "{signal}：所选文件未参与搜索，因为此索引的商品没有这类向量",
+        "not_asked": "{signal}：所选文件未参与搜索，因为所选的排序方式或权重不使用它",
     },
     words={"matching": "含任一词语的商品", "all": "所有商品"},
     nearest="按{signals}最接近的 {depth} 件",
     beside="、",
     both="{words}，以及{nearest}",
+    nothing="无，因为查询中没有可以比较的部分",
 )
 WORDINGS = {"en": ENGLISH, "zh": CHINESE}
 

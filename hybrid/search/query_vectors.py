@@ -75,7 +75,7 @@ class QueryVectors:
         Raises:
             MediaError: the shopper's own photo, video or sound is broken.
         """
-        encoded = EncodedQuery()
+        encoded = EncodedQuery(notes=_left_out(request, system, profile))
         if system == "bm25":
             return encoded
         files = _Files(request)
@@ -148,3 +148,23 @@ class QueryVectors:
         with self._lock:
             self._cache[key] = vector
         return vector
+
+
+def _left_out(request: SearchRequest, system: str, profile: IndexProfile) -> list[Note]:
+    """Notes on the query's files that no signal is asked by: a shopper must not take other hits for their answer."""
+    notes = []
+    given = request.weights
+    looked_at = {
+        name
+        for name in profile.signals
+        if system != "bm25" and (system not in SIGNALS or name == system) and (given is None or given.get(name, 0) > 0)
+    }
+    for kind, part in (("image", "picture"), ("video", "picture"), ("audio", "sound")):
+        if getattr(request, kind) is None:
+            continue
+        able = [name for name in profile.signals if part in SIGNALS[name].asked_by]
+        if not able:
+            notes.append(Note("no_vectors", kind))
+        elif not looked_at.intersection(able):
+            notes.append(Note("not_asked", kind))
+    return notes

@@ -314,11 +314,14 @@ class Searcher:
     def _terms(
         self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
     ) -> str | None:
-        """The words to look for; "" to browse everything; None where words take no part."""
+        """The words to look for; "" to browse everything; None where words take no part.
+
+        A file that cannot be compared is no wish to browse: nothing is found then.
+        """
         if system in SIGNALS and vectors:
             return None
         terms = _words(request.q, profile)
-        return terms if terms or not vectors else None
+        return terms if terms or not (vectors or request.by_media) else None
 
     def _retrieve(
         self,
@@ -329,6 +332,8 @@ class Searcher:
         facets: Sequence[str],
     ) -> tuple[Retrieved, list[Degradation]]:
         """(candidates, the parts that failed)."""
+        if terms is None and not vectors:
+            return Retrieved(), []
 
         def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
@@ -352,6 +357,8 @@ class Searcher:
         self, system: str, retrieved: Retrieved, terms: str | None, prediction: Prediction, model: WeightsModel
     ) -> fusion.Ranking:
         raw = retrieved.raw
+        if not raw:
+            return fusion.Ranking([], {}, {})
         if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
             order = retrieved.lists.get("lexical", [])
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})

@@ -19,6 +19,8 @@ NOTES = (
     Note("no_match", "lexical"),
     Note("same_score", "text"),
     Note("weak_match", "text", value=0.051),
+    Note("no_vectors", "image"),
+    Note("not_asked", "audio"),
 )
 
 
@@ -43,12 +45,15 @@ def test_every_feature_has_a_reason_for_more_and_for_less() -> None:
         (NOTES[3], "lexical: no match"),
         (NOTES[4], "text: the same score for every candidate"),
         (NOTES[5], "text: counts less, its best score is only 0.05"),
+        (NOTES[6], "image: the file took no part, for the products of this index have no such vectors"),
+        (NOTES[7], "audio: the file took no part, for the chosen system or weights leave it out"),
         (
             Counted("matching", ("text", "image"), 200),
             "products with one of the words, and the 200 nearest by text and by image",
         ),
         (Counted("all", (), 200), "all products"),
         (Counted(None, ("audio",), 30), "the 30 nearest by audio"),
+        (Counted(None, (), 30), "nothing, for no part of the query could be compared"),
     ],
 )
 def test_english(fact: Reason | Note | Counted, text: str) -> None:

@@ -327,6 +327,39 @@ def test_bad_requests(options: dict[str, Any], error: type[Exception], message: 
         searching(shop).search(SearchRequest(**{"index": "shop", "q": "red", **options}))
 
 
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        ({"image": photo()}, Note("no_vectors", "image")),
+        ({"video": b"any"}, Note("no_vectors", "video")),
+        ({"audio": b"any"}, Note("no_vectors", "audio")),
+        ({"image": photo(), "system": "text"}, Note("no_vectors", "image")),
+    ],
+)
+def test_a_file_that_nothing_can_be_compared_with_finds_nothing(options: dict[str, Any], note: Note) -> None:
+    searcher = searching(MemoryRetrieval(MUGS))
+    alone = searcher.search(SearchRequest("shop", **options))
+    assert (alone.total, alone.hits, alone.notes) == (0, [], [note])
+    assert str(alone.total_counts) == "nothing, for no part of the query could be compared"
+    beside = searcher.search(SearchRequest("shop", q="lamp", **options))
+    assert note in beside.notes and ids(beside)[0] == "p3"
+
+
+def test_a_file_that_the_request_leaves_out_finds_nothing() -> None:
+    shop = MemoryRetrieval(MUGS, scores={"image": {"p1": 0.9}, "text": {}})
+    assert searching(shop).search(SearchRequest("shop", image=photo())).total == 1
+    for options in ({"system": "bm25"}, {"weights": {"lexical": 1.0}}):
+        answer = searching(shop).search(SearchRequest("shop", image=photo(), **options))  # type: ignore[arg-type]
+        assert (answer.total, answer.notes) == (0, [Note("not_asked", "image")])
+
+
+def test_a_photo_whose_encoder_fails_finds_nothing() -> None:
+    shop = MemoryRetrieval(MUGS, scores={"image": {"p1": 0.9}, "text": {}})
+    shop.encoder("").error = EncoderError("gone")
+    answer = searching(shop).search(SearchRequest("shop", image=photo()))
+    assert (answer.total, [one.part for one in answer.degraded]) == (0, ["image"])
+
+
 # -- products like a product, completions ----------------------------------------------------------------------------
 
 

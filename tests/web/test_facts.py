@@ -22,6 +22,7 @@ COUNTS = [
     Counted("all", ("fused",), 200),
     Counted("all", (), 200),
     Counted(None, ("video",), 200),
+    Counted(None, (), 200),
 ]
 
 

@@ -32,6 +32,8 @@ PAGE_SIZE = 24
 #: Learned weights are offered as the default, which is whatever is active: an index need not have every kind.
 _CHOICES = tuple(name for name in systems() if name not in LEARNED_SYSTEMS)
 EXAMPLES = 6
+#: Kinds of notes that a shopper is to see without asking why: the file that they chose took no part.
+_OF_THE_FILE = ("no_vectors", "not_asked")
 
 
 @page.route("/", methods=["GET", "POST"])
@@ -160,6 +162,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
             {"text": facts.degraded(item, state.lang), "reason": item.reason}
             for item in answer.degraded
         ],
+        "notices": [facts.note(note, state.lang) for note in answer.notes if note.kind in _OF_THE_FILE],
         "reasons": [facts.reason(reason, state.lang) for reason in answer.reasons],
         "notes": [facts.note(note, state.lang) for note in answer.notes],
         "signals": [
