@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.contracts import Encoder
-from hybrid.dropin import DropIn
+from hybrid.dropin import DropIn, Limits
 from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.retrieval.candidates import Retrieval
@@ -205,7 +205,9 @@ class Services:
         """The drop-in `_search`, over a client of its own that passes bytes through unchanged."""
         transport = Transport.connect(self.settings, self.es_url, self._hasty)
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
-        return DropIn(self.searcher, transport, self.settings.es_timeout_s, served, self.settings.depth)
+        given = self.settings
+        limits = Limits(given.dropin_scripts, given.dropin_patterns, given.dropin_leading_wildcards)
+        return DropIn(self.searcher, transport, given.es_timeout_s, served, given.depth, limits)
 
     @cached_property
     def search_times(self) -> SearchTimes:

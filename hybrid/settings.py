@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr, ValidationError
@@ -99,6 +100,16 @@ class Settings(BaseSettings):
     )
     dropin_key: SecretStr | None = Field(
         default=None, description="Key that callers of `/es` must send, as an Elasticsearch API key."
+    )
+    dropin_scripts: Literal["", "stored", "inline"] = Field(
+        default="",
+        description="Scripts that searches at `/es` may have: `stored`, or `inline` for any. Without it: none.",
+    )
+    dropin_patterns: int = Field(
+        default=8, ge=0, description="Wildcards and regular expressions that a search at `/es` may have."
+    )
+    dropin_leading_wildcards: int = Field(
+        default=4, ge=0, description="Of these, how many may begin with a wildcard and so visit every term."
     )
     trusted_proxies: int = Field(
         default=0, ge=0, le=5, description="Reverse proxies before the web server whose `X-Forwarded-*` headers hold."

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from hybrid.search.fusion import RawScores
 
 
-def boosted(
-    fused: Mapping[str, float],
-    text: Mapping[str, float | None],
-    whole: Mapping[str, float],
-    inner: Mapping[str, float] | None,
-    shop: Mapping[str, float] | None,
-) -> dict[str, float]:
-    """Fused scores, with the scores that the shop adds to its words and the factors that it multiplies them by.
-
-    text: the scores of the layer's words alone. inner: these with the added scores; None where the shop multiplies
-    nothing. whole: the scores with additions and factors. shop: the scores of the shop's own words, where the shop adds
-    to them. A boost then counts as much beside the best fused score as it did beside the best score of `shop`.
-    """
-    best_shop = max(shop.values(), default=0.0) if shop else 0.0
-    best_fused = max(fused.values(), default=0.0)
-    unit = best_fused / best_shop if best_shop > 0 and best_fused > 0 else 1.0
-    scores = {}
-    for id, score in fused.items():
-        below = (inner or whole).get(id, 0.0)
-        added = (below - (text.get(id) or 0.0)) * unit if shop is not None else 0.0
-        factor = whole[id] / below if inner is not None and below > 0 else 1.0
-        scores[id] = max(score + added, 0.0) * factor
-    return scores
-
-
-def order(scores: Mapping[str, float]) -> list[str]:
-    """Best first, ties by id."""
-    return sorted(scores, key=lambda id: (-scores[id], id))
-
-
-def has_words(raw: RawScores, floor: float) -> bool:
+def has_words(raw: RawScores) -> bool:
     """Whether the layer's words match any product that the shop's search matches."""
-    return any((value or 0.0) > floor for value in raw.get("lexical", {}).values())
+    return any((value or 0.0) > 0 for value in raw.get("lexical", {}).values())
 
 
 def behind(scores: Sequence[float | None], last: float, lowest: float) -> list[float]:

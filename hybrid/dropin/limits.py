@@ -8,7 +8,8 @@ expression) are left to it where its own default is bounded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from hybrid.errors import RefusedError
 
@@ -24,11 +25,7 @@ MAX_AGGREGATIONS = 100
 MAX_AGGREGATION_LEVELS = 6
 #: Values of one aggregation (`size`, `shard_size`).
 MAX_BUCKETS = 10_000
-#: Clauses that walk the dictionary of terms: wildcard, regexp, and query_string with such patterns.
-MAX_PATTERNS = 8
 MAX_PATTERN_CHARS = 256
-#: Patterns that may begin with a wildcard: each visits every term of the field.
-MAX_LEADING = 1
 
 #: Options that set how much a clause may cost, and the largest value of each.
 OPTIONS = {"max_determinized_states": 10_000, "max_expansions": 1_000}
@@ -56,18 +53,39 @@ _NOT_HERE = {
     "runtime_mappings": "no scripts from outside",
     "sub_searches": "send one query",
 }
-_SCRIPTED = frozenset(
+#: Keys with scripts that no setting allows.
+_NEVER = frozenset({"runtime_mappings", "script_fields", "collate"})  # the query of a `collate` is a template
+#: Keys of clauses and aggregations that have a script inside, and keys whose value is a script.
+_SCRIPTED = frozenset({"_script", "bucket_script", "bucket_selector", "moving_fn", "script_score", "scripted_metric"})
+_SCRIPTS = frozenset(
     {
-        "script", "scripts", "script_fields", "script_score", "runtime_mappings", "scripted_metric", "bucket_script",
-        "bucket_selector", "moving_fn", "_script", "init_script", "map_script", "combine_script", "reduce_script",
-        "minimum_should_match_script", "collate",  # the query of a phrase suggester's collate is a template
+        "combine_script", "init_script", "map_script", "minimum_should_match_script", "reduce_script", "script",
+        "scripts",
     }
 )  # fmt: skip
 #: Queries that cannot be read here, because they are encoded or stored elsewhere.
 _OPAQUE = frozenset({"wrapper", "template", "percolate"})
 
 
-def check(index: str, body: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Limits:
+    """What an operator may allow.
+
+    scripts: "" for none, "stored" for those that the cluster keeps, "inline" for any. patterns: clauses of a search
+    that walk the dictionary of terms (wildcard, regexp, and query_string with such patterns). leading: those of them
+    that may begin with a wildcard, which visit every term of the field.
+    """
+
+    scripts: Literal["", "stored", "inline"] = ""
+    patterns: int = 8
+    leading: int = 4
+
+
+#: What is allowed where no setting says otherwise.
+DEFAULTS = Limits()
+
+
+def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS) -> None:
     """Refuse what must not reach the cluster.
 
     Raises:
@@ -79,7 +97,7 @@ def check(index: str, body: Mapping[str, Any]) -> None:
         if key not in SEARCH_KEYS:
             raise RefusedError(f"unknown key [{key}] in a search body", "parsing_exception")
     _window(body)
-    walk = _Walk(index)
+    walk = _Walk(index, limits)
     walk.visit(body, 1)
     walk.boosts(body.get("indices_boost"))
     for key in ("aggs", "aggregations"):
@@ -126,8 +144,9 @@ def whole(name: str, value: Any) -> int:
 class _Walk:
     """One pass over everything in a body."""
 
-    def __init__(self, index: str) -> None:
+    def __init__(self, index: str, limits: Limits) -> None:
         self.index = index
+        self.limits = limits
         self.objects = self.patterns = self.leading = 0
 
     def visit(self, value: Any, level: int) -> None:
@@ -146,8 +165,10 @@ class _Walk:
                 self.visit(inner, level + 1)
 
     def _key(self, key: str, inner: Any) -> None:
-        if key in _SCRIPTED:
+        if key in _NEVER:
             raise RefusedError(f"[{key}] is not served here: no scripts from outside")
+        if key in _SCRIPTED or key in _SCRIPTS:
+            self._script(key, inner)
         if key in _OPAQUE and isinstance(inner, dict):
             raise RefusedError(f"[{key}] is not served here: its query comes from elsewhere")
         if key in ("wildcard", "regexp", "query_string") and isinstance(inner, dict):
@@ -156,15 +177,31 @@ class _Walk:
         if key in OPTIONS and not isinstance(inner, dict) and whole(key, inner) > OPTIONS[key]:
             raise RefusedError(f"[{key}] is at most [{OPTIONS[key]}]")
 
+    def _script(self, key: str, inner: Any) -> None:
+        allowed = self.limits.scripts
+        if not allowed:
+            raise RefusedError(f"[{key}] is not served here: set HYBRID_DROPIN_SCRIPTS to allow scripts from outside")
+        if allowed == "inline" or key in _SCRIPTED:
+            return
+        if isinstance(inner, dict) and "script" in inner:  # a clause around a script
+            return
+        if not isinstance(inner, dict) or "id" not in inner or "source" in inner or "inline" in inner:
+            raise RefusedError(
+                f"[{key}] is not served here: HYBRID_DROPIN_SCRIPTS allows stored scripts alone, which have an [id]"
+            )
+
     def _pattern(self, kind: str, pattern: str) -> None:
         self.patterns += 1
         self.leading += pattern.lstrip("^(").startswith(("*", "?", ".*", ".+", ".?"))
         if len(pattern) > MAX_PATTERN_CHARS:
             raise RefusedError(f"[{kind}] patterns have at most [{MAX_PATTERN_CHARS}] characters")
-        if self.patterns > MAX_PATTERNS:
-            raise RefusedError(f"at most [{MAX_PATTERNS}] patterns in a search")
-        if self.leading > MAX_LEADING:
-            raise RefusedError(f"at most [{MAX_LEADING}] pattern in a search may begin with a wildcard")
+        if self.patterns > self.limits.patterns:
+            raise RefusedError(f"at most [{self.limits.patterns}] patterns in a search; see HYBRID_DROPIN_PATTERNS")
+        if self.leading > self.limits.leading:
+            raise RefusedError(
+                f"at most [{self.limits.leading}] patterns in a search may begin with a wildcard; see "
+                "HYBRID_DROPIN_LEADING_WILDCARDS"
+            )
 
     def _elsewhere(self, value: Mapping[str, Any]) -> None:
         """Refuse a clause that looks up a document of another index (terms lookup, indexed shape, more like this)."""

@@ -8,6 +8,7 @@ is a `RankedSearch`. The cluster's reply to the searches for its candidates is a
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +35,14 @@ Params = Mapping[str, Any]
 ROUTE = frozenset(
     {
         "allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_throttled",
-        "ignore_unavailable", "preference", "request_cache", "routing", "search_type",
+        "ignore_unavailable", "preference", "request_cache", "routing", "search_type", "ccs_minimize_roundtrips",
     }
 )  # fmt: skip
 #: Parameters of the whole answer, which `_msearch` takes in its address.
 ANSWER = frozenset(
     {
-        "ccs_minimize_roundtrips", "error_trace", "human", "max_concurrent_shard_requests", "pre_filter_shard_size",
-        "rest_total_hits_as_int", "typed_keys",
+        "error_trace", "human", "max_concurrent_shard_requests", "pre_filter_shard_size", "rest_total_hits_as_int",
+        "typed_keys",
     }
 )  # fmt: skip
 #: Parameters that shape the answer here, once it is ranked.
@@ -49,11 +50,14 @@ SHAPE = frozenset({"filter_path", "pretty"})
 #: Parameters that only the cluster's own search understands.
 PLAIN = frozenset(
     {
-        "batched_reduce_size", "force_synthetic_source", "include_named_queries_score", "min_compatible_shard_node",
+        "force_synthetic_source", "include_named_queries_score", "min_compatible_shard_node",
         "suggest_field", "suggest_mode", "suggest_size", "suggest_text",
     }
 )  # fmt: skip
-MSEARCH = ANSWER | SHAPE | {"include_named_queries_score", "max_concurrent_searches", "search_type"}
+#: Parameters of a single search that change how the cluster works, and not what it answers.
+PACE = frozenset({"batched_reduce_size"})
+MSEARCH = ANSWER | SHAPE
+MSEARCH |= {"ccs_minimize_roundtrips", "include_named_queries_score", "max_concurrent_searches", "search_type"}
 
 _QUERY_STRING = {
     "analyzer": "analyzer",
@@ -90,12 +94,13 @@ class IncomingSearch:
 
 @dataclass(frozen=True)
 class ShopSearch:
-    """index: one name. body: the whole search. route: see ROUTE. plain: see PLAIN."""
+    """index: one name. body: the whole search. route: see ROUTE. plain: see PLAIN. pace: see PACE."""
 
     index: str
     body: Body
     route: Params = field(default_factory=dict)
     plain: Mapping[str, str] = field(default_factory=dict)
+    pace: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, incoming: IncomingSearch, timeout_s: float) -> ShopSearch:
@@ -108,7 +113,7 @@ class ShopSearch:
         for name in params:
             if name in _REFUSED:
                 raise RefusedError(f"parameter [{name}] is not served here: {_REFUSED[name]}")
-            if name not in ROUTE | ANSWER | SHAPE | PLAIN | _BODY:
+            if name not in ROUTE | ANSWER | SHAPE | PLAIN | PACE | _BODY:
                 raise RefusedError(f"request [/{index}/_search] contains unrecognized parameter: [{name}]")
         merged = {**incoming.body, **_from_address(params)}
         merged["timeout"] = bounded(merged.get("timeout"), timeout_s)
@@ -117,6 +122,7 @@ class ShopSearch:
             merged,
             {name: value for name, value in params.items() if name in ROUTE},
             {name: value for name, value in params.items() if name in PLAIN},
+            {name: value for name, value in params.items() if name in PACE},
         )
 
 
@@ -124,13 +130,18 @@ class ShopSearch:
 class RankedSearch:
     """One search whose hits are to be ranked.
 
-    analysis: the words of its query, and their place. key: of its index, body and route.
+    analysis: the words of its query, and their place. key: of its index, body and route. alternatives: (terms, what
+    they count beside those of the words). unfinished: a term that is the beginning of a word. until: when the words are
+    to be looked up anew, by the monotonic clock, in seconds.
     """
 
     search: ShopSearch
     analysis: Recognised
     prepared: Prepared
     key: bytes
+    alternatives: Sequence[tuple[str, float]] = ()
+    unfinished: str = ""
+    until: float = math.inf
 
     @property
     def profile(self) -> IndexProfile:
@@ -154,7 +165,8 @@ class RankedSearch:
     def candidates_key(self) -> bytes:
         """The key of everything that decides the candidates and their cosines."""
         parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
-        return candidates_key(self.profile, [*parts, self.terms, self.search.route], self.vectors)
+        words = [self.terms, self.alternatives, self.unfinished]
+        return candidates_key(self.profile, [*parts, *words, self.search.route], self.vectors)
 
 
 def candidates_key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
@@ -182,7 +194,7 @@ class Cosines(NamedTuple):
 
 
 class SignalSearch(NamedTuple):
-    """The search for the candidates of one signal."""
+    """The search for the candidates of one signal; signal "": for the best score of a text of the shop's query."""
 
     signal: str
     body: Json
@@ -226,9 +238,7 @@ class ShopCandidates(Candidates):
     """Candidates of one search of a shop.
 
     answer: the cluster's answer to the shop's search, without hits. versions: product id -> the version in the answer.
-    scores: product id -> `_score` of the shop's query with the layer's words.
-    multiplied: product id -> the score that the shop multiplies; None where the shop multiplies none. added: product id
-    -> the score of the shop's own words; None where the shop adds nothing to them.
+    units: the best score of each text of the shop's query, where the cluster computes the whole search.
     doubtful: a search failed or had no hits, so not every answer names its index.
     repeatable: the same reply of the cluster gives the same candidates, because they depend on that reply alone or on
     versions that it names.
@@ -236,9 +246,7 @@ class ShopCandidates(Candidates):
 
     answer: Json = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    multiplied: dict[str, float] | None = None
-    added: dict[str, float] | None = None
+    units: list[float] = field(default_factory=list)
     doubtful: bool = False
     repeatable: bool = True
 
@@ -256,6 +264,15 @@ class PageRequest:
     ranked: Sequence[str]
     start: int
     rest: int
+
+
+class FinalRequest(NamedTuple):
+    """A search that the cluster computes whole, with other scores of its words; see dropin_bodies.final."""
+
+    search: RankedSearch
+    scores: Mapping[str, float]
+    lowest: float
+    units: Sequence[float]
 
 
 class PageHits(NamedTuple):

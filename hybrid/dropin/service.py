@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import orjson
@@ -16,7 +17,7 @@ from hybrid.contracts import Degradation, IndexProfile, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin import own_field
 from hybrid.dropin.handling import RANKED, Handling, passed
-from hybrid.dropin.limits import MAX_SEARCHES, check, check_filter_path
+from hybrid.dropin.limits import DEFAULTS, MAX_SEARCHES, Limits, check, check_filter_path
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.repeats import Origin, Repeats
 from hybrid.dropin.request import (
@@ -24,6 +25,7 @@ from hybrid.dropin.request import (
     SHAPE,
     Body,
     CandidateReply,
+    FinalRequest,
     IncomingSearch,
     Json,
     PageHits,
@@ -35,6 +37,7 @@ from hybrid.dropin.request import (
     ShopSearch,
     flag,
 )
+from hybrid.dropin.spelling import Met, Mistyped, meant, terms_of
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
 from hybrid.search.consistency import moved_error, settled
 from hybrid.search.preparation import Prepared
@@ -46,9 +49,9 @@ logger = logging.getLogger(__name__)
 DEPTH = 30
 _INDICES_TTL_S = 5.0
 _RANKED_SEARCHES = 1_000
-_FLOOR = (
-    0.0011  # the score of a product that the layer's words do not match, see hybrid.elastic.retrieval.dropin_bodies
-)
+#: How long mistyped and unfinished words of a search stand for what the index had, in seconds.
+_WORDS_TTL_S = 60.0
+_MAX_FIELDS = 50
 
 
 class SearcherLike(Protocol):
@@ -69,6 +72,10 @@ class TransportLike(Protocol):
     def gather(self, searches: Sequence[RankedSearch], params: Params, depth: int) -> CandidateReply: ...
     def candidates(self, gathered: CandidateReply) -> tuple[list[ShopCandidates], int]: ...
     def pages(self, requests: Sequence[PageRequest], params: Params) -> tuple[list[PageHits], int]: ...
+    def finals(self, requests: Sequence[FinalRequest], params: Params) -> tuple[list[Json], int]: ...
+    def met(self, search: ShopSearch, profile: IndexProfile, words: Sequence[str]) -> Met: ...
+    def similar(self, profile: IndexProfile, words: Sequence[Mistyped], fields: Sequence[str]) -> Mapping[str, str]: ...
+    def indexed(self, index: str, fields: Sequence[str]) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -98,29 +105,40 @@ class _RankedPlan(_Plan):
 
 @dataclass(frozen=True)
 class _Order:
-    """The final order of one search's candidates. scores: product id -> score; ids: best first; page: what to fetch."""
+    """The final order of one search's candidates.
+
+    scores: product id -> score; ids: best first; page: what to fetch; cut: whether more products may match the search.
+    """
 
     candidates: ShopCandidates
     scores: Mapping[str, float]
     ids: Sequence[str]
     page: PageRequest
+    cut: bool
 
     @classmethod
     def of(cls, plan: _RankedPlan, candidates: ShopCandidates, depth: int) -> _Order:
         """depth: how many the list of words has at most."""
         ranking = plan.ranked.prepared.fused(candidates.raw, candidates.imputed)
         scores, ids = ranking.scores, ranking.ids
-        if candidates.multiplied is not None or candidates.added is not None:
-            scores = shaping.boosted(
-                scores, candidates.raw["lexical"], candidates.scores, candidates.multiplied, candidates.added
-            )
-            ids = shaping.order(scores)
         start, size = int(plan.search.body.get("from", 0)), int(plan.search.body.get("size", 10))
         here = ids[start : start + size]
         # All that matches are candidates, unless the list of words was cut.
-        rest = size - len(here) if len(candidates.lists["lexical"]) >= depth else 0
+        cut = len(candidates.lists["lexical"]) >= depth
+        rest = size - len(here) if cut else 0
         page = PageRequest(plan.ranked, candidates.versions, here, ids, max(0, start - len(ids)), rest)
-        return cls(candidates, scores, ids, page)
+        return cls(candidates, scores, ids, page, cut)
+
+    @property
+    def lowest(self) -> float:
+        """The least score of the words in their list."""
+        words = self.candidates.raw["lexical"]
+        return min((words[id] or 0.0 for id in self.candidates.lists["lexical"]), default=0.0)
+
+    @property
+    def final(self) -> FinalRequest:
+        """The whole search by these scores."""
+        return FinalRequest(self.page.search, self.scores, self.lowest if self.cut else 0.0, self.candidates.units)
 
     @property
     def best(self) -> float | None:
@@ -135,8 +153,8 @@ class _Order:
         if not tail:
             return
         last = self.scores[self.ids[-1]] if self.ids else 0.0
-        lowest = min((self.candidates.scores[id] for id in self.candidates.lists["lexical"]), default=0.0)
-        for hit, score in zip(tail, shaping.behind([hit["_score"] for hit in tail], last, lowest), strict=True):
+        behind = shaping.behind([hit["_score"] for hit in tail], last, self.lowest)
+        for hit, score in zip(tail, behind, strict=True):
             hit["_score"] = score
 
 
@@ -150,12 +168,14 @@ class DropIn:
         timeout_s: float,
         served: Sequence[str] = (),
         depth: int = DEPTH,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self._searcher = searcher
         self._transport = transport
         self._timeout_s = timeout_s
         self._served = frozenset(served)
         self._depth = min(depth, DEPTH)
+        self._limits = limits
         self._repeats = Repeats()
         #: The searches that were ranked last, by key.
         self._ranked: LRUCache[bytes, RankedSearch] = LRUCache(_RANKED_SEARCHES)
@@ -177,7 +197,7 @@ class DropIn:
         if 0 in answers:
             return Outcome(200, _shaped(answers[0], outer), (plan.handling,))
         search = plan.search
-        reply = self._transport.search(index, search.body, {**search.route, **search.plain, **outer})
+        reply = self._transport.search(index, search.body, {**search.route, **search.plain, **search.pace, **outer})
         return Outcome(reply.status, own_field.hidden(search.body, reply.body), (plan.handling,), reply.warning)
 
     def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str], busy: bool = False) -> Outcome:
@@ -217,8 +237,8 @@ class DropIn:
         if incoming.index not in self._allowed():
             raise RefusedError(f"index [{incoming.index}] is not served here", "security_exception", 403)
         search = ShopSearch.of(incoming, self._timeout_s)
-        check(search.index, search.body)
-        return ShopSearch(search.index, own_field.without_layer(search.body), search.route, search.plain)
+        check(search.index, search.body, self._limits)
+        return replace(search, body=own_field.without_layer(search.body))
 
     def _allowed(self) -> frozenset[str]:
         """The layer's indices, cached for five seconds: a name from outside is looked up here, not in the cluster."""
@@ -286,7 +306,7 @@ class DropIn:
             key = orjson.dumps([search.index, search.body, search.route])
             with self._lock:
                 ranked = self._ranked.get(key)
-            if ranked is not None and self._searcher.holds(ranked.prepared):
+            if ranked is not None and time.monotonic() < ranked.until and self._searcher.holds(ranked.prepared):
                 return _RankedPlan(search, RANKED, ranked)
             profile = self._searcher.profile(search.index)
             analysis = recognise(search.body, profile.fields.types)
@@ -294,12 +314,17 @@ class DropIn:
                 return _Plan(search, passed(analysis.passes))
             if not profile.signals:
                 return _Plan(search, passed("the index has no vectors"))
-            prepared = self._searcher.prepare(SearchRequest(search.index, analysis.words), profile)
+            words, unfinished, until = analysis.words, "", math.inf
+            if analysis.loose:
+                read = meant(search, profile, analysis, self._transport)
+                words, unfinished, until = read.words, read.unfinished, time.monotonic() + _WORDS_TTL_S
+            prepared = self._searcher.prepare(SearchRequest(search.index, words), profile)
             if prepared.degraded and not prepared.every_vector:
                 return _Plan(search, Handling(False, lost=tuple(prepared.degraded)))
             if not prepared.every_term:
                 return _Plan(search, passed("no words that the layer knows"))
-            ranked = RankedSearch(search, analysis, prepared, key)
+            alternatives = [(terms_of(other, profile), boost) for other, boost in analysis.alternatives]
+            ranked = RankedSearch(search, analysis, prepared, key, alternatives, unfinished, until)
             with self._lock:
                 self._ranked[key] = ranked
             return _RankedPlan(search, RANKED.without(prepared.degraded), ranked)
@@ -318,8 +343,8 @@ class DropIn:
             return {}
         gathered = self._transport.gather([plan.ranked for plan in plans.values()], params, self._depth)
         origin: Origin | None = None
-        if len(plans) == 1 and gathered.reply.status == 200:
-            ((only, plan),) = plans.items()
+        only, plan = next(iter(plans.items()))
+        if len(plans) == 1 and plan.ranked.analysis.query is None and gathered.reply.status == 200:
             origin = _origin(plan, gathered)
             same = self._repeats.get(plan.ranked.key, origin)
             if same is not None:
@@ -331,19 +356,21 @@ class DropIn:
         orders: dict[int, _Order] = {}
         for place, candidates in by_place.items():
             plan = plans[place]
-            if candidates.scores and not shaping.has_words(candidates.raw, _FLOOR):
-                plan.handling = passed("the layer's words find nothing of what matches")
+            if reason := self._in_vain(plan, candidates):
+                plan.handling = passed(reason)
                 continue
             if candidates.failed:
                 lost = [Degradation(part, reason) for part, reason in candidates.failed.items()]
                 plan.handling = plan.handling.without(lost)
             orders[place] = _Order.of(plan, candidates, self._depth)
+        answers = self._whole(plans, orders, params, took_ms)
+        orders = {place: order for place, order in orders.items() if place not in answers}
+        doubtful += [plans[place] for place, answer in answers.items() if not answer["hits"]["hits"]]
         pages, pages_took_ms = self._transport.pages([order.page for order in orders.values()], params)
         page_of = dict(zip(orders, pages, strict=True))
         doubtful += [plans[place] for place, page in page_of.items() if len(page.hits) < len(orders[place].page.ids)]
         if self._moved(doubtful):
             raise moved_error(doubtful[0].search.index)
-        answers: dict[int, Json] = {}
         for place, order in orders.items():
             plan, (hits, until) = plans[place], page_of[place]
             order.give_scores(hits)
@@ -354,6 +381,27 @@ class DropIn:
             if origin is not None and until and order.candidates.repeatable and not doubtful:
                 self._repeats.put(plan.ranked.key, origin, answer, until)
         return answers
+
+    def _in_vain(self, plan: _RankedPlan, candidates: ShopCandidates) -> str:
+        """Why a search is not ranked whose words find nothing, or ""."""
+        search, fields = plan.search, plan.ranked.analysis.fields[:_MAX_FIELDS]
+        if candidates.raw["lexical"]:
+            return "" if shaping.has_words(candidates.raw) else "the layer's words find nothing of what matches"
+        if fields and not candidates.failed and not self._transport.indexed(search.index, fields):
+            return "no field of the query is indexed"
+        return ""
+
+    def _whole(
+        self, plans: Mapping[int, _RankedPlan], orders: Mapping[int, _Order], params: Params, took_ms: int
+    ) -> dict[int, Json]:
+        """By place, the answers to searches that the cluster computes whole."""
+        places = [place for place in orders if plans[place].ranked.analysis.query is not None]
+        found, final_ms = self._transport.finals([orders[place].final for place in places], params)
+        for place, answer in zip(places, found, strict=True):
+            answer.pop("status", None)
+            answer["took"] = took_ms + final_ms
+            own_field.hide(plans[place].search.body, answer)
+        return dict(zip(places, found, strict=True))
 
 
 def _origin(plan: _RankedPlan, gathered: CandidateReply) -> Origin:

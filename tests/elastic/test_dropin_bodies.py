@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from hybrid.dropin import limits, own_field
-from hybrid.dropin.answer import behind, boosted, filtered, order
-from hybrid.dropin.recognise import Recognised, put, recognise
+from hybrid.dropin.answer import behind, filtered
+from hybrid.dropin.reading import SLOT
+from hybrid.dropin.recognise import recognise
 from hybrid.dropin.request import IncomingSearch, ShopSearch, bounded
 from hybrid.elastic.retrieval import dropin_bodies
 from hybrid.errors import RefusedError
@@ -19,62 +20,137 @@ TERM: dict[str, Any] = {"term": {"name": "sale"}}
 BRAND: dict[str, Any] = {"term": {"brand": "Acme"}}
 NOT_TEXT = ("brand", "price", "color", "category")
 
-SEEN: list[tuple[str, dict[str, Any], Recognised]] = [
-    ("match", MATCH, Recognised("", "red shoes")),
-    ("numbers are words", {"match": {"name": 747}}, Recognised("", "747")),
-    ("a match of values is a filter", {"match": {"brand": "Acme"}}, Recognised("no words that score")),
+
+def slot(text: dict[str, Any], certain: bool = True) -> dict[str, Any]:
+    return {SLOT: {"text": text, "certain": certain}}
+
+
+#: query, why it passes or its words, and the query that is to be filled; None where the words are all that scores.
+SEEN: list[tuple[str, dict[str, Any], str, dict[str, Any] | None]] = [
+    ("match", MATCH, "red shoes", None),
+    ("numbers are words", {"match": {"name": 747}}, "747", None),
+    ("a match of values is a filter", {"match": {"brand": "Acme"}}, "passed; no words that score", None),
     (
         "the same words twice",
         {"bool": {"must": [MATCH], "should": [{"match_phrase": {"name": {"query": "Red  Shoes", "boost": 9}}}]}},
-        Recognised("", "red shoes"),
+        "red shoes", None,
     ),
-    (
-        "several clauses",
-        {"bool": {"must": MATCH, "should": {"match": {"maker": "acme"}}}},
-        Recognised("", "red shoes acme"),
-    ),
-    ("a constant in must", {"bool": {"must": [MATCH, BRAND]}}, Recognised("", "red shoes")),
+    ("several clauses", {"bool": {"must": MATCH, "should": {"match": {"maker": "acme"}}}}, "red shoes acme", None),
+    ("a constant in must", {"bool": {"must": [MATCH, BRAND]}}, "red shoes", None),
     (
         "a boost in should",
         {"bool": {"must": [MATCH], "should": [BRAND, {"match_phrase": {"name": "red shoes"}}]}},
-        Recognised("", "red shoes", ("bool", "must", 0), (("bool", "should", 1),), adds=True),
+        "red shoes",
+        {"bool": {"should": [
+            slot({"bool": {"must": [MATCH], "should": [{"match_phrase": {"name": "red shoes"}}]}}), BRAND]}},
     ),
-    (
-        "a text term in must",
-        {"bool": {"must": [MATCH, TERM]}},
-        Recognised("", "red shoes", ("bool", "must", 0), adds=True),
-    ),
+    ("a text term in must", {"bool": {"must": [MATCH, TERM]}}, "red shoes", {"bool": {"should": [slot(MATCH), TERM]}}),
     (
         "function_score around bool",
         {"function_score": {"query": {"bool": {"must": [MATCH]}}, "weight": 2}},
-        Recognised("", "red shoes", ("function_score", "query"), (), ("function_score", "query")),
+        "red shoes", {"function_score": {"query": slot({"bool": {"must": [MATCH]}}), "weight": 2}},
     ),
     (
         "function_score inside another clause",
-        {"bool": {"must": [{"function_score": {"query": MATCH}}]}},
-        Recognised("a function_score clause"),
+        {"bool": {"must": [{"function_score": {"query": MATCH, "min_score": 1}}], "filter": [BRAND]}},
+        "red shoes", {"bool": {"should": [{"function_score": {"query": slot(MATCH)}}]}},
+    ),
+    (
+        "function_score that need not match",
+        {"bool": {"should": [{"function_score": {"query": MATCH, "min_score": 1}}, BRAND]}},
+        "red shoes",
+        {"bool": {"should": [
+            {"bool": {
+                "filter": [{"function_score": {"query": MATCH, "min_score": 1}}],
+                "must": [{"function_score": {"query": slot(MATCH, False)}}]}},
+            BRAND]}},
+    ),
+    (
+        "pinned products",
+        {"pinned": {"ids": ["7"], "organic": MATCH}},
+        "red shoes", {"pinned": {"ids": ["7"], "organic": slot(MATCH, False)}},
+    ),
+    (
+        "clauses of any kind that add",
+        {"bool": {"must": [MATCH], "should": [{"rank_feature": {"field": "sold"}}, {"sorcery": {"query": "x"}}]}},
+        "red shoes",
+        {"bool": {"should": [slot(MATCH), {"rank_feature": {"field": "sold"}}, {"sorcery": {"query": "x"}}]}},
     ),
     (
         "function_score at random",
         {"function_score": {"query": MATCH, "functions": [{"random_score": {}}]}},
-        Recognised("function_score with random_score"),
+        "passed; function_score with random_score", None,
     ),
-    ("must_not is not wanted", {"bool": {"must_not": [MATCH]}}, Recognised("no words that score")),
-    ("nested words", {"nested": {"path": "v", "query": {"match": {"v.name": "red"}}}}, Recognised("", "red")),
+    ("must_not is not wanted", {"bool": {"must_not": [MATCH]}}, "passed; no words that score", None),
+    ("nested words", {"nested": {"path": "v", "query": {"match": {"v.name": "red"}}}}, "red", None),
+    (
+        "synonyms",
+        {"dis_max": {"queries": [MATCH, {"match": {"name": {"query": "crimson shoes", "boost": 0.5}}}]}},
+        "red shoes", None,
+    ),
     (
         "operators of simple_query_string",
-        {"simple_query_string": {"query": '+red | "running shoes"~2 -blue wi-fi shoe*'}},
-        Recognised("", "red running shoes wi-fi shoe"),
+        {"simple_query_string": {"query": '+red | "running shoes"~2 wi-fi shoe*'}},
+        "red running shoes wi-fi shoe", None,
     ),
-    ("not a clause", {"match": {}, "term": {}}, Recognised("a query that is not recognised")),
-    ("a later Elasticsearch's clause", {"sorcery": {"query": "x"}}, Recognised("a sorcery clause")),
-    ("too many words", {"match": {"name": "word " * 300}}, Recognised("more than 1000 characters of words")),
-]
+    (
+        "an excluded word",
+        {"simple_query_string": {"query": "red -blue"}},
+        "red", slot({"simple_query_string": {"query": "red -blue"}}),
+    ),
+    ("not a clause", {"match": {}, "term": {}}, "passed; a query that is not recognised", None),
+    ("a later Elasticsearch's clause", {"sorcery": {"query": "x"}}, "passed; a sorcery clause", None),
+    ("too many words", {"match": {"name": "word " * 300}}, "passed; more than 1000 characters of words", None),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "wanted"), [row[1:] for row in SEEN], ids=[row[0] for row in SEEN])
-def test_words_are_recognised(query: dict[str, Any], wanted: Recognised) -> None:
-    assert recognise({"query": query}, NOT_TEXT) == wanted
+@pytest.mark.parametrize(("query", "words", "shape"), [row[1:] for row in SEEN], ids=[row[0] for row in SEEN])
+def test_words_are_recognised(query: dict[str, Any], words: str, shape: dict[str, Any] | None) -> None:
+    seen = recognise({"query": query}, NOT_TEXT)
+    assert (f"passed; {seen.passes}" if seen.passes else seen.words) == words
+    assert seen.query == shape
+
+
+def test_what_a_shop_adds_is_told_from_what_was_typed() -> None:
+    weak = {"match": {"name": {"query": "crimson shoes", "boost": 0.5, "fuzziness": "AUTO:3,6", "prefix_length": "1"}}}
+    seen = recognise({"query": {"bool": {"should": [MATCH, weak, {"match": {"title": "red"}}]}}})
+    assert (seen.words, seen.alternatives, seen.fields) == ("red shoes", (("crimson shoes", 0.5),), ("name", "title"))
+    assert seen.loose and [(one.fuzzy, one.prefix) for one in seen.said] == [("", 0), ("auto", 1), ("", 0)]
+    excluded = recognise({"query": {"simple_query_string": {"query": 'red -blue -"wool rug" wi-fi', "fields": ["a"]}}})
+    (clause,) = excluded.excluded
+    assert clause["simple_query_string"]["query"] == 'blue "wool rug"'
+
+
+def test_boosts_beyond_any_text_pin_products() -> None:
+    ids = {"terms": {"sku": ["1", "2"], "boost": 100_000}}
+    field = {"multi_match": {"query": "red", "fields": ["title", "picked^9999"]}}
+    picked = {"multi_match": {"query": "red", "fields": ["picked"]}}
+    function = {"function_score": {"query": MATCH, "functions": [{"filter": BRAND, "weight": 5_000}, {"weight": 3}]}}
+    shopware = {"match": {"name": {"query": "red shoes", "boost": 5_000}}}
+    for query, pins in (
+        ({"bool": {"must": [MATCH], "should": [ids]}}, (ids,)),
+        (field, (picked,)),
+        (function, (BRAND,)),
+        ({"bool": {"must": [shopware], "should": [{"term": {"brand": {"value": "Acme", "boost": 9_999}}}]}}, ()),
+    ):
+        assert recognise({"query": query}, NOT_TEXT).pins == pins
+
+
+@pytest.mark.parametrize(
+    ("sort", "how"),
+    [
+        ("_score", "light"), ({"_score": {"order": "DESC"}}, "light"), ([], "light"),
+        (["_score", {"sku": "asc"}], "whole"),
+        ([{"_score": "desc"}, {"_script": {"type": "number"}}], "whole"),
+        ([{"position": {"order": "asc", "missing": "_last"}}, "_score"], "whole"),
+        ([{"available": "desc"}, "_score"], "whole"),
+        ([{"price": "asc"}, "_score"], "sort"), ([{"_score": "asc"}], "sort"), (["price"], "sort"), ([3], "sort"),
+        (["_doc", "_score"], "sort"),
+    ],
+)  # fmt: skip
+def test_the_best_score_comes_first(sort: Any, how: str) -> None:
+    seen = recognise({"query": MATCH, "sort": sort}, {"price": "double", "available": "boolean"})
+    assert (seen.passes or ("light" if seen.query is None else "whole")) == how
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
@@ -130,8 +206,8 @@ REFUSED: list[tuple[str, dict[str, Any], int]] = [
     ("huge aggregation", {"aggs": {"a": {"terms": {"field": "brand", "size": 10_001}}}}, 400),
     ("a long pattern", {"query": {"regexp": {"name": "a" * 300}}}, 400),
     ("many patterns", {"query": {"bool": {"should": [{"wildcard": {"name": "a*"}}] * 9}}}, 400),
-    ("leading wildcards", {"query": {"bool": {"must": [{"wildcard": {"a": "*a"}}, {"regexp": {"a": ".*b"}}]}}}, 400),
-    ("patterns in query_string", {"query": {"query_string": {"query": "name:*a OR *b"}}}, 400),
+    ("leading wildcards", {"query": {"bool": {"must": [{"wildcard": {"a": "*a"}}, {"regexp": {"a": ".*"}}] * 3}}}, 400),
+    ("patterns in query_string", {"query": {"query_string": {"query": "name:*a OR *b OR *c OR *d OR *e"}}}, 400),
     ("expansions", {"query": {"match_phrase_prefix": {"a": {"query": "b", "max_expansions": 10**6}}}}, 400),
     ("huge suggester", {"suggest": {"a": {"prefix": "x", "completion": {"field": "b", "size": 2**31 - 1}}}}, 400),
     ("states of a regexp", {"query": {"regexp": {"a": {"value": "b", "max_determinized_states": 10**6}}}}, 400),
@@ -143,6 +219,31 @@ def test_what_must_not_reach_the_cluster_is_refused(body: dict[str, Any], status
     with pytest.raises(RefusedError) as refused:
         limits.check("shop", body)
     assert refused.value.http_status == status
+
+
+INLINE = {"sort": ["_score", {"_script": {"type": "number", "script": {"lang": "painless", "source": "1"}}}]}
+STORED = {"aggs": {"a": {"bucket_script": {"buckets_path": {}, "script": {"id": "mine", "params": {"source": 1}}}}}}
+CLAUSE = {"query": {"bool": {"filter": [{"script": {"script": "true"}}]}}}
+
+
+def test_the_operator_may_allow_scripts_and_patterns() -> None:
+    for body in (INLINE, STORED, CLAUSE):
+        with pytest.raises(RefusedError, match="HYBRID_DROPIN_SCRIPTS"):
+            limits.check("shop", body)
+        limits.check("shop", body, limits.Limits("inline"))
+    limits.check("shop", STORED, limits.Limits("stored"))
+    for body in (INLINE, CLAUSE):
+        with pytest.raises(RefusedError, match="stored scripts alone"):
+            limits.check("shop", body, limits.Limits("stored"))
+    for body in ({"script_fields": {"a": {"script": "1"}}}, {"runtime_mappings": {"a": {"type": "keyword"}}}):
+        with pytest.raises(RefusedError, match="no scripts"):
+            limits.check("shop", body, limits.Limits("inline"))
+    two = {"query": {"bool": {"should": [{"wildcard": {"a": "*b*"}}] * 2}}}
+    limits.check("shop", two)
+    with pytest.raises(RefusedError, match="HYBRID_DROPIN_LEADING_WILDCARDS"):
+        limits.check("shop", two, limits.Limits(leading=1))
+    with pytest.raises(RefusedError, match="HYBRID_DROPIN_PATTERNS"):
+        limits.check("shop", two, limits.Limits(patterns=1))
 
 
 def test_aggregations_have_a_depth() -> None:
@@ -236,34 +337,38 @@ def test_the_layers_fields_are_taken_out_of_wildcards() -> None:
 def test_the_query_keeps_what_matches_and_the_layer_scores_the_words() -> None:
     words = {"match": {"hybrid.terms.title": "red shoe"}}
     query = {"bool": {"must": [{"match": {"name": {"query": "red", "_name": "mine"}}}], "filter": [BRAND]}}
-    seen = recognise({"query": query}, NOT_TEXT)
-    assert dropin_bodies.scored(query, seen, words) == {
+    assert dropin_bodies.scored(query, words) == {
         "bool": {
             "filter": [{"bool": {"must": [{"match": {"name": {"query": "red"}}}], "filter": [BRAND]}}],
             "should": [words],
         }
     }
-    boosting = {"bool": {"must": [MATCH], "should": [BRAND]}}
-    scored = dropin_bodies.scored(boosting, recognise({"query": boosting}, NOT_TEXT), words)
-    assert scored["bool"]["should"] == [BRAND]
-    assert scored["bool"]["must"][0]["bool"]["_name"] == dropin_bodies.TEXT
 
 
-def test_put_changes_one_part() -> None:
-    query = {"bool": {"must": [MATCH, BRAND]}}
-    assert put(query, ("bool", "must", 1), TERM) == {"bool": {"must": [MATCH, TERM]}}
-    assert query == {"bool": {"must": [MATCH, BRAND]}}
-
-
-def test_boosts_keep_their_effect() -> None:
-    fused, text = {"a": 0.8, "b": 0.4}, {"a": 12.0, "b": 6.0}
-    doubled = boosted(fused, text, {"a": 12.0, "b": 6.0 * 2.5}, {"a": 12.0, "b": 6.0}, None)
-    assert doubled == {"a": pytest.approx(0.8), "b": pytest.approx(0.4 * 2.5)}
-    # A boost of 20 beside words whose best score is 40 counts half as much as the best fused score.
-    added = boosted(fused, text, {"a": 12.0, "b": 6.0 + 20.0}, None, {"a": 40.0, "b": 9.0})
-    assert added == {"a": pytest.approx(0.8), "b": pytest.approx(0.4 + 20 * 0.8 / 40)}
-    assert boosted({}, {}, {}, None, None) == {}
-    assert order({"b": 1.0, "a": 1.0, "c": 2.0}) == ["c", "a", "b"]
+def test_the_cluster_computes_the_shops_own_search_with_other_scores_of_its_words() -> None:
+    words = {"match": {"hybrid.terms.title": "red shoe"}}
+    script = {"_script": {"type": "number", "script": {"id": "rank"}}}
+    named = {"match": {"name": {"query": "red shoes", "_name": "mine"}}}
+    body = {
+        "query": {"pinned": {"ids": ["7"], "organic": {"bool": {"must": [named], "should": [BRAND]}}}},
+        "sort": ["_score", script], "collapse": {"field": "parent"}, "min_score": 2, "size": 3,
+    }  # fmt: skip
+    seen = recognise(body, NOT_TEXT)
+    sent = dropin_bodies.final(body, seen, words, {"a": 0.8, "b": 0.4}, 2.0, [40.0])
+    assert {key: value for key, value in sent.items() if key != "query"} == {
+        key: body[key] for key in ("sort", "collapse", "size")
+    }
+    filter, (should,) = sent["query"]["bool"]["filter"], sent["query"]["bool"]["should"]
+    assert filter == [body["query"], dropin_bodies.matching(body)]
+    assert should["pinned"]["ids"] == ["7"]
+    organic = should["pinned"]["organic"]["bool"]
+    assert organic["should"][1] == BRAND
+    # The best candidate has the best score that the shop's own words give.
+    layer = organic["should"][0]["bool"]["should"]
+    assert [one["constant_score"]["boost"] for one in layer[:2]] == [pytest.approx(40.0), pytest.approx(20.0)]
+    tail, own = layer[2]["bool"], layer[3]["bool"]
+    assert tail["must"] == [words] and tail["boost"] * 2.0 < 20.0
+    assert own["must"] == [{"match": {"name": {"query": "red shoes"}}}] and own["boost"] * 40.0 < 1.0
 
 
 def test_scores_behind_the_candidates_fall() -> None:
@@ -321,6 +426,15 @@ ODD: list[Any] = [
 ]
 
 
+def put(value: Any, path: tuple[Any, ...], part: Any) -> Any:
+    """A copy of a body with another part at a path."""
+    if not path:
+        return part
+    if isinstance(value, list):
+        return [put(item, path[1:], part) if at == path[0] else item for at, item in enumerate(value)]
+    return {**value, path[0]: put(value[path[0]], path[1:], part)}
+
+
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every path of a body."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -342,25 +456,10 @@ def test_no_body_breaks_the_layer(kind: Kind) -> None:
             own_field.may_show_layer(shown)
             seen = recognise(shown, NOT_TEXT)
             if not seen.passes:
-                query = dropin_bodies.scored(shown["query"], seen, {"match": {"hybrid.terms.title": "x"}})
-                dropin_bodies.counted(shown, query, ["text"], 10)
-                scoring = dropin_bodies.beside(query, seen, {"match": {"hybrid.terms.title": "x"}})
-                dropin_bodies.nearest(shown, scoring, "text", [1.0], ["text"], 10, 1)
+                words = {"match": {"hybrid.terms.title": "x"}}
+                dropin_bodies.counted(shown, dropin_bodies.scored(shown["query"], words), ["text"], 10)
+                dropin_bodies.nearest(shown, words, "text", [1.0], ["text"], 10, 1, seen.excluded)
+                if seen.query is not None:
+                    dropin_bodies.final(shown, seen, words, {"1": 1.0}, 1.0, [1.0])
+                    dropin_bodies.listed(shown, seen, words, ["text"], 10)
                 dropin_bodies.page(shown, ["1"])
-
-
-@pytest.mark.parametrize(
-    ("query", "again"),
-    [
-        ({"match": {"title": "lamp"}}, False),
-        ({"bool": {"must": {"match": {"title": "lamp"}}, "filter": {"term": {"brand": "x"}}}}, False),
-        ({"bool": {"must": {"match": {"title": "lamp"}}, "should": {"term": {"brand": "x"}}}}, True),
-        ({"function_score": {"query": {"match": {"title": "lamp"}}, "weight": 2}}, True),
-    ],
-)
-def test_words_alone_are_scored_without_the_query_again(query: dict[str, Any], again: bool) -> None:
-    words = {"match": {"hybrid.terms.title": "lamp"}}
-    seen = recognise({"query": query}, NOT_TEXT)
-    assert not seen.passes
-    scored = dropin_bodies.scored(query, seen, words)
-    assert dropin_bodies.beside(scored, seen, words) == (scored if again else words)

@@ -94,13 +94,28 @@ KINDS = [
     Kind("sort by score", "ranked", {"query": WORDS, "sort": ["_score"]}),
     Kind("timeout", "ranked", {"query": WORDS, "timeout": "2s"}),
     Kind("nothing matches", "ranked", {"query": {"match": {"name": "zeppelin"}}, "aggs": FACETS}),
+    Kind("hits without ids", "ranked", {"query": WORDS, "stored_fields": ["_none_"], "docvalue_fields": ["brand"]}),
+    Kind("a tie breaker", "ranked", {"query": WORDS, "sort": [{"_score": "desc"}, {"price": "asc"}], "aggs": FACETS}),
+    Kind("a field that few have before the score", "ranked", {
+        "query": WORDS, "sort": [{"place": {"order": "asc", "missing": "_last", "unmapped_type": "long"}}, "_score"]}),
+    Kind("collapse", "ranked", {
+        "query": FIELDS, "collapse": {"field": "brand", "inner_hits": {
+            "name": "more", "size": 2, "sort": [{"price": "asc"}, {"color": "asc"}]}}}),
+    Kind("function_score that replaces", "ranked", {
+        "query": {"function_score": {"query": WORDS, "boost_mode": "replace", "functions": [
+            {"field_value_factor": {"field": "price"}}]}}}),
+    Kind("function_score with min_score", "ranked", {
+        "query": {"function_score": {"query": WORDS, "min_score": 1.0, "weight": 1}}}),
+    Kind("boosts of any kind", "ranked", {
+        "query": {"bool": {"must": [WORDS], "should": [
+            {"function_score": {"query": {"term": {"brand": "Lumen"}}, "weight": 2}},
+            {"span_first": {"match": {"span_term": {"name": "lamp"}}, "end": 2}}]}}}),
+    Kind("the way of a search, as Java sends it", "ranked", {"query": WORDS}, {
+        "batched_reduce_size": "512", "ccs_minimize_roundtrips": "true", "typed_keys": "true"}),
     # passed
-    Kind("hits without ids", "passed; hits without ids", {"query": WORDS, "stored_fields": ["_none_"]}),
     Kind("sort by price", "passed; sort", {"query": WORDS, "sort": [{"price": "asc"}, "_score"], "aggs": FACETS}),
     Kind("search_after", "passed; search_after", {
         "query": WORDS, "sort": [{"price": "asc"}], "search_after": [90.0]}),
-    Kind("collapse", "passed; collapse", {
-        "query": FIELDS, "collapse": {"field": "brand", "inner_hits": {"name": "more", "size": 2}}}),
     Kind("an aggregation of the best hits", "passed; an aggregation of the best hits", {
         "query": FIELDS, "aggs": {"by": {"terms": {"field": "brand"}, "aggs": {"best": {"top_hits": {"size": 1}}}}}}),
     Kind("match_all", "passed; no words that score", {"query": {"match_all": {}}, "size": 5}),
@@ -115,11 +130,6 @@ KINDS = [
     Kind("explain", "passed; explain", {"query": WORDS, "explain": True, "size": 2}),
     Kind("rescore", "passed; rescore", {
         "query": WORDS, "rescore": {"window_size": 5, "query": {"rescore_query": FIELDS}}}),
-    Kind("function_score that replaces", "passed; function_score with boost_mode replace", {
-        "query": {"function_score": {"query": WORDS, "boost_mode": "replace", "functions": [
-            {"field_value_factor": {"field": "price"}}]}}}),
-    Kind("function_score with min_score", "passed; function_score with min_score", {
-        "query": {"function_score": {"query": WORDS, "min_score": 1.0, "weight": 1}}}),
     Kind("query_string with operators", "passed; a query_string with operators", {
         "query": {"query_string": {"query": "name:lamp OR description:sh*"}}}),
     Kind("more_like_this", "passed; a more_like_this clause", {

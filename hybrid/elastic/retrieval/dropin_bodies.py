@@ -10,73 +10,56 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybrid.dropin.own_field import LAYER, SHOP_ALONE
-from hybrid.dropin.recognise import Recognised, part, put
+from hybrid.dropin.reading import Query, filled, lean, slots
+from hybrid.dropin.recognise import Recognised
 from hybrid.elastic.retrieval import bodies
 
 if TYPE_CHECKING:
     import numpy as np
-
-#: Names of the partial scores that are read beside `_score`, where the shop's query adds or multiplies scores.
-TEXT, INNER, SHOP = "hybrid:text", "hybrid:inner", "hybrid:shop"
-#: The least score of the words. Without it, a product that the layer's words do not find would score zero, and the
-#: factor that multiplies its score could not be read.
-_FLOOR = 0.001
 
 #: Keys of a search that decide how its hits look. Only the search for the page needs them.
 _HIT_KEYS = (
     "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores",
     "version",
 )  # fmt: skip
+#: How much of the last candidate's score remains for products that only the shop's own words find.
+_BEHIND = 0.001
+#: What the completions of an unfinished word count.
+_UNFINISHED_BOOST = 2.0
 
 
-def matching(body: Mapping[str, Any]) -> dict[str, Any]:
+def matching(body: Mapping[str, Any]) -> Query:
     """A filter that matches what the shop's search counts: all that its query matches with at least its `min_score`."""
-    query: dict[str, Any] = lean(body["query"])
+    query: Query = lean(body["query"])
     if body.get("min_score") is not None:
         return {"function_score": {"query": query, "min_score": body["min_score"]}}
     return query
 
 
-def lean(query: Any) -> Any:
-    """The same query without the keys that only a page of hits needs."""
-    if isinstance(query, list):
-        return [lean(item) for item in query]
-    if isinstance(query, dict):
-        return {key: lean(value) for key, value in query.items() if key not in ("_name", "inner_hits")}
-    return query
+def words(
+    terms: str, fields: Sequence[str], alternatives: Sequence[tuple[str, float]] = (), unfinished: str = ""
+) -> Query:
+    """The layer's lexical query.
 
-
-def scored(query: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
-    """The shop's query with the words scored by the layer. It matches the same products.
-
-    words: the layer's lexical query. Where the shop adds or multiplies, the parts of the score have names.
+    alternatives: (terms, what they count beside the others). unfinished: a term that is the beginning of a word.
     """
-    rewritten: Any = lean(query)
-    plain = not analysis.adds and analysis.inner is None
-    for path in analysis.silent:
-        rewritten = put(rewritten, path, {"bool": {"filter": [part(rewritten, path)]}})
-    own = part(rewritten, analysis.text)
-    if plain:
-        return (
-            {"bool": {"filter": [own], "should": [dict(words)]}}
-            if not analysis.text
-            else put(rewritten, analysis.text, {"bool": {"filter": [own], "should": [dict(words)]}})
-        )
-    if analysis.adds:
-        own = {"bool": {"must": [own], "_name": SHOP}}
-    floor = {"match_all": {"boost": _FLOOR}}
-    text = {"bool": {"filter": [own], "must": [floor], "should": [dict(words)], "_name": TEXT}}
-    rewritten = put(rewritten, analysis.text, text)
-    if analysis.inner is not None:
-        rewritten = put(
-            rewritten, analysis.inner, {"bool": {"must": [part(rewritten, analysis.inner)], "_name": INNER}}
-        )
-    return dict(rewritten)
+    query = bodies.lexical_query(terms, fields)
+    if unfinished:
+        query = {"bool": {"should": [query, begun(unfinished, fields, _UNFINISHED_BOOST)]}}
+    others = [{"bool": {"must": [bodies.lexical_query(one, fields)], "boost": boost}} for one, boost in alternatives]
+    return {"dis_max": {"queries": [query, *others]}} if others else query
 
 
-def beside(query: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any]) -> dict[str, Any]:
-    """A query that scores as `scored` does, for products that the shop's query matches. It does not run that again."""
-    return dict(query if analysis.adds or analysis.inner is not None or analysis.text else words)
+def begun(term: str, fields: Sequence[str], boost: float = 1.0) -> Query:
+    """What has a word that begins with the term."""
+    ((kind, clause),) = bodies.lexical_query(term, fields).items()
+    options = {key: value for key, value in clause.items() if key != "tie_breaker"}
+    return {kind: {**options, "type": "bool_prefix", "boost": boost}}
+
+
+def scored(query: Mapping[str, Any], words: Mapping[str, Any]) -> Query:
+    """What the shop's query matches, scored by the layer's words."""
+    return {"bool": {"filter": [lean(query)], "should": [dict(words)]}}
 
 
 def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
@@ -85,22 +68,38 @@ def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[s
     return {**rest, "query": _down_to_min_score(body, query), "from": 0, "size": depth, **_codes(codes)}
 
 
+def listed(
+    body: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any], codes: Sequence[str], depth: int
+) -> dict[str, Any]:
+    """The best of the layer's words of what the shop's search matches, where its page is searched for later."""
+    filtered = {"post_filter": lean(body["post_filter"])} if body.get("post_filter") else {}
+    within = {"filter": [matching(body)], "must_not": list(analysis.excluded), "should": [dict(words)]}
+    options = {"size": depth, "track_total_hits": False, "timeout": body["timeout"]}
+    return {"query": {"bool": within}, **filtered, **options, **_codes(codes)}
+
+
+def best(body: Mapping[str, Any], text: Query, pins: Sequence[Query]) -> dict[str, Any]:
+    """The best score of a text of the shop's query, of the products that the shop does not pin."""
+    query = {"bool": {"must": [text], "filter": [matching(body)], "must_not": list(pins)}}
+    return {"query": query, "size": 1, "track_total_hits": False, "timeout": body["timeout"], **_codes(())}
+
+
 def nearest(
     body: Mapping[str, Any],
-    scoring: Mapping[str, Any],
+    words: Mapping[str, Any],
     signal: str,
     vector: np.ndarray | Sequence[float],
     codes: Sequence[str],
     depth: int,
     shards: int,
+    excluded: Sequence[Query] = (),
 ) -> dict[str, Any]:
-    """Of the products that the shop's search matches, the nearest to one vector; `_score` is that of the words.
-
-    scoring: see `beside`.
-    """
+    """Of the products that the shop's search matches, the nearest to one vector; `_score` is that of the words."""
     within = [matching(body)]
     if body.get("post_filter"):
         within.append(lean(body["post_filter"]))
+    if excluded:
+        within.append({"bool": {"must_not": list(excluded)}})
     knn = {
         "field": f"{LAYER}.{signal}",
         "query_vector": vector,
@@ -109,10 +108,78 @@ def nearest(
         "filter": within,
     }
     return {
-        **bodies.nearest(knn, shards, scoring),
+        **bodies.nearest(knn, shards, words),
         "timeout": body["timeout"],
         **_codes(codes),
     }
+
+
+def final(
+    body: Mapping[str, Any],
+    analysis: Recognised,
+    words: Mapping[str, Any],
+    scores: Mapping[str, float],
+    lowest: float,
+    units: Sequence[float],
+) -> dict[str, Any]:
+    """The shop's whole search, with the fused scores in place of those of its words.
+
+    So its functions, boosts, pins, sort and groups are computed as the shop wrote them. scores: of the candidates.
+    lowest: the score of the words of the last candidate; 0 where no other product has them. units: the best score of
+    each text of the query. The best candidate has that score, so that a boost counts beside it for what it did.
+    """
+    rest = iter(units)
+
+    def fill(slot: Query) -> Query:
+        unit = next(rest, 0.0)
+        top = max(scores.values(), default=0.0)
+        scale = unit / top if analysis.scaled and unit > 0 and top > 0 else 1.0
+        return _slot(slot, analysis, words, {id: score * scale for id, score in scores.items()}, lowest, unit or 1.0)
+
+    within: list[Query] = [body["query"]]
+    if body.get("min_score") is not None:
+        within.append(matching(body))
+    look = {key: value for key, value in body.items() if key not in ("query", "min_score")}
+    if isinstance(look.get("highlight"), dict):
+        look["highlight"] = {"highlight_query": lean(body["query"]), **look["highlight"]}
+    return {**look, "query": {"bool": {"filter": within, "should": [filled(analysis.query, fill)]}}}
+
+
+def _slot(
+    slot: Query,
+    analysis: Recognised,
+    words: Mapping[str, Any],
+    scores: Mapping[str, float],
+    lowest: float,
+    unit: float,
+) -> Query:
+    """What scores as one text of the shop's query is to score. unit: the best score of that text by itself."""
+    text, excluded = slot["text"], list(analysis.excluded)
+    last = min(scores.values(), default=1.0) or max(scores.values(), default=1.0) * _BEHIND
+    candidates = {"ids": {"values": list(scores)}}
+    parts: list[Query] = [
+        {"constant_score": {"filter": {"ids": {"values": [id]}}, "boost": score}} for id, score in scores.items()
+    ]
+    if lowest > 0:  # the words' other matches come behind, in the order of their scores
+        boost = last * (1 - 3 * _BEHIND) / lowest
+        parts.append({"bool": {"must": [dict(words)], "must_not": [candidates, *excluded], "boost": boost}})
+    parts.append({"bool": {"must": [text], "must_not": [candidates], "boost": last * _BEHIND / unit}})
+    if excluded:
+        others = {"bool": {"must_not": [candidates, *excluded]}}
+        parts.append({"constant_score": {"filter": others, "boost": last * _BEHIND * 2}})
+    layered: Query = {"bool": {"should": parts}}
+    if not slot["certain"]:
+        layered["bool"] |= {"filter": [text], "minimum_should_match": 0}
+    if not analysis.pins:
+        return layered
+    pins = list(analysis.pins)  # the order of these is the shop's own
+    pinned = {"bool": {"must": [text], "filter": [{"bool": {"should": pins}}]}}
+    return {"bool": {"should": [pinned, {"bool": {"must": [layered], "must_not": pins}}]}}
+
+
+def texts(analysis: Recognised) -> list[Query]:
+    """The texts of the shop's query, in the order of their slots."""
+    return [slot["text"] for slot in slots(analysis.query)]
 
 
 def codes(body: Mapping[str, Any], ids: Sequence[str], signals: Sequence[str]) -> dict[str, Any]:
@@ -142,7 +209,7 @@ def tail(
 ) -> dict[str, Any]:
     """The matches of the shop's search that come after the candidates, in the order of the words' scores."""
     rest: dict[str, Any] = {
-        "bool": {"must": [_down_to_min_score(body, lean(query))], "must_not": [{"ids": {"values": list(exclude)}}]}
+        "bool": {"must": [_down_to_min_score(body, query)], "must_not": [{"ids": {"values": list(exclude)}}]}
     }
     if lean(body["query"]) != body["query"]:  # as in `page`
         rest["bool"]["filter"] = [body["query"]]

@@ -11,11 +11,13 @@ import numpy as np
 import orjson
 from elasticsearch import ApiError, Elasticsearch
 
+from hybrid.contracts import IndexProfile
 from hybrid.dropin import own_field
 from hybrid.dropin.request import (
     Body,
     CandidateReply,
     Cosines,
+    FinalRequest,
     Json,
     PageHits,
     PageRequest,
@@ -23,11 +25,13 @@ from hybrid.dropin.request import (
     RankedSearch,
     Reply,
     ShopCandidates,
+    ShopSearch,
     SignalSearch,
     Version,
 )
+from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.elastic.client import connect, error_reason, translated
-from hybrid.elastic.retrieval import bodies, dropin_bodies
+from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_words
 from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
 from hybrid.elastic.retrieval.hit_cache import HitCache
@@ -63,7 +67,8 @@ class _CachedPage(NamedTuple):
 class _Answers:
     """The answers to the searches for one search's candidates, of which `ShopCandidates` are made.
 
-    known: the cached cosines of an equal search. unread: ids of candidates whose cosines have to be computed.
+    known: the cached cosines of an equal search. unread: ids of candidates whose cosines have to be computed. units:
+    the best score of each text of the shop's query, where it was requested.
     """
 
     search: RankedSearch
@@ -72,20 +77,27 @@ class _Answers:
     collected: Collected
     versions: dict[str, Version]
     unread: list[str]
+    units: list[float]
 
     @classmethod
     def of(cls, search: RankedSearch, known: Known, parts: Sequence[SignalSearch], whole: Sequence[Json]) -> _Answers:
         """whole: the answer to each of the parts.
 
         Raises:
-            ClusterError: the shop's own search, which is the first, has none.
+            ClusterError: the shop's own search, which is the first, has none, or a text has no best score.
         """
-        if "error" in whole[0]:
-            raise _unanswered(search, whole[0])
-        collected = Collected.of(zip((part.signal for part in parts), whole, strict=True))
+        for part, one in zip(parts, whole, strict=True):
+            if "error" in one and (one is whole[0] or not part.signal):
+                raise _unanswered(search, one)
+        collected = Collected.of((part.signal, one) for part, one in zip(parts, whole, strict=True) if part.signal)
         versions = {id: _version(hit) for id, hit in collected.hits.items() if "_seq_no" in hit}
         unread = [id for id in collected.hits if id not in known or known[id].version != versions.get(id)]
-        return cls(search, known, whole, collected, versions, unread)
+        units = [
+            float(one["hits"].get("max_score") or 0.0)
+            for part, one in zip(parts, whole, strict=True)
+            if not part.signal
+        ]
+        return cls(search, known, whole, collected, versions, unread, units)
 
 
 class Transport:
@@ -136,8 +148,6 @@ class Transport:
             _parts(search, depth, [] if remembered else list(search.vectors))
             for search, remembered in zip(searches, known, strict=True)
         ]
-        if any(search.analysis.adds or search.analysis.inner is not None for search in searches):
-            params = {**params, "include_named_queries_score": "true"}
         reply = self._send_lines(_lines(searches, parts), params)
         return CandidateReply(searches, known, parts, params, reply)
 
@@ -211,6 +221,70 @@ class Transport:
             return 0
         return took_ms
 
+    def finals(self, requests: Sequence[FinalRequest], params: Params) -> tuple[list[Json], int]:
+        """One `_msearch`: the answers to whole searches with other scores of their words, and the milliseconds taken.
+
+        Raises:
+            ClusterError: the cluster cannot answer one of them.
+        """
+        lines = [
+            _Line(
+                one.search,
+                dropin_bodies.final(
+                    one.search.body, one.search.analysis, _words(one.search), one.scores, one.lowest, one.units
+                ),
+            )
+            for one in requests
+        ]
+        answers, took_ms = self._many(lines, params) if lines else ([], 0)
+        for one, answer in zip(requests, answers, strict=True):
+            if "error" in answer:
+                raise _unanswered(one.search, answer)
+        return answers, took_ms
+
+    def met(self, search: ShopSearch, profile: IndexProfile, words: Sequence[str]) -> Met:
+        """Which of the words anything has that the search matches.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        body = dropin_words.met(search.body, words, profile.lexical_fields)
+        (answer,) = self._ask(profile, [body], search.route)
+        if "error" in answer:
+            raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
+        return dropin_words.read_met(answer, words)
+
+    def similar(self, profile: IndexProfile, words: Sequence[Mistyped], fields: Sequence[str]) -> Mapping[str, str]:
+        """Mistyped word -> the word of the index that is most like it, where there is one.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        # Where a field of the shop does not exist, the layer's do.
+        return dropin_words.read_similar(self._ask(profile, dropin_words.similar(words, fields), {}), words)
+
+    def indexed(self, index: str, fields: Sequence[str]) -> bool:
+        """Whether the index has one of the fields. Names may have wildcards.
+
+        Raises:
+            ClusterUnreachableError, ClusterError: no answer.
+        """
+        params = {"fields": ",".join(fields)}
+        with translated(index):
+            answer = self._client.perform_request(
+                "GET", f"/{quote(index, safe='')}/_field_caps", params=params, headers={"accept": _JSON}
+            )
+        return bool(orjson.loads(_bytes(answer.body))["fields"])
+
+    def _ask(self, profile: IndexProfile, searches: Sequence[Body], route: Params) -> list[Json]:
+        """The answers to searches of one index."""
+        reply = self.msearch([({"index": profile.index, **route}, body) for body in searches], {})
+        read = orjson.loads(reply.body)
+        if reply.status != 200:
+            raise ClusterError(f"Elasticsearch answered {reply.status}: {error_reason(read)[1]}")
+        answers: list[Json] = read["responses"]
+        return answers
+
     def pages(self, requests: Sequence[PageRequest], params: Params) -> tuple[list[PageHits], int]:
         """One `_msearch`: the hits of each page, and the milliseconds taken.
 
@@ -261,20 +335,9 @@ class Transport:
             versions=answers.versions,
             doubtful=not hits or any(map(broken, answers.whole)),
             repeatable=repeatable,
+            units=answers.units,
         )
         score(candidates, hits, search.terms, self._by_signal(answers))
-        named: dict[str, dict[str, float]] = {}
-        for id, hit in hits.items():
-            for name, value in (hit.get("matched_queries") or {}).items():
-                named.setdefault(name, {})[id] = float(value)
-        by_words = candidates.raw["lexical"]
-        candidates.scores = {id: value or 0.0 for id, value in by_words.items()}
-        if dropin_bodies.TEXT in named:
-            candidates.raw["lexical"] = {id: named[dropin_bodies.TEXT].get(id, 0.0) for id in by_words}
-        if search.analysis.inner is not None:
-            candidates.multiplied = named.get(dropin_bodies.INNER, {})
-        if search.analysis.adds:
-            candidates.added = named.get(dropin_bodies.SHOP, {})
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return candidates
@@ -316,12 +379,12 @@ class Transport:
 
 def _words(search: RankedSearch) -> Json:
     """The layer's lexical query."""
-    return bodies.lexical_query(search.terms, search.profile.lexical_fields)
+    return dropin_bodies.words(search.terms, search.profile.lexical_fields, search.alternatives, search.unfinished)
 
 
 def _query(search: RankedSearch) -> Json:
     """The shop's query, scored by the layer's words."""
-    return dropin_bodies.scored(search.body["query"], search.analysis, _words(search))
+    return dropin_bodies.scored(search.body["query"], _words(search))
 
 
 def _header(search: RankedSearch) -> Json:
@@ -330,13 +393,20 @@ def _header(search: RankedSearch) -> Json:
 
 def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[SignalSearch]:
     """The searches for candidates. codes: the signals of which the hits are to have codes."""
-    query = _query(search)
-    scoring = dropin_bodies.beside(query, search.analysis, _words(search))
-    parts = [SignalSearch("lexical", dropin_bodies.counted(search.body, query, codes, depth))]
+    body, analysis, words = search.body, search.analysis, _words(search)
+    if analysis.query is None:
+        lexical = dropin_bodies.counted(body, _query(search), codes, depth)
+    else:
+        lexical = dropin_bodies.listed(body, analysis, words, codes, depth)
+    parts = [SignalSearch("lexical", lexical)]
     for name, vector in search.vectors.items():
         numbers = np.ascontiguousarray(vector, dtype=np.float32)
-        body = dropin_bodies.nearest(search.body, scoring, name, numbers, codes, depth, search.profile.shards)
-        parts.append(SignalSearch(name, body))
+        near = dropin_bodies.nearest(body, words, name, numbers, codes, depth, search.profile.shards, analysis.excluded)
+        parts.append(SignalSearch(name, near))
+    if analysis.query is not None:
+        parts += [
+            SignalSearch("", dropin_bodies.best(body, one, analysis.pins)) for one in dropin_bodies.texts(analysis)
+        ]
     return parts
 
 

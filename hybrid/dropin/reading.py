@@ -1,0 +1,446 @@
+"""Reads a shop's query: which clauses are words, and what else scores. Pure.
+
+A *text* is a part of the query whose score is that of words alone. Around it, the shop may add to its score, multiply
+it, or pin products. `read` gives the query with a slot in place of each text, so that whoever fills the slots with
+other scores of the words has everything else computed as the shop wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+Query = dict[str, Any]
+
+#: The name of a slot in a query. It has the "text" that it stands for, and is "certain" where every hit matches that.
+SLOT = "hybrid:words"
+#: A boost that is so many times that of the words is more than any score of words: the shop pins products with it.
+PIN_RATIO = 1000.0
+MAX_SLOTS = 8
+_MAX_ALTERNATIVES = 4
+
+_FIELD_TEXT = ("match", "match_phrase", "match_phrase_prefix", "match_bool_prefix")
+_FIELDS_TEXT = ("multi_match", "combined_fields", "simple_query_string", "query_string")
+_UNFINISHED = ("match_phrase_prefix", "match_bool_prefix", "phrase_prefix", "bool_prefix")
+#: Clauses whose score, if any, is a constant or the shop's own business.
+_NEUTRAL = frozenset(
+    {
+        "constant_score", "distance_feature", "exists", "fuzzy", "geo_bounding_box", "geo_distance", "geo_shape", "ids",
+        "match_all", "match_none", "prefix", "range", "rank_feature", "regexp", "script", "term", "terms", "terms_set",
+        "wildcard",
+    }
+)  # fmt: skip
+#: Of these, the clauses that give some products a better score than others.
+_UNEVEN = frozenset({"distance_feature", "fuzzy", "geo_shape", "rank_feature", "terms_set"})
+_NESTED = ("nested", "has_child", "has_parent")
+#: Clauses around one other query -> the key of that query.
+_AROUND = {"function_score": "query", "boosting": "positive", "pinned": "organic", "script_score": "query"}
+
+
+class Passes(Exception):
+    """The query is not one that can be ranked anew; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """The words of one text clause.
+
+    boost: how much they count. fields: names without boosts. fuzzy: the fuzziness, "" where there is none. prefix:
+    letters that must be right. unfinished: whether the last word may be the beginning of one.
+    """
+
+    words: str
+    fields: tuple[str, ...] = ()
+    boost: float = 1.0
+    fuzzy: str = ""
+    prefix: int = 0
+    unfinished: bool = False
+    alternative: bool = False
+
+
+@dataclass(frozen=True)
+class Read:
+    """A query that has words.
+
+    query: with a slot for each text; of a text itself, the text. pins: what the products match that the shop pins.
+    excluded: what the products match that the words exclude.
+    """
+
+    query: Query
+    said: tuple[Said, ...]
+    pure: bool
+    pins: tuple[Query, ...] = ()
+    excluded: tuple[Query, ...] = ()
+
+    @property
+    def slotted(self) -> Query:
+        return _slot(self.query, True) if self.pure else self.query
+
+    @property
+    def words(self) -> str:
+        """The words that the shopper typed, each once."""
+        return " ".join(_distinct(one.words for one in self.said if not one.alternative))
+
+    @property
+    def alternatives(self) -> tuple[tuple[str, float], ...]:
+        """(words, how much they count beside what was typed): words that the shop adds, such as synonyms."""
+        typed = max((one.boost for one in self.said if not one.alternative), default=1.0)
+        boosts: dict[str, float] = {}
+        for one in self.said:
+            if one.alternative and _folded(one.words) not in _folded(self.words):
+                boosts[one.words] = max(boosts.get(one.words, 0.0), one.boost / typed if typed > 0 else 1.0)
+        kept = sorted(boosts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MAX_ALTERNATIVES]
+        return tuple((words, min(boost, 1.0)) for words, boost in kept)
+
+
+def read(query: Any, not_text: Collection[str]) -> Read:
+    """Read a whole query. not_text: fields of values, not text: a `match` on one of them is a filter, not words.
+
+    Raises:
+        Passes: it cannot be ranked anew.
+    """
+    reader = _Reader(frozenset(not_text))
+    found = reader.read(query, True)
+    if found is None or not found.words:
+        raise Passes(reader.unknown or "no words that score")
+    if sum(1 for _ in slots(found.slotted)) > MAX_SLOTS:
+        raise Passes(f"words in more than {MAX_SLOTS} parts of the query")
+    return found
+
+
+def lean(query: Any) -> Any:
+    """The same query without the keys that only a page of hits needs."""
+    if isinstance(query, list):
+        return [lean(item) for item in query]
+    if isinstance(query, dict):
+        return {key: lean(value) for key, value in query.items() if key not in ("_name", "inner_hits")}
+    return query
+
+
+def slots(query: Any) -> Iterable[Query]:
+    """What is in the slots of a query, in order."""
+    if isinstance(query, list):
+        for item in query:
+            yield from slots(item)
+    elif isinstance(query, dict):
+        if SLOT in query:
+            yield query[SLOT]
+        else:
+            for inner in query.values():
+                yield from slots(inner)
+
+
+def filled(query: Any, fill: Callable[[Query], Query]) -> Any:
+    """A copy of the query with something in place of each slot. fill: is given what is in a slot, in order."""
+    if isinstance(query, list):
+        return [filled(item, fill) for item in query]
+    if isinstance(query, dict):
+        return fill(query[SLOT]) if SLOT in query else {key: filled(inner, fill) for key, inner in query.items()}
+    return query
+
+
+class _Reader:
+    """unknown: why the first clause was not read whose kind is not known."""
+
+    def __init__(self, not_text: frozenset[str]) -> None:
+        self.not_text = not_text
+        self.unknown = ""
+
+    def read(self, query: Any, certain: bool) -> Read | None:
+        """None where the query has no words. certain: whether every hit of the search matches the query."""
+        kind, clause = _clause(query)
+        if kind == "bool":
+            return self._bool(query, clause, certain)
+        if kind == "dis_max":
+            return self._dis_max(query, clause)
+        if kind in _AROUND:
+            return self._around(query, kind, clause, certain)
+        if kind in _NESTED and isinstance(clause.get("query"), dict):
+            inner = self.read(clause["query"], False)
+            return replace(inner, query=lean(query)) if inner is not None and inner.pure else None
+        if kind in _FIELD_TEXT or kind in _FIELDS_TEXT:
+            return self._text(query, kind, clause)
+        if kind in _NEUTRAL:
+            return None
+        raise Passes(f"a {kind} clause")
+
+    def _text(self, query: Query, kind: str, clause: Mapping[str, Any]) -> Read | None:
+        said = _field_text(kind, clause) if kind in _FIELD_TEXT else _fields_text(kind, clause)
+        if said.fields and all(name in self.not_text for name in said.fields):
+            return None
+        pins = _pinned_fields(kind, clause) if kind in _FIELDS_TEXT else []
+        excluded = []
+        if kind == "simple_query_string" and (negated := _EXCLUDED.findall(str(clause.get("query", "")))):
+            # With the operator `or`, what is excluded only has no score for it.
+            options = {key: value for key, value in lean(clause).items() if key != "minimum_should_match"}
+            bare = " ".join(one.strip("- ") for one in negated)
+            excluded = [{kind: {**options, "query": bare, "default_operator": "or"}}]
+        return Read(lean(query), (said,) if said.words else (), True, tuple(pins), tuple(excluded))
+
+    def _bool(self, query: Query, clause: Mapping[str, Any], certain: bool) -> Read | None:
+        musts, shoulds = _listed(clause.get("must")), _listed(clause.get("should"))
+        required = [(child, self.read(child, certain)) for child in musts]
+        has_words = any(found is not None and found.said for _, found in required)
+        optional = [(child, self._optional(child, has_words)) for child in shoulds]
+        found_all = [found for _, found in (*required, *optional) if found is not None]
+        if not any(found.said for found in found_all):
+            return None
+        alike = certain and all(found is not None or self._constant(child) for child, found in required)
+        pins = [pin for found in found_all for pin in found.pins]
+        excluded = tuple(one for found in found_all for one in found.excluded)
+        said = _alternatives(
+            [one for _, found in required if found for one in found.said],
+            [one for _, found in optional if found for one in found.said],
+        )
+        boost = _number(clause.get("boost", 1.0))
+        words = [one.boost for one in said]
+        for child, found in optional:
+            if _boost_of(child, found) >= PIN_RATIO * (max(words) if found is None else min(words)) > 0:
+                pins.append(lean(child))
+        said = tuple(replace(one, boost=one.boost * boost) for one in said)
+        pure = all(found is None or found.pure for _, found in (*required, *optional))
+        other_musts = any(found is None for _, found in required)
+        if pure and (alike or not other_musts) and not any(found is None for _, found in optional):
+            return Read(lean(query), said, True, tuple(pins), excluded)
+        scoring: list[Query] = []
+        text_musts = [found.query for _, found in required if found is not None and found.pure]
+        text_shoulds = [found.query for _, found in optional if found is not None and found.pure]
+        if text_musts or text_shoulds:
+            alone = [*text_musts, *text_shoulds]
+            text = alone[0] if len(alone) == 1 else {"bool": _given(must=text_musts, should=text_shoulds)}
+            scoring.append(_slot(text, certain and bool(text_musts)))
+        for child, found in (*required, *optional):
+            if found is None:
+                scoring.append(lean(child))
+            elif not found.pure:
+                scoring.append(found.query)
+        rewritten: Query = {"bool": {"should": scoring}}
+        if not certain:
+            rewritten["bool"]["filter"] = [lean(query)]
+        if "boost" in clause:
+            rewritten["bool"]["boost"] = clause["boost"]
+        return Read(rewritten, said, False, tuple(pins), excluded)
+
+    def _optional(self, child: Any, beside_words: bool) -> Read | None:
+        """A clause of `should`. Where the words are in `must`, what is not words alone only adds to them."""
+        try:
+            found = self.read(child, False)
+        except Passes as why:
+            _clause(child)  # not a query at all
+            self.unknown = self.unknown or str(why)
+            return None
+        return None if found is not None and beside_words and not found.pure else found
+
+    def _dis_max(self, query: Query, clause: Mapping[str, Any]) -> Read | None:
+        queries = clause.get("queries")
+        if not isinstance(queries, list):
+            raise Passes("a query that is not recognised")
+        children = [(child, self._optional(child, False)) for child in queries]
+        found_all = [found for _, found in children if found is not None]
+        said = _alternatives([], [one for found in found_all for one in found.said])
+        if not said:
+            return None
+        pins = tuple(pin for found in found_all for pin in found.pins)
+        excluded = tuple(one for found in found_all for one in found.excluded)
+        boost = _number(clause.get("boost", 1.0))
+        said = tuple(replace(one, boost=one.boost * boost) for one in said)
+        if len(found_all) == len(children) and all(found.pure for found in found_all):
+            return Read(lean(query), said, True, pins, excluded)
+        parts = [
+            lean(child) if found is None else _slot(found.query, False) if found.pure else found.query
+            for child, found in children
+        ]
+        return Read({"dis_max": {**lean(clause), "queries": parts}}, said, False, pins, excluded)
+
+    def _around(self, query: Query, kind: str, clause: Mapping[str, Any], certain: bool) -> Read | None:
+        key = _AROUND[kind]
+        if not isinstance(clause.get(key), dict):
+            return None
+        if kind == "function_score":
+            functions = _functions(clause)
+        # The products of `pinned` need not match the organic query.
+        surely = certain and kind != "pinned"
+        found = self.read(clause[key], surely)
+        if found is None or not found.said:
+            return None
+        pins = list(found.pins)
+        if kind == "function_score":
+            pins += [
+                lean(one["filter"])
+                for one in functions
+                if "filter" in one and _number(one.get("weight", 1)) >= PIN_RATIO
+            ]
+        # `min_score` would compare other scores than the shop's, and so match other products.
+        around = {name: value for name, value in lean(clause).items() if name != "min_score"}
+        around[key] = _slot(found.query, surely) if found.pure else found.query
+        rewritten: Query = {kind: around}
+        if clause.get("min_score") is not None and not certain:
+            rewritten = {"bool": {"filter": [lean(query)], "must": [rewritten]}}
+        return Read(rewritten, found.said, False, tuple(pins), found.excluded)
+
+    def _constant(self, query: Any) -> bool:
+        """Whether a clause has the same score for all that it matches. As a `must`, it does not change the order."""
+        kind, clause = _clause(query)
+        if kind in ("term", "match"):
+            return any(name in self.not_text for name in clause)
+        return kind in _NEUTRAL and kind not in _UNEVEN
+
+
+def _slot(text: Query, certain: bool) -> Query:
+    return {SLOT: {"text": text, "certain": certain}}
+
+
+def _given(**parts: list[Query]) -> Query:
+    return {name: part for name, part in parts.items() if part}
+
+
+def _listed(children: Any) -> list[Any]:
+    return children if isinstance(children, list) else [children] if children else []
+
+
+def _alternatives(required: Sequence[Said], optional: Sequence[Said]) -> tuple[Said, ...]:
+    """All of them. Of those that need not match, words with a lower boost than others are alternatives to these."""
+    best = max((one.boost for one in (*required, *optional) if not one.alternative), default=0.0)
+    typed = [one for one in (*required, *optional) if not one.alternative and (one in required or one.boost >= best)]
+    known = [_folded(one.words) for one in typed]
+    return (
+        *required,
+        *(
+            one if any(_folded(one.words) in other or other in _folded(one.words) for other in known)
+            else replace(one, alternative=True)
+            for one in optional
+        ),
+    )  # fmt: skip
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    """The texts without those that are a part of another."""
+    kept: list[str] = []
+    for text in texts:
+        if not any(_folded(text) in _folded(known) for known in kept):
+            kept = [known for known in kept if _folded(known) not in _folded(text)]
+            kept.append(text)
+    return kept
+
+
+def _folded(text: str) -> str:
+    return f" {' '.join(text.casefold().split())} "
+
+
+def _clause(query: Any) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(query, dict) or len(query) != 1:
+        raise Passes("a query that is not recognised")
+    kind, clause = next(iter(query.items()))
+    if not isinstance(clause, dict):
+        raise Passes("a query that is not recognised")
+    return kind, clause
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 1.0
+
+
+def _functions(clause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    functions = clause.get("functions", [clause])
+    if not isinstance(functions, list) or any("random_score" in one for one in functions if isinstance(one, dict)):
+        raise Passes("function_score with random_score")
+    return [one for one in functions if isinstance(one, dict)]
+
+
+def _boost_of(child: Any, found: Read | None) -> float:
+    """The boost of a clause of `should`, where it matters whether the shop pins with it."""
+    if found is not None:
+        return max((one.boost for one in found.said), default=0.0) if found.pure else 0.0
+    kind, clause = _clause(child)
+    if kind not in _NEUTRAL and kind != "match":
+        return 0.0
+    inner = next((spec for spec in clause.values() if isinstance(spec, dict) and "boost" in spec), {})
+    return _number(clause.get("boost", 1.0)) * _number(inner.get("boost", 1.0))
+
+
+def _field_text(kind: str, clause: Mapping[str, Any]) -> Said:
+    fields = [name for name in clause if name not in ("boost", "_name")]
+    if len(fields) != 1:
+        raise Passes("a query that is not recognised")
+    spec = clause[fields[0]]
+    options = spec if isinstance(spec, dict) else {"query": spec}
+    boost = _number(options.get("boost", 1.0)) * _number(clause.get("boost", 1.0))
+    return Said(
+        _plain(options.get("query")), (fields[0],), boost, _fuzzy(options), _prefix(options), kind in _UNFINISHED
+    )
+
+
+def _fields_text(kind: str, clause: Mapping[str, Any]) -> Said:
+    boosts = _field_boosts(clause)
+    typed = _plain(clause.get("query"))
+    words = _OPERATORS[kind](typed) if kind in _OPERATORS else typed
+    lowest = min(boosts.values(), default=1.0)
+    boost = max((one for one in boosts.values() if one < PIN_RATIO * lowest), default=1.0)
+    fuzzy = _fuzzy(clause)
+    if kind == "simple_query_string":
+        marked = re.search(r"\w~(\d?)(?!\d)", typed)
+        fuzzy = "" if marked is None else marked[1] or "2"
+    unfinished = str(clause.get("type")) in _UNFINISHED or (kind == "simple_query_string" and typed.endswith("*"))
+    fuzzy = "" if kind == "query_string" else fuzzy  # its operator ~ passes
+    return Said(words, tuple(boosts), boost * _number(clause.get("boost", 1.0)), fuzzy, _prefix(clause), unfinished)
+
+
+def _field_boosts(clause: Mapping[str, Any]) -> dict[str, float]:
+    named = clause.get("fields") or clause.get("default_field", "*")
+    boosts: dict[str, float] = {}
+    for one in named if isinstance(named, list) else [named]:
+        name, _, boost = str(one).partition("^")
+        boosts[name] = _number(boost) if boost else 1.0
+    return boosts
+
+
+def _pinned_fields(kind: str, clause: Mapping[str, Any]) -> list[Query]:
+    """What a product matches by the fields whose boost is beyond that of the others."""
+    boosts = _field_boosts(clause)
+    lowest = min(boosts.values(), default=1.0)
+    pinned = [name for name, boost in boosts.items() if boost >= PIN_RATIO * lowest > 0]
+    return [{kind: {**lean(clause), "fields": pinned}}] if pinned else []
+
+
+def _fuzzy(options: Mapping[str, Any]) -> str:
+    """ "1", "2", "auto", or "" for none."""
+    given = str(options.get("fuzziness", "")).strip().lower()
+    if given.startswith("auto"):
+        return "auto"
+    return str(min(round(_number(given)), 2)) if given and _number(given) >= 1 and given[0].isdigit() else ""
+
+
+def _prefix(options: Mapping[str, Any]) -> int:
+    return max(0, round(_number(options.get("prefix_length", 0))))
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise Passes("a query that is not recognised")
+    return " ".join(str(value).split())
+
+
+_EXCLUDED = re.compile(r'(?:^|(?<=\s))-\s*(?:"[^"]*"|[^\s"]\S*)')
+
+
+def _simple(text: str) -> str:
+    """The words of a simple_query_string, without its operators and without the excluded words."""
+    text = _EXCLUDED.sub(" ", text)
+    text = re.sub(r"~\d*", " ", text)
+    return " ".join(re.sub(r'(?:^|(?<=[\s(]))\+|[|"*()\\]', " ", text).split())
+
+
+def _lucene(text: str) -> str:
+    """The words of a query_string that has only words, phrases, AND, OR and boosts."""
+    if re.search(r"[:/\\{}\[\]~*?!]|\bNOT\b|&&|\|\||(?:^|[\s(])-", text):
+        raise Passes("a query_string with operators")
+    text = re.sub(r"\^[\d.]+", " ", re.sub(r"\b(?:AND|OR)\b", " ", text))
+    return " ".join(re.sub(r'(?:^|(?<=[\s(]))\+|["()]', " ", text).split())
+
+
+_OPERATORS: dict[str, Callable[[str], str]] = {"simple_query_string": _simple, "query_string": _lucene}
