@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 Query = dict[str, Any]
 
@@ -43,8 +42,7 @@ class Passes(Exception):
     """The query is not one that can be ranked anew; the message is the reason."""
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """The words of one text clause.
 
     boost: how much they count. fields: names without boosts. fuzzy: the fuzziness, "" where there is none. prefix:
@@ -60,8 +58,7 @@ class Said:
     alternative: bool = False
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """A query that has words.
 
     query: with a slot for each text; of a text itself, the text. pins: what the products match that the shop pins.
@@ -86,6 +83,8 @@ class Read:
     @property
     def alternatives(self) -> tuple[tuple[str, float], ...]:
         """(words, how much they count beside what was typed): words that the shop adds, such as synonyms."""
+        if not any(one.alternative for one in self.said):
+            return ()
         typed = max((one.boost for one in self.said if not one.alternative), default=1.0)
         boosts: dict[str, float] = {}
         for one in self.said:
@@ -105,7 +104,7 @@ def read(query: Any, not_text: Collection[str]) -> Read:
     found = reader.read(query, True)
     if found is None or not found.words:
         raise Passes(reader.unknown or "no words that score")
-    if sum(1 for _ in slots(found.slotted)) > MAX_SLOTS:
+    if not found.pure and sum(1 for _ in slots(found.query)) > MAX_SLOTS:
         raise Passes(f"words in more than {MAX_SLOTS} parts of the query")
     return found
 
@@ -159,7 +158,7 @@ class _Reader:
             return self._around(query, kind, clause, certain)
         if kind in _NESTED and isinstance(clause.get("query"), dict):
             inner = self.read(clause["query"], False)
-            return replace(inner, query=lean(query)) if inner is not None and inner.pure else None
+            return inner._replace(query=query) if inner is not None and inner.pure else None
         if kind in _FIELD_TEXT or kind in _FIELDS_TEXT:
             return self._text(query, kind, clause)
         if kind in _NEUTRAL:
@@ -177,7 +176,7 @@ class _Reader:
             options = {key: value for key, value in lean(clause).items() if key != "minimum_should_match"}
             bare = " ".join(one.strip("- ") for one in negated)
             excluded = [{kind: {**options, "query": bare, "default_operator": "or"}}]
-        return Read(lean(query), (said,) if said.words else (), True, tuple(pins), tuple(excluded))
+        return Read(query, (said,) if said.words else (), True, tuple(pins), tuple(excluded))
 
     def _bool(self, query: Query, clause: Mapping[str, Any], certain: bool) -> Read | None:
         musts, shoulds = _listed(clause.get("must")), _listed(clause.get("should"))
@@ -194,16 +193,15 @@ class _Reader:
             [one for _, found in required if found for one in found.said],
             [one for _, found in optional if found for one in found.said],
         )
-        boost = _number(clause.get("boost", 1.0))
         words = [one.boost for one in said]
         for child, found in optional:
             if _boost_of(child, found) >= PIN_RATIO * (max(words) if found is None else min(words)) > 0:
                 pins.append(lean(child))
-        said = tuple(replace(one, boost=one.boost * boost) for one in said)
+        said = _boosted(said, clause)
         pure = all(found is None or found.pure for _, found in (*required, *optional))
         other_musts = any(found is None for _, found in required)
         if pure and (alike or not other_musts) and not any(found is None for _, found in optional):
-            return Read(lean(query), said, True, tuple(pins), excluded)
+            return Read(query, said, True, tuple(pins), excluded)
         scoring: list[Query] = []
         text_musts = [found.query for _, found in required if found is not None and found.pure]
         text_shoulds = [found.query for _, found in optional if found is not None and found.pure]
@@ -244,10 +242,9 @@ class _Reader:
             return None
         pins = tuple(pin for found in found_all for pin in found.pins)
         excluded = tuple(one for found in found_all for one in found.excluded)
-        boost = _number(clause.get("boost", 1.0))
-        said = tuple(replace(one, boost=one.boost * boost) for one in said)
+        said = _boosted(said, clause)
         if len(found_all) == len(children) and all(found.pure for found in found_all):
-            return Read(lean(query), said, True, pins, excluded)
+            return Read(query, said, True, pins, excluded)
         parts = [
             lean(child) if found is None else _slot(found.query, False) if found.pure else found.query
             for child, found in children
@@ -289,7 +286,7 @@ class _Reader:
 
 
 def _slot(text: Query, certain: bool) -> Query:
-    return {SLOT: {"text": text, "certain": certain}}
+    return {SLOT: {"text": lean(text), "certain": certain}}
 
 
 def _given(**parts: list[Query]) -> Query:
@@ -309,14 +306,25 @@ def _alternatives(required: Sequence[Said], optional: Sequence[Said]) -> tuple[S
         *required,
         *(
             one if any(_folded(one.words) in other or other in _folded(one.words) for other in known)
-            else replace(one, alternative=True)
+            else one._replace(alternative=True)
             for one in optional
         ),
     )  # fmt: skip
 
 
+def _boosted(said: tuple[Said, ...], clause: Mapping[str, Any]) -> tuple[Said, ...]:
+    """The words in a clause that has a boost itself."""
+    if "boost" not in clause:
+        return said
+    boost = _number(clause["boost"])
+    return tuple(one._replace(boost=one.boost * boost) for one in said)
+
+
 def _distinct(texts: Iterable[str]) -> list[str]:
     """The texts without those that are a part of another."""
+    texts = list(texts)
+    if len(texts) < 2:
+        return texts
     kept: list[str] = []
     for text in texts:
         if not any(_folded(text) in _folded(known) for known in kept):

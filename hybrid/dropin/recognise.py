@@ -84,16 +84,17 @@ def recognise(body: Mapping[str, Any], not_text: Mapping[str, str] | Collection[
         found = read(query, not_text)
     except Passes as why:
         return Recognised(passes=str(why))
-    if len(found.words) > MAX_WORDS_CHARS:
+    words = found.words
+    if len(words) > MAX_WORDS_CHARS:
         return Recognised(passes=f"more than {MAX_WORDS_CHARS} characters of words")
     whole = len(sort) > 1 or body.get("collapse") or "_none_" in str(body.get("stored_fields"))
-    return _recognised(found, bool(whole))
+    return _recognised(found, words, bool(whole))
 
 
-def _recognised(found: Read, whole: bool) -> Recognised:
+def _recognised(found: Read, words: str, whole: bool) -> Recognised:
     alone = found.pure and not found.pins and not found.excluded
     return Recognised(
-        words=found.words,
+        words=words,
         alternatives=found.alternatives,
         said=found.said,
         query=None if alone and not whole else found.slotted,
