@@ -236,6 +236,8 @@ class IndexProfile:
     own, and the layer only adds its field.
     concrete: the one index behind the name that this was read from, "" where several are; the same layer behind
     another index is the same profile, so it is neither stored nor compared.
+    without_layer: why the words alone can be searched, and the cure, where the layer has no part in the index behind
+    the name; "" where it has. Such a profile is made for a search, and never stored.
     """
 
     index: str
@@ -249,6 +251,7 @@ class IndexProfile:
     attached: bool = False
     tags: TagsUse | None = None
     concrete: str = field(default="", compare=False)
+    without_layer: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {

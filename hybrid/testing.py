@@ -195,6 +195,9 @@ class MemoryRetrieval(RetrievalLike):
     def indices(self) -> list[str]:
         return [self._index]
 
+    def served(self) -> frozenset[str]:
+        return frozenset(self.indices())
+
     def retrieve(
         self,
         profile: IndexProfile,

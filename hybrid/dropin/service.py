@@ -38,7 +38,7 @@ from hybrid.dropin.request import (
     flag,
 )
 from hybrid.dropin.spelling import Met, Mistyped, meant, terms_of
-from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, RefusedError
+from hybrid.errors import ClusterUnreachableError, HybridError, IndexConflictError, IndexMovedError, RefusedError
 from hybrid.search.consistency import moved_error, settled
 from hybrid.search.preparation import Prepared
 
@@ -57,7 +57,7 @@ _MAX_FIELDS = 50
 class SearcherLike(Protocol):
     """See hybrid.search.searcher.Searcher."""
 
-    def indices(self) -> list[str]: ...
+    def served(self) -> frozenset[str]: ...
     def profile(self, index: str) -> IndexProfile: ...
     def moved(self, profile: IndexProfile) -> bool: ...
     def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared: ...
@@ -241,12 +241,15 @@ class DropIn:
         return replace(search, body=own_field.without_layer(search.body))
 
     def _allowed(self) -> frozenset[str]:
-        """The layer's indices, cached for five seconds: a name from outside is looked up here, not in the cluster."""
+        """The names that are served, cached for five seconds: a name from outside is looked up here and not there.
+
+        A name that has moved to an index without the layer is among them: its searches pass.
+        """
         with self._lock:
             read_at, known = self._known
         if time.monotonic() - read_at < _INDICES_TTL_S:
             return known
-        known = frozenset(self._searcher.indices())
+        known = self._searcher.served()
         if self._served:
             known &= self._served
         with self._lock:
@@ -330,6 +333,8 @@ class DropIn:
             return _RankedPlan(search, RANKED.without(prepared.degraded), ranked)
         except ClusterUnreachableError:
             raise
+        except IndexConflictError as error:  # the index is without the layer: said in each answer, logged when read
+            return _Plan(search, Handling(False, error=str(error)))
         except Exception as error:  # as in `_answers`
             return _Plan(search, _failed(error))
 

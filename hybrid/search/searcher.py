@@ -21,7 +21,14 @@ from hybrid.contracts import (
     SignalScore,
     unweighted_systems,
 )
-from hybrid.errors import ClusterUnreachableError, HybridError, IndexMovedError, UsageError, WeightsError
+from hybrid.errors import (
+    ClusterUnreachableError,
+    HybridError,
+    IndexConflictError,
+    IndexMovedError,
+    UsageError,
+    WeightsError,
+)
 from hybrid.facts import Note
 from hybrid.search import fusion, weights
 from hybrid.search.consistency import Result, moved_error, whole
@@ -84,7 +91,10 @@ class Searcher:
 
     def profile(self, index: str) -> IndexProfile:
         """What the layer knows of an index; see hybrid.elastic.indices.lifecycle.read_profile for errors."""
-        return self._retrieval.profile(index)
+        profile = self._retrieval.profile(index)
+        if profile.without_layer:
+            raise IndexConflictError(profile.without_layer)
+        return profile
 
     def moved(self, profile: IndexProfile) -> bool:
         """Whether the name stands for another index than the profile's now; asks the cluster."""
@@ -98,6 +108,10 @@ class Searcher:
         """Names of the indices that can be searched."""
         return self._retrieval.indices()
 
+    def served(self) -> frozenset[str]:
+        """Every name that a search from outside may use."""
+        return self._retrieval.served()
+
     def product(self, index: str, id: str) -> dict[str, Any] | None:
         """The shop's own document, or None."""
         return self.whole(index, lambda profile: self._retrieval.sources(profile, [id])).get(id)
@@ -107,7 +121,7 @@ class Searcher:
         typed = Typed.of(prefix)
         if not typed.words:
             return []
-        profile = self.profile(index)
+        profile = self._retrieval.profile(index)
         completions: dict[str, str] = {}
         for spelling in (typed, typed.forgiven()):
             if spelling is not None and len(completions) < size:
@@ -134,7 +148,7 @@ class Searcher:
         quick = request.quick and bool(request.q.strip()) and not request.by_media and request.system != "bm25"
         if quick:
             check(request)
-            request = replace(request, system="bm25", weights=None, alpha=None)
+            request = _by_words(request)
         answer = self.whole(request.index, lambda profile: self._search(request, profile))
         if quick:
             answer.degraded.append(Degradation("busy", "too many searches at once"))
@@ -142,6 +156,9 @@ class Searcher:
         return answer
 
     def _search(self, request: SearchRequest, profile: IndexProfile) -> SearchAnswer:
+        if profile.without_layer:
+            check(request)
+            request = _by_words(request)
         ready = self.prepare(request, profile)
         system, model, prediction = ready.system, ready.model, ready.prediction
         terms, vectors, notes = ready.terms, ready.vectors, ready.notes
@@ -173,7 +190,7 @@ class Searcher:
             weights=ranking.weights,
             weights_version="request" if by_hand else model.version,
             total_counts=counted(terms, vectors, self._depth),
-            degraded=[*ready.degraded, *degraded],
+            degraded=[*_without_layer(profile), *ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
         )
@@ -232,6 +249,8 @@ class Searcher:
         return self.whole(request.index, lambda profile: self._candidates(request, profile))
 
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
+        if profile.without_layer:
+            raise IndexConflictError(profile.without_layer)
         vectors = self._queries.encode(request, "fixed", profile).vectors
         terms = self._terms(request, "fixed", profile, vectors)
         if not terms and not vectors:
@@ -425,3 +444,12 @@ class Searcher:
                 number = views.get(hit.id, len(known))
                 if number < len(known):
                     hit.nearest[name] = known[number]
+
+
+def _by_words(request: SearchRequest) -> SearchRequest:
+    """The same search by words alone."""
+    return replace(request, system="bm25", weights=None, alpha=None, weights_version=None)
+
+
+def _without_layer(profile: IndexProfile) -> list[Degradation]:
+    return [Degradation("vectors", profile.without_layer)] if profile.without_layer else []

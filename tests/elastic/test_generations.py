@@ -20,7 +20,7 @@ from elasticsearch import Elasticsearch
 
 from hybrid.contracts import SearchRequest
 from hybrid.dropin import IncomingSearch, service
-from hybrid.elastic.retrieval import candidates
+from hybrid.elastic.retrieval import candidates, profiles
 from hybrid.errors import HybridError, IndexMissingError, IndexMovedError, UsageError
 from hybrid.node import NodeStatus
 from hybrid.search import consistency
@@ -444,7 +444,7 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
 
 def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
-    for owner, name in ((candidates, "_PROFILE_TTL_S"), (service, "_INDICES_TTL_S")):
+    for owner, name in ((profiles, "TTL_S"), (service, "_INDICES_TTL_S")):
         monkeypatch.setattr(owner, name, 600.0)
     two.services.searcher.search(REQUESTS["words"])
     dropped_in(two, BODIES["words"])

@@ -31,10 +31,10 @@ from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, service
 from hybrid.dropin.repeats import Repeats
 from hybrid.elastic.curl import CurlNode
-from hybrid.elastic.retrieval import candidates as retrieval
-from hybrid.elastic.retrieval import cosines, hit_cache
+from hybrid.elastic.indices.changes import CHECKPOINTS, Checkpoint
+from hybrid.elastic.retrieval import cosines, hit_cache, profiles
 from hybrid.elastic.retrieval.lookalikes import Gaps
-from hybrid.errors import EncoderError
+from hybrid.errors import EncoderError, IndexConflictError
 from hybrid.node import NodeStatus
 from hybrid.search import weights
 from hybrid.search.weights import PublishedWeights
@@ -466,6 +466,66 @@ def test_a_swap_of_the_alias_is_shown_at_once(shop: Shop) -> None:
             shop.direct.indices.delete(index=index)
 
 
+def test_an_alias_that_leaves_the_layer_goes_on_by_words(shop: Shop) -> None:
+    """Within the same request, in a process that has not seen it before as well, and never with another index's."""
+    alias, old, new = f"{INDEX}-left", f"{INDEX}-left-1", f"{INDEX}-left-2"
+    made = next(iter(shop.direct.indices.get(index=INDEX).body.values()))
+    settings = {"similarity": made["settings"]["index"]["similarity"]}
+    shop.direct.indices.create(index=old, mappings=made["mappings"], settings=settings)
+    layers = {"id": "1", "terms": {"title": "lamp", "description": "light lamp"}}
+    shop.direct.index(
+        index=old, id="1", document={"name": "Lamp", "description": "light lamp", "hybrid": layers}, refresh=True
+    )
+    shop.direct.indices.create(index=new, mappings=TEMPLATE["mappings"])
+    product = {"name": "Lamp", "description": "light lamp", "brand": "Lumen", "price": 2.0}
+    shop.direct.index(index=new, id="2", document=product, refresh=True)
+    shop.direct.indices.put_alias(index=old, name=alias)
+
+    def answers(app: FlaskClient) -> tuple[str, list[str], list[str], list[dict[str, str]]]:
+        """How /es did it, the ids of /es and of /api/search, and what that says is degraded."""
+        dropin = app.post(f"/es/{alias}/_search", json={"query": WORDS})
+        own = app.post("/api/search", json={"index": alias, "q": "light lamps", "filters": {"brand": "Lumen"}})
+        assert (dropin.status_code, own.status_code) == (200, 200), (dropin.json, own.json)
+        ids = [hit["_id"] for hit in dropin.json["hits"]["hits"]], [hit["id"] for hit in own.json["hits"]]
+        return dropin.headers["X-Hybrid"], *ids, own.json["degraded"]
+
+    try:
+        shop.services.dropin._known = (float("-inf"), frozenset())
+        for name in (alias, old):  # by its own name, too
+            assert shop.dropin.search(index=name, body={"query": WORDS}).meta.headers["x-hybrid"] == "ranked"
+        assert shop.app.get(f"/api/search?index={alias}&q=lamp").json["degraded"] == []
+        moves = [{"remove": {"index": old, "alias": alias}}, {"add": {"index": new, "alias": alias}}]
+        shop.direct.indices.update_aliases(actions=moves)
+        how, dropped_in, own, degraded = answers(shop.app)
+        assert how.startswith("passed; degraded:") and f"hybrid attach {alias}" in how
+        assert (dropped_in, own, [one["part"] for one in degraded]) == (["2"], ["2"], ["vectors"])
+        assert f"hybrid attach {alias}" in degraded[0]["reason"]
+        shop.services.dropin._known = (float("-inf"), frozenset())  # it is asked again which names there are
+        assert answers(shop.app)[:3] == (how, ["2"], ["2"])
+        with pytest.raises(IndexConflictError, match="hybrid attach"):
+            shop.services.searcher.profile(alias)  # who writes is told
+
+        fresh = create_app(Services(shop.services.settings)).test_client()
+        assert fresh.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
+        assert fresh.get(f"/api/search?index={alias}&q=lamp").status_code >= 400
+        shop.services.checkpoints.save(alias, Checkpoint("", {}))  # as the first sync of the name does
+        client_of(shop.services).indices.refresh(index=CHECKPOINTS)
+        fresh = create_app(Services(shop.services.settings)).test_client()
+        assert answers(fresh)[:3] == (how, ["2"], ["2"])
+
+        shop.direct.indices.put_alias(index=old, name=alias)  # now it stands for both
+        for app in (shop.app, fresh):
+            services = app.application.extensions["hybrid"]
+            services.dropin._known = (float("-inf"), frozenset())
+            services.retrieval.forget()
+            assert app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
+            assert app.get(f"/api/search?index={alias}&q=lamp").status_code >= 400
+    finally:
+        for index in (old, new):
+            shop.direct.indices.delete(index=index)
+        shop.direct.options(ignore_status=404).delete(index=CHECKPOINTS, id=alias)
+
+
 def test_msearch(shop: Shop) -> None:
     kinds = [kind for kind in KINDS if not kind.params and kind.name != "nothing matches"][::3]
     searches = [part for kind in kinds for part in ({"index": INDEX}, copy.deepcopy(kind.body))]
@@ -769,7 +829,7 @@ def test_a_cluster_that_hangs_is_waited_for_twice_at_most(
 ) -> None:
     """Once by the search that would be ranked, once by the plain one; not by a question in between."""
     # What is read every few seconds is read in the first search.
-    for owner, name in ((retrieval, "_PROFILE_TTL_S"), (service, "_INDICES_TTL_S"), (PublishedWeights, "TTL_S")):
+    for owner, name in ((profiles, "TTL_S"), (service, "_INDICES_TTL_S"), (PublishedWeights, "TTL_S")):
         monkeypatch.setattr(owner, name, 600.0)
     client = create_app(Services(shop.services.settings.model_copy(update={"es_timeout_s": 60.0}))).test_client()
     body = {"query": WORDS}

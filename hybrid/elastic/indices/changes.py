@@ -22,9 +22,10 @@ from hybrid.elastic.client import translated
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, StoredProduct
 from hybrid.elastic.stores.base import ensure_store, now, stored
-from hybrid.errors import ClusterError, IndexConflictError
+from hybrid.errors import ClusterError, IndexConflictError, IndexMissingError
 
 CHECKPOINTS = "hybrid-checkpoints"
+_MOST_NAMES = 10_000
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,15 @@ class Checkpoints:
             self._client.index(
                 index=CHECKPOINTS, id=index, document={"index": index, **checkpoint.to_json(), "at": now()}
             )
+
+    def names(self) -> list[str]:
+        """The names of indices that were in step with the layer at some time."""
+        try:
+            with translated(CHECKPOINTS):
+                hits = self._client.search(index=CHECKPOINTS, size=_MOST_NAMES, source=False)["hits"]["hits"]
+        except IndexMissingError:
+            return []
+        return [hit["_id"] for hit in hits]
 
     def saved_at(self, index: str) -> str | None:
         """When the last sync of the index was; None: never."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from hybrid.elastic.client import translated, wait_until_made
 from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.own import is_own, refuse_own
 from hybrid.elastic.indices.products import Products
+from hybrid.elastic.indices.stand_in import stand_in
 from hybrid.errors import (
     AccessRefusedError,
     AlreadyExistsError,
@@ -71,7 +72,8 @@ class Indices:
         refuse_own(*answer)
         concrete, description = next(iter(answer.items()))
         meta = description["mappings"].get("_meta", {}).get("hybrid")
-        if meta is None:
+        # In every index behind the name: a search of the name would find documents of the others.
+        if any(one["mappings"].get("_meta", {}).get("hybrid") is None for one in answer.values()):
             raise IndexConflictError(
                 f"the index {index!r} was not made by Hybrid, and its documents are left alone; choose another "
                 f"name with --index, or add the layer to it with `hybrid attach {index}`"
@@ -79,6 +81,24 @@ class Indices:
         shards = int(description["settings"]["index.number_of_shards"])
         alone = concrete if len(answer) == 1 else ""
         return IndexProfile.from_json(index, meta, shards, alone), description["mappings"]["properties"]
+
+    def stand_in(self, index: str, before: IndexProfile | None = None) -> IndexProfile | None:
+        """A profile by which the words of an index without the layer are searched; see hybrid.elastic.indices.stand_in.
+
+        None where the name stands for several indices, for none, for one that the layer has a part in, or for one that
+        holds no products or no words.
+
+        Raises:
+            IndexMissingError: there is none of that name.
+        """
+        with translated(index):
+            answer = self._client.indices.get(index=index, flat_settings=True).body
+        if len(answer) != 1 or any(map(is_own, (index, *answer))):
+            return None
+        ((concrete, description),) = answer.items()
+        if description["mappings"].get("_meta", {}).get("hybrid") is not None:
+            return None
+        return stand_in(index, concrete, description, before)
 
     def behind(self, index: str) -> set[str]:
         """The indices that a name stands for now; the name itself, where it is no alias.
@@ -260,10 +280,7 @@ class Indices:
         An alias is among them only where the layer has a part in every index of it: a search of another alias would
         find documents of other indices.
         """
-        with translated():
-            indices = self._client.indices.get(
-                index="*,-.*", filter_path="*.mappings._meta.hybrid.language,*.aliases", expand_wildcards="open"
-            ).body
+        indices = self._open()
         others = {
             alias
             for described in indices.values()
@@ -275,6 +292,33 @@ class Indices:
             if "mappings" in described and not is_own(concrete):
                 names.update(set(described.get("aliases", ())) - others or {concrete})
         return sorted(names)
+
+    def served(self, known: Collection[str] = ()) -> frozenset[str]:
+        """Every name by which a search finds products of the layer's indices alone: their own names, and their aliases.
+
+        known: names that the layer served before. Of these, also those that stand for one index without the layer now.
+        """
+        indices = self._open()
+        behind: dict[str, set[str]] = {}
+        for concrete, described in indices.items():
+            for name in (concrete, *described.get("aliases", ())):
+                behind.setdefault(name, set()).add(concrete)
+        return frozenset(
+            name
+            for name, concretes in behind.items()
+            if not any(map(is_own, (name, *concretes)))
+            and (all("mappings" in indices[one] for one in concretes) or (name in known and len(concretes) == 1))
+        )
+
+    def _open(self) -> dict[str, Any]:
+        """Index -> its aliases, and a mapping where the layer has a part in it; of every index that is open."""
+        with translated():
+            found = self._client.indices.get(
+                index="*,-.*",
+                filter_path="*.mappings._meta.hybrid.language,*.aliases,*.settings.index.uuid",
+                expand_wildcards="open",
+            )
+        return dict(found.body)
 
     def delete(self, index: str) -> None:
         """Delete an index, if it is there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,12 @@ from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
+from hybrid.elastic.retrieval.profiles import Profiles
 from hybrid.errors import ClusterError, UsageError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import Candidates, Retrieved
 from hybrid.text.completions import Typed
-
-_PROFILE_TTL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,20 @@ class Retrieval:
         """clock: seconds that only go forward."""
         self._client = client
         self._indices, self._products = Indices(client), Products(client, patience_s=0)
-        self._clock = clock
-        self._profiles: dict[str, tuple[float, IndexProfile]] = {}
+        self._profiles = Profiles(client, clock)
         self.coverage = likes.Coverage(clock)
-        self._lock = threading.Lock()
 
     def profile(self, index: str) -> IndexProfile:
-        """The index's profile, at most five seconds old."""
-        with self._lock:
-            cached = self._profiles.get(index)
-        if cached and self._clock() - cached[0] < _PROFILE_TTL_S:
-            return cached[1]
-        profile = self._indices.read_profile(index)
-        with self._lock:
-            self._profiles[index] = (self._clock(), profile)
-        return profile
+        """The index's profile, at most five seconds old.
+
+        Where the layer served the name, and the name has moved to an index without the layer, this is a stand-in, by
+        which the words are searched; see `IndexProfile.without_layer`.
+        """
+        return self._profiles.get(index)
 
     def forget(self) -> None:
         """Drop the cached profiles, and the cached counts of products without a vector."""
-        with self._lock:
-            self._profiles.clear()
+        self._profiles.forget()
         self.coverage.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
@@ -99,22 +91,11 @@ class Retrieval:
         Raises:
             IndexMissingError: the name stands for no index.
         """
-        if not profile.concrete or self._indices.behind(profile.index) == {profile.concrete}:
-            return False
-        self._drop(profile)
-        return True
+        return self._profiles.moved(profile)
 
     def superseded(self, profile: IndexProfile) -> bool:
         """Whether the cache has no profile of the name, or one of another index. Sends no request."""
-        with self._lock:
-            cached = self._profiles.get(profile.index)
-        return cached is None or cached[1].concrete != profile.concrete
-
-    def _drop(self, profile: IndexProfile) -> None:
-        with self._lock:
-            cached = self._profiles.get(profile.index)
-            if cached and cached[1].concrete == profile.concrete:  # else another search has read a newer profile
-                del self._profiles[profile.index]
+        return self._profiles.superseded(profile)
 
     def _require_index(self, profile: IndexProfile, answers: Sequence[dict[str, Any]]) -> None:
         """Check that the answers are of the profile's index, as far as their hits say.
@@ -123,13 +104,17 @@ class Retrieval:
             IndexMovedError: an answer is of another index.
         """
         if strays(answers, profile.concrete):
-            self._drop(profile)
+            self._profiles.drop(profile)
             raise moved_error(profile.index)
         if any(map(broken, answers)) and self.moved(profile):
             raise moved_error(profile.index)
 
     def indices(self) -> list[str]:
         return self._indices.names()
+
+    def served(self) -> frozenset[str]:
+        """Every name that searches from outside may use."""
+        return self._profiles.served()
 
     def retrieve(
         self,

@@ -105,7 +105,7 @@ def _without(
     """The judged queries asked of a copy of the index that lost this share of its vectors, each by chance."""
     rng = np.random.default_rng(seed)
     poorer = f"{TRIAL}{uuid.uuid4().hex[:12]}"
-    profile = services.retrieval.profile(index)
+    profile = services.searcher.profile(index)
     base64_vectors = services.cluster.capabilities.base64_vectors
     try:
         services.cluster.indices.copy_without(profile, poorer, lambda id, name: rng.random() < share, base64_vectors)
