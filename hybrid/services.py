@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.contracts import Encoder
 from hybrid.dropin import DropIn, Limits
+from hybrid.dropin.forwarding import Names
+from hybrid.dropin.proxy import Proxy
 from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.retrieval.candidates import Retrieval
@@ -24,14 +26,17 @@ from hybrid.elastic.stores.judgments import JudgmentLists
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.elastic.stores.orders import Orders
 from hybrid.elastic.stores.search_times import SearchTimesStore
+from hybrid.elastic.upstream import Upstream
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.judgments import LIST, Judgments
 from hybrid.ingest.ingester import Ingester
 from hybrid.ingest.inputs import Inputs
 from hybrid.ingest.marker import Marker
+from hybrid.ingest.new_index import NewIndices
 from hybrid.ingest.push import Operation, Pusher, PushReport
 from hybrid.ingest.queue import TaskQueue
+from hybrid.ingest.written import Written
 from hybrid.metrics import SearchTimes
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PublishedWeights
@@ -208,6 +213,34 @@ class Services:
         given = self.settings
         limits = Limits(given.dropin_scripts, given.dropin_patterns, given.dropin_leading_wildcards)
         return DropIn(self.searcher, transport, given.es_timeout_s, served, given.depth, limits)
+
+    @cached_property
+    def proxy(self) -> Proxy | None:
+        """What `/es` forwards to the cluster; None where it forwards nothing.
+
+        Raises:
+            UsageError: an index of the settings cannot be one of a shop's.
+        """
+        if not self.settings.dropin_proxy:
+            return None
+        written = Written(self._sync_soon)
+        return Proxy(
+            Upstream(self.settings, self.es_url),
+            NewIndices(self.cluster.indices, self.settings, self.encoder),
+            Names(self.settings.dropin_proxy_indices),
+            keyed=self.settings.dropin_proxy_key is not None,
+            written=written.add,
+            moved=self._names_moved,
+        )
+
+    def _sync_soon(self, index: str) -> None:
+        name = self.cluster.indices.known_as(index)
+        if name is not None:
+            self.queue.sync(name)
+
+    def _names_moved(self) -> None:
+        self.dropin.forget_names()
+        self.retrieval.forget()
 
     @cached_property
     def search_times(self) -> SearchTimes:

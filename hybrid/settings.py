@@ -111,6 +111,26 @@ class Settings(BaseSettings):
     dropin_leading_wildcards: int = Field(
         default=4, ge=0, description="Of these, how many may begin with a wildcard and so visit every term."
     )
+    dropin_proxy: bool = Field(
+        default=False,
+        description="Whether `/es` forwards what else a shop's client sends to Elasticsearch: on or off. "
+        "[Drop-in](dropin.md) says what passes.",
+    )
+    dropin_proxy_indices: str = Field(
+        default="",
+        description="Indices that may be read and written through `/es`, comma-separated; `shop-*` is every name that "
+        "begins with `shop-`. Without it: none.",
+    )
+    dropin_proxy_key: SecretStr | None = Field(
+        default=None,
+        description="Key that callers of `/es` must send for all but searches. Without it, Elasticsearch itself must "
+        "ask for credentials, and callers send those.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Web sites whose pages may call `/es` and `/api`, comma-separated, each as `https://shop.example`. "
+        "Without it: none.",
+    )
     trusted_proxies: int = Field(
         default=0, ge=0, le=5, description="Reverse proxies before the web server whose `X-Forwarded-*` headers hold."
     )

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import metrics
+from web.cors import Cors
 from web.requests import MAX_BODY_BYTES, WholeBody, WholeForms, describe, finish, read_json, request_id
 from web.services import ServicesLike
 
@@ -56,6 +57,8 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.register_blueprint(page)
     admin.install(app)
     app.wsgi_app = Compat(app.wsgi_app, app.extensions["hybrid"])  # type: ignore[method-assign]
+    if origins := app.extensions["hybrid"].settings.cors_origins:
+        app.wsgi_app = Cors(app.wsgi_app, origins)  # type: ignore[method-assign]
     if proxies := app.extensions["hybrid"].settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.register_error_handler(Exception, _on_error)

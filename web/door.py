@@ -47,6 +47,7 @@ SEARCH_WAIT_S = 0.5
 #: A search with a longer body carries a photo or a recording.
 _PHOTO_BYTES = 8_192
 _MEDIA = ("/media/", "/video/", "/audio/", "/poster/", "/waveform/", "/static/")
+_SEARCHES = ("/_search", "/_msearch")
 _MAX_LOGGED = 500
 
 access = logging.getLogger("hybrid.access")
@@ -83,6 +84,7 @@ class Door:
         self._search = Lane("search", threads, waiting=12 * threads, wait_s=SEARCH_WAIT_S, crowded=2 * threads)
         self._photos = Lane("photo", 2, waiting=6, wait_s=3.0)
         self._push = Lane("push", 2, waiting=16, wait_s=10.0)
+        self._proxy = Lane("proxy", 4, waiting=32, wait_s=10.0)
         self._media = Lane("media", 4, waiting=64, wait_s=10.0)
         self._admin = Lane("admin", 4, waiting=32, wait_s=10.0)
         self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
@@ -94,7 +96,7 @@ class Door:
 
     def waiting(self) -> dict[str, int]:
         """How many requests wait for a thread, by lane."""
-        lanes = (self._search, self._photos, self._push, self._media, self._admin)
+        lanes = (self._search, self._photos, self._push, self._proxy, self._media, self._admin)
         return {lane.name: lane.waits for lane in lanes}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -260,6 +262,8 @@ class Door:
             return self._media
         if path.startswith("/api/documents/"):
             return self._push
+        if path.startswith("/es/") and not path.rstrip("/").endswith(_SEARCHES):
+            return self._proxy
         if body is not None and len(body) > _PHOTO_BYTES and path in ("/", "/api/search"):
             return self._photos
         return self._search

@@ -11,6 +11,9 @@ from pydantic import SecretStr
 
 from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
 from hybrid.dropin import IncomingSearch, Outcome
+from hybrid.dropin.forwarding import Address
+from hybrid.dropin.named import ReadJson
+from hybrid.dropin.proxy import Answered
 from hybrid.errors import IndexMissingError, UsageError
 from hybrid.ingest.push import Operation, PushReport
 
@@ -34,6 +37,10 @@ class SettingsLike(Protocol):
     @property
     def dropin_key(self) -> SecretLike | None: ...
     @property
+    def dropin_proxy_key(self) -> SecretLike | None: ...
+    @property
+    def cors_origins(self) -> str: ...
+    @property
     def trusted_proxies(self) -> int: ...
 
 
@@ -53,6 +60,24 @@ class DropInLike(Protocol):
 
     def search(self, index: str, body: Mapping[str, Any], params: Mapping[str, str], busy: bool = False) -> Outcome: ...
     def msearch(self, searches: Sequence[IncomingSearch], params: Mapping[str, str], busy: bool = False) -> Outcome: ...
+    def serves(self, index: str) -> bool: ...
+
+
+class ProxyLike(Protocol):
+    """The forwarding side of the core."""
+
+    def allows(self, index: object) -> bool: ...
+    def address(self, raw_path: str) -> Address: ...
+    def answer(
+        self,
+        method: str,
+        asked: Address,
+        params: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        authorization: str | None,
+        read: ReadJson,
+    ) -> Answered: ...
 
 
 class SearchTimesLike(Protocol):
@@ -70,6 +95,8 @@ class ServicesLike(Protocol):
     def searcher(self) -> SearcherLike: ...
     @property
     def dropin(self) -> DropInLike: ...
+    @property
+    def proxy(self) -> ProxyLike | None: ...
     @property
     def search_times(self) -> SearchTimesLike: ...
     def health(self) -> dict[str, Any]: ...

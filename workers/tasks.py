@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
@@ -19,9 +20,15 @@ from hybrid.ingest.queue import ENRICH_TASK, ORDER_TASK, SYNC_TASK
 from hybrid.operations.orders import call_abandoned, start
 from hybrid.operations.reindex.recovery import recover_all
 from hybrid.operations.sync import dispatch_sync
+from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
 
+#: What a sync of all indices looks after first.
+_MENDED: tuple[tuple[str, Callable[[Services], Any]], ...] = (
+    ("a swap that was left in the middle", recover_all),
+    ("orders that nobody works on", call_abandoned),
+)
 MAX_LOSSES = 3
 MAX_RETRIES = 6
 
@@ -75,21 +82,18 @@ def order(self: Any, slot: str) -> None:
 def sync(self: Any, index: str | None = None) -> dict[str, Any]:
     """Find what changed in an index (all of the layer's if none is named), and queue it for encoding.
 
-    Before that, end a swap of `hybrid reindex` whose process died in the middle, for a shop's writes wait for it. Also
-    go on with orders of the admin page whose process died.
+    A sync of all indices first ends a swap of `hybrid reindex` whose process died in the middle, for a shop's writes
+    wait for it. It also goes on with orders of the admin page whose process died.
 
     An error in one index does not stop the sync of the others. The next run tries the index again.
     """
     services = self.app.hybrid_services
     done: dict[str, Any] = {}
-    try:
-        recover_all(services)
-    except HybridError as error:
-        logger.error("a swap that was left in the middle: %s", error)
-    try:
-        call_abandoned(services)
-    except HybridError as error:
-        logger.error("orders that nobody works on: %s", error)
+    for what, mend in () if index else _MENDED:
+        try:
+            mend(services)
+        except HybridError as error:
+            logger.error("%s: %s", what, error)
     for name in [index] if index else services.searcher.indices():
         try:
             report = dispatch_sync(services, name)

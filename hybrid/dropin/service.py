@@ -233,6 +233,15 @@ class DropIn:
         whole = _shaped({"took": took, "responses": responses}, params)
         return Outcome(200, whole, tuple(plan.handling for plan in plans), warning)
 
+    def serves(self, index: str) -> bool:
+        """Whether searches of an index are answered here."""
+        return index in self._allowed()
+
+    def forget_names(self) -> None:
+        """Ask the cluster for the names that are served before the next search."""
+        with self._lock:
+            self._known = (float("-inf"), frozenset())
+
     def _accepted(self, incoming: IncomingSearch) -> ShopSearch:
         if incoming.index not in self._allowed():
             raise RefusedError(f"index [{incoming.index}] is not served here", "security_exception", 403)

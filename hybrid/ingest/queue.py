@@ -15,6 +15,8 @@ ORDER_TASK = "hybrid.order"
 QUEUE = "hybrid"
 #: Seconds to wait for each answer of the broker, and to leave it alone after a failure.
 ANSWER_S, _REST_S = 1.0, 5.0
+#: A sync that waited longer than this is not done: a later one sees the same writes.
+_SYNC_EXPIRES_S = 60
 #: AMQP's reply code for a queue that is not there; the other transports use it, too.
 _NOT_FOUND = 404
 
@@ -90,6 +92,15 @@ class TaskQueue:
         policy = {"max_retries": 60, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
         with self._answering(hasty=not patient):
             self._app.send_task(ENRICH_TASK, args=[index, job, list(ids)], retry=patient, retry_policy=policy)
+
+    def sync(self, index: str) -> None:
+        """Have a worker look at what was written to an index.
+
+        Raises:
+            ClusterUnreachableError: the broker does not answer. The next scheduled sync finds what was written.
+        """
+        with self._answering():
+            self._app.send_task(SYNC_TASK, args=[index], retry=False, expires=_SYNC_EXPIRES_S)
 
     def order(self, slot: str) -> None:
         """Have a worker begin with an order.

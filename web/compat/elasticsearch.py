@@ -5,11 +5,9 @@ Everything under /es answers in the cluster's shape, errors too, so that its off
 
 from __future__ import annotations
 
-import hmac
 import re
 import time
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +17,8 @@ from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, Outcome
 from hybrid.dropin.request import MSEARCH, ROUTE
 from hybrid.errors import RefusedError
 from web.answers import ClusterError, ClusterInfo
+from web.compat.proxied import WrongMethodError, forwarded
+from web.compat.reading import body_of, has_key
 from web.openapi import Described, Route
 from web.requests import WholeBody, describe, finish, is_busy, read_json, request_id
 from web.services import ServicesLike
@@ -40,14 +40,6 @@ class _Request(WholeBody, Request):
     max_content_length = MAX_BODY_BYTES
 
 
-class _WrongMethod(RefusedError):
-    """The address is not for this method, but for `allowed`."""
-
-    def __init__(self, message: str, allowed: Iterable[str]) -> None:
-        super().__init__(message, "illegal_argument_exception", 405)
-        self.allowed = ", ".join([*allowed, "HEAD"])
-
-
 class Compat:
     """The WSGI app of /es, before another one that has all else.
 
@@ -67,10 +59,12 @@ class Compat:
         id = request_id(request.headers.get("X-Request-Id", ""))
         view = None
         try:
-            self._check_key(request)
-            view, index = _routed(request)
-            _check_form(request)
-            response = view(request, self._services, index)
+            if request.method == "OPTIONS":
+                response = _options(self._services)
+            else:
+                view, index = self._routed(request)
+                _check_form(request)
+                response = view(request, self._services, index)
         except Exception as error:  # the one place where errors become answers, as in web
             response = _error_answer(request, error, id)
         finish(response.headers, request.is_secure)
@@ -82,14 +76,27 @@ class Compat:
             self._services.search_times.add("drop-in", took_ms, degraded, response.status_code >= 500)
         return response(environ, start_response)
 
-    def _check_key(self, request: Request) -> None:
-        key = self._services.settings.dropin_key
-        if key is None:
-            return
-        scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
-        sent = sent.strip() if scheme.lower() in ("apikey", "bearer") else ""
-        if not hmac.compare_digest(sent.encode(), key.get_secret_value().encode()):
+    def _routed(self, request: Request) -> tuple[View, str | None]:
+        """(view, index) of an address, for a caller who shows the key of searches.
+
+        Raises:
+            RefusedError: the key is missing, or the address is none of those, or not for this method.
+        """
+        settings = self._services.settings
+        view, index, methods = _found(request.path)
+        forwards = self._services.proxy is not None
+        if view is None and forwards:
+            return _forward, None
+        if settings.dropin_key is not None and not has_key(
+            request, settings.dropin_key, settings.dropin_proxy_key if forwards else None
+        ):
             raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
+        if view is None:
+            only = f"only searches are served here: no [{request.method}] of [{request.path}]"
+            raise RefusedError(only, "security_exception", 403)
+        if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+            raise WrongMethodError(request, [*methods, "HEAD"])
+        return view, index
 
 
 @Described(gives=ClusterInfo, errors=(401, 406, 415, 503), error=ClusterError)
@@ -117,7 +124,9 @@ def _searches(kind: str, schema: str, example: Any) -> Described:
 @_searches("json", "object", {"query": {"match": {"title": "desk lamp"}}, "size": 10})
 def _search(request: Request, services: ServicesLike, index: str | None) -> Response:
     """One Elasticsearch search, ranked by the layer where it can be."""
-    body = _object(_body(request) or b"{}")
+    if _goes_on(services, [index]):
+        return _forward(request, services, index)
+    body = _object(body_of(request, MAX_BODY_BYTES) or b"{}")
     return _answer(request, services.dropin.search(index or "", body, _params(request), is_busy(request)))
 
 
@@ -127,7 +136,7 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
     params = _params(request)
     if unknown := sorted(set(params) - MSEARCH):
         raise RefusedError(f"request [{request.path}] contains unrecognized parameter: [{unknown[0]}]")
-    lines = _body(request).split(b"\n")
+    lines = body_of(request, MAX_BODY_BYTES).split(b"\n")
     if lines and lines[-1].strip():
         raise RefusedError("The msearch request must be terminated by a newline [\\n]")
     lines = lines[:-1]
@@ -137,11 +146,28 @@ def _msearch(request: Request, services: ServicesLike, index: str | None) -> Res
         _incoming(_object(head or b"{}"), _object(body), index)
         for head, body in zip(lines[::2], lines[1::2], strict=True)
     ]
+    if _goes_on(services, [search.index for search in searches]):
+        return _forward(request, services, index)
     return _answer(request, services.dropin.msearch(searches, params, is_busy(request)))
 
 
+def _goes_on(services: ServicesLike, indices: Sequence[str | None]) -> bool:
+    """Whether searches are forwarded: the proxy may name their indices, and the layer has no part in one of them."""
+    proxy = services.proxy
+    if proxy is None or not all(map(proxy.allows, indices)):
+        return False
+    return not all(services.dropin.serves(str(index)) for index in indices)
+
+
+def _forward(request: Request, services: ServicesLike, index: str | None) -> Response:
+    """What is no search of the layer, where the proxy is on."""
+    assert services.proxy is not None
+    return forwarded(request, services.proxy, services.settings)
+
+
+View = Callable[[Request, ServicesLike, str | None], Response]
 #: Address below /es -> (methods, view). HEAD is a GET whose answer has no body.
-ADDRESSES: dict[str, tuple[tuple[str, ...], Callable[[Request, ServicesLike, str | None], Response]]] = {
+ADDRESSES: dict[str, tuple[tuple[str, ...], View]] = {
     "/": (("GET",), _info),
     "/{index}/_search": (("GET", "POST"), _search),
     "/{index}/_msearch": (("GET", "POST"), _msearch),
@@ -158,25 +184,20 @@ def routes() -> list[Route]:
     ]
 
 
-def _routed(request: Request) -> tuple[Callable[[Request, ServicesLike, str | None], Response], str | None]:
-    """(view, index) of an address.
-
-    Raises:
-        RefusedError: it is none of those, or not for this method.
-    """
-    below = request.path.removeprefix("/es") or "/"
+def _found(path: str) -> tuple[View | None, str | None, tuple[str, ...]]:
+    """(view, index, methods) of an address; a slash at its end says nothing."""
+    below = path.removeprefix("/es") or "/"
+    below = below.removesuffix("/") or "/"
     head, _, last = below[1:].rpartition("/")
     index = head if head and "/" not in head else None
     methods, view = ADDRESSES.get(f"/{{index}}/{last}" if index else below, ((), None))
-    if view is None:
-        only = f"only searches are served here: no [{request.method}] of [{request.path}]"
-        raise RefusedError(only, "security_exception", 403)
-    if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
-        raise _WrongMethod(
-            f"Incorrect HTTP method for uri [{request.path}] and method [{request.method}], allowed: "
-            f"[{', '.join(methods)}]", methods,
-        )  # fmt: skip
-    return view, index
+    return view, index, methods
+
+
+def _options(services: ServicesLike) -> Response:
+    """Which methods there are, the same for every address: it tells nothing of indices."""
+    writes = ["PUT", "DELETE"] if services.proxy is not None else []
+    return Response(status=204, headers={"Allow": ", ".join(["GET", "HEAD", "POST", *writes]), "X-Hybrid": "options"})
 
 
 def _check_form(request: Request) -> None:
@@ -210,23 +231,6 @@ def _params(request: Request) -> dict[str, str]:
     return request.args.to_dict()
 
 
-def _body(request: Request) -> bytes:
-    data = request.get_data()
-    encoding = request.headers.get("Content-Encoding", "")
-    if not encoding or not data:
-        return data
-    if encoding != "gzip":
-        raise RefusedError(f"Content-Encoding [{encoding}] is not supported", "media_type_header_exception", 415)
-    reader = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = reader.decompress(data, MAX_BODY_BYTES + 1)
-    except zlib.error as error:
-        raise RefusedError("the body is not gzip", "parse_exception") from error
-    if len(unpacked) > MAX_BODY_BYTES:
-        raise RefusedError(f"the body is larger than [{MAX_BODY_BYTES}] bytes", "content_too_long_exception", 413)
-    return unpacked
-
-
 def _object(data: bytes) -> dict[str, Any]:
     try:
         read = read_json(data)
@@ -253,13 +257,13 @@ def _error_answer(request: Request, error: Exception, id: str) -> Response:
     if isinstance(error, RefusedError):
         kind = error.kind
     elif status == 413:
-        kind, reason = "content_too_long_exception", f"the body is larger than [{MAX_BODY_BYTES}] bytes"
+        kind, reason = "content_too_long_exception", f"the body is larger than [{request.max_content_length}] bytes"
     cause = {"type": kind, "reason": reason}
     response = _json(request, orjson.dumps({"error": {"root_cause": [cause], **cause}, "status": status}), status)
     response.headers["X-Hybrid"] = "refused" if status < 500 else "failed"
     if status == 401:
         response.headers["WWW-Authenticate"] = "ApiKey"
-    if isinstance(error, _WrongMethod):
+    if isinstance(error, WrongMethodError):
         response.headers["Allow"] = error.allowed
     return response
 

@@ -293,6 +293,17 @@ class Indices:
                 names.update(set(described.get("aliases", ())) - others or {concrete})
         return sorted(names)
 
+    def known_as(self, index: str) -> str | None:
+        """The name among `names` of the index that a name stands for; None where the layer has no part in it."""
+        names = self.names()
+        if index in names:
+            return index
+        try:
+            concrete = self.behind(index)
+        except IndexMissingError:
+            return None
+        return next((name for name in names if self.behind(name) == concrete), None)
+
     def served(self, known: Collection[str] = ()) -> frozenset[str]:
         """Every name by which a search finds products of the layer's indices alone: their own names, and their aliases.
 

@@ -29,7 +29,7 @@ def stand_in(
     words, kinds = sorted(text_fields(own)), Template(properties=own).kinds()
     if not words:
         return None
-    roles = _roles(kinds, before)
+    roles = roles_of(kinds, before)
     lexical_fields = _lexical_fields(words, roles)
     roles.setdefault("title", (words[0],))  # each profile has one
     types = {path: kind for path, kind in kinds.items() if kind not in ("text", "")}
@@ -51,7 +51,7 @@ def stand_in(
     )
 
 
-def _roles(kinds: Mapping[str, str], before: IndexProfile | None) -> dict[str, tuple[str, ...]]:
+def roles_of(kinds: Mapping[str, str], before: IndexProfile | None = None) -> dict[str, tuple[str, ...]]:
     """Role -> fields: as they were, else the field whose name fits best. kinds: path -> kind of field."""
     roles: dict[str, tuple[str, ...]] = {}
     for role in ROLES:
