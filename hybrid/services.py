@@ -211,8 +211,12 @@ class Services:
         transport = Transport.connect(self.settings, self.es_url, self._hasty)
         served = [name.strip() for name in self.settings.dropin_indices.split(",") if name.strip()]
         given = self.settings
-        limits = Limits(given.dropin_scripts, given.dropin_patterns, given.dropin_leading_wildcards)
-        return DropIn(self.searcher, transport, given.es_timeout_s, served, given.depth, limits)
+        return DropIn(self.searcher, transport, given.es_timeout_s, served, given.depth, self._dropin_limits)
+
+    @property
+    def _dropin_limits(self) -> Limits:
+        given = self.settings
+        return Limits(given.dropin_scripts, given.dropin_patterns, given.dropin_leading_wildcards)
 
     @cached_property
     def proxy(self) -> Proxy | None:
@@ -227,7 +231,7 @@ class Services:
         return Proxy(
             Upstream(self.settings, self.es_url),
             NewIndices(self.cluster.indices, self.settings, self.encoder),
-            Names(self.settings.dropin_proxy_indices),
+            Names(self.settings.dropin_proxy_indices, self._dropin_limits),
             keyed=self.settings.dropin_proxy_key is not None,
             written=written.add,
             moved=self._names_moved,

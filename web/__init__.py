@@ -10,6 +10,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from hybrid.dropin.forwarding import Names
 from web import metrics
 from web.cors import Cors
 from web.requests import MAX_BODY_BYTES, WholeBody, WholeForms, describe, finish, read_json, request_id
@@ -34,7 +35,11 @@ class _Json(DefaultJSONProvider):
 
 
 def create_app(services: ServicesLike | None = None) -> Flask:
-    """The WSGI app. Without `services`, those that the settings of this process describe."""
+    """The WSGI app. Without `services`, those that the settings of this process describe.
+
+    Raises:
+        UsageError: a setting of the web layer cannot be used.
+    """
     app = Flask(__name__)
     app.request_class = _Request
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -43,6 +48,8 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.json = _Json(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["hybrid"] = services if services is not None else _build_services()
+    settings = app.extensions["hybrid"].settings
+    Names(settings.dropin_proxy_indices)  # a name that cannot be served is said at the start
 
     from web import admin
     from web.api.documents import documents
@@ -57,9 +64,9 @@ def create_app(services: ServicesLike | None = None) -> Flask:
     app.register_blueprint(page)
     admin.install(app)
     app.wsgi_app = Compat(app.wsgi_app, app.extensions["hybrid"])  # type: ignore[method-assign]
-    if origins := app.extensions["hybrid"].settings.cors_origins:
-        app.wsgi_app = Cors(app.wsgi_app, origins)  # type: ignore[method-assign]
-    if proxies := app.extensions["hybrid"].settings.trusted_proxies:
+    if settings.cors_origins:
+        app.wsgi_app = Cors(app.wsgi_app, settings.cors_origins)  # type: ignore[method-assign]
+    if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.register_error_handler(Exception, _on_error)
     metrics.install(app)

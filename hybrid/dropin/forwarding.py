@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_to_bytes, urlencode
 
+from hybrid.dropin.limits import DEFAULTS, Limits
 from hybrid.dropin.request import ROUTE
 from hybrid.errors import RefusedError, UsageError
 
@@ -34,14 +35,18 @@ _METRICS = frozenset(
 
 
 class Names:
-    """The indices that may be read and written through the proxy: names, and beginnings with a `*` behind them."""
+    """The indices that may be read and written through the proxy: names, and beginnings with a `*` behind them.
 
-    def __init__(self, listed: str) -> None:
+    limits: what queries on them may have.
+    """
+
+    def __init__(self, listed: str, limits: Limits = DEFAULTS) -> None:
         """listed: comma-separated.
 
         Raises:
             UsageError: an entry is no name of an index, or one of the layer's or the cluster's own.
         """
+        self.limits = limits
         entries = [entry.strip() for entry in listed.split(",") if entry.strip()]
         for entry in entries:
             if not is_name(entry.removesuffix("*")):

@@ -7,7 +7,7 @@ expression) are left to it where its own default is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,8 +85,8 @@ class Limits:
 DEFAULTS = Limits()
 
 
-def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS) -> None:
-    """Refuse what must not reach the cluster.
+def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS, others: Container[str] = ()) -> None:
+    """Refuse what must not reach the cluster. others: indices beside its own that a clause may look something up in.
 
     Raises:
         RefusedError: scripts, another index, a key that is not served, a window or a size out of bounds.
@@ -97,7 +97,7 @@ def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS) -> Non
         if key not in SEARCH_KEYS:
             raise RefusedError(f"unknown key [{key}] in a search body", "parsing_exception")
     _window(body)
-    walk = _Walk(index, limits)
+    walk = _Walk(index, limits, others)
     walk.visit(body, 1)
     walk.boosts(body.get("indices_boost"))
     for key in ("aggs", "aggregations"):
@@ -144,9 +144,8 @@ def whole(name: str, value: Any) -> int:
 class _Walk:
     """One pass over everything in a body."""
 
-    def __init__(self, index: str, limits: Limits) -> None:
-        self.index = index
-        self.limits = limits
+    def __init__(self, index: str, limits: Limits, others: Container[str]) -> None:
+        self.index, self.limits, self.others = index, limits, others
         self.objects = self.patterns = self.leading = 0
 
     def visit(self, value: Any, level: int) -> None:
@@ -222,7 +221,7 @@ class _Walk:
 
     def _served(self, name: Any) -> None:
         # A bare number is a name to Elasticsearch as well.
-        if isinstance(name, str | int | float) and str(name) != self.index:
+        if isinstance(name, str | int | float) and str(name) != self.index and str(name) not in self.others:
             raise RefusedError(f"index [{name}] is not served by this search", "security_exception", 403)
 
 

@@ -137,7 +137,7 @@ def _msearch(data: bytes, index: str | None, names: Names, read: ReadJson) -> Bo
         searched.add(names.check(name))
         if unknown := sorted(set(header) - ROUTE - {"index"}):
             raise RefusedError(f"key [{unknown[0][:255]}] is not supported in the metadata section")
-        check(str(name), body)
+        check(str(name), body, names.limits, names)
         written += [orjson.dumps({**header, "index": name}), orjson.dumps(body)]
     return Body(b"\n".join([*written, b""]), frozenset(searched))
 
@@ -180,7 +180,7 @@ def _aliases(body: Json, index: str | None, names: Names) -> None:
             raise RefusedError("an action is one of [add], [remove], [remove_index]")
         indices = [options.get("index"), *_list(options.get("indices", []), "indices")]
         aliases = [options.get("alias"), *_list(options.get("aliases", []), "aliases")]
-        _check_alias({key: value for key, value in options.items() if key not in _NAMING})
+        _check_alias({key: value for key, value in options.items() if key not in _NAMING}, names)
         for name in (*indices, *aliases):
             if name is not None:
                 names.check(name)
@@ -192,7 +192,7 @@ _NAMING = frozenset({"alias", "aliases", "index", "indices"})
 
 
 def _alias(body: Json, index: str | None, names: Names) -> None:
-    _check_alias(body)
+    _check_alias(body, names)
 
 
 def _index(body: Json, index: str | None, names: Names) -> None:
@@ -200,7 +200,7 @@ def _index(body: Json, index: str | None, names: Names) -> None:
         raise RefusedError(f"unknown key [{unknown[0][:255]}] for create index", "parse_exception")
     for name, options in _dict(body.get("aliases", {}), "aliases").items():
         names.check(name)
-        _check_alias(_dict(options, "aliases"))
+        _check_alias(_dict(options, "aliases"), names)
     _check_settings(_dict(body.get("settings", {}), "settings"), _SETTINGS)
     _mapping(_dict(body.get("mappings", {}), "mappings"), index, names)
 
@@ -235,13 +235,13 @@ def _settings(body: Json, index: str | None, names: Names) -> None:
 
 
 def _query(body: Json, index: str | None, names: Names) -> None:
-    check(names.check(index), body)
+    check(names.check(index), body, names.limits, names)
 
 
 def _capabilities(body: Json, index: str | None, names: Names) -> None:
     if unknown := sorted(set(body) - {"fields", "index_filter"}):
         raise RefusedError(f"[{unknown[0][:255]}] is not served here", "parsing_exception")
-    check(names.check(index), {"query": body.get("index_filter")})
+    check(names.check(index), {"query": body.get("index_filter")}, names.limits, names)
 
 
 def _analyze(body: Json, index: str | None, names: Names) -> None:
@@ -264,10 +264,10 @@ _KINDS: dict[str, Callable[[Json, str | None, Names], None]] = {
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def _check_alias(options: Mapping[str, Any]) -> None:
+def _check_alias(options: Mapping[str, Any], names: Names) -> None:
     if unknown := sorted(set(options) - _ALIAS_KEYS):
         raise RefusedError(f"unknown field [{unknown[0][:255]}] of an alias", "parsing_exception")
-    check("", {"query": options.get("filter")})  # a filter that looks something up names an index
+    check("", {"query": options.get("filter")}, names.limits, names)
 
 
 def _check_settings(settings: Mapping[str, Any], allowed: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.catalogue.documents import WORDS_VERSION
+from hybrid.catalogue.documents import words_version
 from hybrid.catalogue.index_template import Template, served_by
 from hybrid.contracts import FieldMap, GetEncoder, IndexProfile, VectorSignal
 from hybrid.elastic.indices.lifecycle import Indices
@@ -75,7 +75,7 @@ class NewIndices:
             fields=fields,
             signals=signals,
             language="en",
-            analysis=WORDS_VERSION,
+            analysis=words_version(["en"]),
             media_root=str(root.resolve()) if root else None,
             attached=True,
         )

@@ -186,8 +186,9 @@ def routes() -> list[Route]:
 
 def _found(path: str) -> tuple[View | None, str | None, tuple[str, ...]]:
     """(view, index, methods) of an address; a slash at its end says nothing."""
-    below = path.removeprefix("/es") or "/"
-    below = below.removesuffix("/") or "/"
+    if "//" in path:
+        return None, None, ()
+    below = path.removeprefix("/es").removesuffix("/") or "/"
     head, _, last = below[1:].rpartition("/")
     index = head if head and "/" not in head else None
     methods, view = ADDRESSES.get(f"/{{index}}/{last}" if index else below, ((), None))
