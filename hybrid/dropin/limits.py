@@ -85,7 +85,7 @@ class Limits:
 DEFAULTS = Limits()
 
 
-def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS, others: Container[str] = ()) -> None:
+def check(index: str, body: Mapping[str, Any], limits: Limits = DEFAULTS, *, others: Container[str] = ()) -> None:
     """Refuse what must not reach the cluster. others: indices beside its own that a clause may look something up in.
 
     Raises:

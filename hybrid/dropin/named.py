@@ -137,7 +137,7 @@ def _msearch(data: bytes, index: str | None, names: Names, read: ReadJson) -> Bo
         searched.add(names.check(name))
         if unknown := sorted(set(header) - ROUTE - {"index"}):
             raise RefusedError(f"key [{unknown[0][:255]}] is not supported in the metadata section")
-        check(str(name), body, names.limits, names)
+        check(str(name), body, names.limits, others=names)
         written += [orjson.dumps({**header, "index": name}), orjson.dumps(body)]
     return Body(b"\n".join([*written, b""]), frozenset(searched))
 
@@ -235,13 +235,13 @@ def _settings(body: Json, index: str | None, names: Names) -> None:
 
 
 def _query(body: Json, index: str | None, names: Names) -> None:
-    check(names.check(index), body, names.limits, names)
+    check(names.check(index), body, names.limits, others=names)
 
 
 def _capabilities(body: Json, index: str | None, names: Names) -> None:
     if unknown := sorted(set(body) - {"fields", "index_filter"}):
         raise RefusedError(f"[{unknown[0][:255]}] is not served here", "parsing_exception")
-    check(names.check(index), {"query": body.get("index_filter")}, names.limits, names)
+    check(names.check(index), {"query": body.get("index_filter")}, names.limits, others=names)
 
 
 def _analyze(body: Json, index: str | None, names: Names) -> None:
@@ -267,7 +267,7 @@ _KINDS: dict[str, Callable[[Json, str | None, Names], None]] = {
 def _check_alias(options: Mapping[str, Any], names: Names) -> None:
     if unknown := sorted(set(options) - _ALIAS_KEYS):
         raise RefusedError(f"unknown field [{unknown[0][:255]}] of an alias", "parsing_exception")
-    check("", {"query": options.get("filter")}, names.limits, names)
+    check("", {"query": options.get("filter")}, names.limits, others=names)
 
 
 def _check_settings(settings: Mapping[str, Any], allowed: frozenset[str]) -> None:
