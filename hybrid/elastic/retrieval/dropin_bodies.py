@@ -23,7 +23,7 @@ _HIT_KEYS = (
     "version",
 )  # fmt: skip
 #: How much of the last candidate's score remains for products that only the shop's own words find.
-_BEHIND = 0.001
+_BEHIND = 0.0001
 #: What the completions of an unfinished word count.
 _UNFINISHED_BOOST = 2.0
 
@@ -155,13 +155,15 @@ def _slot(
 ) -> Query:
     """What scores as one text of the shop's query is to score. unit: the best score of that text by itself."""
     text, excluded = slot["text"], list(analysis.excluded)
-    last = min(scores.values(), default=1.0) or max(scores.values(), default=1.0) * _BEHIND
+    last = min((score for score in scores.values() if score > 0), default=1.0)
+    least = 3 * _BEHIND * last
     candidates = {"ids": {"values": list(scores)}}
     parts: list[Query] = [
-        {"constant_score": {"filter": {"ids": {"values": [id]}}, "boost": score}} for id, score in scores.items()
+        {"constant_score": {"filter": {"ids": {"values": [id]}}, "boost": max(score, least)}}
+        for id, score in scores.items()
     ]
     if lowest > 0:  # the words' other matches come behind, in the order of their scores
-        boost = last * (1 - 3 * _BEHIND) / lowest
+        boost = (last - least) / lowest
         parts.append({"bool": {"must": [dict(words)], "must_not": [candidates, *excluded], "boost": boost}})
     parts.append({"bool": {"must": [text], "must_not": [candidates], "boost": last * _BEHIND / unit}})
     if excluded:

@@ -51,7 +51,7 @@ def similar(words: Sequence[Mistyped], fields: Sequence[str]) -> list[dict[str, 
             for name in names
             if len((word.terms if of_layer else word.word).split()) == 1
         }  # fmt: skip
-        searches.append({"size": 0, "track_total_hits": False, "suggest": suggesters})
+        searches.append({"size": 0, "track_total_hits": False, **({"suggest": suggesters} if suggesters else {})})
     return searches
 
 
