@@ -719,7 +719,10 @@ def requests_of(direct: Elasticsearch) -> dict[str, int]:
 
 
 def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "_INDICES_TTL_S", 600.0)  # the list of indices is not asked for meanwhile
+    # What the layer knows is not looked up again meanwhile, however long this takes.
+    monkeypatch.setattr(service, "_INDICES_TTL_S", 600.0)
+    monkeypatch.setattr(profiles, "TTL_S", 600.0)
+    monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
     assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
     before = requests_of(shop.direct)
     for method, path, body, status in HOSTILE:
