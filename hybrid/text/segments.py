@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
 KANA = "\u3040-\u30fa\u30fc-\u30ff"  # without the dot between words
 HANGUL = "\uac00-\ud7af"
 HAN_CHAR = re.compile(rf"[{HAN}]")

@@ -127,3 +127,9 @@ def test_html_is_left_out(text: str, plain: str) -> None:
 
 def test_html_gives_no_terms() -> None:
     assert analysis.terms(["Core&trade; 2<br/>Duo"]) == "core 2 duo"
+
+
+def test_a_rare_character_that_is_simplified_to_a_rarer_one_is_marked() -> None:
+    """Its simplified form is of those beyond the 65,536 that most tables have."""
+    terms = frozenset(analysis.query_terms("鷟", "en").split())
+    assert analysis.highlight("鸑鷟", terms, "en") == "鸑<mark>鷟</mark>"
