@@ -303,4 +303,4 @@ def _decoded(part: str, raw_path: str) -> str:
 
 
 def _unreadable(raw_path: str) -> RefusedError:
-    return RefusedError(f"the address [{raw_path[:255]}] cannot be read one way alone", "security_exception", 403)
+    return RefusedError(f"the address [{raw_path[:255]}] could be read in several ways", "security_exception", 403)

@@ -18,6 +18,8 @@ from hybrid.settings import Settings
 _PART_BYTES = 64 * 1024
 #: Connections that are kept.
 _CONNECTIONS = 16
+#: Seconds that an answer is waited for at least: how long a write may take is for its caller to say.
+_PATIENCE_S = 60.0
 _REFUSALS = (401, 403)
 _ASKED_TTL_S = 30.0
 
@@ -36,7 +38,7 @@ class Upstream:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"cannot use {safe_url(url)} as an Elasticsearch address")
         self._before = parts.path.rstrip("/")
-        timeout = urllib3.Timeout(connect=settings.es_timeout_s, read=settings.es_timeout_s)
+        timeout = urllib3.Timeout(connect=settings.es_timeout_s, read=max(_PATIENCE_S, settings.es_timeout_s))
         self._pool: urllib3.HTTPConnectionPool
         if parts.scheme == "https":
             self._pool = urllib3.HTTPSConnectionPool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ def test_many_writes_are_one_order_and_a_failure_ends_nothing(caplog: pytest.Log
         if index == "down":
             raise ClusterUnreachableError("the broker is gone")
 
-    written = Written(order, collect_s=0.2)
+    written = Written(order, collect_s=0.1, every_s=1.0)
+    began = time.monotonic()
     for _ in range(100):
         written.add("shop")
         written.add("down")
@@ -72,4 +74,5 @@ def test_many_writes_are_one_order_and_a_failure_ends_nothing(caplog: pytest.Log
     written.add("shop")
     until(lambda: len(ordered) == 3)
     assert ordered == ["down", "shop", "shop"]
+    assert time.monotonic() - began > 1.0
     assert "left to the next sync: the broker is gone" in caplog.text

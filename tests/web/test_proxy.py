@@ -476,6 +476,8 @@ def test_a_key_is_taken_as_clients_send_it_and_never_goes_on() -> None:
     gateway.upstream.secured = False
     wire = "öpen".encode().decode("latin-1")
     for authorization in ("", "ApiKey wrong", "ApiKey read", f"Basic {encoded('öpen:x')}", f"Basic {wire}", wire):
+        # Nothing tells which indices there are, either.
+        assert gateway.open("GET", "/es/secret/_doc/1", Authorization=authorization).status_code == 401
         answer = gateway.open("GET", "/es/shop/_doc/1", Authorization=authorization, X_Hybrid_Key="no")
         assert (answer.status_code, answer.json["error"]["type"]) == (401, "security_exception")  # type: ignore[index]
     assert gateway.upstream.sent == []

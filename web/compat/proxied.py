@@ -31,12 +31,7 @@ def forwarded(request: Request, proxy: ProxyLike, settings: SettingsLike) -> Res
         RefusedError: it must not reach the cluster, and did not.
         ClusterUnreachableError, ClusterTimeoutError: no answer.
     """
-    for name in _OVERRIDES:
-        if name in request.headers:
-            raise RefusedError(f"[{name}] is not served here", "security_exception", 403)
-    asked = proxy.address(request.environ.get("REQUEST_URI", "").partition("?")[0])
-    if request.method not in asked.methods:
-        raise WrongMethodError(request, sorted(asked.methods))
+    # First: who has no key learns nothing of what is served.
     authorization: str | None = request.headers.get("Authorization")
     if settings.dropin_proxy_key is not None:
         if not has_key(request, settings.dropin_proxy_key):
@@ -46,6 +41,12 @@ def forwarded(request: Request, proxy: ProxyLike, settings: SettingsLike) -> Res
             )  # fmt: skip
         if authorization is not None and is_key(authorization, settings.dropin_proxy_key):
             authorization = None  # it is no credential of the cluster
+    for name in _OVERRIDES:
+        if name in request.headers:
+            raise RefusedError(f"[{name}] is not served here", "security_exception", 403)
+    asked = proxy.address(request.environ.get("REQUEST_URI", "").partition("?")[0])
+    if request.method not in asked.methods:
+        raise WrongMethodError(request, sorted(asked.methods))
     params = {}
     for name, values in request.args.lists():
         if len(values) > 1:
