@@ -44,8 +44,8 @@ def synced(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     told: list[str] = []
 
     def sync(queue: TaskQueue, index: str) -> None:
-        run_sync(services, index)
         told.append(index)
+        run_sync(services, index)
 
     monkeypatch.setattr(TaskQueue, "sync", sync)
     return told
