@@ -128,6 +128,15 @@ class Services:
             judgments = self.judgment_lists.judgments(index, named.removeprefix(LIST))
         else:
             judgments = read_judgments(Path(source), queries)
+        return self.checked(index, judgments)
+
+    def checked(self, index: str, judgments: Judgments) -> Judgments:
+        """The same judgments, with a note on the products that the index does not have.
+
+        Raises:
+            JudgmentsError: it has none of them.
+            IndexMissingError: there is no such index.
+        """
         return judgments.of_index(index, self.cluster.indices.absent(index, judgments.products))
 
     @cached_property

@@ -71,7 +71,10 @@ def evaluations_start() -> AnyResponse:
         index, name = checked_index(fields["index"]), form.get("keep_as", "").strip()
         judged = read_upload(file.filename, file.read())
         core().searcher.profile(index)
+        judged = core().checked(index, judged)
         core().judgment_lists.take_in(index, name, judged, g.user.name)
+        for note in judged.notes:
+            say("judgments_note", "warning", note=note)
         fields["judgments"] = name
     notified = _order(validate(EvaluationParams, fields))
     say("learning_ordered" if notified else "learning_not_notified", "done" if notified else "warning")

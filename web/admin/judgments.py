@@ -84,8 +84,7 @@ def _take_in(index: str, name: str) -> tuple[int, tuple[str, ...]]:
     if file is None or not file.filename:
         raise UsageError("choose a file of judgments")
     texts = queries.read() if queries is not None and queries.filename else None
-    read = read_upload(file.filename, file.read(), texts)
-    read = read.of_index(index, core().cluster.indices.absent(index, read.products))
+    read = core().checked(index, read_upload(file.filename, file.read(), texts))
     taken = core().judgment_lists.take_in(index, name, read, g.user.name)
     g.counted = {"judgments": taken}
     return taken, read.notes

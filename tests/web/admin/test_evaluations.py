@@ -177,6 +177,9 @@ def test_a_file_is_kept_as_a_list(shop: tuple[Services, str]) -> None:
     broken = (io.BytesIO(b"query,docid,rating\nmug,p00,many\n"), "judged.csv")
     answer = admin.post("/admin/evaluations", **{**form, "file": broken})
     assert answer.status_code == 400 and "line 2" in answer.text
+    other = (io.BytesIO(b"query,docid,rating\nmug,gone,3\n"), "judged.csv")
+    answer = admin.post("/admin/evaluations", **{**form, "file": other})
+    assert answer.status_code == 400 and "none of the 1 judged products" in answer.text
 
 
 def test_what_cannot_be_measured_is_refused(shop: tuple[Services, str]) -> None:

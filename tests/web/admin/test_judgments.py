@@ -311,6 +311,7 @@ def test_a_photo_that_is_gone_is_said(lists: JudgmentLists, name: str, photo: by
 
 def test_evaluation_takes_a_list_by_its_name(services: Services, lists: JudgmentLists, name: str) -> None:
     lists.rate(name, "team", "lamp", "p1", 2, "ed")
+    client_of(services).index(index=name, id="p1", document={}, refresh=True)
     assert services.judged(name, "list:team").ratings == {"lamp": {"p1": 2}}
     with pytest.raises(UsageError, match="no judgment list 'none'"):
         services.judged(name, "list:none")
