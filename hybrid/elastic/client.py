@@ -239,11 +239,14 @@ def translate(
         return IndexMissingError(f"there is no index {name!r}; `hybrid index FILE --index NAME` makes one")
     if kind == "cluster_block_exception":
         return write_blocked(name, reason, error.meta.status)
-    if error.meta.status in (401, 403):
-        refused = AccessRefusedError if error.meta.status == 403 else ClusterError
-        return refused(
-            f"Elasticsearch refuses access ({error.meta.status}: {reason}); check HYBRID_ES_API_KEY, or "
-            "HYBRID_ES_USERNAME and HYBRID_ES_PASSWORD"
+    if error.meta.status == 401:
+        return ClusterError(
+            f"Elasticsearch refuses access (401: {reason}); check HYBRID_ES_API_KEY, or HYBRID_ES_USERNAME and "
+            "HYBRID_ES_PASSWORD"
+        )
+    if error.meta.status == 403:
+        return AccessRefusedError(
+            f"Elasticsearch refuses access (403: {reason}); docs/operating/connect.md lists the privileges to give"
         )
     if _is_absent(error.body):
         return DocumentMissingError(f"there is no such document in {name}")

@@ -14,7 +14,7 @@ from hybrid.elastic.cluster import Cluster
 from hybrid.elastic.indices.changes import Checkpoints
 from hybrid.elastic.indices.health import Health
 from hybrid.elastic.stores.dead_letters import DeadLetters
-from hybrid.errors import HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
+from hybrid.errors import AccessRefusedError, HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.media.decoding import unsealed
 from hybrid.operations.reindex import control
@@ -25,6 +25,7 @@ from hybrid.text import analysis
 #: From good to bad. A note needs no action; the last two are worth an alarm.
 STATUSES = ("ok", "note", "degraded", "blocked")
 _DISK_HIGH = 0.85  # Elasticsearch's low watermark: above it shards move away, and at 0.95 writes are blocked
+_PRIVILEGES = "give them to the user or the API key; docs/operating/connect.md lists those that Hybrid needs"
 _TESTED = ((8, 19), (9, 0))
 
 
@@ -72,18 +73,24 @@ def examine(services: Services, index: str | None = None, refresh: bool = True) 
     try:
         capabilities = services.cluster.capabilities
     except HybridError as error:
-        diagnosis.checks.append(Check("cluster", "address", "blocked", str(error)))
+        fix = _PRIVILEGES if isinstance(error, AccessRefusedError) else ""
+        diagnosis.checks.append(Check("cluster", "address", "blocked", str(error), fix))
         return diagnosis
     try:
         for check in _cluster(services.cluster, capabilities):
             diagnosis.checks.append(check)
     except HybridError as error:
-        fix = "docs/operating/connect.md lists the privileges that Hybrid needs"
-        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), fix))
+        diagnosis.checks.append(Check("cluster", "access", "degraded", str(error), _PRIVILEGES))
     diagnosis.checks += _machine(services)
-    for name in [index] if index else services.searcher.indices():
+    try:
+        names = [index] if index else services.searcher.indices()
+    except HybridError as error:
+        diagnosis.checks.append(Check("cluster", "indices", "blocked", str(error)))
+        return diagnosis
+    for name in names:
         try:
-            diagnosis.checks += _index(services, name, refresh)
+            for check in _index(services, name, refresh):
+                diagnosis.checks.append(check)
         except IndexMissingError:
             raise
         except HybridError as error:
@@ -101,6 +108,7 @@ def coverage(services: Services) -> list[dict[str, Any]]:
 
 
 def _cluster(cluster: Cluster, capabilities: Capabilities) -> Iterator[Check]:
+    yield from _privileges(cluster.health)
     version, version_text = capabilities.version, capabilities.version_text
     if version < (8, 12):
         yield Check("cluster", "version", "blocked", version_text, "8.19 or 9.x is needed")
@@ -130,16 +138,23 @@ def _cluster(cluster: Cluster, capabilities: Capabilities) -> Iterator[Check]:
         high = disk > _DISK_HIGH
         fix = "free space before an attach: Elasticsearch blocks writes at its flood stage" if high else ""
         yield Check("cluster", "disk", "degraded" if high else "ok", f"the fullest is {disk:.0%} full", fix)
-    missing = cluster.health.missing_analyzers()
-    scripts = cluster.health.has_scripts()
-    lacking = [*(f"analyzer {name}" for name in missing), *([] if scripts else ["painless"])]
-    if lacking:
-        yield Check("cluster", "modules", "note", f"without {', '.join(lacking)}; Hybrid needs none of them")
+    missing = cluster.health.missing_modules()
+    if missing:
+        yield Check("cluster", "modules", "note", f"without {', '.join(missing)}; Hybrid needs none of them")
     else:
         yield Check("cluster", "modules", "ok", "analyzers and scripts of a full cluster; Hybrid needs none of them")
     if version >= (9, 2):
         detail = "_source hides vectors: clients that PUT back what they read drop them, and a sync restores them"
         yield Check("cluster", "vectors", "note", detail)
+
+
+def _privileges(health: Health, index: str | None = None) -> Iterator[Check]:
+    part = f"index {index}" if index else "cluster"
+    missing = health.missing_privileges(index)
+    if missing:
+        yield Check(part, "privileges", "blocked", f"missing: {', '.join(missing)}", _PRIVILEGES)
+    elif missing is not None and index is None:
+        yield Check(part, "privileges", "ok", "those that Hybrid needs")
 
 
 def _machine(services: Services) -> Iterator[Check]:
@@ -188,6 +203,7 @@ def decoder_sandbox() -> Check:
 
 def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     part = f"index {name}"
+    yield from _privileges(services.cluster.health, name)
     try:
         profile = services.cluster.indices.read_profile(name)
     except IndexConflictError:

@@ -59,7 +59,7 @@ def test_the_cluster_and_this_machine(engine: Any, services: Services, name: str
     checks = {(check.part, check.what): check for check in examine(services, name).checks}
     assert checks["cluster", "version"].status == "ok"
     assert checks["cluster", "licence"].detail.startswith("basic, active")
-    assert "without analyzer english, analyzer cjk, painless" in checks["cluster", "modules"].detail
+    assert "without analysis-common, lang-painless" in checks["cluster", "modules"].detail
     assert checks["machine", "broker"].status == "ok"
     assert checks["machine", "text encoder"].detail.startswith("toy:32")
     assert checks["machine", "decoder sandbox"].status == ("ok" if sys.platform == "linux" else "note")

@@ -13,7 +13,11 @@ from hybrid.elastic.indices.changes import Changes
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.errors import AccessRefusedError, InvalidRequestError
 
-ANALYZERS = ("english", "cjk")
+#: The analyzers of languages, and painless.
+MODULES = ("analysis-common", "lang-painless")
+
+#: What the layer needs, as docs/operating/connect.md says: on the cluster; and on its stores and the shop's indices.
+CLUSTER_PRIVILEGES, INDEX_PRIVILEGES = ("monitor",), ("manage", "read", "write")
 
 
 class Health:
@@ -33,6 +37,22 @@ class Health:
             return None
         return str(licence_info["type"]), str(licence_info["status"])
 
+    def missing_privileges(self, index: str | None = None) -> list[str] | None:
+        """What the layer needs and its user may not do, as "write on shop": on an index, or on the cluster and the
+        layer's own stores; None where the cluster does not say, because it has no security."""
+        try:
+            with translated():
+                answer = self._client.security.has_privileges(
+                    cluster=[] if index else list(CLUSTER_PRIVILEGES),
+                    index=[{"names": [index or "hybrid-*"], "privileges": list(INDEX_PRIVILEGES)}],
+                )
+        except InvalidRequestError:
+            return None
+        granted = {"the cluster": answer["cluster"], **answer["index"]}
+        return [
+            f"{name} on {where}" for where, by_name in granted.items() for name, held in by_name.items() if not held
+        ]
+
     def status(self) -> str:
         """green, yellow or red."""
         with translated():
@@ -48,22 +68,12 @@ class Health:
         totals = [node["fs"]["total"] for node in nodes if node.get("fs", {}).get("total", {}).get("total_in_bytes")]
         return max((1 - total["available_in_bytes"] / total["total_in_bytes"] for total in totals), default=None)
 
-    def missing_analyzers(self) -> list[str]:
-        """Analyzers of a full cluster that this one lacks."""
-        missing = []
-        for name in ANALYZERS:
-            try:
-                with translated():
-                    self._client.indices.analyze(analyzer=name, text="a")
-            except InvalidRequestError:
-                missing.append(name)
-        return missing
-
-    def has_scripts(self) -> bool:
-        """Whether the cluster runs painless."""
+    def missing_modules(self) -> list[str]:
+        """The modules of a full cluster that this one lacks, of those that a shop's mapping may use."""
         with translated():
             nodes = self._client.nodes.info(metric="plugins", filter_path="nodes.*.modules.name").body.get("nodes", {})
-        return any(module["name"] == "lang-painless" for node in nodes.values() for module in node.get("modules", ()))
+        there = {module["name"] for node in nodes.values() for module in node.get("modules", ())}
+        return [name for name in MODULES if name not in there]
 
     def coverage(self, profile: IndexProfile, refresh: bool = True) -> dict[str, Any]:
         """Counts of an index: documents, unseen (no meta), pending, failed, and for each signal with, lost (dropped by
