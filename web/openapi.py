@@ -298,5 +298,6 @@ def _parameter(name: str, where: str) -> dict[str, Any]:
 
 def _like(example: Mapping[str, Any]) -> dict[str, Any]:
     """A schema for objects with the keys of an example, whose values are of the same types, or null."""
-    properties = {key: {"type": [_TYPES[type(value)], "null"]} for key, value in example.items()}
+    types = {key: ["null"] if value is None else [_TYPES[type(value)], "null"] for key, value in example.items()}
+    properties = {key: {"type": named} for key, named in types.items()}
     return {"type": "object", "properties": properties, "required": [*example]}

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.learning import models as life
 from hybrid.learning.models import Active
+from hybrid.learning.weights.versions import built_in
 from hybrid.operations import orders
 from web.admin.access import admin
 from web.admin.frame import chosen_index, core, render, say
@@ -28,6 +29,7 @@ _VERSION = {
     "created": "2026-11-02T09:30:00.123Z", "encoders": {"text": {"spec": "minilm", "version": "minilm@1f2e"}},
     "held_out": _HELD_OUT, "parts": 1, "size": 48_120, "sha256": "9f86d081884c7d65", "active": True,
 }  # fmt: skip
+_BUILT_IN = {**built_in("shop"), "active": False}
 
 
 @admin.get("/models")
@@ -105,7 +107,7 @@ def _redirect(index: str, notified: bool | None, key: str, **values: Any) -> Any
 
 
 @admin.get("/api/models/<index>")
-@Call(gives={"index": "shop", "active": {"tags": _ACTIVE}, "versions": [_VERSION]}, query=("kind",))
+@Call(gives={"index": "shop", "active": {"tags": _ACTIVE}, "versions": [_VERSION, _BUILT_IN]}, query=("kind",))
 def api_models(index: str) -> dict[str, Any]:
     """Versions of an index's models, newest first, by kind, and which are active."""
     kind = request.args.get("kind") or None
@@ -115,7 +117,7 @@ def api_models(index: str) -> dict[str, Any]:
 
 
 @admin.get("/api/models/<index>/<kind>/<version>")
-@Call(gives={**_VERSION, "report": {}})
+@Call(gives=({**_VERSION, "report": {}}, {**_BUILT_IN, "report": {}}))
 def api_models_version(index: str, kind: str, version: str) -> dict[str, Any]:
     """One version with its report."""
     return life.show(core(), kind, version, index)
