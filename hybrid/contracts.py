@@ -396,6 +396,8 @@ class Hit:
     highlight: dict[str, str] = field(default_factory=dict)  # role -> HTML-escaped text with <mark>
     #: Signal -> which of several pictures, from 0, or at which second of the video the frame, was nearest.
     nearest: dict[str, float] = field(default_factory=dict)
+    #: Whether the product can be had; None where its document does not say.
+    in_stock: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

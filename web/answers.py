@@ -84,6 +84,10 @@ class Hit(BaseModel):
         description="signal -> which of several pictures, from 0, or the second of the video's frame, was nearest",
         examples=[{"image": 1.0}],
     )
+    in_stock: bool | None = Field(
+        description="whether it can be had, whatever form its document says it in; null where it does not say",
+        examples=[True],
+    )
 
 
 class FacetValue(BaseModel):

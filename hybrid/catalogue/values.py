@@ -15,25 +15,26 @@ def _words(text: str) -> frozenset[str]:
 
 
 _YES = _words(
-    "true yes y 1 on available instock in_stock onbackorder backorder preorder pre_order limited ja oui si sí "
-    "sì tak verfügbar lieferbar disponible disponibile beschikbaar voorradig 是 有 有货 あり 在庫あり"
+    "true yes y t on available instock onbackorder backorder preorder limitedavailability ja oui si sí sì tak "
+    "verfügbar lieferbar disponible disponibile beschikbaar voorradig 是 有 有货 有貨 あり 在庫あり"
 )
 _NO = _words(
-    "false no n 0 off unavailable outofstock out_of_stock soldout sold_out discontinued none nein non nee nie "
-    "ausverkauft épuisé agotado esaurito uitverkocht 否 无 缺货 なし 在庫なし"
+    "false no n f off unavailable notavailable outofstock soldout discontinued nein nichtverfügbar ausverkauft non "
+    "épuisé indisponible rupturedestock agotado esaurito nee nie uitverkocht 否 无 無 缺货 缺貨 无货 售罄 なし 在庫なし "
+    "売り切れ"
 )
 
 
 def flag(value: Any) -> bool | None:
     """Whether a value says yes or no: true, "In stock", "0", 12 pieces left; None where it says neither.
 
-    >>> flag("outofstock"), flag("In stock"), flag("0"), flag(12), flag("-3"), flag("red")
+    >>> flag("out_of_stock"), flag("https://schema.org/InStock"), flag("0"), flag(12), flag("-3"), flag("red")
     (False, True, False, True, False, None)
     """
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        word = re.sub(r"[\s-]+", "_", value.strip().lower())
+        word = re.sub(r"[\W_]+", "", value.strip().rstrip("/").rpartition("/")[2]).lower()
         if word in _YES or word in _NO:
             return word in _YES
         value = number(value, ".")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.catalogue.documents import role_values
+from hybrid.catalogue.stock import in_stock
 from hybrid.contracts import (
     Degradation,
     GetEncoder,
@@ -422,6 +423,7 @@ class Searcher:
                 signals=signals,
                 source=sources[id],
                 highlight=highlights(sources[id], profile, query_terms) if query_terms else {},
+                in_stock=in_stock(sources[id], profile.fields),
             )
             for id, signals in page
             if id in sources  # else deleted between the two requests

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from hybrid.catalogue.documents import media_values
-from hybrid.catalogue.values import deepest, flag, path_levels
+from hybrid.catalogue.stock import in_stock
+from hybrid.catalogue.values import deepest, path_levels
 from hybrid.contracts import LEVEL, FieldMap, Hit, values_at
 from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
@@ -129,7 +130,7 @@ class Cards:
             "regular_price": strings.price(before, currency) if before not in ("", price) else "",
             "rating": strings.rating(self.text(source, "rating")),
             "variant": self.variant(source),
-            "out_of_stock": self.is_sold_out(source),
+            "out_of_stock": in_stock(source, self.fields) is False,
             "picture": self.picture(hit),
             **self.clips(hit),
             "link": self.link(source),
@@ -165,11 +166,6 @@ class Cards:
                     options = [value for name, value in variant.items() if name not in _NO_OPTIONS]
                     return " · ".join([hit, *(value for value in options if isinstance(value, str))])
         return ""
-
-    def is_sold_out(self, source: Mapping[str, Any]) -> bool:
-        """Whether the product says that there is none left."""
-        paths = self.fields.roles.get("stock", ("in_stock",))
-        return next((flag(value) for path in paths for value in values_at(source, path)), None) is False
 
     def segments(self, hit: Hit, role: str) -> Segments:
         """A role's text in this language, with the marks of the search where they fall on it."""
