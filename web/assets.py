@@ -15,6 +15,8 @@ from hybrid.media import decode_data_url
 
 #: A larger file is not carried through a page without script; the results still use it.
 MAX_KEPT_FILE = 3 * 1024 * 1024
+#: What a container of HEIF calls itself where it holds a picture: stills first, then bursts.
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
 
 
 def read_photo() -> bytes | None:
@@ -45,7 +47,7 @@ def read_files() -> dict[str, bytes]:
 
 def kept_file(data: bytes, kind: str = "image") -> str | None:
     """A data URL that carries a file through a page without script; None where it is too large for that."""
-    mimetype = type_of(data, kind)
+    mimetype = "image/heic" if kind == "image" and is_heic(data[:16]) else type_of(data, kind)
     if mimetype is None or len(data) > MAX_KEPT_FILE:
         return None
     return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
@@ -117,10 +119,15 @@ def picture_type_of(head: bytes) -> str | None:
     return "image/avif" if head[4:12] == b"ftypavif" else None
 
 
+def is_heic(head: bytes) -> bool:
+    """Whether these first bytes are of a HEIC picture. It is searched by, and not served: few browsers show one."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC
+
+
 def role_of(data: bytes) -> str | None:
     """Which of the three a shopper's file is: "image", "video" or "audio"; None where it is none of them."""
     head = data[:16]
-    if picture_type_of(head) or head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
+    if picture_type_of(head) or is_heic(head):
         return "image"
     if recording_type_of(head, "video"):
         sound_only = head[4:11] == b"ftypM4A" or head.startswith(b"OggS")

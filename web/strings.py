@@ -33,8 +33,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "photo_added": ("Photo added", "已添加照片"),
     "photo_removed": ("Photo removed", "已移除照片"),
     "photo_unreadable": (
-        "This file cannot be read as a picture. Try a JPEG, PNG or WebP file.",
-        "无法读取此图片。请尝试 JPEG、PNG 或 WebP 文件。",
+        "This file cannot be read as a picture. Try a JPEG, PNG, WebP or HEIC file.",
+        "无法读取此图片。请尝试 JPEG、PNG、WebP 或 HEIC 文件。",
     ),
     "photo_start": ("Search with a photo", "用照片搜索"),
     "photo_start_text": ("Drop it here, paste it, or choose a file", "拖放到此处、粘贴，或选择文件"),
@@ -154,7 +154,7 @@ STRINGS: dict[str, dict[str, str]] = {
 
 #: What the page's script says; sent in a data attribute, since the page has no inline script.
 SCRIPT_KEYS = ("photo_added", "photo_removed", "photo_unreadable", "file_added", "file_too_large", "yours_video",
-               "yours_audio", "loading", "suggestions_n",
+               "yours_audio", "photo_yours", "loading", "suggestions_n",
                "kind_product", "kind_brand", "kind_category")  # fmt: skip
 
 _ROLE_LABELS = {

@@ -105,6 +105,16 @@ def jpeg(color: str = "#3f6b52", size: int = 32) -> bytes:
     return data.getvalue()
 
 
+def heic(picture: Image.Image | None = None) -> bytes:
+    """A HEIC file, as iPhones write photos."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    data = io.BytesIO()
+    (picture or Image.new("RGB", (64, 48), "#3f6b52")).save(data, "HEIF")
+    return data.getvalue()
+
+
 def write_pictures(folder: Path) -> None:
     """The pictures of both catalogues, and what their evil values try to reach."""
     (folder / "images").mkdir()

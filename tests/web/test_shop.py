@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.web_services import EVIL, Watched, WebShop, jpeg
+from hybrid.node import NodeStatus
+from tests.conftest import index_file, make_services
+from tests.support.web_services import EVIL, Watched, WebShop, heic, jpeg
 from web import create_app, strings
 from web.shop import view
 
@@ -67,6 +70,41 @@ def test_the_page_takes_a_photo_by_form_and_carries_it(client: FlaskClient, serv
     assert (services.searcher.asked[-1].image, services.searcher.asked[-1].page) == (photo, 2)
     client.post("/", data={"kept_image": url, "drop_image": "1"})
     assert services.searcher.asked[-1].image is None
+
+
+def test_a_heic_is_searched_by_and_carried(client: FlaskClient, services: Watched) -> None:
+    """As iPhones send photos; few browsers can show one."""
+    photo = heic()
+    page = client.post("/", data={"image": (io.BytesIO(photo), "IMG_0001.HEIC")}).get_data(as_text=True)
+    url = "data:image/heic;base64," + base64.b64encode(photo).decode()
+    assert "Products like your photo" in page and '<li class="card">' in page
+    assert f'name="kept_image" value="{url}"' in page and f'<img src="{url}"' not in page
+    client.post("/", data={"kept_image": url, "page": "2"})
+    assert services.searcher.asked[-1].image == photo
+    sent = {"index": services.searcher.names[0], "image": (io.BytesIO(photo), "IMG_0001.HEIC")}
+    found = client.post("/api/search", data=sent).json
+    assert found["total"] and found == {
+        **client.post("/api/search", json={"index": sent["index"], "image": url}).json, "took_ms": found["took_ms"],
+    }  # fmt: skip
+
+
+def test_a_table_without_types_or_pictures(engine: NodeStatus, name: str, tmp_path: Path) -> None:
+    """What means no is shown as no, whatever its form; a photo finds nothing, and the page says why."""
+    said = {"p1": "false", "p2": "no", "p3": "0", "p4": "outofstock", "p5": "true", "p6": "yes"}
+    table = tmp_path / "shop.csv"
+    table.write_text("id,title,in_stock\n" + "".join(f"{id},desk lamp {id},{value}\n" for id, value in said.items()))
+    index_file(make_services(engine), table, name, tmp_path, signals=["text"])
+    client = create_app(Watched(make_services(engine).settings, [name])).test_client()
+    cards = html_of(client, "/?q=lamp").split('<li class="card">')[1:]
+    shown = {id for id in said for card in cards if f"lamp</mark> {id}" in card and "Out of stock" in card}
+    assert len(cards) == 6 and shown == {"p1", "p2", "p3", "p4"}
+    hits = client.get(f"/api/search?index={name}&q=lamp").json["hits"]
+    assert {hit["id"]: hit["in_stock"] for hit in hits} == {id: id in ("p5", "p6") for id in said}
+    page = client.post("/", data={"image": (io.BytesIO(jpeg()), "a.jpg")}).get_data(as_text=True)
+    assert "the products of this index have no such vectors" in page.split('class="about"')[0]
+    assert "<strong>0 products</strong>" in page and '<li class="card">' not in page
+    found = client.post("/api/search", data={"index": name, "image": (io.BytesIO(jpeg()), "a.jpg")}).json
+    assert (found["total"], found["hits"], found["notes"][0]["kind"]) == (0, [], "no_vectors")
 
 
 def test_everything_is_escaped(client: FlaskClient, web_shop: WebShop) -> None:

@@ -166,6 +166,14 @@ async function shrink(file) {
   return url;
 }
 
+// The type of a picture that the server reads and many browsers do not: HEIC, as iPhones write it, or TIFF. Told by the
+// first bytes, since few systems know a type for the names of these files.
+async function typeForServer(file) {
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
+  if (/^....ftyp(he|mif|msf)/s.test(head)) return "image/heic";
+  return /^(II\*\0|MM\0\*)/.test(head) ? "image/tiff" : "";
+}
+
 function refuse(message) {
   $("field-error").textContent = message;
   $("field-error").hidden = false;
@@ -179,7 +187,14 @@ async function addFile(file) {
   try {
     url = kind === "image" ? await shrink(file) : await read(file);
   } catch {
-    return refuse(text.photo_unreadable);
+    try {
+      const type = await typeForServer(file);
+      if (!type) return refuse(text.photo_unreadable);
+      if (file.size > MAX_FILE) return refuse(text.file_too_large);
+      url = await read(new Blob([file], { type }));
+    } catch {
+      return refuse(text.photo_unreadable);
+    }
   }
   const id = `photo-${Date.now()}`;
   keep(id, url);
@@ -218,11 +233,17 @@ function setPhoto(id, url) {
   photo = url ? { id, kind, blob: blobOf(url) } : null;
   $("thumb").hidden = !url;
   const [picture, sign] = [$("thumb").querySelector("img"), $("thumb").querySelector(".kind")];
-  picture.hidden = kind !== "image";
-  sign.hidden = kind === "image";
+  const showSign = (words) => {
+    picture.hidden = true;
+    sign.hidden = false;
+    sign.textContent = words;
+  };
+  picture.hidden = false;
+  sign.hidden = true;
   if (!url) return;
-  if (kind === "image") picture.src = url;
-  else sign.textContent = text[`yours_${kind}`];
+  if (kind !== "image") return showSign(text[`yours_${kind}`]);
+  picture.onerror = () => showSign(text.photo_yours); // a picture that only the server can read
+  picture.src = url;
 }
 
 async function usePhoto(id) {
@@ -247,7 +268,9 @@ $("thumb").querySelector("button").addEventListener("click", () => {
   load(urlOf());
 });
 
-const pictureIn = (transfer) => [...(transfer?.files ?? [])].find((file) => /^(image|video|audio)\//.test(file.type));
+const pictureIn = (transfer) => [...(transfer?.files ?? [])].find((file) => (
+  /^(image|video|audio)\//.test(file.type) || /\.hei[cf]$/i.test(file.name)
+));
 document.addEventListener("paste", (event) => {
   const file = pictureIn(event.clipboardData);
   if (file) { event.preventDefault(); addFile(file); }

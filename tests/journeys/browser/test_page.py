@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import re
@@ -16,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from hybrid.contracts import SearchAnswer, SearchRequest
 from tests.conftest import Sample
 from tests.support.serving import served
-from tests.support.web_services import Watched
+from tests.support.web_services import Watched, heic
 from web import create_app
 from web.shop.page import PAGE_SIZE
 
@@ -239,6 +240,43 @@ def test_a_file_that_is_no_picture(page: Page, url: str, services: Watched) -> N
     page.goto(url)
     asked = len(services.searcher.asked)
     page.locator("#photo-file").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no"})
+    expect(page.get_by_role("alert")).to_contain_text("cannot be read as a picture")
+    assert len(services.searcher.asked) == asked
+
+
+def test_a_heic_that_the_browser_cannot_read(page: Page, url: str, services: Watched, sample: Sample) -> None:
+    """As iPhones write photos: chosen, dropped and pasted, with the type that a system gives it or with none."""
+    with Image.open(first_photo(sample)[0]) as picture:
+        photo = heic(picture.convert("RGB"))
+    expected = answer_to(sample, image=photo)
+    page.goto(url)
+    give = """([how, type, bytes]) => {
+      const data = new DataTransfer();
+      const held = Uint8Array.from(atob(bytes), (character) => character.charCodeAt(0));
+      data.items.add(new File([held], "IMG_0001.HEIC", {type}));
+      const bubbling = {bubbles: true, cancelable: true};
+      const event = how === "drop" ? new DragEvent("drop", {dataTransfer: data, ...bubbling})
+        : new ClipboardEvent("paste", {clipboardData: data, ...bubbling});
+      document.body.dispatchEvent(event);
+    }"""
+    for how in ("choose", "drop", "paste"):
+        for mimetype in ("image/heic", ""):
+            asked = len(services.searcher.asked)
+            if how == "choose":
+                upload: Any = {"name": "IMG_0001.HEIC", "mimeType": mimetype, "buffer": photo}
+                page.locator("#photo-file").set_input_files(upload)
+            else:
+                page.evaluate(give, [how, mimetype, base64.b64encode(photo).decode()])
+            expect(page.locator("#found-title")).to_have_text("Products like your photo")
+            expect_answer(page, expected)
+            expect(page.locator("#thumb .kind")).to_have_text("Your photo")  # there is no picture of it to show
+            expect(page.locator("#thumb img")).to_be_hidden()
+            assert len(services.searcher.asked) == asked + 1 and services.searcher.asked[-1].image == photo
+            page.get_by_role("button", name="Remove the photo").click()
+            expect(page.locator("#found-title")).to_have_text("All products")
+    # A file that is called HEIC and is none is refused before anything is sent.
+    asked = len(services.searcher.asked)
+    page.locator("#photo-file").set_input_files({"name": "a.heic", "mimeType": "image/heic", "buffer": b"no"})
     expect(page.get_by_role("alert")).to_contain_text("cannot be read as a picture")
     assert len(services.searcher.asked) == asked
 
