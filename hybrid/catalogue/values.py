@@ -20,8 +20,8 @@ _YES = _words(
 )
 _NO = _words(
     "false no n f off unavailable notavailable outofstock soldout discontinued nein nichtverfügbar ausverkauft non "
-    "épuisé indisponible rupturedestock agotado esaurito nee nie uitverkocht 否 无 無 缺货 缺貨 无货 售罄 なし 在庫なし "
-    "売り切れ"
+    "épuisé indisponible rupturedestock agotado esaurito nee nie uitverkocht 否 无 無 缺货 缺貨 无货 售罄 "
+    "なし 在庫なし 売り切れ"
 )
 
 
