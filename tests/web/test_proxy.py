@@ -14,12 +14,13 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 import pytest
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 from pydantic import SecretStr
 from werkzeug.test import Client, TestResponse
 
 from hybrid.dropin.forwarding import Names
 from hybrid.dropin.proxy import Answered, Forward, Proxy
+from hybrid.elastic import upstream as upstream_module
 from hybrid.elastic.upstream import Upstream
 from hybrid.errors import EncoderError, RefusedError, UsageError
 from hybrid.settings import Settings
@@ -393,12 +394,13 @@ class Node(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: ClassVar[list[tuple[str, bytes, dict[str, str]]]] = []
+    status: ClassVar[int] = 200
     answer: ClassVar[bytes] = b'{"errors":false,"items":[' + b'"x",' * 300_000 + b'"x"]}'
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.seen.append((self.requestline, body, dict(self.headers.items())))
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("X-Elastic-Product", "Elasticsearch")
         self.send_header("Content-Length", str(len(self.answer)))
@@ -439,6 +441,26 @@ def test_over_the_wire_a_client_gets_the_clusters_answer(wired: tuple[str, Gatew
     assert body.count(b"\n") == 40_000 and "Content-Encoding" not in headers
     assert "Authorization" not in headers and headers["Content-Type"].endswith("compatible-with=8")
     assert gateway.written == [SHOP]
+
+
+def test_whether_the_cluster_asks_who_it_is_is_asked_without_credentials(
+    wired: tuple[str, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, gateway = wired
+    gateway.proxy._keyed = False
+    monkeypatch.setattr(upstream_module, "_ASKED_TTL_S", 0.0)
+    with Elasticsearch(f"{address}/es", api_key="open") as client:
+        with pytest.raises(ApiError) as refused:
+            client.get(index=SHOP, id="1")
+        assert refused.value.meta.status == 403 and "HYBRID_DROPIN_PROXY_KEY" in str(refused.value)
+        assert [(line, "Authorization" in headers) for line, _, headers in Node.seen] == [
+            ("GET /below/ HTTP/1.1", False)
+        ]
+        monkeypatch.setattr(Node, "status", 401)
+        with pytest.raises(ApiError) as asked:
+            client.get(index=SHOP, id="1")
+        assert asked.value.meta.status == 401
+        assert Node.seen[-1][0] == "GET /below/shop/_doc/1 HTTP/1.1"
 
 
 def test_over_the_wire_no_trick_of_a_path_reaches_anything(wired: tuple[str, Gateway]) -> None:
