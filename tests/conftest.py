@@ -25,6 +25,7 @@ from argon2 import PasswordHasher
 from hybrid import node
 from hybrid.node import NodeStatus
 from hybrid.node.places import locked
+from hybrid.node.process import last_words
 from hybrid.operations import indexing
 from hybrid.sample import SamplePaths, write_sample
 from hybrid.services import Services
@@ -140,6 +141,23 @@ def engine(request: pytest.FixtureRequest) -> Iterator[NodeStatus]:
         yield started
     finally:
         node.down(settings, name=name, wipe=True)
+
+
+@pytest.fixture(autouse=True)
+def _engine_lives(request: pytest.FixtureRequest) -> None:
+    """Else each further test would wait for an engine that is gone, and the run would end without a word."""
+    if "engine" in request.fixturenames:
+        status: NodeStatus = request.getfixturevalue("engine")
+        if status.es_pid and not is_running(status.es_pid):
+            pytest.fail(f"the engine of the tests has ended; its log: {last_words((status.es_log, 0))}", pytrace=False)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is not over."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def make_services(engine: NodeStatus, **changes: Any) -> Services:
