@@ -294,8 +294,12 @@ class IndexProfile:
 
     @property
     def searchable(self) -> FieldMap:
-        """The fields that searches filter on and count: the shop's, and the layer's tags where there are any."""
-        return replace(self.fields, types={**self.fields.types, TAGS_FIELD: "keyword"}) if self.tags else self.fields
+        """The fields that searches filter on and count: the shop's, and the layer's tags where there are any.
+
+        Its `paths` are those whose documents do not have the levels above: the layer writes these to its own indices.
+        """
+        types = {**self.fields.types, TAGS_FIELD: "keyword"} if self.tags else self.fields.types
+        return replace(self.fields, types=types, paths=self.fields.paths if self.attached else {})
 
 
 @runtime_checkable

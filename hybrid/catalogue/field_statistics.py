@@ -188,8 +188,12 @@ class Profile:
 
     @cached_property
     def levels_between(self) -> str:
-        """The mark between the levels of a path such as Home > Kitchen; "" where there is none."""
+        """The mark between the levels of a path such as Home > Kitchen; "" where there is none, or values have all of
+        them: ["Home", "Home > Kitchen"]."""
         for mark in _LEVEL_MARKS:
+            above = [text.rpartition(mark)[0].strip() for text in self.texts if mark in text]
+            if self.listed and above and all(one in self.texts for one in above):
+                continue
             share = sum(mark in text.strip(f" {mark}") for text in self.texts) / len(self.texts)
             if share >= 0.05 and self.kind == "text" and not self.markup_share:
                 return mark

@@ -10,7 +10,7 @@ import pytest
 from hybrid import vectors as coding
 from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
 from hybrid.elastic.indices import mappings
-from hybrid.elastic.retrieval import bodies
+from hybrid.elastic.retrieval import bodies, facets
 from hybrid.errors import UsageError
 
 FIELDS = FieldMap(
@@ -156,3 +156,24 @@ def test_a_value_that_a_field_can_have_is_sent(kind: str, value: Any, sent: Any)
 def test_a_value_that_a_field_cannot_have_is_the_callers_mistake(kind: str, value: Any) -> None:
     with pytest.raises(UsageError, match="filter f: .* is no "):
         bodies.filters_body({"f": value}, FieldMap({}, {"f": kind}))
+
+
+def test_a_category_of_a_shops_own_index_finds_what_is_below_it() -> None:
+    """Its documents name the deepest level alone, with or without spaces around the mark."""
+    fields = FieldMap(roles={}, types={"kind": "keyword"}, paths={"kind": ">"})
+    attached = IndexProfile("shop", fields, {}, "en", "1", attached=True)
+    assert bodies.filters_body({"kind": "Home > Pots"}, attached.searchable) == [
+        {
+            "bool": {
+                "should": [
+                    {"terms": {"kind": ["Home > Pots", "Home>Pots"]}},
+                    {"prefix": {"kind": "Home > Pots > "}},
+                    {"prefix": {"kind": "Home>Pots>"}},
+                ]
+            }
+        }
+    ]
+    made = IndexProfile("shop", fields, {}, "en", "1")
+    assert bodies.filters_body({"kind": "Home"}, made.searchable) == [{"term": {"kind": "Home"}}]
+    counted = facets.merged_facet({"buckets": [{"key": "Home>Pots", "doc_count": 2}]}, [["Home"]], "keyword", ">")
+    assert counted == [{"value": "Home", "count": 3}, {"value": "Home > Pots", "count": 2}]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hybrid.contracts import FieldMap, IndexProfile
+from hybrid.contracts import LEVEL, FieldMap, IndexProfile
 from hybrid.errors import UsageError
 from hybrid.text.completions import FIRST, Typed
 
@@ -58,11 +58,22 @@ def filters_body(filters: Mapping[str, Any], fields: FieldMap) -> list[dict[str,
             if kind in ("keyword", "boolean"):
                 raise UsageError(f"filter {field}: not a number or a date, so no range")
             clauses.append({"range": {field: {key: _valid(field, kind, bound) for key, bound in condition.items()}}})
+        elif field in fields.paths:
+            values = condition if isinstance(condition, list | tuple) else [condition]
+            clauses.append(_at_or_below(field, [_valid(field, kind, value) for value in values], fields.paths[field]))
         elif isinstance(condition, list | tuple):
             clauses.append({"terms": {field: [_valid(field, kind, value) for value in condition]}})
         else:
             clauses.append({"term": {field: _valid(field, kind, condition)}})
     return clauses
+
+
+def _at_or_below(field: str, values: Sequence[str], mark: str) -> dict[str, Any]:
+    """Categories that are one of these, or below one of them. mark: between the levels of a path."""
+    spaced = (f" {mark} ", mark)
+    below = [{"prefix": {field: f"{value.replace(LEVEL, between)}{between}"}} for value in values for between in spaced]
+    same = [value.replace(LEVEL, between) for value in values for between in spaced]
+    return {"bool": {"should": [{"terms": {field: list(dict.fromkeys([*values, *same]))}}, *below]}}
 
 
 def _valid(field: str, kind: str, value: Any) -> Any:

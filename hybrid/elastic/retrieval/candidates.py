@@ -287,7 +287,10 @@ class Retrieval:
         aggregations = lexical.get("aggregations", {}) if lexical else {}
         for facet in facets:
             values = [hits[id].get("fields", {}).get(facet, []) for id in others]
-            retrieved.facets[facet] = merged_facet(aggregations.get(facet), values, profile.searchable.types[facet])
+            fields = profile.searchable
+            retrieved.facets[facet] = merged_facet(
+                aggregations.get(facet), values, fields.types[facet], fields.paths.get(facet, "")
+            )
 
     def tail(
         self,

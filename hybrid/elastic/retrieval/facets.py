@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid.catalogue.values import is_blank
+from hybrid.catalogue.values import is_blank, path_levels
 from hybrid.contracts import IndexProfile
 
 
@@ -17,11 +17,15 @@ def facet_fields(facets: Sequence[str], profile: IndexProfile) -> list[Any]:
     ]
 
 
-def merged_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], kind: str) -> list[dict[str, Any]]:
+def merged_facet(
+    aggregation: dict[str, Any] | None, others: list[list[Any]], kind: str, levels: str = ""
+) -> list[dict[str, Any]]:
     """The aggregation of the matches by words, and the values of the other candidates, counted together.
 
     kind: the type of the field; numbers and dates have {"min", "max", "count"}, others {"value", "count"}, most first.
     Texts that are empty are no values: a shop's own index may have them.
+    levels: what is between the levels of a category, where documents name the deepest alone. A category then counts the
+    products of all below it; one that is in two of these counts twice.
     """
     if kind in ("long", "double", "date"):
         numbers = [float(value) for values in others for value in values]
@@ -38,6 +42,11 @@ def merged_facet(aggregation: dict[str, Any] | None, others: list[list[Any]], ki
     for values in others:
         for value in values:
             counts[value] = counts.get(value, 0) + 1
+    if levels:
+        flat, counts = counts, {}
+        for value, count in flat.items():
+            for level in path_levels(str(value), levels):
+                counts[level] = counts.get(level, 0) + count
     named = ((value, count) for value, count in counts.items() if not is_blank(value))
     ordered = sorted(named, key=lambda item: (-item[1], str(item[0])))
     return [{"value": value, "count": count} for value, count in ordered]
