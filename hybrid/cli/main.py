@@ -21,10 +21,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=options.ROLES_TOLD)(shop.index)
+for command in (shop.index, shop.attach, reindex.reindex):
+    app.command(epilog=options.ROLES_TOLD)(command)
 for command in (
     engine.up, engine.down, engine.status, shop.delete, search.search, search.similar, evaluate.evaluate,
-    evaluate.judgments, shop.attach, reindex.reindex, shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
+    evaluate.judgments, shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
     bench.bench,
 ):  # fmt: skip
     app.command()(command)
