@@ -141,7 +141,7 @@ def filled(query: Any, fill: Callable[[Query], Query]) -> Any:
 
 
 class _Reader:
-    """unknown: why the first clause was not read whose kind is not known."""
+    """unknown: why a clause of `should` was not read, the first such clause."""
 
     def __init__(self, not_text: frozenset[str]) -> None:
         self.not_text = not_text

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.dropin.reading import Passes, Query, Read, Said, lean, read
+from hybrid.dropin.reading import Passes, Query, Read, Said, read
 
 MAX_WORDS_CHARS = 1_000
 
@@ -146,6 +146,3 @@ def _by_best(aggregations: Any) -> bool:
                 if sort is None or "_score" in str(sort):
                     return True
     return False
-
-
-__all__ = ["Recognised", "lean", "recognise"]

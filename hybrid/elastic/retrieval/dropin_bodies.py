@@ -140,6 +140,8 @@ def final(
     if body.get("min_score") is not None:
         within.append(matching(body))
     look = {key: value for key, value in body.items() if key not in ("query", "min_score")}
+    if look.get("_source") == SHOP_ALONE:  # as in `_look_of_hits`
+        del look["_source"]
     if isinstance(look.get("highlight"), dict):
         look["highlight"] = {"highlight_query": lean(body["query"]), **look["highlight"]}
     return {**look, "query": {"bool": {"filter": within, "should": [filled(analysis.query, fill)]}}}

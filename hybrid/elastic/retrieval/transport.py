@@ -240,6 +240,8 @@ class Transport:
         for one, answer in zip(requests, answers, strict=True):
             if "error" in answer:
                 raise _unanswered(one.search, answer)
+            if one.search.body.get("_source") == own_field.SHOP_ALONE:
+                own_field.drop_from_sources(answer["hits"]["hits"])
         return answers, took_ms
 
     def met(self, search: ShopSearch, profile: IndexProfile, words: Sequence[str]) -> Met:
