@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -214,7 +214,7 @@ class CandidateReply:
     """The cluster's reply to the searches for candidates of several searches, not read yet.
 
     known: for each search, product id -> the cosines that the same search computed a moment ago. parts: for each
-    search, the searches that were sent.
+    search, the searches that were sent. guessed: the answer to a whole search that was sent with them.
     """
 
     searches: Sequence[RankedSearch]
@@ -222,10 +222,21 @@ class CandidateReply:
     parts: Sequence[Sequence[SignalSearch]]
     params: Params
     reply: Reply
+    guessed: Json | None = None
+
+    def split(self) -> CandidateReply:
+        """The same, with the last answer of the reply as `guessed`."""
+        read = orjson.loads(self.reply.body)
+        *responses, guessed = read["responses"]
+        body = orjson.dumps({"took": read["took"], "responses": responses})
+        return replace(self, reply=replace(self.reply, body=body), guessed=guessed)
 
     def without_times(self) -> bytes:
         """The reply without the times that it took, which differ where nothing else does."""
-        return _TOOK.sub(b"", self.reply.body)
+        body = _TOOK.sub(b"", self.reply.body)
+        if self.searches[0].analysis.query is None:
+            return body
+        return orjson.dumps(orjson.loads(body))  # numbers as they are after `split`
 
     def took_ms(self) -> int:
         """Milliseconds, as the cluster says."""

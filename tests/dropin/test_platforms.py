@@ -333,6 +333,41 @@ def test_a_query_of_no_indexed_field_says_so(shop: Shop) -> None:
     assert ask(shop.dropin, {"query": one_is})[1] == "ranked"
 
 
+def test_a_whole_search_that_is_repeated_takes_one_trip_and_shows_every_change(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, sent = shop.services.dropin._transport, []
+    send = transport.msearch
+
+    def spied(searches: Any, params: Any) -> Any:
+        sent.append(len(searches))
+        return send(searches, params)
+
+    monkeypatch.setattr(transport, "msearch", spied)
+    factor = {"field": "price", "missing": 1}
+    body = {"query": {"function_score": {"query": WORDS, "field_value_factor": factor}}, "size": 30}
+
+    def asked() -> tuple[dict[str, float], int]:
+        sent.clear()
+        found = ranked(shop, body)["hits"]["hits"]
+        assert "hybrid" not in found[0]["_source"]
+        return {hit["_id"]: hit["_score"] for hit in found}, len(sent)
+
+    asked(), asked()
+    first, trips = asked()
+    assert trips == 1
+    id = list(first)[-1]
+    price = next(row["price"] for row in products() if row["id"] == id)
+    for changed in (price * 1000, price):
+        shop.direct.update(index=INDEX, id=id, doc={"price": changed}, refresh=True)
+        now, trips = asked()
+        assert trips == 2 and (list(now)[0] == id) == (changed != price)
+    again, trips = asked()
+    assert trips == 1 and again == now
+    shop.services.dropin._finals.clear()
+    assert asked() == (now, 2)
+
+
 JAVA = {
     "typed_keys": "true", "max_concurrent_shard_requests": "5", "ignore_unavailable": "false",
     "expand_wildcards": "open", "allow_no_indices": "true", "search_type": "query_then_fetch",

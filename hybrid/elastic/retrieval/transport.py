@@ -137,8 +137,12 @@ class Transport:
         lines = b"".join(orjson.dumps(part, option=_LINE) for search in searches for part in search)
         return self._send("/_msearch", lines, params, _NDJSON)
 
-    def gather(self, searches: Sequence[RankedSearch], params: Params, depth: int) -> CandidateReply:
+    def gather(
+        self, searches: Sequence[RankedSearch], params: Params, depth: int, guess: FinalRequest | None = None
+    ) -> CandidateReply:
         """One `_msearch` for the candidates of every search, at most `depth` of each signal.
+
+        guess: a whole search that is sent with them, in the hope that the candidates are those of last time.
 
         Raises:
             ClusterUnreachableError, ClusterError: no answer.
@@ -148,8 +152,9 @@ class Transport:
             _parts(search, depth, [] if remembered else list(search.vectors))
             for search, remembered in zip(searches, known, strict=True)
         ]
-        reply = self._send_lines(_lines(searches, parts), params)
-        return CandidateReply(searches, known, parts, params, reply)
+        lines = [*_lines(searches, parts), *([_final(guess)] if guess else [])]
+        gathered = CandidateReply(searches, known, parts, params, self._send_lines(lines, params))
+        return gathered.split() if guess and gathered.reply.status == 200 else gathered
 
     def candidates(self, gathered: CandidateReply) -> tuple[list[ShopCandidates], int]:
         """The candidates of every search, and the milliseconds taken.
@@ -227,21 +232,10 @@ class Transport:
         Raises:
             ClusterError: the cluster cannot answer one of them.
         """
-        lines = [
-            _Line(
-                one.search,
-                dropin_bodies.final(
-                    one.search.body, one.search.analysis, _words(one.search), one.scores, one.lowest, one.units
-                ),
-            )
-            for one in requests
-        ]
-        answers, took_ms = self._many(lines, params) if lines else ([], 0)
+        answers, took_ms = self._many([_final(one) for one in requests], params) if requests else ([], 0)
         for one, answer in zip(requests, answers, strict=True):
             if "error" in answer:
                 raise _unanswered(one.search, answer)
-            if one.search.body.get("_source") == own_field.SHOP_ALONE:
-                own_field.drop_from_sources(answer["hits"]["hits"])
         return answers, took_ms
 
     def met(self, search: ShopSearch, profile: IndexProfile, words: Sequence[str]) -> Met:
@@ -387,6 +381,15 @@ def _words(search: RankedSearch) -> Json:
 def _query(search: RankedSearch) -> Json:
     """The shop's query, scored by the layer's words."""
     return dropin_bodies.scored(search.body["query"], _words(search))
+
+
+def _final(request: FinalRequest) -> _Line:
+    """A whole search, with other scores of its words."""
+    search, scores = request.search, request.scores
+    words = _words(search)
+    return _Line(
+        search, dropin_bodies.final(search.body, search.analysis, words, scores, request.lowest, request.units)
+    )
 
 
 def _header(search: RankedSearch) -> Json:
