@@ -21,8 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (shop.index, shop.attach, reindex.reindex):
-    app.command(epilog=options.ROLES_TOLD)(command)
+app.command(epilog=options.ROLES_TOLD)(shop.index)
+app.command(epilog=options.ROLES_TOLD)(shop.attach)
+app.command(epilog=options.ROLES_TOLD)(reindex.reindex)
 for command in (
     engine.up, engine.down, engine.status, shop.delete, search.search, search.similar, evaluate.evaluate,
     evaluate.judgments, shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,

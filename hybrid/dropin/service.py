@@ -42,8 +42,7 @@ from hybrid.search.consistency import moved_error, settled
 
 logger = logging.getLogger(__name__)
 
-#: Candidates of each signal: on chorus 20 to 200 give the same nDCG@10,
-#: whatever the weight of the vectors, and fewer are faster.
+#: Candidates of each signal. On chorus 20 to 200 give the same nDCG@10, whatever the weights; fewer are faster.
 DEPTH = 30
 _INDICES_TTL_S = 5.0
 _RANKED_SEARCHES = 1_000
