@@ -133,12 +133,8 @@ class FieldMap:
     def to_json(self) -> dict[str, Any]:
         return {
             "roles": {role: list(paths) for role, paths in self.roles.items()},
-            "types": dict(self.types),
-            "facets": list(self.facets),
-            "marks": dict(self.marks),
-            "lists": dict(self.lists),
-            "paths": dict(self.paths),
-            "flags": list(self.flags),
+            **{name: dict(getattr(self, name)) for name in ("types", "marks", "lists", "paths")},
+            **{name: list(getattr(self, name)) for name in ("facets", "flags")},
             # Left out where there are none, so that fingerprints of before are what they were.
             **({"languages": dict(self.languages)} if self.languages else {}),
         }
