@@ -16,7 +16,7 @@ from tests.support.baseline import Baseline
 from tests.support.chorus import judged_first
 from tests.support.raw import client_of
 
-pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.es, pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
 SYSTEMS = ["bm25", "text", "rrf", "fixed"]
 
 

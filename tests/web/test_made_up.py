@@ -108,7 +108,7 @@ def signed_in(services: Services, role: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {role}:{services.accounts.sign_in(role, PASSWORD)}"}
 
 
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(900)
 def test_made_up_requests_are_answered_as_described(target: Target, pytestconfig: pytest.Config) -> None:
     operations = [found.ok() for found in description().get_all_operations()]
     assert {operation.path for operation in operations} == set(description().raw_schema["paths"])

@@ -38,7 +38,7 @@ from web import create_app
 from .conftest import open_page
 from .hands import Keyboard, Mouse
 
-pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.browser, pytest.mark.es, pytest.mark.models, pytest.mark.timeout(900)]
 
 PRODUCTS = int(os.environ.get("HYBRID_WALK_PRODUCTS", "800"))
 #: Queries that are judged, with some 770 products.
@@ -49,7 +49,7 @@ PICTURED, BROKEN = 200, 3
 STORES = [ORDERS, JUDGMENTS, models.MODELS, EVALUATIONS]
 MODELS = {"text_encoder": "minilm", "image_encoder": "efficientnet-lite0"}
 #: Milliseconds for the longest piece of work: every product is encoded by the real model.
-LONG_MS = 600_000 * max(1, PRODUCTS // 3_000)
+LONG_MS = 240_000 * max(1, PRODUCTS // 3_000)
 
 
 class Shop(NamedTuple):
