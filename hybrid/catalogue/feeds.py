@@ -71,12 +71,19 @@ def _name(element: etree._Element) -> str:
 def _value(element: etree._Element) -> Any:
     """The text of an element, or an object of what it holds. Atom's links have their address in an attribute."""
     held: dict[str, Any] = {}
+    spaces: dict[str, str] = {}
     for child in element:
         if not isinstance(child.tag, str):
             continue  # a comment
-        name, value = child.tag.rpartition("}")[2], _value(child)
+        space, _, name = child.tag.rpartition("}")
+        value = _value(child)
         if value in ("", {}):
             continue
+        if spaces.setdefault(name, space) != space:  # an entry of Atom has an id of its own beside that of the product
+            if "base.google.com" not in space:
+                continue
+            spaces[name] = space
+            held.pop(name)
         before = held.get(name)
         held[name] = value if before is None else [*(before if isinstance(before, list) else [before]), value]
     for name, value in element.attrib.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _NAMES = {
-    "id": "id _id uniq_id uid uuid docid doc_id handle sku sku_id asin article_id code key ref reference "
+    "id": "id _id uniq_id uid uuid docid doc_id handle url_handle sku sku_id asin article_id code key ref reference "
     "ean gtin ordernumber 编号 编码 货号 id号",
     "title": "title name display_name full_name item_name headline label product model_name 名称 标题 品名 "
     "名字 商品",

@@ -186,7 +186,7 @@ def _guess_id(profiles: _Profiles) -> str | None:
     ending = [p for p in able if base_name(p.path).endswith("id") and p.unique == 1]
     # An export with a line for each variant repeats its ids: better those than none. Shopify's has the title in
     # the first line of a handle only, so there the handle is the id, though the SKUs are unique.
-    sure = [p for p in named if p.unique >= {"handle": 0.1, "id": 0.5}.get(base_name(p.path), 0.95)]
+    sure = [p for p in named if p.unique >= {"handle": 0.1, "url_handle": 0.1, "id": 0.5}.get(base_name(p.path), 0.95)]
     for candidates in (sure, ending, [p for p in named if p.unique >= 0.3]):
         if candidates:
             return candidates[0].path

@@ -9,17 +9,20 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 
 import orjson
 
 from hybrid.catalogue.exports import Line, Row, Variant, children_of, line_of, variant_of, with_variants
-from hybrid.catalogue.presets import Preset
+from hybrid.catalogue.offers import Table
+from hybrid.catalogue.presets import Preset, plain
 from hybrid.contracts import Reject
+from hybrid.errors import CatalogueError
 
 #: A row of a file: its line, its content, and its bytes.
 Record = tuple[int, Row, bytes]
 NOT_PUBLISHED = "not published"
+TRANSLATED = "of another view of the shop"
+NO_PRODUCT = "variants whose product could not be read"
 
 
 class Gathering:
@@ -29,11 +32,13 @@ class Gathering:
     many are in products; alone, how many have no product in the file, and are products of their own.
     """
 
-    def __init__(self, preset: Preset, now: datetime) -> None:
-        self.preset, self._now = preset, now
+    def __init__(self, preset: Preset, table: Table) -> None:
+        self.preset, self._table = preset, table
         self.left_out: Counter[str] = Counter()
         self.variants = self.alone = 0
         self._store: _Store | None = None
+        #: Keys of products without a group that are the key of a group as well: they lead it.
+        self._heads: set[str] = set()
 
     @property
     def is_ready(self) -> bool:
@@ -41,7 +46,19 @@ class Gathering:
         return self._store is not None or not self.preset.gathers
 
     def products(self, records: Callable[[], Iterator[Record | Reject]]) -> Iterator[Record | Reject]:
-        """Every product of the file, and what cannot be read. records: reads the file from its beginning."""
+        """Every product of the file, and what cannot be read. records: reads the file from its beginning.
+
+        Raises:
+            CatalogueError: there is no room for the temporary file.
+        """
+        try:
+            yield from self._products(records)
+        except sqlite3.Error as error:
+            raise CatalogueError(
+                f"the variants cannot be kept in the temporary folder ({error}); make room there, or set TMPDIR"
+            ) from error
+
+    def _products(self, records: Callable[[], Iterator[Record | Reject]]) -> Iterator[Record | Reject]:
         self.left_out.clear()
         self.variants = self.alone = 0
         if self._store is None:
@@ -51,20 +68,29 @@ class Gathering:
             self._store = store
         store = self._store
         taken: set[str] = set()
+        unread = False
         for record, line, parent in self._lines(records(), store):
-            if line is None:
+            if line is None or isinstance(record, Reject):
+                unread = True
                 yield record
-            elif not parent and not isinstance(record, Reject):
+            elif line.is_translation:
+                self.left_out[TRANSLATED] += 1
+            elif parent:
+                self.left_out.update([NOT_PUBLISHED] * line.hidden)
+            else:
                 taken.update(line.keys)
-                if line.hidden or line.is_part:
-                    self.left_out[NOT_PUBLISHED] += 1
-                    continue
                 variants = store.of(line.keys)
-                self.variants += len(variants)
-                yield record[0], with_variants(self.preset, line, variants), record[2]
+                if line.hidden or line.is_part:
+                    self.left_out[NOT_PUBLISHED] += 1 + len(variants)
+                    continue
+                self.variants += sum(bool(variant.row) for variant in variants)
+                yield record[0], with_variants(self.preset, line, variants, self._table.mark), record[2]
         for number, row, data in store.orphans(taken):
-            self.alone += 1
-            yield number, row, data
+            if unread:  # perhaps the row of its product
+                self.left_out[NO_PRODUCT] += 1
+            else:
+                self.alone += 1
+                yield number, row, data
 
     def close(self) -> None:
         """Throw the temporary file away."""
@@ -77,10 +103,23 @@ class Gathering:
             for record in records():
                 if not isinstance(record, Reject):
                     store.link(record[1])
+        if self.preset.identity:
+            self._heads = self._found_heads(records())
         for record, line, parent in self._lines(records(), store):
-            if line is not None and parent and not line.hidden and not isinstance(record, Reject):
-                options = {**line.options, **store.options_of(line.keys)}
-                store.add(parent, Variant(variant_of(self.preset, line), options, line.pictures), record, line)
+            if line is None or line.hidden or line.is_translation or not parent or isinstance(record, Reject):
+                continue
+            options = {**line.options, **store.options_of(line.keys)}
+            variant = Variant(variant_of(self.preset, line), options, line.pictures)
+            store.add(parent, variant, record, with_variants(self.preset, line, (), self._table.mark))
+
+    def _found_heads(self, records: Iterator[Record | Reject]) -> set[str]:
+        grouped: set[str] = set()
+        single: set[str] = set()
+        for record in records:
+            if not isinstance(record, Reject):
+                line = line_of(self.preset, record[1], self._table)
+                (grouped if line.in_group else single).update(line.keys)
+        return grouped & single
 
     def _lines(
         self, records: Iterable[Record | Reject], store: _Store
@@ -91,11 +130,14 @@ class Gathering:
             if isinstance(record, Reject):
                 yield record, None, ""
                 continue
-            line = line_of(self.preset, record[1], self._now)
+            line = line_of(self.preset, record[1], self._table)
             parent = line.parent or store.parent_of(line.keys)
             if line.in_group:
-                parent = line.keys[0] if line.keys[0] in leading else ""
-                leading.add(line.keys[0])
+                key = line.keys[0]
+                untitled = not any(plain(column) in self.preset.needs for column in line.source)
+                parent = key if key in leading or key in self._heads or untitled else ""
+                if not parent:
+                    leading.add(key)
             yield record, line, parent
 
 
@@ -113,8 +155,9 @@ class _Store:
     def close(self) -> None:
         self._db.close()
 
-    def add(self, parent: str, variant: Variant, record: Record, line: Line) -> None:
-        content, source = orjson.dumps(variant.to_json()), orjson.dumps(with_variants(self._preset, line, ()))
+    def add(self, parent: str, variant: Variant, record: Record, product: Row) -> None:
+        """Keep a variant. product: what it is where its product is not in the file."""
+        content, source = orjson.dumps(variant.to_json()), orjson.dumps(product)
         self._db.execute(
             "insert into variants values (?, ?, ?, ?, ?)", (parent, record[0], content, source, record[2][:10_000])
         )

@@ -22,8 +22,8 @@ Options = dict[str, list[str]]
 class Offer:
     """The columns that make a price: what is usually paid, what is paid now, and from when to when.
 
-    until: one column may hold both times, with a slash between. amount, percent: what is taken off, where that is what
-    the export says.
+    until: one column may hold both times, with a slash between. month_first: 6/12/26 is in June, as in America. amount,
+    percent: what is taken off, where that is what the export says.
     """
 
     regular: tuple[str, ...]
@@ -32,6 +32,7 @@ class Offer:
     until: tuple[str, ...] = ()
     amount: tuple[str, ...] = ()
     percent: tuple[str, ...] = ()
+    month_first: bool = False
 
     @property
     def columns(self) -> frozenset[str]:
@@ -110,12 +111,14 @@ def _words(names: str) -> tuple[str, ...]:
 
 
 def _woocommerce_options(row: Mapping[str, str]) -> Options:
-    named = {
-        row[f"attribute_{number}_name"]: split_list(row.get(f"attribute_{number}_value_s", ""), ",")
-        for number in range(1, 100)
-        if row.get(f"attribute_{number}_name")
-    }
-    return {name: values for name, values in named.items() if values}
+    options: Options = {}
+    number = 1
+    while f"attribute_{number}_name" in row or f"attribute_{number + 1}_name" in row:  # the first may be empty
+        name, values = row.get(f"attribute_{number}_name"), row.get(f"attribute_{number}_value_s", "")
+        if name and (each := split_list(values, ",")):
+            options[name] = each
+        number += 1
+    return options
 
 
 def _shopify_options(row: Mapping[str, str]) -> Options:
@@ -168,7 +171,7 @@ WOOCOMMERCE = Preset(
     ),
     wanted=3,
     offer=Offer(("regular_price",), ("sale_price",), ("date_sale_price_starts",), ("date_sale_price_ends",)),
-    key=("sku", "id"),
+    key=("sku",),
     parent="parent",
     pictures=("images",),
     lists={"tags": ",", "images": ",", "brands": ","},
@@ -191,10 +194,9 @@ SHOPIFY = Preset(
     needs=_set("title"),
     one_of=_set("handle url_handle"),
     hints=_set(
-        "handle url_handle body_html vendor variant_sku variant_price option1_name option1_value image_src "
-        "product_image_url published published_on_online_store compare_at_price variant_compare_at_price"
+        "url_handle body_html variant_sku variant_price option1_name option1_value image_src product_image_url "
+        "published_on_online_store variant_compare_at_price"
     ),
-    wanted=3,
     offer=Offer(("variant_compare_at_price", "compare_at_price"), ("variant_price", "price")),
     group=("handle", "url_handle"),
     pictures=("image_src", "product_image_url", "variant_image", "variant_image_url"),
@@ -227,6 +229,7 @@ MAGENTO = Preset(
         ("special_price",),
         ("special_price_from_date", "special_from_date"),
         ("special_price_to_date", "special_to_date"),
+        month_first=True,
     ),  # fmt: skip
     key=("sku",),
     children="configurable_variations",
@@ -300,7 +303,7 @@ PRESTASHOP = Preset(
     lists={"tags_x_y_z": ",", "image_urls_x_y_z": ","},
     paths={"categories_x_y_z": (",", ">", frozenset({"Home", "Root"}))},
     published=("active_0_1", "status"),
-    stock=("available_for_order_0_no_1_yes", "quantity"),
+    stock=("quantity",),
     dropped=_set(
         "active_0_1 status tax_rules_id wholesale_price on_sale_0_1 delete_existing_images_0_no_1_yes position "
         "available_for_order_0_no_1_yes show_price_0_no_1_yes id_name_of_shop meta_title meta_keywords meta_description"
@@ -336,6 +339,7 @@ GOOGLE = Preset(
     dropped=_set("item_group_id identifier_exists adult excluded_destination included_destination availability"),
     variant={"id": "sku", "mpn": "mpn", "gtin": "gtin", "sku": "sku", "title": "title", "link": "url"},
     options=_google_options,
+    option_columns="color|size|pattern|material",
 )
 
 #: The more telling ones first.
@@ -352,9 +356,11 @@ _REGULAR = _words(
     "通常価格 价格 原价 售价"
 )
 _START = _words(
+    "sale_start_date date_on_sale_from angebot_von aktion_von angebotsbeginn début_promo inicio_oferta inizio_offerta "
     "sale_start sale_from sale_starts sale_price_from sale_price_start date_sale_price_starts special_from_date"
 )
 _UNTIL = _words(
+    "sale_end_date date_on_sale_to angebot_bis aktion_bis angebotsende fin_promo fin_oferta fine_offerta "
     "sale_end sale_to sale_ends sale_until sale_price_to sale_price_end date_sale_price_ends special_to_date "
     "sale_price_effective_date"
 )
@@ -401,8 +407,8 @@ def described(preset: Preset, products: Sequence[Mapping[str, Any]]) -> list[str
         gathered = "variants are in their product, " if preset.gathers else ""
         notes.append(
             f"read as an export of {preset.title}: {gathered}price is what is paid now, what is not published is left "
-            "out; --preset none reads rows as they are"
+            "out; --preset none takes each row as a product"
         )
     elif any("regular_price" in row and any(plain(name) in _SALE for name in row) for row in products):
-        notes.append("price is the sale price while it lasts, and regular_price the usual one; --map says otherwise")
+        notes.append("price is the sale price while it lasts, and regular_price the usual one")
     return notes

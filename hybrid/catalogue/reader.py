@@ -25,13 +25,15 @@ import orjson
 from hybrid.catalogue import feeds
 from hybrid.catalogue.formats import sniff
 from hybrid.catalogue.gathering import Gathering
-from hybrid.catalogue.presets import Preset, recognised
+from hybrid.catalogue.offers import Table, mark_of
+from hybrid.catalogue.presets import PLAIN, Preset, plain, recognised
 from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.contracts import MAX_ID_BYTES, Product, Reject, values_at
 from hybrid.errors import CatalogueError
 
 MAX_REJECT_CHARS = 2000  # how much of a rejected row is kept
-_ROWS_WITH_COLUMNS = 50
+#: Rows that show which fields there are, of a file without a header, and how prices are written.
+_FIRST_ROWS = 200
 
 _Row = tuple[int, dict[str, Any], bytes]
 
@@ -55,7 +57,12 @@ class Catalogue:
         self._file: io.FileIO | None = None
         self._ids: set[int] = set()
         self._position = 0
-        self.gathering = Gathering(preset or recognised(header or self._columns()), now)
+        first = self._first_rows()
+        columns = header or tuple(dict.fromkeys(name for row in first for name in row))
+        # What a program writes as JSON has the names of the platform's interface, and other values.
+        chosen = preset or (recognised(columns) if self.format in ("csv", "tsv", "xml") else PLAIN)
+        table = Table({plain(column): column for column in columns}, now, mark_of(chosen, first))
+        self.gathering = Gathering(chosen, table)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -128,11 +135,10 @@ class Catalogue:
 
         return self.gathering.products(records)
 
-    def _columns(self) -> list[str]:
-        """The names of the fields of the first rows, of a file without a header."""
+    def _first_rows(self) -> list[dict[str, Any]]:
         with open_file(self.path) as file:
             rows = (item[1] for item in self._records(file) if not isinstance(item, Reject))
-            return list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_WITH_COLUMNS) for name in row))
+            return list(itertools.islice(rows, _FIRST_ROWS))
 
     def _records(self, file: io.FileIO) -> Iterator[_Row | Reject]:
         last = 0
@@ -269,6 +275,8 @@ def _csv_rows(content: Iterator[Piece], delimiter: str, header: tuple[str, ...])
             yield item
             continue
         line, cells, data = item
+        if not any(cells):
+            continue  # spreadsheets end in such
         if len(cells) == len(header):
             yield line, {name: _cell(text) for name, text in zip(header, cells, strict=True) if text}, data
         else:

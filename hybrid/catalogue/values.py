@@ -15,13 +15,15 @@ def _words(text: str) -> frozenset[str]:
 
 
 _YES = _words(
-    "true yes y t on available instock onbackorder backorder preorder limitedavailability ja oui si sí sì tak "
-    "verfügbar lieferbar disponible disponibile beschikbaar voorradig 是 有 有货 有貨 あり 在庫あり"
+    "true yes y t on available instock auflager lagernd enstock opvoorraad onbackorder backorder preorder "
+    "limitedavailability ja oui si sí sì tak verfügbar lieferbar disponible disponibile beschikbaar voorradig "
+    "是 有 有货 有貨 あり 在庫あり"
 )
 _NO = _words(
-    "false no n f off unavailable notavailable outofstock soldout discontinued nein nichtverfügbar ausverkauft non "
-    "épuisé indisponible rupturedestock agotado esaurito nee nie uitverkocht 否 无 無 缺货 缺貨 无货 售罄 "
-    "なし 在庫なし 売り切れ"
+    "false no n f off nichtauflager vergriffen nondisponible nodisponible nondisponibile nietbeschikbaar "
+    "temporarilyoutofstock 在庫切れ unavailable notavailable outofstock soldout discontinued nein nichtverfügbar "
+    "ausverkauft non épuisé indisponible rupturedestock agotado esaurito nee nie uitverkocht 否 无 無 缺货 缺貨 无货 "
+    "售罄 なし 在庫なし 売り切れ"
 )
 
 

@@ -241,6 +241,8 @@ def _show_report(report: Any) -> None:
         )
     if report.variants:
         print(f"{report.variants:,} variants are in their products")
+    if report.alone:
+        print(f"{report.alone:,} variants have no product in the file, and are products of their own")
     if report.left_out:
         print(f"left out: {', '.join(f'{count:,} {why}' for why, count in report.left_out.items())}")
     for path, misfits in report.misfits.items():

@@ -41,7 +41,9 @@ _DELETED_AT_ONCE = 500
 class IndexReport:
     """The result of a run. failed and rejects count typed reasons.
 
-    left_out: why rows are no products for customers -> how many. variants: how many are part of a product.
+    left_out: why rows are no products for customers -> how many. variants: how many are part of a product; alone: how
+    many have none in the file.
+
     misfits: field -> its values that are not of its type: nobody can filter, sort or count by them. losses: what the
     index had before, and does not have of this file. absent: products of the index that were not in the file, of which
     `removed` were deleted; kept_because says why the others were not, where they should have been.
@@ -62,6 +64,7 @@ class IndexReport:
     rejects_file: str | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     variants: int = 0
+    alone: int = 0
     misfits: dict[str, Misfits] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
     absent: int = 0
@@ -232,6 +235,7 @@ def run_index(
         rejects_file=rejects_file,
         left_out=dict(run.gathering.left_out) if run.gathering else {},
         variants=run.gathering.variants if run.gathering else 0,
+        alone=run.gathering.alone if run.gathering else 0,
         misfits=run.misfits,
         losses=plan.losses,
         absent=len(run.absent),

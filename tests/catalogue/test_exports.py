@@ -248,3 +248,111 @@ def test_roles_beyond_text(tmp_path: Path) -> None:
     assert roles["stock"] == "availability" and roles["rating"] == "average rating"
     assert roles["description"] == "bullets" and "bullets" not in fields.facets and "bullets" not in fields.types
     assert fields.types["availability"] == "boolean"
+
+
+def test_a_product_without_a_picture_of_its_own_has_those_of_its_variants(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "ID,Type,SKU,Name,Published,Regular price,Images,Parent\n"
+        "1,variable,P,Hoodie,1,9,,\n2,variation,P-R,,1,9,https://x/r.jpg,P\n",
+    )
+    assert read(path)[0]["1"]["Images"] == "https://x/r.jpg"
+
+
+def test_every_row_of_a_file_with_sales_has_a_price(tmp_path: Path) -> None:
+    path = written(tmp_path, "Artikelnummer;Name;Preis;Angebotspreis\nA1;Lampe;1.299,00;999,00\nA2;Stuhl;49,90;\n")
+    products, _ = read(path)
+    assert [(one["price"], one.get("regular_price")) for one in products.values()] == [(999, 1299), (49.9, None)]
+
+
+def test_options_replace_no_column(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "Handle,Title,Type,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Price\n"
+        "coffee,House Blend,Drinks,Title,250g,price,low,C-1,5\ncoffee,,,,500g,,high,C-2,9\n",
+    )
+    coffee = read(path)[0]["coffee"]
+    assert (coffee["Title"], coffee["Type"], coffee["price"]) == ("House Blend", "Drinks", "5")
+    assert [(one["Title"], one["price option"], one["price"]) for one in coffee["variants"]] == [
+        ("250g", "low", "5"), ("500g", "high", "9")
+    ]  # fmt: skip
+
+
+def test_the_handle_is_the_id_of_the_newer_export_too(tmp_path: Path) -> None:
+    rows = "".join(f"Lamp {n},lamp-{n},S-{n % 7 or ''},5,x.jpg\n" for n in range(40))
+    path = written(tmp_path, "Title,URL handle,SKU,Price,Product image URL\n" + rows)
+    products, catalogue = read(path, preset=preset_of("shopify"))
+    assert len(products) == 40 and products["lamp-7"]["Title"] == "Lamp 7"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "price"),
+    [
+        ("2026-06-01", "N/A", "9"), ("", "15/06/2026", "9"), ("", "15.06.26", "9"), ("", "June 15, 2026", "9"),
+        ("", "2026年6月15日", "9"), ("", "6/15/26 12:00", "9"), ("", "1800000000", "9"), ("", "1700000000", "12"),
+        ("05/07/2026", "10/08/2026", "12"), ("", "soon", "12"), ("", "14/06/2026", "12"),
+    ],
+)  # fmt: skip
+def test_nothing_is_sold_too_cheaply(tmp_path: Path, start: str, end: str, price: str) -> None:
+    """A day that may be two counts as the stricter one, and a time that nobody can read as none of the sale."""
+    path = written(tmp_path, f'id,title,price,sale_price,sale_start,sale_end\n1,Lamp,12,9,"{start}","{end}"\n')
+    assert read(path)[0]["1"]["price"] == price
+
+
+def test_what_programs_write_is_no_export(tmp_path: Path) -> None:
+    row = '{"id": 1, "name": "Lamp", "type": "simple", "sku": "L", "regular_price": "5", "status": "draft", '
+    row += '"tax_status": "x", "parent": 0, "images": [{"src": "https://x/a.jpg"}]}\n'
+    products, catalogue = read(written(tmp_path, row, "rest.ndjson"))
+    assert catalogue.gathering.preset.name == "none"
+    assert products["1"]["images"] == [{"src": "https://x/a.jpg"}]
+
+
+def test_rows_for_other_views_of_a_shop_are_no_products(tmp_path: Path) -> None:
+    more = "T-S,de,Top,simple,,Tank S de,34.00,,,,Not Visible Individually,1,,,,1,\n"
+    more += "T,de,Top,configurable,,Tank de,,,,,,1,,,,,\n"
+    products, catalogue = read(written(tmp_path, MAGENTO + more))
+    assert products.keys() == {"T"} and [one["sku"] for one in products["T"]["variants"]] == ["T-S", "T-M"]
+    assert catalogue.gathering.left_out == {"not published": 2, "of another view of the shop": 2}
+
+
+def test_a_group_is_led_by_the_product_that_has_its_name(tmp_path: Path) -> None:
+    rows = [["A1", *DRESSES[0][1:]], ["G1", *DRESSES[2][1:]], DRESSES[1]]
+    products, _ = read(written(tmp_path, "".join("\t".join(row) + "\n" for row in (GOOGLE, *rows)), "feed.tsv"))
+    assert products.keys() == {"G1"} and products["G1"]["title"] == "Mug"
+    assert [one["sku"] for one in products["G1"]["variants"]] == ["A1", "A2"]
+
+
+def test_a_parent_is_named_by_its_sku_or_by_its_id_as_such(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "ID,Type,SKU,Name,Published,Regular price,Parent\n44,simple,900,Mug,1,9,\n50,variable,44,Hoodie,1,9,\n"
+        "51,variation,44-R,,1,9,44\n52,variation,44-B,,1,9,id:50\n53,variation,44-X,,0,9,44\n",
+    )
+    products, catalogue = read(path)
+    assert "variants" not in products["44"] and len(products["50"]["variants"]) == 2
+    assert catalogue.gathering.left_out == {"not published": 1}
+
+
+def test_a_dot_before_three_decimals_is_one(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "Product ID;Active (0/1);Name;Price tax included;Discount percent;Tags (x,y,z...)\n1;1;Pen;16.807;10%;a\n",
+    )
+    pen = read(path)[0]["1"]
+    assert (pen["price"], pen["regular_price"]) == (15.13, "16.807")
+
+
+def test_what_nobody_counts_is_not_sold_out(tmp_path: Path) -> None:
+    head = "Handle,Title,Variant SKU,Variant Price,Variant Inventory Tracker,Variant Inventory Qty,"
+    head += "Variant Inventory Policy\n"
+    text = head + "a,A,a,1,,0,deny\nb,B,b,1,shopify,-2,continue\nc,C,c,1,shopify,0,deny\n"
+    products, _ = read(written(tmp_path, text))
+    assert [one.get("in_stock") for one in products.values()] == [None, True, False]
+
+
+def test_variants_of_a_file_that_breaks_off_are_no_products(tmp_path: Path) -> None:
+    text = "id;parent_id;product_number;name;price_gross;price_net\nb;a;S.1;;2;1\nc;a;S.2;;2;1\na;;S;Shirt;2\n"
+    with open_catalogue(written(tmp_path, text), now=NOW) as catalogue:
+        rows = list(catalogue.rows(("id",)))
+    assert [row.reason for row in rows if isinstance(row, Reject)] == ["bad_columns"] and len(rows) == 1
+    assert catalogue.gathering.left_out == {"variants whose product could not be read": 2}
