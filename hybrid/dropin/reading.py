@@ -7,22 +7,31 @@ other scores of the words has everything else computed as the shop wrote it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from hybrid.dropin import wording
+from hybrid.dropin.wording import (
+    FIELD_TEXT,
+    FIELDS_TEXT,
+    PIN_RATIO,
+    Passes,
+    Said,
+    distinct,
+    field_boosts,
+    folded,
+    number,
+)
 
 Query = dict[str, Any]
 
 #: The name of a slot in a query. It has the "text" that it stands for, and is "certain" where every hit matches that.
 SLOT = "hybrid:words"
-#: A boost that is so many times that of the words is more than any score of words: the shop pins products with it.
-PIN_RATIO = 1000.0
 MAX_SLOTS = 8
+#: Texts of a query, and characters of those that differ: each is compared with each, at every level of the query.
+MAX_TEXTS, MAX_TEXT_CHARS = 64, 4_000
 _MAX_ALTERNATIVES = 4
 
-_FIELD_TEXT = ("match", "match_phrase", "match_phrase_prefix", "match_bool_prefix")
-_FIELDS_TEXT = ("multi_match", "combined_fields", "simple_query_string", "query_string")
-_UNFINISHED = ("match_phrase_prefix", "match_bool_prefix", "phrase_prefix", "bool_prefix")
 #: Clauses whose score, if any, is a constant or the shop's own business.
 _NEUTRAL = frozenset(
     {
@@ -38,24 +47,8 @@ _NESTED = ("nested", "has_child", "has_parent")
 _AROUND = {"function_score": "query", "boosting": "positive", "pinned": "organic", "script_score": "query"}
 
 
-class Passes(Exception):
-    """The query is not one that can be ranked anew; the message is the reason."""
-
-
-class Said(NamedTuple):
-    """The words of one text clause.
-
-    boost: how much they count. fields: names without boosts. fuzzy: the fuzziness, "" where there is none. prefix:
-    letters that must be right. unfinished: whether the last word may be the beginning of one.
-    """
-
-    words: str
-    fields: tuple[str, ...] = ()
-    boost: float = 1.0
-    fuzzy: str = ""
-    prefix: int = 0
-    unfinished: bool = False
-    alternative: bool = False
+class _TooMuch(Passes):
+    """More texts than are compared with each other. No clause of `should` makes up for that."""
 
 
 class Read(NamedTuple):
@@ -78,7 +71,7 @@ class Read(NamedTuple):
     @property
     def words(self) -> str:
         """The words that the shopper typed, each once."""
-        return " ".join(_distinct(one.words for one in self.said if not one.alternative))
+        return " ".join(distinct(one.words for one in self.said if not one.alternative))
 
     @property
     def alternatives(self) -> tuple[tuple[str, float], ...]:
@@ -87,8 +80,9 @@ class Read(NamedTuple):
             return ()
         typed = max((one.boost for one in self.said if not one.alternative), default=1.0)
         boosts: dict[str, float] = {}
+        known = folded(self.words)
         for one in self.said:
-            if one.alternative and _folded(one.words) not in _folded(self.words):
+            if one.alternative and folded(one.words) not in known:
                 boosts[one.words] = max(boosts.get(one.words, 0.0), one.boost / typed if typed > 0 else 1.0)
         kept = sorted(boosts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MAX_ALTERNATIVES]
         return tuple((words, min(boost, 1.0)) for words, boost in kept)
@@ -100,6 +94,8 @@ def read(query: Any, not_text: Collection[str]) -> Read:
     Raises:
         Passes: it cannot be ranked anew.
     """
+    if any(True for _ in slots(query)):
+        raise Passes(f"the name {SLOT}")
     reader = _Reader(frozenset(not_text))
     found = reader.read(query, True)
     if found is None or not found.words:
@@ -146,6 +142,8 @@ class _Reader:
     def __init__(self, not_text: frozenset[str]) -> None:
         self.not_text = not_text
         self.unknown = ""
+        self.texts = self.chars = 0
+        self.met: set[str] = set()
 
     def read(self, query: Any, certain: bool) -> Read | None:
         """None where the query has no words. certain: whether every hit of the search matches the query."""
@@ -159,24 +157,34 @@ class _Reader:
         if kind in _NESTED and isinstance(clause.get("query"), dict):
             inner = self.read(clause["query"], False)
             return inner._replace(query=query) if inner is not None and inner.pure else None
-        if kind in _FIELD_TEXT or kind in _FIELDS_TEXT:
+        if kind in FIELD_TEXT or kind in FIELDS_TEXT:
             return self._text(query, kind, clause)
         if kind in _NEUTRAL:
             return None
         raise Passes(f"a {kind} clause")
 
     def _text(self, query: Query, kind: str, clause: Mapping[str, Any]) -> Read | None:
-        said = _field_text(kind, clause) if kind in _FIELD_TEXT else _fields_text(kind, clause)
+        said = wording.said(kind, clause)
         if said.fields and all(name in self.not_text for name in said.fields):
             return None
-        pins = _pinned_fields(kind, clause) if kind in _FIELDS_TEXT else []
+        self._count(said.words)
+        pins = _pinned_fields(kind, clause) if kind in FIELDS_TEXT else []
         excluded = []
-        if kind == "simple_query_string" and (negated := _EXCLUDED.findall(str(clause.get("query", "")))):
+        if kind == "simple_query_string" and (bare := wording.excluded(clause)):
             # With the operator `or`, what is excluded only has no score for it.
             options = {key: value for key, value in lean(clause).items() if key != "minimum_should_match"}
-            bare = " ".join(one.strip("- ") for one in negated)
             excluded = [{kind: {**options, "query": bare, "default_operator": "or"}}]
         return Read(query, (said,) if said.words else (), True, tuple(pins), tuple(excluded))
+
+    def _count(self, words: str) -> None:
+        self.texts += 1
+        if words not in self.met:
+            self.met.add(words)
+            self.chars += len(words)
+        if self.texts > MAX_TEXTS:
+            raise _TooMuch(f"words in more than {MAX_TEXTS} clauses")
+        if self.chars > MAX_TEXT_CHARS:
+            raise _TooMuch(f"more than {MAX_TEXT_CHARS} characters of different words")
 
     def _bool(self, query: Query, clause: Mapping[str, Any], certain: bool) -> Read | None:
         musts, shoulds = _listed(clause.get("must")), _listed(clause.get("should"))
@@ -225,6 +233,8 @@ class _Reader:
         """A clause of `should`. Where the words are in `must`, what is not words alone only adds to them."""
         try:
             found = self.read(child, False)
+        except _TooMuch:
+            raise
         except Passes as why:
             _clause(child)  # not a query at all
             self.unknown = self.unknown or str(why)
@@ -267,7 +277,7 @@ class _Reader:
             pins += [
                 lean(one["filter"])
                 for one in functions
-                if "filter" in one and _number(one.get("weight", 1)) >= PIN_RATIO
+                if "filter" in one and number(one.get("weight", 1)) >= PIN_RATIO
             ]
         # `min_score` would compare other scores than the shop's, and so match other products.
         around = {name: value for name, value in lean(clause).items() if name != "min_score"}
@@ -299,42 +309,26 @@ def _listed(children: Any) -> list[Any]:
 
 def _alternatives(required: Sequence[Said], optional: Sequence[Said]) -> tuple[Said, ...]:
     """All of them. Of those that need not match, words with a lower boost than others are alternatives to these."""
+    if not optional:
+        return tuple(required)
     best = max((one.boost for one in (*required, *optional) if not one.alternative), default=0.0)
-    typed = [one for one in (*required, *optional) if not one.alternative and (one in required or one.boost >= best)]
-    known = [_folded(one.words) for one in typed]
-    return (
-        *required,
-        *(
-            one if any(_folded(one.words) in other or other in _folded(one.words) for other in known)
-            else one._replace(alternative=True)
-            for one in optional
-        ),
-    )  # fmt: skip
+    typed = [*required, *(one for one in optional if one.boost >= best)]
+    known = {folded(one.words) for one in typed if not one.alternative}
+    everything = "\n".join(known)  # a text in it is in one of them
+
+    def is_typed(one: Said) -> bool:
+        words = folded(one.words)
+        return words in everything or any(other in words for other in known)
+
+    return (*required, *(one if is_typed(one) else one._replace(alternative=True) for one in optional))
 
 
 def _boosted(said: tuple[Said, ...], clause: Mapping[str, Any]) -> tuple[Said, ...]:
     """The words in a clause that has a boost itself."""
     if "boost" not in clause:
         return said
-    boost = _number(clause["boost"])
+    boost = number(clause["boost"])
     return tuple(one._replace(boost=one.boost * boost) for one in said)
-
-
-def _distinct(texts: Iterable[str]) -> list[str]:
-    """The texts without those that are a part of another."""
-    texts = list(texts)
-    if len(texts) < 2:
-        return texts
-    kept: list[str] = []
-    for text in texts:
-        if not any(_folded(text) in _folded(known) for known in kept):
-            kept = [known for known in kept if _folded(known) not in _folded(text)]
-            kept.append(text)
-    return kept
-
-
-def _folded(text: str) -> str:
-    return f" {' '.join(text.casefold().split())} "
 
 
 def _clause(query: Any) -> tuple[str, Mapping[str, Any]]:
@@ -344,13 +338,6 @@ def _clause(query: Any) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(clause, dict):
         raise Passes("a query that is not recognised")
     return kind, clause
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 1.0
 
 
 def _functions(clause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -368,87 +355,12 @@ def _boost_of(child: Any, found: Read | None) -> float:
     if kind not in _NEUTRAL and kind != "match":
         return 0.0
     inner = next((spec for spec in clause.values() if isinstance(spec, dict) and "boost" in spec), {})
-    return _number(clause.get("boost", 1.0)) * _number(inner.get("boost", 1.0))
-
-
-def _field_text(kind: str, clause: Mapping[str, Any]) -> Said:
-    fields = [name for name in clause if name not in ("boost", "_name")]
-    if len(fields) != 1:
-        raise Passes("a query that is not recognised")
-    spec = clause[fields[0]]
-    options = spec if isinstance(spec, dict) else {"query": spec}
-    boost = _number(options.get("boost", 1.0)) * _number(clause.get("boost", 1.0))
-    return Said(
-        _plain(options.get("query")), (fields[0],), boost, _fuzzy(options), _prefix(options), kind in _UNFINISHED
-    )
-
-
-def _fields_text(kind: str, clause: Mapping[str, Any]) -> Said:
-    boosts = _field_boosts(clause)
-    typed = _plain(clause.get("query"))
-    words = _OPERATORS[kind](typed) if kind in _OPERATORS else typed
-    lowest = min(boosts.values(), default=1.0)
-    boost = max((one for one in boosts.values() if one < PIN_RATIO * lowest), default=1.0)
-    fuzzy = _fuzzy(clause)
-    if kind == "simple_query_string":
-        marked = re.search(r"\w~(\d?)(?!\d)", typed)
-        fuzzy = "" if marked is None else marked[1] or "2"
-    unfinished = str(clause.get("type")) in _UNFINISHED or (kind == "simple_query_string" and typed.endswith("*"))
-    fuzzy = "" if kind == "query_string" else fuzzy  # its operator ~ passes
-    return Said(words, tuple(boosts), boost * _number(clause.get("boost", 1.0)), fuzzy, _prefix(clause), unfinished)
-
-
-def _field_boosts(clause: Mapping[str, Any]) -> dict[str, float]:
-    named = clause.get("fields") or clause.get("default_field", "*")
-    boosts: dict[str, float] = {}
-    for one in named if isinstance(named, list) else [named]:
-        name, _, boost = str(one).partition("^")
-        boosts[name] = _number(boost) if boost else 1.0
-    return boosts
+    return number(clause.get("boost", 1.0)) * number(inner.get("boost", 1.0))
 
 
 def _pinned_fields(kind: str, clause: Mapping[str, Any]) -> list[Query]:
     """What a product matches by the fields whose boost is beyond that of the others."""
-    boosts = _field_boosts(clause)
+    boosts = field_boosts(clause)
     lowest = min(boosts.values(), default=1.0)
     pinned = [name for name, boost in boosts.items() if boost >= PIN_RATIO * lowest > 0]
     return [{kind: {**lean(clause), "fields": pinned}}] if pinned else []
-
-
-def _fuzzy(options: Mapping[str, Any]) -> str:
-    """ "1", "2", "auto", or "" for none."""
-    given = str(options.get("fuzziness", "")).strip().lower()
-    if given.startswith("auto"):
-        return "auto"
-    return str(min(round(_number(given)), 2)) if given and _number(given) >= 1 and given[0].isdigit() else ""
-
-
-def _prefix(options: Mapping[str, Any]) -> int:
-    return max(0, round(_number(options.get("prefix_length", 0))))
-
-
-def _plain(value: Any) -> str:
-    if not isinstance(value, str | int | float):
-        raise Passes("a query that is not recognised")
-    return " ".join(str(value).split())
-
-
-_EXCLUDED = re.compile(r'(?:^|(?<=\s))-\s*(?:"[^"]*"|[^\s"]\S*)')
-
-
-def _simple(text: str) -> str:
-    """The words of a simple_query_string, without its operators and without the excluded words."""
-    text = _EXCLUDED.sub(" ", text)
-    text = re.sub(r"~\d*", " ", text)
-    return " ".join(re.sub(r'(?:^|(?<=[\s(]))\+|[|"*()\\]', " ", text).split())
-
-
-def _lucene(text: str) -> str:
-    """The words of a query_string that has only words, phrases, AND, OR and boosts."""
-    if re.search(r"[:/\\{}\[\]~*?!]|\bNOT\b|&&|\|\||(?:^|[\s(])-", text):
-        raise Passes("a query_string with operators")
-    text = re.sub(r"\^[\d.]+", " ", re.sub(r"\b(?:AND|OR)\b", " ", text))
-    return " ".join(re.sub(r'(?:^|(?<=[\s(]))\+|["()]', " ", text).split())
-
-
-_OPERATORS: dict[str, Callable[[str], str]] = {"simple_query_string": _simple, "query_string": _lucene}

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.dropin.reading import Passes, Query, Read, Said, read
+from hybrid.dropin.reading import Query, Read, read
+from hybrid.dropin.wording import Passes, Said
 
 MAX_WORDS_CHARS = 1_000
 
