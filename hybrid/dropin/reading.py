@@ -43,6 +43,7 @@ _NEUTRAL = frozenset(
 #: Of these, the clauses that give some products a better score than others.
 _UNEVEN = frozenset({"distance_feature", "fuzzy", "geo_shape", "rank_feature", "terms_set"})
 _NESTED = ("nested", "has_child", "has_parent")
+_SCORE_MODE = {"nested": "avg", "has_child": "none"}
 #: Clauses around one other query -> the key of that query.
 _AROUND = {"function_score": "query", "boosting": "positive", "pinned": "organic", "script_score": "query"}
 
@@ -55,7 +56,8 @@ class Read(NamedTuple):
     """A query that has words.
 
     query: with a slot for each text; of a text itself, the text. pins: what the products match that the shop pins.
-    excluded: what the products match that the words exclude.
+    excluded: what the products match that the words exclude. raised: what the products match whose score a function
+    multiplies so that they come first, but not how they are ordered among each other.
     """
 
     query: Query
@@ -63,6 +65,7 @@ class Read(NamedTuple):
     pure: bool
     pins: tuple[Query, ...] = ()
     excluded: tuple[Query, ...] = ()
+    raised: tuple[Query, ...] = ()
 
     @property
     def slotted(self) -> Query:
@@ -148,6 +151,8 @@ class _Reader:
     def read(self, query: Any, certain: bool) -> Read | None:
         """None where the query has no words. certain: whether every hit of the search matches the query."""
         kind, clause = _clause(query)
+        if _scoreless(kind, clause):
+            return None
         if kind == "bool":
             return self._bool(query, clause, certain)
         if kind == "dis_max":
@@ -156,7 +161,7 @@ class _Reader:
             return self._around(query, kind, clause, certain)
         if kind in _NESTED and isinstance(clause.get("query"), dict):
             inner = self.read(clause["query"], False)
-            return inner._replace(query=query) if inner is not None and inner.pure else None
+            return _nested(query, kind, clause, inner) if inner is not None and inner.pure else None
         if kind in FIELD_TEXT or kind in FIELDS_TEXT:
             return self._text(query, kind, clause)
         if kind in _NEUTRAL:
@@ -197,6 +202,7 @@ class _Reader:
         alike = certain and all(found is not None or self._constant(child) for child, found in required)
         pins = [pin for found in found_all for pin in found.pins]
         excluded = tuple(one for found in found_all for one in found.excluded)
+        raised = tuple(one for found in found_all for one in found.raised)
         said = _alternatives(
             [one for _, found in required if found for one in found.said],
             [one for _, found in optional if found for one in found.said],
@@ -227,7 +233,7 @@ class _Reader:
             rewritten["bool"]["filter"] = [lean(query)]
         if "boost" in clause:
             rewritten["bool"]["boost"] = clause["boost"]
-        return Read(rewritten, said, False, tuple(pins), excluded)
+        return Read(rewritten, said, False, tuple(pins), excluded, raised)
 
     def _optional(self, child: Any, beside_words: bool) -> Read | None:
         """A clause of `should`. Where the words are in `must`, what is not words alone only adds to them."""
@@ -252,6 +258,7 @@ class _Reader:
             return None
         pins = tuple(pin for found in found_all for pin in found.pins)
         excluded = tuple(one for found in found_all for one in found.excluded)
+        raised = tuple(one for found in found_all for one in found.raised)
         said = _boosted(said, clause)
         if len(found_all) == len(children) and all(found.pure for found in found_all):
             return Read(query, said, True, pins, excluded)
@@ -259,7 +266,7 @@ class _Reader:
             lean(child) if found is None else _slot(found.query, False) if found.pure else found.query
             for child, found in children
         ]
-        return Read({"dis_max": {**lean(clause), "queries": parts}}, said, False, pins, excluded)
+        return Read({"dis_max": {**lean(clause), "queries": parts}}, said, False, pins, excluded, raised)
 
     def _around(self, query: Query, kind: str, clause: Mapping[str, Any], certain: bool) -> Read | None:
         key = _AROUND[kind]
@@ -272,27 +279,45 @@ class _Reader:
         found = self.read(clause[key], surely)
         if found is None or not found.said:
             return None
-        pins = list(found.pins)
+        raised = list(found.raised)
         if kind == "function_score":
-            pins += [
-                lean(one["filter"])
-                for one in functions
-                if "filter" in one and number(one.get("weight", 1)) >= PIN_RATIO
-            ]
+            heavy = [one for one in functions if "filter" in one and number(one.get("weight", 1)) >= PIN_RATIO]
+            raised += [lean(one["filter"]) for one in heavy]
         # `min_score` would compare other scores than the shop's, and so match other products.
         around = {name: value for name, value in lean(clause).items() if name != "min_score"}
         around[key] = _slot(found.query, surely) if found.pure else found.query
         rewritten: Query = {kind: around}
         if clause.get("min_score") is not None and not certain:
             rewritten = {"bool": {"filter": [lean(query)], "must": [rewritten]}}
-        return Read(rewritten, found.said, False, tuple(pins), found.excluded)
+        return Read(rewritten, found.said, False, found.pins, found.excluded, tuple(raised))
 
     def _constant(self, query: Any) -> bool:
         """Whether a clause has the same score for all that it matches. As a `must`, it does not change the order."""
         kind, clause = _clause(query)
+        if _scoreless(kind, clause):
+            return True
         if kind in ("term", "match"):
             return any(name in self.not_text for name in clause)
         return kind in _NEUTRAL and kind not in _UNEVEN
+
+
+def _scoreless(kind: str, clause: Mapping[str, Any]) -> bool:
+    """Whether a clause only filters, whatever is in it. These are the defaults of Elasticsearch."""
+    if kind == "has_parent":
+        filters = str(clause.get("score", False)).lower() != "true"
+    else:
+        filters = kind in _NESTED and clause.get("score_mode", _SCORE_MODE.get(kind)) == "none"
+    specs = clause.values() if kind in FIELD_TEXT else ()
+    return filters or any(number(one.get("boost", 1.0)) == 0 for one in (clause, *specs) if isinstance(one, dict))
+
+
+def _nested(query: Query, kind: str, clause: Mapping[str, Any], inner: Read) -> Read:
+    """What the products pin or exclude is in their parts, and is looked for there."""
+
+    def around(parts: Iterable[Query]) -> tuple[Query, ...]:
+        return tuple({kind: {**lean(clause), "query": part}} for part in parts)
+
+    return inner._replace(query=query, pins=around(inner.pins), excluded=around(inner.excluded))
 
 
 def _slot(text: Query, certain: bool) -> Query:

@@ -40,7 +40,8 @@ class Recognised:
 
     alternatives: other words, and how much they count beside these. said: the text clauses. query: the query with a
     slot for each text; None where the words are all that scores and that orders. pins: what the products match that the
-    shop pins. excluded: what the products match that the words exclude.
+    shop pins. excluded: what the products match that the words exclude. raised: what the products match that a function
+    puts first. See hybrid.dropin.reading.Read.
     """
 
     passes: str = ""
@@ -50,6 +51,7 @@ class Recognised:
     query: Query | None = None
     pins: tuple[Query, ...] = ()
     excluded: tuple[Query, ...] = ()
+    raised: tuple[Query, ...] = ()
     scaled: bool = False
 
     @property
@@ -101,6 +103,7 @@ def _recognised(found: Read, words: str, whole: bool) -> Recognised:
         query=None if alone and not whole else found.slotted,
         pins=found.pins,
         excluded=found.excluded,
+        raised=found.raised,
         scaled=bool(found.pins) or not found.pure,
     )
 

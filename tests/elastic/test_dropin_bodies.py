@@ -130,10 +130,11 @@ def test_boosts_beyond_any_text_pin_products() -> None:
     for query, pins in (
         ({"bool": {"must": [MATCH], "should": [ids]}}, (ids,)),
         (field, (picked,)),
-        (function, (BRAND,)),
+        (function, ()),
         ({"bool": {"must": [shopware], "should": [{"term": {"brand": {"value": "Acme", "boost": 9_999}}}]}}, ()),
     ):
         assert recognise({"query": query}, NOT_TEXT).pins == pins
+    assert recognise({"query": function}, NOT_TEXT).raised == (BRAND,)
 
 
 @pytest.mark.parametrize(
@@ -408,6 +409,8 @@ def test_a_filter_path_takes_little_time() -> None:
 
 
 ODD: list[Any] = [
+    "inf",
+    {SLOT: {}},
     None,
     True,
     0,
@@ -460,6 +463,7 @@ def test_no_body_breaks_the_layer(kind: Kind) -> None:
                 dropin_bodies.counted(shown, dropin_bodies.scored(shown["query"], words), ["text"], 10)
                 dropin_bodies.nearest(shown, words, "text", [1.0], ["text"], 10, 1, seen.excluded)
                 if seen.query is not None:
+                    dropin_bodies.texts(seen)
                     dropin_bodies.final(shown, seen, words, {"1": 1.0}, 1.0, [1.0])
                     dropin_bodies.listed(shown, seen, words, ["text"], 10)
                 dropin_bodies.page(shown, ["1"])

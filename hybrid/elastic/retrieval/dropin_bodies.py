@@ -24,6 +24,8 @@ _HIT_KEYS = (
 )  # fmt: skip
 #: How much of the last candidate's score remains for products that only the shop's own words find.
 _BEHIND = 0.0001
+#: The same, of those that a function of the shop puts first.
+_RAISED = 0.5
 #: What the completions of an unfinished word count.
 _UNFINISHED_BOOST = 2.0
 
@@ -168,6 +170,9 @@ def _slot(
         boost = (last - least) / lowest
         parts.append({"bool": {"must": [dict(words)], "must_not": [candidates, *excluded], "boost": boost}})
     parts.append({"bool": {"must": [text], "must_not": [candidates], "boost": last * _BEHIND / unit}})
+    if analysis.raised:  # a function multiplies these; behind by _BEHIND they would not come first
+        within = {"filter": [{"bool": {"should": list(analysis.raised)}}], "must_not": [candidates, words, *excluded]}
+        parts.append({"bool": {"must": [text], **within, "boost": last * _RAISED / unit}})
     if excluded:
         others = {"bool": {"must_not": [candidates, *excluded]}}
         parts.append({"constant_score": {"filter": others, "boost": last * _BEHIND * 2}})
