@@ -25,9 +25,9 @@ def filtered(answer: Any, filter_path: str) -> Any:
     included = [tuple(path.split(".")) for path in paths if not path.startswith("-")]
     excluded = [tuple(path[1:].split(".")) for path in paths if path.startswith("-")]
     if included:
-        answer = _keep(answer, included)
+        answer = _keep(answer, _Paths(included, {}))
     if excluded:
-        answer = _drop(answer, excluded)
+        answer = _drop(answer, _Paths(excluded, {}))
     return {} if answer is _NOTHING else answer
 
 
@@ -36,8 +36,29 @@ _NOTHING = object()
 Path = tuple[str, ...]
 
 
-def _below(key: str, paths: Iterable[Path]) -> tuple[bool, list[Path]]:
-    """(whether a path ends at this key, the rests of the paths that go on below it). Each path is followed once."""
+class _Paths:
+    """Some paths, and those that go on below a key. Hits have the same keys, and a key is compared with the paths once.
+
+    known: all that come of the same `filter_path`, by their paths.
+    """
+
+    def __init__(self, paths: Iterable[Path], known: dict[frozenset[Path], _Paths]) -> None:
+        self._paths = frozenset(paths)
+        self._known = known
+        self._met: dict[str, tuple[bool, _Paths | None]] = {}
+        known[self._paths] = self
+
+    def below(self, key: str) -> tuple[bool, _Paths | None]:
+        """(whether a path ends at this key, the rests of the paths that go on below it)."""
+        if key not in self._met:
+            ends, rests = _below(key, self._paths)
+            deeper = self._known.get(rests) or _Paths(rests, self._known) if rests else None
+            self._met[key] = ends, deeper
+        return self._met[key]
+
+
+def _below(key: str, paths: Iterable[Path]) -> tuple[bool, frozenset[Path]]:
+    """As `_Paths.below`. Each path is followed once."""
     ends, deeper, seen, waiting = False, set(), set(), list(paths)
     while waiting:
         path = waiting.pop()
@@ -54,10 +75,10 @@ def _below(key: str, paths: Iterable[Path]) -> tuple[bool, list[Path]]:
             if rest:
                 deeper.add(rest)
             ends = ends or not rest
-    return ends, list(deeper)
+    return ends, frozenset(deeper)
 
 
-def _keep(value: Any, paths: list[Path]) -> Any:
+def _keep(value: Any, paths: _Paths) -> Any:
     if isinstance(value, list):
         items = [inner for item in value if (inner := _keep(item, paths)) is not _NOTHING]
         return items or _NOTHING
@@ -65,21 +86,21 @@ def _keep(value: Any, paths: list[Path]) -> Any:
         return _NOTHING
     fields = {}
     for key, inner in value.items():
-        ends, deeper = _below(key, paths)
+        ends, deeper = paths.below(key)
         left = inner if ends else _keep(inner, deeper) if deeper else _NOTHING
         if left is not _NOTHING:
             fields[key] = left
     return fields or _NOTHING
 
 
-def _drop(value: Any, paths: list[Path]) -> Any:
+def _drop(value: Any, paths: _Paths) -> Any:
     if isinstance(value, list):
         return [left for item in value if (left := _drop(item, paths)) is not _NOTHING]
     if not isinstance(value, dict):
         return value
     fields = {}
     for key, inner in value.items():
-        ends, deeper = _below(key, paths)
+        ends, deeper = paths.below(key)
         left = _NOTHING if ends else _drop(inner, deeper) if deeper else inner
         if left is not _NOTHING:
             fields[key] = left
