@@ -7,6 +7,7 @@ expression) are left to it where its own default is bounded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -171,8 +172,8 @@ class _Walk:
         if key in _OPAQUE and isinstance(inner, dict):
             raise RefusedError(f"[{key}] is not served here: its query comes from elsewhere")
         if key in ("wildcard", "regexp", "query_string") and isinstance(inner, dict):
-            for pattern in _patterns(key, inner):
-                self._pattern(key, pattern)
+            for pattern, leading in _patterns(key, inner):
+                self._pattern(key, pattern, leading)
         if key in OPTIONS and not isinstance(inner, dict) and whole(key, inner) > OPTIONS[key]:
             raise RefusedError(f"[{key}] is at most [{OPTIONS[key]}]")
 
@@ -189,9 +190,9 @@ class _Walk:
                 f"[{key}] is not served here: HYBRID_DROPIN_SCRIPTS allows stored scripts alone, which have an [id]"
             )
 
-    def _pattern(self, kind: str, pattern: str) -> None:
+    def _pattern(self, kind: str, pattern: str, leading: bool) -> None:
         self.patterns += 1
-        self.leading += pattern.lstrip("^(").startswith(("*", "?", ".*", ".+", ".?"))
+        self.leading += leading
         if len(pattern) > MAX_PATTERN_CHARS:
             raise RefusedError(f"[{kind}] patterns have at most [{MAX_PATTERN_CHARS}] characters")
         if self.patterns > self.limits.patterns:
@@ -225,16 +226,40 @@ class _Walk:
             raise RefusedError(f"index [{name}] is not served by this search", "security_exception", 403)
 
 
-def _patterns(kind: str, clause: Mapping[str, Any]) -> list[str]:
+#: A regular expression of a query_string. Its first slash is where a word begins.
+_SLASHED = re.compile(r"/((?:[^/\\]|\\.)*)/?", re.DOTALL)
+#: What a regular expression begins with, where all that it matches begins with the same letter.
+_FIRM = re.compile(r"[(^]*(?:\\.|[^\\.?+*|{}\[\]()\"#@&<>~^])(?![?*{])", re.DOTALL)
+
+
+def _patterns(kind: str, clause: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """(pattern, whether it visits every term of a field, since none of its letters has to come first)."""
     if kind == "query_string":
-        words = str(clause.get("query", "")).replace("(", " ").replace(":", " ").split()
-        return [word for word in words if any(mark in word for mark in "*?/")]
-    patterns = []
-    for field, spec in clause.items():
-        value = spec.get("value", spec.get("wildcard")) if isinstance(spec, dict) else spec
-        if isinstance(value, str) and field not in ("_name", "boost"):
-            patterns.append(value)
-    return patterns
+        return _patterns_of_words(str(clause.get("query", "")))
+    values = [
+        spec.get("value", spec.get("wildcard")) if isinstance(spec, dict) else spec
+        for field, spec in clause.items()
+        if field not in ("_name", "boost")
+    ]
+    patterns = [value for value in values if isinstance(value, str)]
+    if kind == "regexp":
+        return [(pattern, _loose(pattern)) for pattern in patterns]
+    return [(pattern, pattern.startswith(("*", "?"))) for pattern in patterns]
+
+
+def _patterns_of_words(text: str) -> list[tuple[str, bool]]:
+    regexps = [one[1] for one in _SLASHED.finditer(text)]
+    words = re.sub(r'[():"^]', " ", _SLASHED.sub(" ", text)).split()
+    globs = [word.lstrip("+-!") for word in words if "*" in word or "?" in word]
+    return [
+        *((pattern, _loose(pattern)) for pattern in regexps),
+        *((pattern, pattern.startswith(("*", "?"))) for pattern in globs),
+    ]
+
+
+def _loose(regexp: str) -> bool:
+    """Whether a regular expression may begin with any letter. Each part beside a `|` is taken for a beginning."""
+    return not all(_FIRM.match(part) for part in regexp.split("|"))
 
 
 def _suggestions(value: Any) -> None:
