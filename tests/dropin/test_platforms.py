@@ -14,6 +14,7 @@ import orjson
 import pytest
 from elasticsearch import ApiError, Elasticsearch
 
+from hybrid.dropin import wording
 from hybrid.node import NodeStatus
 from hybrid.services import Services
 from tests.conftest import SHARED, index_file, make_services, write_rows
@@ -274,6 +275,27 @@ def test_pinned_products_stay_first_in_their_order(shop: Shop) -> None:
         dropin = ranked(shop, body)
         assert ids(dropin)[:first] == ids(direct)[:first]
         assert dropin["hits"]["total"] == direct["hits"]["total"]
+
+
+def test_what_a_heavy_function_puts_first_is_ranked(shop: Shop) -> None:
+    heavy = {"query": WORDS, "functions": [{"filter": {"term": {"supplier": "HP"}}, "weight": 1_000}]}
+    hits = ranked(shop, {"query": {"function_score": heavy}, "size": 30})["hits"]["hits"]
+    by_hp = {hit["_id"] for hit in hits if hit["_source"]["supplier"] == "HP"}
+    plain = ids(ranked(shop, {"query": WORDS, "size": 30}))
+    assert 5 < len(by_hp) < 25
+    assert [hit["_id"] for hit in hits] == sorted(plain, key=lambda id: id not in by_hp)
+
+
+def test_a_minus_excludes_what_it_excludes_in_elasticsearch(shop: Shop) -> None:
+    for text, lamp_is_excluded in (
+        ("red - lamp", False), ("red -lamp", True), ('"red -lamp"', False), ('red "tall -lamp', True),
+        ('"red"-lamp', True), ("red +-lamp", True), ("red\\-lamp", False), ("wi-lamp", False), ("(red) -lamp", True),
+    ):  # fmt: skip
+        clause = {"query": text, "fields": ["title"], "default_operator": "and"}
+        query = {"simple_query_string": clause}
+        told = shop.direct.indices.validate_query(index=DROP, query=query, explain=True)
+        assert ("-title:lamp" in told["explanations"][0]["explanation"]) == lamp_is_excluded, text
+        assert (wording.excluded(clause) == "lamp") == lamp_is_excluded, text
 
 
 def test_synonyms_do_not_outweigh_what_was_typed(shop: Shop) -> None:

@@ -22,7 +22,7 @@ def match(words: str, **options: Any) -> dict[str, Any]:
 
 def within(query: dict[str, Any], levels: int) -> dict[str, Any]:
     for _ in range(levels):
-        query = {"bool": {"must": [query], "should": [match("red")]}}
+        query = {"bool": {"should": [query]}}
     return query
 
 
