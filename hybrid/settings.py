@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     )
     dropin_proxy_key: SecretStr | None = Field(
         default=None,
-        description="Key that callers of `/es` must send for all but searches. Without it, Elasticsearch itself must "
-        "ask for credentials, and callers send those.",
+        description="Key that callers of `/es` must send where it forwards; searches take `HYBRID_DROPIN_KEY` as well. "
+        "Without it, Elasticsearch itself must ask for credentials, and callers send those.",
     )
     cors_origins: str = Field(
         default="",

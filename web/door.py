@@ -11,6 +11,7 @@ import asyncio
 import io
 import logging
 import random
+import re
 import signal
 import sys
 import time
@@ -47,7 +48,8 @@ SEARCH_WAIT_S = 0.5
 #: A search with a longer body carries a photo or a recording.
 _PHOTO_BYTES = 8_192
 _MEDIA = ("/media/", "/video/", "/audio/", "/poster/", "/waveform/", "/static/")
-_SEARCHES = ("/_search", "/_msearch")
+#: Not the address of a document whose id is `_search`.
+_SEARCH = re.compile(r"/es(?:/[^/]+/_m?search|/_msearch)/?")
 _MAX_LOGGED = 500
 
 access = logging.getLogger("hybrid.access")
@@ -262,7 +264,7 @@ class Door:
             return self._media
         if path.startswith("/api/documents/"):
             return self._push
-        if path.startswith("/es/") and not path.rstrip("/").endswith(_SEARCHES):
+        if path.startswith("/es/") and not _SEARCH.fullmatch(path):
             return self._proxy
         if body is not None and len(body) > _PHOTO_BYTES and path in ("/", "/api/search"):
             return self._photos

@@ -88,13 +88,15 @@ def is_name(name: str) -> bool:
 class Route:
     """One method of an address. body: what it takes, see hybrid.dropin.named; "" for nothing.
 
-    writes: whether products change. moves: whether names of indices come, go or lead elsewhere.
+    writes: whether products change. moves: whether names of indices come, go or lead elsewhere. searches: whether it
+    is a search, which shares threads with those that the layer ranks.
     """
 
     body: str
     params: frozenset[str]
     writes: bool = False
     moves: bool = False
+    searches: bool = False
 
 
 _EVERY = frozenset({"error_trace", "filter_path", "human", "pretty"})
@@ -119,7 +121,7 @@ _STATS = frozenset(
 _CAT = frozenset({"bytes", "format", "h", "health", "help", "pri", "s", "time", "ts", "v"}) | _WHICH
 _HEALTH = _WHICH | frozenset(
     {
-        "level", "timeout", "wait_for_active_shards", "wait_for_events", "wait_for_no_initializing_shards",
+        "timeout", "wait_for_active_shards", "wait_for_events", "wait_for_no_initializing_shards",
         "wait_for_no_relocating_shards", "wait_for_nodes", "wait_for_status",
     }
 )  # fmt: skip
@@ -158,9 +160,9 @@ _ROUTES: dict[str, dict[str, Route]] = {
     "_mget": dict.fromkeys(("GET", "POST"), Route("mget", _READ)),
     "{index}/_mget": dict.fromkeys(("GET", "POST"), Route("mget", _READ)),
     # Of indices that the drop-in does not serve; the others are searched by it.
-    "{index}/_search": dict.fromkeys(("GET", "POST"), Route("query", _SEARCH)),
-    "{index}/_msearch": dict.fromkeys(("GET", "POST"), Route("msearch", _SEARCH)),
-    "_msearch": dict.fromkeys(("GET", "POST"), Route("msearch", _SEARCH)),
+    "{index}/_search": dict.fromkeys(("GET", "POST"), Route("query", _SEARCH, searches=True)),
+    "{index}/_msearch": dict.fromkeys(("GET", "POST"), Route("msearch", _SEARCH, searches=True)),
+    "_msearch": dict.fromkeys(("GET", "POST"), Route("msearch", _SEARCH, searches=True)),
     "{index}/_count": dict.fromkeys(("GET", "POST"), Route("query", _QUERY | _WHICH)),
     "{index}/_explain/{id}": dict.fromkeys(("GET", "POST"), Route("query", _QUERY | _SOURCE | {"stored_fields"})),
     "{index}/_validate/query": dict.fromkeys(
@@ -195,8 +197,9 @@ _ROUTES: dict[str, dict[str, Route]] = {
     },
     "_alias/{alias}": dict.fromkeys(("GET", "HEAD"), Route("", _WHICH)),
     "_aliases": {"POST": Route("aliases", _CHANGE, moves=True)},
+    # Without an index, `level` would list every index of the cluster.
     "_cluster/health": {"GET": Route("", _HEALTH)},
-    "_cluster/health/{index}": {"GET": Route("", _HEALTH)},
+    "_cluster/health/{index}": {"GET": Route("", _HEALTH | {"level"})},
     "_nodes": {"GET": Route("", frozenset({"flat_settings", "timeout"}))},
     "_nodes/{metrics}": {"GET": Route("", frozenset({"flat_settings", "timeout"}))},
     "_nodes/{node}/{metrics}": {"GET": Route("", frozenset({"flat_settings", "timeout"}))},

@@ -67,7 +67,7 @@ def named(kind: str, data: bytes, index: str | None, names: Names, read: ReadJso
     if kind == "document":
         return Body(data, own)
     if kind == "bulk":
-        return _bulk(data, index, names)
+        return _bulk(data, index, names, read)
     if kind == "msearch":
         return _msearch(data, index, names, read)
     if not data.strip():
@@ -80,7 +80,7 @@ def named(kind: str, data: bytes, index: str | None, names: Names, read: ReadJso
 # -- a line for each ---------------------------------------------------------------------------------------------------
 
 
-def _bulk(data: bytes, index: str | None, names: Names) -> Body:
+def _bulk(data: bytes, index: str | None, names: Names, read: ReadJson) -> Body:
     """Lines of actions are read and written anew; those of documents pass. A line is looked at in its turn."""
     if not data.strip():
         raise RefusedError("request body is required", "parse_exception")
@@ -96,7 +96,7 @@ def _bulk(data: bytes, index: str | None, names: Names) -> Body:
         count += 1
         if count > _MAX_ACTIONS:
             raise RefusedError(f"at most [{_MAX_ACTIONS}] actions in one request", "content_too_long_exception", 413)
-        verb, meta = _action(line, count)
+        verb, meta = _action(line, count, read)
         written.add(names.check(meta.get("_index", index)))
         lines.append(orjson.dumps({verb: meta}))
         if verb != "delete":
@@ -107,12 +107,12 @@ def _bulk(data: bytes, index: str | None, names: Names) -> Body:
     return Body(b"\n".join([*lines, b""]), frozenset(written))
 
 
-def _action(line: bytes, count: int) -> tuple[str, Json]:
+def _action(line: bytes, count: int, read: ReadJson) -> tuple[str, Json]:
     if len(line) > _MAX_ACTION_BYTES:
         raise RefusedError(f"Malformed action/metadata line [{count}]: longer than [{_MAX_ACTION_BYTES}] bytes")
-    read = _object(line, orjson.loads)
-    verb, meta = next(iter(read.items()), ("", None))
-    if len(read) != 1 or verb not in _ACTIONS or not isinstance(meta, dict):
+    action = _object(line, read)
+    verb, meta = next(iter(action.items()), ("", None))
+    if len(action) != 1 or verb not in _ACTIONS or not isinstance(meta, dict):
         raise RefusedError(f"Malformed action/metadata line [{count}], expected one of {list(_ACTIONS)}")
     if unknown := sorted(set(meta) - _ACTION_KEYS):
         raise RefusedError(f"Action/metadata line [{count}] contains an unknown parameter [{unknown[0][:255]}]")
@@ -207,27 +207,41 @@ def _index(body: Json, index: str | None, names: Names) -> None:
 
 def _mapping(body: Json, index: str | None, names: Names) -> None:
     """The layer's own field and what it notes are taken out: they are the layer's to write."""
-    if "runtime" in body:
-        raise RefusedError("[runtime] is not served here: no scripts from outside")
+    _definition(body)
     properties = _dict(body.get("properties", {}), "properties")
     for name in [name for name in properties if name.partition(".")[0] == "hybrid"]:
         del properties[name]
     _dict(body.get("_meta", {}), "_meta").pop("hybrid", None)
-    # Keys of `properties` and `fields` are names of fields, which may be called anything.
-    left: list[Any] = [value for key, value in body.items() if key not in ("_meta", "properties")]
+    # Keys of `properties`, `fields` and `dynamic_templates` are names, which may be anything.
+    left: list[Any] = [value for key, value in body.items() if key not in ("_meta", "dynamic_templates", "properties")]
     left += properties.values()
+    for template in _list(body.get("dynamic_templates", []), "dynamic_templates"):
+        left += _dict(template, "dynamic_templates").values()
     while left:
         one = left.pop()
         if isinstance(one, list):
             left += one
         elif isinstance(one, dict):
-            if "script" in one or "runtime" in one:
-                raise RefusedError("[script] is not served here: no scripts from outside")
+            _definition(one)
             for key, inner in one.items():
                 if key in ("properties", "fields"):
                     left += _dict(inner, key).values()
                 elif key != "meta":
                     left.append(inner)
+
+
+def _definition(one: Json) -> None:
+    """Refuse a part of a mapping by its keys."""
+    for key, value in one.items():
+        if {"runtime", "script"} & set(key.split(".")):
+            raise RefusedError(f"[{key[:255]}] is not served here: no scripts from outside")
+        if "{" in key:  # a dynamic template puts the name of a field there
+            raise RefusedError(f"[{key[:255]}] is not served here: a key of a mapping has no placeholder")
+        if key == "copy_to":
+            for field in value if isinstance(value, list) else [value]:
+                head = str(field).partition(".")[0]
+                if head == "hybrid" or "{" in head:
+                    raise RefusedError(f"[copy_to] [{str(field)[:255]}] is not served here: the field is the layer's")
 
 
 def _settings(body: Json, index: str | None, names: Names) -> None:
@@ -288,7 +302,7 @@ def _no_scripts(value: Any) -> None:
         if isinstance(one, list):
             left += one
         elif isinstance(one, Mapping):
-            if any(key.rpartition(".")[2] == "script" for key in one):
+            if any("script" in key.split(".") for key in one):
                 raise RefusedError("[script] is not served here: no scripts from outside")
             left += one.values()
 

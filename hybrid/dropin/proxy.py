@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
@@ -36,13 +36,17 @@ _JSON_KIND = re.compile(
 
 @dataclass(frozen=True)
 class Forward:
-    """A request to the cluster. target: path and parameters. authorization: the caller's own, or None."""
+    """A request to the cluster. target: path and parameters. authorization: the caller's own, or None.
+
+    searches: whether it is waited for no longer than for a search.
+    """
 
     method: str
     target: str
     body: bytes
     headers: Mapping[str, str]
     authorization: str | None
+    searches: bool = False
 
 
 @dataclass
@@ -126,7 +130,8 @@ class Proxy:
         sent = {name: headers[name] for name in SENT if headers.get(name)}
         if checked.data:
             sent["Content-Type"] = form(headers.get("Content-Type", "application/json"))
-        answered, how = self._send(Forward(method, target, checked.data, sent, authorization), route, asked)
+        forward = Forward(method, target, checked.data, sent, authorization, route.searches)
+        answered, how = self._send(forward, route, asked)
         given = {name: value for name, value in answered.headers.items() if name.lower() in GIVEN}
         answered.headers, answered.how = given, how
         if answered.status < 300:
@@ -134,32 +139,52 @@ class Proxy:
         return answered
 
     def _send(self, request: Forward, route: Route, asked: Address) -> tuple[Answered, str]:
-        """(the answer, how it came about). A new index, and a mapping, have the layer's part in them."""
-        if asked.index is None or route.body not in ("index", "mapping"):
+        """(the answer, how it came about). A new index, and a mapping, have the layer's part in them.
+
+        Raises:
+            RefusedError: see `_noted`.
+        """
+        if asked.index is not None and route.body == "mapping":
+            return self._upstream.send(replace(request, body=self._noted(asked.index, request.body))), FORWARDED
+        if asked.index is None or route.body != "index":
             return self._upstream.send(request), FORWARDED
         try:
-            layered = self._layered(route.body, asked.index, request.body)
+            layered = orjson.dumps(self._layer.added(asked.index, orjson.loads(request.body or b"{}")))
         except Exception as error:  # the layer's own failure must not become the shop's
             logger.warning("forwarded without the layer: %s", error, exc_info=not isinstance(error, HybridError))
             why = error if isinstance(error, HybridError) else type(error).__name__
             return self._upstream.send(request), f"{FORWARDED}; degraded: {why}"
         headers = {"Content-Type": "application/json", **request.headers}
-        answered = self._upstream.send(Forward(request.method, request.target, layered, headers, request.authorization))
-        if answered.status != 400 or route.body != "index":
+        answered = self._upstream.send(replace(request, body=layered, headers=headers))
+        if answered.status != 400:
             return answered, FORWARDED
         answered.close()  # perhaps for the layer's part of it
         again = self._upstream.send(request)
         return again, f"{FORWARDED}; degraded: not with the layer's mapping" if again.status < 300 else FORWARDED
 
-    def _layered(self, kind: str, index: str, body: bytes) -> bytes:
-        read: dict[str, Any] = orjson.loads(body) if body else {}
-        if kind == "index":
-            return orjson.dumps(self._layer.added(index, read))
-        # The cluster replaces `_meta` whole, and what the layer notes of the index with it.
-        if "_meta" in read and (noted := self._layer.noted(index)) is not None:
-            read["_meta"]["hybrid"] = noted
-            return orjson.dumps(read)
-        return body
+    def _noted(self, index: str, body: bytes) -> bytes:
+        """A mapping with what the layer notes of the index: the cluster replaces `_meta` whole.
+
+        Raises:
+            RefusedError: it has `_meta`, and that note cannot be read.
+        """
+        read: dict[str, Any] = orjson.loads(body or b"{}")
+        if "_meta" not in read:
+            return body
+        try:
+            noted = self._layer.noted(index)
+        except Exception as error:  # without the note, the layer would lose the index
+            logger.warning("a mapping is refused: %s", error, exc_info=not isinstance(error, HybridError))
+            if isinstance(error, HybridError) and error.http_status < 500:
+                raise RefusedError(f"[_meta] of [{index}] cannot be written: {error}; leave [_meta] out") from error
+            raise RefusedError(
+                f"[_meta] of [{index}] cannot be written: what Hybrid notes there cannot be read now; try again, or "
+                "leave [_meta] out", "illegal_state_exception", 409,
+            ) from error  # fmt: skip
+        if noted is None:
+            return body
+        read["_meta"]["hybrid"] = noted
+        return orjson.dumps(read)
 
     def _tell(self, route: Route, body: Body) -> None:
         if route.moves:

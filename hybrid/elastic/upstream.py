@@ -20,7 +20,6 @@ _PART_BYTES = 64 * 1024
 _CONNECTIONS = 16
 #: Seconds that an answer is waited for at least: how long a write may take is for its caller to say.
 _PATIENCE_S = 60.0
-_REFUSALS = (401, 403)
 _ASKED_TTL_S = 30.0
 
 
@@ -38,6 +37,8 @@ class Upstream:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"cannot use {safe_url(url)} as an Elasticsearch address")
         self._before = parts.path.rstrip("/")
+        # The cluster ends a search whose connection ends.
+        self._search_timeout = urllib3.Timeout(connect=settings.es_timeout_s, read=settings.es_timeout_s)
         timeout = urllib3.Timeout(connect=settings.es_timeout_s, read=max(_PATIENCE_S, settings.es_timeout_s))
         self._pool: urllib3.HTTPConnectionPool
         if parts.scheme == "https":
@@ -62,6 +63,7 @@ class Upstream:
             answer = self._pool.urlopen(
                 request.method, self._before + request.target, request.body or None, headers,
                 retries=False, redirect=False, preload_content=False, decode_content=False,
+                timeout=self._search_timeout if request.searches else self._pool.timeout,
             )  # fmt: skip
         except HTTPError as error:
             raise _unanswered(error) from error
@@ -78,7 +80,7 @@ class Upstream:
         if time.monotonic() - asked_at > _ASKED_TTL_S:
             answer = self.send(Forward("GET", "/", b"", {"Accept": "application/json"}, None))
             answer.close()
-            asks = answer.status in _REFUSALS
+            asks = answer.status == 401  # 403 would be the answer to an anonymous user, who has roles
             self._asked = (time.monotonic(), asks)
         return asks
 

@@ -14,6 +14,7 @@ from hybrid.contracts import FieldMap, GetEncoder, IndexProfile, VectorSignal
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.mappings import layer_property
 from hybrid.elastic.indices.stand_in import roles_of
+from hybrid.errors import IndexMissingError
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
 
@@ -36,9 +37,15 @@ class NewIndices:
         self._indices, self._settings, self._get_encoder = indices, settings, get_encoder
 
     def noted(self, index: str) -> dict[str, Any] | None:
-        """What the mapping of an index notes of the layer; None where the layer has no part in it."""
-        profile = self._indices.find_profile(index)
-        return profile.to_json() if profile else None
+        """What the mapping of an index notes of the layer; None where the layer has no part in it, or it is not there.
+
+        Raises:
+            IndexConflictError: the name stands for several indices.
+        """
+        try:
+            return self._indices.note(index)
+        except IndexMissingError:  # the cluster says so itself
+            return None
 
     def added(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
         """The body of `PUT index` with the layer's field and profile in its mapping. body: of parts of a right kind.

@@ -22,7 +22,7 @@ from hybrid.dropin.forwarding import Names
 from hybrid.dropin.proxy import Answered, Forward, Proxy
 from hybrid.elastic import upstream as upstream_module
 from hybrid.elastic.upstream import Upstream
-from hybrid.errors import EncoderError, RefusedError, UsageError
+from hybrid.errors import ClusterTimeoutError, EncoderError, IndexConflictError, RefusedError, UsageError
 from hybrid.settings import Settings
 from tests.support.serving import served
 from web.compat.elasticsearch import Compat
@@ -65,6 +65,8 @@ class Layer:
         return {**body, "mappings": {**body.get("mappings", {}), "_meta": {"hybrid": {"by": "the layer"}}}}
 
     def noted(self, index: str) -> dict[str, Any] | None:
+        if self.error:
+            raise self.error
         return {"by": "the layer"}
 
 
@@ -151,6 +153,7 @@ PASSES: list[tuple[str, str, Any, str]] = [
     ("GET", "/es/_nodes/_local/http,os", None, "/_nodes/_local/http%2Cos"),
     ("GET", "/es/_nodes/stats/jvm", None, "/_nodes/stats/jvm"),
     ("GET", "/es/_cluster/health", None, "/_cluster/health"),
+    ("GET", "/es/_cluster/health/shop?level=indices", None, "/_cluster/health/shop?level=indices"),
     ("GET", "/es/_cat/count/shop?format=json", None, "/_cat/count/shop?format=json"),
     ("POST", "/es/shop/_refresh", None, "/shop/_refresh"),
     ("PUT", "/es/shop/_settings", {"index": {"refresh_interval": "-1"}}, "/shop/_settings"),
@@ -196,6 +199,11 @@ def test_a_bulk_is_read_by_its_actions_and_its_indices_are_enriched() -> None:
         b'{"delete":{"_index":"shop-2","_id":"2"}}\n{"update":{"_id":"3"}}\n{"doc":{}}\r\n'
     )  # fmt: skip
     assert sorted(gateway.written) == ["shop", "shop", "shop-2", "shop-2"]
+    # Two streams of gzip are one body, as for Elasticsearch.
+    two = gzip.compress(lines({"index": {"_id": "1"}}, {})) + gzip.compress(lines({"index": {"_id": "2"}}, {}))
+    assert gateway.open("POST", "/es/shop/_bulk", two, Content_Encoding="gzip").status_code == 200
+    assert gateway.upstream.sent[-1].body.count(b"\n") == 4
+    gateway.written = gateway.written[:4]
     gateway.upstream.status = 429
     assert gateway.open("POST", "/es/shop/_bulk", body, Content_Type=NDJSON).status_code == 429
     assert len(gateway.written) == 4
@@ -228,6 +236,20 @@ def test_a_new_index_has_the_layer_and_its_own_part_is_the_layers_to_write() -> 
     gateway.upstream.sent.clear()
     assert gateway.open("PUT", "/es/shop-5", {"settings": {}}).status_code == 400
     assert [b"hybrid" in one.body for one in gateway.upstream.sent] == [True, False]
+
+
+def test_what_the_layer_notes_is_never_lost_to_another_mapping() -> None:
+    for error, status, reason in (
+        (IndexConflictError("'shop' stands for 2 indices, not one"), 400, "stands for 2 indices"),
+        (ClusterTimeoutError("no answer from 10.0.0.1"), 409, "try again"),
+        (KeyError("10.0.0.1"), 409, "try again"),
+    ):
+        gateway = Gateway()
+        gateway.layer.error = error
+        answer = gateway.open("PUT", "/es/shop/_mapping", {"_meta": {"a": 1}})
+        assert answer.status_code == status and reason in answer.text and "10.0.0.1" not in answer.text
+        assert gateway.upstream.sent == []
+        assert gateway.open("PUT", "/es/shop/_mapping", {"properties": {}}).status_code == 200
 
 
 # ---- what reaches nothing --------------------------------------------------------------------------------------------
@@ -355,6 +377,16 @@ HOSTILE: list[tuple[str, str, Any, int]] = [
     ("PUT", "/es/shop/_settings", {"index": {"blocks": {"read": True}}}, 403),
     ("POST", "/es/shop/_analyze", {"filter": [{"type": "condition", "script": {"source": "1"}}]}, 400),
     ("PUT", "/es/shop/_mapping", b"[" * 200 + b"]" * 200, 400),
+    ("GET", "/es/_cluster/health?level=indices", None, 400),
+    ("POST", "/es/shop/_analyze", {"filter": [{"type": "condition", "script.source": "1"}]}, 400),
+    ("PUT", "/es/shop-2", {"settings": {"analysis.filter.f.script.source": "1"}}, 400),
+    ("PUT", "/es/shop/_mapping", {"dynamic_templates": [{"meta": {"mapping": {"script": "1"}}}]}, 400),
+    ("PUT", "/es/shop/_mapping", {"dynamic_templates": [{"properties": {"runtime": {}}}]}, 400),
+    ("PUT", "/es/shop/_mapping", {"dynamic_templates": [{"a": {"mapping": {"{name}": {"source": "1"}}}}]}, 400),
+    ("PUT", "/es/shop/_mapping", {"properties": {"a": {"type": "text", "copy_to": "hybrid.terms.title"}}}, 400),
+    ("PUT", "/es/shop/_mapping", {"properties": {"a": {"fields": {"b": {"copy_to": ["c", "hybrid.x"]}}}}}, 400),
+    ("POST", "/es/shop/_bulk",
+     b'{"index":{"dynamic_templates":' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}}\n{}\n", 400),
     ("GET", "/es/shop/_doc/1", {"a": 1}, 400),
 ]  # fmt: skip
 
@@ -384,6 +416,10 @@ def test_headers_and_forms_that_could_be_read_another_way_reach_nothing() -> Non
         assert gateway.open("POST", "/es/shop/_doc/1", b"{}", Content_Type=kind).status_code == 415
     bomb = gzip.compress(b" " * (MAX_BODY_BYTES + 1))
     assert gateway.open("POST", "/es/shop/_doc/1", bomb, Content_Encoding="gzip").status_code == 413
+    packed = gzip.compress(b"{}")
+    for broken in (packed[:-8], packed[:-1], packed + b"x", packed * 2 + b"\0", packed * 70, b"{}"):
+        answer = gateway.open("POST", "/es/shop/_doc/1", broken, Content_Encoding="gzip")
+        assert (answer.status_code, "gzip" in answer.text) == (400, True), broken
     long = gateway.open("POST", "/es/shop/_doc/1", b" " * (MAX_BODY_BYTES + 1))
     assert long.status_code == 413 and str(MAX_BODY_BYTES) in long.text
     assert gateway.upstream.sent == []
@@ -456,11 +492,36 @@ def test_whether_the_cluster_asks_who_it_is_is_asked_without_credentials(
         assert [(line, "Authorization" in headers) for line, _, headers in Node.seen] == [
             ("GET /below/ HTTP/1.1", False)
         ]
+        monkeypatch.setattr(Node, "status", 403)  # of an anonymous user, who may write
+        with pytest.raises(ApiError) as anonymous:
+            client.get(index=SHOP, id="1")
+        assert "HYBRID_DROPIN_PROXY_KEY" in str(anonymous.value)
         monkeypatch.setattr(Node, "status", 401)
         with pytest.raises(ApiError) as asked:
             client.get(index=SHOP, id="1")
         assert asked.value.meta.status == 401
         assert Node.seen[-1][0] == "GET /below/shop/_doc/1 HTTP/1.1"
+
+
+def test_a_forwarded_search_is_waited_for_no_longer_than_a_search(wired: tuple[str, Gateway]) -> None:
+    address, gateway = wired
+    timeouts = []
+    pool = gateway.proxy._upstream._pool  # type: ignore[attr-defined]
+    urlopen = pool.urlopen
+    pool.urlopen = lambda *args, **more: timeouts.append(more["timeout"].read_timeout) or urlopen(*args, **more)
+    with Elasticsearch(f"{address}/es", api_key="open") as client:
+        client.search(index=SHOP)
+        client.msearch(searches=[{"index": SHOP}, {}])
+        client.index(index=SHOP, id="_search", document={})
+    assert timeouts == [gateway.settings.es_timeout_s, gateway.settings.es_timeout_s, 60.0]
+
+
+def test_no_write_takes_a_thread_of_the_searches() -> None:
+    door = Door(Gateway().client.application, lambda: (True, {}))
+    for path in ("/es/shop/_doc/_search", "/es/shop/_doc/_msearch", "/es/_search/scroll", "/es//_search"):
+        assert door._lane(path, None).name == "proxy", path
+    for path in ("/es/shop/_search", "/es/shop/_msearch/", "/es/_msearch"):
+        assert door._lane(path, None).name == "search", path
 
 
 def test_over_the_wire_no_trick_of_a_path_reaches_anything(wired: tuple[str, Gateway]) -> None:
@@ -519,6 +580,13 @@ def test_a_key_is_taken_as_clients_send_it_and_never_goes_on() -> None:
     assert gateway.open("GET", "/es/", Authorization=f"ApiKey {wire}").status_code == 200
     assert gateway.open("GET", "/es", Authorization="ApiKey read").status_code == 200
     assert gateway.open("GET", "/es/", Authorization="ApiKey wrong").status_code == 401
+
+
+def test_where_the_proxy_has_a_key_searches_need_one_too() -> None:
+    gateway = Gateway(dropin_proxy_key=SecretStr("open"))
+    for path in ("/es/layered/_search", "/es/", "/es/_msearch"):
+        assert gateway.open("GET", path).status_code == 401
+    assert gateway.open("GET", "/es/", Authorization="ApiKey open").status_code == 200
 
 
 def test_without_a_key_the_cluster_must_ask_for_credentials() -> None:

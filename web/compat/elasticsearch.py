@@ -77,7 +77,7 @@ class Compat:
         return response(environ, start_response)
 
     def _routed(self, request: Request) -> tuple[View, str | None]:
-        """(view, index) of an address, for a caller who shows the key of searches.
+        """(view, index) of an address, for a caller who shows the key of searches or of the proxy, where there is one.
 
         Raises:
             RefusedError: the key is missing, or the address is none of those, or not for this method.
@@ -87,9 +87,11 @@ class Compat:
         forwards = self._services.proxy is not None
         if view is None and forwards:
             return _forward, None
-        if settings.dropin_key is not None and not has_key(
-            request, settings.dropin_key, settings.dropin_proxy_key if forwards else None
-        ):
+        # A key of the proxy alone is asked for as well: searches read by the layer's own credentials.
+        keys = [
+            key for key in (settings.dropin_key, settings.dropin_proxy_key if forwards else None) if key is not None
+        ]
+        if keys and not has_key(request, *keys):
             raise RefusedError("missing or wrong key; send it as an API key", "security_exception", 401)
         if view is None:
             only = f"only searches are served here: no [{request.method}] of [{request.path}]"

@@ -15,6 +15,8 @@ from web.services import SecretLike
 
 #: The key of /es beside the credentials of the cluster.
 KEY_HEADER = "X-Hybrid-Key"
+#: Streams in a body of gzip: each one more costs a copy of what is left.
+_MAX_STREAMS = 64
 
 
 def has_key(request: Request, *keys: SecretLike | None) -> bool:
@@ -58,7 +60,7 @@ def body_of(request: Request, most: int) -> bytes:
     """The body, unpacked.
 
     Raises:
-        RefusedError: it is packed in another way than gzip, or too long once it is unpacked.
+        RefusedError: it is packed in another way than gzip, cut short, or too long once it is unpacked.
     """
     data = request.get_data()
     encoding = request.headers.get("Content-Encoding", "")
@@ -66,11 +68,21 @@ def body_of(request: Request, most: int) -> bytes:
         return data
     if encoding != "gzip":
         raise RefusedError(f"Content-Encoding [{encoding}] is not supported", "media_type_header_exception", 415)
-    reader = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = reader.decompress(data, most + 1)
-    except zlib.error as error:
-        raise RefusedError("the body is not gzip", "parse_exception") from error
-    if len(unpacked) > most:
-        raise RefusedError(f"the body is larger than [{most}] bytes", "content_too_long_exception", 413)
-    return unpacked
+    # gzip may be several streams, one behind the other.
+    parts: list[bytes] = []
+    left = most
+    while data:
+        if len(parts) == _MAX_STREAMS:
+            raise RefusedError(f"the body has more than [{_MAX_STREAMS}] gzip streams", "parse_exception")
+        reader = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(reader.decompress(data, left + 1))
+        except zlib.error as error:
+            raise RefusedError("the body is not gzip", "parse_exception") from error
+        left -= len(parts[-1])
+        if left < 0:
+            raise RefusedError(f"the body is larger than [{most}] bytes", "content_too_long_exception", 413)
+        if not reader.eof:
+            raise RefusedError("the body is cut short: its gzip does not end", "parse_exception")
+        data = reader.unused_data
+    return b"".join(parts)

@@ -57,6 +57,23 @@ class Indices:
         except (IndexConflictError, IndexMissingError):
             return None
 
+    def note(self, index: str) -> dict[str, Any] | None:
+        """What the mapping of an index notes of the layer, as it stands there; None where the layer has no part in it.
+
+        Raises:
+            IndexMissingError: there is none of that name.
+            IndexConflictError: the name stands for several indices.
+        """
+        refuse_own(index)
+        with translated(index):
+            answer = self._client.indices.get_mapping(index=index).body
+        refuse_own(*answer)
+        if len(answer) != 1:
+            raise IndexConflictError(f"{index!r} stands for {len(answer)} indices, not one")
+        (described,) = answer.values()
+        noted: dict[str, Any] | None = described["mappings"].get("_meta", {}).get("hybrid")
+        return noted
+
     def _described(self, index: str, one: bool = False) -> tuple[IndexProfile, dict[str, Any]]:
         """(profile, properties of the mapping) of an index."""
         refuse_own(index)
