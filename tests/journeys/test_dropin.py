@@ -764,9 +764,25 @@ def test_an_alias_leads_to_no_other_index(shop: Shop, monkeypatch: pytest.Monkey
         shop.direct.indices.put_alias(index=other, name=alias)
         assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
         assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
+        shop.direct.indices.put_settings(index=other, settings={"index.hidden": True})
+        assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
+        assert alias not in shop.services.cluster.indices.names()
     finally:
         shop.direct.indices.delete(index=other)
         shop.direct.indices.delete_alias(index=concrete, name=alias)
+
+
+def test_an_index_that_was_made_again_without_the_layer_is_not_searched(shop: Shop) -> None:
+    made = f"{INDEX}-made"
+    shop.direct.indices.create(index=made, mappings=TEMPLATE["mappings"])
+    indices = shop.services.cluster.indices
+    try:
+        assert made not in indices.served({made}) and indices.stand_in(made) is None
+        shop.direct.indices.put_alias(index=made, name=f"{made}-alias")
+        assert f"{made}-alias" in indices.served({f"{made}-alias"})
+        assert indices.stand_in(f"{made}-alias") is not None
+    finally:
+        shop.direct.indices.delete(index=made)
 
 
 def test_a_key_may_be_asked_for(shop: Shop) -> None:

@@ -127,6 +127,18 @@ def test_what_is_written_through_the_proxy_is_enriched_at_once(
         renamed = {"term": {"hybrid.terms.title": "zebra"}}
         until(lambda: services.cluster.indices.count(name, renamed) == 1)
 
+        # What the layer notes of an index stays there, whatever else is written beside it, and goes to no other index.
+        noted = direct.indices.get_mapping(index=f"{name}-1")[f"{name}-1"]["mappings"]["_meta"]
+        es.indices.put_mapping(index=name, meta={"team": "search"})
+        after = direct.indices.get_mapping(index=f"{name}-1")[f"{name}-1"]["mappings"]["_meta"]
+        assert after == {"team": "search", **noted}
+        direct.indices.create(index=f"{name}-orders", aliases={f"{name}-both": {}})
+        direct.indices.put_alias(index=f"{name}-1", name=f"{name}-both")
+        with pytest.raises(ApiError, match="stands for 2 indices"):
+            es.indices.put_mapping(index=f"{name}-both", meta={"team": "none"})
+        assert direct.indices.get_mapping(index=f"{name}-1")[f"{name}-1"]["mappings"]["_meta"] == after
+        direct.indices.delete_alias(index=f"{name}-*", name=f"{name}-both")
+
         # An index that the layer has no part in is searched as Elasticsearch itself does.
         direct.index(index=f"{name}-orders", id="1", document={"customer": "Ada"}, refresh=True)
         orders = es.search(index=f"{name}-orders", query={"match": {"customer": "ada"}})

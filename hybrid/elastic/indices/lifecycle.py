@@ -102,15 +102,15 @@ class Indices:
     def stand_in(self, index: str, before: IndexProfile | None = None) -> IndexProfile | None:
         """A profile by which the words of an index without the layer are searched; see hybrid.elastic.indices.stand_in.
 
-        None where the name stands for several indices, for none, for one that the layer has a part in, or for one that
-        holds no products or no words.
+        None where the name is no alias, or stands for several indices, for none, for one that the layer has a part in,
+        or for one that holds no products or no words.
 
         Raises:
             IndexMissingError: there is none of that name.
         """
         with translated(index):
             answer = self._client.indices.get(index=index, flat_settings=True).body
-        if len(answer) != 1 or any(map(is_own, (index, *answer))):
+        if len(answer) != 1 or index in answer or any(map(is_own, (index, *answer))):
             return None
         ((concrete, description),) = answer.items()
         if description["mappings"].get("_meta", {}).get("hybrid") is not None:
@@ -298,16 +298,12 @@ class Indices:
         find documents of other indices.
         """
         indices = self._open()
-        others = {
-            alias
-            for described in indices.values()
-            if "mappings" not in described
-            for alias in described.get("aliases", ())
-        }
+        layered = {concrete for concrete, described in indices.items() if "mappings" in described}
+        others = {alias for alias, concretes in self._aliases().items() if not concretes <= layered}
         names: set[str] = set()
-        for concrete, described in indices.items():
-            if "mappings" in described and not is_own(concrete):
-                names.update(set(described.get("aliases", ())) - others or {concrete})
+        for concrete in layered:
+            if not is_own(concrete):
+                names.update(set(indices[concrete].get("aliases", ())) - others or {concrete})
         return sorted(names)
 
     def known_as(self, index: str) -> str | None:
@@ -324,19 +320,26 @@ class Indices:
     def served(self, known: Collection[str] = ()) -> frozenset[str]:
         """Every name by which a search finds products of the layer's indices alone: their own names, and their aliases.
 
-        known: names that the layer served before. Of these, also those that stand for one index without the layer now.
+        known: names that the layer served before. Of these, aliases are served that stand for one index without it now.
         """
         indices = self._open()
-        behind: dict[str, set[str]] = {}
-        for concrete, described in indices.items():
-            for name in (concrete, *described.get("aliases", ())):
-                behind.setdefault(name, set()).add(concrete)
+        aliases = self._aliases()
         return frozenset(
             name
-            for name, concretes in behind.items()
+            for name, concretes in ({one: {one} for one in indices} | aliases).items()
             if not any(map(is_own, (name, *concretes)))
-            and (all("mappings" in indices[one] for one in concretes) or (name in known and len(concretes) == 1))
+            and concretes <= indices.keys()
+            and (
+                all("mappings" in indices[one] for one in concretes)
+                or (name in known and name in aliases and len(concretes) == 1)
+            )
         )
+
+    def _aliases(self) -> dict[str, set[str]]:
+        """Alias -> every index behind it, hidden and closed ones too: a search of the alias reads them."""
+        with translated():
+            found = self._client.indices.resolve_index(name="*,-.*", expand_wildcards="all", filter_path="aliases")
+        return {alias["name"]: set(alias["indices"]) for alias in found.body.get("aliases", ())}
 
     def _open(self) -> dict[str, Any]:
         """Index -> its aliases, and a mapping where the layer has a part in it; of every index that is open."""
