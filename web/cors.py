@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-f:]+\](?::\d{1,5})?")
+_PORTS = {"http": ":80", "https": ":443"}
 _PLACES = ("/es", "/api")
+_VARY = ("Vary", "Origin")
 _EXPOSED = "Retry-After, Warning, X-Elastic-Product, X-Hybrid, X-Opaque-Id, X-Request-Id"
 _PREFLIGHT = (
     ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE"),
@@ -22,6 +24,34 @@ _PREFLIGHT = (
     ),
     ("Access-Control-Max-Age", "600"),
 )
+
+
+class Origins:
+    """The web sites that may read what is at /es and /api."""
+
+    def __init__(self, listed: str) -> None:
+        """listed: comma-separated.
+
+        Raises:
+            UsageError: one of them is no origin of a web site.
+        """
+        self._listed = frozenset(_origin(one.strip()) for one in listed.split(",") if one.strip())
+
+    def headers(self, path: str, origin: str | None) -> list[tuple[str, str]]:
+        """Headers of the answer to a page of an origin; none where no site is listed, or pages read nothing."""
+        if not self._listed or not any(path == place or path.startswith(f"{place}/") for place in _PLACES):
+            return []
+        if origin not in self._listed:
+            return [_VARY]
+        return [_VARY, ("Access-Control-Allow-Origin", str(origin)), ("Access-Control-Expose-Headers", _EXPOSED)]
+
+
+def _origin(entry: str) -> str:
+    """An origin as a browser sends it: without the port that is its scheme's own."""
+    if not _ORIGIN.fullmatch(entry):
+        raise UsageError(f"setting cors_origins: {entry!r} is not an origin such as https://shop.example")
+    scheme = entry.partition(":")[0]
+    return entry.removesuffix(_PORTS[scheme])
 
 
 class Cors:
@@ -37,21 +67,13 @@ class Cors:
         Raises:
             UsageError: one of them is no origin of a web site.
         """
-        self._app = app
-        self._origins = frozenset(one.strip() for one in origins.split(",") if one.strip())
-        for one in self._origins:
-            if not _ORIGIN.fullmatch(one):
-                raise UsageError(f"setting cors_origins: {one!r} is not an origin such as https://shop.example")
+        self._app, self._origins = app, Origins(origins)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path, origin = environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN")
-        if not any(path == place or path.startswith(f"{place}/") for place in _PLACES):
-            return self._app(environ, start_response)
-        more = [("Vary", "Origin")]
-        if origin in self._origins:
-            more += [("Access-Control-Allow-Origin", str(origin)), ("Access-Control-Expose-Headers", _EXPOSED)]
-            if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-                more += _PREFLIGHT
+        more = self._origins.headers(environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN"))
+        asks = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        if asks and len(more) > 1:
+            more += _PREFLIGHT
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             return start_response(status, [*headers, *more], exc_info)

@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from werkzeug.datastructures import Headers
 
+from web.cors import Origins
 from web.lanes import Gone, Lane, Message, Receive, Refused, busy, gone
 from web.requests import BUSY, MAX_BODY_BYTES, PAUSE, finish, log, request_id
 
@@ -72,6 +73,7 @@ class Door:
 
     threads: searches at once. by_signal: whether the server's process is stopped by a signal, which it hears of; then
     answers without an end are ended, because the server waits for them. proxies: how many trusted ones stand in front.
+    origins: the web sites whose pages may read a refusal, see web.cors.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Door:
         threads: int = 8,
         by_signal: bool = False,
         proxies: int = 0,
+        origins: str = "",
     ) -> None:
         self._app, self._ready, self._proxies = app, ready, proxies
+        self._origins = Origins(origins)
         self._search = Lane("search", threads, waiting=12 * threads, wait_s=SEARCH_WAIT_S, crowded=2 * threads)
         self._photos = Lane("photo", 2, waiting=6, wait_s=3.0)
         self._push = Lane("push", 2, waiting=16, wait_s=10.0)
@@ -149,13 +153,14 @@ class Door:
                 finally:
                     self._bodies -= len(body or b"")
         except Refused as error:
-            await outgoing.refusal(error, path, id)
+            await outgoing.refusal(error, path, id, *self._cors(path, headers))
         except Gone:
             outgoing.status = 499
         except Exception as error:  # the app answers its own errors
             log.error("%s unexpected error", id, exc_info=error)
             if not outgoing.status:
-                await outgoing.refusal(Refused(500, "InternalError", "something went wrong"), path, id)
+                why = Refused(500, "InternalError", "something went wrong")
+                await outgoing.refusal(why, path, id, *self._cors(path, headers))
         finally:
             took_ms = (time.perf_counter() - began) * 1000
             client = self._forwarded(scope, b"x-forwarded-for") or (scope.get("client") or ("-",))[0]
@@ -163,6 +168,10 @@ class Door:
             access.info(
                 '%s "%s %s" %d %d %.1f ms %s', client, method, where, outgoing.status, outgoing.size, took_ms, id
             )
+
+    def _cors(self, path: str, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        return [(name.lower().encode(), value.encode()) for name, value in self._origins.headers(path, origin)]
 
     def _forwarded(self, scope: Message, header: bytes) -> str | None:
         """What the first of the trusted proxies says of the caller. What the caller says itself stands before that."""
@@ -326,9 +335,9 @@ class _Outgoing:
         ])  # fmt: skip
         await self.part(body, more=False)
 
-    async def refusal(self, error: Refused, path: str, id: str) -> None:
+    async def refusal(self, error: Refused, path: str, id: str, *cors: tuple[bytes, bytes]) -> None:
         """Why a request gets no answer, in the shape that its address has."""
-        more: list[tuple[bytes, bytes]] = []
+        more = list(cors)
         wait_s = random.randint(1, 3)  # not the same for all: they would come back at the same moment
         if error.status == 429:
             more.append((b"retry-after", str(wait_s).encode()))

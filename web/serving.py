@@ -72,8 +72,9 @@ def _leave_alone_what_stays() -> None:
 def door_of(app: Flask, threads: int = 8, by_signal: bool = False) -> Door:
     """An app behind its door; see web.door."""
     services: ServicesLike = app.extensions["hybrid"]
-    proxies = services.settings.trusted_proxies
-    return Door(app.wsgi_app, partial(readiness, services), threads, by_signal, proxies)
+    settings = services.settings
+    ready = partial(readiness, services)
+    return Door(app.wsgi_app, ready, threads, by_signal, settings.trusted_proxies, settings.cors_origins)
 
 
 def _configure_logging() -> None:

@@ -212,7 +212,11 @@ class _Walk:
         if isinstance(shape, dict):
             named.append(shape.get("index", "shapes"))  # Elasticsearch's default
         for name in named:
-            self._served(name)
+            if isinstance(name, list):  # Elasticsearch may read any of them
+                for one in name:
+                    self._served(str(one))
+            else:
+                self._served(name)
 
     def boosts(self, indices_boost: Any) -> None:
         """Refuse a boost of another index: the answer would show whether that index exists."""

@@ -233,13 +233,13 @@ def test_where_many_wait_some_are_searched_quickly_and_the_last_are_refused(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "SEARCH_WAIT_S", 30.0)
-    full = Door(app, lambda: (True, {}), threads=THREADS)
+    full = Door(app, lambda: (True, {}), threads=THREADS, origins="https://shop.example")
     with served(full) as url, waiting(app, url, 13 * THREADS) as connections:
         until(lambda: full.waiting()["search"] == 12 * THREADS)
         for path in ("/api/search", "/es/shop/_search"):
             began = time.monotonic()
-            status, headers, body = ask(url, path)
-            assert status == 429
+            status, headers, body = ask(url, path, headers={"Origin": "https://shop.example"})
+            assert (status, headers["access-control-allow-origin"]) == (429, "https://shop.example")
             assert time.monotonic() - began < AT_ONCE_S
             assert 1 <= int(headers["retry-after"]) <= 3
             error = json.loads(body)["error"]

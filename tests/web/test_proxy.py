@@ -146,6 +146,7 @@ PASSES: list[tuple[str, str, Any, str]] = [
     ("POST", "/es/shop/_count", {"query": {"term": {"brand": "x"}}}, "/shop/_count"),
     ("POST", "/es/shop/_count", {"query": {"terms": {"a": {"index": "shop-2", "id": "1", "path": "x"}}}},
      "/shop/_count"),
+    ("POST", "/es/shop/_count", {"query": {"terms": {"_index": ["shop", "shop-2"]}}}, "/shop/_count"),
     ("GET", "/es/shop/_count?q=lamp", None, "/shop/_count?q=lamp"),
     ("POST", "/es/shop/_search?size=3", {"query": {"match_all": {}}}, "/shop/_search?size=3"),
     ("POST", "/es/_msearch", lines({"index": "shop"}, {"size": 1}, {"index": "layered"}, {}), "/_msearch"),
@@ -158,6 +159,9 @@ PASSES: list[tuple[str, str, Any, str]] = [
     ("POST", "/es/shop/_refresh", None, "/shop/_refresh"),
     ("PUT", "/es/shop/_settings", {"index": {"refresh_interval": "-1"}}, "/shop/_settings"),
     ("PUT", "/es/shop/_mapping", {"properties": {"script": {"type": "text"}}}, "/shop/_mapping"),
+    ("PUT", "/es/shop/_mapping",
+     {"dynamic_templates": [{"script": {"match": "*", "mapping": {"type": "text", "fields": {"{name}": {}}}}}],
+      "properties": {"a.script": {"type": "text", "copy_to": "hybrids"}}}, "/shop/_mapping"),
     ("POST", "/es/_aliases", {"actions": [{"add": {"index": "shop-2", "alias": "shop"}}]}, "/_aliases"),
     ("GET", "/es/_alias/shop", None, "/_alias/shop"),
     ("POST", "/es/shop/_analyze", {"analyzer": "standard", "text": "a b"}, "/shop/_analyze"),
@@ -367,6 +371,9 @@ HOSTILE: list[tuple[str, str, Any, int]] = [
     ("PUT", "/es/shop/_alias/shop-2",
      {"filter": {"terms": {"a": {"index": "secret", "id": "1", "path": "x"}}}}, 403),
     ("POST", "/es/shop/_count", {"query": {"terms": {"a": {"index": "secret", "id": "1", "path": "x"}}}}, 403),
+    ("POST", "/es/shop/_count", {"query": {"terms": {"a": {"index": ["secret"], "id": "1", "path": "x"}}}}, 403),
+    ("POST", "/es/shop/_count",
+     {"query": {"more_like_this": {"like": [{"_index": [["secret"]], "_id": "1"}]}}}, 403),
     ("POST", "/es/shop/_search", {"pit": {"id": "x"}}, 400),
     ("POST", "/es/shop/_search", {"query": {"script_score": {"query": {}, "script": {"source": "1"}}}}, 400),
     ("PUT", "/es/shop-2", {"aliases": {"secret": {}}}, 403),
@@ -610,7 +617,7 @@ def test_no_setting_lists_what_is_not_a_shops(listed: str) -> None:
 
 def test_only_listed_sites_may_read() -> None:
     gateway = Gateway()
-    client = Client(Cors(gateway.client.application, "https://shop.example, http://localhost:3000"))
+    client = Client(Cors(gateway.client.application, "https://shop.example:443, http://localhost:3000"))
     asks = {"Access-Control-Request-Method": "PUT"}
     for origin in ("https://shop.example", "http://localhost:3000"):
         preflight = client.options("/es/shop/_doc/1", headers={"Origin": origin, **asks})
