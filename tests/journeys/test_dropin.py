@@ -765,6 +765,8 @@ def test_an_alias_leads_to_no_other_index(shop: Shop, monkeypatch: pytest.Monkey
         assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
         assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
         shop.direct.indices.put_settings(index=other, settings={"index.hidden": True})
+        hidden = [{"add": {"index": one, "alias": alias, "is_hidden": True}} for one in (concrete, other)]
+        shop.direct.indices.update_aliases(actions=hidden)
         assert shop.app.post(f"/es/{alias}/_search", json={"query": WORDS}).status_code == 403
         assert alias not in shop.services.cluster.indices.names()
     finally:
