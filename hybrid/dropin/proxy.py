@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import orjson
 
 from hybrid.dropin.forwarding import Address, Names, Route, address, query
+from hybrid.dropin.limits import check
 from hybrid.dropin.named import Body, ReadJson, named
 from hybrid.errors import HybridError, RefusedError
 
@@ -120,6 +121,9 @@ class Proxy:
         """
         route = asked.methods[method]
         parameters = query(params, route, asked.path)
+        if words := params.get("q"):
+            as_body = {"query": {"query_string": {"query": words}}}
+            check(asked.index or "", as_body, self._names.limits, others=self._names)
         checked = named(route.body, body, asked.index, self._names, read)
         if not self._keyed and not self._upstream.asks_for_credentials():
             raise RefusedError(

@@ -260,6 +260,7 @@ def test_what_the_layer_notes_is_never_lost_to_another_mapping() -> None:
 
 ACTION = {"index": {"_index": "shop", "_id": "1"}}
 HOSTILE: list[tuple[str, str, Any, int]] = [
+    ("GET", "/es/shop/_count?q=" + "%20".join(f"*{letter}*" for letter in "abcdef"), None, 400),
     # paths
     ("GET", "/es/shop/../_cluster/settings", None, 403),
     ("GET", "/es/shop/%2e%2e/_cluster/settings", None, 403),
