@@ -145,8 +145,9 @@ class Fetcher:
     def _checked(self, url: str) -> _Target:
         """The only reading of a URL; what is connected to and sent is made of it, never of the text again."""
         printable = _quoted(url)
-        if len(url) > _MAX_URL or re.search(r"[\x00-\x20\x7f-\xa0\\]", url):
-            raise MediaError(f"{printable} is too long or has spaces or backslashes in it", "image_url_invalid")
+        # A space in the name of a file is sent escaped; one before it is in no address.
+        if len(url) > _MAX_URL or re.search(r"[\x00-\x1f\x7f-\xa0\\]|^ |^[^/]*//[^/?#]* ", url):
+            raise MediaError(f"{printable} is too long, or has spaces or backslashes in it", "image_url_invalid")
         try:
             parts = urlsplit(url)
             scheme, port = parts.scheme.lower(), parts.port

@@ -12,11 +12,15 @@ import pytest
 from hybrid.cli.main import app
 from hybrid.contracts import SearchRequest
 from hybrid.errors import JudgmentsError, UsageError
+from hybrid.node import NodeStatus
 from hybrid.operations.indexing import IndexReport, Replace, plan_index, run_index
 from hybrid.services import Services
-from tests.conftest import SHARED
+from tests.conftest import SHARED, make_services
+from tests.support.picture_server import Server
+from tests.support.web_services import jpeg
 
 pytestmark = pytest.mark.es
+COLORS = ("#c03020", "#20a040", "#2040c0", "#d0b020", "#808080")
 CASES = SHARED.parent / "cases" / "catalogues"
 
 
@@ -273,3 +277,19 @@ def test_letters_that_a_keyboard_lacks_are_typed_without(services: Services, nam
             assert [hit.id for hit in answer.hits] == [str(number)]
             assert "<mark>" in answer.hits[0].highlight["title"]
         assert services.searcher.suggest(name, plain[:3])
+
+
+def test_several_pictures_in_one_cell_are_several_vectors(engine: NodeStatus, name: str, tmp_path: Path) -> None:
+    """A picture whose name has spaces is one, escaped or not."""
+    with Server() as server:
+        paths = ("plain", "other1", "other2", "other3", "mit%20leerzeichen%20%C3%BC")
+        server.pictures = {f"/{path}.jpg": jpeg(color) for path, color in zip(paths, COLORS, strict=True)}
+        table = tmp_path / "wooimg.csv"
+        table.write_text((CASES / "wooimg.csv").read_text().replace("18765", str(server.port)))
+        services = make_services(engine, media_private_hosts=f"127.0.0.1:{server.port}")
+        plan = plan_index(services, table, name, signals=["image"])
+        report = run_index(services, plan, rejects_path=tmp_path / "rejects.ndjson")
+        assert report.complete and report.encoded == 6, report
+        assert {path for path, _ in server.seen} == set(server.pictures)
+    found = services.searcher.search(SearchRequest(name, image=jpeg(COLORS[1]), size=3)).hits
+    assert {found[0].id, found[1].id} == {"1", "2"} and found[0].score == found[1].score > found[2].score

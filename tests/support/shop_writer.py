@@ -189,15 +189,22 @@ class ShopWriter(threading.Thread):
         return "edit", id, {**self.record[id], "price": price}, [{"index": {"_id": id}}, {**source, "price": price}]
 
     def _read(self, id: str) -> dict[str, Any] | None:
-        """The document; a write that was on its way during a swap is copied to the new index some moments after it."""
+        """The document; a write that was on its way during a swap is copied to the new index some moments after it.
+
+        Who reads in these moments reads what was before, and an edit of that would undo the write.
+        """
         ending = time.monotonic() + 5
         while True:
+            source: dict[str, Any] | None = None
             try:
-                return dict(self._client.get(index=self._index, id=id)["_source"])
+                source = dict(self._client.get(index=self._index, id=id)["_source"])
+                if {key: value for key, value in source.items() if key != "hybrid"} == self.record[id]:
+                    return source
             except NotFoundError:
-                if time.monotonic() > ending:
-                    return None
-                time.sleep(0.02)
+                pass
+            if time.monotonic() > ending:
+                return source
+            time.sleep(0.02)
 
     def _retitle(self, id: str) -> Any:
         title = f"Renamed {self._random.randrange(10**6)} {self.record[id].get('supplier', '')}"
