@@ -288,7 +288,7 @@ class IndexProfile:
         """The language of a source field."""
         return self.fields.languages.get(path, self.language)
 
-    @property
+    @cached_property
     def searchable(self) -> FieldMap:
         """The fields that searches filter on and count: the shop's, and the layer's tags where there are any.
 

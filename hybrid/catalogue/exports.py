@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid.catalogue.offers import Table, amount, is_settled, offered
-from hybrid.catalogue.presets import GOOGLE, MAGENTO, PLAIN, SHOPIFY, WOOCOMMERCE, Options, Preset, named_values, plain
+from hybrid.catalogue.presets import GOOGLE, MAGENTO, PLAIN, WOOCOMMERCE, Options, Preset, named_values, plain
 from hybrid.catalogue.values import flag, path_levels, split_list
 from hybrid.contracts import Mark
 
@@ -87,7 +87,7 @@ def line_of(preset: Preset, row: Row, table: Table) -> Line:
     optional = {name for name in names if re.fullmatch(preset.option_columns, name)}
     # What else stands in a column of pictures, such as objects of an interface, stays.
     drawn = {name for name in preset.pictures if name in names and _each(source.get(names[name]))}
-    spent = preset.dropped | optional | drawn | set(preset.group if preset is not SHOPIFY else ())
+    spent = preset.dropped | optional | drawn
     return Line(
         source={
             preset.renamed.get(plain(column), column): value

@@ -192,7 +192,7 @@ class Profile:
         them: ["Home", "Home > Kitchen"]."""
         for mark in _LEVEL_MARKS:
             above = [text.rpartition(mark)[0].strip() for text in self.texts if mark in text]
-            if self.listed and above and all(one in self.texts for one in above):
+            if self.listed and above and set(above) <= set(self.texts):
                 continue
             share = sum(mark in text.strip(f" {mark}") for text in self.texts) / len(self.texts)
             if share >= 0.05 and self.kind == "text" and not self.markup_share:

@@ -169,7 +169,7 @@ def _guess_roles(profiles: _Profiles) -> _Roles:
     ]  # fmt: skip
     roles["description"] += tuple(prose)
     taken.update(prose)
-    roles["attributes"] = _guess_attributes(profiles, taken)
+    roles["attributes"] = _guess_attributes(profiles, taken, families)
     return {role: roles[role] for role in ROLES if roles.get(role)}
 
 
@@ -221,9 +221,8 @@ def _with_variants(chosen: Profile, candidates: Sequence[Profile]) -> tuple[str,
     return (chosen.path, *others)
 
 
-def _guess_attributes(profiles: _Profiles, taken: set[str]) -> tuple[str, ...]:
+def _guess_attributes(profiles: _Profiles, taken: set[str], families: tuple[str, ...]) -> tuple[str, ...]:
     free = {p.path: p for p in profiles.values() if p.path not in taken}
-    families = _families(profiles, free)
     single = [
         p for p in free.values()
         if p.kind == "text" and not p.path.startswith(families) and not _is_of_variant(p.path, profiles)

@@ -90,7 +90,8 @@ class Gathering:
                 self.left_out[NO_PRODUCT] += 1
             else:
                 self.alone += 1
-                yield number, row, data
+                line = line_of(self.preset, row, self._table)
+                yield number, with_variants(self.preset, line, (), self._table.mark), data
 
     def close(self) -> None:
         """Throw the temporary file away."""
@@ -109,8 +110,7 @@ class Gathering:
             if line is None or line.hidden or line.is_translation or not parent or isinstance(record, Reject):
                 continue
             options = {**line.options, **store.options_of(line.keys)}
-            variant = Variant(variant_of(self.preset, line), options, line.pictures)
-            store.add(parent, variant, record, with_variants(self.preset, line, (), self._table.mark))
+            store.add(parent, Variant(variant_of(self.preset, line), options, line.pictures), record)
 
     def _found_heads(self, records: Iterator[Record | Reject]) -> set[str]:
         grouped: set[str] = set()
@@ -147,7 +147,7 @@ class _Store:
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
         self._db = sqlite3.connect("", isolation_level=None)  # a file of its own, which goes with it
-        self._db.execute("create table variants (parent text, number integer, content blob, line blob, data blob)")
+        self._db.execute("create table variants (parent text, number integer, content blob, row blob, data blob)")
         self._db.execute("create index by_parent on variants (parent)")
         self._db.execute("create table links (child text primary key, parent text, options blob)")
         self._linked = False
@@ -155,12 +155,11 @@ class _Store:
     def close(self) -> None:
         self._db.close()
 
-    def add(self, parent: str, variant: Variant, record: Record, product: Row) -> None:
-        """Keep a variant. product: what it is where its product is not in the file."""
-        content, source = orjson.dumps(variant.to_json()), orjson.dumps(product)
-        self._db.execute(
-            "insert into variants values (?, ?, ?, ?, ?)", (parent, record[0], content, source, record[2][:10_000])
-        )
+    def add(self, parent: str, variant: Variant, record: Record) -> None:
+        """Keep a variant, and its row."""
+        number, row, data = record
+        values = (parent, number, orjson.dumps(variant.to_json()), orjson.dumps(row), data[:10_000])
+        self._db.execute("insert into variants values (?, ?, ?, ?, ?)", values)
 
     def of(self, keys: Sequence[str]) -> list[Variant]:
         """The variants of a product, in the order of the file."""
@@ -172,13 +171,13 @@ class _Store:
         return [Variant.from_json(orjson.loads(content)) for _, content in sorted(rows)]
 
     def orphans(self, taken: set[str]) -> Iterator[Record]:
-        """Variants whose product is not in the file, as products."""
+        """The rows of variants whose product is not in the file."""
         for (parent,) in self._db.execute("select distinct parent from variants order by parent").fetchall():
             if parent not in taken:
-                for number, source, data in self._db.execute(
-                    "select number, line, data from variants where parent = ? order by number", (parent,)
+                for number, row, data in self._db.execute(
+                    "select number, row, data from variants where parent = ? order by number", (parent,)
                 ).fetchall():
-                    yield number, orjson.loads(source), data
+                    yield number, orjson.loads(row), data
 
     def link(self, row: Row) -> None:
         """Remember the variants that a product names."""
