@@ -98,12 +98,15 @@ def worker_environment(settings: Settings, processes: int) -> dict[str, str]:
 
 
 def serve_command(host: str, port: int, processes: int) -> list[str]:
-    """The command line of the web server. HYBRID_WEB_THREADS sets the searches at once of a process."""
+    """The command line of the web server. HYBRID_WEB_THREADS sets the searches at once of a process.
+
+    It says errors alone: on a busy machine it warns that a worker refused to stop, of one that has just done so.
+    """
     return [
         sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "web.serving:create_door",
         "--host", host, "--port", str(port), "--http", "1", "--workers", str(processes), "--no-ws",
         "--backlog", str(BACKLOG), "--backpressure", str(CONNECTIONS), "--http1-header-read-timeout", str(HEADER_MS),
-        "--respawn-failed-workers", "--workers-kill-timeout", "30", "--log-level", "warning",
+        "--respawn-failed-workers", "--workers-kill-timeout", "30", "--log-level", "error",
     ]  # fmt: skip
 
 

@@ -78,8 +78,9 @@ class Server:
 
     def stop(self) -> None:
         self._process.terminate()
+        began = time.monotonic()
         self._process.wait(WAIT_S)
-        assert "refused to gracefully stop" not in self._log.read_text(), "open streams kept it from stopping"
+        assert time.monotonic() - began < 20, "open streams kept it from stopping"
 
 
 @pytest.fixture
