@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same to Python
-    from hybrid.contracts import Degradation, Encoder, Hit, SearchAnswer, SearchRequest, SignalScore
+    from hybrid.contracts import Encoder
     from hybrid.errors import (
         AccessRefusedError,
         AccountError,
@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from hybrid.learning.trained import publish as publish_model
     from hybrid.learning.weights.training import train as train_weights
     from hybrid.operations.indexing import IndexReport, plan_index, run_index
+    from hybrid.searches import Degradation, Hit, SearchAnswer, SearchRequest, SignalScore
     from hybrid.services import Services, build_services
     from hybrid.settings import Settings
 
@@ -140,17 +141,17 @@ __all__ = [
 
 #: Public name -> module:name of those that do not come from hybrid.errors.
 _HOMES = {
-    "Degradation": "hybrid.contracts:Degradation",
+    "Degradation": "hybrid.searches:Degradation",
     "Encoder": "hybrid.contracts:Encoder",
     "Evaluation": "hybrid.evaluation.evaluate:Evaluation",
-    "Hit": "hybrid.contracts:Hit",
+    "Hit": "hybrid.searches:Hit",
     "IndexReport": "hybrid.operations.indexing:IndexReport",
     "Judgments": "hybrid.evaluation.judgments:Judgments",
-    "SearchAnswer": "hybrid.contracts:SearchAnswer",
-    "SearchRequest": "hybrid.contracts:SearchRequest",
+    "SearchAnswer": "hybrid.searches:SearchAnswer",
+    "SearchRequest": "hybrid.searches:SearchRequest",
     "Services": "hybrid.services:Services",
     "Settings": "hybrid.settings:Settings",
-    "SignalScore": "hybrid.contracts:SignalScore",
+    "SignalScore": "hybrid.searches:SignalScore",
     "build_services": "hybrid.services:build_services",
     "evaluate": "hybrid.evaluation.evaluate:evaluate",
     "plan_index": "hybrid.operations.indexing:plan_index",

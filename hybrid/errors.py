@@ -141,7 +141,7 @@ class JudgmentsError(HybridError):
 class EncoderError(HybridError):
     """A model cannot be loaded or fails; a search leaves its signal out and names it in `degraded`.
 
-    >>> from hybrid.contracts import Degradation
+    >>> from hybrid.searches import Degradation
     >>> error = EncoderError("the model file is gone; reinstall its package")
     >>> Degradation("image", str(error))
     Degradation(part='image', reason='the model file is gone; reinstall its package')

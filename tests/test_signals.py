@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from hybrid.contracts import ROLES, FieldMap, IndexProfile, SearchAnswer, SearchRequest, VectorSignal, systems
+from hybrid.contracts import ROLES, FieldMap, IndexProfile, VectorSignal
 from hybrid.errors import UsageError
 from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
@@ -18,6 +18,7 @@ from hybrid.operations.reindex import planning, running
 from hybrid.operations.sync import run_sync
 from hybrid.search import weights
 from hybrid.search.fusion import PLAIN
+from hybrid.searches import SearchAnswer, SearchRequest, systems
 from hybrid.services import Services
 from hybrid.settings import Settings
 from hybrid.signals import LEXICAL, SIGNALS, Signal, fixed_weight, weak

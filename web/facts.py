@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hybrid.contracts import Degradation
 from hybrid.facts import ENGLISH, Counted, Note, Reason, Wording
+from hybrid.searches import Degradation
 from web.strings import place, signal_label
 
 CHINESE = Wording(

@@ -24,9 +24,10 @@ from typing_extensions import TypedDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from hybrid.contracts import MEDIA, SearchRequest, systems, unweighted_systems
+from hybrid.contracts import MEDIA
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
+from hybrid.searches import SearchRequest, systems, unweighted_systems
 from web.requests import read_json
 
 

@@ -9,13 +9,14 @@ from typing import Any, Protocol, TypeVar, cast
 from flask import current_app
 from pydantic import SecretStr
 
-from hybrid.contracts import IndexProfile, SearchAnswer, SearchRequest
+from hybrid.contracts import IndexProfile
 from hybrid.dropin import IncomingSearch, Outcome
 from hybrid.dropin.forwarding import Address
 from hybrid.dropin.named import ReadJson
 from hybrid.dropin.proxy import Answered
 from hybrid.errors import IndexMissingError, UsageError
 from hybrid.ingest.push import Operation, PushReport
+from hybrid.searches import SearchAnswer, SearchRequest
 
 Result = TypeVar("Result")
 _MOST_NAMED = 10

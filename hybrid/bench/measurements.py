@@ -12,13 +12,14 @@ from typing import Any
 from hybrid.catalogue.documents import text_input
 from hybrid.catalogue.fields import guess_fields
 from hybrid.catalogue.reader import open_catalogue
-from hybrid.contracts import Product, SearchRequest
+from hybrid.contracts import Product
 from hybrid.elastic.retrieval.candidates import Retrieval
 from hybrid.errors import UsageError
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.measures import measures
 from hybrid.search.ports import Retrieved
 from hybrid.search.searcher import Searcher
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from hybrid.text import analysis

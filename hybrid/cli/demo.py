@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from hybrid.cli.options import operator
-from hybrid.contracts import SearchRequest
 from hybrid.errors import JobError, NodeError
+from hybrid.searches import SearchRequest
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:

@@ -43,9 +43,9 @@ def evaluate(
     Learned weights that are active may have seen these judgments; --folds asks weights that have not.
     Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
     """
-    from hybrid.contracts import LEARNED_SYSTEMS
-    from hybrid.contracts import systems as all_systems
     from hybrid.evaluation import evaluate as evaluation
+    from hybrid.searches import LEARNED_SYSTEMS
+    from hybrid.searches import systems as all_systems
     from hybrid.services import build_services
 
     chosen = list(dict.fromkeys(names(systems)))

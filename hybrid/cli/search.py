@@ -14,7 +14,7 @@ from hybrid.errors import UsageError
 from hybrid.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from hybrid.contracts import SearchRequest
+    from hybrid.searches import SearchRequest
     from hybrid.services import Services
 
 
@@ -37,7 +37,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Search an index. Example: hybrid search "quiet mouse for travelling" --index shop --explain"""
-    from hybrid.contracts import SearchRequest
+    from hybrid.searches import SearchRequest
     from hybrid.services import build_services
 
     # Everything that can be wrong in the words typed is found before the cluster is asked.
@@ -73,7 +73,7 @@ def similar(
     json: Json = False,
 ) -> None:
     """Products like a product, by the vectors that it has. Example: hybrid similar p042 --index shop"""
-    from hybrid.contracts import SearchRequest
+    from hybrid.searches import SearchRequest
     from hybrid.services import build_services
 
     filters = _filters(filter or [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from hybrid.contracts import Degradation
+from hybrid.searches import Degradation
 
 
 @dataclass(frozen=True)

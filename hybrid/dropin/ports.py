@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hybrid.contracts import IndexProfile, SearchRequest
+from hybrid.contracts import IndexProfile
 from hybrid.dropin.request import (
     Body,
     CandidateReply,
@@ -21,6 +21,7 @@ from hybrid.dropin.request import (
 )
 from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.search.preparation import Prepared
+from hybrid.searches import SearchRequest
 
 
 class SearcherLike(Protocol):

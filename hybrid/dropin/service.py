@@ -13,7 +13,6 @@ from typing import NamedTuple
 import orjson
 from cachetools import LRUCache, TTLCache
 
-from hybrid.contracts import Degradation, SearchRequest
 from hybrid.dropin import answer as shaping
 from hybrid.dropin import own_field
 from hybrid.dropin.handling import RANKED, Handling, passed
@@ -39,6 +38,7 @@ from hybrid.dropin.request import (
 from hybrid.dropin.spelling import meant, terms_of
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexConflictError, IndexMovedError, RefusedError
 from hybrid.search.consistency import moved_error, settled
+from hybrid.searches import Degradation, SearchRequest
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.errors import UsageError
 from hybrid.evaluation.formats import write_judgments
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import CUT, _means, latency, per_query_measures
 from hybrid.evaluation.significance import Comparison, compare
+from hybrid.searches import SearchAnswer, SearchRequest
 
 Search = Callable[[SearchRequest], SearchAnswer]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hybrid.contracts import SearchRequest
 from hybrid.errors import JudgmentsError, UsageError
+from hybrid.searches import SearchRequest
 
 #: The prefix of the name of a list in the cluster, where the name of a file of judgments is possible as well.
 LIST = "list:"

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.contracts import Hit, SearchAnswer, values_at
+from hybrid.contracts import values_at
 from hybrid.errors import UsageError
 from hybrid.evaluation.evaluate import Evaluation, SystemResult
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import CUT
 from hybrid.evaluation.significance import HURT
 from hybrid.media import open_image
+from hybrid.searches import Hit, SearchAnswer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

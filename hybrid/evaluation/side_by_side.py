@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.errors import UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.search import fusion
 from hybrid.search.ports import PublishedLike
 from hybrid.search.searcher import Searcher
+from hybrid.searches import SearchAnswer, SearchRequest
 
 CUT = 10
 #: Searches of a coverage at the same time.

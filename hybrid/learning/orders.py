@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.evaluation import evaluate as evaluation
@@ -16,6 +15,7 @@ from hybrid.learning.trained import publish
 from hybrid.learning.weights import training, validation
 from hybrid.operations.orders import Perform, Work
 from hybrid.search.weights import FIXED_VERSION
+from hybrid.searches import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 
 _RECENT = 20
 

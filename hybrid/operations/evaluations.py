@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid.contracts import LEARNED_SYSTEMS
-from hybrid.contracts import systems as all_systems
 from hybrid.elastic.stores.evaluations import Evaluations
 from hybrid.errors import UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION
+from hybrid.searches import LEARNED_SYSTEMS
+from hybrid.searches import systems as all_systems
 from hybrid.services import Services
 
 
@@ -29,7 +29,7 @@ def order(
 ) -> bool:
     """Order an evaluation; returns whether a worker was notified.
 
-    systems: of hybrid.contracts.systems, or versions of the index's weights. folds: number of folds in which learned
+    systems: of hybrid.searches.systems, or versions of the index's weights. folds: number of folds in which learned
     kinds answer held-out queries; 0 for none.
 
     Raises:

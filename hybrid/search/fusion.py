@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import signals
-from hybrid.contracts import SignalScore
 from hybrid.facts import Note
+from hybrid.searches import SignalScore
 
 #: Scales to 1 as infinity does, and can be divided by itself.
 _ENDLESS = 1e300

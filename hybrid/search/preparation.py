@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybrid.contracts import Degradation, IndexProfile, SearchRequest, systems
-from hybrid.errors import UsageError
+from hybrid.catalogue.documents import role_values
+from hybrid.contracts import GetEncoder, IndexProfile
+from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import fusion, weights
+from hybrid.search.ports import PublishedLike, RetrievalLike
+from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.searches import Degradation, SearchRequest, systems, unweighted_systems
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
@@ -84,3 +88,140 @@ def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.n
 def _words(query: str, profile: IndexProfile) -> str:
     """What the lexical signal looks for: analysed here, unless the shop's own fields are, by the cluster."""
     return query.strip() if profile.lexical_fields else analysis.query_terms(query, *profile.languages)
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """What is searched, and with which weights.
+
+    notes: the signals that are left out. problem: why the weights are not those of the model.
+    """
+
+    prediction: Prediction
+    vectors: dict[str, np.ndarray]
+    terms: str | None
+    notes: list[Note] = field(default_factory=list)
+    problem: str = ""
+
+
+class Preparer:
+    """Makes requests ready. Thread-safe."""
+
+    def __init__(self, retrieval: RetrievalLike, get_encoder: GetEncoder, published: PublishedLike | None) -> None:
+        self._retrieval, self._published = retrieval, published
+        self._queries = QueryVectors(get_encoder)
+
+    def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared:
+        """Encode the query and weigh its signals. A part that fails is left out, and named in `degraded`.
+
+        Raises:
+            UsageError: the request itself is wrong.
+        """
+        system = check(request)
+        if request.like:
+            vectors, terms = self._of_product(request, system, profile)
+            encoded = EncodedQuery(vectors)
+        else:
+            encoded, terms = self.signals(request, system, profile)
+        model, problem = self._model(request, system)
+        weighed = self._weigh(request, system, model, encoded.vectors, terms)
+        problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
+        return Prepared(
+            profile=profile,
+            system=system,
+            model=model,
+            prediction=weighed.prediction,
+            terms=weighed.terms,
+            vectors=weighed.vectors,
+            every_term=terms,
+            every_vector=encoded.vectors,
+            degraded=[*encoded.degraded, *problems],
+            notes=[*encoded.notes, *weighed.notes],
+        )
+
+    def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, str | None]:
+        """(the query's vectors, the words to look for), before anything is weighed."""
+        encoded = self._queries.encode(request, system, profile)
+        return encoded, _terms(request, system, profile, encoded.vectors)
+
+    def _of_product(
+        self, request: SearchRequest, system: str, profile: IndexProfile
+    ) -> tuple[dict[str, np.ndarray], str | None]:
+        """(vectors, words) of the product in `request.like`; words only where it has no vector.
+
+        Raises:
+            UsageError: no such product, or none of the system's vector.
+        """
+        source = self._retrieval.sources(profile, [request.like]).get(request.like)
+        if source is None:
+            raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
+        vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        if system in SIGNALS:
+            if system not in vectors:
+                raise UsageError(f"product {request.like!r} has no {system} vector")
+            return {system: vectors[system]}, None
+        if vectors:
+            return vectors, None
+        return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)
+
+    def _model(self, request: SearchRequest, system: str) -> tuple[WeightsModel, str]:
+        """(the weights of this one answer, from here to its end; why they are not the requested ones)."""
+        if request.like and request.system is None and not request.weights_version:
+            return weights.alike(), ""
+        if self._published is None or system in unweighted_systems():
+            return weights.fixed(), ""
+        try:
+            if request.weights_version:
+                return self._published.named(request.index, request.weights_version), ""
+            if request.system is not None:
+                return self._published.of_kind(request.index, system), ""
+            return self._published.active(request.index)
+        except WeightsError as error:
+            return weights.fixed(), str(error)
+
+    def _weigh(
+        self,
+        request: SearchRequest,
+        system: str,
+        model: WeightsModel,
+        vectors: dict[str, np.ndarray],
+        terms: str | None,
+    ) -> _Weighed:
+        """The weights before the search. A signal whose weight is too small is taken out of the search."""
+        in_play = [*(["lexical"] if terms is not None else []), *vectors]
+        stated = weights.by_hand(request.weights, request.alpha, in_play)
+        if stated is not None:
+            searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
+            searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
+            return _Weighed(
+                Prediction(fusion.normalised({name: stated.get(name, 0.0) for name in in_play})),
+                searched,
+                searched_terms,
+            )
+        if system in unweighted_systems() or len(in_play) < 2:
+            return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
+        problem = ""
+        try:
+            prediction = model.predict(_query(request, terms, vectors), in_play, explain=True)
+        except WeightsError as error:
+            problem = str(error)
+            prediction = weights.fixed().predict(_query(request, terms, vectors), in_play)
+        small = {name: weight for name, weight in prediction.weights.items() if weight < model.skip_below}
+        if small:
+            vectors = {name: vector for name, vector in vectors.items() if name not in small}
+            terms = None if "lexical" in small else terms
+            left = {name: weight for name, weight in prediction.weights.items() if name not in small}
+            prediction = Prediction(fusion.normalised(left), prediction.reasons)
+        notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
+        return _Weighed(prediction, vectors, terms, notes, problem)
+
+
+def _terms(request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]) -> str | None:
+    """The words to look for; "" to browse everything; None where words take no part.
+
+    A file that cannot be compared is no wish to browse: nothing is found then.
+    """
+    if system in SIGNALS and vectors:
+        return None
+    terms = _words(request.q, profile)
+    return terms if terms or not (vectors or request.by_media) else None

@@ -12,9 +12,10 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
-from hybrid.contracts import Degradation, Encoder, GetEncoder, IndexProfile, SearchRequest
+from hybrid.contracts import Encoder, GetEncoder, IndexProfile
 from hybrid.errors import EncoderError, MediaError, UsageError
 from hybrid.facts import Note
+from hybrid.searches import Degradation, SearchRequest
 from hybrid.signals import MAX_VIEWS, SIGNALS
 from hybrid.text import analysis
 

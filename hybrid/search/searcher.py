@@ -5,47 +5,37 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.catalogue.documents import role_values
 from hybrid.catalogue.stock import in_stock
-from hybrid.contracts import (
-    Degradation,
-    GetEncoder,
-    Hit,
-    IndexProfile,
-    SearchAnswer,
-    SearchRequest,
-    SignalScore,
-    unweighted_systems,
-)
+from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import (
     ClusterUnreachableError,
     HybridError,
     IndexConflictError,
     IndexMovedError,
     UsageError,
-    WeightsError,
 )
-from hybrid.facts import Note
-from hybrid.search import fusion, weights
+from hybrid.search import fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
-from hybrid.search.preparation import Prepared, _fused, _query, _words, check
-from hybrid.search.query_vectors import EncodedQuery, QueryVectors
+from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
 from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.searches import (
+    Degradation,
+    Hit,
+    SearchAnswer,
+    SearchRequest,
+    SignalScore,
+)
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
-from hybrid.text.completions import Typed, offers
 
 logger = logging.getLogger(__name__)
-
-#: Titles looked at for each requested completion: several products share a text.
-_COMPLETING = 5
 
 
 @dataclass(frozen=True)
@@ -61,20 +51,6 @@ class QueryCandidates:
     imputed: fusion.ImputedScores
 
 
-@dataclass(frozen=True)
-class _Weighed:
-    """What is searched, and with which weights.
-
-    notes: the signals that are left out. problem: why the weights are not those of the model.
-    """
-
-    prediction: Prediction
-    vectors: dict[str, np.ndarray]
-    terms: str | None
-    notes: list[Note] = field(default_factory=list)
-    problem: str = ""
-
-
 class Searcher:
     """Answers searches over the indices that the layer made. Thread-safe; one a process."""
 
@@ -88,7 +64,7 @@ class Searcher:
         self._retrieval = retrieval
         self._published = published
         self._depth = depth
-        self._queries = QueryVectors(get_encoder)
+        self._preparer = Preparer(retrieval, get_encoder, published)
 
     def profile(self, index: str) -> IndexProfile:
         """What the layer knows of an index; see hybrid.elastic.indices.lifecycle.read_profile for errors."""
@@ -119,22 +95,7 @@ class Searcher:
 
     def suggest(self, index: str, prefix: str, size: int = 8) -> list[dict[str, Any]]:
         """Completions of what was typed so far: {"text", "id", "kind"} each, best first."""
-        typed = Typed.of(prefix)
-        if not typed.words:
-            return []
-        profile = self._retrieval.profile(index)
-        completions: dict[str, str] = {}
-        for spelling in (typed, typed.forgiven()):
-            if spelling is not None and len(completions) < size:
-                sources = self._retrieval.completing(profile, spelling, _COMPLETING * size)
-                titles = [
-                    (id, str(title))
-                    for id, source in sources.items()
-                    for title in role_values(source, profile.fields, "title")
-                ]
-                for text, id in offers(titles, spelling):
-                    completions.setdefault(text, id)
-        return [{"text": text, "id": id, "kind": "product"} for text, id in list(completions.items())[:size]]
+        return suggestions.suggest(self._retrieval, index, prefix, size)
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request; parts that fail are left out, and named in `degraded`.
@@ -206,33 +167,8 @@ class Searcher:
             raise moved_error(profile.index)
 
     def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared:
-        """Encode the query and weigh its signals. A part that fails is left out, and named in `degraded`.
-
-        Raises:
-            UsageError: the request itself is wrong.
-        """
-        system = check(request)
-        if request.like:
-            vectors, terms = self._of_product(request, system, profile)
-            encoded = EncodedQuery(vectors)
-        else:
-            encoded = self._queries.encode(request, system, profile)
-            terms = self._terms(request, system, profile, encoded.vectors)
-        model, problem = self._model(request, system)
-        weighed = self._weigh(request, system, model, encoded.vectors, terms)
-        problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
-        return Prepared(
-            profile=profile,
-            system=system,
-            model=model,
-            prediction=weighed.prediction,
-            terms=weighed.terms,
-            vectors=weighed.vectors,
-            every_term=terms,
-            every_vector=encoded.vectors,
-            degraded=[*encoded.degraded, *problems],
-            notes=[*encoded.notes, *weighed.notes],
-        )
+        """See hybrid.search.preparation.Preparer.prepare."""
+        return self._preparer.prepare(request, profile)
 
     def holds(self, prepared: Prepared) -> bool:
         """Whether the same words would be prepared the same now: neither the profile nor the weights have changed."""
@@ -252,96 +188,13 @@ class Searcher:
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
-        vectors = self._queries.encode(request, "fixed", profile).vectors
-        terms = self._terms(request, "fixed", profile, vectors)
+        encoded, terms = self._preparer.signals(request, "fixed", profile)
+        vectors = encoded.vectors
         if not terms and not vectors:
             return None
         retrieved, _ = self._retrieve(profile, terms, vectors, request, ())
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
         return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.imputed)
-
-    def _of_product(
-        self, request: SearchRequest, system: str, profile: IndexProfile
-    ) -> tuple[dict[str, np.ndarray], str | None]:
-        """(vectors, words) of the product in `request.like`; words only where it has no vector.
-
-        Raises:
-            UsageError: no such product, or none of the system's vector.
-        """
-        source = self._retrieval.sources(profile, [request.like]).get(request.like)
-        if source is None:
-            raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
-        vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
-        if system in SIGNALS:
-            if system not in vectors:
-                raise UsageError(f"product {request.like!r} has no {system} vector")
-            return {system: vectors[system]}, None
-        if vectors:
-            return vectors, None
-        return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)
-
-    def _model(self, request: SearchRequest, system: str) -> tuple[WeightsModel, str]:
-        """(the weights of this one answer, from here to its end; why they are not the requested ones)."""
-        if request.like and request.system is None and not request.weights_version:
-            return weights.alike(), ""
-        if self._published is None or system in unweighted_systems():
-            return weights.fixed(), ""
-        try:
-            if request.weights_version:
-                return self._published.named(request.index, request.weights_version), ""
-            if request.system is not None:
-                return self._published.of_kind(request.index, system), ""
-            return self._published.active(request.index)
-        except WeightsError as error:
-            return weights.fixed(), str(error)
-
-    def _weigh(
-        self,
-        request: SearchRequest,
-        system: str,
-        model: WeightsModel,
-        vectors: dict[str, np.ndarray],
-        terms: str | None,
-    ) -> _Weighed:
-        """The weights before the search. A signal whose weight is too small is taken out of the search."""
-        in_play = [*(["lexical"] if terms is not None else []), *vectors]
-        stated = weights.by_hand(request.weights, request.alpha, in_play)
-        if stated is not None:
-            searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
-            searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
-            return _Weighed(
-                Prediction(fusion.normalised({name: stated.get(name, 0.0) for name in in_play})),
-                searched,
-                searched_terms,
-            )
-        if system in unweighted_systems() or len(in_play) < 2:
-            return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
-        problem = ""
-        try:
-            prediction = model.predict(_query(request, terms, vectors), in_play, explain=True)
-        except WeightsError as error:
-            problem = str(error)
-            prediction = weights.fixed().predict(_query(request, terms, vectors), in_play)
-        small = {name: weight for name, weight in prediction.weights.items() if weight < model.skip_below}
-        if small:
-            vectors = {name: vector for name, vector in vectors.items() if name not in small}
-            terms = None if "lexical" in small else terms
-            left = {name: weight for name, weight in prediction.weights.items() if name not in small}
-            prediction = Prediction(fusion.normalised(left), prediction.reasons)
-        notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
-        return _Weighed(prediction, vectors, terms, notes, problem)
-
-    def _terms(
-        self, request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]
-    ) -> str | None:
-        """The words to look for; "" to browse everything; None where words take no part.
-
-        A file that cannot be compared is no wish to browse: nothing is found then.
-        """
-        if system in SIGNALS and vectors:
-            return None
-        terms = _words(request.q, profile)
-        return terms if terms or not (vectors or request.by_media) else None
 
     def _retrieve(
         self,

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from hybrid.catalogue.index_template import Template, parse_lexical, read_template, served_by
-from hybrid.contracts import FieldMap, SearchRequest
+from hybrid.contracts import FieldMap
 from hybrid.errors import IndexConflictError, UsageError
 from hybrid.operations import indexing
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import write_rows
 

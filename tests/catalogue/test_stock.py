@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hybrid.catalogue.stock import in_stock
-from hybrid.contracts import FieldMap, Hit
+from hybrid.contracts import FieldMap
+from hybrid.searches import Hit
 from web.shop.view import Cards
 
 NO = [False, "false", "False", " no ", "N", "0", 0, "0.0", -2, "outofstock", "out_of_stock", "Out of stock", "sold-out"]

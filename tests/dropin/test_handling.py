@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid.contracts import Degradation
 from hybrid.dropin.handling import RANKED, Handling, passed
+from hybrid.searches import Degradation
 
 TEXT, IMAGE = Degradation("text", "the model is gone"), Degradation("image", "a shard failed")
 

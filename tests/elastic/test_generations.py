@@ -18,13 +18,13 @@ import orjson
 import pytest
 from elasticsearch import Elasticsearch
 
-from hybrid.contracts import SearchRequest
 from hybrid.dropin import IncomingSearch, service
 from hybrid.elastic.retrieval import candidates, profiles
 from hybrid.errors import HybridError, IndexMissingError, IndexMovedError, UsageError
 from hybrid.node import NodeStatus
 from hybrid.search import consistency
 from hybrid.search.weights import PublishedWeights
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from hybrid.contracts import SearchRequest
 from hybrid.dropin import IncomingSearch
 from hybrid.elastic.indices.own import is_own
 from hybrid.elastic.stores.admin import AUDIT
@@ -19,6 +18,7 @@ from hybrid.operations.doctor import examine
 from hybrid.operations.indexing import plan_index, run_index
 from hybrid.operations.reindex.planning import plan_reindex
 from hybrid.operations.sync import run_sync
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.raw import client_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.contracts import Encoder, SearchRequest
+from hybrid.contracts import Encoder
 from hybrid.encoders import get_encoder
 from hybrid.encoders.trained.tfidf import TfIdf, features
 from hybrid.errors import EncoderError, ModelVersionError, UsageError
@@ -17,6 +17,7 @@ from hybrid.evaluation.formats import read_judgments
 from hybrid.learning import tfidf
 from hybrid.learning.trained import publish
 from hybrid.sample import SamplePaths
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import index_file

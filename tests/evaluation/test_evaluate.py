@@ -14,7 +14,6 @@ import pytest
 from ir_measures import nDCG
 from PIL import Image
 
-from hybrid.contracts import Hit, SearchAnswer, SignalScore
 from hybrid.errors import UsageError
 from hybrid.evaluation import evaluate, measures, significance
 from hybrid.evaluation.formats import read_judgments
@@ -22,6 +21,7 @@ from hybrid.evaluation.judgments import JudgedQuery, Judgments
 from hybrid.evaluation.photos import file_name, judged_photo
 from hybrid.evaluation.report import Curves, write_report
 from hybrid.facts import Counted, Reason
+from hybrid.searches import Hit, SearchAnswer, SignalScore
 
 
 def test_measures_on_paper() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hybrid.catalogue.layer import Layer
-from hybrid.contracts import FUSED, SearchAnswer, SearchRequest
+from hybrid.contracts import FUSED
 from hybrid.elastic.stores.models import MODELS
 from hybrid.encoders.toy import Toy
 from hybrid.encoders.trained.alignment import Alignment, Head
@@ -22,6 +22,7 @@ from hybrid.learning.trained import publish
 from hybrid.operations import indexing, sync
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import planning, running
+from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
 from hybrid.vectors import Code
 from tests.conftest import write_rows

@@ -11,13 +11,13 @@ from elasticsearch import AuthorizationException
 from elasticsearch.client import IndicesClient
 from PIL import Image
 
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import mappings
 from hybrid.errors import ClusterUnreachableError, IndexConflictError, UsageError, WriteBlockedError
 from hybrid.operations import indexing
 from hybrid.operations.doctor import Check, examine
 from hybrid.operations.indexing import IndexReport
 from hybrid.operations.sync import run_sync
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import make_services, write_rows

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import shop
 from hybrid.errors import HybridError, IndexConflictError, UsageError
 from hybrid.operations import indexing, runs
 from hybrid.operations.attach import AttachReport, estimate, plan_attach, run_attach
 from hybrid.operations.sync import run_sync
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import make_services, write_rows
 from tests.support.raw import client_of

@@ -14,11 +14,11 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.errors import MediaError, UsageError
 from hybrid.media import open_video
 from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
+from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
 from hybrid.signals import MAX_VIEWS
 from tests.conftest import index_file, make_services, real_services, write_rows

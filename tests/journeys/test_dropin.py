@@ -27,7 +27,6 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from hybrid import vectors
-from hybrid.contracts import SearchRequest
 from hybrid.dropin import MAX_BODY_BYTES, MAX_SEARCHES, IncomingSearch, service
 from hybrid.dropin.repeats import Repeats
 from hybrid.elastic.curl import CurlNode
@@ -38,6 +37,7 @@ from hybrid.errors import EncoderError, IndexConflictError
 from hybrid.node import NodeStatus
 from hybrid.search import weights
 from hybrid.search.weights import PublishedWeights
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, npm_package, write_rows
 from tests.support import web_services
@@ -611,7 +611,7 @@ def test_a_model_that_fails_leaves_the_shops_own_ranking(shop: Shop, monkeypatch
     def gone(spec: str) -> Any:
         raise EncoderError("the model is gone")
 
-    monkeypatch.setattr(shop.services.searcher._queries, "_get_encoder", gone)
+    monkeypatch.setattr(shop.services.searcher._preparer._queries, "_get_encoder", gone)
     answer = shop.dropin.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
     direct = shop.direct.search(index=INDEX, body={"query": WORDS, "aggs": FACETS})
     assert answer.meta.headers["x-hybrid"].startswith("passed; degraded: text: the model is gone")

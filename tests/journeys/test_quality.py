@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hybrid.contracts import SearchRequest
 from hybrid.evaluation import evaluate
 from hybrid.evaluation.formats import read_judgments
+from hybrid.searches import SearchRequest
 from tests.conftest import Sample, index_file, make_services, real_services, write_rows
 from tests.support.baseline import Baseline
 from tests.support.chorus import judged_first

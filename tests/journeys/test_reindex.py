@@ -21,7 +21,6 @@ import pytest
 
 from hybrid.catalogue.index_template import Template
 from hybrid.catalogue.layer import Layer
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices import copies
 from hybrid.elastic.indices.copies import Copies, Original
 from hybrid.elastic.indices.generations import Generations
@@ -44,6 +43,7 @@ from hybrid.operations.reindex.late_writes import LateWrite, Watch
 from hybrid.operations.runs import Progress
 from hybrid.operations.sync import run_sync
 from hybrid.search import weights
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import make_services

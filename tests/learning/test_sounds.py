@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.contracts import Encoder, SearchRequest
+from hybrid.contracts import Encoder
 from hybrid.encoders import get_encoder
 from hybrid.encoders.mfcc import MELS
 from hybrid.encoders.trained.sounds import DIMS, WINDOW, WINDOWS, SoundModel, frames, windows
@@ -32,6 +32,7 @@ from hybrid.learning.sounds import training as made
 from hybrid.learning.sounds.fit import Sounds
 from hybrid.learning.trained import publish
 from hybrid.media import samples
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import index_file, make_services, write_rows

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.contracts import IndexProfile, SearchRequest
+from hybrid.contracts import IndexProfile
 from hybrid.encoders.trained import calibration as calibration_module
 from hybrid.encoders.trained.tags import TagModel
 from hybrid.errors import IndexConflictError, UsageError
@@ -21,6 +21,7 @@ from hybrid.learning.tags.report import page
 from hybrid.learning.trained import publish
 from hybrid.operations import attach
 from hybrid.operations.reindex import planning, running
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support.baseline import Baseline

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from hybrid.cli.main import app
-from hybrid.contracts import SearchRequest
 from hybrid.encoders.trained.towers import DIMS, WIDTH, TextTower, TowersModel
 from hybrid.encoders.words import MiniLMWords
 from hybrid.errors import EncoderError, IndexConflictError, UsageError
@@ -25,6 +24,7 @@ from hybrid.learning.models import apply
 from hybrid.learning.trained import publish
 from hybrid.media import open_image
 from hybrid.operations.planning import vector_signal
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.conftest import index_file, make_services, write_rows

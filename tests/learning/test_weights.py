@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
+from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import ModelConflictError, ModelVersionError, UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
@@ -25,6 +25,7 @@ from hybrid.search import fusion
 from hybrid.search.features import FEATURES, Vocabulary, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import write_rows

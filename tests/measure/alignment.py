@@ -22,11 +22,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from hybrid.contracts import SearchRequest
 from hybrid.learning.alignment import training
 from hybrid.learning.models import apply
 from hybrid.learning.trained import publish
 from hybrid.operations import indexing
+from hybrid.searches import SearchRequest
 from hybrid.services import Services, build_services
 from tests.support.raw import client_of
 

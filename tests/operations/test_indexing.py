@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hybrid.cli.main import app
-from hybrid.contracts import SearchRequest
 from hybrid.errors import JudgmentsError, UsageError
 from hybrid.node import NodeStatus
 from hybrid.operations.indexing import IndexReport, Replace, plan_index, run_index
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import SHARED, make_services
 from tests.support.picture_server import Server

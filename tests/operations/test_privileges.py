@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.indices.health import CLUSTER_PRIVILEGES, INDEX_PRIVILEGES
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import AccessRefusedError, ClusterError, HybridError
@@ -25,6 +24,7 @@ from hybrid.operations.doctor import examine
 from hybrid.operations.reindex import control, planning, running
 from hybrid.operations.sync import run_sync
 from hybrid.search.weights import FIXED_VERSION
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import ROOT, VERSIONS, index_file, make_services, write_rows
 from tests.support import secured

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from hybrid.contracts import FieldMap, IndexProfile, SearchRequest, VectorSignal
+from hybrid.contracts import FieldMap, IndexProfile, VectorSignal
 from hybrid.elastic.indices import changes
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.errors import IndexConflictError
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.sync import SyncReport, SyncRun, checked_profile, dispatch_sync, run_sync
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import make_services
 from tests.support.raw import client_of

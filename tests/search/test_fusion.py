@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.contracts import SignalScore
 from hybrid.search import fusion
+from hybrid.searches import SignalScore
 
 NAN = float("nan")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.retrieval import lookalikes
 from hybrid.evaluation.formats import read_judgments
 from hybrid.search import imputation
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 

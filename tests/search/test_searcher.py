@@ -17,7 +17,6 @@ from elasticsearch.helpers import bulk
 from PIL import Image
 
 from hybrid.catalogue.documents import role_values
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.retrieval import bodies
 from hybrid.errors import (
     ClusterTimeoutError,
@@ -29,6 +28,7 @@ from hybrid.errors import (
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.searcher import Searcher
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.testing import ToyEncoder
 from hybrid.text.completions import Typed, offers

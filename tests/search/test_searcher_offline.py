@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybrid.contracts import Degradation, SearchAnswer, SearchRequest
 from hybrid.errors import (
     ClusterError,
     ClusterTimeoutError,
@@ -27,6 +26,7 @@ from hybrid.search.fusion import RRF_K
 from hybrid.search.ports import Retrieved
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import WeightsModel, fixed
+from hybrid.searches import Degradation, SearchAnswer, SearchRequest
 from hybrid.testing import MemoryRetrieval, PinnedWeights, ToyEncoder
 
 MUGS = [

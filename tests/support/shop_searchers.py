@@ -11,7 +11,7 @@ from typing import Any
 
 from elasticsearch import NotFoundError
 
-from hybrid.contracts import SearchRequest
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.support.raw import client_of
 from tests.support.shop_writer import ShopWriter

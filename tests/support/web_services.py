@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.search.searcher import Searcher
+from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
 from hybrid.settings import Settings
 from tests.support.raw import client_of

@@ -19,9 +19,9 @@ from openapi_spec_validator import validate as validate_openapi
 from pydantic import TypeAdapter
 
 from hybrid import contracts
-from hybrid.contracts import SearchAnswer
 from hybrid.errors import EncoderError
 from hybrid.facts import Counted, Note, Reason
+from hybrid.searches import SearchAnswer
 from tests.support.raw import client_of
 from tests.support.web_services import COLORS, EVIL, NO_PICTURES, OUTSIDE, Watched, WebShop, jpeg
 from web import MAX_BODY_BYTES, answers, create_app

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hybrid.contracts import Degradation, parts
 from hybrid.facts import Counted, Reason
 from hybrid.search.features import FEATURES
+from hybrid.searches import Degradation, parts
 from hybrid.signals import SIGNALS
 from tests.search.test_facts import NOTES
 from web import facts

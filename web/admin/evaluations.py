@@ -7,7 +7,6 @@ from typing import Any
 from flask import g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import LEARNED_SYSTEMS, systems
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.errors import UsageError
 from hybrid.evaluation.archives import read_upload
@@ -15,6 +14,7 @@ from hybrid.evaluation.significance import HURT
 from hybrid.learning.weights import versions
 from hybrid.operations import evaluations as core_evaluations
 from hybrid.operations import orders
+from hybrid.searches import LEARNED_SYSTEMS, systems
 from web.admin.access import admin
 from web.admin.frame import chosen_index, core, page_number, render, say
 from web.admin.schemas import Call, EvaluationParams

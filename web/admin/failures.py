@@ -11,11 +11,11 @@ from typing import Any
 from flask import Response, abort, g, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import Hit
 from hybrid.errors import ClusterUnreachableError, IndexMissingError, NodeError
 from hybrid.operations import failures as core_failures
 from hybrid.operations.orders import place
 from hybrid.operations.runs import PENDING
+from hybrid.searches import Hit
 from hybrid.text.spreadsheets import guarded
 from web.admin.access import admin
 from web.admin.frame import core, page_number, render, saved_as, say

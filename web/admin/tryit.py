@@ -12,12 +12,12 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from hybrid.contracts import Hit, SearchRequest, systems
 from hybrid.elastic.stores.judgments import RATINGS
 from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
+from hybrid.searches import Hit, SearchRequest, systems
 from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say, shown_first

@@ -9,7 +9,7 @@ from typing import Any, cast
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import NotFound
 
-from hybrid.contracts import SearchRequest
+from hybrid.searches import SearchRequest
 from web.answers import Alive, Readiness, SearchAnswer, Suggestions
 from web.compat import elasticsearch
 from web.openapi import OF_SEARCHES, Described, document, routes

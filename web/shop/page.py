@@ -15,8 +15,9 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException
 
-from hybrid.contracts import FUSED, LEARNED_SYSTEMS, IndexProfile, SearchAnswer, systems
+from hybrid.contracts import FUSED, IndexProfile
 from hybrid.errors import HybridError, UsageError
+from hybrid.searches import LEARNED_SYSTEMS, SearchAnswer, systems
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.openapi import OF_SEARCHES, Described

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from hybrid.catalogue.documents import media_values
 from hybrid.catalogue.stock import in_stock
 from hybrid.catalogue.values import deepest, path_levels
-from hybrid.contracts import LEVEL, FieldMap, Hit, values_at
+from hybrid.contracts import LEVEL, FieldMap, values_at
+from hybrid.searches import Hit
 from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
 from web import strings

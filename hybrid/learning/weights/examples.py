@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybrid.contracts import SearchRequest
 from hybrid.search import fusion
 from hybrid.search.fusion import ImputedScores, RawScores, Scaling
 from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
+from hybrid.searches import SearchRequest
 
 CUT = 10
 _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
@@ -42,6 +41,7 @@ from hybrid.learning.weights.validation import (  # fmt: skip
 )
 from hybrid.search.features import FEATURES, Vocabulary
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, WeightsModel
+from hybrid.searches import LEARNED_SYSTEMS
 from hybrid.services import Services
 
 #: Share of nDCG@10 that leaving out small signals may cost.

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.contracts import SearchAnswer, SearchRequest
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import interval
@@ -19,6 +18,7 @@ from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.search.features import Vocabulary
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
+from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
 
 #: Numbers of judged queries that the curve of quality is drawn through.

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from hybrid.contracts import LEARNED_SYSTEMS
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import ModelMissingError, UsageError
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION, WeightsModel
+from hybrid.searches import LEARNED_SYSTEMS
 from hybrid.services import Services
 
 #: Parts of a model that its page shows; the other parts are arrays.

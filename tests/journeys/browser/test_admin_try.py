@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
-from hybrid.contracts import SearchRequest
 from hybrid.evaluation.evaluate import evaluate
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.photos import judged_photo
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import Sample
 from tests.support.admin_client import PASSWORD, forget

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from hybrid.contracts import SearchAnswer, SearchRequest
+from hybrid.searches import SearchAnswer, SearchRequest
 from tests.conftest import Sample
 from tests.support.serving import served
 from tests.support.web_services import Watched, heic

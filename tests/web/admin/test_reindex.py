@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from elastic_transport import ApiResponseMeta, TransportApiResponse
 
-from hybrid.contracts import SearchRequest
 from hybrid.elastic.stores.orders import ORDERS
 from hybrid.operations import orders
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import running
+from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.support.admin_client import AdminClient, forget, signed_in
 from tests.support.raw import client_of
