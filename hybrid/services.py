@@ -35,7 +35,7 @@ from hybrid.ingest.inputs import Inputs
 from hybrid.ingest.marker import Marker
 from hybrid.ingest.new_index import NewIndices
 from hybrid.ingest.push import Operation, Pusher, PushReport
-from hybrid.ingest.queue import TaskQueue
+from hybrid.ingest.queue import PUSH, TaskQueue
 from hybrid.ingest.written import Written
 from hybrid.metrics import SearchTimes
 from hybrid.search.searcher import Searcher
@@ -203,7 +203,7 @@ class Services:
         report = self.pusher.push(self.cluster.indices.read_profile(index, one=True), operations)
         if report.waiting:
             try:
-                self.queue.enrich(index, "push", report.waiting, patient=False)
+                self.queue.enrich(index, PUSH, report.waiting, patient=False)
                 report.queued = True
             except (NodeError, ClusterUnreachableError) as error:
                 # The index lists these products as waiting, and the next sync finds them there.

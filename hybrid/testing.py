@@ -35,6 +35,7 @@ from hybrid.search.weights import PinnedWeights
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
 from hybrid.text.completions import Typed, offers
+from hybrid.text.vocabulary import Counting, Vocabulary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -164,9 +165,13 @@ class MemoryRetrieval(RetrievalLike):
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
         self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
-        self._words = {
-            id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
-        }
+        terms = {id: terms_of(row, self._profile) for id, row in self._products.items()}
+        self._words = {id: frozenset(" ".join(by_field.values()).split()) for id, by_field in terms.items()}
+        counting = Counting()
+        for id, row in self._products.items():
+            titles = [str(value) for value in role_values(row, fields, "title")]
+            counting.add(terms[id], titles, [value for value in row.values() if isinstance(value, str)])
+        self._vocabulary = counting.vocabulary()
         self._vectors = dict(self._fixed_vectors)
         if "text" not in {*self._fixed_vectors, *self._scores}:
             texts = {id: text_input(row, fields, self._encoder) for id, row in self._products.items()}
@@ -265,6 +270,9 @@ class MemoryRetrieval(RetrievalLike):
             for title in role_values(row, profile.fields, "title")
         ]
         return {id: self._products[id] for id, title in titles if offers([(id, title)], typed)}
+
+    def vocabulary(self, profile: IndexProfile) -> Vocabulary | None:
+        return self._vocabulary
 
     # -- scores ----------------------------------------------------------------------------------------------------
 

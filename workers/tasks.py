@@ -16,10 +16,11 @@ from hybrid.errors import (
     IndexMissingError,
     WriteBlockedError,
 )
-from hybrid.ingest.queue import ENRICH_TASK, ORDER_TASK, SYNC_TASK
+from hybrid.ingest.queue import ENRICH_TASK, ORDER_TASK, PUSH, SYNC_TASK
 from hybrid.operations.orders import call_abandoned, start
 from hybrid.operations.reindex.recovery import recover_all
 from hybrid.operations.sync import dispatch_sync
+from hybrid.operations.vocabulary import keep_in_step
 from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ def _enrich(self: Any, index: str, job: str, ids: list[str], losses: int) -> dic
         services.ingester.give_up(profile, job, ids, "encoder_failed", str(error))
         logger.error("batch of %d given up: %s", len(ids), error)
         return {"failed": {"encoder_failed": len(ids)}}
+    if job == PUSH:  # a run counts the words at its end
+        keep_in_step(services.cluster, index)
     logger.info("%s: %s encoded, %s failed", index, dict(report.encoded), dict(report.failed))
     return {"encoded": dict(report.encoded), "failed": dict(report.failed)}
 

@@ -25,9 +25,10 @@ from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.alignment import fit
 from hybrid.operations import failures, indexing, processes
 from hybrid.sample import SamplePaths, write_sample
-from hybrid.search.features import FEATURES, Vocabulary
+from hybrid.search.features import FEATURES
 from hybrid.search.weights import Query, WeightsModel
 from hybrid.services import Services
+from hybrid.text.vocabulary import Vocabulary
 from hybrid.vectors import unit
 
 #: Failures and judgments of the one index that the pages of the admin are measured with.

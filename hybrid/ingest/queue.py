@@ -13,6 +13,8 @@ ENRICH_TASK = "hybrid.enrich"
 SYNC_TASK = "hybrid.sync"
 ORDER_TASK = "hybrid.order"
 QUEUE = "hybrid"
+#: The job of what the shop hands over.
+PUSH = "push"
 #: Seconds to wait for each answer of the broker, and to leave it alone after a failure.
 ANSWER_S, _REST_S = 1.0, 5.0
 #: A sync that waited longer than this is not done: a later one sees the same writes.

@@ -18,6 +18,7 @@ from hybrid.operations.planning import check_options, decide_profile
 from hybrid.operations.runs import Dispatch, Report, encoding
 from hybrid.operations.sizing import Estimate, measure
 from hybrid.operations.sync import SyncRun
+from hybrid.operations.vocabulary import keep_in_step
 from hybrid.services import Services
 
 KIND = "attach"
@@ -198,6 +199,7 @@ def enrich_in_place(
             run.catch_up(dispatch, encode)
         services.cluster.indices.refresh(profile.index)
         run.drop_settled()
+        keep_in_step(services.cluster, profile.index, ended=True)
         waiting = run.pending()
         failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())

@@ -26,6 +26,7 @@ from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
 from hybrid.operations.planning import check_options, decide_language, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.operations.vocabulary import keep_in_step
 from hybrid.services import Services
 from hybrid.signals import of_files
 
@@ -219,6 +220,7 @@ def run_index(
             counts = dict(rejects.counts)
             rejects_file = str(rejects.path) if counts else None
         services.cluster.indices.refresh(profile.index)
+    keep_in_step(services.cluster, profile.index, ended=True)
     progress = run.progress
     failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())

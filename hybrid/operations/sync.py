@@ -21,10 +21,10 @@ from hybrid.elastic.indices import changes
 from hybrid.elastic.indices.changes import Checkpoint
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import StoredProduct
-from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.errors import IndexConflictError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.operations.vocabulary import keep_in_step
 from hybrid.services import Services
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def run_sync(services: Services, index: str, workers: int = 0, report: Report | 
     with encoding(services, run, workers) as (dispatch, encode):
         run.look(dispatch)
         encode()
-    return _report(services.cluster.indices, services.dead_letters, run, started)
+    return _report(services, run, started, ended=True)
 
 
 def dispatch_sync(services: Services, index: str) -> SyncReport:
@@ -194,7 +194,7 @@ def dispatch_sync(services: Services, index: str) -> SyncReport:
             ids = []
         for start in range(0, len(ids), size):
             queue.enrich(index, run.job, ids[start : start + size])
-    return _report(services.cluster.indices, services.dead_letters, run, started)
+    return _report(services, run, started)
 
 
 def checked_profile(indices: Indices, get_encoder: GetEncoder, index: str) -> IndexProfile:
@@ -215,12 +215,15 @@ def checked_profile(indices: Indices, get_encoder: GetEncoder, index: str) -> In
     return profile
 
 
-def _report(indices: Indices, dead_letters: DeadLetters, run: SyncRun, started: float) -> SyncReport:
+def _report(services: Services, run: SyncRun, started: float, ended: bool = False) -> SyncReport:
+    """ended: see `keep_in_step`."""
+    indices = services.cluster.indices
     indices.refresh(run.index)
     progress = run.progress
     if progress.read:  # else the index has not grown
         indices.fit_vectors(run.profile)
     run.drop_settled()
+    keep_in_step(services.cluster, run.index, ended)
     return SyncReport(
         index=run.index,
         looked=progress.read,
@@ -229,7 +232,7 @@ def _report(indices: Indices, dead_letters: DeadLetters, run: SyncRun, started: 
         restored=run.restored,
         encoded=dict(run.encoded),
         waiting=run.pending(),
-        failed=dead_letters.counts(run.index, run.job),
+        failed=services.dead_letters.counts(run.index, run.job),
         refused=dict(run.refused),
         seconds=round(time.monotonic() - started, 2),
     )

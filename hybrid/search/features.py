@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 
 from hybrid.text import analysis
+from hybrid.text.vocabulary import BRAND, CATEGORY, Vocabulary
 
 #: Length of the projection of the query's vector.
 MEANING = 4
@@ -30,51 +27,6 @@ _SPEECH = frozenset(
     with without you your""".split()  # noqa: SIM905
 )
 _SPEECH_HAN = frozenset("的了吗么怎我你在是什能要不给和")
-_TITLE, _CATEGORY, _BRAND = 1, 2, 4
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """How common each term is in a catalogue: term -> (products with it, products with it in the title, flags)."""
-
-    products: int = 0
-    terms: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    @classmethod
-    def count(cls, documents: Iterable[Mapping[str, str]], limit: int = 50_000) -> Vocabulary:
-        """From the `hybrid.terms` of products; the rarest terms are left out where there are more than `limit`."""
-        anywhere: dict[str, int] = {}
-        titles: dict[str, int] = {}
-        flags: dict[str, int] = {}
-        products = 0
-        for document in documents:
-            products += 1
-            seen: set[str] = set()
-            for name, text in document.items():
-                words = set(text.split())
-                seen |= words
-                flag = {"title": _TITLE, "category": _CATEGORY, "brand": _BRAND}.get(name, 0)
-                for word in words if flag else ():
-                    flags[word] = flags.get(word, 0) | flag
-                    if flag == _TITLE:
-                        titles[word] = titles.get(word, 0) + 1
-            for word in seen:
-                anywhere[word] = anywhere.get(word, 0) + 1
-        commonest = sorted(anywhere, key=lambda word: (-anywhere[word], word))[:limit]
-        return cls(products, {word: (anywhere[word], titles.get(word, 0), flags.get(word, 0)) for word in commonest})
-
-    def to_text(self) -> str:
-        """Packed for storing: base64 of compressed JSON."""
-        return base64.b64encode(zlib.compress(orjson.dumps([self.products, self.terms]), 6)).decode("ascii")
-
-    @classmethod
-    def from_text(cls, text: str) -> Vocabulary:
-        """Raises ValueError where it was not made by `to_text`."""
-        try:
-            products, terms = orjson.loads(zlib.decompress(base64.b64decode(text, validate=True)))
-            return cls(int(products), {word: (int(a), int(b), int(c)) for word, (a, b, c) in terms.items()})
-        except (zlib.error, TypeError, AttributeError) as error:
-            raise ValueError(f"no vocabulary: {error}") from error
 
 
 def query_features(
@@ -113,9 +65,9 @@ def query_features(
         min(rarity, default=0.0),
         max(rarity, default=0.0),
         sum(title_share) / max(1, len(title_share)),
-        float(any(flag & _CATEGORY for flag in flags)),
-        float(any(flag & _BRAND for flag in flags)),
-        float(bool(flags) and all(flag & (_CATEGORY | _BRAND) for flag in flags)),
+        float(any(flag & CATEGORY for flag in flags)),
+        float(any(flag & BRAND for flag in flags)),
+        float(bool(flags) and all(flag & (CATEGORY | BRAND) for flag in flags)),
         float(has_photo),
     ]
     tail = np.zeros(MEANING)

@@ -14,6 +14,7 @@ import numpy as np
 from hybrid.contracts import IndexProfile
 from hybrid.search.weights import WeightsModel
 from hybrid.text.completions import Typed
+from hybrid.text.vocabulary import Vocabulary
 
 
 @dataclass
@@ -78,6 +79,7 @@ class RetrievalLike(Protocol):
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]: ...
     def completing(self, profile: IndexProfile, typed: Typed, size: int) -> dict[str, dict[str, Any]]: ...
+    def vocabulary(self, profile: IndexProfile) -> Vocabulary | None: ...
 
 
 class PublishedLike(Protocol):

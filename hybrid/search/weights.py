@@ -22,9 +22,10 @@ import orjson
 
 from hybrid.errors import HybridError, ModelMissingError, ModelVersionError, UsageError, WeightsError
 from hybrid.facts import Reason
-from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
+from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 

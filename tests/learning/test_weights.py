@@ -22,12 +22,13 @@ from hybrid.learning.weights.fit import Options
 from hybrid.learning.weights.queries import synthetic_queries
 from hybrid.operations import indexing
 from hybrid.search import fusion
-from hybrid.search.features import FEATURES, Vocabulary, query_features
+from hybrid.search.features import FEATURES, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from hybrid.testing import FakeClock
+from hybrid.text.vocabulary import Vocabulary
 from tests.conftest import write_rows
 from tests.support.models import keep
 from tests.support.waiting import until

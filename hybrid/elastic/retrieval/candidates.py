@@ -19,11 +19,13 @@ from hybrid.elastic.retrieval import bodies, cosines
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
+from hybrid.elastic.retrieval.vocabularies import Vocabularies
 from hybrid.errors import ClusterError, UsageError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import Candidates, Retrieved
 from hybrid.text.completions import Typed
+from hybrid.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Retrieval:
         self._client = client
         self._indices, self._products = Indices(client), Products(client, patience_s=0)
         self._profiles = Profiles(client, clock)
+        self._vocabularies = Vocabularies(client, clock)
         self.coverage = likes.Coverage(clock)
 
     def profile(self, index: str) -> IndexProfile:
@@ -79,8 +82,9 @@ class Retrieval:
         return self._profiles.get(index)
 
     def forget(self) -> None:
-        """Drop the cached profiles, and the cached counts of products without a vector."""
+        """Drop the cached profiles and vocabularies, and the cached counts of products without a vector."""
         self._profiles.forget()
+        self._vocabularies.forget()
         self.coverage.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
@@ -340,6 +344,10 @@ class Retrieval:
         with translated(profile.index):
             answer = self._client.search(index=profile.index, **bodies.completion_search(typed, profile.fields, size))
         return {hit["_id"]: hit.get("_source", {}) for hit in answer["hits"]["hits"]}
+
+    def vocabulary(self, profile: IndexProfile) -> Vocabulary | None:
+        """How common each word of the index is, as of its last count; None where it was not counted yet."""
+        return None if profile.without_layer else self._vocabularies.get(profile.index)
 
 
 def _listed(vector: np.ndarray) -> list[float]:

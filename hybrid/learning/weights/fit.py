@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.learning.weights.examples import Example, Table
-from hybrid.search.features import FEATURES, MEANING, Vocabulary, query_features
+from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.weights import WeightsModel
 from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
+from hybrid.text.vocabulary import Vocabulary
 
 #: Log-weights run from -_REACH to _REACH against the first signal in play.
 _REACH = 5.0

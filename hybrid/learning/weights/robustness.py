@@ -14,8 +14,8 @@ from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.weights import validation
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.learning.weights.fit import Options
-from hybrid.search.features import Vocabulary
 from hybrid.services import Services
+from hybrid.text.vocabulary import Vocabulary
 
 _VECTORS = ("text", "image")
 

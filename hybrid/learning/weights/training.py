@@ -39,10 +39,11 @@ from hybrid.learning.weights.validation import (  # fmt: skip
     spread,
     words_alone,
 )
-from hybrid.search.features import FEATURES, Vocabulary
+from hybrid.search.features import FEATURES
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, WeightsModel
 from hybrid.searches import LEARNED_SYSTEMS
 from hybrid.services import Services
+from hybrid.text.vocabulary import Vocabulary
 
 #: Share of nDCG@10 that leaving out small signals may cost.
 SKIP_COST = 0.005

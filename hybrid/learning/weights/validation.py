@@ -15,11 +15,11 @@ from hybrid.evaluation.significance import interval
 from hybrid.learning.weights.examples import Example, calibrate, gather
 from hybrid.learning.weights.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
 from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
-from hybrid.search.features import Vocabulary
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
+from hybrid.text.vocabulary import Vocabulary
 
 #: Numbers of judged queries that the curve of quality is drawn through.
 CURVE_SIZES = (0, 10, 20, 40, 80, 160)

@@ -29,6 +29,7 @@ from hybrid.operations.reindex.planning import ReindexPlan
 from hybrid.operations.reindex.transfer import Stopped, Transfer
 from hybrid.operations.reindex.verification import MAX_LOSS, verify
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
+from hybrid.operations.vocabulary import keep_in_step
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights
 from hybrid.services import Services
 
@@ -281,6 +282,7 @@ def _tidy(services: Services, run: ReindexRun, options: Options, report: Reindex
             if dispatch is not None:
                 rest.send_pending(dispatch)
             encode()
+    keep_in_step(services.cluster, run.alias, ended=True)
     report.documents = services.cluster.indices.count(run.alias)
     report.failed = services.dead_letters.counts(run.alias, run.job)
     if services.jobs.get(run.job).get("weights"):
