@@ -13,6 +13,7 @@ import numpy as np
 
 from hybrid.contracts import IndexProfile
 from hybrid.search.weights import WeightsModel
+from hybrid.searches import Words
 from hybrid.text.completions import Typed
 from hybrid.text.vocabulary import Vocabulary
 
@@ -58,7 +59,7 @@ class RetrievalLike(Protocol):
     def retrieve(
         self,
         profile: IndexProfile,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         filters: Mapping[str, Any],
         facets: Sequence[str],
@@ -70,7 +71,7 @@ class RetrievalLike(Protocol):
     def tail(
         self,
         profile: IndexProfile,
-        terms: str,
+        words: Words,
         filters: Mapping[str, Any],
         exclude: Sequence[str],
         start: int,
