@@ -88,6 +88,19 @@ class SignalScore:
     contribution: float
 
 
+def by_kind(signals: Mapping[str, SignalScore]) -> dict[str, SignalScore]:
+    """The scores of a hit by kind of signal: several signals of words are one, with the raw score of the first."""
+    kinds: dict[str, SignalScore] = {}
+    for name, part in signals.items():
+        before = kinds.get(kind := name.partition(".")[0])
+        if before is None:
+            kinds[kind] = part
+            continue
+        weight, contribution = before.weight + part.weight, before.contribution + part.contribution
+        kinds[kind] = SignalScore(before.raw, contribution / weight if weight else 0.0, weight, contribution)
+    return kinds
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """One search. filters: field -> value, list of values (any of), or {"gte": x, "lte": y}.

@@ -60,8 +60,8 @@ class Signal:
 
 #: By name, in the order of encoding: a derived signal comes after its parts.
 SIGNALS: dict[str, Signal] = {
-    # Text against words: a plateau from 0.06 to 0.15 on chorus (README).
-    "text": Signal("text", ("words",), setting="text_encoder", weight=0.12, weak=0.15),
+    # Text against words: a plateau from 0.2 to 0.4 over several catalogues (docs/benchmarks.md).
+    "text": Signal("text", ("words",), setting="text_encoder", weight=0.28, weak=0.15),
     # A photo says more about the intended product than the words beside it, and a sound even more.
     "image": Signal(
         "image", ("picture", "words"), role="image", file="image", setting="image_encoder", weight=1.5, at_once=64
@@ -89,7 +89,7 @@ def fixed_weight(name: str, by_picture: bool = False) -> float:
     """The weight of a signal, or of one of several of its kind ("text.title"), before any training."""
     kind = name.partition(".")[0]
     if kind == LEXICAL:
-        return 0.88
+        return 0.72
     signal = SIGNALS.get(kind)
     if signal is None:
         return 0.0
@@ -99,4 +99,6 @@ def fixed_weight(name: str, by_picture: bool = False) -> float:
 def weak(name: str) -> float:
     """The best scaled score under which a signal's weight falls in proportion."""
     kind = name.partition(".")[0]
-    return 0.15 if kind == LEXICAL else SIGNALS[kind].weak if kind in SIGNALS else 0.0
+    if kind == LEXICAL:
+        return 0.15 if name == LEXICAL else 0.0  # what says less than the words has little to say anyway
+    return SIGNALS[kind].weak if kind in SIGNALS else 0.0

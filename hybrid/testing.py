@@ -29,6 +29,7 @@ from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSigna
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search.consistency import moved_error
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.imputation import donors, estimate
 from hybrid.search.ports import RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
@@ -173,7 +174,8 @@ class MemoryRetrieval(RetrievalLike):
         for id, row in self._products.items():
             titles = [str(value) for value in role_values(row, fields, "title")]
             counting.add(terms[id], titles, [value for value in row.values() if isinstance(value, str)])
-        self._vocabulary = counting.vocabulary()
+        # Scores of words that were made up have no bound that a vocabulary could tell.
+        self._vocabulary = None if "lexical" in self._scores else counting.vocabulary()
         self._vectors = dict(self._fixed_vectors)
         if "text" not in {*self._fixed_vectors, *self._scores}:
             texts = {id: text_input(row, fields, self._encoder) for id, row in self._products.items()}
@@ -215,8 +217,9 @@ class MemoryRetrieval(RetrievalLike):
         depth: int,
         lookalikes: bool = True,
         without: str = "",
+        evidence: Evidence = NONE,
     ) -> Retrieved:
-        """The candidates of a search, in the form of a cluster.
+        """The candidates of a search, in the form of a cluster; of the evidence of words they have the first signal.
 
         Raises:
             UsageError: a filter or a facet on a field that no product has.

@@ -60,7 +60,7 @@ def test_a_request_may_name_what_stands_in_the_table(colour: None) -> None:
 
 
 def test_weights_and_scales_are_those_of_the_table(colour: None) -> None:
-    assert fixed_weight(LEXICAL) == 0.88 and fixed_weight("lexical.title") == 0.88
+    assert fixed_weight(LEXICAL) == 0.72 and fixed_weight("lexical.title") == 0.72
     assert (fixed_weight("fused"), fixed_weight("fused", by_picture=True)) == (0.12, 6.0)
     assert (fixed_weight("colour"), fixed_weight("nothing")) == (2.0, 0.0)
     assert (weak("text"), weak("image"), weak("colour"), weak("lexical"), weak("nothing")) == (
@@ -72,7 +72,7 @@ def test_weights_and_scales_are_those_of_the_table(colour: None) -> None:
     )
     assert PLAIN.one("colour", 0.75) == (0.75 - 0.5) / (1.0 - 0.5) and PLAIN.one("image", 0.75) == 0.75
     shares = weights.fixed().predict(weights.Query("red", "red", has_photo=True), ["lexical", "colour"]).weights
-    assert shares == pytest.approx({"lexical": 0.88 / 2.88, "colour": 2.0 / 2.88})
+    assert shares == pytest.approx({"lexical": 0.72 / 2.72, "colour": 2.0 / 2.72})
     assert weights.by_hand({"colour": 1.0}, None, ["lexical", "colour"]) == {"colour": 1.0}
     assert set(weights.alike().signals) == set(SIGNALS)
 

@@ -219,6 +219,11 @@ _SYSTEMS = {
 
 _SIGNALS = {
     "lexical": ("Words", "文字"),
+    "lexical.all": ("Words in all text", "全文文字"),
+    "lexical.title": ("Words in the title", "标题文字"),
+    "lexical.cover": ("Share of the words", "文字覆盖"),
+    "lexical.title_cover": ("Share of the words in the title", "标题覆盖"),
+    "lexical.phrase": ("Words side by side", "相邻文字"),
     "text": ("Meaning", "语义"),
     "image": ("Picture", "图片"),
     "video": ("Video", "视频"),
@@ -270,7 +275,9 @@ def system_choices(systems: Sequence[str], lang: str) -> list[dict[str, str]]:
 
 
 def signal_label(name: str, lang: str) -> str:
-    """`lexical.title` is the lexical signal on the title."""
+    """`text.title` is the text signal on the title."""
+    if name in _SIGNALS:
+        return _SIGNALS[name][place(lang)]
     kind, _, part = name.partition(".")
     label = _SIGNALS[kind][place(lang)] if kind in _SIGNALS else kind
     return f"{label} · {part}" if part else label

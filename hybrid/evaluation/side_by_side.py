@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from hybrid.errors import UsageError, WeightsError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.search import fusion
@@ -91,15 +93,24 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
     candidates = searcher.candidates(request)
     if candidates is None:
         return Pool([], {}, {})
-    scaling = published.active(request.index)[0].scaling
+    model = published.active(request.index)[0]
+    scaling = replace(model.scaling, bounds=candidates.bounds)
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
     scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.imputed)
     confidences = fusion.signal_confidences(candidates.raw, scaling)
-    table = {
-        name: [value if counts else None for value, counts in zip(row.tolist(), counted[at].tolist(), strict=True)]
-        for at, (name, row) in enumerate(zip(candidates.raw, scaled, strict=True))
-    }
-    return Pool(ids, table, {name: confidence.share for name, confidence in confidences.items()})
+    kinds: dict[str, list[int]] = {}
+    for at, name in enumerate(candidates.raw):
+        kinds.setdefault(name.partition(".")[0], []).append(at)
+    parts = fusion.spread(dict.fromkeys(kinds, 1.0), candidates.raw, model.shares)
+    voices = np.array([parts[name] * confidences[name].share for name in candidates.raw])
+    table: dict[str, list[float | None]] = {}
+    shares: dict[str, float] = {}
+    for kind, rows in kinds.items():
+        shares[kind] = float(voices[rows].sum())
+        values = (voices[rows] @ scaled[rows] / (shares[kind] or 1.0)).tolist()
+        counts = counted[rows[0]].tolist()
+        table[kind] = [value if there else None for value, there in zip(values, counts, strict=True)]
+    return Pool(ids, table, shares)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Hybrid Retrieval", TOIS 2023; reciprocal rank fusion follows Cormack, Clarke and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +28,13 @@ class Scaling:
     """How raw scores become scaled ones, the same for every query. Stored with the weights that were learned on it.
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
-    0 and to 1. A signal that is not named has the defaults.
+    0 and to 1. A signal that is not named has the defaults. bounds: signal of words -> the most that this query's words
+    can score, which scales to 1 (hybrid.search.evidence); not stored.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
@@ -51,6 +53,8 @@ class Scaling:
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
+        if bound := self.bounds.get(signal):
+            return np.asarray(np.fmin(np.fmax(raw, 0.0), bound) / bound)
         if signal.partition(".")[0] == signals.LEXICAL:
             half = self.half.get(signal, SATURATION)
             finite = np.minimum(np.where(raw > 0, raw, 0.0), _ENDLESS)
@@ -168,7 +172,8 @@ def _weights_by_confidence(
     weights: Mapping[str, float], confidences: Mapping[str, Confidence]
 ) -> tuple[dict[str, float], list[Note]]:
     effective = {name: weight * confidences[name].share for name, weight in weights.items()}
-    notes = [confidence.note for confidence in confidences.values() if confidence.note is not None]
+    # Of several signals of a kind, the first speaks for all.
+    notes = [one.note for name, one in confidences.items() if one.note is not None and "." not in name]
     return normalised(effective if sum(effective.values()) > 0 else weights), notes
 
 
@@ -178,6 +183,25 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
     if total <= 0:
         return {name: 1 / len(weights) for name in weights}
     return {name: weight / total for name, weight in weights.items()}
+
+
+def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[str, float]) -> dict[str, float]:
+    """The weights of kinds of signals, spread over the signals of each kind that are there.
+
+    weights: "lexical" -> number. names: the signals that are there, such as "lexical" and "lexical.title". shares:
+    signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly.
+
+    >>> spread({"lexical": 0.6, "text": 0.4}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 2})
+    {'lexical': 0.2, 'lexical.title': 0.4, 'text': 0.4}
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.partition(".")[0], []).append(name)
+    parts: dict[str, float] = {}
+    for kind, members in kinds.items():
+        own = normalised({name: shares.get(name, 0.0) for name in members}) if len(members) > 1 else {members[0]: 1.0}
+        parts |= {name: weights.get(name if name in weights else kind, 0.0) * own[name] for name in members}
+    return parts
 
 
 def weighted(

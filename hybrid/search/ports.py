@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hybrid.contracts import IndexProfile
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.weights import WeightsModel
 from hybrid.searches import Words
 from hybrid.text.completions import Typed
@@ -66,6 +67,7 @@ class RetrievalLike(Protocol):
         depth: int,
         lookalikes: bool = True,
         without: str = "",
+        evidence: Evidence = NONE,
     ) -> Retrieved: ...
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]: ...
     def tail(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from hybrid.catalogue.documents import role_values
 from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
-from hybrid.search import fusion, weights
+from hybrid.search import evidence, fusion, weights
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
@@ -43,10 +44,11 @@ class Prepared:
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
     notes: list[Note]
+    evidence: Evidence = NONE
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
-        return _fused(raw, self.prediction, self.model, imputed)
+        return _fused(raw, self.prediction, self.model, imputed, self.evidence.bounds)
 
 
 def check(request: SearchRequest) -> str:
@@ -73,10 +75,14 @@ def check(request: SearchRequest) -> str:
 
 
 def _fused(
-    raw: fusion.RawScores, prediction: Prediction, model: WeightsModel, imputed: fusion.ImputedScores
+    raw: fusion.RawScores,
+    prediction: Prediction,
+    model: WeightsModel,
+    imputed: fusion.ImputedScores,
+    bounds: Mapping[str, float],
 ) -> fusion.Ranking:
-    shares = fusion.normalised({name: prediction.weights.get(name, 0.0) for name in raw})
-    return fusion.weighted(raw, shares, model.scaling, imputed)
+    shares = fusion.normalised(fusion.spread(prediction.weights, raw, model.shares))
+    return fusion.weighted(raw, shares, replace(model.scaling, bounds=bounds), imputed)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
@@ -137,12 +143,20 @@ class Preparer:
             every_vector=encoded.vectors,
             degraded=[*encoded.degraded, *problems],
             notes=[*encoded.notes, *weighed.notes],
+            evidence=self.evidence(request.q, words, profile),
         )
 
     def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, Words]:
         """(the query's vectors, the words to look for), before anything is weighed."""
         encoded = self._queries.encode(request, system, profile)
         return encoded, Words(_terms(request, system, profile, encoded.vectors))
+
+    def evidence(self, query: str, words: Words, profile: IndexProfile) -> Evidence:
+        """What the words of a query are worth in this index."""
+        if not words.terms:
+            return NONE
+        terms = analysis.query_terms(query, *profile.languages) if profile.lexical_fields else words.terms
+        return evidence.of(terms, words, self._retrieval.vocabulary(profile), profile)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile

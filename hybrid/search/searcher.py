@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from hybrid.errors import (
 )
 from hybrid.search import fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
@@ -44,12 +45,13 @@ class QueryCandidates:
     """The query, and the scores of its candidates.
 
     raw: signal -> product id -> raw score (None: the product has nothing for that signal). imputed: the scores that
-    count in place of None.
+    count in place of None. bounds: see hybrid.search.fusion.Scaling.
     """
 
     query: weights.Query
     raw: fusion.RawScores
     imputed: fusion.ImputedScores
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Searcher:
@@ -126,7 +128,7 @@ class Searcher:
         system, model, prediction = ready.system, ready.model, ready.prediction
         words, vectors, notes = ready.words, ready.vectors, ready.notes
         facets = profile.fields.facets if request.facets is None else request.facets
-        retrieved, degraded = self._retrieve(profile, words, vectors, request, facets)
+        retrieved, degraded = self._retrieve(profile, words, vectors, request, facets, ready.evidence)
         by_hand = request.weights is not None or request.alpha is not None
         skipped = [note for note in notes if note.kind == "not_searched"]
         if skipped and not any(retrieved.lists.values()):
@@ -134,9 +136,9 @@ class Searcher:
             words, vectors = ready.every_word, ready.every_vector
             notes = [note for note in notes if note not in skipped]
             prediction = Prediction(dict.fromkeys([*(["lexical"] if words.terms is not None else []), *vectors], 1.0))
-            retrieved, again = self._retrieve(profile, words, vectors, request, facets)
+            retrieved, again = self._retrieve(profile, words, vectors, request, facets, ready.evidence)
             degraded = [*degraded, *again]
-        ranking = self._rank(system, retrieved, words.terms, prediction, model)
+        ranking = self._rank(system, retrieved, words.terms, prediction, model, ready.evidence)
         lexical_tail = words.terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
@@ -193,9 +195,11 @@ class Searcher:
         vectors = encoded.vectors
         if not words.terms and not vectors:
             return None
-        retrieved, _ = self._retrieve(profile, words, vectors, request, ())
+        evidence = self._preparer.evidence(request.q, words, profile)
+        retrieved, _ = self._retrieve(profile, words, vectors, request, (), evidence)
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return QueryCandidates(_query(request, words.terms, vectors), retrieved.raw, retrieved.imputed)
+        query = _query(request, words.terms, vectors)
+        return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds)
 
     def _retrieve(
         self,
@@ -204,6 +208,7 @@ class Searcher:
         vectors: Mapping[str, np.ndarray],
         request: SearchRequest,
         facets: Sequence[str],
+        evidence: Evidence,
     ) -> tuple[Retrieved, list[Degradation]]:
         """(candidates, the parts that failed)."""
         if words.terms is None and not vectors:
@@ -213,8 +218,9 @@ class Searcher:
             # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
-                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like
-            )
+                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like,
+                evidence if words.terms else NONE,
+            )  # fmt: skip
 
         try:
             retrieved = ask(words, vectors)
@@ -229,7 +235,13 @@ class Searcher:
         return retrieved, [Degradation(part, reason) for part, reason in retrieved.failed.items()]
 
     def _rank(
-        self, system: str, retrieved: Retrieved, terms: str | None, prediction: Prediction, model: WeightsModel
+        self,
+        system: str,
+        retrieved: Retrieved,
+        terms: str | None,
+        prediction: Prediction,
+        model: WeightsModel,
+        evidence: Evidence,
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if not raw:
@@ -239,7 +251,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        return _fused(raw, prediction, model, retrieved.imputed)
+        return _fused(raw, prediction, model, retrieved.imputed, evidence.bounds)
 
     def _page(
         self,

@@ -24,13 +24,14 @@ from hybrid.errors import HybridError, ModelMissingError, ModelVersionError, Usa
 from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
+from hybrid.search.prior import SHARES
 from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("fixed", "global", "gate", "attention")
-FORMAT = 2
+FORMAT = 3
 
 #: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
@@ -62,7 +63,8 @@ class WeightsModel:
 
     bias: (signals,) logits. parameters: of the gate or the attention, arrays as nested lists; mean, scale: (features,)
     standardisation; projection: (MEANING, dims) of the query's vector, or empty; skip_below: a signal whose weight is
-    under it is not searched (0: every signal is).
+    under it is not searched (0: every signal is). shares: signal -> its part of the weight of its kind, where there are
+    several of a kind; `signals` and `bias` are of kinds.
     """
 
     version: str
@@ -76,6 +78,7 @@ class WeightsModel:
     projection: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     skip_below: float = 0.0
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
         """Weights of these signals for this query.
@@ -187,6 +190,7 @@ class WeightsModel:
             "projection": np.round(self.projection, 6).tolist(),
             "vocabulary": self.vocabulary.to_text(),
             "skip_below": self.skip_below,
+            "shares": dict(self.shares),
         }
 
     @classmethod
@@ -208,6 +212,7 @@ class WeightsModel:
                 projection=np.array(data["projection"] or np.zeros((0, 0)), dtype=float),
                 vocabulary=Vocabulary.from_text(data["vocabulary"]),
                 skip_below=float(data["skip_below"]),
+                shares={str(name): float(share) for name, share in data["shares"].items()},
             )
             model._check()
         except WeightsError:

@@ -26,11 +26,12 @@ from hybrid.errors import (
     UsageError,
 )
 from hybrid.operations import indexing
-from hybrid.search import fusion
+from hybrid.search import evidence, fusion
 from hybrid.search.searcher import Searcher
 from hybrid.searches import SearchRequest, Words
 from hybrid.services import Services
 from hybrid.testing import ToyEncoder
+from hybrid.text import analysis
 from hybrid.text.completions import Typed, offers
 from tests.conftest import Sample, make_services, write_rows
 from tests.support.baseline import Baseline
@@ -117,14 +118,17 @@ def test_every_candidate_has_every_present_signal_and_order_is_brute_force(shop:
     profile = searcher.profile(name)
     from hybrid.catalogue.documents import text_input
 
+    terms = analysis.query_terms("green lamp")
+    worth = evidence.of(terms, Words(terms), services.retrieval.vocabulary(profile), profile)
+    scaling = fusion.Scaling(bounds=worth.bounds)
     for hit in answer.hits:
-        assert set(hit.signals) == {"lexical", "text", "image"}
+        assert set(hit.signals) == {"lexical", *evidence.EVIDENCE, "text", "image"}
         vector = encoder.encode_texts([text_input(hit.source, profile.fields, encoder)])[0]
         assert hit.signals["text"].raw == pytest.approx(float(np.dot(query, vector)), abs=1e-3)
         assert sum(part.contribution for part in hit.signals.values()) == pytest.approx(hit.score, abs=1e-12)
         for signal, part in hit.signals.items():
             if part.raw is not None:
-                assert part.scaled == pytest.approx(fusion.PLAIN.one(signal, part.raw))
+                assert part.scaled == pytest.approx(scaling.one(signal, part.raw))
     assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
     assert answer.hits[0].source["category"] == "lamp"
     assert answer.hits[0].source["name"].startswith("green")

@@ -37,6 +37,10 @@ MUGS = [
 ]
 
 
+#: The most that one word scores where nobody knows how rare it is: the boost of titles, k1 + 1, and its worth.
+BOUND = 2 * 1.6 * 4.0
+
+
 def titled(*ids: str) -> list[dict[str, Any]]:
     """Products that differ in nothing but their ids."""
     return [{"id": id, "title": "mug"} for id in ids]
@@ -62,11 +66,11 @@ def ids(answer: SearchAnswer) -> list[str]:
 def test_a_score_is_the_weighted_sum_of_absolute_scores() -> None:
     shop = MemoryRetrieval(titled("a", "b"), scores={"lexical": {"a": 4.0, "b": 12.0}, "text": {"a": 0.9, "b": 0.2}})
     answer = searching(shop).search(SearchRequest("shop", q="mug"))
-    assert answer.weights == pytest.approx({"lexical": 0.88, "text": 0.12})
+    assert answer.weights == pytest.approx({"lexical": 0.72, "text": 0.28})
     scores = {hit.id: hit.score for hit in answer.hits}
     assert scores == pytest.approx({
-        "b": 0.88 * 12 / (12 + 4) + 0.12 * 0.2,
-        "a": 0.88 * 4 / (4 + 4) + 0.12 * 0.9,
+        "b": 0.72 * 12 / BOUND + 0.28 * 0.2,
+        "a": 0.72 * 4 / BOUND + 0.28 * 0.9,
     })  # fmt: skip
     assert ids(answer) == ["b", "a"]
     for hit in answer.hits:
@@ -150,7 +154,7 @@ def test_a_product_without_a_vector_counts_by_the_signals_that_it_has() -> None:
     assert by_id["b"].signals["image"].contribution == 0.0
     assert by_id["b"].signals["lexical"].weight == 1.0
     assert {id: hit.score for id, hit in by_id.items()} == pytest.approx(
-        {"a": 0.25 * 4 / 8 + 0.75 * 0.5, "b": 4 / 8, "c": 0.25 * 1 / 5 + 0.75 * 0.4}
+        {"a": 0.25 * 4 / BOUND + 0.75 * 0.5, "b": 4 / BOUND, "c": 0.25 * 1 / BOUND + 0.75 * 0.4}
     )
 
 
@@ -181,7 +185,7 @@ def test_a_product_without_a_vector_stands_with_those_like_it_in_words() -> None
         ({"lexical": {}}, {"lexical": 0.0, "text": 1.0}, ("no_match", "lexical")),
         (
             {"text": {"p1": 0.075, "p2": 0.01}},  # half of what counts as weak
-            {"lexical": 0.88 / (0.88 + 0.06), "text": 0.06 / (0.88 + 0.06)},
+            {"lexical": 0.72 / (0.72 + 0.14), "text": 0.14 / (0.72 + 0.14)},
             ("weak_match", "text"),
         ),
     ],

@@ -17,7 +17,7 @@ from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
-from hybrid.searches import Hit, SearchRequest, systems
+from hybrid.searches import Hit, SearchRequest, by_kind, systems
 from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say, shown_first
@@ -226,9 +226,9 @@ def _parts(hit: Hit, rrf: bool, signals: Sequence[str]) -> list[dict[str, Any]]:
     """The contribution of each signal: width of a bar of 100, and the sum in figures."""
     # A rank scores 1 / (60 + rank): the first rank is a full bar.
     full, digits = (1 / (fusion.RRF_K + 1), 4) if rrf else (1.0, 3)
-    rows = []
+    rows, parts = [], by_kind(hit.signals)
     for name in signals:
-        part = hit.signals.get(name)
+        part = parts.get(name)
         counts = part is not None and (part.weight > 0 or part.raw is not None)
         rows.append(
             {

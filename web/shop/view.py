@@ -13,6 +13,7 @@ from hybrid.catalogue.documents import media_values
 from hybrid.catalogue.stock import in_stock
 from hybrid.catalogue.values import deepest, path_levels
 from hybrid.contracts import LEVEL, FieldMap, values_at
+from hybrid.search.evidence import SHARES
 from hybrid.searches import Hit
 from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
@@ -241,13 +242,13 @@ def why(hit: Hit, lang: str) -> dict[str, Any]:
     parts = sorted(hit.signals.items(), key=lambda item: (-item[1].contribution, item[0]))
     for name, signal in parts:
         kind = name.partition(".")[0]
-        unit = strings.STRINGS[lang]["unit_bm25" if kind == "lexical" else "unit_cosine"]
+        unit = "" if name in SHARES else strings.STRINGS[lang]["unit_bm25" if kind == "lexical" else "unit_cosine"]
         width = _percent(signal.contribution)
         rows.append(
             {
                 "kind": kind,
                 "label": strings.signal_label(name, lang),
-                "raw": None if signal.raw is None else f"{signal.raw:.3g} {unit}",
+                "raw": None if signal.raw is None else f"{signal.raw:.3g} {unit}".strip(),
                 "weight": f"{signal.weight:.3f}",
                 "scaled": f"{signal.scaled:.3f}",
                 "contribution": f"{signal.contribution:.3f}",

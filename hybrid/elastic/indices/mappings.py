@@ -70,7 +70,7 @@ def layer_property(
     layer: dict[str, Any] = es_mappings.load("product")["mappings"]["properties"]["hybrid"]
     layer["properties"].update(vector_properties(profile, layer["properties"], documents, present))
     if not own_similarity:
-        for definition in layer["properties"]["terms"]["properties"].values():
+        for definition in (layer["properties"]["all"], *layer["properties"]["terms"]["properties"].values()):
             del definition["similarity"]
     return layer
 

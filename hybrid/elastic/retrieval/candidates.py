@@ -16,6 +16,7 @@ from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines, lexical
+from hybrid.elastic.retrieval import evidence as named
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
@@ -23,6 +24,7 @@ from hybrid.elastic.retrieval.vocabularies import Vocabularies
 from hybrid.errors import ClusterError, UsageError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import Candidates, Retrieved
 from hybrid.searches import Words
 from hybrid.text.completions import Typed
@@ -40,6 +42,7 @@ class _CandidateSearch:
     facets: Sequence[str]
     depth: int
     without: str = ""
+    evidence: Evidence = NONE
 
     @property
     def alone(self) -> bool:
@@ -132,11 +135,12 @@ class Retrieval:
         depth: int,
         lookalikes: bool = True,
         without: str = "",
+        evidence: Evidence = NONE,
     ) -> Retrieved:
         """One `_msearch`: the lexical list (no terms: no lexical signal) and one list a vector signal.
 
         lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
-        without: the id of a product that is left out.
+        without: the id of a product that is left out. evidence: what the words are worth, see hybrid.search.evidence.
 
         A facet that is filtered on counts all its values, so that a shopper can choose another one: its counts are
         those of the same search without that filter.
@@ -148,15 +152,17 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without)]
+        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without, evidence)]
         for facet in filtered:
             others = {field: condition for field, condition in filters.items() if field != facet}
             groups.append(_CandidateSearch(profile, words, vectors, others, [facet], depth, without))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
-        answers = self._msearch(profile, everything, words.terms)
+        by_name = bool(evidence.places)
+        answers = self._msearch(profile, everything, words.terms, by_name)
         if not all(identify(answer) for answer in answers):
-            answers = self._msearch(profile, [(name, bodies.with_ids(body)) for name, body in everything], words.terms)
+            with_ids = [(name, bodies.with_ids(body)) for name, body in everything]
+            answers = self._msearch(profile, with_ids, words.terms, by_name)
         retrieved, *counted = [
             self._read(group, [(name, answers.pop(0)) for name, _ in searched], lookalikes)
             for group, searched in zip(groups, searches, strict=True)
@@ -183,7 +189,7 @@ class Retrieval:
                 name, _listed(vector), search.query, clauses, codes, depth, profile.shards, doc_values
             )
             searches.append((name, body))
-        return searches
+        return [(name, named.add(body, search.evidence, profile.shards)) for name, body in searches]
 
     def _read(
         self, search: _CandidateSearch, answers: Sequence[tuple[str, dict[str, Any]]], lookalikes: bool
@@ -204,7 +210,7 @@ class Retrieval:
                 by_signal[name] = _by_score(hits)
             else:
                 by_signal[name], retrieved.views[name] = cosines.of_hits(hits, search.profile, name, vector)
-        score(retrieved, hits, search.words.terms, by_signal)
+        score(retrieved, hits, search.words.terms, by_signal, named.of_hits(hits, search.evidence))
         if lookalikes:
             self._impute(retrieved, hits, search)
         by_words = answers[0][1] if search.words.terms is not None and "lexical" in retrieved.lists else None
@@ -235,7 +241,8 @@ class Retrieval:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            return self._msearch(profile, [("", body) for body in searches], search.words.terms, named=True)
+            asked = [("", named.add(body, search.evidence, profile.shards)) for body in searches]
+            return self._msearch(profile, asked, search.words.terms, named=True)
 
         doc_values = facet_fields(search.facets, profile)
         try:
@@ -256,6 +263,8 @@ class Retrieval:
         hits.update(lookalikes.hits)
         if "lexical" in retrieved.raw:
             retrieved.raw["lexical"].update({id: float(hit["_score"]) for id, hit in lookalikes.hits.items()})
+            for name, found in named.of_hits(lookalikes.hits, search.evidence).items():
+                retrieved.raw[name].update(found)
         for name in signals:
             scores = retrieved.raw[name]
             by_code, nearest = cosines.of_hits(lookalikes.hits, profile, name, search.vectors[name])
@@ -393,14 +402,17 @@ def score(
     hits: Mapping[str, dict[str, Any]],
     terms: str | None,
     by_signal: Mapping[str, Mapping[str, float | None]],
+    evidence: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> None:
     """Give every candidate its raw score by every signal, and sort each list.
 
     hits: product id -> hit; `_score` is that of the words. terms: None where there is no lexical signal.
-    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector.
+    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector. evidence: signal ->
+    product id -> raw score, of the other signals of words.
     """
     if terms is not None:
         candidates.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
+        candidates.raw |= {name: dict(scores) for name, scores in (evidence or {}).items()}
     for name, scores in by_signal.items():
         candidates.raw[name] = dict(scores)
         candidates.lists[name] = _best_first([id for id in candidates.lists[name] if scores[id] is not None], scores)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hybrid.search import fusion
 from hybrid.search.fusion import ImputedScores, RawScores, Scaling
+from hybrid.search.prior import SHARES
 from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
 from hybrid.searches import SearchRequest
@@ -21,8 +22,8 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query with its candidates.
 
-    raw, imputed: the candidates' raw and imputed scores, by signal. ratings: product id -> rating. synthetic: the kind
-    of synthetic query, "" for a judged one.
+    raw, imputed: the candidates' raw and imputed scores, by signal. bounds: of those of words. ratings: product id ->
+    rating. synthetic: the kind of synthetic query, "" for a judged one.
     """
 
     name: str
@@ -31,36 +32,49 @@ class Example:
     ratings: Mapping[str, float]
     synthetic: str = ""
     imputed: ImputedScores = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
-        return tuple(self.raw)
+        """The kinds of its signals: several signals of words are one here, in the proportions of `shares`."""
+        return tuple(name for name in self.raw if "." not in name)
 
 
 class Table:
-    """An example as arrays, under one scaling. It computes nDCG@10 of any weights by the same arithmetic as search."""
+    """An example as arrays, under one scaling. It computes nDCG@10 of any weights by the same arithmetic as search.
 
-    def __init__(self, example: Example, scaling: Scaling) -> None:
+    shares: signal -> its part of the weight of its kind. scaled, counted: (signals, candidates); voice: (signals,)
+    confidences; gains: (candidates,).
+    """
+
+    def __init__(self, example: Example, scaling: Scaling, shares: Mapping[str, float] = SHARES) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
-        self._scaled, self._counted = fusion.scaled_table(example.raw, ids, scaling, example.imputed)
+        scaling = replace(scaling, bounds=example.bounds)
+        self.scaled, self.counted = fusion.scaled_table(example.raw, ids, scaling, example.imputed)
+        within = fusion.spread(dict.fromkeys(self.signals, 1.0), example.raw, shares)
         confidence = fusion.signal_confidences(example.raw, scaling)
-        self._voice = np.array([confidence[name].share for name in self.signals])
-        self._gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
+        self.voice = np.array([confidence[name].share for name in example.raw])
+        # (kinds, signals): what a weight of 1 of each kind gives each signal.
+        self._within = np.array(
+            [[within[name] * (name.partition(".")[0] == kind) for name in example.raw] for kind in self.signals]
+        )
+        self.gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
         self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))
 
     def ndcg(self, weights: np.ndarray) -> np.ndarray:
-        """(n,) nDCG@10 of (n, signals) weights; ties by id."""
-        spoken = weights * self._voice
+        """(n,) nDCG@10 of (n, kinds of signals) weights; ties by id."""
+        given = weights @ self._within
+        spoken = given * self.voice
         silent = spoken.sum(1) <= 0
-        spoken[silent] = weights[silent]
+        spoken[silent] = given[silent]
         spoken = spoken / spoken.sum(1, keepdims=True)
-        share = spoken @ self._counted
-        totals = np.divide(spoken @ (self._scaled * self._counted), share, out=np.zeros_like(share), where=share > 0)
+        share = spoken @ self.counted
+        totals = np.divide(spoken @ (self.scaled * self.counted), share, out=np.zeros_like(share), where=share > 0)
         # Sums that differ in their last bit must tie, as they do when they are added one by one.
         order = np.argsort(-np.round(totals, 12), axis=1, kind="stable")[:, :CUT]
-        return np.asarray(self._gains[order] @ _DISCOUNT[: order.shape[1]] / self._ideal)
+        return np.asarray(self.gains[order] @ _DISCOUNT[: order.shape[1]] / self._ideal)
 
 
 def gather(
@@ -74,7 +88,12 @@ def gather(
         if any(rating >= 1 for rating in ratings.values()):
             candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.imputed))
+                examples.append(
+                    Example(
+                        name, candidates.query, candidates.raw, ratings, synthetic, candidates.imputed,
+                        candidates.bounds,
+                    )
+                )  # fmt: skip
         on_query()
     return examples
 
@@ -88,7 +107,7 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
     """
     half: dict[str, float] = {}
     span: dict[str, tuple[float, float]] = {}
-    for signal in sorted({name for example in examples for name in example.signals}):
+    for signal in sorted({name for example in examples for name in example.signals}):  # of words, BM25 alone
         columns = [
             np.array([value for value in example.raw[signal].values() if value is not None])
             for example in examples

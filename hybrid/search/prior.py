@@ -1,0 +1,18 @@
+"""The weights that ship with the product, before a shop has judged anything: how the weight of words is spread.
+
+Weights fitted over several catalogues and languages at once, each in turn without the one that they were tried on, are
+no better than these round ones near them (`python -m tests.measure.prior`, docs/benchmarks.md). On the catalogue of
+electronics, words in fields are the better part; on all others, words in all text.
+"""
+
+from __future__ import annotations
+
+#: The parts of the weight of words.
+SHARES = {
+    "lexical": 0.35,
+    "lexical.all": 0.30,
+    "lexical.title": 0.08,
+    "lexical.cover": 0.12,
+    "lexical.title_cover": 0.10,
+    "lexical.phrase": 0.05,
+}
