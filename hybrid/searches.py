@@ -167,7 +167,7 @@ class Degradation:
 class SearchAnswer:
     """total counts the set named by `total_counts`; it and the facets are the same on every page.
 
-    notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
+    weights: of kinds of signals, summing to 1; each hit has its signals. notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
     """
 
     total: int

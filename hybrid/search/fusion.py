@@ -204,6 +204,15 @@ def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[s
     return parts
 
 
+def by_kind(weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights of kinds of signals: several signals of words are one."""
+    kinds: dict[str, float] = {}
+    for name, weight in weights.items():
+        kind = name.partition(".")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + weight
+    return kinds
+
+
 def weighted(
     raw: RawScores, weights: Mapping[str, float], scaling: Scaling = PLAIN, imputed: ImputedScores | None = None
 ) -> Ranking:

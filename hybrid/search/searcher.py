@@ -152,7 +152,7 @@ class Searcher:
             page=request.page,
             size=request.size,
             system=model.kind if request.system is None and not by_hand else system,
-            weights=ranking.weights,
+            weights=fusion.by_kind(ranking.weights),
             weights_version="request" if by_hand else model.version,
             total_counts=counted(words.terms, vectors, self._depth),
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
