@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,52 @@ def unweighted_systems() -> tuple[str, ...]:
 def systems() -> tuple[str, ...]:
     """Every way to search that a request may name."""
     return (*unweighted_systems(), "fixed", *LEARNED_SYSTEMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Other words beside those of a query: a synonym, a correction, another text of a shop's query.
+
+    terms: the other words. weight: what their score is multiplied by. of: the words of the query in whose place they
+    count, as these stand side by side in its terms; then a product must have all of the other words, and those that
+    the query has elsewhere do not count again. "": they count beside the whole query, each for itself.
+    """
+
+    terms: str
+    weight: float
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way in which words stand together: these terms in this order, with at most so many others between them."""
+
+    terms: str
+    gaps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a query, with their alternatives, as the lexical query takes them.
+
+    terms: "" to browse all products; None where words take no part in the scores. unfinished: a term that is the
+    beginning of a word. phrases, excluded: what a product must have, and must not have, whichever signal finds it;
+    each by one of its readings.
+    """
+
+    terms: str | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    unfinished: str = ""
+    phrases: tuple[tuple[Reading, ...], ...] = ()
+    excluded: tuple[tuple[Reading, ...], ...] = ()
+
+    def beside(self, alternatives: Iterable[Alternative], unfinished: str = "") -> Words:
+        """The same with more alternatives."""
+        return replace(self, alternatives=(*self.alternatives, *alternatives), unfinished=unfinished)
+
+    def unscored(self) -> Words:
+        """The same where words take no part in the scores; what a product must have stays."""
+        return Words(phrases=self.phrases, excluded=self.excluded)
 
 
 @dataclass(frozen=True, slots=True)

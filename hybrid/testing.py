@@ -32,6 +32,7 @@ from hybrid.search.consistency import moved_error
 from hybrid.search.imputation import donors, estimate
 from hybrid.search.ports import RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
+from hybrid.searches import Reading, Words
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
 from hybrid.text.completions import Typed, offers
@@ -121,7 +122,7 @@ class MemoryRetrieval(RetrievalLike):
     ...     scores={"image": {"p1": 0.2, "p3": 0.9}},
     ... )
     >>> query = {"image": shop.encoder("").encode_texts(["any"])[0]}
-    >>> candidates = shop.retrieve(shop.profile("shop"), "mug", query, {}, [], depth=10)
+    >>> candidates = shop.retrieve(shop.profile("shop"), Words("mug"), query, {}, [], depth=10)
     >>> candidates.lists
     {'lexical': ['p1', 'p2'], 'image': ['p3', 'p1']}
     >>> candidates.raw["image"]
@@ -164,9 +165,8 @@ class MemoryRetrieval(RetrievalLike):
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
         self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
-        self._words = {
-            id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
-        }
+        self._texts = {id: tuple(terms_of(row, self._profile).values()) for id, row in self._products.items()}
+        self._words = {id: frozenset(" ".join(texts).split()) for id, texts in self._texts.items()}
         self._vectors = dict(self._fixed_vectors)
         if "text" not in {*self._fixed_vectors, *self._scores}:
             texts = {id: text_input(row, fields, self._encoder) for id, row in self._products.items()}
@@ -201,7 +201,7 @@ class MemoryRetrieval(RetrievalLike):
     def retrieve(
         self,
         profile: IndexProfile,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         filters: Mapping[str, Any],
         facets: Sequence[str],
@@ -216,37 +216,38 @@ class MemoryRetrieval(RetrievalLike):
             IndexMovedError: the profile is of another generation.
             ClusterError: no part could be answered.
         """
-        self.searches.append([*(["lexical"] if terms is not None else []), *vectors])
+        self.searches.append([*(["lexical"] if words.terms is not None else []), *vectors])
         self._hold(profile)
         fields = profile.fields
         for facet in facets:
             if facet not in fields.types:
                 raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
-        candidates = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes)
+        ids = self._filtered(filters, without, words)
+        candidates = self._candidates(words, vectors, ids, depth, lookalikes)
         for facet in facets:
             # As on a cluster, a facet that is filtered on still counts its other values.
             others = {field: condition for field, condition in filters.items() if field != facet}
-            counted = candidates
+            counted, among = candidates, self._filtered(others, without, words)
             if facet in filters:
-                counted = self._candidates(terms, vectors, self._filtered(others, without), depth, lookalikes)
-            candidates.facets[facet] = self._counts(facet, self._total(terms, counted, self._filtered(others, without)))
-        matched = self._matching(terms, self._filtered(filters, without)) if "lexical" in candidates.lists else []
+                counted = self._candidates(words, vectors, among, depth, lookalikes)
+            candidates.facets[facet] = self._counts(facet, self._total(words, counted, among))
+        matched = self._matching(words, ids) if "lexical" in candidates.lists else []
         candidates.matched = len(matched)
-        candidates.total = len(self._total(terms, candidates, self._filtered(filters, without)))
+        candidates.total = len(self._total(words, candidates, ids))
         return candidates
 
     def tail(
         self,
         profile: IndexProfile,
-        terms: str,
+        words: Words,
         filters: Mapping[str, Any],
         exclude: Sequence[str],
         start: int,
         size: int,
     ) -> list[tuple[str, float]]:
         self._hold(profile)
-        matched = self._matching(terms, [id for id in self._filtered(filters, "") if id not in set(exclude)])
-        return [(id, self._lexical(id, terms) or 0.0) for id in matched][start : start + size]
+        matched = self._matching(words, [id for id in self._filtered(filters, "", words) if id not in set(exclude)])
+        return [(id, self._lexical(id, words) or 0.0) for id in matched][start : start + size]
 
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         self._hold(profile)
@@ -274,13 +275,19 @@ class MemoryRetrieval(RetrievalLike):
         if self.moved(profile):
             raise moved_error(profile.index)
 
-    def _lexical(self, id: str, terms: str) -> float | None:
+    def _lexical(self, id: str, words: Words) -> float | None:
         """Points of a product for the words; None where it does not match."""
-        if not terms:
+        if not words.terms:
             return 0.0
         if "lexical" in self._scores:
             return self._scores["lexical"].get(id)
-        return float(sum(term in self._words[id] for term in terms.split())) or None
+        own, typed = self._words[id], words.terms.split()
+        points = float(sum(term in own for term in typed))
+        for one in words.alternatives:
+            others = one.terms.split()
+            if own.issuperset(others) and own.isdisjoint(one.of.split()):
+                points += one.weight * len(set(others) - set(typed))
+        return points or None
 
     def _raw(self, signal: str, id: str, vector: np.ndarray) -> float | None:
         if signal in self._scores:
@@ -288,25 +295,25 @@ class MemoryRetrieval(RetrievalLike):
         own = self._vectors.get(signal, {}).get(id)
         return float(own @ vector) if own is not None else None
 
-    def _matching(self, terms: str | None, ids: Iterable[str]) -> list[str]:
+    def _matching(self, words: Words, ids: Iterable[str]) -> list[str]:
         """Products that match the words, best first."""
-        if terms is None:
+        if words.terms is None:
             return []
-        return _best_first({id: points for id in ids if (points := self._lexical(id, terms)) is not None})
+        return _best_first({id: points for id in ids if (points := self._lexical(id, words)) is not None})
 
     def _candidates(
         self,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         ids: Sequence[str],
         depth: int,
         lookalikes: bool,
     ) -> Retrieved:
         retrieved = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
-        if terms is not None and "lexical" in self.failing:
+        if words.terms is not None and "lexical" in self.failing:
             retrieved.failed["lexical"] = self.failing["lexical"]
-        elif terms is not None:
-            retrieved.lists["lexical"] = self._matching(terms, ids)[:depth]
+        elif words.terms is not None:
+            retrieved.lists["lexical"] = self._matching(words, ids)[:depth]
         scores = {
             name: {id: self._raw(name, id, vector) for id in ids}
             for name, vector in vectors.items()
@@ -326,19 +333,19 @@ class MemoryRetrieval(RetrievalLike):
         listed_or_likely = [*retrieved.lists.values(), *retrieved.imputed.values()]
         candidates = sorted({id for group in listed_or_likely for id in group})
         if "lexical" in retrieved.lists:
-            retrieved.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}
+            retrieved.raw["lexical"] = {id: self._lexical(id, words) or 0.0 for id in candidates}
         for name, scored in scores.items():
             retrieved.raw[name] = {id: scored[id] for id in candidates}
         return retrieved
 
-    def _total(self, terms: str | None, candidates: Retrieved, ids: Sequence[str]) -> list[str]:
+    def _total(self, words: Words, candidates: Retrieved, ids: Sequence[str]) -> list[str]:
         """Ids of the set that a total and the facets count: what matches the words, and every other candidate."""
-        matched = self._matching(terms, ids) if "lexical" in candidates.lists else []
+        matched = self._matching(words, ids) if "lexical" in candidates.lists else []
         return sorted({*matched, *(id for scores in candidates.raw.values() for id in scores)})
 
     # -- fields ----------------------------------------------------------------------------------------------------
 
-    def _filtered(self, filters: Mapping[str, Any], without: str) -> list[str]:
+    def _filtered(self, filters: Mapping[str, Any], without: str, words: Words) -> list[str]:
         types = self._profile.fields.types
         for field in filters:
             if field not in types:
@@ -347,11 +354,17 @@ class MemoryRetrieval(RetrievalLike):
             id
             for id, row in self._products.items()
             if id != without
+            and all(self._has(id, readings) for readings in words.phrases)
+            and not any(self._has(id, readings) for readings in words.excluded)
             and all(
                 any(_passes(value, condition) for value in values_at(row, field))
                 for field, condition in filters.items()
             )
         ]
+
+    def _has(self, id: str, readings: Iterable[Reading]) -> bool:
+        """Whether the product has one of the readings in one field, its words side by side."""
+        return any(f" {one.terms} " in f" {text} " for one in readings for text in self._texts[id])
 
     def _counts(self, facet: str, ids: Sequence[str]) -> list[dict[str, Any]]:
         values = [value for id in ids for value in values_at(self._products[id], facet)]

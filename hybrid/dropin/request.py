@@ -24,6 +24,7 @@ from hybrid.dropin.recognise import Recognised
 from hybrid.errors import RefusedError
 from hybrid.search.ports import Candidates
 from hybrid.search.preparation import Prepared
+from hybrid.searches import Words
 
 #: A JSON object: a shop's body, or an answer of the cluster. Body is read only.
 Body = Mapping[str, Any]
@@ -130,17 +131,15 @@ class ShopSearch:
 class RankedSearch:
     """One search whose hits are to be ranked.
 
-    analysis: the words of its query, and their place. key: of its index, body and route. alternatives: (terms, what
-    they count beside those of the words). unfinished: a term that is the beginning of a word. until: when the words are
-    to be looked up anew, by the monotonic clock, in seconds.
+    analysis: the words of its query, and their place. key: of its index, body and route. words: what they are looked
+    for as. until: when the words are to be looked up anew, by the monotonic clock, in seconds.
     """
 
     search: ShopSearch
     analysis: Recognised
     prepared: Prepared
     key: bytes
-    alternatives: Sequence[tuple[str, float]] = ()
-    unfinished: str = ""
+    words: Words
     until: float = math.inf
 
     @property
@@ -152,11 +151,6 @@ class RankedSearch:
         return self.search.body
 
     @property
-    def terms(self) -> str:
-        """The words as the layer's lexical query takes them."""
-        return self.prepared.every_term or ""
-
-    @property
     def vectors(self) -> Mapping[str, np.ndarray]:
         """Signal -> vector (dims,) of length 1, of the signals that are searched."""
         return self.prepared.vectors
@@ -165,8 +159,7 @@ class RankedSearch:
     def candidates_key(self) -> bytes:
         """The key of everything that decides the candidates and their cosines."""
         parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
-        words = [self.terms, self.alternatives, self.unfinished]
-        return candidates_key(self.profile, [*parts, *words, self.search.route], self.vectors)
+        return candidates_key(self.profile, [*parts, self.words, self.search.route], self.vectors)
 
 
 def candidates_key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:

@@ -35,7 +35,7 @@ from hybrid.dropin.request import (
     ShopSearch,
     flag,
 )
-from hybrid.dropin.spelling import meant, terms_of
+from hybrid.dropin.spelling import beside, meant
 from hybrid.errors import ClusterUnreachableError, HybridError, IndexConflictError, IndexMovedError, RefusedError
 from hybrid.search.consistency import moved_error, settled
 from hybrid.searches import Degradation, SearchRequest
@@ -317,10 +317,10 @@ class DropIn:
             prepared = self._searcher.prepare(SearchRequest(search.index, words), profile)
             if prepared.degraded and not prepared.every_vector:
                 return _Plan(search, Handling(False, lost=tuple(prepared.degraded)))
-            if not prepared.every_term:
+            if not prepared.every_word.terms:
                 return _Plan(search, passed("no words that the layer knows"))
-            alternatives = [(terms_of(other, profile), boost) for other, boost in analysis.alternatives]
-            ranked = RankedSearch(search, analysis, prepared, key, alternatives, unfinished, until)
+            asked = beside(prepared.every_word, analysis.alternatives, unfinished, profile)
+            ranked = RankedSearch(search, analysis, prepared, key, asked, until)
             with self._lock:
                 self._ranked[key] = ranked
             return _RankedPlan(search, RANKED.without(prepared.degraded), ranked)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.recognise import Recognised
 from hybrid.dropin.request import ShopSearch
+from hybrid.searches import Alternative, Words
 from hybrid.text import analysis as text
 
 #: More words than that are not looked at one by one.
@@ -55,6 +56,11 @@ class Looks(Protocol):
 def terms_of(words: str, profile: IndexProfile) -> str:
     """The words as the lexical query of the index takes them."""
     return words.strip() if profile.lexical_fields else text.query_terms(words, profile.language)
+
+
+def beside(words: Words, others: Sequence[tuple[str, float]], unfinished: str, profile: IndexProfile) -> Words:
+    """The words of a query with the other texts of it (and what they count), and its unfinished last word."""
+    return words.beside([Alternative(terms_of(other, profile), boost) for other, boost in others], unfinished)
 
 
 def meant(search: ShopSearch, profile: IndexProfile, analysis: Recognised, looks: Looks) -> Meant:

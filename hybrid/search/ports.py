@@ -13,6 +13,7 @@ import numpy as np
 
 from hybrid.contracts import IndexProfile
 from hybrid.search.weights import WeightsModel
+from hybrid.searches import Words
 from hybrid.text.completions import Typed
 
 
@@ -57,7 +58,7 @@ class RetrievalLike(Protocol):
     def retrieve(
         self,
         profile: IndexProfile,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         filters: Mapping[str, Any],
         facets: Sequence[str],
@@ -69,7 +70,7 @@ class RetrievalLike(Protocol):
     def tail(
         self,
         profile: IndexProfile,
-        terms: str,
+        words: Words,
         filters: Mapping[str, Any],
         exclude: Sequence[str],
         start: int,

@@ -15,7 +15,7 @@ from hybrid.search import fusion, weights
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
-from hybrid.searches import Degradation, SearchRequest, systems, unweighted_systems
+from hybrid.searches import Degradation, SearchRequest, Words, systems, unweighted_systems
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
@@ -28,7 +28,7 @@ _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 class Prepared:
     """A query before the search: what to look for, and how much each signal is to count.
 
-    prediction: the weights of the signals. terms, vectors: what is searched. every_term, every_vector: these hold the
+    prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
     left out.
     """
@@ -37,9 +37,9 @@ class Prepared:
     system: str
     model: WeightsModel
     prediction: Prediction
-    terms: str | None
+    words: Words
     vectors: dict[str, np.ndarray]
-    every_term: str | None
+    every_word: Words
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
     notes: list[Note]
@@ -120,29 +120,29 @@ class Preparer:
         system = check(request)
         if request.like:
             vectors, terms = self._of_product(request, system, profile)
-            encoded = EncodedQuery(vectors)
+            encoded, words = EncodedQuery(vectors), Words(terms)
         else:
-            encoded, terms = self.signals(request, system, profile)
+            encoded, words = self.signals(request, system, profile)
         model, problem = self._model(request, system)
-        weighed = self._weigh(request, system, model, encoded.vectors, terms)
+        weighed = self._weigh(request, system, model, encoded.vectors, words.terms)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         return Prepared(
             profile=profile,
             system=system,
             model=model,
             prediction=weighed.prediction,
-            terms=weighed.terms,
+            words=words.unscored() if weighed.terms is None else words,
             vectors=weighed.vectors,
-            every_term=terms,
+            every_word=words,
             every_vector=encoded.vectors,
             degraded=[*encoded.degraded, *problems],
             notes=[*encoded.notes, *weighed.notes],
         )
 
-    def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, str | None]:
+    def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, Words]:
         """(the query's vectors, the words to look for), before anything is weighed."""
         encoded = self._queries.encode(request, system, profile)
-        return encoded, _terms(request, system, profile, encoded.vectors)
+        return encoded, Words(_terms(request, system, profile, encoded.vectors))
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile

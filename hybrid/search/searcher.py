@@ -31,6 +31,7 @@ from hybrid.searches import (
     SearchAnswer,
     SearchRequest,
     SignalScore,
+    Words,
 )
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
@@ -123,21 +124,21 @@ class Searcher:
             request = _by_words(request)
         ready = self.prepare(request, profile)
         system, model, prediction = ready.system, ready.model, ready.prediction
-        terms, vectors, notes = ready.terms, ready.vectors, ready.notes
+        words, vectors, notes = ready.words, ready.vectors, ready.notes
         facets = profile.fields.facets if request.facets is None else request.facets
-        retrieved, degraded = self._retrieve(profile, terms, vectors, request, facets)
+        retrieved, degraded = self._retrieve(profile, words, vectors, request, facets)
         by_hand = request.weights is not None or request.alpha is not None
         skipped = [note for note in notes if note.kind == "not_searched"]
         if skipped and not any(retrieved.lists.values()):
             # The signals with large weights find nothing: the signals that were left out may find something.
-            terms, vectors = ready.every_term, ready.every_vector
+            words, vectors = ready.every_word, ready.every_vector
             notes = [note for note in notes if note not in skipped]
-            prediction = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
-            retrieved, again = self._retrieve(profile, terms, vectors, request, facets)
+            prediction = Prediction(dict.fromkeys([*(["lexical"] if words.terms is not None else []), *vectors], 1.0))
+            retrieved, again = self._retrieve(profile, words, vectors, request, facets)
             degraded = [*degraded, *again]
-        ranking = self._rank(system, retrieved, terms, prediction, model)
-        lexical_tail = terms is not None and system not in SIGNALS
-        page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
+        ranking = self._rank(system, retrieved, words.terms, prediction, model)
+        lexical_tail = words.terms is not None and system not in SIGNALS
+        page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
         if not request.bare:
             self._add_nearest_views(hits, profile, retrieved)
@@ -151,7 +152,7 @@ class Searcher:
             system=model.kind if request.system is None and not by_hand else system,
             weights=ranking.weights,
             weights_version="request" if by_hand else model.version,
-            total_counts=counted(terms, vectors, self._depth),
+            total_counts=counted(words.terms, vectors, self._depth),
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
@@ -188,27 +189,27 @@ class Searcher:
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
-        encoded, terms = self._preparer.signals(request, "fixed", profile)
+        encoded, words = self._preparer.signals(request, "fixed", profile)
         vectors = encoded.vectors
-        if not terms and not vectors:
+        if not words.terms and not vectors:
             return None
-        retrieved, _ = self._retrieve(profile, terms, vectors, request, ())
+        retrieved, _ = self._retrieve(profile, words, vectors, request, ())
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.imputed)
+        return QueryCandidates(_query(request, words.terms, vectors), retrieved.raw, retrieved.imputed)
 
     def _retrieve(
         self,
         profile: IndexProfile,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         request: SearchRequest,
         facets: Sequence[str],
     ) -> tuple[Retrieved, list[Degradation]]:
         """(candidates, the parts that failed)."""
-        if terms is None and not vectors:
+        if words.terms is None and not vectors:
             return Retrieved(), []
 
-        def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
+        def ask(words: Words, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
             lookalikes = request.system != "rrf"
             return self._retrieval.retrieve(
@@ -216,14 +217,15 @@ class Searcher:
             )
 
         try:
-            retrieved = ask(terms, vectors)
+            retrieved = ask(words, vectors)
         except (ClusterUnreachableError, IndexMovedError, UsageError):
             raise
         except HybridError as error:
             if not vectors:
                 raise
             logger.warning("answering by keywords alone: %s", error)
-            return ask(_words(request.q, profile), {}), [Degradation("vectors", str(error))]
+            alone = words if words.terms is not None else replace(words, terms=_words(request.q, profile))
+            return ask(alone, {}), [Degradation("vectors", str(error))]
         return retrieved, [Degradation(part, reason) for part, reason in retrieved.failed.items()]
 
     def _rank(
@@ -245,19 +247,19 @@ class Searcher:
         profile: IndexProfile,
         ranking: fusion.Ranking,
         retrieved: Retrieved,
-        tail_terms: str | None,
+        tail_words: Words | None,
     ) -> list[tuple[str, dict[str, SignalScore]]]:
         """(id, signals) of this page: the fused list, then the rest of the matches by words alone."""
         start = (request.page - 1) * request.size
         page = [(id, ranking.signals(id)) for id in ranking.ids[start : start + request.size]]
         missing = min(request.size, retrieved.total - start) - len(page)
-        if tail_terms is not None and missing > 0:
+        if tail_words is not None and missing > 0:
             offset = max(0, start - len(ranking.ids))
             excluded = [*ranking.ids, request.like] if request.like else ranking.ids
-            tail = self._retrieval.tail(profile, tail_terms, request.filters, excluded, offset, missing)
+            tail = self._retrieval.tail(profile, tail_words, request.filters, excluded, offset, missing)
             first_rank = len(retrieved.lists.get("lexical", ())) + offset + 1
             page += [
-                (id, ranking.tail_signals(raw, rank) if tail_terms else {})
+                (id, ranking.tail_signals(raw, rank) if tail_words.terms else {})
                 for rank, (id, raw) in enumerate(tail, first_rank)
             ]
         return page

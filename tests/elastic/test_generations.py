@@ -24,7 +24,7 @@ from hybrid.errors import HybridError, IndexMissingError, IndexMovedError, Usage
 from hybrid.node import NodeStatus
 from hybrid.search import consistency
 from hybrid.search.weights import PublishedWeights
-from hybrid.searches import SearchRequest
+from hybrid.searches import SearchRequest, Words
 from hybrid.services import Services
 from tests.conftest import index_file, make_services, write_rows
 from tests.support import web_services
@@ -312,7 +312,7 @@ def test_an_index_that_refuses_names_itself(two: Generations, monkeypatch: pytes
     monkeypatch.setattr(retrieval, "moved", lambda _: False)
     for words in (None, "word"):
         with pytest.raises(IndexMovedError):
-            retrieval.retrieve(profile, words, {"image": query}, {}, (), 10)
+            retrieval.retrieve(profile, Words(words), {"image": query}, {}, (), 10)
     two.move(two.old)
     retrieval.forget()
 

@@ -11,7 +11,7 @@ import pytest
 from hybrid.elastic.retrieval import lookalikes
 from hybrid.evaluation.formats import read_judgments
 from hybrid.search import imputation
-from hybrid.searches import SearchRequest
+from hybrid.searches import SearchRequest, Words
 from hybrid.services import Services
 from tests.conftest import Sample, index_file, write_rows
 
@@ -106,8 +106,8 @@ def test_one_vector_signal_alone_has_true_cosines(sample: Sample) -> None:
     services, name = sample.services, sample.name
     vector = services.encoder("minilm").encode_texts(["red striped dress"])[0]
     profile = services.retrieval.profile(name)
-    alone = services.retrieval.retrieve(profile, None, {"text": vector}, {}, (), 100).raw["text"]
-    among = services.retrieval.retrieve(profile, "red", {"text": vector}, {}, (), 100).raw["text"]
+    alone = services.retrieval.retrieve(profile, Words(), {"text": vector}, {}, (), 100).raw["text"]
+    among = services.retrieval.retrieve(profile, Words("red"), {"text": vector}, {}, (), 100).raw["text"]
     shared = [id for id in alone if among.get(id) is not None]
     assert len(shared) > 50
     assert np.allclose([alone[id] for id in shared], [among[id] for id in shared], atol=2e-3)

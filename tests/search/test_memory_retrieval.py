@@ -12,6 +12,7 @@ import pytest
 from hybrid.errors import UsageError
 from hybrid.node import NodeStatus
 from hybrid.search.ports import RetrievalLike, Retrieved
+from hybrid.searches import Words
 from hybrid.testing import MemoryRetrieval, ToyEncoder
 from hybrid.text import analysis
 from hybrid.text.completions import Typed
@@ -48,7 +49,7 @@ def retrieved(retrieval: RetrievalLike, profile: Any, words: str | None, **optio
     """depth 50: every product is a candidate, whichever way the cluster looks for the nearest."""
     terms = analysis.query_terms(words) if words is not None else None
     vectors = {"text": ToyEncoder(32).encode_texts(["green lamp"])[0]}
-    return retrieval.retrieve(profile, terms, vectors, options.get("filters", {}), FACETS, 50, True, "p05")
+    return retrieval.retrieve(profile, Words(terms), vectors, options.get("filters", {}), FACETS, 50, True, "p05")
 
 
 @pytest.mark.parametrize("filters", [{}, {"brand": ["Casa"], "price": {"gte": 8, "lt": 20}}, {"category": "lamp"}])
@@ -80,8 +81,8 @@ def test_it_has_the_same_documents_vectors_and_completions(both: tuple[Any, Any,
     for typed in ("gre", "red la", "lanp", "xyz"):
         asked = Typed.of(typed)
         assert set(double.completing(own, asked, 50)) == set(real.completing(profile, asked, 50))
-    assert [id for id, _ in sorted(double.tail(own, "lamp", {}, ["p06"], 0, 50))] == [
-        id for id, _ in sorted(real.tail(profile, "lamp", {}, ["p06"], 0, 50))
+    assert [id for id, _ in sorted(double.tail(own, Words("lamp"), {}, ["p06"], 0, 50))] == [
+        id for id, _ in sorted(real.tail(profile, Words("lamp"), {}, ["p06"], 0, 50))
     ]
 
 
@@ -91,6 +92,6 @@ def test_it_refuses_the_same(both: tuple[Any, Any, Any], filters: dict[str, Any]
     said = []
     for retrieval, own in ((real, profile), (double, double.profile(profile.index))):
         with pytest.raises(UsageError) as refusal:
-            retrieval.retrieve(own, "lamp", {}, filters, facets, 10)
+            retrieval.retrieve(own, Words("lamp"), {}, filters, facets, 10)
         said.append(str(refusal.value))
     assert said[0].split(";")[0] == said[1].split(";")[0]

@@ -28,7 +28,7 @@ from hybrid.errors import (
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.searcher import Searcher
-from hybrid.searches import SearchRequest
+from hybrid.searches import SearchRequest, Words
 from hybrid.services import Services
 from hybrid.testing import ToyEncoder
 from hybrid.text.completions import Typed, offers
@@ -243,7 +243,7 @@ def test_candidates_by_vector_are_the_nearest(shop: tuple[Services, str], kind: 
         profile = services.searcher.profile(index)
         assert profile.shards == shards
         vector = held["p001"]
-        found = services.retrieval.retrieve(profile, "lamp", {"text": vector}, {}, [], 50)
+        found = services.retrieval.retrieve(profile, Words("lamp"), {"text": vector}, {}, [], 50)
         last = sorted((float(one @ vector) for one in held.values()), reverse=True)[49]
         listed = found.lists["text"]
         assert len(held) > 300

@@ -26,7 +26,7 @@ from hybrid.search.fusion import RRF_K
 from hybrid.search.ports import Retrieved
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import WeightsModel, fixed
-from hybrid.searches import Degradation, SearchAnswer, SearchRequest
+from hybrid.searches import Degradation, SearchAnswer, SearchRequest, Words
 from hybrid.testing import MemoryRetrieval, PinnedWeights, ToyEncoder
 
 MUGS = [
@@ -431,7 +431,7 @@ def test_an_empty_answer_is_believed_only_of_an_index_that_stands() -> None:
 def test_vectors_that_are_given_are_compared_by_their_cosine() -> None:
     axes = np.eye(64, dtype=np.float32)
     shop = MemoryRetrieval(titled("a", "b", "c"), vectors={"image": {"a": axes[0], "b": (axes[0] + axes[1]) / 2**0.5}})
-    found = shop.retrieve(shop.profile("shop"), None, {"image": axes[0]}, {}, [], 10)
+    found = shop.retrieve(shop.profile("shop"), Words(), {"image": axes[0]}, {}, [], 10)
     assert found.lists == {"image": ["a", "b"]}
     assert found.raw["image"] == pytest.approx({"a": 1.0, "b": 2**-0.5})
 
@@ -443,8 +443,8 @@ def test_a_profile_of_an_earlier_generation_is_refused() -> None:
     shop.move(MUGS)
     assert shop.moved(profile)
     for ask in (
-        lambda: shop.retrieve(profile, "mug", {}, {}, [], 10),
-        lambda: shop.tail(profile, "mug", {}, [], 0, 10),
+        lambda: shop.retrieve(profile, Words("mug"), {}, {}, [], 10),
+        lambda: shop.tail(profile, Words("mug"), {}, [], 0, 10),
         lambda: shop.sources(profile, ["p1"]),
     ):
         with pytest.raises(IndexMovedError):

@@ -15,7 +15,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, unread
-from hybrid.elastic.retrieval import bodies, cosines
+from hybrid.elastic.retrieval import bodies, cosines, lexical
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
@@ -23,15 +23,16 @@ from hybrid.errors import ClusterError, UsageError
 from hybrid.search import imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.ports import Candidates, Retrieved
+from hybrid.searches import Words
 from hybrid.text.completions import Typed
 
 
 @dataclass(frozen=True)
 class _CandidateSearch:
-    """One search for candidates. terms: None where words take no part. without: the id of a product to leave out."""
+    """One search for candidates. without: the id of a product to leave out."""
 
     profile: IndexProfile
-    terms: str | None
+    words: Words
     vectors: Mapping[str, np.ndarray]
     filters: Mapping[str, Any]
     facets: Sequence[str]
@@ -41,19 +42,20 @@ class _CandidateSearch:
     @property
     def alone(self) -> bool:
         """Whether there is one vector and no words, and one view a product, so that the score gives the cosine."""
-        if self.terms is not None or len(self.vectors) != 1:
+        if self.words.terms is not None or len(self.vectors) != 1:
             return False
         return all(self.profile.signals[name].views == 1 for name in self.vectors)
 
     @property
     def clauses(self) -> list[dict[str, Any]]:
         clauses = bodies.filters_body(self.filters, self.profile.searchable)
+        clauses += lexical.conditions(self.words, self.profile.lexical_fields)
         return [*clauses, {"bool": {"must_not": {"ids": {"values": [self.without]}}}}] if self.without else clauses
 
     @property
-    def words(self) -> dict[str, Any] | None:
+    def query(self) -> dict[str, Any] | None:
         """The lexical query, where there are words."""
-        return bodies.lexical_query(self.terms, self.profile.lexical_fields) if self.terms else None
+        return lexical.query(self.words, self.profile.lexical_fields) if self.words.terms else None
 
 
 class Retrieval:
@@ -119,7 +121,7 @@ class Retrieval:
     def retrieve(
         self,
         profile: IndexProfile,
-        terms: str | None,
+        words: Words,
         vectors: Mapping[str, np.ndarray],
         filters: Mapping[str, Any],
         facets: Sequence[str],
@@ -127,7 +129,7 @@ class Retrieval:
         lookalikes: bool = True,
         without: str = "",
     ) -> Retrieved:
-        """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
+        """One `_msearch`: the lexical list (no terms: no lexical signal) and one list a vector signal.
 
         lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
         without: the id of a product that is left out.
@@ -142,15 +144,15 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_CandidateSearch(profile, terms, vectors, filters, plain, depth, without)]
+        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without)]
         for facet in filtered:
             others = {field: condition for field, condition in filters.items() if field != facet}
-            groups.append(_CandidateSearch(profile, terms, vectors, others, [facet], depth, without))
+            groups.append(_CandidateSearch(profile, words, vectors, others, [facet], depth, without))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
-        answers = self._msearch(profile, everything, terms)
+        answers = self._msearch(profile, everything, words.terms)
         if not all(identify(answer) for answer in answers):
-            answers = self._msearch(profile, [(name, bodies.with_ids(body)) for name, body in everything], terms)
+            answers = self._msearch(profile, [(name, bodies.with_ids(body)) for name, body in everything], words.terms)
         retrieved, *counted = [
             self._read(group, [(name, answers.pop(0)) for name, _ in searched], lookalikes)
             for group, searched in zip(groups, searches, strict=True)
@@ -169,12 +171,12 @@ class Retrieval:
             return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, doc_values))]
         codes = list(search.vectors)
         searches = []
-        if search.terms is not None:
-            query = bodies.lexical_query(search.terms, profile.lexical_fields)
+        if search.words.terms is not None:
+            query = lexical.query(search.words, profile.lexical_fields)
             searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
         for name, vector in search.vectors.items():
             body = bodies.vector_search(
-                name, _listed(vector), search.words, clauses, codes, depth, profile.shards, doc_values
+                name, _listed(vector), search.query, clauses, codes, depth, profile.shards, doc_values
             )
             searches.append((name, body))
         return searches
@@ -198,11 +200,11 @@ class Retrieval:
                 by_signal[name] = _by_score(hits)
             else:
                 by_signal[name], retrieved.views[name] = cosines.of_hits(hits, search.profile, name, vector)
-        score(retrieved, hits, search.terms, by_signal)
+        score(retrieved, hits, search.words.terms, by_signal)
         if lookalikes:
             self._impute(retrieved, hits, search)
-        lexical = answers[0][1] if search.terms is not None and "lexical" in retrieved.lists else None
-        self._count(retrieved, hits, search.profile, search.facets, lexical)
+        by_words = answers[0][1] if search.words.terms is not None and "lexical" in retrieved.lists else None
+        self._count(retrieved, hits, search.profile, search.facets, by_words)
         return retrieved
 
     def _msearch(
@@ -229,7 +231,7 @@ class Retrieval:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            return self._msearch(profile, [("", body) for body in searches], search.terms, named=True)
+            return self._msearch(profile, [("", body) for body in searches], search.words.terms, named=True)
 
         doc_values = facet_fields(search.facets, profile)
         try:
@@ -237,7 +239,7 @@ class Retrieval:
                 profile,
                 retrieved.raw,
                 signals,
-                search.words,
+                search.query,
                 search.clauses,
                 doc_values,
                 search.depth,
@@ -273,18 +275,18 @@ class Retrieval:
         hits: Mapping[str, dict[str, Any]],
         profile: IndexProfile,
         facets: Sequence[str],
-        lexical: dict[str, Any] | None,
+        by_words: dict[str, Any] | None,
     ) -> None:
         candidates = {id for scores in retrieved.raw.values() for id in scores}
-        if lexical is None:
+        if by_words is None:
             others = candidates
         else:
-            retrieved.matched = int(lexical["hits"]["total"]["value"])
+            retrieved.matched = int(by_words["hits"]["total"]["value"])
             scores = retrieved.raw["lexical"]
             in_list = set(retrieved.lists["lexical"])
             others = {id for id in candidates if id not in in_list and not scores[id]}
         retrieved.total = retrieved.matched + len(others)
-        aggregations = lexical.get("aggregations", {}) if lexical else {}
+        aggregations = by_words.get("aggregations", {}) if by_words else {}
         for facet in facets:
             values = [hits[id].get("fields", {}).get(facet, []) for id in others]
             fields = profile.searchable
@@ -295,16 +297,17 @@ class Retrieval:
     def tail(
         self,
         profile: IndexProfile,
-        terms: str,
+        words: Words,
         filters: Mapping[str, Any],
         exclude: Sequence[str],
         start: int,
         size: int,
     ) -> list[tuple[str, float]]:
         """(id, BM25) of the lexical matches that come after the fused list."""
-        query = bodies.lexical_query(terms, profile.lexical_fields)
-        body = bodies.tail_search(query, bodies.filters_body(filters, profile.searchable), exclude, start, size)
-        answer = self._msearch(profile, [("lexical", body)], terms)[0]
+        search = _CandidateSearch(profile, words, {}, filters, (), 0)
+        query = lexical.query(words, profile.lexical_fields)
+        body = bodies.tail_search(query, search.clauses, exclude, start, size)
+        answer = self._msearch(profile, [("lexical", body)], words.terms)[0]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]

@@ -26,8 +26,6 @@ _HIT_KEYS = (
 _BEHIND = 0.0001
 #: The same, of those that a function of the shop puts first.
 _RAISED = 0.5
-#: What the completions of an unfinished word count.
-_UNFINISHED_BOOST = 2.0
 
 
 def matching(body: Mapping[str, Any]) -> Query:
@@ -36,27 +34,6 @@ def matching(body: Mapping[str, Any]) -> Query:
     if body.get("min_score") is not None:
         return {"function_score": {"query": query, "min_score": body["min_score"]}}
     return query
-
-
-def words(
-    terms: str, fields: Sequence[str], alternatives: Sequence[tuple[str, float]] = (), unfinished: str = ""
-) -> Query:
-    """The layer's lexical query.
-
-    alternatives: (terms, what they count beside the others). unfinished: a term that is the beginning of a word.
-    """
-    query = bodies.lexical_query(terms, fields)
-    if unfinished:
-        query = {"bool": {"should": [query, begun(unfinished, fields, _UNFINISHED_BOOST)]}}
-    others = [{"bool": {"must": [bodies.lexical_query(one, fields)], "boost": boost}} for one, boost in alternatives]
-    return {"dis_max": {"queries": [query, *others]}} if others else query
-
-
-def begun(term: str, fields: Sequence[str], boost: float = 1.0) -> Query:
-    """What has a word that begins with the term."""
-    ((kind, clause),) = bodies.lexical_query(term, fields).items()
-    options = {key: value for key, value in clause.items() if key != "tie_breaker"}
-    return {kind: {**options, "type": "bool_prefix", "boost": boost}}
 
 
 def scored(query: Mapping[str, Any], words: Mapping[str, Any]) -> Query:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.elastic.retrieval import bodies
-from hybrid.elastic.retrieval.dropin_bodies import begun, matching
+from hybrid.elastic.retrieval.dropin_bodies import matching
+from hybrid.elastic.retrieval.lexical import begun
 
 _TITLES = ("hybrid.terms.title", "hybrid.terms.category", "hybrid.terms.brand", "hybrid.terms.description")
 

@@ -31,7 +31,7 @@ from hybrid.dropin.request import (
 )
 from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.elastic.client import connect, error_reason, translated
-from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_words
+from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_words, lexical
 from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
 from hybrid.elastic.retrieval.hit_cache import HitCache
@@ -333,7 +333,7 @@ class Transport:
             repeatable=repeatable,
             units=answers.units,
         )
-        score(candidates, hits, search.terms, self._by_signal(answers))
+        score(candidates, hits, search.words.terms, self._by_signal(answers))
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return candidates
@@ -375,7 +375,7 @@ class Transport:
 
 def _words(search: RankedSearch) -> Json:
     """The layer's lexical query."""
-    return dropin_bodies.words(search.terms, search.profile.lexical_fields, search.alternatives, search.unfinished)
+    return lexical.query(search.words, search.profile.lexical_fields)
 
 
 def _query(search: RankedSearch) -> Json:
@@ -393,17 +393,17 @@ def _final(request: FinalRequest) -> _Line:
 
 
 def _header(search: RankedSearch) -> Json:
-    return {**bodies.header(search.profile, search.terms), **search.search.route}
+    return {**bodies.header(search.profile, search.words.terms or ""), **search.search.route}
 
 
 def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[SignalSearch]:
     """The searches for candidates. codes: the signals of which the hits are to have codes."""
     body, analysis, words = search.body, search.analysis, _words(search)
     if analysis.query is None:
-        lexical = dropin_bodies.counted(body, _query(search), codes, depth)
+        by_words = dropin_bodies.counted(body, _query(search), codes, depth)
     else:
-        lexical = dropin_bodies.listed(body, analysis, words, codes, depth)
-    parts = [SignalSearch("lexical", lexical)]
+        by_words = dropin_bodies.listed(body, analysis, words, codes, depth)
+    parts = [SignalSearch("lexical", by_words)]
     for name, vector in search.vectors.items():
         numbers = np.ascontiguousarray(vector, dtype=np.float32)
         near = dropin_bodies.nearest(body, words, name, numbers, codes, depth, search.profile.shards, analysis.excluded)
