@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hybrid.facts import Note
 from hybrid.search import fusion, weights
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
+from hybrid.search.understanding import conditions
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import Degradation, SearchRequest, Words, systems, unweighted_systems
 from hybrid.signals import SIGNALS
@@ -142,7 +143,8 @@ class Preparer:
     def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, Words]:
         """(the query's vectors, the words to look for), before anything is weighed."""
         encoded = self._queries.encode(request, system, profile)
-        return encoded, Words(_terms(request, system, profile, encoded.vectors))
+        words = conditions(request, profile) if request.phrases or request.excluded else Words()
+        return encoded, replace(words, terms=_terms(request, system, profile, encoded.vectors))
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile

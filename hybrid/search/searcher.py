@@ -24,6 +24,7 @@ from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
+from hybrid.search.understanding import understand
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
     Degradation,
@@ -122,6 +123,7 @@ class Searcher:
         if profile.without_layer:
             check(request)
             request = _by_words(request)
+        request, understood = understand(request, profile)
         ready = self.prepare(request, profile)
         system, model, prediction = ready.system, ready.model, ready.prediction
         words, vectors, notes = ready.words, ready.vectors, ready.notes
@@ -156,6 +158,7 @@ class Searcher:
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
+            understood=understood,
         )
 
     def _check_not_moved(self, profile: IndexProfile, hits: Sized) -> None:
@@ -189,6 +192,7 @@ class Searcher:
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
+        request, _ = understand(request, profile)
         encoded, words = self._preparer.signals(request, "fixed", profile)
         vectors = encoded.vectors
         if not words.terms and not vectors:
