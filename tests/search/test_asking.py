@@ -1,19 +1,27 @@
-"""What words ask for beside being words, on the real engine: phrases, exclusions and prices."""
+"""What words ask for beside being words, on the real engine: phrases, exclusions, prices and synonyms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from hybrid.cli.main import app
 from hybrid.elastic.retrieval import bodies
 from hybrid.elastic.retrieval.candidates import Retrieval
+from hybrid.errors import HybridError, SynonymsConflictError, SynonymsError
 from hybrid.node import NodeStatus
 from hybrid.search.searcher import Searcher
+from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
+from hybrid.testing import FakeClock
 from tests.conftest import index_file, make_services, write_rows
+from tests.support.admin_client import signed_in
 from tests.support.raw import client_of
 
 pytestmark = pytest.mark.es
@@ -98,3 +106,87 @@ def test_a_query_that_has_none_of_it_is_sent_as_it_was(
     (_, lexical, _, nearest) = sent[0]
     assert lexical["query"] == bodies.lexical_query("red shoe 5 10")
     assert "filter" not in nearest["query"]["knn"]
+
+
+def test_synonyms_are_in_force_within_seconds(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    files = services.synonym_files
+    assert files.get(name).version == 0
+    kept = files.put(name, "# seats\nsofa, couch, settee\ntrainers => running shoes\n手机 => 手机壳", "ed")
+    assert (kept.version, kept.rules, files.get(name)) == (1, 3, kept)
+    with pytest.raises(SynonymsError, match="line 2"):
+        files.put(name, "sofa, couch\nsettee", "ed")
+    with pytest.raises(SynonymsConflictError, match="version 1 by now"):
+        files.put(name, "sofa, couch", "mei", instead_of=0)
+    assert files.get(name) == kept
+    clock = FakeClock()
+    published = PublishedSynonyms(files, clock)
+    searcher = Searcher(services.retrieval, services.encoder, 50, None, published)
+
+    def found(query: str) -> list[str]:
+        answer = searcher.search(SearchRequest(name, query, size=50, system="bm25"))
+        assert answer.total == len(answer.hits) == sum(item["count"] for item in answer.facets["kind"])
+        return [TITLES[int(hit.id)] for hit in answer.hits]
+
+    seats = [title for title in TITLES if {"sofa", "couch", "settee"} & set(title.split())]
+    for query in ("Sofas", "couch", "settee"):
+        hits, typed = found(query), query.lower().rstrip("s")
+        assert set(hits) == set(seats)
+        assert all(typed in title for title in hits[: sum(typed in title for title in seats)]), hits
+    assert found("trainers")[0] == "trainers" and set(found("trainers")[1:]) == set(TITLES[1:4])
+    assert "trainers" not in found("running shoes")
+    assert set(found("couch -cover under 130")) == {"couch", "settee", "sofa"}
+    assert found("couch table sofa")[0] == "couch table"
+    assert found("手机")[0] == "手机壳"
+    fused = searcher.search(SearchRequest(name, "settee", size=50))
+    assert all(fused.hits[at].signals["lexical"].raw for at in range(3)) and fused.understood[0].kind == "synonym"
+    assert files.put(name, "", "ed", instead_of=1).version == 2
+    clock.advance(published.TTL_S)
+    assert set(found("sofa")) == {"sofa", "leather sofa"}
+
+
+def test_synonyms_by_the_command_line(
+    shop: tuple[Services, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, name = shop
+    monkeypatch.setattr("hybrid.services.build_services", lambda: Services(services.settings))
+
+    def run(*command: str) -> Result:
+        return CliRunner().invoke(app, ["synonyms", *command, "--index", name])
+
+    file = tmp_path / "synonyms.txt"
+    file.write_text("sofa, couch\n手机, 移动电话\n")
+    done = run("set", str(file))
+    assert done.exit_code == 0 and done.output.startswith("2 rules are in force")
+    before = run("show").stdout
+    assert before == file.read_text()
+    file.write_text("sofa, couch\nsettee\n")
+    assert "line 2" in str(run("set", str(file)).exception)
+    assert run("show").stdout == before
+    assert isinstance(run("set", str(file), "--instead-of", "0").exception, HybridError)
+    assert run("remove").exit_code == 0 and run("show").stdout.strip() == ""
+    file.write_bytes(b"sofa, \xff")
+    assert "UTF-8" in str(run("set", str(file)).exception)
+    actions = [entry["action"] for entry in services.audit.list(20)[0] if entry["index"] == name]
+    assert actions == ["synonyms_remove", "synonyms_set", "synonyms_set", "synonyms_set"]
+
+
+def test_synonyms_by_the_admin_interface(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    ed, vic = signed_in(services), signed_in(services, "vic", "viewer")
+    path = f"/admin/api/synonyms/{name}"
+    version = ed.get(path).json["version"]
+    body = {"text": "sofa, couch", "instead_of": version}
+    assert vic.send(path, body).status_code == 403 and vic.get(path).status_code == 200
+    answer = ed.send(path, body)
+    assert (answer.status_code, answer.json["version"], answer.json["rules"]) == (200, version + 1, 1)
+    assert ed.send(path, body).status_code == 409
+    bad = ed.send(path, {"text": "sofa, couch\n=> x", "instead_of": version + 1})
+    assert bad.status_code == 400 and "line 2" in bad.json["error"]["reason"]
+    assert ed.get(path).json["text"] == "sofa, couch"
+    assert ed.send(f"{path}-none", {"text": "a, b", "instead_of": 0}).status_code == 404
+    assert ed.send(f"{path}/remove", {"instead_of": version + 1}).json["rules"] == 0
+    entry = next(
+        one for one in services.audit.list(20)[0] if one["action"] == "api_set_synonyms" and one["status"] == 200
+    )
+    assert (entry["user"], entry["index"], entry["detail"]["rules"]) == ("ed", name, "1")
