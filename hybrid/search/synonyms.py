@@ -51,6 +51,8 @@ class PublishedSynonyms:
         if known and self._clock() - known[0] < self.TTL_S and known[2] == languages:
             return known[3]
         version, synonyms = (known[1], known[3]) if known else (0, Synonyms())
+        with self._lock:  # making thousands of rules ready takes a second: one search waits for it, the others do not
+            self._known[index] = (self._clock(), version, languages, synonyms)
         try:
             current, text = self._store.current(index)
             if known is None or (current, languages) != (known[1], known[2]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from hybrid.searches import Reading, SearchRequest, Understood, Words
 from hybrid.text import operators, prices
 from hybrid.text.phrases import readings
 
+#: Whatever is understood has one of these: most queries have none, and are left alone at once.
+_ASKS = re.compile(r"[\d\"＂“”„«»「『〝−－-]")
 #: Quotes that are no part of the words any more.
 _QUOTES = str.maketrans(dict.fromkeys('"“”„«»「」『』〝〞〟＂', " "))
 
@@ -22,7 +25,7 @@ def understand(request: SearchRequest, profile: IndexProfile) -> tuple[SearchReq
     is none, price words are words. A filter of the request on that field wins over the words.
     """
     query = request.q
-    if not request.understand or not query or request.like:
+    if not (request.understand and _ASKS.search(query)) or request.like:
         return request, []
     found = operators.find(query)
     phrases = found.phrases if "phrases" in request.understand else ()

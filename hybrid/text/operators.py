@@ -46,7 +46,7 @@ def find(query: str) -> Operators:
     closes says nothing. A minus counts only right before a word or a phrase, after a space or at the beginning, and not
     before a digit: t-shirt, usb - c, 5 - 10 and -20 degrees are words.
     """
-    if not any(mark in query for mark in _ANY):
+    if not _ANY.search(query):
         return NONE
     phrases: list[Part] = []
     excluded: list[Part] = []
@@ -72,7 +72,7 @@ def find(query: str) -> Operators:
     return Operators(tuple(phrases), tuple(excluded))
 
 
-_ANY = (*_MARKS, *_MINUS)
+_ANY = re.compile(f"[{re.escape(''.join(_MARKS) + _MINUS)}]")
 
 
 def _phrase_end(query: str, start: int, begins: bool) -> int:

@@ -95,16 +95,16 @@ class _Found(NamedTuple):
 
 def find(query: str) -> PriceWords | None:
     """The price that a query names: one comparison, a range, or a lower and an upper bound; None where it has none."""
-    if not (_DIGIT.search(query) and _HINT.search(query)):
-        return None
     rest, found = query, list[_Found]()
-    while len(found) < 2 and (one := _first(rest)):
+    while len(found) < 2 and _DIGIT.search(rest) and _HINT.search(rest) and (one := _first(rest)):
         found.append(one)
         rest = rest[: one.start] + " " * (one.end - one.start) + rest[one.end :]
+    if not found:
+        return None
     bounds = [(key, value) for one in found for key, value in one.bounds.items()]
     low = [value for key, value in bounds if key.startswith("g")]
     high = [value for key, value in bounds if key.startswith("l")]
-    if not found or len(low) > 1 or len(high) > 1 or (low and high and low[0] > high[0]):
+    if len(low) > 1 or len(high) > 1 or (low and high and low[0] > high[0]):
         return None
     found.sort()
     return PriceWords(
