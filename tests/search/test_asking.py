@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -108,7 +109,7 @@ def test_a_query_that_has_none_of_it_is_sent_as_it_was(
     assert "filter" not in nearest["query"]["knn"]
 
 
-def test_synonyms_are_in_force_within_seconds(shop: tuple[Services, str]) -> None:
+def test_synonyms_are_in_force_within_seconds(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
     files = services.synonym_files
     assert files.get(name).version == 0
@@ -140,7 +141,18 @@ def test_synonyms_are_in_force_within_seconds(shop: tuple[Services, str]) -> Non
     assert found("手机")[0] == "手机壳"
     fused = searcher.search(SearchRequest(name, "settee", size=50))
     assert all(fused.hits[at].signals["lexical"].raw for at in range(3)) and fused.understood[0].kind == "synonym"
+    # The drop-in: the shop's own query decides what matches, and synonyms help to rank it.
+    monkeypatch.setattr(PublishedSynonyms, "TTL_S", 0.0)
+    body = {"query": {"bool": {"must": [{"match": {"hybrid.terms.title": "leather settee sofa cover"}}]}}}
+    outcome = services.dropin.search(name, body, {})
+    hits = orjson.loads(outcome.body)["hits"]["hits"]
+    assert str(outcome.handled[0]) == "ranked"
+    assert {TITLES[int(hit["_id"])] for hit in hits} == {"leather sofa", "sofa", "couch cover"}
+    prepared = services.searcher.prepare(SearchRequest(name, "leather sofa"), services.searcher.profile(name))
+    assert {(one.of, one.terms) for one in prepared.every_word.alternatives} == {("sofa", "couch"), ("sofa", "sette")}
+    assert services.searcher.holds(prepared)
     assert files.put(name, "", "ed", instead_of=1).version == 2
+    assert not services.searcher.holds(prepared)
     clock.advance(published.TTL_S)
     assert set(found("sofa")) == {"sofa", "leather sofa"}
 
