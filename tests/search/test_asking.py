@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from hybrid.errors import HybridError, SynonymsConflictError, SynonymsError
 from hybrid.node import NodeStatus
 from hybrid.search.searcher import Searcher
 from hybrid.search.synonyms import PublishedSynonyms
-from hybrid.searches import SearchAnswer, SearchRequest
+from hybrid.search.understanding import conditions
+from hybrid.searches import Alternative, SearchAnswer, SearchRequest, Words
 from hybrid.services import Services
 from hybrid.testing import FakeClock
 from tests.conftest import index_file, make_services, write_rows
@@ -202,3 +204,22 @@ def test_synonyms_by_the_admin_interface(shop: tuple[Services, str]) -> None:
         one for one in services.audit.list(20)[0] if one["action"] == "api_set_synonyms" and one["status"] == 200
     )
     assert (entry["user"], entry["index"], entry["detail"]["rules"]) == ("ed", name, "1")
+
+
+def test_in_the_shops_own_fields_words_are_text(shop: tuple[Services, str]) -> None:
+    services, name = shop
+    own = replace(services.searcher.profile(name), lexical_fields=("hybrid.terms.title^2", "hybrid.terms.brand"))
+
+    def found(words: Words) -> list[str]:
+        retrieved = services.retrieval.retrieve(own, words, {}, {}, ["kind"], 50)
+        assert (
+            retrieved.total == len(retrieved.lists["lexical"]) == sum(one["count"] for one in retrieved.facets["kind"])
+        )
+        return [TITLES[int(id)] for id in retrieved.lists["lexical"]]
+
+    couch = Alternative("couch", 0.5, of="sofa")
+    assert found(Words("sofa", (couch,)))[0] == "sofa" and len(found(Words("sofa", (couch,)))) == 5
+    both = Alternative("leather sofa", 0.5, of="lamp")
+    assert found(Words("lamp", (both,))) == ["lamp", "leather sofa"]
+    asked = conditions(SearchRequest(name, phrases=("couch cover",), excluded=("leather",)), own)
+    assert found(replace(asked, terms="couch sofa")) == ["couch cover"]
