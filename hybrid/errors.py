@@ -4,6 +4,7 @@ HybridError                  exit code 1, HTTP 500
 ├── UsageError               exit code 2, HTTP 400: the request itself is wrong
 │   ├── CatalogueError       the file cannot be read as a catalogue at all
 │   ├── MediaError           a picture cannot be opened as one
+│   ├── SynonymsError        a line of a synonym file cannot be read
 │   └── RefusedError         a drop-in request that must not reach the cluster (status and type of the cluster's)
 ├── AccountError             an admin account cannot be made, found or signed in to (HTTP 400)
 ├── JudgmentsError           judgments are of products that the index does not have (HTTP 400)
@@ -30,6 +31,7 @@ HybridError                  exit code 1, HTTP 500
 │   ├── JobStateError            that cannot be done with it as it is (HTTP 409)
 │   └── LeaseLostError           another process took over the work
 ├── OrderTakenError          work on that index is under way already (HTTP 409)
+├── SynonymsConflictError    somebody else has changed the synonyms (HTTP 409)
 ├── ModelConflictError       a version is active, or somebody else changed which one is (HTTP 409)
 └── WeightsError             learned weights cannot be used (HTTP 409)
 
@@ -99,6 +101,16 @@ class MediaError(UsageError):
         return str(self.args[0])
 
 
+class SynonymsError(UsageError):
+    """A line of a synonym file cannot be read; nothing was changed.
+
+    >>> from hybrid.text.synonyms import parse
+    >>> parse("sofa, couch\\nsettee")
+    Traceback (most recent call last):
+    hybrid.errors.SynonymsError: synonyms, line 2: 'settee' stands alone; write `one, other` or `one => other`
+    """
+
+
 class RefusedError(UsageError):
     """The drop-in `_search` refuses a request. `kind` and `http_status` are those of Elasticsearch's own errors.
 
@@ -165,6 +177,12 @@ class ModelMissingError(ModelVersionError):
 
     exit_code = 2
     http_status = 404
+
+
+class SynonymsConflictError(HybridError):
+    """Somebody else has changed the synonyms of the index meanwhile."""
+
+    http_status = 409
 
 
 class ModelConflictError(HybridError):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from hybrid.facts import Counted, Note, Reason
 from hybrid.signals import SIGNALS
 
 LEARNED_SYSTEMS = ("global", "gate", "attention")
+#: What the words of a search may ask for beside being words; see hybrid.search.understanding.
+UNDERSTANDS = ("phrases", "exclusions", "price")
 
 
 def parts() -> tuple[str, ...]:
@@ -110,6 +112,8 @@ class SearchRequest:
     vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
     quick: words are searched by words alone, as the server is busy.
+    understand: which of UNDERSTANDS is read from q. phrases, excluded: words that stand together in every product
+    found, and words that stand in none; those of q are added to these.
     """
 
     index: str
@@ -129,6 +133,9 @@ class SearchRequest:
     explain: bool = False
     bare: bool = False
     quick: bool = False
+    understand: tuple[str, ...] = UNDERSTANDS
+    phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
     @property
     def by_media(self) -> bool:
@@ -163,11 +170,42 @@ class Degradation:
     reason: str
 
 
+_SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a part of the typed words was taken for.
+
+    text: that part, as it was typed. field, filter: of a price; applied: False where a filter of the request on the
+    field won. others: of a synonym, the words that were searched beside it.
+    """
+
+    kind: Literal["phrase", "exclusion", "price", "synonym"]
+    text: str
+    field: str | None = None
+    filter: Mapping[str, float] | None = None
+    applied: bool = True
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        bounds = " and ".join(f"{_SIGNS[key]} {value:g}" for key, value in (self.filter or {}).items())
+        said = {
+            "phrase": "these words side by side",
+            "exclusion": "left out",
+            "price": f"{self.field} {bounds}" + ("" if self.applied else " (the filter of the request counts instead)"),
+            "synonym": f"also {', '.join(self.others)}",
+        }
+        return f"{self.text}: {said[self.kind]}"
+
+
 @dataclass
 class SearchAnswer:
     """total counts the set named by `total_counts`; it and the facets are the same on every page.
 
-    weights: of kinds of signals, summing to 1; each hit has its signals. notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
+    weights: of kinds of signals, summing to 1; each hit has its signals. notes: why signals were left out or
+    lowered. reasons: what in the query moved the weights, strongest first. understood: what of the words was more than
+    words.
     """
 
     total: int
@@ -182,6 +220,7 @@ class SearchAnswer:
     degraded: list[Degradation] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
+    understood: list[Understood] = field(default_factory=list)
     took_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

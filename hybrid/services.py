@@ -26,6 +26,7 @@ from hybrid.elastic.stores.judgments import JudgmentLists
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.elastic.stores.orders import Orders
 from hybrid.elastic.stores.search_times import SearchTimesStore
+from hybrid.elastic.stores.synonyms import SynonymFiles
 from hybrid.elastic.upstream import Upstream
 from hybrid.errors import ClusterUnreachableError, HybridError, NodeError
 from hybrid.evaluation.formats import read_judgments
@@ -39,6 +40,7 @@ from hybrid.ingest.queue import PUSH, TaskQueue
 from hybrid.ingest.written import Written
 from hybrid.metrics import SearchTimes
 from hybrid.search.searcher import Searcher
+from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.weights import PublishedWeights
 from hybrid.settings import Settings, load_settings
 from hybrid.signals import SIGNALS
@@ -158,6 +160,10 @@ class Services:
         return self.cluster.store(Orders)
 
     @cached_property
+    def synonym_files(self) -> SynonymFiles:
+        return self.cluster.store(SynonymFiles)
+
+    @cached_property
     def published(self) -> PublishedWeights:
         return PublishedWeights(self.models(WEIGHTS))
 
@@ -212,7 +218,13 @@ class Services:
 
     @cached_property
     def searcher(self) -> Searcher:
-        return Searcher(self.retrieval, self.encoder, self.settings.depth, self.published)
+        return Searcher(
+            self.retrieval,
+            self.encoder,
+            self.settings.depth,
+            self.published,
+            PublishedSynonyms(self.synonym_files),
+        )
 
     @cached_property
     def dropin(self) -> DropIn:

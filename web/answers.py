@@ -112,6 +112,19 @@ class Degradation(BaseModel):
     reason: str = Field(examples=["the model cannot be loaded"])
 
 
+class Understood(BaseModel):
+    """What a part of the typed words was taken for."""
+
+    kind: Literal["phrase", "exclusion", "price", "synonym"]
+    text: str = Field(description="that part, as it was typed", examples=["under 50"])
+    field: str | None = Field(description="of a price: the field that it filters", examples=["price"])
+    filter: dict[str, float] | None = Field(
+        description="of a price: its bounds, of gt, gte, lt and lte", examples=[{"lt": 50.0}]
+    )
+    applied: bool = Field(description="false where a filter of the request on the field won", examples=[True])
+    others: list[str] = Field(description="of a synonym: the words that were searched beside it", examples=[[]])
+
+
 class SearchAnswer(BaseModel):
     """A page of hits. total and facets are the same on every page."""
 
@@ -132,6 +145,7 @@ class SearchAnswer(BaseModel):
     degraded: list[Degradation] = Field(description="empty where nothing failed", examples=[[]])
     notes: list[Note] = Field(description="why a signal was left out or lowered", examples=[[]])
     reasons: list[Reason] = Field(description="what in the query moved the weights, strongest first", examples=[[]])
+    understood: list[Understood] = Field(description="what of q was more than words")
     took_ms: float = Field(examples=[41.7])
 
 

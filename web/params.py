@@ -27,7 +27,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from hybrid.contracts import MEDIA
 from hybrid.errors import UsageError
 from hybrid.media import decode_data_url
-from hybrid.searches import SearchRequest, systems, unweighted_systems
+from hybrid.searches import UNDERSTANDS, SearchRequest, systems, unweighted_systems
 from web.requests import read_json
 
 
@@ -174,6 +174,7 @@ class OneOf:
 
 
 System = Annotated[str, OneOf(systems)]
+UnderstandName = Annotated[str, OneOf(lambda: UNDERSTANDS)]
 UnweightedSystem = Annotated[str, OneOf(unweighted_systems)]
 
 Picture = Annotated[
@@ -233,6 +234,11 @@ class SearchParams(Params):
         None, description="how the signals are combined; default: the active weights for the index"
     )
     explain: bool = Field(False, description="ask for the longer explanation")
+    understand: list[UnderstandName] = Field(
+        list(UNDERSTANDS),
+        description="what is read from q beside words; as text: separated by commas; false: nothing, true: all",
+        examples=[["phrases", "exclusions"]],
+    )
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
 
@@ -255,6 +261,13 @@ class SearchParams(Params):
     @field_validator("facets", mode="before")
     @classmethod
     def _split_facets(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("understand", mode="before")
+    @classmethod
+    def _read_understand(cls, value: Any) -> Any:
+        if isinstance(value, bool | str) and str(value).lower() in ("true", "false"):
+            return list(UNDERSTANDS) if str(value).lower() == "true" else []
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("weights", mode="before")
@@ -303,6 +316,7 @@ class SearchParams(Params):
             weights_version=self.weights_version,
             system=self.system,
             explain=self.explain,
+            understand=tuple(self.understand),
         )
 
 

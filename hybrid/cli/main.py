@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from hybrid.cli import admin, bench, engine, evaluate, judgments, options, reindex, search, shop
+from hybrid.cli import admin, bench, engine, evaluate, judgments, options, reindex, search, shop, synonyms
 from hybrid.cli.training import alignment, models, sounds, tags, tfidf, weights
 from hybrid.errors import HybridError
 
@@ -35,6 +35,7 @@ _FAMILIES = (weights, alignment, tags, sounds, tfidf)
 app.add_typer(judgments.judgments, name="judgments")
 app.add_typer(options.train, name="train")
 app.add_typer(models.models, name="models")
+app.add_typer(synonyms.synonyms, name="synonyms")
 app.add_typer(admin.admin, name="admin")
 
 

@@ -33,6 +33,9 @@ def search(
     filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
     page: Annotated[int, typer.Option(min=1)] = 1,
+    understand: Annotated[
+        bool, typer.Option(help='Read "phrases", -exclusions and prices (under 50) from the words.')
+    ] = True,
     explain: Annotated[bool, typer.Option("--explain", help="What each signal gave each hit.")] = False,
     json: Json = False,
 ) -> None:
@@ -49,6 +52,7 @@ def search(
         "weights": _weights(weights),
         "alpha": alpha,
         "weights_version": weights_version,
+        **({} if understand else {"understand": ()}),
     }
     services = build_services()
     request = SearchRequest(
@@ -110,6 +114,8 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
     if explain:
         for reason in answer.reasons:
             print(f"weights: {reason}")
+    for understood in answer.understood:
+        print(f"understood: {understood}")
     for note in answer.notes:
         print(f"note: {note}")
     for failure in answer.degraded:

@@ -15,13 +15,17 @@ from hybrid.search import evidence, fusion, weights
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
+from hybrid.search.synonyms import PublishedSynonyms, beside
+from hybrid.search.understanding import conditions
 from hybrid.search.weights import Prediction, WeightsModel
-from hybrid.searches import Degradation, SearchRequest, Words, systems, unweighted_systems
+from hybrid.searches import Degradation, SearchRequest, Understood, Words, systems, unweighted_systems
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
+from hybrid.text.synonyms import Synonyms
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
+_NO_SYNONYMS = Synonyms()
 _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
@@ -31,7 +35,7 @@ class Prepared:
 
     prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
-    left out.
+    left out. synonyms: those that were known; understood: what they added.
     """
 
     profile: IndexProfile
@@ -44,6 +48,8 @@ class Prepared:
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
     notes: list[Note]
+    synonyms: Synonyms
+    understood: list[Understood]
     evidence: Evidence = NONE
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
@@ -113,8 +119,14 @@ class _Weighed:
 class Preparer:
     """Makes requests ready. Thread-safe."""
 
-    def __init__(self, retrieval: RetrievalLike, get_encoder: GetEncoder, published: PublishedLike | None) -> None:
-        self._retrieval, self._published = retrieval, published
+    def __init__(
+        self,
+        retrieval: RetrievalLike,
+        get_encoder: GetEncoder,
+        published: PublishedLike | None,
+        synonyms: PublishedSynonyms | None = None,
+    ) -> None:
+        self._retrieval, self._published, self._synonyms = retrieval, published, synonyms
         self._queries = QueryVectors(get_encoder)
 
     def prepare(self, request: SearchRequest, profile: IndexProfile) -> Prepared:
@@ -124,11 +136,12 @@ class Preparer:
             UsageError: the request itself is wrong.
         """
         system = check(request)
+        understood: list[Understood] = []
         if request.like:
             vectors, terms = self._of_product(request, system, profile)
             encoded, words = EncodedQuery(vectors), Words(terms)
         else:
-            encoded, words = self.signals(request, system, profile)
+            encoded, words, understood = self.signals(request, system, profile)
         model, problem = self._model(request, system)
         weighed = self._weigh(request, system, model, encoded.vectors, words.terms)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
@@ -143,13 +156,23 @@ class Preparer:
             every_vector=encoded.vectors,
             degraded=[*encoded.degraded, *problems],
             notes=[*encoded.notes, *weighed.notes],
+            synonyms=self.synonyms(profile),
+            understood=understood,
             evidence=self.evidence(request.q, words, profile),
         )
 
-    def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, Words]:
-        """(the query's vectors, the words to look for), before anything is weighed."""
+    def synonyms(self, profile: IndexProfile) -> Synonyms:
+        """The synonyms that are in force for the index; the same object while they are the same."""
+        return self._synonyms.of(profile) if self._synonyms else _NO_SYNONYMS
+
+    def signals(
+        self, request: SearchRequest, system: str, profile: IndexProfile
+    ) -> tuple[EncodedQuery, Words, list[Understood]]:
+        """(the query's vectors, the words to look for, the synonyms among these), before anything is weighed."""
         encoded = self._queries.encode(request, system, profile)
-        return encoded, Words(_terms(request, system, profile, encoded.vectors))
+        words = conditions(request, profile) if request.phrases or request.excluded else Words()
+        words = replace(words, terms=_terms(request, system, profile, encoded.vectors))
+        return encoded, *beside(words, request.q, profile, self.synonyms(profile), self._retrieval)
 
     def evidence(self, query: str, words: Words, profile: IndexProfile) -> Evidence:
         """What the words of a query are worth in this index."""

@@ -25,6 +25,8 @@ from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
+from hybrid.search.synonyms import PublishedSynonyms
+from hybrid.search.understanding import understand
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
     Degradation,
@@ -63,11 +65,12 @@ class Searcher:
         get_encoder: GetEncoder,
         depth: int,
         published: PublishedLike | None = None,
+        synonyms: PublishedSynonyms | None = None,
     ) -> None:
         self._retrieval = retrieval
         self._published = published
         self._depth = depth
-        self._preparer = Preparer(retrieval, get_encoder, published)
+        self._preparer = Preparer(retrieval, get_encoder, published, synonyms)
 
     def profile(self, index: str) -> IndexProfile:
         """What the layer knows of an index; see hybrid.elastic.indices.lifecycle.read_profile for errors."""
@@ -124,6 +127,7 @@ class Searcher:
         if profile.without_layer:
             check(request)
             request = _by_words(request)
+        request, understood = understand(request, profile)
         ready = self.prepare(request, profile)
         system, model, prediction = ready.system, ready.model, ready.prediction
         words, vectors, notes = ready.words, ready.vectors, ready.notes
@@ -141,7 +145,7 @@ class Searcher:
         ranking = self._rank(system, retrieved, words.terms, prediction, model, ready.evidence)
         lexical_tail = words.terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
-        hits = self._hits(page_hits, profile, request)
+        hits = self._hits(page_hits, profile, request, words)
         if not request.bare:
             self._add_nearest_views(hits, profile, retrieved)
         self._check_not_moved(profile, hits)
@@ -158,6 +162,7 @@ class Searcher:
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
+            understood=[*understood, *ready.understood],
         )
 
     def _check_not_moved(self, profile: IndexProfile, hits: Sized) -> None:
@@ -174,11 +179,13 @@ class Searcher:
         return self._preparer.prepare(request, profile)
 
     def holds(self, prepared: Prepared) -> bool:
-        """Whether the same words would be prepared the same now: neither the profile nor the weights have changed."""
+        """Whether the same words would be prepared the same now: the profile, weights and synonyms are the same."""
         index = prepared.profile.index
         if prepared.degraded or self._published is None or self._retrieval.profile(index) is not prepared.profile:
             return False
         model, problem = self._published.active(index)
+        if self._preparer.synonyms(prepared.profile) is not prepared.synonyms:
+            return False
         return model is prepared.model and not problem
 
     def candidates(self, request: SearchRequest) -> QueryCandidates | None:
@@ -191,7 +198,8 @@ class Searcher:
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
-        encoded, words = self._preparer.signals(request, "fixed", profile)
+        request, _ = understand(request, profile)
+        encoded, words, _ = self._preparer.signals(request, "fixed", profile)
         vectors = encoded.vectors
         if not words.terms and not vectors:
             return None
@@ -277,12 +285,18 @@ class Searcher:
         return page
 
     def _hits(
-        self, page: Sequence[tuple[str, dict[str, SignalScore]]], profile: IndexProfile, request: SearchRequest
+        self,
+        page: Sequence[tuple[str, dict[str, SignalScore]]],
+        profile: IndexProfile,
+        request: SearchRequest,
+        words: Words,
     ) -> list[Hit]:
         if request.bare:
             return [Hit(id=id, score=fusion.total(signals), signals=signals, source={}) for id, signals in page]
         sources = self._retrieval.sources(profile, [id for id, _ in page])
         query_terms = frozenset(analysis.query_terms(request.q, *profile.languages).split())
+        if not profile.lexical_fields:
+            query_terms = query_terms.union(*(one.terms.split() for one in words.alternatives))
         return [
             Hit(
                 id=id,

@@ -23,6 +23,7 @@ from hybrid.elastic.retrieval import candidates, profiles
 from hybrid.errors import HybridError, IndexMissingError, IndexMovedError, UsageError
 from hybrid.node import NodeStatus
 from hybrid.search import consistency
+from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.weights import PublishedWeights
 from hybrid.searches import SearchRequest, Words
 from hybrid.services import Services
@@ -443,7 +444,8 @@ def test_an_alias_that_does_not_stand_still_is_an_error(two: Generations, monkey
 
 
 def test_no_round_trip_more_while_nothing_moves(two: Generations, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
+    for owner in (PublishedWeights, PublishedSynonyms):
+        monkeypatch.setattr(owner, "TTL_S", 600.0)
     for owner, name in ((profiles, "TTL_S"), (service, "_INDICES_TTL_S")):
         monkeypatch.setattr(owner, name, 600.0)
     two.services.searcher.search(REQUESTS["words"])

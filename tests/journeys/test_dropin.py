@@ -36,6 +36,7 @@ from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.errors import EncoderError, IndexConflictError
 from hybrid.node import NodeStatus
 from hybrid.search import weights
+from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.weights import PublishedWeights
 from hybrid.searches import SearchRequest
 from hybrid.services import Services
@@ -723,6 +724,7 @@ def test_nothing_refused_reaches_the_cluster(shop: Shop, monkeypatch: pytest.Mon
     monkeypatch.setattr(service, "_INDICES_TTL_S", 600.0)
     monkeypatch.setattr(profiles, "TTL_S", 600.0)
     monkeypatch.setattr(PublishedWeights, "TTL_S", 600.0)
+    monkeypatch.setattr(PublishedSynonyms, "TTL_S", 600.0)
     assert shop.app.post(f"/es/{INDEX}/_search", json={"query": WORDS}).status_code == 200
     # Others may ask the cluster something at the same time, but not every time.
     for _ in range(3):

@@ -18,7 +18,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate as validate_openapi
 from pydantic import TypeAdapter
 
-from hybrid import contracts
+from hybrid import searches
 from hybrid.errors import EncoderError
 from hybrid.facts import Counted, Note, Reason
 from hybrid.searches import SearchAnswer
@@ -388,9 +388,9 @@ def test_every_operation_has_examples_that_are_true(client: FlaskClient) -> None
             validate(model, example)  # some checks of a model are in no schema
 
 
-@pytest.mark.parametrize("name", ["SearchAnswer", "Hit", "SignalScore", "Degradation"])
+@pytest.mark.parametrize("name", ["SearchAnswer", "Hit", "SignalScore", "Degradation", "Understood"])
 def test_models_of_answers_have_the_fields_of_the_core(name: str) -> None:
-    core = [field.name for field in dataclasses.fields(getattr(contracts, name))]
+    core = [field.name for field in dataclasses.fields(getattr(searches, name))]
     assert list(getattr(answers, name).model_fields) == core
 
 

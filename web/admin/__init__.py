@@ -5,14 +5,26 @@ from __future__ import annotations
 from flask import Flask, request
 
 from hybrid.evaluation.photos import parts_of
-from web.admin import access, audit, evaluations, failures, judgments, models, overview, reindex, tryit, weights
+from web.admin import (
+    access,
+    audit,
+    evaluations,
+    failures,
+    judgments,
+    models,
+    overview,
+    reindex,
+    synonyms,
+    tryit,
+    weights,
+)  # fmt: skip
 from web.admin.access import admin
 from web.admin.frame import error_answer
 
 __all__ = ["admin", "error_answer", "install", "is_here"]
 
 #: Importing them puts their views on the blueprint.
-PAGES = (overview, tryit, judgments, reindex, failures, weights, models, evaluations, audit)
+PAGES = (overview, tryit, judgments, reindex, failures, weights, models, evaluations, synonyms, audit)
 
 
 def install(app: Flask) -> None:

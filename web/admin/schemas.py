@@ -15,6 +15,7 @@ from hybrid.catalogue.languages import AUTO
 from hybrid.contracts import MAX_ID_BYTES
 from hybrid.signals import SIGNALS
 from hybrid.text.stems import languages
+from hybrid.text.synonyms import MAX_BYTES
 from web.openapi import OF_SEARCHES, Described
 from web.params import MAX_QUERY_CHARS, IndexName, OneOf, Params, Picture, Weight, example
 
@@ -136,6 +137,23 @@ class ApplyParams(PointParams, VersionParams):
     """A version that is to be active."""
 
     model_config = example(version="gate-2", instead_of="fixed-1")
+
+
+class SynonymsParams(Params):
+    """The synonyms of an index, as a whole."""
+
+    model_config = example(text="sofa, couch, settee\ntrainers => running shoes", instead_of=0)
+
+    text: str = Field(max_length=MAX_BYTES, description="a rule a line, in the format of Elasticsearch and Solr")
+    instead_of: int = Field(ge=0, description="the version that was shown, 0 for none; another by now: refused")
+
+
+class NoSynonymsParams(Params):
+    """The version of the synonyms to remove."""
+
+    model_config = example(instead_of=3)
+
+    instead_of: int = Field(ge=0, description="the version that was shown; another by now: refused")
 
 
 class TrainParams(Params):

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from hybrid.contracts import FUSED, IndexProfile
 from hybrid.errors import HybridError, UsageError
-from hybrid.searches import LEARNED_SYSTEMS, SearchAnswer, systems
+from hybrid.searches import LEARNED_SYSTEMS, UNDERSTANDS, SearchAnswer, systems
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.openapi import OF_SEARCHES, Described
@@ -67,6 +67,7 @@ def index() -> Response:
                 "size": PAGE_SIZE,
                 # Browsing has nothing to match by; a system left from the last search must not refuse it.
                 "system": (state.q or files) and state.system or None,
+                "understand": [name for name in UNDERSTANDS if name != "price" or state.reads_prices],
             },
         )
         return profile, searcher.search(replace(params.to_request(name), like=state.like, quick=is_busy(request)))
@@ -113,6 +114,7 @@ def read_state(values: MultiDict[str, str]) -> PageState:
         ranges=ranges,
         index_named=bool(values.get("index")),
         lang_named=values.get("lang") in strings.LANGUAGES,
+        literal=values.get("literal", "").strip(),
     )
 
 
@@ -152,6 +154,7 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
         "hits": [cards.card(hit, position) for position, hit in enumerate(answer.hits)],
         "facets": view.facet_groups(answer.facets, profile.fields, state),
         "chips": view.active_filters(state, profile.fields),
+        "price_chip": view.price_chip(state, answer.understood, profile.fields),
         "pages": pages,
         "numbers": view.page_numbers(state.page, pages) if pages > 1 else [],
         "start": plain and state.page == 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,7 +14,7 @@ from hybrid.catalogue.stock import in_stock
 from hybrid.catalogue.values import deepest, path_levels
 from hybrid.contracts import LEVEL, FieldMap, values_at
 from hybrid.search.evidence import SHARES
-from hybrid.searches import Hit
+from hybrid.searches import Hit, Understood
 from hybrid.signals import MAX_VIEWS
 from hybrid.text import analysis
 from web import strings
@@ -48,6 +48,12 @@ class PageState:
     ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # field -> (min, max), "" for none
     index_named: bool = False  # only what the visitor chose is repeated in addresses
     lang_named: bool = False
+    literal: str = ""  # words whose price was taken off, so that they are searched as they were typed
+
+    @property
+    def reads_prices(self) -> bool:
+        """Whether price words of the query are a price; the mark goes with the words, so other words have prices."""
+        return not self.literal or self.literal != self.q
 
     def pairs(self) -> list[tuple[str, str]]:
         pairs = [("q", self.q)] if self.q else []
@@ -56,6 +62,7 @@ class PageState:
         for name, (low, high) in self.ranges.items():
             pairs += [(f"min.{name}", low)] if low else []
             pairs += [(f"max.{name}", high)] if high else []
+        pairs += [] if self.reads_prices else [("literal", self.literal)]
         pairs += [("system", self.system)] if self.system else []
         pairs += [("index", self.index)] if self.index_named else []
         pairs += [("page", str(self.page))] if self.page > 1 else []
@@ -371,6 +378,24 @@ def active_filters(state: PageState, fields: FieldMap) -> list[dict[str, str]]:
         label = strings.field_label(name, role_of(fields, name), state.lang)
         chips.append({"label": label, "value": label_of_value, "url": state.without_range(name)})
     return chips
+
+
+def price_chip(state: PageState, understood: Sequence[Understood], fields: FieldMap) -> dict[str, str] | None:
+    """The chip of a price that the words named; its address searches the words as they were typed."""
+    text = strings.STRINGS[state.lang]
+    for one in understood:
+        if one.kind == "price" and one.applied and one.filter and one.field:
+            low = next((f"{value:g}" for key, value in one.filter.items() if key.startswith("g")), "")
+            high = next((f"{value:g}" for key, value in one.filter.items() if key.startswith("l")), "")
+            key = "between" if low and high else _BOUNDS[next(iter(one.filter))]
+            label = strings.field_label(one.field, role_of(fields, one.field), state.lang)
+            value = text[key].format(a=low, b=high)
+            return {"label": label, "value": value, "typed": one.text, "url": state.url(literal=state.q)}
+    return None
+
+
+#: Bound -> its word.
+_BOUNDS = {"gt": "more_than", "gte": "at_least", "lt": "less_than", "lte": "at_most"}
 
 
 def page_numbers(page: int, pages: int) -> list[int | None]:

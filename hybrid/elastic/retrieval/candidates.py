@@ -18,6 +18,7 @@ from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines, lexical
 from hybrid.elastic.retrieval import evidence as named
 from hybrid.elastic.retrieval import lookalikes as likes
+from hybrid.elastic.retrieval.counts import Counts
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
 from hybrid.elastic.retrieval.vocabularies import Vocabularies
@@ -76,7 +77,7 @@ class Retrieval:
         self._indices, self._products = Indices(client), Products(client, patience_s=0)
         self._profiles = Profiles(client, clock)
         self._vocabularies = Vocabularies(client, clock)
-        self.coverage = likes.Coverage(clock)
+        self.coverage, self._counts = likes.Coverage(clock), Counts(clock)
 
     def profile(self, index: str) -> IndexProfile:
         """The index's profile, at most five seconds old.
@@ -91,6 +92,7 @@ class Retrieval:
         self._profiles.forget()
         self._vocabularies.forget()
         self.coverage.forget()
+        self._counts.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
         """Ask the cluster whether the profile's name stands for another index now. If so, drop the cached profile.
@@ -324,6 +326,10 @@ class Retrieval:
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]
+
+    def counts(self, profile: IndexProfile, words: Sequence[str]) -> tuple[int, Mapping[str, int]]:
+        """See hybrid.elastic.retrieval.counts.Counts.of."""
+        return self._counts.of(profile, words, lambda body: self._msearch(profile, [("", dict(body))], "")[0])
 
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """id -> the shop's own document, with the tags where the index has any, and without the rest of the layer."""

@@ -20,6 +20,8 @@ def query(words: Words, own_fields: Sequence[str] = ()) -> dict[str, Any]:
     so that a product without any alternative scores the same. own_fields: as there.
     """
     typed = words.terms or ""
+    if not (words.alternatives or words.unfinished):
+        return lexical_query(typed, own_fields)
     scored = _placed(typed, [one for one in words.alternatives if one.of], own_fields)
     if words.unfinished:
         scored = {"bool": {"should": [scored, begun(words.unfinished, own_fields, _UNFINISHED_BOOST)]}}
