@@ -96,7 +96,8 @@ class SearchRequest:
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
     vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
-    quick: words are searched by words alone, as the server is busy.
+    quick: words are searched by words alone, as the server is busy. correct: whether mistyped words are also searched
+    as what they may stand for.
     """
 
     index: str
@@ -116,6 +117,7 @@ class SearchRequest:
     explain: bool = False
     bare: bool = False
     quick: bool = False
+    correct: bool = True
 
     @property
     def by_media(self) -> bool:
@@ -150,11 +152,20 @@ class Degradation:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A query that may be mistyped. typed: as it was sent. also: as it was searched beside that."""
+
+    typed: str
+    also: str
+
+
 @dataclass
 class SearchAnswer:
     """total counts the set named by `total_counts`; it and the facets are the same on every page.
 
     notes: why signals were left out or lowered. reasons: what in the query moved the weights, strongest first.
+    corrected: None where the query was searched as it was typed alone.
     """
 
     total: int
@@ -170,6 +181,7 @@ class SearchAnswer:
     notes: list[Note] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
     took_ms: float = 0.0
+    corrected: Corrected | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Facts with their English `text`."""

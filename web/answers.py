@@ -112,6 +112,13 @@ class Degradation(BaseModel):
     reason: str = Field(examples=["the model cannot be loaded"])
 
 
+class Corrected(BaseModel):
+    """A query that may be mistyped."""
+
+    typed: str = Field(description="as it was sent", examples=["desk lmap"])
+    also: str = Field(description="as it was searched beside that", examples=["desk lamp"])
+
+
 class SearchAnswer(BaseModel):
     """A page of hits. total and facets are the same on every page."""
 
@@ -133,6 +140,9 @@ class SearchAnswer(BaseModel):
     notes: list[Note] = Field(description="why a signal was left out or lowered", examples=[[]])
     reasons: list[Reason] = Field(description="what in the query moved the weights, strongest first", examples=[[]])
     took_ms: float = Field(examples=[41.7])
+    corrected: Corrected | None = Field(
+        description="null where the query was searched as it was typed alone; `correct=false` asks for that"
+    )
 
 
 class Suggestion(BaseModel):

@@ -233,6 +233,7 @@ class SearchParams(Params):
         None, description="how the signals are combined; default: the active weights for the index"
     )
     explain: bool = Field(False, description="ask for the longer explanation")
+    correct: bool = Field(True, description="whether mistyped words are also searched as what they may stand for")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
 
@@ -303,6 +304,7 @@ class SearchParams(Params):
             weights_version=self.weights_version,
             system=self.system,
             explain=self.explain,
+            correct=self.correct,
         )
 
 

@@ -33,6 +33,7 @@ def search(
     filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 10,
     page: Annotated[int, typer.Option(min=1)] = 1,
+    as_typed: Annotated[bool, typer.Option("--as-typed", help="Correct no typing mistakes.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="What each signal gave each hit.")] = False,
     json: Json = False,
 ) -> None:
@@ -58,6 +59,7 @@ def search(
         size=size,
         page=page,
         explain=explain,
+        correct=not as_typed,
         **options,
     )
     _answer(services, request, explain, json)
@@ -107,6 +109,8 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
     print(
         f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {weights}; {answer.took_ms:.0f} ms"
     )
+    if answer.corrected:
+        print(f"also searched: {answer.corrected.also} (--as-typed searches only {answer.corrected.typed})")
     if explain:
         for reason in answer.reasons:
             print(f"weights: {reason}")

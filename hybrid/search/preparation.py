@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,15 +12,26 @@ from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import fusion, weights
+from hybrid.search.correction import Correction, correct
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
-from hybrid.searches import Degradation, SearchRequest, Words, systems, unweighted_systems
+from hybrid.searches import (
+    Alternative,
+    Corrected,
+    Degradation,
+    SearchRequest,
+    Words,
+    systems,
+    unweighted_systems,
+)
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
+#: What a correction counts beside the words that were typed.
+CORRECTED = 0.95
 _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
@@ -28,9 +39,9 @@ _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 class Prepared:
     """A query before the search: what to look for, and how much each signal is to count.
 
-    prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
-    signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
-    left out.
+    prediction: the weights of the signals. words, vectors: what is searched. corrected: see Read. every_word,
+    every_vector: these hold the signals as well whose weight is too small to be searched. degraded: the parts that
+    failed. notes: why signals are left out.
     """
 
     profile: IndexProfile
@@ -43,6 +54,7 @@ class Prepared:
     every_vector: dict[str, np.ndarray]
     degraded: list[Degradation]
     notes: list[Note]
+    corrected: Corrected | None = None
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
@@ -91,6 +103,22 @@ def _words(query: str, profile: IndexProfile) -> str:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What a query is searched by.
+
+    meant: the request, with its words corrected where the catalogue has none of those that are mistyped. words: as they
+    were typed, with what they may stand for; terms_meant: the terms of `meant`, None where words take no part.
+    corrected: what the answer says of it.
+    """
+
+    meant: SearchRequest
+    encoded: EncodedQuery
+    words: Words
+    terms_meant: str | None
+    corrected: Corrected | None = None
+
+
+@dataclass(frozen=True)
 class _Weighed:
     """What is searched, and with which weights.
 
@@ -120,11 +148,12 @@ class Preparer:
         system = check(request)
         if request.like:
             vectors, terms = self._of_product(request, system, profile)
-            encoded, words = EncodedQuery(vectors), Words(terms)
+            read = Read(request, EncodedQuery(vectors), Words(terms), terms)
         else:
-            encoded, words = self.signals(request, system, profile)
+            read = self.read(request, system, profile)
+        encoded, words = read.encoded, read.words
         model, problem = self._model(request, system)
-        weighed = self._weigh(request, system, model, encoded.vectors, words.terms)
+        weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         return Prepared(
             profile=profile,
@@ -137,12 +166,28 @@ class Preparer:
             every_vector=encoded.vectors,
             degraded=[*encoded.degraded, *problems],
             notes=[*encoded.notes, *weighed.notes],
+            corrected=read.corrected,
         )
 
-    def signals(self, request: SearchRequest, system: str, profile: IndexProfile) -> tuple[EncodedQuery, Words]:
-        """(the query's vectors, the words to look for), before anything is weighed."""
-        encoded = self._queries.encode(request, system, profile)
-        return encoded, Words(_terms(request, system, profile, encoded.vectors))
+    def read(self, request: SearchRequest, system: str, profile: IndexProfile) -> Read:
+        """What the query is searched by, before anything is weighed."""
+        correction = self._correction(request, profile)
+        meant = replace(request, q=correction.text) if correction and correction.unknown else request
+        encoded = self._queries.encode(meant, system, profile)
+        words = Words(_terms(request, system, profile, encoded.vectors))
+        if not words.terms or correction is None:
+            return Read(meant, encoded, words, words.terms)
+        others = [
+            Alternative(_words(text, profile), CORRECTED, _words(typed, profile)) for typed, text in correction.changes
+        ]
+        corrected = Corrected(request.q, correction.text)
+        return Read(meant, encoded, words.beside(others), _words(meant.q, profile), corrected)
+
+    def _correction(self, request: SearchRequest, profile: IndexProfile) -> Correction | None:
+        if not request.correct or not request.q.strip() or profile.without_layer:
+            return None
+        vocabulary = self._retrieval.vocabulary(profile)
+        return correct(request.q, vocabulary, profile.languages) if vocabulary else None
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile

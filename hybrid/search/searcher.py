@@ -26,6 +26,7 @@ from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
+    Corrected,
     Degradation,
     Hit,
     SearchAnswer,
@@ -139,7 +140,7 @@ class Searcher:
         ranking = self._rank(system, retrieved, words.terms, prediction, model)
         lexical_tail = words.terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
-        hits = self._hits(page_hits, profile, request)
+        hits = self._hits(page_hits, profile, request, ready.corrected)
         if not request.bare:
             self._add_nearest_views(hits, profile, retrieved)
         self._check_not_moved(profile, hits)
@@ -156,6 +157,7 @@ class Searcher:
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
+            corrected=ready.corrected,
         )
 
     def _check_not_moved(self, profile: IndexProfile, hits: Sized) -> None:
@@ -189,13 +191,14 @@ class Searcher:
     def _candidates(self, request: SearchRequest, profile: IndexProfile) -> QueryCandidates | None:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
-        encoded, words = self._preparer.signals(request, "fixed", profile)
-        vectors = encoded.vectors
+        read = self._preparer.read(request, "fixed", profile)
+        words, vectors = read.words, read.encoded.vectors
         if not words.terms and not vectors:
             return None
         retrieved, _ = self._retrieve(profile, words, vectors, request, ())
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return QueryCandidates(_query(request, words.terms, vectors), retrieved.raw, retrieved.imputed)
+        query = _query(read.meant, read.terms_meant, vectors)
+        return QueryCandidates(query, retrieved.raw, retrieved.imputed)
 
     def _retrieve(
         self,
@@ -265,12 +268,17 @@ class Searcher:
         return page
 
     def _hits(
-        self, page: Sequence[tuple[str, dict[str, SignalScore]]], profile: IndexProfile, request: SearchRequest
+        self,
+        page: Sequence[tuple[str, dict[str, SignalScore]]],
+        profile: IndexProfile,
+        request: SearchRequest,
+        corrected: Corrected | None,
     ) -> list[Hit]:
         if request.bare:
             return [Hit(id=id, score=fusion.total(signals), signals=signals, source={}) for id, signals in page]
         sources = self._retrieval.sources(profile, [id for id, _ in page])
-        query_terms = frozenset(analysis.query_terms(request.q, *profile.languages).split())
+        words = f"{request.q} {corrected.also}" if corrected else request.q
+        query_terms = frozenset(analysis.query_terms(words, *profile.languages).split())
         return [
             Hit(
                 id=id,

@@ -47,6 +47,7 @@ class PageState:
     ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # field -> (min, max), "" for none
     index_named: bool = False  # only what the visitor chose is repeated in addresses
     lang_named: bool = False
+    exact: bool = False  # only what was typed is searched
 
     def pairs(self) -> list[tuple[str, str]]:
         pairs = [("q", self.q)] if self.q else []
@@ -57,6 +58,7 @@ class PageState:
             pairs += [(f"max.{name}", high)] if high else []
         pairs += [("system", self.system)] if self.system else []
         pairs += [("index", self.index)] if self.index_named else []
+        pairs += [("exact", self.q)] if self.exact and self.q else []
         pairs += [("page", str(self.page))] if self.page > 1 else []
         return pairs + ([("lang", self.lang)] if self.lang_named else [])
 
