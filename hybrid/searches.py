@@ -111,9 +111,9 @@ class SearchRequest:
     weights: signal -> non-negative number, overriding the system's; alpha: the same for words and one kind of
     vector, as the vector's share; weights_version: published weights other than the active ones. facets: field
     paths, or None for the index's own. page counts from 1; size is hits a page. bare: hits without their documents.
-    quick: words are searched by words alone, as the server is busy.
-    understand: which of UNDERSTANDS is read from q. phrases, excluded: words that stand together in every product
-    found, and words that stand in none; those of q are added to these.
+    quick: words are searched by words alone, as the server is busy. correct: whether mistyped words are also searched
+    as what they may stand for. understand: which of UNDERSTANDS is read from q. phrases, excluded: words that stand
+    together in every product found, and words that stand in none; those of q are added to these.
     """
 
     index: str
@@ -136,6 +136,7 @@ class SearchRequest:
     understand: tuple[str, ...] = UNDERSTANDS
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    correct: bool = True
 
     @property
     def by_media(self) -> bool:
@@ -199,13 +200,21 @@ class Understood:
         return f"{self.text}: {said[self.kind]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A query that may be mistyped. typed: as it was sent. also: as it was searched beside that."""
+
+    typed: str
+    also: str
+
+
 @dataclass
 class SearchAnswer:
     """total counts the set named by `total_counts`; it and the facets are the same on every page.
 
     weights: of kinds of signals, summing to 1; each hit has its signals. notes: why signals were left out or
     lowered. reasons: what in the query moved the weights, strongest first. understood: what of the words was more than
-    words.
+    words. corrected: None where the query was searched as it was typed alone.
     """
 
     total: int
@@ -222,6 +231,7 @@ class SearchAnswer:
     reasons: list[Reason] = field(default_factory=list)
     understood: list[Understood] = field(default_factory=list)
     took_ms: float = 0.0
+    corrected: Corrected | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Facts with their English `text`."""

@@ -45,6 +45,7 @@ from hybrid.search.weights import PublishedWeights
 from hybrid.settings import Settings, load_settings
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
+from hybrid.text.dictionary import is_word
 
 if TYPE_CHECKING:
     from hybrid.accounts import Accounts
@@ -298,9 +299,12 @@ class Services:
 
         words = "预热 ウォーム тепло"  # each reads the dictionary of its language
         analysis.query_terms(words)
+        is_word("warm")
         try:
             for index in self.searcher.indices():
                 analysis.query_terms(words, *self.searcher.profile(index).languages)
+                if vocabulary := self.retrieval.vocabulary(self.searcher.profile(index)):
+                    vocabulary.speller.near("warm")
                 for name, signal in self.searcher.profile(index).signals.items():
                     encoder = self.encoder(signal.encoder)
                     modality = SIGNALS[name].modality

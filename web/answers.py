@@ -125,6 +125,13 @@ class Understood(BaseModel):
     others: list[str] = Field(description="of a synonym: the words that were searched beside it", examples=[[]])
 
 
+class Corrected(BaseModel):
+    """A query that may be mistyped."""
+
+    typed: str = Field(description="as it was sent", examples=["desk lmap"])
+    also: str = Field(description="as it was searched beside that", examples=["desk lamp"])
+
+
 class SearchAnswer(BaseModel):
     """A page of hits. total and facets are the same on every page."""
 
@@ -147,6 +154,9 @@ class SearchAnswer(BaseModel):
     reasons: list[Reason] = Field(description="what in the query moved the weights, strongest first", examples=[[]])
     understood: list[Understood] = Field(description="what of q was more than words")
     took_ms: float = Field(examples=[41.7])
+    corrected: Corrected | None = Field(
+        description="null where the query was searched as it was typed alone; `correct=false` asks for that"
+    )
 
 
 class Suggestion(BaseModel):

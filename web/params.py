@@ -239,6 +239,7 @@ class SearchParams(Params):
         description="what is read from q beside words; as text: separated by commas; false: nothing, true: all",
         examples=[["phrases", "exclusions"]],
     )
+    correct: bool = Field(True, description="whether mistyped words are also searched as what they may stand for")
     user: str | None = Field(None, max_length=200, description="the shop's id of the visitor")
     session: str | None = Field(None, max_length=200, description="the shop's id of the visit")
 
@@ -317,6 +318,7 @@ class SearchParams(Params):
             system=self.system,
             explain=self.explain,
             understand=tuple(self.understand),
+            correct=self.correct,
         )
 
 

@@ -114,6 +114,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "next": ("Next", "下一页"),
     "pages": ("Pages of results", "结果分页"),
     "page": ("Page", "第"),
+    "corrected": ("Showing results for “{also}” too.", "同时显示“{also}”的结果。"),
+    "only_typed": ("Search only for “{typed}”", "仅搜索“{typed}”"),
     "degraded": ("Some of the search is resting", "部分搜索功能暂不可用"),
     "degraded_detail": ("Technical reason", "技术原因"),
     "zero_title": ("Nothing matches that", "没有找到匹配的商品"),

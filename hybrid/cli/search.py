@@ -36,6 +36,7 @@ def search(
     understand: Annotated[
         bool, typer.Option(help='Read "phrases", -exclusions and prices (under 50) from the words.')
     ] = True,
+    as_typed: Annotated[bool, typer.Option("--as-typed", help="Correct no typing mistakes.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="What each signal gave each hit.")] = False,
     json: Json = False,
 ) -> None:
@@ -62,6 +63,7 @@ def search(
         size=size,
         page=page,
         explain=explain,
+        correct=not as_typed,
         **options,
     )
     _answer(services, request, explain, json)
@@ -111,6 +113,8 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
     print(
         f"{answer.total:,} found ({answer.total_counts}); {answer.weights_version}: {weights}; {answer.took_ms:.0f} ms"
     )
+    if answer.corrected:
+        print(f"also searched: {answer.corrected.also} (--as-typed searches only {answer.corrected.typed})")
     if explain:
         for reason in answer.reasons:
             print(f"weights: {reason}")

@@ -314,7 +314,7 @@ class DropIn:
             if analysis.loose:
                 read = meant(search, profile, analysis, self._transport)
                 words, unfinished, until = read.words, read.unfinished, time.monotonic() + _WORDS_TTL_S
-            prepared = self._searcher.prepare(SearchRequest(search.index, words), profile)
+            prepared = self._searcher.prepare(SearchRequest(search.index, words, correct=False), profile)
             if prepared.degraded and not prepared.every_vector:
                 return _Plan(search, Handling(False, lost=tuple(prepared.degraded)))
             if not prepared.every_word.terms:

@@ -12,13 +12,23 @@ from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import evidence, fusion, weights
+from hybrid.search.correction import Correction, correct
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.synonyms import PublishedSynonyms, beside
 from hybrid.search.understanding import conditions
 from hybrid.search.weights import Prediction, WeightsModel
-from hybrid.searches import Degradation, SearchRequest, Understood, Words, systems, unweighted_systems
+from hybrid.searches import (
+    Alternative,
+    Corrected,
+    Degradation,
+    SearchRequest,
+    Understood,
+    Words,
+    systems,
+    unweighted_systems,
+)
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
 from hybrid.text.synonyms import Synonyms
@@ -26,6 +36,8 @@ from hybrid.text.synonyms import Synonyms
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
 _NO_SYNONYMS = Synonyms()
+#: What a correction counts beside the words that were typed.
+CORRECTED = 0.95
 _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 
 
@@ -35,7 +47,7 @@ class Prepared:
 
     prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
-    left out. synonyms: those that were known; understood: what they added.
+    left out. synonyms: those that were known; understood: what they added. corrected: see Read.
     """
 
     profile: IndexProfile
@@ -51,6 +63,7 @@ class Prepared:
     synonyms: Synonyms
     understood: list[Understood]
     evidence: Evidence = NONE
+    corrected: Corrected | None = None
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
@@ -103,6 +116,23 @@ def _words(query: str, profile: IndexProfile) -> str:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What a query is searched by.
+
+    meant: the request, with its words corrected where the catalogue has none of those that are mistyped. words: as they
+    were typed, with what they may stand for; terms_meant: the terms of `meant`, None where words take no part.
+    corrected: what the answer says of it. understood: the synonyms among its words.
+    """
+
+    meant: SearchRequest
+    encoded: EncodedQuery
+    words: Words
+    terms_meant: str | None
+    corrected: Corrected | None = None
+    understood: list[Understood] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class _Weighed:
     """What is searched, and with which weights.
 
@@ -136,14 +166,14 @@ class Preparer:
             UsageError: the request itself is wrong.
         """
         system = check(request)
-        understood: list[Understood] = []
         if request.like:
             vectors, terms = self._of_product(request, system, profile)
-            encoded, words = EncodedQuery(vectors), Words(terms)
+            read = Read(request, EncodedQuery(vectors), Words(terms), terms)
         else:
-            encoded, words, understood = self.signals(request, system, profile)
+            read = self.read(request, system, profile)
+        encoded, words = read.encoded, read.words
         model, problem = self._model(request, system)
-        weighed = self._weigh(request, system, model, encoded.vectors, words.terms)
+        weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         return Prepared(
             profile=profile,
@@ -157,22 +187,36 @@ class Preparer:
             degraded=[*encoded.degraded, *problems],
             notes=[*encoded.notes, *weighed.notes],
             synonyms=self.synonyms(profile),
-            understood=understood,
+            understood=read.understood,
             evidence=self.evidence(request.q, words, profile),
+            corrected=read.corrected,
         )
 
     def synonyms(self, profile: IndexProfile) -> Synonyms:
         """The synonyms that are in force for the index; the same object while they are the same."""
         return self._synonyms.of(profile) if self._synonyms else _NO_SYNONYMS
 
-    def signals(
-        self, request: SearchRequest, system: str, profile: IndexProfile
-    ) -> tuple[EncodedQuery, Words, list[Understood]]:
-        """(the query's vectors, the words to look for, the synonyms among these), before anything is weighed."""
-        encoded = self._queries.encode(request, system, profile)
+    def read(self, request: SearchRequest, system: str, profile: IndexProfile) -> Read:
+        """What the query is searched by, before anything is weighed."""
+        correction = self._correction(request, profile)
+        meant = replace(request, q=correction.text) if correction and correction.unknown else request
+        encoded = self._queries.encode(meant, system, profile)
         words = conditions(request, profile) if request.phrases or request.excluded else Words()
         words = replace(words, terms=_terms(request, system, profile, encoded.vectors))
-        return encoded, *beside(words, request.q, profile, self.synonyms(profile), self._retrieval)
+        words, synonyms = beside(words, request.q, profile, self.synonyms(profile), self._retrieval)
+        if not words.terms or correction is None:
+            return Read(meant, encoded, words, words.terms, understood=synonyms)
+        others = [
+            Alternative(_words(text, profile), CORRECTED, _words(typed, profile)) for typed, text in correction.changes
+        ]
+        corrected = Corrected(request.q, correction.text)
+        return Read(meant, encoded, words.beside(others), _words(meant.q, profile), corrected, synonyms)
+
+    def _correction(self, request: SearchRequest, profile: IndexProfile) -> Correction | None:
+        if not request.correct or not request.q.strip() or profile.without_layer:
+            return None
+        vocabulary = self._retrieval.vocabulary(profile)
+        return correct(request.q, vocabulary, profile.languages, request.phrases) if vocabulary else None
 
     def evidence(self, query: str, words: Words, profile: IndexProfile) -> Evidence:
         """What the words of a query are worth in this index."""

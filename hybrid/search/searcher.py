@@ -163,6 +163,7 @@ class Searcher:
             notes=[*notes, *ranking.notes],
             reasons=prediction.reasons,
             understood=[*understood, *ready.understood],
+            corrected=ready.corrected,
         )
 
     def _check_not_moved(self, profile: IndexProfile, hits: Sized) -> None:
@@ -199,14 +200,14 @@ class Searcher:
         if profile.without_layer:
             raise IndexConflictError(profile.without_layer)
         request, _ = understand(request, profile)
-        encoded, words, _ = self._preparer.signals(request, "fixed", profile)
-        vectors = encoded.vectors
+        read = self._preparer.read(request, "fixed", profile)
+        words, vectors = read.words, read.encoded.vectors
         if not words.terms and not vectors:
             return None
         evidence = self._preparer.evidence(request.q, words, profile)
         retrieved, _ = self._retrieve(profile, words, vectors, request, (), evidence)
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
-        query = _query(request, words.terms, vectors)
+        query = _query(read.meant, read.terms_meant, vectors)
         return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds)
 
     def _retrieve(

@@ -15,9 +15,9 @@ from rapidfuzz.distance import OSA
 
 #: Letters of the shortest words with one mistake, and with two.
 _ONE, _TWO = 3, 8
-#: What a guess must be worth for a word of three letters, and less for each letter more up to eight: a long word is
-#: seldom like another one by chance.
-_WORTH, _LETTER, _LONG = 1.0, 2.5, 8
+#: What a guess must be worth for a word of so many letters: a long word is seldom like another one by chance. The last
+#: is for longer words; and what it must be worth where only a mistake in a common word will do.
+_WORTH, _WORTH_SURE = {3: -2.0, 4: -5.0, 5: -7.0, 6: -7.0, 7: -7.0, 8: -9.0}, -1.0
 #: Products that have a word elsewhere than in their titles, where shoppers' words are, count so much less.
 _ELSEWHERE = 0.1
 #: Letters of the shortest part of a word that is split; and what a shorter one costs, of two letters.
@@ -68,6 +68,8 @@ class Speller:
         sure: whether only a mistake in a common word will do.
         """
         allowed = _allowed(word) if edits is None else min(edits, _allowed(word))
+        if not allowed:
+            return None
         guesses = (
             Guess(known, self._likely(cost(word, known), known))
             for known in self._within(word, allowed)
@@ -105,23 +107,20 @@ class Speller:
         return math.log(common) - _SCALE * mistake - _SHORT * sum(len(word) < _PART for word in words)
 
     def _within(self, word: str, edits: int) -> list[str]:
-        """Known words within so many mistakes, those with fewer first."""
-        if not edits:
-            return []
+        """Known words with the fewest mistakes that there are, and so many at most."""
         letters = _letters([word], len(word))[0]
-        found: list[tuple[int, str]] = []
-        for length in range(len(word) - edits, len(word) + edits + 1):
-            if length not in self._by_length:
-                continue
-            group, masks = self._by_length[length]
-            # A mistake takes a letter out of the set, and brings one in.
-            for at in np.flatnonzero(np.bitwise_count(masks ^ letters) <= 2 * edits):
-                known = group[at]
-                distance = OSA.distance(word, known, score_cutoff=edits)
-                if 0 < distance <= edits:
-                    found.append((distance, known))
-        fewest = min((distance for distance, _ in found), default=0)
-        return [known for distance, known in sorted(found) if distance == fewest][:_LOOKED_AT]
+        for distance in range(1, edits + 1):
+            found: list[str] = []
+            for length in range(len(word) - distance, len(word) + distance + 1):
+                if length not in self._by_length:
+                    continue
+                group, masks = self._by_length[length]
+                # A mistake takes a letter out of the set, and brings one in.
+                near = np.flatnonzero(np.bitwise_count(masks ^ letters) <= 2 * distance)
+                found += (group[at] for at in near if OSA.distance(word, group[at], score_cutoff=distance) == distance)
+            if found:
+                return found[:_LOOKED_AT]
+        return []
 
 
 def cost(typed: str, word: str) -> float:
@@ -171,8 +170,10 @@ def _extra(typed: str, at: int) -> float:
 
 def _best(guesses: Iterable[Guess], word: str, sure: bool) -> Guess | None:
     best = max(guesses, key=lambda guess: (guess.score, guess.text), default=None)
-    needed = _WORTH if sure else _WORTH - _LETTER * (min(len(word), _LONG) - _ONE)
-    return best if best and best.score >= needed else None
+    if best is None:
+        return None
+    needed = _WORTH_SURE if sure else _WORTH[min(len(word), max(_WORTH))]
+    return best if best.score >= needed else None
 
 
 def _allowed(word: str) -> int:

@@ -192,6 +192,20 @@ def test_browsing_ignores_the_system(client: FlaskClient, services: Watched) -> 
     assert services.searcher.asked[-1].system is None
 
 
+def test_a_mistyped_search_offers_the_other_reading(client: FlaskClient, services: Watched) -> None:
+    found = html_of(client, "/?q=stonewear+mug&filter=category:Kitchen")
+    assert "Showing results for “stoneware mug” too." in found
+    exact = "/?q=stonewear+mug&amp;filter=category%3AKitchen&amp;exact=stonewear+mug"
+    assert f'data-nav href="{exact}">Search only for “stonewear mug”</a>' in found
+    assert services.searcher.asked[-1].correct
+    only = html_of(client, exact.replace("&amp;", "&"))
+    assert not services.searcher.asked[-1].correct
+    assert "Showing results for" not in only and 'type="hidden" name="exact" value="stonewear mug"' in only
+    html_of(client, "/?q=tabel+lamp&exact=stonewear+mug")  # the next search of the same form
+    assert services.searcher.asked[-1].correct
+    assert "同时显示“stoneware mug”的结果" in html_of(client, "/?q=stonewear+mug&lang=zh")
+
+
 def test_pager() -> None:
     assert view.page_numbers(1, 1) == [1]
     assert view.page_numbers(3, 5) == [1, 2, 3, 4, 5]

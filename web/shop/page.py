@@ -64,6 +64,7 @@ def index() -> Response:
                 "filters": filters_of(state),
                 "facets": list(view.facet_fields(profile.fields, state.lang)),
                 "page": state.page,
+                "correct": not state.exact,
                 "size": PAGE_SIZE,
                 # Browsing has nothing to match by; a system left from the last search must not refuse it.
                 "system": (state.q or files) and state.system or None,
@@ -115,6 +116,7 @@ def read_state(values: MultiDict[str, str]) -> PageState:
         index_named=bool(values.get("index")),
         lang_named=values.get("lang") in strings.LANGUAGES,
         literal=values.get("literal", "").strip(),
+        exact=bool(q) and values.get("exact", "").strip() == q,  # it goes with that query, and not with the next one
     )
 
 

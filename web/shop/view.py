@@ -55,6 +55,8 @@ class PageState:
         """Whether price words of the query are a price; the mark goes with the words, so other words have prices."""
         return not self.literal or self.literal != self.q
 
+    exact: bool = False  # only what was typed is searched
+
     def pairs(self) -> list[tuple[str, str]]:
         pairs = [("q", self.q)] if self.q else []
         pairs += [("like", self.like)] if self.like else []
@@ -65,6 +67,7 @@ class PageState:
         pairs += [] if self.reads_prices else [("literal", self.literal)]
         pairs += [("system", self.system)] if self.system else []
         pairs += [("index", self.index)] if self.index_named else []
+        pairs += [("exact", self.q)] if self.exact and self.q else []
         pairs += [("page", str(self.page))] if self.page > 1 else []
         return pairs + ([("lang", self.lang)] if self.lang_named else [])
 
