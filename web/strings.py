@@ -219,6 +219,7 @@ _SYSTEMS = {
 
 _SIGNALS = {
     "lexical": ("Words", "文字"),
+    "code": ("Part number", "商品编号"),
     "text": ("Meaning", "语义"),
     "image": ("Picture", "图片"),
     "video": ("Video", "视频"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from hybrid.search import fusion, weights
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
-from hybrid.searches import Degradation, SearchRequest, Words, systems, unweighted_systems
+from hybrid.searches import Codes, Degradation, SearchRequest, Words, systems, unweighted_systems
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
+from hybrid.text.codes import asked
 
 #: Pages end here, as they do in Elasticsearch itself.
 MAX_WINDOW = 10_000
@@ -124,6 +125,7 @@ class Preparer:
         else:
             encoded, words = self.signals(request, system, profile)
         model, problem = self._model(request, system)
+        words = replace(words, codes=_codes(request, system, profile, words.terms))
         weighed = self._weigh(request, system, model, encoded.vectors, words.terms)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         return Prepared(
@@ -225,3 +227,10 @@ def _terms(request: SearchRequest, system: str, profile: IndexProfile, vectors: 
         return None
     terms = _words(request.q, profile)
     return terms if terms or not (vectors or request.by_media) else None
+
+
+def _codes(request: SearchRequest, system: str, profile: IndexProfile, terms: str | None) -> Codes | None:
+    """The codes that the words may name. A system of one signal, and one that sums no scores, has them not."""
+    if not terms or request.like or profile.without_layer or (system in unweighted_systems() and not request.quick):
+        return None
+    return asked(request.q)
