@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from hybrid.text import measures, segments
+from hybrid.text import compounds, measures, segments
 from hybrid.text.folding import fold
 from hybrid.text.measures import Measure
 from hybrid.text.segments import HAN, HAN_CHAR, HANGUL, KANA, Term
@@ -278,6 +278,8 @@ def _word_terms(word: str, language: str) -> Iterator[Term]:
         if size := measures.of_word(part):
             yield Term(size, start, end)
             continue
+        for one in compounds.parts(part, language):
+            yield from (Term(stem[:_MAX_TERM], start, end) for stem in stems(one, language))
         yield from (Term(stem[:_MAX_TERM], start, end) for stem in stems(part, language))
 
 
