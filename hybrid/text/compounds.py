@@ -8,7 +8,7 @@ Knight, "Empirical methods for compound splitting", EACL 2003).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from hybrid.text.folding import fold
 
@@ -31,8 +31,8 @@ _RATIO = 3.0
 _LINKED = 0.5
 #: What their parts do not tell: gloves are no shoes.
 _WHOLE = frozenset(
-    "handschuh handschuhe handschuhen handschoen handschoenen eisenbahn fernseher schildkrote schildkroten rentier "
-    "staubecken urinstinkt maulwurf ohrfeige wellness augenblick pullover computer polyester".split()  # noqa: SIM905
+    """handschuh handschuhe handschuhen handschoen handschoenen eisenbahn fernseher schildkrote schildkroten rentier
+    staubecken urinstinkt maulwurf ohrfeige wellness augenblick pullover computer polyester""".split()  # noqa: SIM905
 )
 
 
@@ -67,7 +67,8 @@ def _split(word: str, words: Mapping[str, float], links: tuple[str, ...]) -> tup
             if not word[:at].endswith(link) or len(head) < _MIN:
                 continue
             if head in words:
-                first, heads = words[head], (head,)
+                heads: tuple[str, ...] = (head,)
+                first = words[head]
             elif len(head) >= 2 * _MIN:
                 first, heads = _split(head, words, links)
             else:
@@ -82,7 +83,7 @@ def _split(word: str, words: Mapping[str, float], links: tuple[str, ...]) -> tup
     return best
 
 
-@lru_cache(maxsize=None)
+@cache
 def _frequencies(language: str) -> Mapping[str, float]:
     """Folded word -> its frequency, of words that are met once in a million."""
     from wordfreq import get_frequency_dict  # 0.3 seconds, at the first text in such a language

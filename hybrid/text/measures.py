@@ -40,7 +40,7 @@ _UNITS: tuple[tuple[str, str, str], ...] = (
     ("l", "0.001", "ml millilitre millilitres milliliter milliliters mililitro mililitros millilitro millilitri "
      "毫升 ミリリットル"),
     ("gal", "1", "gal gallon gallons 加仑"),
-    ("floz", "1", "fl.oz floz"),
+    ("floz", "1", "floz"),
     ("g", "1", "g gr gram grams gramm gramme grammes gramo gramos grammo grammi 克 公克 グラム"),
     ("g", "1000", "kg kgs kilo kilos kilogram kilograms kilogramm kilogramme kilogrammes kilogramo kilogramos "
      "chilo chili chilogrammo chilogrammi 公斤 千克 キロ キログラム"),
@@ -118,26 +118,19 @@ _ODD = (
 )
 _NUMBER = re.compile(rf"(?P<odd>{_ODD})|\d+\.\d+|\d+")
 _SPACED = r"\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?!\d)"
-_TIMES = r"[ ]?[x×✕*][ ]?(?=\d)"
-_MARK = "[\"″”%℃°]|''|’’|′′"
+_TIMES = r"[ ]?[xX×✕*][ ]?(?=\d)"
+_MARK = "[\"″”%℃]|''|’’|′′"
 
 
-def _any_unit() -> str:
-    latin = (name for name in _BY_NAME if not re.match(rf"[{_CJK}]", name))
-    names = sorted({*latin, "mètre", "mètres", "fuß", "degré", "degrés", "m²", "mm²", "cm²", "m³", "cm³", "fl. oz"})
-    return rf"(?:{'|'.join(map(re.escape, names))})(?!{_ALNUM})|{_MARK}|{_EAST_UNITS}"
-
-
+_NAME = rf"[fF][lL]\.? ?[oO][zZ](?!{_ALNUM})|{_LETTER}{{1,12}}(?:/min|/s|[²³23])?(?!{_ALNUM})|°[cCfF]?(?!{_ALNUM})"
 #: Where a size may begin: a number that is not behind a letter or a digit, nor behind one and a mark (v1.5, MX-500/2
-#: and 10.5.3 are none), and that has a unit, is multiplied, or would be taken apart. One pattern, since most numbers of
-#: a catalogue are none.
+#: and 10.5.3 are none), and that would be taken apart, is multiplied, or may have a unit. Most numbers end here.
 _LIKELY = re.compile(
     rf"(?<!{_ALNUM})(?<!{_ALNUM}[-_./'’+&])(?<!\d,)(?:[mM](?=\d))?"
-    rf"(?={_ODD}|(?:{_SPACED}|\d+(?:\.\d+)?)(?:[ \u00a0\u202f-]?(?:{_any_unit()})|{_TIMES}))",
-    re.IGNORECASE,
+    rf"(?=(?:{_ODD})|{_SPACED}|\d+(?:\.\d+)?(?:{_TIMES}|[ \u00a0\u202f-]?(?:{_MARK}|{_EAST_UNITS}|(?P<name>{_NAME}))))"
 )
 _DIGITS = re.compile(rf"\d+|[{_HALVES}]")
-_NUMBER_IN_THOUSANDS, _MULTIPLIED = re.compile(_SPACED), re.compile(_TIMES, re.IGNORECASE)
+_NUMBER_IN_THOUSANDS, _MULTIPLIED = re.compile(_SPACED), re.compile(_TIMES)
 _WIDE = re.compile("[\uff01-\uff5e]")
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _EAST = re.compile(rf"[{_CJK}]")
@@ -146,12 +139,7 @@ _JOINED = re.compile(rf"[-_./+&'’]{_ALNUM}")
 
 
 #: A unit as it may be written: letters, or a mark; in Chinese and Japanese the longest that is known.
-_UNIT = re.compile(
-    rf"(?P<gap>[ \u00a0\u202f]?|-)"
-    rf"(?:(?P<name>(?:fl\. ?oz|mbit/s|gbit/s|u/min|{_LETTER}{{1,12}}[²³23]?|°[cf]?)(?!{_ALNUM}))"
-    rf"|(?P<mark>{_MARK})|(?P<east>{_EAST_UNITS}))",
-    re.IGNORECASE,
-)
+_UNIT = re.compile(rf"(?P<gap>[ \u00a0\u202f]?|-)(?:(?P<name>{_NAME})|(?P<mark>{_MARK})|(?P<east>{_EAST_UNITS}))")
 
 
 class _Unit(NamedTuple):
@@ -231,7 +219,10 @@ def find(text: str, language: str) -> Iterator[Measure]:
         start = digits.start()
         if start and text[start - 1] in "mM":  # of a screw
             start -= 1
-        found = _measure(text, start, digits.start(), language) if _LIKELY.match(text, start) else None
+        likely = _LIKELY.match(text, start)
+        if likely and likely.lastgroup and not _known(_folded(likely.group("name"))):
+            likely = None
+        found = _measure(text, start, digits.start(), language) if likely else None
         if found:
             yield found
         at = found.end if found else digits.end()
@@ -247,7 +238,7 @@ def of_word(word: str) -> str | None:
     unit = _UNIT.match(word, digits) if 0 < digits < len(word) else None
     if not unit or unit.end() < len(word):
         return None
-    known = _BY_NAME.get(_folded(unit.group("name") or ""))
+    known = _known(_folded(unit.group("name") or ""))
     return _plain(Decimal(word[:digits]) * known[1]) + known[0] if known else None
 
 
@@ -290,7 +281,7 @@ def _unit(text: str, at: int) -> _Unit | None:
         return None
     start, end = found.span(str(found.lastgroup))
     name = _folded(text[start:end])
-    known = _BY_NAME.get(name)
+    known = _known(name)
     gap = found.group("gap")
     if known is None or (gap and name in _ATTACHED and not (name == "in" and gap == "-")):
         return None
@@ -301,7 +292,15 @@ def _unit(text: str, at: int) -> _Unit | None:
 
 @lru_cache(maxsize=10_000)
 def _folded(unit: str) -> str:
-    return fold(unit).replace(" ", "")
+    return fold(unit).replace(" ", "").replace(".", "")
+
+
+def _known(name: str) -> tuple[str, Decimal] | None:
+    """(symbol, factor) of a unit, or of one a second or a minute."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    base, _, time = name.partition("/")
+    return (f"{_BY_NAME[base][0]}/{time}", _BY_NAME[base][1]) if time and base in _BY_NAME else None
 
 
 def _closes_quotation(text: str, at: int) -> bool:

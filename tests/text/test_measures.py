@@ -24,6 +24,8 @@ def wholes(text: str, language: str = "en") -> list[str]:
         ("30x40", ["30x40", "30 x 40 cm", "30×40", "30cm x 40cm", "30*40"]),
         ("m8x40", ["M8x40", "m8 x 40"]),
         ("2.5mm2", ["2,5 mm²", "2.5mm2", "2.5 qmm"]),
+        ("3gb/s", ["3Gb/s", "3 GB/s"]),
+        ("8.45floz", ["8.45 fl oz", "8.45 Fl. Oz"]),
         ("60w", ["60W", "60 watts", "0.06 kW"]),
     ],
 )
