@@ -14,7 +14,7 @@ from typing import Any, Literal
 #: not_searched: the signal's weight would be too small. no_match: no candidate has a score above zero.
 #: same_score: all candidates have the same. weak_match: the best scaled score is so low that the signal counts less.
 #: no_vectors: the query has a file, and the index nothing to compare it with. not_asked: the system, or the
-#: weights of the request, leave the file out.
+#: weights of the request, leave the file out. unknown_code: no product has the code that the query names.
 NoteKind = Literal[
     "untrained_script",
     "unknown_words",
@@ -24,6 +24,7 @@ NoteKind = Literal[
     "weak_match",
     "no_vectors",
     "not_asked",
+    "unknown_code",
 ]
 
 
@@ -51,14 +52,15 @@ class Reason:
 class Note:
     """Why a signal was left out, or counts less than its weight.
 
-    encoder, script: of untrained_script and unknown_words. value: the weight of not_searched, the best scaled score of
-    weak_match.
+    encoder, script: of untrained_script and unknown_words. code: of unknown_code, as it was typed. value: the weight of
+    not_searched, the best scaled score of weak_match.
     """
 
     kind: NoteKind
     signal: str
     encoder: str | None = None
     script: str | None = None
+    code: str | None = None
     value: float | None = None
 
     def __str__(self) -> str:
@@ -114,7 +116,7 @@ class Wording:
 
     def note(self, fact: Note, label: Label = str) -> str:
         return self.notes[fact.kind].format(
-            signal=label(fact.signal), encoder=fact.encoder, script=fact.script, value=fact.value
+            signal=label(fact.signal), encoder=fact.encoder, script=fact.script, value=fact.value, code=fact.code
         )
 
     def counted(self, fact: Counted, label: Label = str) -> str:
@@ -172,6 +174,7 @@ ENGLISH = Wording(
         "weak_match": "{signal}: counts less, its best score is only {value:.2f}",
         "no_vectors": "{signal}: the file took no part, for the products of this index have no such vectors",
         "not_asked": "{signal}: the file took no part, for the chosen system or weights leave it out",
+        "unknown_code": "no product has the code {code}",
     },
     words={"matching": "products with one of the words", "all": "all products"},
     nearest="the {depth} nearest by {signals}",

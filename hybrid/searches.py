@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hybrid.facts import Counted, Note, Reason
-from hybrid.signals import SIGNALS
+from hybrid.signals import CODE, SIGNALS
 
 LEARNED_SYSTEMS = ("global", "gate", "attention")
 #: What the words of a search may ask for beside being words; see hybrid.search.understanding.
@@ -20,7 +20,7 @@ def parts() -> tuple[str, ...]:
     "vectors": all signals but the words; "imputation": the scores of products that have no vector; "weights": those
     that were learned.
     """
-    return ("lexical", *SIGNALS, "vectors", "imputation", "weights")
+    return ("lexical", CODE, *SIGNALS, "vectors", "imputation", "weights")
 
 
 def unweighted_systems() -> tuple[str, ...]:
@@ -56,12 +56,24 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Codes:
+    """The codes that a query may name, see hybrid.text.codes.
+
+    forms: (form, raw score, whether a product's code may go on after it) of all that products are looked for by.
+    certain: what can be nothing but a code, as it was typed; "" where nothing is sure.
+    """
+
+    forms: tuple[tuple[str, float, bool], ...]
+    certain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """The words of a query, with their alternatives, as the lexical query takes them.
 
     terms: "" to browse all products; None where words take no part in the scores. unfinished: a term that is the
     beginning of a word. phrases, excluded: what a product must have, and must not have, whichever signal finds it;
-    each by one of its readings.
+    each by one of its readings. codes: those that the query may name.
     """
 
     terms: str | None = None
@@ -69,6 +81,7 @@ class Words:
     unfinished: str = ""
     phrases: tuple[tuple[Reading, ...], ...] = ()
     excluded: tuple[tuple[Reading, ...], ...] = ()
+    codes: Codes | None = None
 
     def beside(self, alternatives: Iterable[Alternative], unfinished: str = "") -> Words:
         """The same with more alternatives."""

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 #: The signal of words, which has no vector.
 LEXICAL = "lexical"
+#: The signal of part numbers and ids, in play where a query may name one.
+CODE = "code"
+#: Its weight against 1 for all others: who types a code wants that product, whatever else mentions it.
+CODE_WEIGHT = 10.0
 #: Most pictures, or frames, of one product that a signal looks at: each is 2 bytes a dimension for searches to read.
 MAX_VIEWS = 6
 

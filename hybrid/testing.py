@@ -33,9 +33,10 @@ from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.imputation import donors, estimate
 from hybrid.search.ports import RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
-from hybrid.searches import Reading, Words
+from hybrid.searches import Codes, Reading, Words
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
+from hybrid.text import codes as product_codes
 from hybrid.text.completions import Typed, offers
 from hybrid.text.vocabulary import Counting, Vocabulary
 
@@ -168,6 +169,7 @@ class MemoryRetrieval(RetrievalLike):
         concrete = f"{self._index}-{self._generation:06}"
         self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
         terms = {id: terms_of(row, self._profile) for id, row in self._products.items()}
+        self._keys = {id: by_field.pop(product_codes.KEYS, "") for id, by_field in terms.items()}
         self._texts = {id: tuple(by_field.values()) for id, by_field in terms.items()}
         self._words = {id: frozenset(" ".join(texts).split()) for id, texts in self._texts.items()}
         counting = Counting()
@@ -234,6 +236,8 @@ class MemoryRetrieval(RetrievalLike):
                 raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
         ids = self._filtered(filters, without, words)
         candidates = self._candidates(words, vectors, ids, depth, lookalikes)
+        if words.codes and "lexical" in candidates.lists:
+            self._add_codes(candidates, words, words.codes, vectors, ids)
         for facet in facets:
             # As on a cluster, a facet that is filtered on still counts its other values.
             others = {field: condition for field, condition in filters.items() if field != facet}
@@ -245,6 +249,25 @@ class MemoryRetrieval(RetrievalLike):
         candidates.matched = len(matched)
         candidates.total = len(self._total(words, candidates, ids))
         return candidates
+
+    def _add_codes(
+        self,
+        candidates: Retrieved,
+        words: Words,
+        codes: Codes,
+        vectors: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+    ) -> None:
+        """The products that have one of the codes, and every candidate's score by them."""
+        found = {id: raw for id in ids if (raw := product_codes.raw(codes, self._keys[id]))}
+        candidates.lists["code"] = _best_first(found)
+        for name, scored in candidates.raw.items():
+            for id in found:
+                scored[id] = (
+                    self._lexical(id, words) or 0.0 if name == "lexical" else self._raw(name, id, vectors[name])
+                )
+        known = {id for scored in candidates.raw.values() for id in scored}
+        candidates.raw["code"] = {id: found.get(id, 0.0) for id in sorted(known)}
 
     def tail(
         self,

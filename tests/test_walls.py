@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hybrid", "web", "workers", "es_mappings")
-HEAVY = ("torch", "flask", "celery", "transformers", "sentence_transformers", "open_clip", "openvino", "jieba",
-         "simplemma", "sudachipy", "py3langid")  # fmt: skip
+HEAVY = ("torch", "flask", "celery", "transformers", "sentence_transformers", "open_clip", "openvino", "rjieba",
+         "wordfreq", "simplemma", "sudachipy", "py3langid")  # fmt: skip
 
 
 def _files(package: str) -> list[Path]:

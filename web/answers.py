@@ -34,6 +34,7 @@ class Note(BaseModel):
     signal: str = Field(examples=["image"])
     encoder: str | None = Field(description="of untrained_script and unknown_words")
     script: str | None = Field(description="of untrained_script and unknown_words")
+    code: str | None = Field(description="of unknown_code, as it was typed")
     value: float | None = Field(
         description="the weight of not_searched, the best scaled score of weak_match", examples=[0.03]
     )

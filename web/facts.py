@@ -36,6 +36,7 @@ CHINESE = Wording(
         "weak_match": "{signal}：最高得分仅 {value:.2f}，因此降低权重",
         "no_vectors": "{signal}：所选文件未参与搜索，因为此索引的商品没有这类向量",
         "not_asked": "{signal}：所选文件未参与搜索，因为所选的排序方式或权重不使用它",
+        "unknown_code": "没有编号为 {code} 的商品",
     },
     words={"matching": "含任一词语的商品", "all": "所有商品"},
     nearest="按{signals}最接近的 {depth} 件",
@@ -74,6 +75,7 @@ _DEGRADED = {
     ),
     "busy": ("Many people search at the moment; only words are compared.", "当前搜索的人较多，仅按文字匹配。"),
     "lexical": ("Words are not matched at the moment.", "暂时无法匹配文字。"),
+    "code": ("Part numbers are matched as words at the moment.", "暂时按文字匹配商品编号。"),
     "imputation": (
         "Products without a picture may be missing at the moment.",
         "暂时可能缺少没有图片的商品。",

@@ -231,6 +231,7 @@ _SIGNALS = {
     "lexical.cover": ("Share of the words", "文字覆盖"),
     "lexical.title_cover": ("Share of the words in the title", "标题覆盖"),
     "lexical.phrase": ("Words side by side", "相邻文字"),
+    "code": ("Part number", "商品编号"),
     "text": ("Meaning", "语义"),
     "image": ("Picture", "图片"),
     "video": ("Video", "视频"),

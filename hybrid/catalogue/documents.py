@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from hybrid.catalogue.field_statistics import rank
 from hybrid.catalogue.fields import expand
 from hybrid.catalogue.values import deepest
 from hybrid.contracts import Encoder, FieldMap, IndexProfile, values_at
 from hybrid.errors import MediaError
 from hybrid.media import is_data_url, is_url, resolve_media
 from hybrid.signals import SIGNALS, of_files
-from hybrid.text import analysis, completions
+from hybrid.text import analysis, codes, completions
 
 #: `hybrid.terms` field -> the roles whose text it holds.
 TERM_FIELDS: dict[str, tuple[str, ...]] = {
@@ -25,6 +27,7 @@ TERM_FIELDS: dict[str, tuple[str, ...]] = {
     "category": ("category", "tags"),
     "description": ("description",),
     "attributes": ("color", "attributes"),
+    codes.KEYS: ("id", "code"),
 }
 #: What words of an earlier version left in the layer's field: completions, dear to build.
 OUTDATED = "suggest"
@@ -58,10 +61,24 @@ def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]
     terms = {}
     for name, roles in TERM_FIELDS.items():
         paths = [path for role in roles for path in expand(profile.fields.roles.get(role, ()), source)]
+        if name == codes.KEYS:
+            paths += _bar_codes(source, paths)
+            terms[name] = codes.stored(value for path in paths for value in values_at(source, path))
+            continue
         texts = (analysis.terms(_values(source, path, name), profile.language_of(path)) for path in paths)
         if text := " ".join(filter(None, texts)):
             terms[name] = text
     return terms
+
+
+def _bar_codes(source: Mapping[str, Any], paths: Collection[str]) -> list[str]:
+    """Fields that are named as codes are, and have no such role: bar codes are numbers in some exports."""
+    return [path for path, value in source.items() if value and _names_code(path) and path not in paths]
+
+
+@lru_cache(maxsize=10_000)
+def _names_code(path: str) -> bool:
+    return rank(path, "code") is not None
 
 
 def _values(source: Mapping[str, Any], path: str, name: str) -> Iterable[Any]:

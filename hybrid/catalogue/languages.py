@@ -21,7 +21,8 @@ def guess_languages(fields: FieldMap, rows: Sequence[Mapping[str, Any]]) -> tupl
     A field whose values do not tell is in the language of the titles; where these do not tell, in that of all texts.
     """
     paths = {path: None for roles in TERM_FIELDS.values() for role in roles for path in fields.roles.get(role, ())}
-    guessed = {path: language_of(_texts(rows, [path])) for path in paths if path not in fields.roles.get("code", ())}
+    of_codes = {*fields.roles.get("id", ()), *fields.roles.get("code", ())}
+    guessed = {path: language_of(_texts(rows, [path])) for path in paths if path not in of_codes}
     of_titles = next((guessed[path] for path in fields.roles.get("title", ()) if guessed.get(path)), None)
     language = of_titles or language_of(_texts(rows, guessed)) or _OTHERWISE
     others = {path: named for path, named in guessed.items() if named is not None and named != language}

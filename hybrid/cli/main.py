@@ -42,7 +42,7 @@ app.add_typer(admin.admin, name="admin")
 def main() -> None:
     """Entry point: errors are one line on stderr; exit code 0 done, 1 failed, 2 used wrongly."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for chatty in ("elastic_transport", "celery", "jieba"):
+    for chatty in ("elastic_transport", "celery"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         app()

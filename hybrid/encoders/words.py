@@ -2,7 +2,7 @@
 
 All take well under a millisecond for a product's text. They know words, not meaning between them; what a text has
 none of that they know gets a zero row, which is no vector: such a product is left without one, such a query leaves the
-signal out. Words are the terms of hybrid.text.analysis (stems, jieba's words), so that a query and a product agree as
+signal out. Words are the terms of hybrid.text.analysis (stems, Chinese words), so that a query and a product agree as
 they do in BM25; those of MiniLM are its own.
 """
 

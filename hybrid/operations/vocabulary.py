@@ -29,7 +29,7 @@ _EFFORT = 0.1
 _PAGE = 1_000
 #: The roles whose texts have words as shoppers type them.
 _TITLE = ("title",)
-_OTHERS = tuple(role for roles in TERM_FIELDS.values() for role in roles if role not in ("code", "title"))
+_OTHERS = tuple(role for roles in TERM_FIELDS.values() for role in roles if role not in ("id", "code", "title"))
 
 
 def keep_in_step(cluster: Cluster, index: str, ended: bool = False) -> bool:

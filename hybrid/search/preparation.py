@@ -21,6 +21,7 @@ from hybrid.search.understanding import conditions
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
     Alternative,
+    Codes,
     Corrected,
     Degradation,
     SearchRequest,
@@ -31,6 +32,7 @@ from hybrid.searches import (
 )
 from hybrid.signals import SIGNALS
 from hybrid.text import analysis
+from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
 
 #: Pages end here, as they do in Elasticsearch itself.
@@ -173,6 +175,7 @@ class Preparer:
             read = self.read(request, system, profile)
         encoded, words = read.encoded, read.words
         model, problem = self._model(request, system)
+        words = replace(words, codes=_codes(request, system, profile, words.terms))
         weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         return Prepared(
@@ -306,3 +309,10 @@ def _terms(request: SearchRequest, system: str, profile: IndexProfile, vectors: 
         return None
     terms = _words(request.q, profile)
     return terms if terms or not (vectors or request.by_media) else None
+
+
+def _codes(request: SearchRequest, system: str, profile: IndexProfile, terms: str | None) -> Codes | None:
+    """The codes that the words may name. A system of one signal, and one that sums no scores, has them not."""
+    if not terms or request.like or profile.without_layer or (system in unweighted_systems() and not request.quick):
+        return None
+    return asked(request.q)

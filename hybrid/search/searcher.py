@@ -19,6 +19,7 @@ from hybrid.errors import (
     IndexMovedError,
     UsageError,
 )
+from hybrid.facts import Note
 from hybrid.search import fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.evidence import NONE, Evidence
@@ -29,6 +30,7 @@ from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.understanding import understand
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
+    Codes,
     Degradation,
     Hit,
     SearchAnswer,
@@ -36,7 +38,7 @@ from hybrid.searches import (
     SignalScore,
     Words,
 )
-from hybrid.signals import SIGNALS
+from hybrid.signals import CODE, SIGNALS
 from hybrid.text import analysis
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,8 @@ class Searcher:
             prediction = Prediction(dict.fromkeys([*(["lexical"] if words.terms is not None else []), *vectors], 1.0))
             retrieved, again = self._retrieve(profile, words, vectors, request, facets, ready.evidence)
             degraded = [*degraded, *again]
+        if words.codes:
+            prediction = weights.with_codes(prediction)
         ranking = self._rank(system, retrieved, words.terms, prediction, model, ready.evidence)
         lexical_tail = words.terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
@@ -160,7 +164,7 @@ class Searcher:
             weights_version="request" if by_hand else model.version,
             total_counts=counted(words.terms, vectors, self._depth),
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
-            notes=[*notes, *ranking.notes],
+            notes=[*notes, *_without_code(ranking.notes, words.codes)],
             reasons=prediction.reasons,
             understood=[*understood, *ready.understood],
             corrected=ready.corrected,
@@ -333,6 +337,15 @@ class Searcher:
 def _by_words(request: SearchRequest) -> SearchRequest:
     """The same search by words alone."""
     return replace(request, system="bm25", weights=None, alpha=None, weights_version=None)
+
+
+def _without_code(notes: Sequence[Note], codes: Codes | None) -> list[Note]:
+    """The notes, where a code that was looked for is named if no product has it, and only if it can be nothing else."""
+    if codes is None:
+        return list(notes)
+    missing = any(note.signal == CODE and note.kind == "no_match" for note in notes)
+    unknown = [Note("unknown_code", CODE, code=codes.certain)] if missing and codes.certain else []
+    return [*(note for note in notes if note.signal != CODE), *unknown]
 
 
 def _without_layer(profile: IndexProfile) -> list[Degradation]:

@@ -25,7 +25,7 @@ from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 from hybrid.search.prior import SHARES
-from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
+from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -371,6 +371,13 @@ def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSI
 def alike() -> WeightsModel:
     """The weights for products that are to be like a product."""
     return fixed({name: signal.weight_alike for name, signal in SIGNALS.items()}, LIKE_VERSION)
+
+
+def with_codes(prediction: Prediction) -> Prediction:
+    """The same weights beside that of the signal of codes, which no model learns."""
+    share = CODE_WEIGHT / (1 + CODE_WEIGHT)
+    others = {name: weight * (1 - share) for name, weight in prediction.weights.items()}
+    return Prediction({**others, CODE: share}, prediction.reasons)
 
 
 def by_hand(

@@ -17,13 +17,14 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from hybrid.text import segments
+from hybrid.text import compounds, measures, segments
 from hybrid.text.folding import fold
+from hybrid.text.measures import Measure
 from hybrid.text.segments import HAN, HAN_CHAR, HANGUL, KANA, Term
 from hybrid.text.stems import folded_word, is_one_word, stems
 
 #: Changes with the terms of a text; see also `hybrid.catalogue.documents.words_version`.
-ANALYSIS_VERSION = "3"
+ANALYSIS_VERSION = "4"
 
 _CJK = f"{HAN}{KANA}{HANGUL}"
 _MARKS = "\u0300-\u036f\u0483-\u0487\u064b-\u065f\u0670"  # accents that are written after their letter
@@ -46,6 +47,9 @@ _TAG = re.compile(
 _MAX_TERM = 64  # characters; longer words are cut: nobody types them, and they would bloat the dictionary
 
 
+_VALUE = 32  # characters of a text that is probably the value of an attribute
+
+
 def tokens(text: str) -> Iterator[re.Match[str]]:
     """A text's words as they stand, with their inner marks, and its runs of Chinese and of kana or hangul.
 
@@ -66,19 +70,20 @@ def parts(word: str) -> list[str]:
 def analyse(text: str, language: str = "en", characters: bool = False) -> Iterator[Term]:
     """The terms of a text in order, with their offsets.
 
-    A compound such as `dv7-1211ea` gives itself without marks (`dv71211ea`) and each of its parts. characters: also the
-    single characters inside Chinese, Japanese and Korean words, as products have them.
+    A compound such as `dv7-1211ea` gives itself without marks (`dv71211ea`) and each of its parts; see
+    hybrid.text.measures for sizes. characters: as products have them, with the single characters inside Chinese,
+    Japanese and Korean words, and each number of a size.
 
     Raises:
         UsageError: no analysis for that language.
     """
-    for match in _tokens(text, language):
-        yield from _terms_of(match, language, characters)
+    for token in _tokens(text, language):
+        yield from _terms_of(token, text, language, characters)
 
 
 def terms(values: Iterable[Any], language: str = "en") -> str:
     """Space-separated terms of several values, as stored in a `whitespace` field."""
-    return " ".join(term.text for value in values for term in analyse(_plain(value), language, characters=True))
+    return " ".join(filter(None, (_stored(_plain(value), language) for value in values)))
 
 
 @lru_cache(maxsize=4096)  # shoppers repeat queries, and Chinese is segmented by a dictionary
@@ -183,21 +188,32 @@ def _plain(value: Any) -> str:
 def _marked(text: str, marked_terms: frozenset[str], language: str) -> Iterator[Term]:
     """Those of the terms of a text that are to be marked."""
     chinese = [term for term in marked_terms if HAN_CHAR.match(term)]
-    for match in _tokens(text, language):
+    for token in _tokens(text, language):
         # Chinese is slow to segment, and most runs of it have none of the terms.
-        if match.lastgroup == "han":
-            simplified = segments.simplified_in_place(match.group())
+        if isinstance(token, re.Match) and token.lastgroup == "han":
+            simplified = segments.simplified_in_place(token.group())
             if not any(term in simplified for term in chinese):
                 continue
-        yield from (term for term in _terms_of(match, language, characters=True) if term.text in marked_terms)
+        terms = _terms_of(token, text, language, characters=True)
+        yield from (term for term in terms if term.text in marked_terms)
 
 
-def _tokens(text: str, language: str) -> Iterator[re.Match[str]]:
-    return (_JAPANESE_TOKEN if language == "ja" else _TOKEN).finditer(text)
+def _tokens(text: str, language: str) -> Iterator[re.Match[str] | Measure]:
+    """The sizes of a text, and the words and runs between them."""
+    pattern = _JAPANESE_TOKEN if language == "ja" else _TOKEN
+    at = 0
+    for measure in measures.find(text, language):
+        yield from pattern.finditer(text, at, measure.start)
+        yield measure
+        at = measure.end
+    yield from pattern.finditer(text, at)
 
 
-def _terms_of(match: re.Match[str], language: str, characters: bool) -> Iterator[Term]:
-    """The terms of one of `_tokens`, with their offsets in the text."""
+def _terms_of(match: re.Match[str] | Measure, text: str, language: str, characters: bool) -> Iterator[Term]:
+    """The terms of one of `_tokens` of the text, with their offsets in it."""
+    if isinstance(match, Measure):
+        yield from match.product_terms(text, language) if characters else match.query_terms()
+        return
     run, start = match.group(), match.start()
     if match.lastgroup == "word":
         inside: Iterable[Term] = _words(run, language)
@@ -207,13 +223,38 @@ def _terms_of(match: re.Match[str], language: str, characters: bool) -> Iterator
         inside = list(_SEGMENTERS[str(match.lastgroup)](run))
         if characters:
             inside = sorted([*inside, *segments.characters(run, inside)], key=lambda term: term.start)
-    return (Term(term.text, start + term.start, start + term.end) for term in inside)
+    yield from (Term(term.text, start + term.start, start + term.end) for term in inside)
 
 
 _SEGMENTERS = {"han": segments.chinese, "cjk": segments.pairs, "ja": segments.japanese}
 
 
-@lru_cache(maxsize=50_000)  # the words of a catalogue repeat; about 20 MB
+def _stored(text: str, language: str) -> str:
+    """The terms of `analyse`, joined. Quicker, for their places are not asked for."""
+    return _of_value(text, language) if len(text) <= _VALUE else _joined_terms(text, language)
+
+
+@lru_cache(maxsize=20_000)  # the values of attributes repeat; about 5 MB
+def _of_value(text: str, language: str) -> str:
+    return _joined_terms(text, language)
+
+
+def _joined_terms(text: str, language: str) -> str:
+    found = []
+    for token in _tokens(text, language):
+        if isinstance(token, re.Match) and token.lastgroup == "word":
+            found.append(_joined(token.group(), language))
+        else:
+            found += [term.text for term in _terms_of(token, text, language, characters=True)]
+    return " ".join(filter(None, found))
+
+
+@lru_cache(maxsize=50_000)  # the words of a catalogue repeat; about 10 MB
+def _joined(word: str, language: str) -> str:
+    return " ".join(term.text for term in _word_terms(word, language))
+
+
+@lru_cache(maxsize=10_000)
 def _words(word: str, language: str) -> tuple[Term, ...]:
     return tuple(_word_terms(word, language))
 
@@ -234,6 +275,11 @@ def _word_terms(word: str, language: str) -> Iterator[Term]:
             if (any(char.isdigit() for char in joined) or len(parts) <= 3) and (whole := folded_word(joined)):
                 yield Term(whole[:_MAX_TERM], 0, len(word))
     for part, start, end in parts:
+        if size := measures.of_word(part):
+            yield Term(size, start, end)
+            continue
+        for one in compounds.parts(part, language):
+            yield from (Term(stem[:_MAX_TERM], start, end) for stem in stems(one, language))
         yield from (Term(stem[:_MAX_TERM], start, end) for stem in stems(part, language))
 
 

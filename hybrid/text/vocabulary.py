@@ -13,6 +13,7 @@ from functools import cached_property
 import orjson
 
 from hybrid.text import analysis
+from hybrid.text.codes import KEYS
 from hybrid.text.folding import fold
 from hybrid.text.mistakes import Speller
 from hybrid.text.segments import HAN, HANGUL, KANA
@@ -101,6 +102,8 @@ class Counting:
         self._products += 1
         seen: set[str] = set()
         for name, text in document.items():
+            if name == KEYS:
+                continue
             words = set(text.split())
             seen |= words
             flag = {"title": TITLE, "category": CATEGORY, "brand": BRAND}.get(name, 0)

@@ -21,6 +21,7 @@ NOTES = (
     Note("weak_match", "text", value=0.051),
     Note("no_vectors", "image"),
     Note("not_asked", "audio"),
+    Note("unknown_code", "code", code="TN-9999"),
 )
 
 
@@ -64,7 +65,8 @@ def test_english(fact: Reason | Note | Counted, text: str) -> None:
 def test_json_has_the_fact_beside_the_text() -> None:
     note = NOTES[2].to_json()
     assert {**note, "text": ""} == {
-        "kind": "not_searched", "signal": "image", "encoder": None, "script": None, "value": 0.031, "text": "",
+        "kind": "not_searched", "signal": "image", "encoder": None, "script": None, "code": None, "value": 0.031,
+        "text": "",
     }  # fmt: skip
     assert Reason("has a photo", True, "fused", 0.5).to_json() == {
         "feature": "has a photo", "more": True, "signal": "fused", "change": 0.5,

@@ -22,7 +22,7 @@ from hybrid.text import analysis
         ("USB-C wi-fi", "usbc usb wifi wi fi"),
         ("t-shirt", "tshirt shirt"),
         ("vitamin c", "vitamin c"),
-        ("43.2 cm", "43.2 cm"),
+        ("43.2 cm", "0.432m 43.2"),
         ("Café crème", "cafe creme"),
         ("the shop's", "the shop"),
         ("ＡＢＣ", "abc"),

@@ -71,7 +71,7 @@ def layer_property(
     layer["properties"].update(vector_properties(profile, layer["properties"], documents, present))
     if not own_similarity:
         for definition in (layer["properties"]["all"], *layer["properties"]["terms"]["properties"].values()):
-            del definition["similarity"]
+            definition.pop("similarity", None)
     return layer
 
 

@@ -24,7 +24,7 @@ TIE_BREAKER = 0.02
 FACET_VALUES = 100
 #: `_id` is a stored field in compressed blocks beside `_source`: reading it of 200 candidates takes longer than finding
 #: them. The id is a doc value as well, so a search of candidates needs no stored field.
-_NO_STORED_FIELDS = {"stored_fields": "_none_"}
+NO_STORED_FIELDS = {"stored_fields": "_none_"}
 
 #: Dates as Elasticsearch takes them: a day or a moment, milliseconds since 1970, and sums with one of these or `now`.
 _SUM = r"(?:[+-]\d{1,6}[yMwdhHms]|/[yMwdhHms])*"
@@ -159,8 +159,8 @@ def lexical_search(
         "query": query,
         "size": depth,
         "track_total_hits": True,
-        "docvalue_fields": _doc_values(codes),
-        **_NO_STORED_FIELDS,
+        "docvalue_fields": doc_values(codes),
+        **NO_STORED_FIELDS,
         **({"aggs": dict(aggs)} if aggs else {}),
     }
 
@@ -182,8 +182,8 @@ def vector_search(
     """
     return {
         **nearest(_knn(signal, vector, filters, depth), shards, lexical),
-        "docvalue_fields": [*_doc_values(codes), *facets],
-        **_NO_STORED_FIELDS,
+        "docvalue_fields": [*doc_values(codes), *facets],
+        **NO_STORED_FIELDS,
     }
 
 
@@ -203,8 +203,8 @@ def nearest_search(
     knn = {**_knn(signal, vector, filters, depth), "rescore_vector": {"oversample": 1.0}}
     return {
         **nearest(knn, shards),
-        "docvalue_fields": [*_doc_values(()), *facets],
-        **_NO_STORED_FIELDS,
+        "docvalue_fields": [*doc_values(()), *facets],
+        **NO_STORED_FIELDS,
     }
 
 
@@ -219,9 +219,18 @@ def nearest(knn: Mapping[str, Any], shards: int, words: Mapping[str, Any] | None
     body: dict[str, Any] = {"query": {"knn": knn}} if shards == 1 else {"knn": knn}
     if words:
         # The words rescore the products after the cut, so they do not decide which products are near.
-        swap = {"rescore_query": dict(words), "query_weight": 0.0, "rescore_query_weight": 1.0}
-        body["rescore"] = {"window_size": knn["k"], "query": swap}
+        body["rescore"] = _by_words(words, knn["k"])
     return {**body, "size": knn["k"], "track_total_hits": False}
+
+
+def rescored(query: Mapping[str, Any], words: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """The best `size` by a query, with the scores of `words` in place of its own."""
+    return {"query": dict(query), "rescore": _by_words(words, size), "size": size, "track_total_hits": False}
+
+
+def _by_words(words: Mapping[str, Any], size: int) -> dict[str, Any]:
+    swap = {"rescore_query": dict(words), "query_weight": 0.0, "rescore_query_weight": 1.0}
+    return {"window_size": size, "query": swap}
 
 
 def cosine(score: float) -> float:
@@ -274,7 +283,7 @@ def lookalike_search(
         },
         "size": len(ids) + depth,
         "track_total_hits": False,
-        "docvalue_fields": [*_doc_values(codes), *facets],
+        "docvalue_fields": [*doc_values(codes), *facets],
         "_source": ["hybrid.terms"],
     }
 
@@ -287,7 +296,7 @@ def lacking_search(signal: str) -> dict[str, Any]:
 
 def with_ids(body: Mapping[str, Any]) -> dict[str, Any]:
     """The same search that reads `_id` as well, for products that the layer has not written yet."""
-    return {**{key: value for key, value in body.items() if key not in _NO_STORED_FIELDS}, "_source": False}
+    return {**{key: value for key, value in body.items() if key not in NO_STORED_FIELDS}, "_source": False}
 
 
 def tail_search(
@@ -354,5 +363,6 @@ def _knn(signal: str, vector: Sequence[float], filters: Sequence[dict[str, Any]]
     }
 
 
-def _doc_values(signals: Sequence[str]) -> list[str]:
+def doc_values(signals: Sequence[str]) -> list[str]:
+    """What every hit is read with: its id, and its vectors' codes of these signals."""
     return ["hybrid.id", *(f"hybrid.codes.{name}" for name in signals)]

@@ -16,6 +16,7 @@ from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, unread
 from hybrid.elastic.retrieval import bodies, cosines, lexical
+from hybrid.elastic.retrieval import codes as product_codes
 from hybrid.elastic.retrieval import evidence as named
 from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.counts import Counts
@@ -28,6 +29,7 @@ from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import Candidates, Retrieved
 from hybrid.searches import Words
+from hybrid.signals import CODE
 from hybrid.text.completions import Typed
 from hybrid.text.vocabulary import Vocabulary
 
@@ -191,6 +193,9 @@ class Retrieval:
                 name, _listed(vector), search.query, clauses, codes, depth, profile.shards, doc_values
             )
             searches.append((name, body))
+        if search.words.codes and search.query:
+            body = product_codes.search(search.words.codes, search.query, clauses, codes, doc_values)
+            searches.append((CODE, body))
         return [(name, named.add(body, search.evidence, profile.shards)) for name, body in searches]
 
     def _read(
@@ -215,6 +220,9 @@ class Retrieval:
         score(retrieved, hits, search.words.terms, by_signal, named.of_hits(hits, search.evidence))
         if lookalikes:
             self._impute(retrieved, hits, search)
+        if CODE in retrieved.lists:
+            found = product_codes.scores(dict(answers)[CODE])
+            retrieved.raw[CODE] = product_codes.everywhere(retrieved.raw, found)
         by_words = answers[0][1] if search.words.terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, search.profile, search.facets, by_words)
         return retrieved
