@@ -14,7 +14,8 @@ from typing import Any, Literal
 #: not_searched: the signal's weight would be too small. no_match: no candidate has a score above zero.
 #: same_score: all candidates have the same. weak_match: the best scaled score is so low that the signal counts less.
 #: no_vectors: the query has a file, and the index nothing to compare it with. not_asked: the system, or the
-#: weights of the request, leave the file out.
+#: weights of the request, leave the file out. below_floor: products were left out that only this signal found, and that
+#: are not near enough.
 NoteKind = Literal[
     "untrained_script",
     "unknown_words",
@@ -24,6 +25,7 @@ NoteKind = Literal[
     "weak_match",
     "no_vectors",
     "not_asked",
+    "below_floor",
 ]
 
 
@@ -52,7 +54,7 @@ class Note:
     """Why a signal was left out, or counts less than its weight.
 
     encoder, script: of untrained_script and unknown_words. value: the weight of not_searched, the best scaled score of
-    weak_match.
+    weak_match, the least cosine of below_floor.
     """
 
     kind: NoteKind
@@ -172,6 +174,7 @@ ENGLISH = Wording(
         "weak_match": "{signal}: counts less, its best score is only {value:.2f}",
         "no_vectors": "{signal}: the file took no part, for the products of this index have no such vectors",
         "not_asked": "{signal}: the file took no part, for the chosen system or weights leave it out",
+        "below_floor": "{signal}: products under a cosine of {value:.2f} were left out, as not near enough",
     },
     words={"matching": "products with one of the words", "all": "all products"},
     nearest="the {depth} nearest by {signals}",

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.catalogue.documents import role_values, terms_of, text_input, words_version
-from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
+from hybrid.contracts import ROLES, Encoder, FieldMap, Floor, IndexProfile, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search.consistency import moved_error
+from hybrid.search.floor import LATIN, drop
 from hybrid.search.imputation import donors, estimate
-from hybrid.search.ports import RetrievalLike, Retrieved
+from hybrid.search.ports import NO_LIMITS, Limits, RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
 from hybrid.settings import Settings
 from hybrid.signals import SIGNALS
@@ -113,7 +114,8 @@ class MemoryRetrieval(RetrievalLike):
     - any signal named in `scores` (signal -> id -> raw score): that number, whatever the query is; a product that is
       not named, or has None, has no vector. By "lexical" it does not match.
 
-    Scores of products without a vector are imputed, as on a cluster. failing: signal -> why the cluster cannot search
+    Scores of products without a vector are imputed, as on a cluster. floors: signal -> the least cosine of a product
+    that no word finds (hybrid.search.floor). failing: signal -> why the cluster cannot search
     it. error: raised by every search while it is set. searches: the signals of each search, in order.
 
     >>> shop = MemoryRetrieval(
@@ -139,10 +141,12 @@ class MemoryRetrieval(RetrievalLike):
         scores: Mapping[str, Mapping[str, float | None]] | None = None,
         vectors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         failing: Mapping[str, str] | None = None,
+        floors: Mapping[str, float] | None = None,
     ) -> None:
         self._encoder = encoder or ToyEncoder()
         self._index = index
         self._scores, self._fixed_vectors = dict(scores or {}), dict(vectors or {})
+        self._floors = dict(floors or {})
         self._generation = 0
         self.failing = dict(failing or {})
         self.error: HybridError | None = None
@@ -163,7 +167,10 @@ class MemoryRetrieval(RetrievalLike):
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
-        self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
+        floors = {name: Floor(self._encoder.version, {LATIN: cosine}) for name, cosine in self._floors.items()}
+        self._profile = IndexProfile(
+            self._index, fields, signals, "en", words_version(["en"]), concrete=concrete, floors=floors
+        )
         self._words = {
             id: frozenset(" ".join(terms_of(row, self._profile).values()).split()) for id, row in self._products.items()
         }
@@ -208,6 +215,7 @@ class MemoryRetrieval(RetrievalLike):
         depth: int,
         lookalikes: bool = True,
         without: str = "",
+        limits: Limits = NO_LIMITS,
     ) -> Retrieved:
         """The candidates of a search, in the form of a cluster.
 
@@ -222,13 +230,13 @@ class MemoryRetrieval(RetrievalLike):
         for facet in facets:
             if facet not in fields.types:
                 raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
-        candidates = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes)
+        candidates = self._candidates(terms, vectors, self._filtered(filters, without), depth, lookalikes, limits)
         for facet in facets:
             # As on a cluster, a facet that is filtered on still counts its other values.
             others = {field: condition for field, condition in filters.items() if field != facet}
             counted = candidates
             if facet in filters:
-                counted = self._candidates(terms, vectors, self._filtered(others, without), depth, lookalikes)
+                counted = self._candidates(terms, vectors, self._filtered(others, without), depth, lookalikes, limits)
             candidates.facets[facet] = self._counts(facet, self._total(terms, counted, self._filtered(others, without)))
         matched = self._matching(terms, self._filtered(filters, without)) if "lexical" in candidates.lists else []
         candidates.matched = len(matched)
@@ -301,6 +309,7 @@ class MemoryRetrieval(RetrievalLike):
         ids: Sequence[str],
         depth: int,
         lookalikes: bool,
+        limits: Limits,
     ) -> Retrieved:
         retrieved = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
         if terms is not None and "lexical" in self.failing:
@@ -329,6 +338,7 @@ class MemoryRetrieval(RetrievalLike):
             retrieved.raw["lexical"] = {id: self._lexical(id, terms or "") or 0.0 for id in candidates}
         for name, scored in scores.items():
             retrieved.raw[name] = {id: scored[id] for id in candidates}
+        drop(retrieved, limits)
         return retrieved
 
     def _total(self, terms: str | None, candidates: Retrieved, ids: Sequence[str]) -> list[str]:

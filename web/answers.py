@@ -35,7 +35,8 @@ class Note(BaseModel):
     encoder: str | None = Field(description="of untrained_script and unknown_words")
     script: str | None = Field(description="of untrained_script and unknown_words")
     value: float | None = Field(
-        description="the weight of not_searched, the best scaled score of weak_match", examples=[0.03]
+        description="the weight of not_searched, the best scaled score of weak_match, the least cosine of below_floor",
+        examples=[0.03],
     )
     text: str = Field(description="the same in English")
 

@@ -19,10 +19,10 @@ from hybrid.errors import (
     IndexMovedError,
     UsageError,
 )
-from hybrid.search import fusion, suggestions, weights
+from hybrid.search import floor, fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.page import counted, highlights
-from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
+from hybrid.search.ports import NO_LIMITS, PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import (
@@ -153,7 +153,7 @@ class Searcher:
             weights_version="request" if by_hand else model.version,
             total_counts=counted(terms, vectors, self._depth),
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
-            notes=[*notes, *ranking.notes],
+            notes=[*notes, *ranking.notes, *floor.notes(retrieved)],
             reasons=prediction.reasons,
         )
 
@@ -211,8 +211,11 @@ class Searcher:
         def ask(words: str | None, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
             lookalikes = request.system != "rrf"
+            # How near a photo or a product comes to others is not known from words.
+            of_words = not (request.by_media or request.like)
+            limits = floor.limits(profile, request.q, words, with_vectors) if of_words else NO_LIMITS
             return self._retrieval.retrieve(
-                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like
+                profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like, limits
             )
 
         try:

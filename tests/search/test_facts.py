@@ -21,6 +21,7 @@ NOTES = (
     Note("weak_match", "text", value=0.051),
     Note("no_vectors", "image"),
     Note("not_asked", "audio"),
+    Note("below_floor", "text", value=0.447),
 )
 
 

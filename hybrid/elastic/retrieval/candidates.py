@@ -20,9 +20,9 @@ from hybrid.elastic.retrieval import lookalikes as likes
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
 from hybrid.errors import ClusterError, UsageError
-from hybrid.search import imputation
+from hybrid.search import floor, imputation
 from hybrid.search.consistency import moved_error
-from hybrid.search.ports import Candidates, Retrieved
+from hybrid.search.ports import NO_LIMITS, Candidates, Limits, Retrieved
 from hybrid.text.completions import Typed
 
 
@@ -37,6 +37,7 @@ class _CandidateSearch:
     facets: Sequence[str]
     depth: int
     without: str = ""
+    limits: Limits = NO_LIMITS
 
     @property
     def alone(self) -> bool:
@@ -126,11 +127,12 @@ class Retrieval:
         depth: int,
         lookalikes: bool = True,
         without: str = "",
+        limits: Limits = NO_LIMITS,
     ) -> Retrieved:
         """One `_msearch`: the lexical list (terms None: no lexical signal) and one list a vector signal.
 
         lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
-        without: the id of a product that is left out.
+        without: the id of a product that is left out. limits: what candidates need that only vectors find.
 
         A facet that is filtered on counts all its values, so that a shopper can choose another one: its counts are
         those of the same search without that filter.
@@ -142,10 +144,10 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_CandidateSearch(profile, terms, vectors, filters, plain, depth, without)]
+        groups = [_CandidateSearch(profile, terms, vectors, filters, plain, depth, without, limits)]
         for facet in filtered:
             others = {field: condition for field, condition in filters.items() if field != facet}
-            groups.append(_CandidateSearch(profile, terms, vectors, others, [facet], depth, without))
+            groups.append(_CandidateSearch(profile, terms, vectors, others, [facet], depth, without, limits))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
         answers = self._msearch(profile, everything, terms)
@@ -201,6 +203,7 @@ class Retrieval:
         score(retrieved, hits, search.terms, by_signal)
         if lookalikes:
             self._impute(retrieved, hits, search)
+        floor.drop(retrieved, search.limits)
         lexical = answers[0][1] if search.terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, search.profile, search.facets, lexical)
         return retrieved
