@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,10 @@ def test_chinese(client: FlaskClient) -> None:
 
 
 def test_states_of_the_page(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
-    assert "Nothing matches that" in html_of(client, "/?q=zzzz&system=bm25")
+    nothing = html_of(client, "/?q=zzzz&system=bm25")
+    assert "Nothing matches that" in nothing
+    assert re.search(r'The shop has</span>\s*<a class="chip" data-nav href="/\?[^"]*filter=category', nothing)
+    assert "Nothing matches that" in html_of(client, "/?q=...")
     assert "no such page" in html_of(client, "/?q=shoes&page=9")
     page = html_of(client, f"/?q=picture&index={web_shop.odd}")
     assert "Meaning is not compared at the moment" in page
