@@ -53,7 +53,9 @@ def test_the_page_renders_hits_facets_and_paging(client: FlaskClient) -> None:
 
 def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Watched) -> None:
     html_of(client, "/?q=a&filter=brand:X&filter=brand:Y&min.price=1.5&system=rrf&page=2&utm_source=mail")
-    asked = services.searcher.asked[-1]
+    # Nothing is found, so the page then asks for the categories of the shop.
+    asked, of_categories = services.searcher.asked[-2:]
+    assert (of_categories.q, of_categories.facets) == ("", ("category",))
     assert (asked.q, asked.system, asked.page) == ("a", "rrf", 2)
     assert asked.filters == {"brand": ["X", "Y"], "price": {"gte": 1.5}}
     assert client.get("/?page=zero").status_code == 400
