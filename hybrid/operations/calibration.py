@@ -53,7 +53,8 @@ def calibrate_after(services: Services, index: str, changed: bool) -> str:
         profile = services.cluster.indices.read_profile(index, one=True)
         if changed or not profile.floors or any(is_old(profile, name) for name in profile.floors):
             calibrate(services, index)
-    except HybridError as error:  # the run has done what it was for, and a search without a floor is a search
+    except (HybridError, RuntimeError, MemoryError) as error:
+        # The run has done what it was for, and a search without a floor is a search.
         logger.warning("no relevance floor for %s: %s", index, error)
         return f"no relevance floor: {error}; `hybrid calibrate {index}` tries again"
     return ""
