@@ -181,6 +181,18 @@ class VectorSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """How near a vector must be to bring a product where no word matches; see hybrid.search.floor.
+
+    version: of the encoder that it was calibrated with; it says nothing of another one's vectors. cosines: script of
+    the query -> the least cosine.
+    """
+
+    version: str
+    cosines: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class TagsUse:
     """The tags of an index: the version of the model, and the signals whose vectors it looks at; looks: not at the
     vectors, but at what they were made of (pictures)."""
@@ -211,6 +223,7 @@ class IndexProfile:
     own, and the layer only adds its field.
     concrete: the one index behind the name that this was read from, "" where several are; the same layer behind
     another index is the same profile, so it is neither stored nor compared.
+    floors: signal -> its floor, of the signals that have one. It follows from the documents, so it is not compared.
     without_layer: why the words alone can be searched, and the cure, where the layer has no part in the index behind
     the name; "" where it has. Such a profile is made for a search, and never stored.
     """
@@ -227,6 +240,7 @@ class IndexProfile:
     tags: TagsUse | None = None
     concrete: str = field(default="", compare=False)
     without_layer: str = field(default="", compare=False)
+    floors: Mapping[str, Floor] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -239,6 +253,7 @@ class IndexProfile:
             "attached": self.attached,
             # Left out where there are none, so that profiles of before are what they were.
             **({"tags": self.tags.to_json()} if self.tags else {}),
+            **({"floors": {name: asdict(floor) for name, floor in self.floors.items()}} if self.floors else {}),
         }
 
     @classmethod
@@ -256,6 +271,7 @@ class IndexProfile:
             attached=bool(data.get("attached", False)),
             tags=TagsUse.from_json(tags) if (tags := data.get("tags")) else None,
             concrete=concrete,
+            floors={name: Floor(**floor) for name, floor in data.get("floors", {}).items()},
         )
 
     @property

@@ -14,7 +14,8 @@ from typing import Any, Literal
 #: not_searched: the signal's weight would be too small. no_match: no candidate has a score above zero.
 #: same_score: all candidates have the same. weak_match: the best scaled score is so low that the signal counts less.
 #: no_vectors: the query has a file, and the index nothing to compare it with. not_asked: the system, or the
-#: weights of the request, leave the file out. unknown_code: no product has the code that the query names.
+#: weights of the request, leave the file out. unknown_code: no product has the code that the query names. below_floor:
+#: products were left out that only this signal found, and that are not near enough.
 NoteKind = Literal[
     "untrained_script",
     "unknown_words",
@@ -25,6 +26,7 @@ NoteKind = Literal[
     "no_vectors",
     "not_asked",
     "unknown_code",
+    "below_floor",
 ]
 
 
@@ -53,7 +55,7 @@ class Note:
     """Why a signal was left out, or counts less than its weight.
 
     encoder, script: of untrained_script and unknown_words. code: of unknown_code, as it was typed. value: the weight of
-    not_searched, the best scaled score of weak_match.
+    not_searched, the best scaled score of weak_match, the least cosine of below_floor.
     """
 
     kind: NoteKind
@@ -175,6 +177,7 @@ ENGLISH = Wording(
         "no_vectors": "{signal}: the file took no part, for the products of this index have no such vectors",
         "not_asked": "{signal}: the file took no part, for the chosen system or weights leave it out",
         "unknown_code": "no product has the code {code}",
+        "below_floor": "{signal}: products under a cosine of {value:.2f} were left out, as not near enough",
     },
     words={"matching": "products with one of the words", "all": "all products"},
     nearest="the {depth} nearest by {signals}",

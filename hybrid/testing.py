@@ -30,8 +30,9 @@ from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
+from hybrid.search.floor import drop
 from hybrid.search.imputation import donors, estimate
-from hybrid.search.ports import RetrievalLike, Retrieved
+from hybrid.search.ports import NO_LIMITS, Limits, RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights
 from hybrid.searches import Codes, Reading, Words
 from hybrid.settings import Settings
@@ -117,7 +118,8 @@ class MemoryRetrieval(RetrievalLike):
     - any signal named in `scores` (signal -> id -> raw score): that number, whatever the query is; a product that is
       not named, or has None, has no vector. By "lexical" it does not match.
 
-    Scores of products without a vector are imputed, as on a cluster. failing: signal -> why the cluster cannot search
+    Scores of products without a vector are imputed, as on a cluster. floors: signal -> the least cosine of a product
+    that no word finds (hybrid.search.floor). failing: signal -> why the cluster cannot search
     it. error: raised by every search while it is set. searches: the signals of each search, in order.
 
     >>> shop = MemoryRetrieval(
@@ -143,10 +145,12 @@ class MemoryRetrieval(RetrievalLike):
         scores: Mapping[str, Mapping[str, float | None]] | None = None,
         vectors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         failing: Mapping[str, str] | None = None,
+        floors: Mapping[str, float] | None = None,
     ) -> None:
         self._encoder = encoder or ToyEncoder()
         self._index = index
         self._scores, self._fixed_vectors = dict(scores or {}), dict(vectors or {})
+        self._floors = dict(floors or {})
         self._generation = 0
         self.failing = dict(failing or {})
         self.error: HybridError | None = None
@@ -167,7 +171,10 @@ class MemoryRetrieval(RetrievalLike):
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
         signals = {name: one for name in SIGNALS if name in names}
         concrete = f"{self._index}-{self._generation:06}"
-        self._profile = IndexProfile(self._index, fields, signals, "en", words_version(["en"]), concrete=concrete)
+        floors = {name: Floor(self._encoder.version, {LATIN: cosine}) for name, cosine in self._floors.items()}
+        self._profile = IndexProfile(
+            self._index, fields, signals, "en", words_version(["en"]), concrete=concrete, floors=floors
+        )
         terms = {id: terms_of(row, self._profile) for id, row in self._products.items()}
         self._keys = {id: by_field.pop(product_codes.KEYS, "") for id, by_field in terms.items()}
         self._texts = {id: tuple(by_field.values()) for id, by_field in terms.items()}
@@ -220,6 +227,7 @@ class MemoryRetrieval(RetrievalLike):
         lookalikes: bool = True,
         without: str = "",
         evidence: Evidence = NONE,
+        limits: Limits = NO_LIMITS,
     ) -> Retrieved:
         """The candidates of a search, in the form of a cluster; of the evidence of words they have the first signal.
 
@@ -235,7 +243,7 @@ class MemoryRetrieval(RetrievalLike):
             if facet not in fields.types:
                 raise UsageError(f"no facet {facet!r}; facets: {', '.join(sorted(fields.types)) or 'none'}")
         ids = self._filtered(filters, without, words)
-        candidates = self._candidates(words, vectors, ids, depth, lookalikes)
+        candidates = self._candidates(words, vectors, ids, depth, lookalikes, limits)
         if words.codes and "lexical" in candidates.lists:
             self._add_codes(candidates, words, words.codes, vectors, ids)
         for facet in facets:
@@ -243,7 +251,7 @@ class MemoryRetrieval(RetrievalLike):
             others = {field: condition for field, condition in filters.items() if field != facet}
             counted, among = candidates, self._filtered(others, without, words)
             if facet in filters:
-                counted = self._candidates(words, vectors, among, depth, lookalikes)
+                counted = self._candidates(words, vectors, among, depth, lookalikes, limits)
             candidates.facets[facet] = self._counts(facet, self._total(words, counted, among))
         matched = self._matching(words, ids) if "lexical" in candidates.lists else []
         candidates.matched = len(matched)
@@ -348,6 +356,7 @@ class MemoryRetrieval(RetrievalLike):
         ids: Sequence[str],
         depth: int,
         lookalikes: bool,
+        limits: Limits,
     ) -> Retrieved:
         retrieved = Retrieved(failed={name: why for name, why in self.failing.items() if name in vectors})
         if words.terms is not None and "lexical" in self.failing:
@@ -376,6 +385,7 @@ class MemoryRetrieval(RetrievalLike):
             retrieved.raw["lexical"] = {id: self._lexical(id, words) or 0.0 for id in candidates}
         for name, scored in scores.items():
             retrieved.raw[name] = {id: scored[id] for id in candidates}
+        drop(retrieved, limits)
         return retrieved
 
     def _total(self, words: Words, candidates: Retrieved, ids: Sequence[str]) -> list[str]:

@@ -36,7 +36,8 @@ class Note(BaseModel):
     script: str | None = Field(description="of untrained_script and unknown_words")
     code: str | None = Field(description="of unknown_code, as it was typed")
     value: float | None = Field(
-        description="the weight of not_searched, the best scaled score of weak_match", examples=[0.03]
+        description="the weight of not_searched, the best scaled score of weak_match, the least cosine of below_floor",
+        examples=[0.03],
     )
     text: str = Field(description="the same in English")
 

@@ -37,6 +37,7 @@ CHINESE = Wording(
         "no_vectors": "{signal}：所选文件未参与搜索，因为此索引的商品没有这类向量",
         "not_asked": "{signal}：所选文件未参与搜索，因为所选的排序方式或权重不使用它",
         "unknown_code": "没有编号为 {code} 的商品",
+        "below_floor": "{signal}：余弦低于 {value:.2f} 的商品不够接近，未列入结果",
     },
     words={"matching": "含任一词语的商品", "all": "所有商品"},
     nearest="按{signals}最接近的 {depth} 件",

@@ -123,6 +123,7 @@ _TEXT: dict[str, tuple[str, str]] = {
         "Check the spelling, use fewer or more general words, or remove a filter.",
         "请检查拼写，减少关键词或使用更通用的词，或移除筛选条件。",
     ),
+    "zero_categories": ("The shop has", "本店有"),
     "zero_page": ("There is no such page of these results.", "结果中没有这一页。"),
     "first_page": ("Back to the first page", "返回第一页"),
     "zero_all": ("Show all products", "显示全部商品"),

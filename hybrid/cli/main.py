@@ -26,7 +26,7 @@ app.command(epilog=options.ROLES_TOLD)(shop.attach)
 app.command(epilog=options.ROLES_TOLD)(reindex.reindex)
 for command in (
     engine.up, engine.down, engine.status, shop.delete, search.search, search.similar, evaluate.evaluate,
-    shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
+    shop.sync, shop.calibrate, shop.doctor, engine.worker, engine.serve, engine.demo,
     bench.bench,
 ):  # fmt: skip
     app.command()(command)

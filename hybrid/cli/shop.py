@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +79,29 @@ def sync(
         show_waiting(report)
     if not report.complete:
         raise typer.Exit(1)
+
+
+def calibrate(
+    index: Annotated[str, typer.Argument(help="An index that Hybrid made or is attached to.")],
+    json: Json = False,
+) -> None:
+    """How near nonsense comes to the products, so that searches show nothing for it. Example: hybrid calibrate shop
+
+    Every index, attach and reindex ends with it. Run it when the catalogue has become another since.
+    """
+    from hybrid.operations import calibration
+    from hybrid.services import build_services
+
+    services = build_services()
+    with services.audit.recorded(operator(), "calibrate", index):
+        floors = calibration.calibrate(services, index)
+    if json:
+        print_json({name: asdict(floor) for name, floor in floors.items()})
+    for name, floor in floors.items() if not json else ():
+        cosines = ", ".join(f"{cosine:.2f} for {script} text" for script, cosine in floor.cosines.items())
+        print(f"{name}: a product that no word finds needs a cosine of {cosines}")
+    if not floors and not json:
+        print(f"no floor: the index has fewer than {calibration.FEWEST_PRODUCTS} products, or no vectors of words")
 
 
 def doctor(

@@ -14,6 +14,7 @@ from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices import changes, shop
 from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.errors import IndexConflictError, UsageError
+from hybrid.operations.calibration import calibrate_after
 from hybrid.operations.planning import check_options, decide_profile
 from hybrid.operations.runs import Dispatch, Report, encoding
 from hybrid.operations.sizing import Estimate, measure
@@ -204,6 +205,7 @@ def enrich_in_place(
         failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())
     progress = run.progress
+    trouble = calibrate_after(services, profile.index, bool(progress.to_encode))
     return AttachReport(
         job=job,
         index=profile.index,
@@ -218,7 +220,7 @@ def enrich_in_place(
         failed=failed,
         refused=dict(run.refused),
         signals=["lexical", *profile.signals],
-        notes=list(notes),
+        notes=[*notes, *filter(None, [trouble])],
         seconds=round(time.monotonic() - started, 2),
     )
 

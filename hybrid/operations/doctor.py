@@ -17,6 +17,7 @@ from hybrid.elastic.stores.dead_letters import DeadLetters
 from hybrid.errors import AccessRefusedError, HybridError, IndexConflictError, IndexMissingError, NodeError, UsageError
 from hybrid.ingest.queue import TaskQueue
 from hybrid.media.decoding import unsealed
+from hybrid.operations.calibration import can_have_floor, is_old
 from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
 from hybrid.services import Services
@@ -228,6 +229,7 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         yield Check(part, "words", "degraded", f"{detail}; {lacking}" if lacking else detail, again)
     elif lacking:
         yield Check(part, "words", "ok", lacking)
+    yield from _floors(profile, services.cluster.indices.count(name))
     yield from _coverage(services.cluster, services.dead_letters, profile, refresh)
     yield from _in_step(services.cluster.health, services.checkpoints, profile)
     yield from _reindexed(services, name)
@@ -246,6 +248,20 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         yield Check(part, "weights", "degraded", detail, f"hybrid train weights --index {name}")
     else:
         yield Check(part, "weights", "ok", f"{model.version} active")
+
+
+def _floors(profile: IndexProfile, documents: int) -> Iterator[Check]:
+    part, again = f"index {profile.index}", f"hybrid calibrate {profile.index}"
+    for name in profile.signals:
+        if name not in profile.floors:
+            continue
+        if is_old(profile, name):
+            yield Check(part, f"{name} floor", "degraded", "calibrated with another encoder, so not in force", again)
+            continue
+        cosines = ", ".join(f"{cosine:.2f} for {script}" for script, cosine in profile.floors[name].cosines.items())
+        yield Check(part, f"{name} floor", "ok", f"a product that no word finds needs a cosine of {cosines}")
+    if not profile.floors and can_have_floor(profile, documents):
+        yield Check(part, "floor", "note", "none, so vectors bring products for nonsense too", again)
 
 
 def _attachable(services: Services, name: str) -> Iterator[Check]:

@@ -24,6 +24,7 @@ from hybrid.catalogue.values import conform
 from hybrid.contracts import IndexProfile, Mark, Product, Reject
 from hybrid.errors import UsageError
 from hybrid.ingest.push import Operation
+from hybrid.operations.calibration import calibrate_after
 from hybrid.operations.planning import check_options, decide_language, guess_signals, vector_signal, views_in
 from hybrid.operations.runs import Dispatch, Report, Run, encoding
 from hybrid.operations.vocabulary import keep_in_step
@@ -222,6 +223,7 @@ def run_index(
         services.cluster.indices.refresh(profile.index)
     keep_in_step(services.cluster, profile.index, ended=True)
     progress = run.progress
+    trouble = calibrate_after(services, profile.index, bool(progress.to_encode or removed))
     failed = services.dead_letters.counts(profile.index, job)
     services.jobs.update(job, status="done", phase="done", counts=run.counts())
     return IndexReport(
@@ -244,7 +246,7 @@ def run_index(
         removed=removed,
         kept_because=kept_because,
         signals=["lexical", *profile.signals],
-        notes=plan.notes,
+        notes=[*plan.notes, *filter(None, [trouble])],
         resent=run.resent,
         seconds=round(time.monotonic() - started, 2),
     )

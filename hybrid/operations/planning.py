@@ -199,5 +199,6 @@ def decide_profile(
         shards=shop_index.shards,
         attached=before.attached if before else True,
         tags=before.tags if before else None,
+        floors=before.floors if before else {},
     )
     return profile, sample

@@ -41,12 +41,30 @@ class Retrieved(Candidates):
 
     matched: products that match the words; total: that many plus the candidates that only vectors found.
     views: signal -> product id -> number of the picture or frame that is nearest, of products that have several.
+    below: signal -> the cosine under which it brought nothing, where that took products away.
     """
 
     matched: int = 0
     total: int = 0
     facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
+    below: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query asks of the candidates that only vectors found; see hybrid.search.floor.
+
+    floors: signal -> the least cosine where no word matches. share: the least share of a signal's best cosine; 0: none.
+    signals: those whose vectors are made of words.
+    """
+
+    floors: Mapping[str, float] = field(default_factory=dict)
+    share: float = 0.0
+    signals: frozenset[str] = frozenset()
+
+
+NO_LIMITS = Limits()
 
 
 class RetrievalLike(Protocol):
@@ -68,6 +86,7 @@ class RetrievalLike(Protocol):
         lookalikes: bool = True,
         without: str = "",
         evidence: Evidence = NONE,
+        limits: Limits = NO_LIMITS,
     ) -> Retrieved: ...
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]: ...
     def tail(

@@ -303,12 +303,12 @@ class Preparer:
 def _terms(request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]) -> str | None:
     """The words to look for; "" to browse everything; None where words take no part.
 
-    A file that cannot be compared is no wish to browse: nothing is found then.
+    A file that cannot be compared is no wish to browse, and neither is `...`: nothing is found then.
     """
     if system in SIGNALS and vectors:
         return None
     terms = _words(request.q, profile)
-    return terms if terms or not (vectors or request.by_media) else None
+    return terms if terms or not (vectors or request.by_media or request.q.strip()) else None
 
 
 def _codes(request: SearchRequest, system: str, profile: IndexProfile, terms: str | None) -> Codes | None:

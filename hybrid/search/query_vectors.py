@@ -129,7 +129,7 @@ class QueryVectors:
     def _words_vector(
         self, name: str, encoder: Encoder, request: SearchRequest
     ) -> tuple[np.ndarray | None, Note | None]:
-        if not request.q.strip() or "text" not in encoder.modalities:
+        if not analysis.says_something(request.q) or "text" not in encoder.modalities:
             return None, None
         script = analysis.script_of(request.q)
         if encoder.scripts is not None and script and script not in encoder.scripts:

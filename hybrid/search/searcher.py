@@ -20,11 +20,11 @@ from hybrid.errors import (
     UsageError,
 )
 from hybrid.facts import Note
-from hybrid.search import fusion, suggestions, weights
+from hybrid.search import floor, fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.page import counted, highlights
-from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
+from hybrid.search.ports import NO_LIMITS, PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
 from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.understanding import understand
@@ -164,7 +164,7 @@ class Searcher:
             weights_version="request" if by_hand else model.version,
             total_counts=counted(words.terms, vectors, self._depth),
             degraded=[*_without_layer(profile), *ready.degraded, *degraded],
-            notes=[*notes, *_without_code(ranking.notes, words.codes)],
+            notes=[*notes, *_without_code(ranking.notes, words.codes), *floor.notes(retrieved)],
             reasons=prediction.reasons,
             understood=[*understood, *ready.understood],
             corrected=ready.corrected,
@@ -230,9 +230,12 @@ class Searcher:
         def ask(words: Words, with_vectors: Mapping[str, np.ndarray]) -> Retrieved:
             # Reciprocal rank fusion ranks what is in a list: a product that is in none has no place in it.
             lookalikes = request.system != "rrf"
+            # How near a photo or a product comes to others is not known from words.
+            of_words = not (request.by_media or request.like)
+            limits = floor.limits(profile, request.q, words.terms, with_vectors) if of_words else NO_LIMITS
             return self._retrieval.retrieve(
                 profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like,
-                evidence if words.terms else NONE,
+                evidence if words.terms else NONE, limits,
             )  # fmt: skip
 
         try:

@@ -130,6 +130,15 @@ def is_chinese(text: str) -> bool:
     return bool(characters) and sum(1 for char in characters if HAN_CHAR.match(char)) * 2 > len(characters)
 
 
+def says_something(text: str) -> bool:
+    """Whether a text has a letter, a digit or a picture (an emoji), and not marks alone.
+
+    >>> [says_something(text) for text in ("usb-c", "65", "🎧", "...", "")]
+    [True, True, True, False, False]
+    """
+    return any(char.isalnum() or unicodedata.category(char) == "So" for char in text)
+
+
 def script_of(text: str) -> str:
     """The script of most letters: "Latin", "Han", "Cyrillic", …; "" where there is no letter."""
     if text.isascii():

@@ -35,6 +35,7 @@ def test_every_change_by_command_is_recorded(
         ("reindex", name, "--rollback"): "reindex rollback",
         ("reindex", name, "--drop-old"): "reindex drop-old",
         ("index", table, "--index", made, "--signals", "text"): "index_file",
+        ("calibrate", made): "calibrate",
         ("doctor", made): None,
         ("models", "list", "--index", made): None,
         ("models", "apply", "weights", "fixed-1", "--index", made): "models_apply",

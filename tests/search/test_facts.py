@@ -22,6 +22,7 @@ NOTES = (
     Note("no_vectors", "image"),
     Note("not_asked", "audio"),
     Note("unknown_code", "code", code="TN-9999"),
+    Note("below_floor", "text", value=0.447),
 )
 
 

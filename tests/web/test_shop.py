@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def test_the_page_renders_hits_facets_and_paging(client: FlaskClient) -> None:
 
 def test_the_page_asks_what_the_address_says(client: FlaskClient, services: Watched) -> None:
     html_of(client, "/?q=a&filter=brand:X&filter=brand:Y&min.price=1.5&system=rrf&page=2&utm_source=mail")
-    asked = services.searcher.asked[-1]
+    # Nothing is found, so the page then asks for the categories of the shop.
+    asked, of_categories = services.searcher.asked[-2:]
+    assert (of_categories.q, of_categories.facets) == ("", ("category",))
     assert (asked.q, asked.system, asked.page) == ("a", "rrf", 2)
     assert asked.filters == {"brand": ["X", "Y"], "price": {"gte": 1.5}}
     assert client.get("/?page=zero").status_code == 400
@@ -145,7 +148,10 @@ def test_chinese(client: FlaskClient) -> None:
 
 
 def test_states_of_the_page(client: FlaskClient, services: Watched, web_shop: WebShop) -> None:
-    assert "Nothing matches that" in html_of(client, "/?q=zzzz&system=bm25")
+    nothing = html_of(client, "/?q=zzzz&system=bm25")
+    assert "Nothing matches that" in nothing
+    assert re.search(r'The shop has</span>\s*<a class="chip" data-nav href="/\?[^"]*filter=category', nothing)
+    assert "Nothing matches that" in html_of(client, "/?q=...")
     assert "no such page" in html_of(client, "/?q=shoes&page=9")
     page = html_of(client, f"/?q=picture&index={web_shop.odd}")
     assert "Meaning is not compared at the moment" in page

@@ -17,13 +17,13 @@ from werkzeug.exceptions import HTTPException
 
 from hybrid.contracts import FUSED, IndexProfile
 from hybrid.errors import HybridError, UsageError
-from hybrid.searches import LEARNED_SYSTEMS, UNDERSTANDS, SearchAnswer, systems
+from hybrid.searches import LEARNED_SYSTEMS, UNDERSTANDS, SearchAnswer, SearchRequest, systems
 from web import facts, strings
 from web.assets import asset, kept_file, read_files
 from web.openapi import OF_SEARCHES, Described
 from web.params import MAX_WINDOW, SearchParams, page_of, validate
 from web.requests import is_busy
-from web.services import default_index, services
+from web.services import SearcherLike, default_index, services
 from web.shop import view
 from web.shop.view import PageState
 
@@ -78,6 +78,8 @@ def index() -> Response:
     g.degraded = bool(answer.degraded)
     missing = {"video", "audio", FUSED} - set(profile.signals)
     results = _results(state, profile, answer, bool(files))
+    if not answer.total and not results["browsing"]:
+        results["categories"] = _categories(searcher, profile, state)
     if state.like:
         source = searcher.product(name, state.like) or {}
         results["like_title"] = view.Cards(name, profile.fields, state.lang).text(source, "title") or state.like
@@ -180,6 +182,22 @@ def _results(state: PageState, profile: IndexProfile, answer: SearchAnswer, by_f
             for name, w in sorted(answer.weights.items(), key=lambda item: (-item[1], item[0]))
         ],
     }  # fmt: skip
+
+
+def _categories(searcher: SearcherLike, profile: IndexProfile, state: PageState) -> list[dict[str, str]]:
+    """What the shop has most of, with the address of each: what to look at where nothing was found."""
+    category = _category(profile, state.lang)
+    if not category:
+        return []
+    everything = SearchRequest(profile.index, system="bm25", facets=(category,), size=1, bare=True)
+    values = [view.filter_text(item["value"]) for item in searcher.search(everything).facets.get(category, [])]
+    return [
+        {
+            "label": view.value_label(category, value, profile.fields, state.lang),
+            "url": state.url(q="", like="", system="", chosen={category: (value,)}, ranges={}),
+        }
+        for value in values[:EXAMPLES]
+    ]
 
 
 def _category(profile: IndexProfile, lang: str) -> str:

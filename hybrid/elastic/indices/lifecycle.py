@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 
 from hybrid import vectors as coding
 from hybrid.catalogue.index_template import Template, text_fields
-from hybrid.contracts import IndexProfile, VectorSignal
+from hybrid.contracts import Floor, IndexProfile, VectorSignal
 from hybrid.elastic.client import translated, wait_until_made
 from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.own import is_own, refuse_own
@@ -181,6 +181,7 @@ class Indices:
             lexical_fields=existing.lexical_fields if lexical is None else lexical,
             shards=existing.shards,
             tags=existing.tags,
+            floors=existing.floors,
         )
         layer = properties["hybrid"]["properties"]
         mappings = _body(merged, template, self.count(profile.index), layer)["mappings"]
@@ -230,6 +231,22 @@ class Indices:
                 self._client.indices.put_mapping(index=profile.index, properties={"hybrid": {"properties": grown}})
         except AccessRefusedError as error:
             logger.warning("the vectors of %s are scanned on: %s", profile.index, error)
+
+    def note_floors(self, index: str, floors: Mapping[str, Floor]) -> None:
+        """Note the relevance floors in the mapping of an index, in place of those before.
+
+        Raises:
+            IndexMissingError, ClusterError
+            AccessRefusedError: the user may not change the mapping.
+        """
+        with translated(index):
+            (described,) = self._client.indices.get_mapping(index=index).body.values()
+            meta = described["mappings"]["_meta"]  # the cluster replaces it whole, with what the shop keeps there
+            noted = {key: value for key, value in meta["hybrid"].items() if key != "floors"}
+            if floors:
+                noted["floors"] = {name: dataclasses.asdict(floor) for name, floor in floors.items()}
+            if noted != meta["hybrid"]:
+                self._client.indices.put_mapping(index=index, meta={**meta, "hybrid": noted})
 
     def _create(self, name: str, body: dict[str, Any]) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hybrid.contracts import LEVEL, FieldMap, IndexProfile
 from hybrid.errors import UsageError
+from hybrid.search.floor import is_long
 from hybrid.text.completions import FIRST, Typed
 
 #: `cross_fields` weighs a word by its rarity over all fields together, so that the brand in one field and the type in
@@ -18,6 +19,10 @@ from hybrid.text.completions import FIRST, Typed
 #: Boosts, tie breaker, k1 and b (es_mappings/product.json) lie in the middle of a plateau on chorus (benchmarks.md).
 LEXICAL_FIELDS = ("title^2", "code", "brand^1.5", "category", "description^2", "attributes")
 TIE_BREAKER = 0.02
+
+#: Of a long query, a product that has one common word is no match: of more than 6 terms it must have a quarter, of more
+#: than 10 a third. On esci that takes nothing from judged queries, and three quarters from what full titles match.
+_ENOUGH = "0<1 6<25% 10<35%"
 
 #: Values of a facet that are counted. A page lists fewer, so that counts stay right when those of candidates that only
 #: vectors found are added.
@@ -132,7 +137,10 @@ def lexical_query(words: str, own_fields: Sequence[str] = ()) -> dict[str, Any]:
     if not words:
         return {"match_all": {}}
     fields = list(own_fields) or [f"hybrid.terms.{field}" for field in LEXICAL_FIELDS]
-    return {"multi_match": {"query": words, "type": "cross_fields", "fields": fields, "tie_breaker": TIE_BREAKER}}
+    clause = {"query": words, "type": "cross_fields", "fields": fields, "tie_breaker": TIE_BREAKER}
+    if is_long(words):
+        clause["minimum_should_match"] = _ENOUGH
+    return {"multi_match": clause}
 
 
 def header(profile: IndexProfile, words: str) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
 from hybrid.elastic.retrieval.vocabularies import Vocabularies
 from hybrid.errors import ClusterError, UsageError
-from hybrid.search import imputation
+from hybrid.search import floor, imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
-from hybrid.search.ports import Candidates, Retrieved
+from hybrid.search.ports import NO_LIMITS, Candidates, Limits, Retrieved
 from hybrid.searches import Words
 from hybrid.signals import CODE
 from hybrid.text.completions import Typed
@@ -46,6 +46,7 @@ class _CandidateSearch:
     depth: int
     without: str = ""
     evidence: Evidence = NONE
+    limits: Limits = NO_LIMITS
 
     @property
     def alone(self) -> bool:
@@ -140,11 +141,13 @@ class Retrieval:
         lookalikes: bool = True,
         without: str = "",
         evidence: Evidence = NONE,
+        limits: Limits = NO_LIMITS,
     ) -> Retrieved:
         """One `_msearch`: the lexical list (no terms: no lexical signal) and one list a vector signal.
 
         lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
         without: the id of a product that is left out. evidence: what the words are worth, see hybrid.search.evidence.
+        limits: what candidates need that only vectors find.
 
         A facet that is filtered on counts all its values, so that a shopper can choose another one: its counts are
         those of the same search without that filter.
@@ -156,10 +159,10 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without, evidence)]
+        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without, evidence, limits)]
         for facet in filtered:
             others = {field: condition for field, condition in filters.items() if field != facet}
-            groups.append(_CandidateSearch(profile, words, vectors, others, [facet], depth, without))
+            groups.append(_CandidateSearch(profile, words, vectors, others, [facet], depth, without, NONE, limits))
         searches = [self._searches(group) for group in groups]
         everything = [search for group in searches for search in group]
         by_name = bool(evidence.places)
@@ -223,6 +226,7 @@ class Retrieval:
         if CODE in retrieved.lists:
             found = product_codes.scores(dict(answers)[CODE])
             retrieved.raw[CODE] = product_codes.everywhere(retrieved.raw, found)
+        floor.drop(retrieved, search.limits)
         by_words = answers[0][1] if search.words.terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, search.profile, search.facets, by_words)
         return retrieved

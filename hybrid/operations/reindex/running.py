@@ -24,6 +24,7 @@ from hybrid.elastic.stores.leases import Lease
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import JobError, JobStateError, LeaseLostError
 from hybrid.evaluation.judgments import Judgments
+from hybrid.operations.calibration import calibrate_after
 from hybrid.operations.reindex.guardian import Guardian
 from hybrid.operations.reindex.planning import ReindexPlan
 from hybrid.operations.reindex.transfer import Stopped, Transfer
@@ -285,6 +286,7 @@ def _tidy(services: Services, run: ReindexRun, options: Options, report: Reindex
     keep_in_step(services.cluster, run.alias, ended=True)
     report.documents = services.cluster.indices.count(run.alias)
     report.failed = services.dead_letters.counts(run.alias, run.job)
+    report.notes += filter(None, [calibrate_after(services, run.alias, changed=True)])
     if services.jobs.get(run.job).get("weights"):
         report.notes.append(
             f"the active weights were learned with other vectors, and the fixed ones are active now; train "
