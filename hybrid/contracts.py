@@ -301,7 +301,10 @@ class Encoder(Protocol):
     def dims(self) -> int: ...
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), dims) float32, rows of unit length."""
+        """(len(texts), dims) float32, rows of unit length, of texts that are to be found."""
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """The same of queries, for models that were trained to read them otherwise than what is to be found."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length."""

@@ -23,6 +23,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from hybrid import node
+from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
 from hybrid.node.places import locked
 from hybrid.node.process import last_words
@@ -205,6 +206,19 @@ def index_file(services: Services, path: Path, name: str, folder: Path, **option
     return indexing.run_index(
         services, indexing.plan_index(services, path, name, **options), rejects_path=folder / "rejects"
     )
+
+
+@pytest.fixture(scope="session")
+def chinese_model() -> Path:
+    """The jar with the encoder of Chinese texts. Where it cannot be fetched tests skip, but not in CI."""
+    from hybrid.encoders.bge_zh import fetched
+
+    try:
+        return fetched(Settings())
+    except EncoderError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
