@@ -286,6 +286,8 @@ class Encoder(Protocol):
     dims: length of a vector (may load the model for hub models).
     modalities: the kinds of input it takes, of {"text", "image", "audio"}.
     scripts: the scripts of text it was trained on, e.g. {"Latin"}; None means any.
+    span: the cosines of a query and a product that scale to 0 and to 1: what they have that have nothing in common,
+        and what the best pairs have; None where nobody measured them.
     """
 
     name: str
@@ -293,6 +295,9 @@ class Encoder(Protocol):
 
     @property
     def scripts(self) -> frozenset[str] | None: ...
+
+    @property
+    def span(self) -> tuple[float, float] | None: ...
 
     @property
     def version(self) -> str: ...

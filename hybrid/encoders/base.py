@@ -35,6 +35,7 @@ class LazyEncoder(Generic[Model]):
 
     modalities: frozenset[str] = frozenset()
     scripts: frozenset[str] | None = None
+    span: tuple[float, float] | None = None
 
     def __init__(self, name: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """name: the full spec, as the registry knows it. clock: in seconds. Cheap: nothing is loaded or looked for."""

@@ -42,6 +42,7 @@ class BgeSmallZh(LazyEncoder[_Model]):
 
     modalities = frozenset({"text"})
     scripts: frozenset[str] | None = frozenset({"Han"})
+    span: tuple[float, float] | None = (0.29, 0.62)
     dims = DIMS
 
     def __init__(self, name: str, argument: str, settings: Settings) -> None:

@@ -91,7 +91,7 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
     candidates = searcher.candidates(request)
     if candidates is None:
         return Pool([], {}, {})
-    scaling = published.active(request.index)[0].scaling
+    scaling = published.active(request.index)[0].scaling.beside(candidates.span)
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
     scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.imputed)
     confidences = fusion.signal_confidences(candidates.raw, scaling)

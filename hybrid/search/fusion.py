@@ -34,6 +34,10 @@ class Scaling:
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
+    def beside(self, span: Mapping[str, tuple[float, float]]) -> Scaling:
+        """The same with these spans for the signals that it does not name."""
+        return Scaling(self.half, {**span, **self.span})
+
     def to_json(self) -> dict[str, Any]:
         return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
 

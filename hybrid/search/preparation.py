@@ -12,11 +12,12 @@ from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import fusion, weights
+from hybrid.search.fusion import Scaling
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.weights import Prediction, WeightsModel
 from hybrid.searches import Degradation, SearchRequest, systems, unweighted_systems
-from hybrid.signals import SIGNALS
+from hybrid.signals import SIGNALS, kind_of
 from hybrid.text import analysis
 
 #: Pages end here, as they do in Elasticsearch itself.
@@ -28,6 +29,7 @@ _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 class Prepared:
     """A query before the search: what to look for, and how much each signal is to count.
 
+    scaling: the model's, with the encoders' spans for signals that it does not name.
     prediction: the weights of the signals. terms, vectors: what is searched. every_term, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
     left out.
@@ -36,6 +38,7 @@ class Prepared:
     profile: IndexProfile
     system: str
     model: WeightsModel
+    scaling: Scaling
     prediction: Prediction
     terms: str | None
     vectors: dict[str, np.ndarray]
@@ -46,7 +49,7 @@ class Prepared:
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
-        return _fused(raw, self.prediction, self.model, imputed)
+        return _fused(raw, self.prediction, self.scaling, imputed)
 
 
 def check(request: SearchRequest) -> str:
@@ -73,10 +76,10 @@ def check(request: SearchRequest) -> str:
 
 
 def _fused(
-    raw: fusion.RawScores, prediction: Prediction, model: WeightsModel, imputed: fusion.ImputedScores
+    raw: fusion.RawScores, prediction: Prediction, scaling: Scaling, imputed: fusion.ImputedScores
 ) -> fusion.Ranking:
     shares = fusion.normalised({name: prediction.weights.get(name, 0.0) for name in raw})
-    return fusion.weighted(raw, shares, model.scaling, imputed)
+    return fusion.weighted(raw, shares, scaling, imputed)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
@@ -130,6 +133,7 @@ class Preparer:
             profile=profile,
             system=system,
             model=model,
+            scaling=model.scaling.beside(self._queries.spans(profile)),
             prediction=weighed.prediction,
             terms=weighed.terms,
             vectors=weighed.vectors,
@@ -144,6 +148,10 @@ class Preparer:
         encoded = self._queries.encode(request, system, profile)
         return encoded, _terms(request, system, profile, encoded.vectors)
 
+    def spans(self, profile: IndexProfile) -> dict[str, tuple[float, float]]:
+        """See QueryVectors.spans."""
+        return self._queries.spans(profile)
+
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile
     ) -> tuple[dict[str, np.ndarray], str | None]:
@@ -155,11 +163,14 @@ class Preparer:
         source = self._retrieval.sources(profile, [request.like]).get(request.like)
         if source is None:
             raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
-        vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        stored = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        # Of several of a kind the first: its texts in two languages say the same.
+        first = {kind_of(name): name for name in reversed(stored)}
+        vectors = {name: vector for name, vector in stored.items() if first[kind_of(name)] == name}
         if system in SIGNALS:
-            if system not in vectors:
+            if system not in first:
                 raise UsageError(f"product {request.like!r} has no {system} vector")
-            return {system: vectors[system]}, None
+            return {first[system]: vectors[first[system]]}, None
         if vectors:
             return vectors, None
         return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)

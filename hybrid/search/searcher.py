@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,11 @@ from hybrid.errors import (
 )
 from hybrid.search import fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
+from hybrid.search.fusion import Scaling
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
-from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.search.weights import Prediction
 from hybrid.searches import (
     Degradation,
     Hit,
@@ -43,12 +44,13 @@ class QueryCandidates:
     """The query, and the scores of its candidates.
 
     raw: signal -> product id -> raw score (None: the product has nothing for that signal). imputed: the scores that
-    count in place of None.
+    count in place of None. span: of the encoders, see Scaling.
     """
 
     query: weights.Query
     raw: fusion.RawScores
     imputed: fusion.ImputedScores
+    span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Searcher:
@@ -135,7 +137,7 @@ class Searcher:
             prediction = Prediction(dict.fromkeys([*(["lexical"] if terms is not None else []), *vectors], 1.0))
             retrieved, again = self._retrieve(profile, terms, vectors, request, facets)
             degraded = [*degraded, *again]
-        ranking = self._rank(system, retrieved, terms, prediction, model)
+        ranking = self._rank(system, retrieved, terms, prediction, ready.scaling)
         lexical_tail = terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, terms if lexical_tail else None)
         hits = self._hits(page_hits, profile, request)
@@ -194,7 +196,9 @@ class Searcher:
             return None
         retrieved, _ = self._retrieve(profile, terms, vectors, request, ())
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
-        return QueryCandidates(_query(request, terms, vectors), retrieved.raw, retrieved.imputed)
+        return QueryCandidates(
+            _query(request, terms, vectors), retrieved.raw, retrieved.imputed, self._preparer.spans(profile)
+        )
 
     def _retrieve(
         self,
@@ -227,7 +231,7 @@ class Searcher:
         return retrieved, [Degradation(part, reason) for part, reason in retrieved.failed.items()]
 
     def _rank(
-        self, system: str, retrieved: Retrieved, terms: str | None, prediction: Prediction, model: WeightsModel
+        self, system: str, retrieved: Retrieved, terms: str | None, prediction: Prediction, scaling: Scaling
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if not raw:
@@ -237,7 +241,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        return _fused(raw, prediction, model, retrieved.imputed)
+        return _fused(raw, prediction, scaling, retrieved.imputed)
 
     def _page(
         self,

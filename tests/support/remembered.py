@@ -33,6 +33,10 @@ class RememberingEncoder:
         return self._encoder.scripts
 
     @property
+    def span(self) -> tuple[float, float] | None:
+        return self._encoder.span
+
+    @property
     def version(self) -> str:
         return self._encoder.version
 

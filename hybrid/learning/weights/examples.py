@@ -21,8 +21,8 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query with its candidates.
 
-    raw, imputed: the candidates' raw and imputed scores, by signal. ratings: product id -> rating. synthetic: the kind
-    of synthetic query, "" for a judged one.
+    raw, imputed: the candidates' raw and imputed scores, by signal. span: see QueryCandidates. ratings: product id ->
+    rating. synthetic: the kind of synthetic query, "" for a judged one.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Example:
     ratings: Mapping[str, float]
     synthetic: str = ""
     imputed: ImputedScores = field(default_factory=dict)
+    span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -74,7 +75,8 @@ def gather(
         if any(rating >= 1 for rating in ratings.values()):
             candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
-                examples.append(Example(name, candidates.query, candidates.raw, ratings, synthetic, candidates.imputed))
+                found = candidates
+                examples.append(Example(name, found.query, found.raw, ratings, synthetic, found.imputed, found.span))
         on_query()
     return examples
 
@@ -84,10 +86,11 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
 
     The BM25 score that scales to one half is 0.3 of the median best score. Above it, further matched words add little,
     and the vectors order products that match equally well (0.2 to 0.5 do equally well on chorus). Cosines are scaled
-    between the first decile of all candidates and the 95th percentile of the best ones.
+    between the first decile of all candidates and the 95th percentile of the best ones; of few queries, by the span of
+    their encoder.
     """
     half: dict[str, float] = {}
-    span: dict[str, tuple[float, float]] = {}
+    span = {name: ends for example in examples for name, ends in example.span.items()}
     for signal in sorted({name for example in examples for name in example.signals}):
         columns = [
             np.array([value for value in example.raw[signal].values() if value is not None])
