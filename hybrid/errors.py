@@ -65,7 +65,7 @@ class UsageError(HybridError):
     >>> from hybrid.search.weights import by_hand
     >>> by_hand({"smell": 1.0}, None, ["lexical"])
     Traceback (most recent call last):
-    hybrid.errors.UsageError: no signal 'smell' to weigh; signals: lexical, text, image, video, audio, fused
+    hybrid.errors.UsageError: no signal 'smell' to weigh; signals: lexical, text, text_zh, image, video, audio, fused
     """
 
     exit_code = 2

@@ -19,7 +19,7 @@ from hybrid import maven
 from hybrid.encoders.base import LazyEncoder, file_digest, steps
 from hybrid.encoders.inference import graphs
 from hybrid.encoders.minilm import BATCH_TEXTS, BATCH_TOKENS, MAX_CHARS, WINDOW, batches
-from hybrid.encoders.prefixes import BGE_ZH
+from hybrid.encoders.prefixes import BGE_ZH, BGE_ZH_SPAN
 from hybrid.errors import EncoderError, MavenError, UsageError
 from hybrid.settings import Settings
 
@@ -42,7 +42,7 @@ class BgeSmallZh(LazyEncoder[_Model]):
 
     modalities = frozenset({"text"})
     scripts: frozenset[str] | None = frozenset({"Han"})
-    span: tuple[float, float] | None = (0.29, 0.62)
+    span: tuple[float, float] | None = BGE_ZH_SPAN
     dims = DIMS
 
     def __init__(self, name: str, argument: str, settings: Settings) -> None:

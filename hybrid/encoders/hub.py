@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from hybrid.encoders.base import LazyEncoder, file_digest, thread_count
-from hybrid.encoders.prefixes import Prefixes, prefixes_of
+from hybrid.encoders.prefixes import Prefixes, prefixes_of, span_of
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 
@@ -49,6 +49,7 @@ class SentenceTransformers(LazyEncoder[Any]):
         if not argument:
             raise UsageError(f'encoder "{name}" names no model; write sentence-transformers:NAME_OR_FOLDER')
         self._source = argument
+        self.span = span_of(argument)
         self._version: str | None = None
 
     @property

@@ -130,6 +130,13 @@ def test_prefixes_by_a_models_name(name: str, query: str, text: str) -> None:
     assert prefixes_of(name, {"query": "q ", "passage": "p "}) == ("q ", "p "), "what a model states itself holds"
 
 
+def test_spans_by_a_models_name(settings: Settings) -> None:
+    named = {"intfloat/e5-small-v2": (0.7, 1.0), "BAAI/bge-base-zh-v1.5": (0.29, 0.62), "all-MiniLM-L6-v2": None}
+    assert {name: get_encoder(f"sentence-transformers:{name}", settings).span for name in named} == named
+    own = {"minilm": (0.0, 1.0), "bge-small-zh": (0.29, 0.62), "toy": None, "efficientnet-lite0": None}
+    assert {spec: get_encoder(spec, settings).span for spec in own} == own
+
+
 @pytest.mark.models
 def test_a_folder_of_e5_gets_its_prefixes(settings: Settings, tmp_path: Path) -> None:
     from hybrid.encoders.minilm import model_folder
