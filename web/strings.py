@@ -220,7 +220,7 @@ _SYSTEMS = {
 _SIGNALS = {
     "lexical": ("Words", "文字"),
     "text": ("Meaning", "语义"),
-    "text_zh": ("Meaning, Chinese", "语义（中文）"),
+    "text_zh": ("Meaning · zh", "语义 · 中文"),
     "image": ("Picture", "图片"),
     "video": ("Video", "视频"),
     "audio": ("Sound", "音频"),
