@@ -302,6 +302,8 @@ class Encoder(Protocol):
     dims: length of a vector (may load the model for hub models).
     modalities: the kinds of input it takes, of {"text", "image", "audio"}.
     scripts: the scripts of text it was trained on, e.g. {"Latin"}; None means any.
+    span: the cosines of a query and a product that scale to 0 and to 1: what they have that have nothing in common,
+        and what the best pairs have; None where nobody measured them.
     """
 
     name: str
@@ -311,13 +313,19 @@ class Encoder(Protocol):
     def scripts(self) -> frozenset[str] | None: ...
 
     @property
+    def span(self) -> tuple[float, float] | None: ...
+
+    @property
     def version(self) -> str: ...
 
     @property
     def dims(self) -> int: ...
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), dims) float32, rows of unit length."""
+        """(len(texts), dims) float32, rows of unit length, of texts that are to be found."""
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """The same of queries, for models that were trained to read them otherwise than what is to be found."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length."""

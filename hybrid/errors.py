@@ -27,6 +27,7 @@ HybridError                  exit code 1, HTTP 500
 │   ├── ClusterTimeoutError       it does not answer in time (HTTP 504)
 │   └── ClusterUnreachableError   nobody answers at that address (HTTP 503)
 ├── NodeError                the embedded engine cannot be started or found
+├── MavenError                the embedded engine cannot be started or found
 ├── JobError                 a job ended without doing its work
 │   ├── JobStateError            that cannot be done with it as it is (HTTP 409)
 │   └── LeaseLostError           another process took over the work
@@ -66,7 +67,7 @@ class UsageError(HybridError):
     >>> from hybrid.search.weights import by_hand
     >>> by_hand({"smell": 1.0}, None, ["lexical"])
     Traceback (most recent call last):
-    hybrid.errors.UsageError: no signal 'smell' to weigh; signals: lexical, text, image, video, audio, fused
+    hybrid.errors.UsageError: no signal 'smell' to weigh; signals: lexical, text, text_zh, image, video, audio, fused
     """
 
     exit_code = 2
@@ -314,6 +315,10 @@ class ClusterTimeoutError(ClusterError):
 
 class NodeError(HybridError):
     """The embedded engine or broker cannot be started or found, e.g. since no Java is installed."""
+
+
+class MavenError(HybridError):
+    """Maven cannot fetch a file, e.g. since it is not installed. Whoever needs the file says what to do next."""
 
 
 class JobError(HybridError):

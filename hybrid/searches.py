@@ -25,7 +25,7 @@ def parts() -> tuple[str, ...]:
 
 def unweighted_systems() -> tuple[str, ...]:
     """Systems that weigh nothing: words alone, each signal alone, and reciprocal rank fusion."""
-    return ("bm25", *SIGNALS, "rrf")
+    return ("bm25", *(name for name, signal in SIGNALS.items() if signal.of is None), "rrf")
 
 
 def systems() -> tuple[str, ...]:

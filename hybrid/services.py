@@ -313,7 +313,7 @@ class Services:
                     elif modality == "audio":
                         encoder.encode_sounds([np.sin(np.arange(16_000, dtype=np.float32))])
                     else:
-                        encoder.encode_texts(["warm"])
+                        encoder.encode_queries(["warm"])
         except HybridError as error:
             logger.warning("not warmed up: %s", error)
 

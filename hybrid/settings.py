@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     text_encoder: str = Field(
         default="minilm", description="Encoder of the text signal. [Encoders](encoders.md) has the names."
     )
+    text_zh_encoder: str = Field(
+        default="bge-small-zh",
+        description="Encoder of Chinese texts, where that of the text signal does not read them. Empty: none.",
+    )
     image_encoder: str = Field(
         default="efficientnet-lite0", description="Encoder of the image signal and of the frames of the video signal."
     )

@@ -26,11 +26,13 @@ class Signal:
     modality: the input that its encoder takes: "text", "image" or "audio"; of a derived signal, of the query.
     role: the role of the fields that name its files; None where its input is text or other signals.
     file: what these files are: "image" (several pictures), "video" (frames of one) or "audio" (one recording).
+    of: the kind, where it is one of several of a kind: the name that stands for all of them in a request.
+    scripts: the scripts of the texts that it is made of and asked by; None: those that its encoder was trained on.
     setting: the setting that names its encoder. encoder: its spec, where there is only one.
     asked_by: the parts of a query that it understands, of "words", "picture" and "sound". The first that the query has
         makes the query's vector; with `blends`, all of them do.
-    span: the cosines that scale to 0 and to 1, where no learned weights say others. weak: a best scaled score under
-        this lowers its weight in proportion.
+    span: the cosines that scale to 0 and to 1, where neither learned weights nor its encoder say others.
+    weak: a best scaled score under this lowers its weight in proportion.
     weight: its weight before any training; weight_by_picture: where the query has a picture.
     weight_alike: for products that are to be like a product.
     parts: the signals that it is computed from, in the order of its hash; it has no input of its own then.
@@ -42,6 +44,8 @@ class Signal:
     weight: float
     role: str | None = None
     file: str | None = None
+    of: str | None = None
+    scripts: frozenset[str] | None = None
     setting: str | None = None
     encoder: str | None = None
     blends: bool = False
@@ -66,6 +70,12 @@ class Signal:
 SIGNALS: dict[str, Signal] = {
     # Text against words: a plateau from 0.2 to 0.4 over several catalogues (docs/benchmarks.md).
     "text": Signal("text", ("words",), setting="text_encoder", weight=0.28, weak=0.15),
+    # Chinese texts beside those that the encoder of `text` reads. A product may have both, a query has mostly one. They
+    # count as much as words or more: BM25 finds less in Chinese, and this encoder more.
+    "text_zh": Signal(
+        "text", ("words",), of="text", scripts=frozenset({"Han"}), setting="text_zh_encoder", weight=1.0,
+        weight_by_picture=0.12, weak=0.15,
+    ),
     # A photo says more about the intended product than the words beside it, and a sound even more.
     "image": Signal(
         "image", ("picture", "words"), role="image", file="image", setting="image_encoder", weight=1.5, at_once=64
@@ -87,6 +97,12 @@ SIGNALS: dict[str, Signal] = {
 def of_files() -> Iterator[tuple[str, Signal]]:
     """The signals that are made of files, by name."""
     return ((name, signal) for name, signal in SIGNALS.items() if signal.role is not None)
+
+
+def kind_of(name: str) -> str:
+    """What a request calls a signal and others of its kind: "text" for "text_zh" and for "text.title"."""
+    entry = SIGNALS.get(name)
+    return entry.of if entry is not None and entry.of is not None else name.partition(".")[0]
 
 
 def fixed_weight(name: str, by_picture: bool = False) -> float:

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.catalogue.documents import role_values, terms_of, text_input, words_version
-from hybrid.contracts import ROLES, Encoder, FieldMap, IndexProfile, VectorSignal, values_at
+from hybrid.contracts import ROLES, Encoder, FieldMap, Floor, IndexProfile, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
 from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
-from hybrid.search.floor import drop
+from hybrid.search.floor import LATIN, drop
 from hybrid.search.imputation import donors, estimate
 from hybrid.search.ports import NO_LIMITS, Limits, RetrievalLike, Retrieved
 from hybrid.search.weights import PinnedWeights

@@ -23,6 +23,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from hybrid import node
+from hybrid.encoders.bge_zh import fetched
+from hybrid.errors import EncoderError
 from hybrid.node import NodeStatus
 from hybrid.node.places import locked
 from hybrid.node.process import last_words
@@ -208,6 +210,26 @@ def index_file(services: Services, path: Path, name: str, folder: Path, **option
 
 
 @pytest.fixture(scope="session")
+def chinese_model() -> Path:
+    """The jar with the encoder of Chinese texts. Where it cannot be fetched tests skip, but not in CI."""
+    problem = _chinese_model()
+    if problem is not None:
+        pytest.skip(problem)
+    return fetched(Settings())
+
+
+def _chinese_model() -> str | None:
+    """Why the encoder of Chinese texts cannot be had; that is an error in CI."""
+    try:
+        fetched(Settings())
+    except EncoderError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        return str(error)
+    return None
+
+
+@pytest.fixture(scope="session")
 def of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that both processes of a run share."""
     base = tmp_path_factory.getbasetemp()
@@ -235,7 +257,8 @@ def sample(engine: NodeStatus, sample_files: SamplePaths, tmp_path_factory: pyte
     services = real_services(engine)
     report = index_file(services, sample_files.products, "tsample", tmp_path_factory.mktemp("rejects"))
     assert report.complete
-    assert report.signals == ["lexical", "text", "image"]
+    chinese = ["text_zh"] if _chinese_model() is None else []
+    assert report.signals == ["lexical", "text", *chinese, "image"]
     # A merge in the background would change scores between two searches that a test compares.
     client_of(services).options(request_timeout=60).indices.forcemerge(index="tsample", max_num_segments=1)
     return Sample(services, "tsample", sample_files)

@@ -21,7 +21,7 @@ from hybrid.search.fusion import PLAIN
 from hybrid.searches import SearchAnswer, SearchRequest, systems
 from hybrid.services import Services
 from hybrid.settings import Settings
-from hybrid.signals import LEXICAL, SIGNALS, Signal, fixed_weight, weak
+from hybrid.signals import LEXICAL, SIGNALS, Signal, fixed_weight, kind_of, weak
 from tests.conftest import write_rows
 from tests.support.raw import client_of
 from web.admin.schemas import RunAction
@@ -47,6 +47,7 @@ def test_an_entry_is_whole(name: str) -> None:
     assert entry.setting is None or entry.setting in Settings.model_fields
     assert (entry.role is None) == (entry.file is None) and (entry.role is None or entry.role in ROLES)
     assert entry.modality in ("text", "image", "audio") and set(entry.asked_by) <= {"words", "picture", "sound"}
+    assert entry.of is None or (entry.of in before and SIGNALS[entry.of].modality == entry.modality)
     assert entry.asked_by and entry.weight > 0 and entry.span[0] < entry.span[1]
 
 
@@ -55,7 +56,7 @@ def test_a_request_may_name_what_stands_in_the_table(colour: None) -> None:
     assert RunAction(do="plan", signals=["colour"]).signals == ["colour"]
     described = SearchParams.model_json_schema()["properties"]["system"]["anyOf"][0]
     assert described["enum"] == list(systems()) and "colour" in described["enum"]
-    with pytest.raises(ValidationError, match="must be one of text, image, video, audio, fused, colour"):
+    with pytest.raises(ValidationError, match="must be one of text, text_zh, image, video, audio, fused, colour"):
         RunAction(do="plan", signals=["color"])
 
 
@@ -75,6 +76,23 @@ def test_weights_and_scales_are_those_of_the_table(colour: None) -> None:
     assert shares == pytest.approx({"lexical": 0.72 / 2.72, "colour": 2.0 / 2.72})
     assert weights.by_hand({"colour": 1.0}, None, ["lexical", "colour"]) == {"colour": 1.0}
     assert set(weights.alike().signals) == set(SIGNALS)
+
+
+def test_one_of_several_of_a_kind_answers_to_the_kinds_name() -> None:
+    assert [kind_of(name) for name in ("text", "text_zh", "text.title", "lexical.all", "image")] == [
+        "text", "text", "text", "lexical", "image",
+    ]  # fmt: skip
+    assert "text" in systems() and "text_zh" not in systems()
+    # The weight of a kind goes to those of it that are in play, unless they are named themselves.
+    hand = {"lexical": 1.0, "text": 3.0}
+    assert weights.by_hand(hand, None, ["lexical", "text_zh"]) == {**hand, "text_zh": 3.0}
+    assert weights.by_hand(hand, None, ["lexical", "text", "text_zh"]) == {"lexical": 1.0, "text": 1.5, "text_zh": 1.5}
+    named = {**hand, "text_zh": 1.0}
+    assert weights.by_hand(named, None, ["lexical", "text", "text_zh"]) == named
+    assert weights.by_hand(None, 0.4, ["lexical", "text_zh"]) == {"lexical": 0.6, "text_zh": 0.4}
+    assert weights.by_hand(None, 0.4, ["lexical", "text", "text_zh"]) == {"lexical": 0.6, "text": 0.2, "text_zh": 0.2}
+    with pytest.raises(UsageError, match="alpha mixes words with one kind of vector"):
+        weights.by_hand(None, 0.4, ["lexical", "text", "image"])
 
 
 def test_a_signal_that_is_in_no_table_is_refused() -> None:

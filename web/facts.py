@@ -50,6 +50,10 @@ WORDINGS = {"en": ENGLISH, "zh": CHINESE}
 #: Part that failed -> (English, Chinese).
 _DEGRADED = {
     "text": ("Meaning is not compared at the moment; words still are.", "暂时无法比较语义，仍按文字匹配。"),
+    "text_zh": (
+        "Meaning in Chinese is not compared at the moment; words still are.",
+        "暂时无法比较中文语义，仍按文字匹配。",
+    ),
     "image": (
         "Pictures are not compared at the moment; words still are.",
         "暂时无法比较图片，仍按文字匹配。",

@@ -234,6 +234,7 @@ _SIGNALS = {
     "lexical.phrase": ("Words side by side", "相邻文字"),
     "code": ("Part number", "商品编号"),
     "text": ("Meaning", "语义"),
+    "text_zh": ("Meaning · zh", "语义 · 中文"),
     "image": ("Picture", "图片"),
     "video": ("Video", "视频"),
     "audio": ("Sound", "音频"),

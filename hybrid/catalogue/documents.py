@@ -92,14 +92,23 @@ def typed_of(source: Mapping[str, Any], profile: IndexProfile) -> str | None:
     return completions.words(str(value) for value in role_values(source, profile.fields, "title")) or None
 
 
-def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder) -> str:
-    """The text that the text signal encodes: titles, then descriptions, in scripts that the encoder knows."""
+def reads(name: str, encoder: Encoder, text: str) -> bool:
+    """Whether a signal of texts is made of this one, and asked by it: whether it is in a script of the signal's, or
+    else of its encoder's. A text without a letter is in none of a signal's, and in all of an encoder's."""
+    script = analysis.script_of(text)
+    own = SIGNALS[name].scripts
+    if own is not None:
+        return script in own
+    return encoder.scripts is None or not script or script in encoder.scripts
+
+
+def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder, name: str = "text") -> str:
+    """The text that a signal of texts encodes: titles, then descriptions, in the scripts that it reads."""
     parts = []
     for role in _TEXT_SIGNAL_ROLES:
         for value in role_values(source, fields, role):
             text = analysis.plain_text(str(value)).strip()
-            script = analysis.script_of(text)
-            if text and (encoder.scripts is None or not script or script in encoder.scripts):
+            if text and reads(name, encoder, text):
                 parts.append(text)
     return ". ".join(parts)
 

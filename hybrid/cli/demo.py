@@ -54,6 +54,8 @@ def run(settings: Settings, *, once: bool, port: int, say: Callable[[str], None]
             "HYBRID_INDEX": INDEX,
         }
         plan = indexing.plan_index(services, paths.products, INDEX)
+        for note in plan.notes:
+            say(note)
         with services.audit.recorded(operator(), "index_file", INDEX, file=paths.products.name), progress() as show:
             report = indexing.run_index(services, plan, workers=1, report=show, rejects_path=folder / "rejects.ndjson")
         say(report.summary())

@@ -42,6 +42,12 @@ app.add_typer(admin.admin, name="admin")
 def main() -> None:
     """Entry point: errors are one line on stderr; exit code 0 done, 1 failed, 2 used wrongly."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    steps = logging.getLogger("hybrid.steps")
+    steps.addHandler(shown)
+    steps.setLevel(logging.INFO)
+    steps.propagate = False
     for chatty in ("elastic_transport", "celery"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:

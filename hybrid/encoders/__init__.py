@@ -1,8 +1,8 @@
 """Encoders by name. Importing this, or naming an encoder, loads no model, no torch and no OpenVINO.
 
-Specs: "minilm", "minilm:f32", "minilm-words", "bow[:DIMS]" (texts), "efficientnet-lite0" (pictures), "mfcc" (sounds),
-"toy", "toy:DIMS", "sentence-transformers:NAME_OR_FOLDER", "open_clip:ARCHITECTURE[:WEIGHTS]",
-"timm:ARCHITECTURE[.TAG][:FILE]" (pictures).
+Specs: "minilm", "minilm:f32", "bge-small-zh", "bge-small-zh:f32", "minilm-words", "bow[:DIMS]" (texts),
+"efficientnet-lite0" (pictures), "mfcc" (sounds), "toy", "toy:DIMS", "sentence-transformers:NAME_OR_FOLDER",
+"open_clip:ARCHITECTURE[:WEIGHTS]", "timm:ARCHITECTURE[.TAG][:FILE]" (pictures).
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ def _minilm(name: str, argument: str, settings: Settings) -> Encoder:
     from hybrid.encoders.minilm import MiniLM
 
     return MiniLM(name, argument, settings)
+
+
+def _bge_small_zh(name: str, argument: str, settings: Settings) -> Encoder:
+    from hybrid.encoders.bge_zh import BgeSmallZh
+
+    return BgeSmallZh(name, argument, settings)
 
 
 def _efficientnet(name: str, argument: str, settings: Settings) -> Encoder:
@@ -109,6 +115,7 @@ def _tfidf(name: str, load: Load, encoder: GetEncoder, settings: Settings) -> Pu
 #: The part of a spec before the first colon -> its maker, and how the spec is written.
 REGISTRY: dict[str, tuple[Maker, str]] = {
     "minilm": (_minilm, "minilm"),
+    "bge-small-zh": (_bge_small_zh, "bge-small-zh"),
     "efficientnet-lite0": (_efficientnet, "efficientnet-lite0"),
     "mfcc": (_mfcc, "mfcc"),
     "toy": (_toy, "toy[:DIMS]"),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 log = logging.getLogger(__name__)
+#: What takes a while, for people who wait; the command line shows it.
+steps = logging.getLogger("hybrid.steps")
 Model = TypeVar("Model")
 
 #: Seconds for which a failed load is remembered, so that a web process whose model hub is away answers
@@ -33,6 +35,7 @@ class LazyEncoder(Generic[Model]):
 
     modalities: frozenset[str] = frozenset()
     scripts: frozenset[str] | None = None
+    span: tuple[float, float] | None = None
 
     def __init__(self, name: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """name: the full spec, as the registry knows it. clock: in seconds. Cheap: nothing is loaded or looked for."""
@@ -74,6 +77,14 @@ class LazyEncoder(Generic[Model]):
             UsageError: this encoder takes no text.
         """
         raise UsageError(f'encoder "{self.name}" takes no text; choose one of modality text')
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), dims) float32, rows of unit length: as other texts, unless the model tells them apart.
+
+        Raises:
+            UsageError: this encoder takes no text.
+        """
+        return self.encode_texts(texts)
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(len(images), dims) float32, rows of unit length. The pictures are RGB.

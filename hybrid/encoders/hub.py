@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from hybrid.encoders.base import LazyEncoder, file_digest, thread_count
+from hybrid.encoders.prefixes import Prefixes, prefixes_of, span_of
 from hybrid.errors import EncoderError, UsageError
 from hybrid.settings import Settings
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REVISION = "1"
+#: Of models of texts: raise it when a prefix changes.
+TEXT_REVISION = "2"
 BATCH = 32
 PROBE_TIMEOUT_S = 4.0
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
@@ -46,6 +49,7 @@ class SentenceTransformers(LazyEncoder[Any]):
         if not argument:
             raise UsageError(f'encoder "{name}" names no model; write sentence-transformers:NAME_OR_FOLDER')
         self._source = argument
+        self.span = span_of(argument)
         self._version: str | None = None
 
     @property
@@ -56,7 +60,7 @@ class SentenceTransformers(LazyEncoder[Any]):
             EncoderError: the model cannot be had.
         """
         if self._version is None:
-            self._version = f"{self.name}@{self._stamp()}+{REVISION}"
+            self._version = f"{self.name}@{self._stamp()}+{TEXT_REVISION}"
         return self._version
 
     def _stamp(self) -> str:
@@ -100,13 +104,26 @@ class SentenceTransformers(LazyEncoder[Any]):
         local = self._is_local()
         return from_hub(self.name, make, self.settings, needs_hub=not local)
 
+    @property
+    def prefixes(self) -> Prefixes:
+        """Loads the model."""
+        return prefixes_of(self._source, getattr(self.model, "prompts", None) or {})
+
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), dims) float32, rows of unit length."""
+        """(len(texts), dims) float32, rows of unit length, of texts that are to be found."""
+        return self._encode(texts, self.prefixes.text)
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), dims) float32, rows of unit length, of queries."""
+        return self._encode(texts, self.prefixes.query)
+
+    def _encode(self, texts: Sequence[str], prefix: str) -> np.ndarray:
         if len(texts) == 0:
             return np.empty((0, self.dims), dtype=np.float32)
         with failing_as(self.name):
             rows = self.model.encode(
-                [_valid(text) for text in texts],
+                [_valid(prefix + text) for text in texts],
+                prompt="",  # the prefix is there already, whatever prompt the model has by default
                 batch_size=BATCH,
                 show_progress_bar=False,
                 convert_to_numpy=True,

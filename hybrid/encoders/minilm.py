@@ -44,6 +44,9 @@ class _Model(NamedTuple):
 class MiniLM(LazyEncoder[_Model]):
     modalities = frozenset({"text"})
     scripts: frozenset[str] | None = frozenset({"Latin"})
+    #: Any narrower one changes nothing that holds: with 0.05 to 0.8 fixed weights have -0.006 on chorus (noise: 0.007),
+    #: and +0.004 on the US queries of ESCI (noise: 0.003).
+    span: tuple[float, float] | None = (0.0, 1.0)
     dims = DIMS
 
     def __init__(self, name: str, argument: str, settings: Settings) -> None:

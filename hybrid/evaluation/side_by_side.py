@@ -94,7 +94,7 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
     if candidates is None:
         return Pool([], {}, {})
     model = published.active(request.index)[0]
-    scaling = replace(model.scaling, bounds=candidates.bounds)
+    scaling = model.scaling.beside(candidates.span, candidates.bounds)
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
     scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.imputed)
     confidences = fusion.signal_confidences(candidates.raw, scaling)

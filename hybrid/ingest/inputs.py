@@ -123,7 +123,7 @@ class Inputs:
             values = documents.files_of(source, profile, name)
             return bool(values) and (self._fetcher.enabled or not is_url(values[0]))
         encoder = self._get_encoder(profile.signals[name].encoder)
-        return bool(documents.text_input(source, profile.fields, encoder))
+        return bool(documents.text_input(source, profile.fields, encoder, name))
 
     def fits(self, name: str, source: Mapping[str, Any], profile: IndexProfile, state: SignalState) -> bool:
         """Whether the product's input is the one in `state`. Sends no request: here, the same address is the same file.
@@ -140,7 +140,7 @@ class Inputs:
             except MediaError:
                 return False
             return state.hash == _hash(kind, signal.version, parts)
-        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder))
+        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder), name)
         return state.hash == documents.content_hash(signal.version, text.encode())
 
     def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
@@ -162,7 +162,7 @@ class Inputs:
         """
         kind = SIGNALS[name].file
         if kind is None:
-            text = documents.text_input(source, profile.fields, encoder)
+            text = documents.text_input(source, profile.fields, encoder, name)
             digest = documents.content_hash(encoder.version, text.encode())
             return Input(None, before) if digest == before.hash else Input(text, SignalState(digest, encoder.version))
         values = documents.files_of(source, profile, name) or [""]

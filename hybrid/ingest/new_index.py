@@ -70,7 +70,8 @@ class NewIndices:
         fields = served_by(properties, FieldMap(roles, {**dict.fromkeys(facets, "keyword"), **types}, facets))
         signals = {}
         for name, signal in SIGNALS.items():
-            if signal.parts or (signal.role is not None and signal.role not in roles):
+            # Which scripts its texts will be in nobody knows yet.
+            if signal.parts or signal.of or (signal.role is not None and signal.role not in roles):
                 continue
             spec = signal.spec(self._settings)
             encoder = self._get_encoder(spec)

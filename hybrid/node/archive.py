@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 import zipfile
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid.errors import NodeError
+from hybrid import maven
+from hybrid.errors import MavenError, NodeError
 from hybrid.node.java import OTHERWISE, install_hint
 from hybrid.node.places import locked, make_folder
 
@@ -37,7 +37,6 @@ PINNED: dict[str, Pin] = {
     "8.19.20": Pin("f75a726a3ccac1a3cefc3b99b2458def9cda69b3b3fc9a42e98bbef21c10e949", 107),
 }
 
-FETCH_TIMEOUT_S = 1800
 _COMPLETE = ".hybrid-complete"
 _TOP = re.compile(r"^elasticsearch-(\d+\.\d+\.\d+[\w.-]*)/?")
 _JAR = re.compile(r"(?:^|/)lib/elasticsearch-(\d+\.\d+\.\d+(?:-SNAPSHOT)?)\.jar$")
@@ -111,7 +110,7 @@ def provide_pinned(
         with _workspace(engines) as work:
             on_step(f"fetching Elasticsearch {version} ({pins[version].megabytes} MB) with Maven")
             archive = (fetch or fetch_with_maven)(version, work, java_home)
-            digest = sha256(archive)
+            digest = maven.sha256(archive)
             if digest != pins[version].sha256:
                 raise NodeError(
                     f"Elasticsearch {version} from Maven has SHA-256 {digest}, not the pinned "
@@ -197,38 +196,15 @@ def fetch_with_maven(version: str, folder: Path, java_home: Path | None) -> Path
     Raises:
         NodeError: there is no Maven, or it fails.
     """
-    maven = shutil.which("mvn")
-    if maven is None:
+    if not maven.is_installed():
         raise NodeError(
             f"Maven is needed to fetch Elasticsearch {version}: run `{install_hint(java=17, maven=True)}`, {OTHERWISE}"
         )
-    env = dict(os.environ)
-    if java_home is not None and "JAVA_HOME" not in env and shutil.which("java") is None:
-        env["JAVA_HOME"] = str(java_home)
-    # `copy` resolves like `get`, and puts the file where we say: no need to guess the local repository
-    argv = [maven, "-B", "-q", "dependency:copy", f"-Dartifact={COORDINATE.format(version=version)}"]
-    argv += [f"-DoutputDirectory={folder}", "-Dmdep.useBaseVersion=true"]
     try:
-        run = subprocess.run(
-            argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=FETCH_TIMEOUT_S,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise NodeError(f"Maven did not fetch Elasticsearch {version} in {FETCH_TIMEOUT_S} s: {OTHERWISE}") from error
-    except OSError as error:
-        raise NodeError(f"cannot run {maven}: {error.strerror}") from error
-    archive = folder / f"elasticsearch-{version}.zip"
-    if run.returncode != 0 or not archive.is_file():
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout + run.stderr)
-        errors = [line.removeprefix("[ERROR]").strip() for line in plain.splitlines() if line.strip()]
-        message = next((line for line in errors if line), f"exit code {run.returncode}")
-        raise NodeError(f"Maven cannot fetch Elasticsearch {version}: {message[:300]}; check the network, {OTHERWISE}")
-    return archive
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return maven.fetch(COORDINATE.format(version=version), folder, java_home)
+    except MavenError as error:
+        why = f"Maven cannot fetch Elasticsearch {version}: {error}"
+        raise NodeError(f"{why}; check the network, {OTHERWISE}") from error
 
 
 def is_complete(home: Path) -> bool:

@@ -162,9 +162,12 @@ def _machine(services: Services) -> Iterator[Check]:
     settings = services.settings
     for kind, spec in (
         ("text", settings.text_encoder),
+        ("text_zh", settings.text_zh_encoder),
         ("image", settings.image_encoder),
         ("audio", settings.audio_encoder),
     ):
+        if not spec:
+            continue
         try:
             encoder = services.encoder(spec)
             yield Check("machine", f"{kind} encoder", "ok", f"{spec} ({encoder.version}, {encoder.dims} dimensions)")

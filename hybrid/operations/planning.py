@@ -19,13 +19,15 @@ from hybrid.contracts import (
 )
 from hybrid.elastic.indices.shop import ShopIndex
 from hybrid.encoders.trained.alignment import PREFIX
-from hybrid.errors import IndexConflictError, MediaError, UsageError
+from hybrid.errors import EncoderError, IndexConflictError, MediaError, UsageError
 from hybrid.media import is_data_url, is_url
 from hybrid.services import Services
 from hybrid.signals import MAX_VIEWS, SIGNALS, of_files
 from hybrid.text import analysis
 from hybrid.text.stems import languages
 
+#: The share of products with texts of a script, from which on it gets an encoder of its own.
+_WRITTEN = 0.01
 _TRIED = 2  # URLs that are fetched to see whether files can be had
 
 
@@ -104,7 +106,8 @@ def guess_signals(
 
     Files behind URLs count if one of the first few can be fetched here.
     """
-    names = [name for name, signal in SIGNALS.items() if signal.role is None and not signal.parts]
+    of_texts = [name for name, signal in SIGNALS.items() if signal.role is None and not signal.parts]
+    names = [name for name in of_texts if not SIGNALS[name].of or _is_written(services, name, fields, sample, notes)]
     for name, signal in of_files():
         role = str(signal.role)
         values = [value for row in sample for value in documents.media_values(row, fields, role, MAX_VIEWS)]
@@ -115,6 +118,30 @@ def guess_signals(
         elif values:
             names.append(name)
     return names
+
+
+def _is_written(
+    services: Services, name: str, fields: FieldMap, sample: Sequence[dict[str, Any]], notes: list[str]
+) -> bool:
+    """Whether a signal of texts in some scripts is of use: there are such texts, and the encoder of its kind does not
+    read them. What it does, or why its encoder cannot be had here, is added to `notes`."""
+    entry = SIGNALS[name]
+    spec, scripts = entry.spec(services.settings), entry.scripts or frozenset()
+    usual = services.encoder(SIGNALS[str(entry.of)].spec(services.settings))
+    if not spec or usual.scripts is None or usual.scripts & scripts:
+        return False
+    encoder = services.encoder(spec)
+    texts = [text for row in sample if (text := documents.text_input(row, fields, encoder, name))]
+    if len(texts) < _WRITTEN * len(sample) or not texts:
+        return False
+    written = f"{' and '.join(sorted(scripts))} script, in {len(texts) / len(sample):.0%} of the products"
+    try:
+        encoder.encode_texts(texts[:1])
+    except EncoderError as error:
+        notes.append(f"texts in {written}, get no vectors: {error}")
+        return False
+    notes.append(f"texts in {written}, get vectors of their own, by {spec}")
+    return True
 
 
 def _unreachable(services: Services, values: Sequence[str]) -> str | None:

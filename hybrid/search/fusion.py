@@ -36,6 +36,10 @@ class Scaling:
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
 
+    def beside(self, span: Mapping[str, tuple[float, float]], bounds: Mapping[str, float] | None = None) -> Scaling:
+        """The same with these spans for the signals that it does not name, and with the bounds of a query."""
+        return Scaling(self.half, {**span, **self.span}, bounds or self.bounds)
+
     def to_json(self) -> dict[str, Any]:
         return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
 

@@ -11,9 +11,11 @@ from hybrid.catalogue.documents import role_values
 from hybrid.contracts import GetEncoder, IndexProfile
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
-from hybrid.search import evidence, fusion, weights
+from hybrid.search import evidence as worths
+from hybrid.search import fusion, weights
 from hybrid.search.correction import Correction, correct
 from hybrid.search.evidence import NONE, Evidence
+from hybrid.search.fusion import Scaling
 from hybrid.search.ports import PublishedLike, RetrievalLike
 from hybrid.search.query_vectors import EncodedQuery, QueryVectors
 from hybrid.search.synonyms import PublishedSynonyms, beside
@@ -30,7 +32,7 @@ from hybrid.searches import (
     systems,
     unweighted_systems,
 )
-from hybrid.signals import SIGNALS
+from hybrid.signals import SIGNALS, kind_of
 from hybrid.text import analysis
 from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
@@ -47,6 +49,7 @@ _NEEDS = {"image": "a photo", "video": "a photo or a video", "audio": "a sound"}
 class Prepared:
     """A query before the search: what to look for, and how much each signal is to count.
 
+    scaling: the model's, with the encoders' spans for signals that it does not name, and the bounds of the words.
     prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
     left out. synonyms: those that were known; understood: what they added. corrected: see Read.
@@ -55,6 +58,7 @@ class Prepared:
     profile: IndexProfile
     system: str
     model: WeightsModel
+    scaling: Scaling
     prediction: Prediction
     words: Words
     vectors: dict[str, np.ndarray]
@@ -69,7 +73,7 @@ class Prepared:
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
-        return _fused(raw, self.prediction, self.model, imputed, self.evidence.bounds)
+        return _fused(raw, self.prediction, self.model.shares, self.scaling, imputed)
 
 
 def check(request: SearchRequest) -> str:
@@ -98,12 +102,13 @@ def check(request: SearchRequest) -> str:
 def _fused(
     raw: fusion.RawScores,
     prediction: Prediction,
-    model: WeightsModel,
+    shares: Mapping[str, float],
+    scaling: Scaling,
     imputed: fusion.ImputedScores,
-    bounds: Mapping[str, float],
 ) -> fusion.Ranking:
-    shares = fusion.normalised(fusion.spread(prediction.weights, raw, model.shares))
-    return fusion.weighted(raw, shares, replace(model.scaling, bounds=bounds), imputed)
+    """shares: see WeightsModel."""
+    spread = fusion.normalised(fusion.spread(prediction.weights, raw, shares))
+    return fusion.weighted(raw, spread, scaling, imputed)
 
 
 def _query(request: SearchRequest, terms: str | None, vectors: Mapping[str, np.ndarray]) -> weights.Query:
@@ -178,10 +183,12 @@ class Preparer:
         words = replace(words, codes=_codes(request, system, profile, words.terms))
         weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
+        evidence = self.evidence(request.q, words, profile)
         return Prepared(
             profile=profile,
             system=system,
             model=model,
+            scaling=model.scaling.beside(self._queries.spans(profile), evidence.bounds),
             prediction=weighed.prediction,
             words=words.unscored() if weighed.terms is None else words,
             vectors=weighed.vectors,
@@ -191,7 +198,7 @@ class Preparer:
             notes=[*encoded.notes, *weighed.notes],
             synonyms=self.synonyms(profile),
             understood=read.understood,
-            evidence=self.evidence(request.q, words, profile),
+            evidence=evidence,
             corrected=read.corrected,
         )
 
@@ -226,7 +233,11 @@ class Preparer:
         if not words.terms:
             return NONE
         terms = analysis.query_terms(query, *profile.languages) if profile.lexical_fields else words.terms
-        return evidence.of(terms, words, self._retrieval.vocabulary(profile), profile)
+        return worths.of(terms, words, self._retrieval.vocabulary(profile), profile)
+
+    def spans(self, profile: IndexProfile) -> dict[str, tuple[float, float]]:
+        """See QueryVectors.spans."""
+        return self._queries.spans(profile)
 
     def _of_product(
         self, request: SearchRequest, system: str, profile: IndexProfile
@@ -239,11 +250,14 @@ class Preparer:
         source = self._retrieval.sources(profile, [request.like]).get(request.like)
         if source is None:
             raise UsageError(f"no product {request.like!r} in index {profile.index!r}")
-        vectors = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        stored = {} if system == "bm25" else self._retrieval.vectors(profile, request.like)
+        # Of several of a kind the first: its texts in two languages say the same.
+        first = {kind_of(name): name for name in reversed(stored)}
+        vectors = {name: vector for name, vector in stored.items() if first[kind_of(name)] == name}
         if system in SIGNALS:
-            if system not in vectors:
+            if system not in first:
                 raise UsageError(f"product {request.like!r} has no {system} vector")
-            return {system: vectors[system]}, None
+            return {first[system]: vectors[first[system]]}, None
         if vectors:
             return vectors, None
         return {}, _words(" ".join(map(str, role_values(source, profile.fields, "title"))), profile)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,11 +14,12 @@ import numpy as np
 from cachetools import LRUCache
 
 from hybrid import vectors as vectors_module
+from hybrid.catalogue import documents
 from hybrid.contracts import Encoder, GetEncoder, IndexProfile
 from hybrid.errors import EncoderError, MediaError, UsageError
 from hybrid.facts import Note
 from hybrid.searches import Degradation, SearchRequest
-from hybrid.signals import MAX_VIEWS, SIGNALS
+from hybrid.signals import MAX_VIEWS, SIGNALS, kind_of
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -81,9 +84,9 @@ class QueryVectors:
             return encoded
         files = _Files(request)
         for name, signal in profile.signals.items():
-            if system in SIGNALS and name != system:
+            if system in SIGNALS and kind_of(name) != system:
                 continue
-            if request.weights is not None and request.weights.get(name, 0.0) <= 0:
+            if not _weighs(request, name):
                 continue  # not even encoded
             try:
                 encoder = self._encoder(signal.encoder)
@@ -102,7 +105,18 @@ class QueryVectors:
             except (EncoderError, RuntimeError, MemoryError) as error:
                 logger.warning("signal %s left out: %s", name, error)
                 encoded.degraded.append(Degradation(name, str(error).split("\n", 1)[0]))
+        encoded.notes[:] = [note for note in encoded.notes if not _read_by_another(note, encoded.vectors)]
         return encoded
+
+    def spans(self, profile: IndexProfile) -> dict[str, tuple[float, float]]:
+        """The span of each signal's encoder, where it has one."""
+        spans = {}
+        for name, signal in profile.signals.items():
+            with contextlib.suppress(EncoderError):  # such a signal is left out, and `encode` says so
+                span = self._encoder(signal.encoder).span
+                if span is not None:
+                    spans[name] = span
+        return spans
 
     def _encoder(self, spec: str) -> Encoder:
         try:
@@ -131,9 +145,8 @@ class QueryVectors:
     ) -> tuple[np.ndarray | None, Note | None]:
         if not analysis.says_something(request.q) or "text" not in encoder.modalities:
             return None, None
-        script = analysis.script_of(request.q)
-        if encoder.scripts is not None and script and script not in encoder.scripts:
-            return None, Note("untrained_script", name, encoder.name, script)
+        if not documents.reads(name, encoder, request.q):
+            return None, Note("untrained_script", name, encoder.name, analysis.script_of(request.q))
         vector = self._cached(encoder, request.q.strip())
         if not vector.any():  # Elasticsearch takes no zero vector for a cosine
             return None, Note("unknown_words", name, encoder.name)
@@ -145,20 +158,33 @@ class QueryVectors:
             cached = self._cache.get(key)
         if cached is not None:
             return cached
-        vector: np.ndarray = encoder.encode_texts([text])[0]
+        vector: np.ndarray = encoder.encode_queries([text])[0]
         with self._lock:
             self._cache[key] = vector
         return vector
 
 
+def _weighs(request: SearchRequest, name: str) -> bool:
+    """Whether the weights that a request states, if it does, give any to a signal or to its kind."""
+    given = request.weights
+    return given is None or given.get(name, given.get(kind_of(name), 0.0)) > 0
+
+
+def _read_by_another(note: Note, vectors: Mapping[str, np.ndarray]) -> bool:
+    """Whether a signal does not read a script for which the index has another of its kind; that is no news."""
+    if note.kind != "untrained_script":
+        return False
+    kind = kind_of(note.signal)
+    return kind != note.signal or any(kind_of(name) == kind for name in vectors)
+
+
 def _left_out(request: SearchRequest, system: str, profile: IndexProfile) -> list[Note]:
     """Notes on the query's files that no signal is asked by: a shopper must not take other hits for their answer."""
     notes = []
-    given = request.weights
     looked_at = {
         name
         for name in profile.signals
-        if system != "bm25" and (system not in SIGNALS or name == system) and (given is None or given.get(name, 0) > 0)
+        if system != "bm25" and (system not in SIGNALS or kind_of(name) == system) and _weighs(request, name)
     }
     for kind, part in (("image", "picture"), ("video", "picture"), ("audio", "sound")):
         if getattr(request, kind) is None:

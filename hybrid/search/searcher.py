@@ -23,12 +23,13 @@ from hybrid.facts import Note
 from hybrid.search import floor, fusion, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.evidence import NONE, Evidence
+from hybrid.search.fusion import Scaling
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import NO_LIMITS, PublishedLike, RetrievalLike, Retrieved
 from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
 from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.understanding import understand
-from hybrid.search.weights import Prediction, WeightsModel
+from hybrid.search.weights import Prediction
 from hybrid.searches import (
     Codes,
     Degradation,
@@ -49,13 +50,14 @@ class QueryCandidates:
     """The query, and the scores of its candidates.
 
     raw: signal -> product id -> raw score (None: the product has nothing for that signal). imputed: the scores that
-    count in place of None. bounds: see hybrid.search.fusion.Scaling.
+    count in place of None. bounds, span: of the words and of the encoders, see hybrid.search.fusion.Scaling.
     """
 
     query: weights.Query
     raw: fusion.RawScores
     imputed: fusion.ImputedScores
     bounds: Mapping[str, float] = field(default_factory=dict)
+    span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Searcher:
@@ -146,7 +148,7 @@ class Searcher:
             degraded = [*degraded, *again]
         if words.codes:
             prediction = weights.with_codes(prediction)
-        ranking = self._rank(system, retrieved, words.terms, prediction, model, ready.evidence)
+        ranking = self._rank(system, retrieved, words.terms, prediction, model.shares, ready.scaling)
         lexical_tail = words.terms is not None and system not in SIGNALS
         page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
         hits = self._hits(page_hits, profile, request, words)
@@ -212,7 +214,8 @@ class Searcher:
         retrieved, _ = self._retrieve(profile, words, vectors, request, (), evidence)
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
         query = _query(read.meant, read.terms_meant, vectors)
-        return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds)
+        span = self._preparer.spans(profile)
+        return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds, span)
 
     def _retrieve(
         self,
@@ -256,8 +259,8 @@ class Searcher:
         retrieved: Retrieved,
         terms: str | None,
         prediction: Prediction,
-        model: WeightsModel,
-        evidence: Evidence,
+        shares: Mapping[str, float],
+        scaling: Scaling,
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if not raw:
@@ -267,7 +270,7 @@ class Searcher:
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        return _fused(raw, prediction, model, retrieved.imputed, evidence.bounds)
+        return _fused(raw, prediction, shares, scaling, retrieved.imputed)
 
     def _page(
         self,

@@ -25,7 +25,7 @@ from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 from hybrid.search.prior import SHARES
-from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight
+from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight, kind_of
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -395,10 +395,11 @@ def by_hand(
             raise UsageError("alpha is the share of the vectors, from 0 (words alone) to 1 (vectors alone)")
         if len(signals) < 2:  # a query that only one signal understands: there is nothing to mix
             return dict.fromkeys(signals, 1.0)
-        if len(signals) > 2 or "lexical" not in signals:
+        kinds = list(dict.fromkeys(map(kind_of, signals)))
+        if len(kinds) > 2 or LEXICAL not in kinds:
             raise UsageError(f"alpha mixes words with one kind of vector; in play: {', '.join(signals) or 'nothing'}")
-        vector = next(name for name in signals if name != "lexical")
-        return {"lexical": 1 - alpha, vector: alpha}
+        vector = next((kind for kind in kinds if kind != LEXICAL), LEXICAL)
+        return _divided({LEXICAL: 1 - alpha, vector: alpha}, signals)
     for name, weight in (weights or {}).items():
         if name not in (LEXICAL, *SIGNALS):
             raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
@@ -406,7 +407,16 @@ def by_hand(
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
     if weights is not None and sum(weights.values()) == 0:
         raise UsageError("all weights are 0; give at least one signal a weight")
-    return dict(weights) if weights is not None else None
+    return None if weights is None else {**weights, **_divided(weights, signals)}
+
+
+def _divided(weights: Mapping[str, float], signals: Sequence[str]) -> dict[str, float]:
+    """The weight of each kind, divided among those of its signals in play that are not named themselves."""
+    members: dict[str, list[str]] = {}
+    for name in signals:
+        if name == kind_of(name) or name not in weights:
+            members.setdefault(kind_of(name), []).append(name)
+    return {name: weights[kind] / len(names) for kind, names in members.items() if kind in weights for name in names}
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:

@@ -139,8 +139,18 @@ def says_something(text: str) -> bool:
     return any(char.isalnum() or unicodedata.category(char) == "So" for char in text)
 
 
+#: The share of kana among the characters of Chinese and Japanese, from which on a text is Japanese.
+KANA_SHARE = 0.1
+
+
 def script_of(text: str) -> str:
-    """The script of most letters: "Latin", "Han", "Cyrillic", …; "" where there is no letter."""
+    """The script of most letters: "Latin", "Han", "Cyrillic", …; "" where there is no letter.
+
+    A Han character counts as much as a word of another script, and beside kana it is Japanese, of the script of that.
+
+    >>> script_of("Nike Air Max 男子运动鞋"), script_of("set of 6 tea cups 茶"), script_of("無線イヤホン")
+    ('Han', 'Latin', 'Katakana')
+    """
     if text.isascii():
         return "Latin" if any(map(str.isalpha, text)) else ""
     counts: dict[str, int] = {}
@@ -148,6 +158,12 @@ def script_of(text: str) -> str:
         if char.isalpha():
             script = _script_of_char(char)
             counts[script] = counts.get(script, 0) + 1
+    if han := counts.get("Han"):
+        kana = {script: counts[script] for script in ("Hiragana", "Katakana") if script in counts}
+        if sum(kana.values()) >= KANA_SHARE * (han + sum(kana.values())):
+            return max(kana, key=lambda script: kana[script])
+        if han >= sum(match.lastgroup == "word" and any(map(str.isalpha, match.group())) for match in tokens(text)):
+            return "Han"
     return max(counts, key=lambda script: counts[script]) if counts else ""
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from hybrid.text.analysis import plain_text, script_of
+from hybrid.text.analysis import KANA_SHARE, plain_text, script_of
 from hybrid.text.stems import languages, script
 
 #: Latin letters that a guess needs: brands and sizes are of no language.
 _MIN_LETTERS = 60
 _SURE = 0.9  # probability
 _MAX_CHARS = 20_000
-_KANA_SHARE = 0.1  # of the characters of Chinese and Japanese, from which on it is Japanese
 _OF_SCRIPT = {"Hangul": "ko", "Greek": "el", "Arabic": "ar"}
 _UKRAINIAN, _RUSSIAN = frozenset("іїєґ"), frozenset("ыэъё")
 
@@ -28,7 +27,7 @@ def language_of(texts: Iterable[str]) -> str | None:
     east = counts["Han"] + counts["Hiragana"] + counts["Katakana"]
     most, count = counts.most_common(1)[0]
     if east >= count:
-        return "ja" if counts["Han"] < (1 - _KANA_SHARE) * east else "zh"
+        return "ja" if counts["Han"] < (1 - KANA_SHARE) * east else "zh"
     if most == "Cyrillic":
         return "uk" if sum(char in _UKRAINIAN for char in text) > sum(char in _RUSSIAN for char in text) else "ru"
     if most != "Latin":

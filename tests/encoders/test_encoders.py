@@ -52,7 +52,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_an_unknown_encoder_names_the_known_ones(settings: Settings) -> None:
-    with pytest.raises(UsageError, match='no encoder "clipp"; known: minilm, efficientnet-lite0, mfcc, toy'):
+    with pytest.raises(
+        UsageError, match='no encoder "clipp"; known: minilm, bge-small-zh, efficientnet-lite0, mfcc, toy'
+    ):
         get_encoder("clipp", settings)
     assert "open_clip:ARCHITECTURE[:WEIGHTS]" in known_encoders()
 
@@ -64,6 +66,7 @@ def test_an_unknown_encoder_names_the_known_ones(settings: Settings) -> None:
         "toy:4",
         "toy:-64",
         "minilm:f16",
+        "bge-small-zh:f16",
         "efficientnet-lite0:1",
         "sentence-transformers",
         "open_clip:",
@@ -83,7 +86,7 @@ def test_one_encoder_a_spec(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["minilm", "efficientnet-lite0", "toy", "open_clip:ViT-B-32", "sentence-transformers:x"]
+    "spec", ["minilm", "bge-small-zh", "efficientnet-lite0", "toy", "open_clip:ViT-B-32", "sentence-transformers:x"]
 )
 def test_naming_an_encoder_loads_nothing(spec: str) -> None:
     code = (
@@ -95,7 +98,7 @@ def test_naming_an_encoder_loads_nothing(spec: str) -> None:
 
 
 def test_encoders_keep_the_contract(settings: Settings) -> None:
-    for spec in ("minilm", "minilm:f32", "efficientnet-lite0", "toy"):
+    for spec in ("minilm", "minilm:f32", "bge-small-zh", "efficientnet-lite0", "toy"):
         encoder = get_encoder(spec, settings)
         assert isinstance(encoder, Encoder)
         assert encoder.name == spec
@@ -514,7 +517,7 @@ def test_sentence_transformers_from_a_folder(settings: Settings, stock_vectors: 
     from hybrid.encoders.minilm import model_folder
 
     encoder = get_encoder(f"sentence-transformers:{model_folder()}", settings)
-    assert encoder.dims == 384 and encoder.version.endswith("@53aa51172d14+1")
+    assert encoder.dims == 384 and encoder.version.endswith("@53aa51172d14+2")
     assert cosines(encoder.encode_texts(TEXTS[:9]), stock_vectors[:9]).min() > 0.9999
     assert encoder.encode_texts([]).shape == (0, 384)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from hybrid.evaluation import evaluate
 from hybrid.evaluation.formats import read_judgments
+from hybrid.sample.queries import text_queries
 from hybrid.searches import SearchRequest
 from tests.conftest import Sample, index_file, make_services, real_services, write_rows
 from tests.support.baseline import Baseline
@@ -41,14 +43,29 @@ def test_sample_photo_queries_find_the_category(sample: Sample, baseline: Baseli
 
 @pytest.mark.es_both
 @pytest.mark.parametrize("query", ["无线耳机", "紅色運動鞋", "雨伞"])
-def test_chinese_queries_find_chinese_products(sample: Sample, query: str) -> None:
+def test_chinese_queries_find_chinese_products(sample: Sample, query: str, chinese_model: Path) -> None:
     services, name, _ = sample
     answer = services.searcher.search(SearchRequest(index=name, q=query, size=5))
     kind = {"无线耳机": "headphones", "紅色運動鞋": "sneakers", "雨伞": "umbrellas"}[query]
     found = [hit.source["category"] for hit in answer.hits]
     assert found[0] == kind
     assert found.count(kind) >= 3
-    assert ("untrained_script", "Han") in {(note.kind, note.script) for note in answer.notes}
+    assert set(answer.weights) == {"lexical", "text_zh"} and not answer.notes and not answer.degraded
+
+
+@pytest.mark.es_both
+def test_sample_by_language(sample: Sample, chinese_model: Path, baseline: Baseline) -> None:
+    """Chinese queries are found by meaning, and lose nothing by words; English ones know nothing of it."""
+    services, name, paths = sample
+    judged = read_judgments(paths.judgments)
+    asked = {query.text: query for query in text_queries() if query.language == "zh"}
+    chinese = replace(judged, ratings={text: judged.ratings[text] for text in asked})
+    result = evaluate.evaluate(services.searcher.search, name, chinese, SYSTEMS).to_json()
+    ndcg = {system: values["ndcg@10"] for system, values in result["systems"].items()}
+    baseline.check("sample, Chinese words", **ndcg)
+    assert ndcg["text"] >= 0.80 and ndcg["fixed"] >= 0.80 > 0.70 > ndcg["bm25"]
+    answer = services.searcher.search(SearchRequest(index=name, q="red sneakers", size=3))
+    assert set(answer.weights) == {"lexical", "text"}
 
 
 def test_grocery_photos(engine: Any, shared: Path, tmp_path: Path, baseline: Baseline) -> None:

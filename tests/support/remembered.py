@@ -33,6 +33,10 @@ class RememberingEncoder:
         return self._encoder.scripts
 
     @property
+    def span(self) -> tuple[float, float] | None:
+        return self._encoder.span
+
+    @property
     def version(self) -> str:
         return self._encoder.version
 
@@ -42,6 +46,9 @@ class RememberingEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self._remember(texts, str.encode, self._encoder.encode_texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return self._remember(texts, lambda text: b"query: " + text.encode(), self._encoder.encode_queries)
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         return self._remember(
@@ -77,7 +84,7 @@ class RememberingServices(Services):
 
     def encoder(self, spec: str) -> Encoder:
         encoder = super().encoder(spec)
-        if spec not in ("minilm", "efficientnet-lite0"):
+        if spec not in ("minilm", "bge-small-zh", "efficientnet-lite0"):
             return encoder
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         return RememberingEncoder(encoder, self.settings.data_dir / "vectors-of-tests.sqlite")

@@ -55,7 +55,17 @@ def test_another_language_and_an_unknown_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "script"), [("hello 你", "Latin"), ("你好吗 a", "Han"), ("Привет", "Cyrillic"), ("12", "")]
+    ("text", "script"),
+    [
+        ("hello 你", "Han"),
+        ("hello to you 你", "Latin"),
+        ("iPhone 15 Pro 手机壳", "Han"),
+        ("Привет", "Cyrillic"),
+        ("東京の水", "Hiragana"),
+        ("无线イヤホン", "Katakana"),
+        ("优の品专柜正品女士真皮单肩包", "Han"),
+        ("12", ""),
+    ],
 )
 def test_script(text: str, script: str) -> None:
     assert analysis.script_of(text) == script

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hybrid.encoders.base import thread_count
+from hybrid.encoders.base import steps, thread_count
 from hybrid.errors import EncoderError
 from hybrid.settings import Settings
 
@@ -193,6 +193,8 @@ class TorchGraph:
             raise EncoderError(
                 f"{kind} needs openvino or torch, and neither can be loaded ({_line(error)}); install openvino"
             ) from error
+        if kind not in networks.KINDS:
+            raise EncoderError(f"{kind} runs in OpenVINO alone, and that cannot run it here; reinstall openvino")
         torch.set_num_threads(threads)
         try:
             self._module = networks.torch_module(kind, source)
@@ -252,7 +254,7 @@ def _converted(kind: str, source: Path, version: str, settings: Settings) -> Ite
             yield Path(passing)  # deleted once read: what is mapped stays
         return
     try:
-        with _locked(folder.with_name(folder.name + ".lock")):
+        with locked(folder.with_name(folder.name + ".lock")):
             if not _is_whole(folder):  # else another process was faster
                 _set_aside(folder)
                 _convert(kind, source, scratch)
@@ -265,7 +267,7 @@ def _converted(kind: str, source: Path, version: str, settings: Settings) -> Ite
 
 def _convert(kind: str, source: Path, folder: Path) -> None:
     """Fill `folder` in a child process; a note with the files' sizes, written last, says that it is whole."""
-    log.info("converting %s for OpenVINO, once; this takes some 10 to 60 seconds", kind)
+    steps.info("converting %s for OpenVINO, once; this takes some 10 to 60 seconds", kind)
     done = subprocess.run(
         [sys.executable, "-m", "hybrid.encoders.inference.convert", kind, str(source), str(folder)],
         cwd=Path(__file__).parents[3],
@@ -302,7 +304,7 @@ def _set_aside(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock between processes; it ends with the process, however that ends."""
     with path.open("a") as file:
         try:

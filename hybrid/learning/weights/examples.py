@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,8 +22,8 @@ _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
 class Example:
     """One query with its candidates.
 
-    raw, imputed: the candidates' raw and imputed scores, by signal. bounds: of those of words. ratings: product id ->
-    rating. synthetic: the kind of synthetic query, "" for a judged one.
+    raw, imputed: the candidates' raw and imputed scores, by signal. span, bounds: see QueryCandidates. ratings: product
+    id -> rating. synthetic: the kind of synthetic query, "" for a judged one.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Example:
     synthetic: str = ""
     imputed: ImputedScores = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
+    span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ class Table:
     def __init__(self, example: Example, scaling: Scaling, shares: Mapping[str, float] = SHARES) -> None:
         self.signals = example.signals
         ids = sorted({id for scores in example.raw.values() for id in scores})
-        scaling = replace(scaling, bounds=example.bounds)
+        scaling = scaling.beside(example.span, example.bounds)
         self.scaled, self.counted = fusion.scaled_table(example.raw, ids, scaling, example.imputed)
         within = fusion.spread(dict.fromkeys(self.signals, 1.0), example.raw, shares)
         confidence = fusion.signal_confidences(example.raw, scaling)
@@ -88,10 +89,10 @@ def gather(
         if any(rating >= 1 for rating in ratings.values()):
             candidates: QueryCandidates | None = searcher.candidates(request)
             if candidates is not None and any(candidates.raw.values()):
+                found = candidates
                 examples.append(
                     Example(
-                        name, candidates.query, candidates.raw, ratings, synthetic, candidates.imputed,
-                        candidates.bounds,
+                        name, found.query, found.raw, ratings, synthetic, found.imputed, found.bounds, found.span
                     )
                 )  # fmt: skip
         on_query()
@@ -103,10 +104,11 @@ def calibrate(examples: Sequence[Example]) -> Scaling:
 
     The BM25 score that scales to one half is 0.3 of the median best score. Above it, further matched words add little,
     and the vectors order products that match equally well (0.2 to 0.5 do equally well on chorus). Cosines are scaled
-    between the first decile of all candidates and the 95th percentile of the best ones.
+    between the first decile of all candidates and the 95th percentile of the best ones; of few queries, by the span of
+    their encoder.
     """
     half: dict[str, float] = {}
-    span: dict[str, tuple[float, float]] = {}
+    span = {name: ends for example in examples for name, ends in example.span.items()}
     for signal in sorted({name for example in examples for name in example.signals}):  # of words, BM25 alone
         columns = [
             np.array([value for value in example.raw[signal].values() if value is not None])
