@@ -10,8 +10,9 @@ from typing import Any
 
 from price_parser import Price
 
+from hybrid.catalogue.field_names import plain
 from hybrid.catalogue.numbers import evidence, number
-from hybrid.catalogue.presets import PLAIN, Offer, Preset, plain
+from hybrid.catalogue.presets import PLAIN, Offer, Preset
 from hybrid.catalogue.values import flag
 from hybrid.contracts import Mark
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
+from hybrid.catalogue.field_names import plain
 from hybrid.catalogue.values import split_list
 from hybrid.errors import UsageError
 
@@ -50,9 +51,10 @@ class Preset:
 
     needs, one_of, hints: a file is such an export if it has all of the first, one of the second, and `wanted` of the
     third.
-    key: columns that variants name a product by. parent: of a variant, the key of its product. children: of a product,
-    a column that names its variants ("sku=A,size=S|sku=B,size=M"). group: rows that share it are one product, of which
-    the first leads; identity: the column that has the group as the id of such a product.
+    key: columns that variants name a product by. id_key: a column whose value V is such a key too, as "id:V".
+    parent: of a variant, the key of its product. variants: a column, and what it begins with in the rows of variants.
+    children: of a product, a column that names its variants ("sku=A,size=S|sku=B,size=M"). group: rows that share it
+    are one product, of which the first leads; identity: the column that has the group as the id of such a product.
     pictures: columns of pictures, the main one first. lists: columns with several values, with what is between them.
     paths: columns of categories, with what is between two of them, what is between two levels, and the names of roots
     that say nothing. published: columns that say whether customers see a row. stock: whether there is any.
@@ -70,7 +72,9 @@ class Preset:
     wanted: int = 2
     one_of: frozenset[str] = frozenset()
     key: tuple[str, ...] = ()
+    id_key: str = ""
     parent: str = ""
+    variants: tuple[str, str] = ("", "")
     children: str = ""
     group: tuple[str, ...] = ()
     identity: str = ""
@@ -84,22 +88,20 @@ class Preset:
     variant: Mapping[str, str] = field(default_factory=dict)
     options: Callable[[Mapping[str, str]], Options] = _no_options
     option_columns: str = ""
+    view: str = ""
+    escaped: frozenset[str] = frozenset()
+    whole_paths: bool = False
+
+    @cached_property
+    def spent(self) -> Callable[[str], bool]:
+        """Whether a column, by its plain name, says nothing of a product by itself."""
+        options = re.compile(self.option_columns)
+        return lru_cache(maxsize=8192)(lambda name: name in self.dropped or bool(options.fullmatch(name)))
 
     @property
     def gathers(self) -> bool:
         """Whether several rows may be one product."""
         return bool(self.parent or self.children or self.group)
-
-
-@lru_cache(maxsize=8192)
-def plain(column: str) -> str:
-    """A column's name in lower case, words joined by underscores: "Body (HTML)" is body_html, "g:image link" too.
-
-    >>> plain("Body (HTML)"), plain("In stock?"), plain("g:image_link")
-    ('body_html', 'in_stock', 'image_link')
-    """
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip().removeprefix("g:")).lower()
-    return re.sub(r"[^\w]+", "_", name).strip("_")
 
 
 def _set(names: str) -> frozenset[str]:
@@ -172,7 +174,10 @@ WOOCOMMERCE = Preset(
     wanted=3,
     offer=Offer(("regular_price",), ("sale_price",), ("date_sale_price_starts",), ("date_sale_price_ends",)),
     key=("sku",),
+    id_key="id",
     parent="parent",
+    variants=("type", "variation"),  # a product that is grouped has a parent too, and is sold alone
+    escaped=_set("description short_description"),
     pictures=("images",),
     lists={"tags": ",", "images": ",", "brands": ","},
     paths={"categories": (",", ">", frozenset())},
@@ -246,6 +251,7 @@ MAGENTO = Preset(
     ),
     variant={"sku": "sku", "name": "title"},
     options=_magento_options,
+    view="store_view_code",
 )
 
 SHOPWARE = Preset(
@@ -335,6 +341,7 @@ GOOGLE = Preset(
     pictures=("image_link", "additional_image_link"),
     lists={"additional_image_link": ","},
     paths={"product_type": (",", ">", frozenset()), "google_product_category": ("", ">", frozenset())},
+    whole_paths=True,
     stock=("availability",),
     dropped=_set("item_group_id identifier_exists adult excluded_destination included_destination availability"),
     variant={"id": "sku", "mpn": "mpn", "gtin": "gtin", "sku": "sku", "title": "title", "link": "url"},
