@@ -8,10 +8,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from hybrid.catalogue.field_names import plain
 from hybrid.catalogue.offers import Table, amount, is_settled, offered
 from hybrid.catalogue.presets import PLAIN, Options, Preset, named_values
 from hybrid.catalogue.values import flag, path_levels, split_list
@@ -29,7 +28,7 @@ class Line:
     @cached_property
     def _names(self) -> Mapping[str, str]:
         """Plain name -> column."""
-        return _plain_names(tuple(self._row))
+        return self._preset.names(tuple(self._row))
 
     def _text(self, name: str) -> str:
         """The value of one column, by its plain name, as text."""
@@ -52,9 +51,9 @@ class Line:
         # What else stands in a column of pictures, such as objects of an interface, stays.
         drawn = {column for _, column in self._picture_columns if _each(self._offered[column])}
         return {
-            preset.renamed.get(plain(column), column): value
+            preset.renamed.get(preset.plain(column), column): value
             for column, value in self._offered.items()
-            if column in _COMMON or not (column in drawn or preset.spent(plain(column)))
+            if column in _COMMON or not (column in drawn or preset.spent(preset.plain(column)))
         }
 
     @cached_property
@@ -63,7 +62,10 @@ class Line:
         preset, names, texts = self._preset, self._names, self._texts
         row = self._row
         if not preset.escaped.isdisjoint(names):
-            row = {column: _lines(value) if plain(column) in preset.escaped else value for column, value in row.items()}
+            row = {
+                column: _lines(value) if preset.plain(column) in preset.escaped else value
+                for column, value in row.items()
+            }
         source = offered(preset, row, names, texts, self._table)
         for name, between in preset.lists.items():
             if name in names and isinstance(source.get(names[name]), str):
@@ -177,12 +179,6 @@ class Variant:
         return cls(data["row"], data["options"], tuple(data["pictures"]))
 
 
-@lru_cache(maxsize=4096)
-def _plain_names(columns: tuple[str, ...]) -> Mapping[str, str]:
-    """Plain name -> column. Rows have few different sets of columns that are not empty."""
-    return {plain(column): column for column in columns}
-
-
 def _lines(value: Any) -> Any:
     return value.replace("\\n", "\n") if isinstance(value, str) else value
 
@@ -228,7 +224,7 @@ def variant_of(preset: Preset, line: Line) -> Row:
     """A variant as it stands among the `variants` of its product; empty of a row that only has one more picture."""
     row: Row = {}
     for column, value in line.source.items():
-        name = preset.variant.get(plain(column)) or (column if column in _COMMON else "")
+        name = preset.variant.get(preset.plain(column)) or (column if column in _COMMON else "")
         if name and value not in ("", [], None):
             row.setdefault(name, value)
     for name, values in line.options.items():
@@ -250,7 +246,9 @@ def with_variants(preset: Preset, line: Line, variants: Sequence[Variant], mark:
     """
     source = dict(line.source)
     if line.in_group and preset.identity:  # the id of its first variant would go with that variant
-        source[next((column for column in source if plain(column) == preset.identity), preset.identity)] = line.keys[0]
+        source[next((column for column in source if preset.plain(column) == preset.identity), preset.identity)] = (
+            line.keys[0]
+        )
     if line.in_group and variants:  # the first row is the product, and a variant as well
         variants = [Variant(variant_of(preset, line), line.options, line.pictures), *variants]
     if line.in_group:  # the names of the options stand in the first row alone
@@ -259,9 +257,9 @@ def with_variants(preset: Preset, line: Line, variants: Sequence[Variant], mark:
     for variant in variants:
         for name, values in variant.options.items():
             options.setdefault(name, []).extend(values)
-    taken = {plain(column) for column in source}
+    taken = {preset.plain(column) for column in source}
     for name, values in options.items():
-        if plain(_field(name)) not in taken:
+        if preset.plain(_field(name)) not in taken:
             each = list(dict.fromkeys(values))
             source[_field(name)] = each if len(each) > 1 else each[0]
     pictures = dict.fromkeys((*line.pictures, *(picture for variant in variants for picture in variant.pictures)))

@@ -41,7 +41,10 @@ def mark_of(preset: Preset, rows: Iterable[Mapping[str, Any]]) -> Mark:
     """The mark before the decimals of an export's prices, as these rows show it; a dot if they do not."""
     prices = preset.offer.regular + preset.offer.sale
     seen = evidence(
-        value for row in rows for column, value in row.items() if isinstance(value, str) and plain(column) in prices
+        value
+        for row in rows
+        for column, value in row.items()
+        if isinstance(value, str) and preset.plain(column) in prices
     )
     return "," if seen.mark == "," else "."
 
@@ -84,7 +87,7 @@ def offered(
     elif paid is None and sale is not None and not offer.start:  # what Shopify asks for is a sale price, also of 0
         paid = row[names[sale]]
     spent = frozenset() if preset is PLAIN else offer.columns
-    source = {column: value for column, value in row.items() if plain(column) not in spent}
+    source = {column: value for column, value in row.items() if preset.plain(column) not in spent}
     if paid is None:
         return source
     price, code = _split_currency(paid)

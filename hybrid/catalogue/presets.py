@@ -12,6 +12,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from hybrid.catalogue.field_names import plain
+from hybrid.catalogue.translations import WOOCOMMERCE as WOOCOMMERCE_NAMES
+from hybrid.catalogue.translations import in_english
 from hybrid.catalogue.values import split_list
 from hybrid.errors import UsageError
 
@@ -91,6 +93,19 @@ class Preset:
     view: str = ""
     escaped: frozenset[str] = frozenset()
     whole_paths: bool = False
+    translations: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def plain(self) -> Callable[[str], str]:
+        """The plain name of a column, in English."""
+        if not self.translations:
+            return plain
+        return lru_cache(maxsize=8192)(lambda column: in_english(column, self.translations))
+
+    @cached_property
+    def names(self) -> Callable[[tuple[str, ...]], Mapping[str, str]]:
+        """Plain name -> column. Rows have few different sets of columns that are not empty."""
+        return lru_cache(maxsize=4096)(lambda columns: {self.plain(column): column for column in columns})
 
     @cached_property
     def spent(self) -> Callable[[str], bool]:
@@ -191,6 +206,7 @@ WOOCOMMERCE = Preset(
     variant={"id": "id", "sku": "sku", "name": "title", "gtin_upc_ean_or_isbn": "gtin"},
     options=_woocommerce_options,
     option_columns=r"attribute_\d+_.*",
+    translations=WOOCOMMERCE_NAMES,
 )
 
 SHOPIFY = Preset(
@@ -399,8 +415,9 @@ def recognised(columns: Iterable[str]) -> Preset:
     >>> recognised(["Handle", "Title", "Vendor", "Variant SKU", "Variant Price"]).title
     'Shopify'
     """
-    names = {plain(column) for column in columns}
+    columns = tuple(columns)
     for preset in PRESETS:
+        names = {preset.plain(column) for column in columns}
         telling = len(preset.hints & names) >= preset.wanted
         if telling and preset.needs <= names and (not preset.one_of or preset.one_of & names):
             return preset

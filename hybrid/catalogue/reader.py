@@ -23,7 +23,6 @@ from typing import Any
 import orjson
 
 from hybrid.catalogue import feeds
-from hybrid.catalogue.field_names import plain
 from hybrid.catalogue.formats import sniff
 from hybrid.catalogue.gathering import Gathering
 from hybrid.catalogue.offers import Table, mark_of
@@ -62,7 +61,7 @@ class Catalogue:
         columns = header or tuple(dict.fromkeys(name for row in first for name in row))
         # What a program writes as JSON has the names of the platform's interface, and other values.
         chosen = preset or (recognised(columns) if self.format in ("csv", "tsv", "xml") else PLAIN)
-        table = Table({plain(column): column for column in columns}, now, mark_of(chosen, first))
+        table = Table(chosen.names(tuple(columns)), now, mark_of(chosen, first))
         self.gathering = Gathering(chosen, table)
 
     def __enter__(self) -> Catalogue:

@@ -54,6 +54,49 @@ def test_woocommerce() -> None:
     assert "variants" not in beanie and beanie["Color"] == "Red"
 
 
+#: The columns of a WooCommerce export, as it writes them in the language of the shop.
+LOCALISED = {
+    "de": "ID,Typ,Artikelnummer,Name,Veröffentlicht,Vorrätig?,Lager,Kurzbeschreibung,Beschreibung,Angebotspreis,"
+    "Regulärer Preis,Kategorien,Schlagwörter,Bilder,Übergeordnetes Produkt,Attribut 1 Name,Attribut 1 Wert(e),"
+    "Attribut 1 Sichtbar",
+    "fr": "ID,Type,UGS,Nom,Publié,En stock ?,Stock,Description courte,Description,Tarif promo,Tarif régulier,"
+    "Catégories,Étiquettes,Images,Parent,Nom de l’attribut 1,Valeur(s) de l’attribut 1 ,Attribut 1 visible",
+    "es": "ID,Tipo,SKU,Nombre,Publicado,¿Existencias?,Inventario,Descripción corta,Descripción,Precio rebajado,"
+    "Precio normal,Categorías,Etiquetas,Imágenes,Superior,Nombre del atributo 1,Valor(es) del atributo 1,"
+    "Atributo visible 1",
+    "it": "ID,Tipo,COD,Nome,Pubblicato,In stock?,Magazzino,Breve descrizione,Descrizione,Prezzo in offerta,"
+    "Prezzo di listino,Categorie,Etichette,Immagine,Genitore,Attributo 1 nome,Attributo 1 valore(i),"
+    "Attributo 1 visibile",
+    "nl": "ID,Type,SKU,Naam,Gepubliceerd,Op voorraad?,Voorraad,Korte beschrijving,Beschrijving,Actieprijs,"
+    "Reguliere prijs,Categorieën,Tags,Afbeeldingen,Hoofd,Naam eigenschap 1,Waarde(n) eigenschap 1,"
+    "Zichtbare eigenschap 1",
+}
+
+
+@pytest.mark.parametrize("language", LOCALISED)
+def test_woocommerce_in_the_language_of_the_shop(tmp_path: Path, language: str) -> None:
+    rows = (
+        '1,variable,HOOD,Hoodie,1,1,,Warm,"A\\nB",,,"Mode, Mode > Hoodies","warm, soft","https://s.invalid/a.jpg, '
+        'https://s.invalid/b.jpg",,Color,"Blue, Red",1\n'
+        '2,variation,HOOD-R,Hoodie - Red,1,1,3,,,"39,95","1.045,00",,,,HOOD,Color,Red,1\n'
+        '3,variation,HOOD-B,Hoodie - Blue,1,0,0,,,,"45,00",,,,id:1,Color,Blue,1\n'
+        "4,simple,OFF,Draft,-1,1,1,,,,9,,,,,,,\n"
+    )
+    header = LOCALISED[language]
+    products, catalogue = read(written(tmp_path, f"{header}\n{rows}"))
+    assert catalogue.gathering.preset.title == "WooCommerce" and catalogue.gathering.left_out == {"not published": 1}
+    (hoodie,) = products.values()
+    assert [one["sku"] for one in hoodie["variants"]] == ["HOOD-R", "HOOD-B"]
+    assert [one["in_stock"] for one in hoodie["variants"]] == [True, False]
+    assert (hoodie["price"], hoodie["regular_price"], hoodie["Color"]) == (39.95, 1045, ["Blue", "Red"])
+    # The other columns keep the names that the file gives them.
+    columns = header.split(",")
+    categories, tags, images, description = (hoodie[columns[at]] for at in (11, 12, 13, 8))
+    assert categories == ["Mode", "Mode > Hoodies"] and tags == ["warm", "soft"] and len(images) == 2
+    assert description.splitlines() == ["A", "B"]
+    assert hoodie.keys().isdisjoint({columns[at] for at in (1, 4, 5, 9, 10, 14, 15, 16, 17)})
+
+
 def test_pictures_in_one_cell_are_several_and_one_with_spaces_is_one() -> None:
     products, _ = read(CASES / "wooimg.csv")
     assert [url.rpartition("/")[2] for url in products["1"]["Images"]] == ["plain.jpg", "other1.jpg"]
