@@ -11,7 +11,7 @@ from typing import Any
 from price_parser import Price
 
 from hybrid.catalogue.field_names import plain
-from hybrid.catalogue.numbers import evidence, number
+from hybrid.catalogue.numbers import evidence, number, without_currency
 from hybrid.catalogue.presets import PLAIN, Offer, Preset
 from hybrid.catalogue.values import flag
 from hybrid.contracts import Mark
@@ -194,5 +194,4 @@ def _split_currency(value: Any) -> tuple[Any, str]:
     found = Price.fromstring(value if isinstance(value, str) else "")
     if not found.currency or not found.amount_text:
         return value, ""
-    bare = value.replace(found.currency, "", 1).strip()
-    return bare, _CODES.get(found.currency, found.currency)
+    return without_currency(value, found.currency), _CODES.get(found.currency, found.currency)
