@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from hybrid.catalogue.offers import Table, amount, is_settled, offered
-from hybrid.catalogue.presets import PLAIN, Options, Preset, named_values
+from hybrid.catalogue.options import Options, named_values
+from hybrid.catalogue.presets import PLAIN, Preset
 from hybrid.catalogue.values import flag, path_levels, split_list
 from hybrid.contracts import Mark
 
@@ -23,7 +24,8 @@ class Line:
     """A row of an export, as it was meant. What nobody asks is not computed: most rows are asked for a part alone."""
 
     def __init__(self, preset: Preset, row: Row, table: Table) -> None:
-        self._preset, self._row, self._table = preset, row, table
+        self._preset, self._table = preset, table
+        self._row = preset.reshaped(row) if preset.reshaped else row
 
     @cached_property
     def _names(self) -> Mapping[str, str]:
@@ -296,6 +298,7 @@ _PART = "not visible individually"
 _NO = ("0", "-1", "false", "no")
 _HIDDEN = {
     "visibility_in_catalog": ("hidden",),
-    "status": ("draft", "archived", "unlisted", "disabled", *_NO),
+    "catalog_visibility": ("hidden",),
+    "status": ("draft", "pending", "private", "trash", "archived", "unlisted", "disabled", *_NO),
     "product_online": ("0", "2"),
 }

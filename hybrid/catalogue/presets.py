@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
+from hybrid.catalogue import interfaces
+from hybrid.catalogue import options as reading
 from hybrid.catalogue.field_names import plain
+from hybrid.catalogue.options import Options
 from hybrid.catalogue.translations import WOOCOMMERCE as WOOCOMMERCE_NAMES
 from hybrid.catalogue.translations import in_english
-from hybrid.catalogue.values import split_list
 from hybrid.errors import UsageError
-
-#: Options of a variant: the name of each, with its values.
-Options = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,10 @@ class Preset:
     variant: columns of a variant, with the name that each has in `variants`.
     options: what a product comes in. option_columns: a pattern of the columns that options are read from; they become
     fields with the options' names.
+    view: a column that says for which view of the shop a row is; other views say again what is said already.
+    escaped: columns in which a line ends with a backslash and an n. whole_paths: a category may have the mark in its
+    name that is between two of them. translations: see hybrid.catalogue.translations.
+    reshaped: makes a row of columns of an object of the platform's interface, see hybrid.catalogue.interfaces.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Preset:
     escaped: frozenset[str] = frozenset()
     whole_paths: bool = False
     translations: Mapping[str, str] = field(default_factory=dict)
+    reshaped: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     @cached_property
     def plain(self) -> Callable[[str], str]:
@@ -127,57 +131,6 @@ def _words(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-def _woocommerce_options(row: Mapping[str, str]) -> Options:
-    options: Options = {}
-    number = 1
-    while f"attribute_{number}_name" in row or f"attribute_{number + 1}_name" in row:  # the first may be empty
-        name, values = row.get(f"attribute_{number}_name"), row.get(f"attribute_{number}_value_s", "")
-        if name and (each := split_list(values, ",")):
-            options[name] = each
-        number += 1
-    return options
-
-
-def _shopify_options(row: Mapping[str, str]) -> Options:
-    values = {number: row.get(f"option{number}_value", "") for number in (1, 2, 3)}
-    # A product without variants has one, of one option: Title, which is Default Title.
-    return {
-        row.get(f"option{number}_name") or str(number): [value]
-        for number, value in values.items()
-        if value and value != "Default Title"
-    }
-
-
-def _magento_options(row: Mapping[str, str]) -> Options:
-    return named_values(row.get("additional_attributes", ""), ",")
-
-
-def _prestashop_options(row: Mapping[str, str]) -> Options:
-    """Features: "Colour:Blue:1:0,Material:Cotton"."""
-    options: Options = {}
-    for column, text in row.items():
-        if column.startswith("feature_name_value"):
-            for part in split_list(text, ","):
-                name, *rest = part.split(":")
-                if rest and name.strip() and rest[0].strip():
-                    options.setdefault(name.strip(), []).append(rest[0].strip())
-    return options
-
-
-def _google_options(row: Mapping[str, str]) -> Options:
-    return {name: [row[name]] for name in ("color", "size", "pattern", "material") if row.get(name)}
-
-
-def named_values(text: str, between: str) -> Options:
-    """ "color=Blue,size=M" as {"color": ["Blue"], "size": ["M"]}; a value may hold the comma."""
-    options: Options = {}
-    for part in re.split(rf"{re.escape(between)}(?=[\w ]+=)", text):
-        name, equals, value = part.partition("=")
-        if equals and name.strip() and value.strip():
-            options.setdefault(name.strip(), []).extend(split_list(value, "|"))
-    return options
-
-
 WOOCOMMERCE = Preset(
     name="woocommerce",
     title="WooCommerce",
@@ -204,7 +157,7 @@ WOOCOMMERCE = Preset(
         "cross_sells position shipping_class low_stock_amount"
     ),
     variant={"id": "id", "sku": "sku", "name": "title", "gtin_upc_ean_or_isbn": "gtin"},
-    options=_woocommerce_options,
+    options=reading.woocommerce,
     option_columns=r"attribute_\d+_.*",
     translations=WOOCOMMERCE_NAMES,
 )
@@ -233,7 +186,7 @@ SHOPIFY = Preset(
         "option1_linked_to option2_linked_to option3_linked_to"
     ),
     variant={"variant_sku": "sku", "sku": "sku", "variant_barcode": "barcode", "barcode": "barcode"},
-    options=_shopify_options,
+    options=reading.shopify,
     option_columns=r"option\d_.*",
 )
 
@@ -266,7 +219,7 @@ MAGENTO = Preset(
         "custom_layout_update"
     ),
     variant={"sku": "sku", "name": "title"},
-    options=_magento_options,
+    options=reading.magento,
     view="store_view_code",
 )
 
@@ -338,7 +291,7 @@ PRESTASHOP = Preset(
         "tags_x_y_z": "tags",
         "image_urls_x_y_z": "images",
     },  # fmt: skip
-    options=_prestashop_options,
+    options=reading.prestashop,
     option_columns=r"feature_name_value.*",
 )
 
@@ -361,12 +314,54 @@ GOOGLE = Preset(
     stock=("availability",),
     dropped=_set("item_group_id identifier_exists adult excluded_destination included_destination availability"),
     variant={"id": "sku", "mpn": "mpn", "gtin": "gtin", "sku": "sku", "title": "title", "link": "url"},
-    options=_google_options,
+    options=reading.google,
     option_columns="color|size|pattern|material",
 )
 
 #: The more telling ones first.
 PRESETS = (WOOCOMMERCE, MAGENTO, SHOPWARE_5, SHOPWARE, SHOPIFY, PRESTASHOP, GOOGLE)
+
+WOOCOMMERCE_JSON = Preset(
+    name="woocommerce-json",
+    title="WooCommerce's interface",
+    needs=_set("id name type permalink"),
+    hints=_set("regular_price sale_price stock_status catalog_visibility short_description date_on_sale_from on_sale"),
+    wanted=4,
+    offer=Offer(
+        ("regular_price", "price"), ("sale_price",), ("date_on_sale_from_gmt", "date_on_sale_from"),
+        ("date_on_sale_to_gmt", "date_on_sale_to"),
+    ),
+    key=("id",),
+    parent="parent_id",
+    variants=("type", "variation"),
+    pictures=("images",),
+    published=("status", "catalog_visibility"),
+    stock=("stock_status",),
+    dropped=_set(
+        "type status catalog_visibility parent_id tax_status tax_class reviews_allowed purchasable virtual "
+        "downloadable downloads download_limit download_expiry manage_stock backorders backorders_allowed backordered "
+        "low_stock_amount sold_individually shipping_required shipping_taxable shipping_class shipping_class_id "
+        "upsell_ids cross_sell_ids related_ids grouped_products menu_order has_options featured on_sale purchase_note "
+        "external_url button_text post_password date_created_gmt date_modified date_modified_gmt"
+    ),
+    variant={"id": "id", "sku": "sku", "name": "title", "global_unique_id": "gtin"},
+    reshaped=interfaces.woocommerce,
+)  # fmt: skip
+
+SHOPIFY_JSON = Preset(
+    name="shopify-json",
+    title="Shopify's interface",
+    needs=_set("title handle variants"),
+    hints=_set("body_html product_type vendor options images published_at"),
+    wanted=3,
+    offer=Offer(("regular_price",), ("price",)),
+    published=("status",),
+    dropped=_set("status template_suffix admin_graphql_api_id published_scope updated_at created_at"),
+    reshaped=interfaces.shopify,
+)
+
+#: What programs write as JSON has the names of a platform's interface, and other values.
+INTERFACES = (WOOCOMMERCE_JSON, SHOPIFY_JSON)
 
 _SALE = _words(
     "sale_price special_price discounted_price discount_price promo_price promotional_price offer_price "
@@ -403,20 +398,21 @@ def preset_of(name: str) -> Preset:
     Raises:
         UsageError: there is no such preset.
     """
-    for preset in (*PRESETS, PLAIN):
+    known = (*PRESETS, *INTERFACES, PLAIN)
+    for preset in known:
         if preset.name == name:
             return preset
-    raise UsageError(f"no preset {name!r}; presets: {', '.join(one.name for one in (*PRESETS, PLAIN))}")
+    raise UsageError(f"no preset {name!r}; presets: {', '.join(one.name for one in known)}")
 
 
-def recognised(columns: Iterable[str]) -> Preset:
+def recognised(columns: Iterable[str], presets: Sequence[Preset] = PRESETS) -> Preset:
     """The preset whose export has these columns; PLAIN, if none.
 
     >>> recognised(["Handle", "Title", "Vendor", "Variant SKU", "Variant Price"]).title
     'Shopify'
     """
     columns = tuple(columns)
-    for preset in PRESETS:
+    for preset in presets:
         names = {preset.plain(column) for column in columns}
         telling = len(preset.hints & names) >= preset.wanted
         if telling and preset.needs <= names and (not preset.one_of or preset.one_of & names):

@@ -26,7 +26,7 @@ from hybrid.catalogue import feeds
 from hybrid.catalogue.formats import sniff
 from hybrid.catalogue.gathering import Gathering
 from hybrid.catalogue.offers import Table, mark_of
-from hybrid.catalogue.presets import PLAIN, Preset, recognised
+from hybrid.catalogue.presets import INTERFACES, PRESETS, Preset, recognised
 from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.contracts import MAX_ID_BYTES, Product, Reject, values_at
 from hybrid.errors import CatalogueError
@@ -59,8 +59,7 @@ class Catalogue:
         self._position = 0
         first = self._first_rows()
         columns = header or tuple(dict.fromkeys(name for row in first for name in row))
-        # What a program writes as JSON has the names of the platform's interface, and other values.
-        chosen = preset or (recognised(columns) if self.format in ("csv", "tsv", "xml") else PLAIN)
+        chosen = preset or recognised(columns, PRESETS if self.format in ("csv", "tsv", "xml") else INTERFACES)
         table = Table(chosen.names(tuple(columns)), now, mark_of(chosen, first))
         self.gathering = Gathering(chosen, table)
 
