@@ -126,6 +126,12 @@ class Settings(BaseSettings):
         description="Key that callers of `/es` must send where it forwards; searches take `HYBRID_DROPIN_KEY` as well. "
         "Without it, Elasticsearch itself must ask for credentials, and callers send those.",
     )
+    dropin_proxy_bulk_mb: int = Field(
+        default=14,
+        ge=1,
+        le=100,
+        description="MB that a `_bulk` which `/es` forwards may have, unpacked too. Memory has to hold it three times.",
+    )
     cors_origins: str = Field(
         default="",
         description="Web sites whose pages may call `/es` and `/api`, comma-separated, each as `https://shop.example`. "
