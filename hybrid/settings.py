@@ -132,6 +132,15 @@ class Settings(BaseSettings):
         le=100,
         description="MB that a `_bulk` which `/es` forwards may have, unpacked too. Memory has to hold it three times.",
     )
+    dropin_proxy_language: str = Field(
+        default="en",
+        description="Language of the words of an index that is made through `/es`, such as de or zh.",
+    )
+    dropin_proxy_map: str = Field(
+        default="",
+        description="Fields of an index that is made through `/es`, as `hybrid attach --map` takes them: "
+        "`title=name,description=text`. Of the other roles, the names of the fields tell.",
+    )
     cors_origins: str = Field(
         default="",
         description="Web sites whose pages may call `/es` and `/api`, comma-separated, each as `https://shop.example`. "
