@@ -20,7 +20,7 @@ import orjson
 
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.limits import whole
-from hybrid.dropin.lines import Straight
+from hybrid.dropin.lines import Line, Straight
 from hybrid.dropin.recognise import Recognised
 from hybrid.errors import RefusedError
 from hybrid.search.ports import Candidates
@@ -161,6 +161,12 @@ class RankedSearch:
     def vectors(self) -> Mapping[str, np.ndarray]:
         """Signal -> vector (dims,) of length 1, of the signals that are searched."""
         return self.prepared.vectors
+
+    @property
+    def line(self) -> Line | None:
+        """Of its query, where hits can tell points of it: a word's score there is by the words of its shard alone."""
+        line = self.analysis.line
+        return line if line and (self.profile.shards == 1 or line.zero is None) else None
 
     @cached_property
     def candidates_key(self) -> bytes:

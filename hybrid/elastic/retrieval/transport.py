@@ -150,7 +150,7 @@ class Transport:
         """
         known = [self._cosines.get(search.candidates_key) for search in searches]
         # A search that was computed whole a moment ago is so again: its candidates did not decide the page.
-        lined = not guess and any(search.analysis.line for search in searches)
+        lined = not guess and any(search.line for search in searches)
         params = {**params, "include_named_queries_score": "true"} if lined else params
         parts = [
             _parts(search, depth, [] if remembered else list(search.vectors), lined)
@@ -327,7 +327,7 @@ class Transport:
 
     def _candidates(self, answers: _Answers, repeatable: bool, lined: bool) -> ShopCandidates:
         search, hits, answer = answers.search, answers.collected.hits, answers.whole[0]
-        lined = lined and search.analysis.line is not None
+        lined = lined and search.line is not None
         candidates = ShopCandidates(
             lists=answers.collected.lists,
             failed=answers.collected.failed,
@@ -405,7 +405,7 @@ def _header(search: RankedSearch) -> Json:
 def _parts(search: RankedSearch, depth: int, codes: Sequence[str], lined: bool) -> list[SignalSearch]:
     """The searches for candidates. codes: the signals whose codes the hits are to have. lined: see CandidateReply."""
     body, analysis, words = search.body, search.analysis, _words(search)
-    line = analysis.line if lined else None
+    line = search.line if lined else None
     if analysis.query is None or line:
         lexical = dropin_bodies.counted(body, _query(search), codes, depth)
     else:
