@@ -245,7 +245,7 @@ class Services:
         """What `/es` forwards to the cluster; None where it forwards nothing.
 
         Raises:
-            UsageError: an index of the settings cannot be one of a shop's.
+            UsageError: an index of the settings cannot be one of a shop's, or what they say of new ones cannot be used.
         """
         if not self.settings.dropin_proxy:
             return None

@@ -130,6 +130,21 @@ class Settings(BaseSettings):
         description="Key that callers of `/es` must send where it forwards; searches take `HYBRID_DROPIN_KEY` as well. "
         "Without it, Elasticsearch itself must ask for credentials, and callers send those.",
     )
+    dropin_proxy_bulk_mb: int = Field(
+        default=14,
+        ge=1,
+        le=100,
+        description="MB that a `_bulk` which `/es` forwards may have, unpacked too. Memory has to hold it three times.",
+    )
+    dropin_proxy_language: str = Field(
+        default="en",
+        description="Language of the words of an index that is made through `/es`, such as de or zh.",
+    )
+    dropin_proxy_map: str = Field(
+        default="",
+        description="Fields of an index that is made through `/es`, as `hybrid attach --map` takes them: "
+        "`title=name,description=text`. Of the other roles, the names of the fields tell.",
+    )
     cors_origins: str = Field(
         default="",
         description="Web sites whose pages may call `/es` and `/api`, comma-separated, each as `https://shop.example`. "

@@ -51,6 +51,7 @@ _PHOTO_BYTES = 8_192
 _MEDIA = ("/media/", "/video/", "/audio/", "/poster/", "/waveform/", "/static/")
 #: Not the address of a document whose id is `_search`.
 _SEARCH = re.compile(r"/es(?:/[^/]+/_m?search|/_msearch)/?")
+_BULK = re.compile(r"/es(?:/[^/]+)?/_bulk/?")
 _MAX_LOGGED = 500
 
 access = logging.getLogger("hybrid.access")
@@ -73,7 +74,7 @@ class Door:
 
     threads: searches at once. by_signal: whether the server's process is stopped by a signal, which it hears of; then
     answers without an end are ended, because the server waits for them. proxies: how many trusted ones stand in front.
-    origins: the web sites whose pages may read a refusal, see web.cors.
+    origins: the web sites whose pages may read a refusal, see web.cors. bulk_bytes: of a `_bulk` at most.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class Door:
         by_signal: bool = False,
         proxies: int = 0,
         origins: str = "",
+        bulk_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._app, self._ready, self._proxies = app, ready, proxies
+        self._bulk_bytes = bulk_bytes
         self._origins = Origins(origins)
         self._search = Lane("search", threads, waiting=12 * threads, wait_s=SEARCH_WAIT_S, crowded=2 * threads)
         self._photos = Lane("photo", 2, waiting=6, wait_s=3.0)
@@ -147,7 +150,7 @@ class Door:
                 ready, parts = await self._is_ready()
                 await outgoing.json(200 if ready else 503, {"ready": ready, "parts": parts}, id)
             else:
-                body = await self._body(headers, receive)
+                body = await self._body(path, headers, receive)
                 try:
                     await self._pass(scope, body, id, receive, outgoing)
                 finally:
@@ -192,7 +195,7 @@ class Door:
     def _was_ready(self, _: object) -> None:
         self._ready_until = time.monotonic() + _READY_TTL_S
 
-    async def _body(self, headers: MutableMapping[bytes, bytes], receive: Receive) -> bytes | None:
+    async def _body(self, path: str, headers: MutableMapping[bytes, bytes], receive: Receive) -> bytes | None:
         """The whole body; None where it says itself that it is too long, which the app answers.
 
         Its length is counted in `_bodies`; whoever takes the body takes it out again.
@@ -204,7 +207,8 @@ class Door:
         announced = headers.get(b"content-length")
         if announced is None and b"transfer-encoding" not in headers:
             return b""
-        if announced is not None and int(announced) > MAX_BODY_BYTES:
+        most = self._bulk_bytes if _BULK.fullmatch(path) else MAX_BODY_BYTES
+        if announced is not None and int(announced) > most:
             return None
         chunks: list[bytes] = []
         length, began = 0, time.monotonic()
@@ -224,7 +228,7 @@ class Door:
                 self._bodies += len(chunk)
                 if self._bodies > BODIES_BYTES:
                     raise busy()
-                if length > MAX_BODY_BYTES or not message.get("more_body"):
+                if length > most or not message.get("more_body"):
                     return b"".join(chunks)
         except BaseException:
             self._bodies -= length

@@ -16,6 +16,7 @@ import web
 from hybrid.settings import load_settings
 from web.api.search import readiness
 from web.door import Door
+from web.requests import MAX_BODY_BYTES
 from web.services import ServicesLike
 
 #: Control characters and ends of lines, which could begin a false line or reach a terminal.
@@ -74,7 +75,8 @@ def door_of(app: Flask, threads: int = 8, by_signal: bool = False) -> Door:
     services: ServicesLike = app.extensions["hybrid"]
     settings = services.settings
     ready = partial(readiness, services)
-    return Door(app.wsgi_app, ready, threads, by_signal, settings.trusted_proxies, settings.cors_origins)
+    bulk = settings.dropin_proxy_bulk_mb * 2**20 if settings.dropin_proxy else MAX_BODY_BYTES
+    return Door(app.wsgi_app, ready, threads, by_signal, settings.trusted_proxies, settings.cors_origins, bulk)
 
 
 def _configure_logging() -> None:

@@ -6,40 +6,163 @@ A preset turns a row into a Line: a product, or a variant of one. `gathering` pu
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from hybrid.catalogue.offers import Table, amount, is_settled, offered
-from hybrid.catalogue.presets import GOOGLE, MAGENTO, PLAIN, WOOCOMMERCE, Options, Preset, named_values, plain
+from hybrid.catalogue.options import Options, named_values
+from hybrid.catalogue.presets import PLAIN, Preset
 from hybrid.catalogue.values import flag, path_levels, split_list
 from hybrid.contracts import Mark
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Line:
-    """A row of an export, as it was meant.
+    """A row of an export, as it was meant. What nobody asks is not computed: most rows are asked for a part alone."""
 
-    source: the product, or the variant, without its options and pictures. keys: what a variant may name it by. parent:
-    of a variant, the key of its product. options: what the variants of a product differ in. picture_field: where the
-    product has its pictures. hidden: customers of the shop do not see it. is_part: they see it as a variant alone.
-    is_translation: it says another time, for a view of the shop, what is said already.
-    in_group: its key is shared by the rows of one product, of which the first is the product.
-    """
+    def __init__(self, preset: Preset, row: Row, table: Table) -> None:
+        self._preset, self._table = preset, table
+        self._row = preset.reshaped(row) if preset.reshaped else row
 
-    source: Row
-    keys: tuple[str, ...] = ()
-    parent: str = ""
-    options: Options = field(default_factory=dict)
-    picture_field: str = ""
-    pictures: tuple[str, ...] = ()
-    hidden: bool = False
-    is_part: bool = False
-    is_translation: bool = False
-    in_group: bool = False
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        """Plain name -> column."""
+        return self._preset.names(tuple(self._row))
+
+    def _text(self, name: str) -> str:
+        """The value of one column, by its plain name, as text."""
+        return _said(self._row.get(self._names.get(name, "")))
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """Plain name -> the value as text; "" of what is none."""
+        return {
+            name: value.strip() if isinstance(value := self._row[column], str) else _said(value)
+            for name, column in self._names.items()
+        }
+
+    @cached_property
+    def source(self) -> Row:
+        """The product, or the variant, without its options and pictures."""
+        preset = self._preset
+        if preset is PLAIN:
+            return self._row if is_settled(self._row, self._table) else self._offered
+        # What else stands in a column of pictures, such as objects of an interface, stays.
+        drawn = {column for _, column in self._picture_columns if _each(self._offered[column])}
+        return {
+            preset.renamed.get(preset.plain(column), column): value
+            for column, value in self._offered.items()
+            if column in _COMMON or not (column in drawn or preset.spent(preset.plain(column)))
+        }
+
+    @cached_property
+    def _offered(self) -> Row:
+        """The row with its price, lists, paths and stock."""
+        preset, names, texts = self._preset, self._names, self._texts
+        row = self._row
+        if not preset.escaped.isdisjoint(names):
+            row = {
+                column: _lines(value) if preset.plain(column) in preset.escaped else value
+                for column, value in row.items()
+            }
+        source = offered(preset, row, names, texts, self._table)
+        for name, between in preset.lists.items():
+            if name in names and isinstance(source.get(names[name]), str):
+                source[names[name]] = split_list(html.unescape(source[names[name]]), between)
+        for name in preset.paths:
+            if name in names and (paths := _paths(preset, name, source.get(names[name]))):
+                source[names[name]] = paths
+        if preset.stock and (available := _available(preset, texts, self._table)) is not None:
+            source["in_stock"] = available
+        return source
+
+    @cached_property
+    def _picture_columns(self) -> list[tuple[str, str]]:
+        """(plain name, column) of the pictures that the row has a value of."""
+        names, source = self._names, self._offered
+        return [(name, names[name]) for name in self._preset.pictures if names.get(name) in source]
+
+    @cached_property
+    def pictures(self) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(picture for _, column in self._picture_columns for picture in _each(self._offered[column]))
+        )
+
+    @property
+    def picture_field(self) -> str:
+        """Where the product has its pictures."""
+        names, columns = self._names, self._table.columns
+        shown = next((name for name in self._preset.pictures if name in names or name in columns), "images")
+        return self._preset.renamed.get(shown, columns.get(shown, names.get(shown, shown)))
+
+    @cached_property
+    def options(self) -> Options:
+        """What the variants of a product differ in."""
+        return {} if self._preset is PLAIN else self._preset.options(self._texts)
+
+    @property
+    def titled(self) -> bool:
+        """Whether it has what every product of the platform has."""
+        return not self._preset.needs.isdisjoint(self._names)
+
+    @cached_property
+    def _group(self) -> str:
+        return next((text for name in self._preset.group if (text := self._text(name))), "")
+
+    @property
+    def in_group(self) -> bool:
+        """Whether its key is shared by the rows of one product, of which the first is the product."""
+        return bool(self._group)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """What a variant may name it by."""
+        if self.in_group:
+            return (self._group,)
+        keys = [text for name in self._preset.key if (text := self._text(name))]
+        if self._preset.id_key and (number := self._text(self._preset.id_key)):
+            keys.append(f"id:{number}")
+        return tuple(dict.fromkeys(keys))
+
+    @cached_property
+    def parent(self) -> str:
+        """Of a variant, the key of its product."""
+        if not self._preset.parent or not (parent := self._text(self._preset.parent)):
+            return ""
+        column, beginning = self._preset.variants
+        if column and not self._text(column).startswith(beginning):
+            return ""
+        return "" if parent in self.keys else parent
+
+    @cached_property
+    def _published(self) -> dict[str, str]:
+        return {name: text.lower() for name in self._preset.published if (text := self._text(name))}
+
+    @property
+    def is_part(self) -> bool:
+        """Whether customers see it as a variant alone."""
+        return self._published.get("visibility") == _PART
+
+    @property
+    def hidden(self) -> bool:
+        """Whether customers of the shop do not see it."""
+        return any(text in _HIDDEN.get(name, _NO) for name, text in self._published.items() if text != _PART)
+
+    @property
+    def is_translation(self) -> bool:
+        """Whether it says another time, for a view of the shop, what is said already."""
+        return bool(self._preset.view and self._text(self._preset.view))
+
+    def children(self) -> Iterator[tuple[str, str, Options]]:
+        """(key, key of the product, what it comes in) of the variants that a product names."""
+        named = self._text(self._preset.children)
+        for part in named.split("|") if named and self.keys else ():
+            options = named_values(part, ",")
+            if key := next(iter(options.pop("sku", [])), ""):
+                yield key, self.keys[0], options
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +181,6 @@ class Variant:
         return cls(data["row"], data["options"], tuple(data["pictures"]))
 
 
-def line_of(preset: Preset, row: Row, table: Table) -> Line:
-    """What a row of an export says."""
-    if preset is PLAIN and is_settled(row, table):
-        return Line(row)
-    names = {plain(column): column for column in row}
-    texts = {name: _said(row[column]) for name, column in names.items()}
-    if preset is WOOCOMMERCE:  # which writes the ends of lines as a backslash and an n
-        row = {column: _lines(value) if "description" in plain(column) else value for column, value in row.items()}
-    source = offered(preset, row, names, texts, table)
-    if preset is PLAIN:
-        return Line(source)
-    for name, between in preset.lists.items():
-        if name in names and isinstance(source.get(names[name]), str):
-            source[names[name]] = split_list(html.unescape(source[names[name]]), between)
-    for name in preset.paths:
-        if name in names and (paths := _paths(preset, name, source.get(names[name]))):
-            source[names[name]] = paths
-    if (available := _available(preset, texts, table)) is not None:
-        source["in_stock"] = available
-    group = next((texts[name] for name in preset.group if texts.get(name)), "")
-    pictures = [value for name in preset.pictures if name in names for value in _each(source.get(names[name]))]
-    shown = next((name for name in preset.pictures if name in names or name in table.columns), "images")
-    picture_field = preset.renamed.get(shown, table.columns.get(shown, names.get(shown, shown)))
-    said = {name: texts[name].lower() for name in preset.published if texts.get(name)}
-    part = said.pop("visibility", "") == "not visible individually"
-    options = preset.options(texts)
-    optional = {name for name in names if re.fullmatch(preset.option_columns, name)}
-    # What else stands in a column of pictures, such as objects of an interface, stays.
-    drawn = {name for name in preset.pictures if name in names and _each(source.get(names[name]))}
-    spent = preset.dropped | optional | drawn
-    return Line(
-        source={
-            preset.renamed.get(plain(column), column): value
-            for column, value in source.items()
-            if column in _COMMON or plain(column) not in spent
-        },
-        keys=(group,) if group else _keys(preset, texts),
-        parent=_parent(preset, texts),
-        options=options,
-        picture_field=picture_field,
-        pictures=tuple(dict.fromkeys(pictures)),
-        hidden=any(text in _HIDDEN.get(name, _NO) for name, text in said.items()),
-        is_translation=preset is MAGENTO and bool(texts.get("store_view_code")),
-        is_part=part,
-        in_group=bool(group),
-    )
-
-
 def _lines(value: Any) -> Any:
     return value.replace("\\n", "\n") if isinstance(value, str) else value
 
@@ -116,7 +191,7 @@ def _paths(preset: Preset, name: str, value: Any) -> list[str]:
     each = _each(value)
     if between and isinstance(value, str):
         each = split_list(value, between)
-        if preset is GOOGLE and not all(level in one for one in each):  # the mark is a part of a name
+        if preset.whole_paths and not all(level in one for one in each):  # the mark is a part of a name
             each = [value]
     return list(dict.fromkeys(path for one in each for path in path_levels(html.unescape(one), level, roots)))
 
@@ -147,21 +222,11 @@ def _each(value: Any) -> list[str]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
 
 
-def children_of(preset: Preset, row: Row) -> Iterator[tuple[str, str, Options]]:
-    """(key, key of the product, what it comes in) of the variants that a product names: Magento's configurable ones."""
-    texts = {plain(column): str(value).strip() for column, value in row.items()}
-    parent = next(iter(_keys(preset, texts)), "")
-    for part in texts.get(preset.children, "").split("|"):
-        options = named_values(part, ",")
-        if parent and (key := next(iter(options.pop("sku", [])), "")):
-            yield key, parent, options
-
-
 def variant_of(preset: Preset, line: Line) -> Row:
     """A variant as it stands among the `variants` of its product; empty of a row that only has one more picture."""
     row: Row = {}
     for column, value in line.source.items():
-        name = preset.variant.get(plain(column)) or (column if column in _COMMON else "")
+        name = preset.variant.get(preset.plain(column)) or (column if column in _COMMON else "")
         if name and value not in ("", [], None):
             row.setdefault(name, value)
     for name, values in line.options.items():
@@ -183,7 +248,9 @@ def with_variants(preset: Preset, line: Line, variants: Sequence[Variant], mark:
     """
     source = dict(line.source)
     if line.in_group and preset.identity:  # the id of its first variant would go with that variant
-        source[next((column for column in source if plain(column) == preset.identity), preset.identity)] = line.keys[0]
+        source[next((column for column in source if preset.plain(column) == preset.identity), preset.identity)] = (
+            line.keys[0]
+        )
     if line.in_group and variants:  # the first row is the product, and a variant as well
         variants = [Variant(variant_of(preset, line), line.options, line.pictures), *variants]
     if line.in_group:  # the names of the options stand in the first row alone
@@ -192,9 +259,9 @@ def with_variants(preset: Preset, line: Line, variants: Sequence[Variant], mark:
     for variant in variants:
         for name, values in variant.options.items():
             options.setdefault(name, []).extend(values)
-    taken = {plain(column) for column in source}
+    taken = {preset.plain(column) for column in source}
     for name, values in options.items():
-        if plain(_field(name)) not in taken:
+        if preset.plain(_field(name)) not in taken:
             each = list(dict.fromkeys(values))
             source[_field(name)] = each if len(each) > 1 else each[0]
     pictures = dict.fromkeys((*line.pictures, *(picture for variant in variants for picture in variant.pictures)))
@@ -226,24 +293,12 @@ def _field(option: str) -> str:
     return f"{name} option" if name.lower() in ("hybrid", "variants", *_COMMON) else name
 
 
-def _keys(preset: Preset, texts: Mapping[str, str]) -> tuple[str, ...]:
-    keys = [texts[name] for name in preset.key if texts.get(name)]
-    if preset is WOOCOMMERCE and texts.get("id"):  # a parent is named by its SKU, or so
-        keys.append(f"id:{texts['id']}")
-    return tuple(dict.fromkeys(keys))
-
-
-def _parent(preset: Preset, texts: Mapping[str, str]) -> str:
-    parent = texts.get(preset.parent, "") if preset.parent else ""
-    if preset is WOOCOMMERCE and not texts.get("type", "").startswith("variation"):
-        return ""  # a product that is grouped has a parent too, and is sold alone
-    return "" if parent in _keys(preset, texts) else parent
-
-
+_PART = "not visible individually"
 #: Values of a column that say that customers do not see a row. Magento: 2 is "disabled"; WooCommerce: -1 is a draft.
 _NO = ("0", "-1", "false", "no")
 _HIDDEN = {
     "visibility_in_catalog": ("hidden",),
-    "status": ("draft", "archived", "unlisted", "disabled", *_NO),
+    "catalog_visibility": ("hidden",),
+    "status": ("draft", "pending", "private", "trash", "archived", "unlisted", "disabled", *_NO),
     "product_online": ("0", "2"),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 _NAMES = {
     "id": "id _id uniq_id uid uuid docid doc_id handle url_handle sku sku_id asin article_id code key ref reference "
     "ean gtin ordernumber 编号 编码 货号 id号",
@@ -92,3 +95,14 @@ _MORE = {
 NAMES: dict[str, tuple[str, ...]] = {
     role: (*names.split(), *_MORE.get(role, "").split()) for role, names in _NAMES.items()
 }
+
+
+@lru_cache(maxsize=8192)
+def plain(column: str) -> str:
+    """A column's name in lower case, words joined by underscores: "Body (HTML)" is body_html, "g:image link" too.
+
+    >>> plain("Body (HTML)"), plain("In stock?"), plain("g:image_link")
+    ('body_html', 'in_stock', 'image_link')
+    """
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip().removeprefix("g:")).lower()
+    return re.sub(r"[^\w]+", "_", name).strip("_") or name

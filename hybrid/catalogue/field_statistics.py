@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
-from hybrid.catalogue.field_names import NAMES
+from hybrid.catalogue.field_names import NAMES, plain
 from hybrid.catalogue.numbers import Evidence, evidence, number, standard
 from hybrid.catalogue.values import flag, is_blank, split_list
 from hybrid.contracts import Mark
@@ -247,12 +247,7 @@ def _leaves(value: Any, path: str, listed: bool) -> Iterator[tuple[str, Any, boo
 @lru_cache(maxsize=8192)
 def base_name(path: str) -> str:
     """The name without its language: name_zh and nameZh are `name`."""
-    return _LANGUAGE.sub("", _normal(path)) or _normal(path)
-
-
-def _normal(path: str) -> str:
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path).lower()
-    return re.sub(r"[^\w]+", "_", name).strip("_") or name
+    return _LANGUAGE.sub("", plain(path)) or plain(path)
 
 
 @lru_cache(maxsize=65536)
@@ -267,7 +262,7 @@ def rank(path: str, role: str) -> float | None:
     if "." in path and last not in _VAGUE:
         forms.append((last, 20.0))
     # The plain name goes before its translations.
-    foreign = 0.0 if base == _normal(path) else 0.1
+    foreign = 0.0 if base == plain(path) else 0.1
     return min((names.index(form) + more + foreign for form, more in forms if form in names), default=None)
 
 
@@ -280,7 +275,7 @@ def image_rank(profile: Profile) -> tuple[float, float] | None:
         return None
     if named is None and profile.kind != "image":
         return None
-    name = _normal(profile.path)
+    name = plain(profile.path)
     if pixels := re.search(r"(\d{2,4})(?:x\d{2,4})?$", name):
         size = abs(math.log2(int(pixels[1]) / 600)) if int(pixels[1]) else 3.0
     else:

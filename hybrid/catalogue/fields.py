@@ -59,7 +59,7 @@ def chosen_roles(mapping: str) -> Collection[str]:
     Raises:
         UsageError: malformed, or an unknown role.
     """
-    return _parse(mapping).keys()
+    return named_roles(mapping).keys()
 
 
 def expand(paths: Sequence[str], source: Mapping[str, Any]) -> list[str]:
@@ -262,7 +262,7 @@ def _families(profiles: _Profiles, free: _Profiles) -> tuple[str, ...]:
 
 
 def _overridden(roles: _Roles, mapping: str, profiles: _Profiles, rows: Sequence[dict[str, Any]]) -> _Roles:
-    overrides = _parse(mapping)
+    overrides = named_roles(mapping)
     chosen = {path for paths in overrides.values() for path in paths}
     for role, paths in overrides.items():
         for path in paths:
@@ -280,7 +280,12 @@ def _overridden(roles: _Roles, mapping: str, profiles: _Profiles, rows: Sequence
     return roles
 
 
-def _parse(mapping: str) -> _Roles:
+def named_roles(mapping: str) -> _Roles:
+    """Role -> fields, as a mapping names them; no field for "brand=".
+
+    Raises:
+        UsageError: malformed, or an unknown role.
+    """
     roles: _Roles = {}
     for part in re.split(r"(?<!\\),", mapping):
         if not part.strip():

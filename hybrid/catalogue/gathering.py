@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 
-from hybrid.catalogue.exports import Line, Row, Variant, children_of, line_of, variant_of, with_variants
+from hybrid.catalogue.exports import Line, Row, Variant, variant_of, with_variants
 from hybrid.catalogue.offers import Table
-from hybrid.catalogue.presets import Preset, plain
+from hybrid.catalogue.presets import Preset
 from hybrid.contracts import Reject
 from hybrid.errors import CatalogueError
 
@@ -90,7 +90,7 @@ class Gathering:
                 self.left_out[NO_PRODUCT] += 1
             else:
                 self.alone += 1
-                line = line_of(self.preset, row, self._table)
+                line = Line(self.preset, row, self._table)
                 yield number, with_variants(self.preset, line, (), self._table.mark), data
 
     def close(self) -> None:
@@ -103,23 +103,24 @@ class Gathering:
         if self.preset.children:  # a product may come after its variants
             for record in records():
                 if not isinstance(record, Reject):
-                    store.link(record[1])
-        if self.preset.identity:
-            self._heads = self._found_heads(records())
-        for record, line, parent in self._lines(records(), store):
-            if line is None or line.hidden or line.is_translation or not parent or isinstance(record, Reject):
-                continue
-            options = {**line.options, **store.options_of(line.keys)}
-            store.add(parent, Variant(variant_of(self.preset, line), options, line.pictures), record)
-
-    def _found_heads(self, records: Iterator[Record | Reject]) -> set[str]:
-        grouped: set[str] = set()
+                    store.link(Line(self.preset, record[1], self._table))
+        leaders: dict[str, int] = {}
         single: set[str] = set()
-        for record in records:
-            if not isinstance(record, Reject):
-                line = line_of(self.preset, record[1], self._table)
-                (grouped if line.in_group else single).update(line.keys)
-        return grouped & single
+        for record, line, parent in self._lines(records(), store):
+            if line is None or isinstance(record, Reject):
+                continue
+            if self.preset.identity:  # a row behind these may lead a group
+                if not line.in_group:
+                    single.update(line.keys)
+                elif not parent:
+                    parent = line.keys[0]
+                    leaders[parent] = record[0]
+            if parent and not line.hidden and not line.is_translation:
+                options = {**line.options, **store.options_of(line.keys)}
+                store.add(parent, Variant(variant_of(self.preset, line), options, line.pictures), record)
+        self._heads = leaders.keys() & single
+        for key in leaders.keys() - self._heads:
+            store.drop(key, leaders[key])
 
     def _lines(
         self, records: Iterable[Record | Reject], store: _Store
@@ -130,12 +131,11 @@ class Gathering:
             if isinstance(record, Reject):
                 yield record, None, ""
                 continue
-            line = line_of(self.preset, record[1], self._table)
-            parent = line.parent or store.parent_of(line.keys)
+            line = Line(self.preset, record[1], self._table)
+            parent = line.parent or store.parent_of(line)
             if line.in_group:
                 key = line.keys[0]
-                untitled = not any(plain(column) in self.preset.needs for column in line.source)
-                parent = key if key in leading or key in self._heads or untitled else ""
+                parent = key if key in leading or key in self._heads or not line.titled else ""
                 if not parent:
                     leading.add(key)
             yield record, line, parent
@@ -149,6 +149,7 @@ class _Store:
         self._db = sqlite3.connect("", isolation_level=None)  # a file of its own, which goes with it
         self._db.execute("create table variants (parent text, number integer, content blob, row blob, data blob)")
         self._db.execute("create index by_parent on variants (parent)")
+        self._db.execute("begin")  # nothing of it is to outlive this process
         self._db.execute("create table links (child text primary key, parent text, options blob)")
         self._linked = False
 
@@ -160,6 +161,10 @@ class _Store:
         number, row, data = record
         values = (parent, number, orjson.dumps(variant.to_json()), orjson.dumps(row), data[:10_000])
         self._db.execute("insert into variants values (?, ?, ?, ?, ?)", values)
+
+    def drop(self, parent: str, number: int) -> None:
+        """Forget the variant that the row of this number is."""
+        self._db.execute("delete from variants where parent = ? and number = ?", (parent, number))
 
     def of(self, keys: Sequence[str]) -> list[Variant]:
         """The variants of a product, in the order of the file."""
@@ -179,16 +184,16 @@ class _Store:
                 ).fetchall():
                     yield number, orjson.loads(row), data
 
-    def link(self, row: Row) -> None:
+    def link(self, line: Line) -> None:
         """Remember the variants that a product names."""
-        for child, parent, options in children_of(self._preset, row):
+        for child, parent, options in line.children():
             self._linked = True
             values = (child, parent, orjson.dumps(options))
             self._db.execute("insert or ignore into links values (?, ?, ?)", values)
 
-    def parent_of(self, keys: Sequence[str]) -> str:
-        """The product that names one of these keys as its variant; "" if none does."""
-        return next((parent for parent, _ in self._links(keys)), "")
+    def parent_of(self, line: Line) -> str:
+        """The product that names a row as its variant; "" if none does."""
+        return next((parent for parent, _ in self._links(line.keys)), "") if self._linked else ""
 
     def options_of(self, keys: Sequence[str]) -> dict[str, list[str]]:
         """What a product says that its variant of one of these keys comes in."""

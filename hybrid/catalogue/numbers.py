@@ -89,8 +89,18 @@ def _bare(text: str) -> str | None:
     currency = Price.fromstring(text).currency
     if currency is None:
         return None
-    bare = text.replace(currency, "", 1).strip(" ").removeprefix(".").removesuffix(",-").removesuffix(".-")
+    bare = without_currency(text, currency).removesuffix(",-").removesuffix(".-")
     return re.sub(r"^-\s+", "-", bare.strip(" ")).removesuffix(".")
+
+
+def without_currency(text: str, currency: str) -> str:
+    """A price without its currency, and without the dot of an abbreviation.
+
+    >>> without_currency("12 kr.", "kr"), without_currency("Rs.500", "Rs"), without_currency("$.50", "$")
+    ('12', '500', '.50')
+    """
+    dot = r"\.?" if currency[-1].isalpha() else ""
+    return re.sub(re.escape(currency) + dot, "", text, count=1).strip()
 
 
 def number(text: str, mark: Mark) -> int | float | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from price_parser import Price
 
-from hybrid.catalogue.numbers import evidence, number
-from hybrid.catalogue.presets import PLAIN, Offer, Preset, plain
+from hybrid.catalogue.field_names import plain
+from hybrid.catalogue.numbers import evidence, number, without_currency
+from hybrid.catalogue.presets import PLAIN, Offer, Preset
 from hybrid.catalogue.values import flag
 from hybrid.contracts import Mark
 
@@ -40,7 +41,10 @@ def mark_of(preset: Preset, rows: Iterable[Mapping[str, Any]]) -> Mark:
     """The mark before the decimals of an export's prices, as these rows show it; a dot if they do not."""
     prices = preset.offer.regular + preset.offer.sale
     seen = evidence(
-        value for row in rows for column, value in row.items() if isinstance(value, str) and plain(column) in prices
+        value
+        for row in rows
+        for column, value in row.items()
+        if isinstance(value, str) and preset.plain(column) in prices
     )
     return "," if seen.mark == "," else "."
 
@@ -83,7 +87,7 @@ def offered(
     elif paid is None and sale is not None and not offer.start:  # what Shopify asks for is a sale price, also of 0
         paid = row[names[sale]]
     spent = frozenset() if preset is PLAIN else offer.columns
-    source = {column: value for column, value in row.items() if plain(column) not in spent}
+    source = {column: value for column, value in row.items() if preset.plain(column) not in spent}
     if paid is None:
         return source
     price, code = _split_currency(paid)
@@ -190,5 +194,4 @@ def _split_currency(value: Any) -> tuple[Any, str]:
     found = Price.fromstring(value if isinstance(value, str) else "")
     if not found.currency or not found.amount_text:
         return value, ""
-    bare = value.replace(found.currency, "", 1).strip()
-    return bare, _CODES.get(found.currency, found.currency)
+    return without_currency(value, found.currency), _CODES.get(found.currency, found.currency)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from hybrid.catalogue.values import split_list
+from hybrid.catalogue import interfaces
+from hybrid.catalogue import options as reading
+from hybrid.catalogue.field_names import plain
+from hybrid.catalogue.options import Options
+from hybrid.catalogue.translations import WOOCOMMERCE as WOOCOMMERCE_NAMES
+from hybrid.catalogue.translations import in_english
 from hybrid.errors import UsageError
-
-#: Options of a variant: the name of each, with its values.
-Options = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ class Preset:
 
     needs, one_of, hints: a file is such an export if it has all of the first, one of the second, and `wanted` of the
     third.
-    key: columns that variants name a product by. parent: of a variant, the key of its product. children: of a product,
-    a column that names its variants ("sku=A,size=S|sku=B,size=M"). group: rows that share it are one product, of which
-    the first leads; identity: the column that has the group as the id of such a product.
+    key: columns that variants name a product by. id_key: a column whose value V is such a key too, as "id:V".
+    parent: of a variant, the key of its product. variants: a column, and what it begins with in the rows of variants.
+    children: of a product, a column that names its variants ("sku=A,size=S|sku=B,size=M"). group: rows that share it
+    are one product, of which the first leads; identity: the column that has the group as the id of such a product.
     pictures: columns of pictures, the main one first. lists: columns with several values, with what is between them.
     paths: columns of categories, with what is between two of them, what is between two levels, and the names of roots
     that say nothing. published: columns that say whether customers see a row. stock: whether there is any.
@@ -60,6 +63,10 @@ class Preset:
     variant: columns of a variant, with the name that each has in `variants`.
     options: what a product comes in. option_columns: a pattern of the columns that options are read from; they become
     fields with the options' names.
+    view: a column that says for which view of the shop a row is; other views say again what is said already.
+    escaped: columns in which a line ends with a backslash and an n. whole_paths: a category may have the mark in its
+    name that is between two of them. translations: see hybrid.catalogue.translations.
+    reshaped: makes a row of columns of an object of the platform's interface, see hybrid.catalogue.interfaces.
     """
 
     name: str
@@ -70,7 +77,9 @@ class Preset:
     wanted: int = 2
     one_of: frozenset[str] = frozenset()
     key: tuple[str, ...] = ()
+    id_key: str = ""
     parent: str = ""
+    variants: tuple[str, str] = ("", "")
     children: str = ""
     group: tuple[str, ...] = ()
     identity: str = ""
@@ -84,22 +93,34 @@ class Preset:
     variant: Mapping[str, str] = field(default_factory=dict)
     options: Callable[[Mapping[str, str]], Options] = _no_options
     option_columns: str = ""
+    view: str = ""
+    escaped: frozenset[str] = frozenset()
+    whole_paths: bool = False
+    translations: Mapping[str, str] = field(default_factory=dict)
+    reshaped: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+
+    @cached_property
+    def plain(self) -> Callable[[str], str]:
+        """The plain name of a column, in English."""
+        if not self.translations:
+            return plain
+        return lru_cache(maxsize=8192)(lambda column: in_english(column, self.translations))
+
+    @cached_property
+    def names(self) -> Callable[[tuple[str, ...]], Mapping[str, str]]:
+        """Plain name -> column. Rows have few different sets of columns that are not empty."""
+        return lru_cache(maxsize=4096)(lambda columns: {self.plain(column): column for column in columns})
+
+    @cached_property
+    def spent(self) -> Callable[[str], bool]:
+        """Whether a column, by its plain name, says nothing of a product by itself."""
+        options = re.compile(self.option_columns)
+        return lru_cache(maxsize=8192)(lambda name: name in self.dropped or bool(options.fullmatch(name)))
 
     @property
     def gathers(self) -> bool:
         """Whether several rows may be one product."""
         return bool(self.parent or self.children or self.group)
-
-
-@lru_cache(maxsize=8192)
-def plain(column: str) -> str:
-    """A column's name in lower case, words joined by underscores: "Body (HTML)" is body_html, "g:image link" too.
-
-    >>> plain("Body (HTML)"), plain("In stock?"), plain("g:image_link")
-    ('body_html', 'in_stock', 'image_link')
-    """
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip().removeprefix("g:")).lower()
-    return re.sub(r"[^\w]+", "_", name).strip("_")
 
 
 def _set(names: str) -> frozenset[str]:
@@ -108,57 +129,6 @@ def _set(names: str) -> frozenset[str]:
 
 def _words(names: str) -> tuple[str, ...]:
     return tuple(names.split())
-
-
-def _woocommerce_options(row: Mapping[str, str]) -> Options:
-    options: Options = {}
-    number = 1
-    while f"attribute_{number}_name" in row or f"attribute_{number + 1}_name" in row:  # the first may be empty
-        name, values = row.get(f"attribute_{number}_name"), row.get(f"attribute_{number}_value_s", "")
-        if name and (each := split_list(values, ",")):
-            options[name] = each
-        number += 1
-    return options
-
-
-def _shopify_options(row: Mapping[str, str]) -> Options:
-    values = {number: row.get(f"option{number}_value", "") for number in (1, 2, 3)}
-    # A product without variants has one, of one option: Title, which is Default Title.
-    return {
-        row.get(f"option{number}_name") or str(number): [value]
-        for number, value in values.items()
-        if value and value != "Default Title"
-    }
-
-
-def _magento_options(row: Mapping[str, str]) -> Options:
-    return named_values(row.get("additional_attributes", ""), ",")
-
-
-def _prestashop_options(row: Mapping[str, str]) -> Options:
-    """Features: "Colour:Blue:1:0,Material:Cotton"."""
-    options: Options = {}
-    for column, text in row.items():
-        if column.startswith("feature_name_value"):
-            for part in split_list(text, ","):
-                name, *rest = part.split(":")
-                if rest and name.strip() and rest[0].strip():
-                    options.setdefault(name.strip(), []).append(rest[0].strip())
-    return options
-
-
-def _google_options(row: Mapping[str, str]) -> Options:
-    return {name: [row[name]] for name in ("color", "size", "pattern", "material") if row.get(name)}
-
-
-def named_values(text: str, between: str) -> Options:
-    """ "color=Blue,size=M" as {"color": ["Blue"], "size": ["M"]}; a value may hold the comma."""
-    options: Options = {}
-    for part in re.split(rf"{re.escape(between)}(?=[\w ]+=)", text):
-        name, equals, value = part.partition("=")
-        if equals and name.strip() and value.strip():
-            options.setdefault(name.strip(), []).extend(split_list(value, "|"))
-    return options
 
 
 WOOCOMMERCE = Preset(
@@ -172,7 +142,10 @@ WOOCOMMERCE = Preset(
     wanted=3,
     offer=Offer(("regular_price",), ("sale_price",), ("date_sale_price_starts",), ("date_sale_price_ends",)),
     key=("sku",),
+    id_key="id",
     parent="parent",
+    variants=("type", "variation"),  # a product that is grouped has a parent too, and is sold alone
+    escaped=_set("description short_description"),
     pictures=("images",),
     lists={"tags": ",", "images": ",", "brands": ","},
     paths={"categories": (",", ">", frozenset())},
@@ -184,8 +157,9 @@ WOOCOMMERCE = Preset(
         "cross_sells position shipping_class low_stock_amount"
     ),
     variant={"id": "id", "sku": "sku", "name": "title", "gtin_upc_ean_or_isbn": "gtin"},
-    options=_woocommerce_options,
+    options=reading.woocommerce,
     option_columns=r"attribute_\d+_.*",
+    translations=WOOCOMMERCE_NAMES,
 )
 
 SHOPIFY = Preset(
@@ -212,7 +186,7 @@ SHOPIFY = Preset(
         "option1_linked_to option2_linked_to option3_linked_to"
     ),
     variant={"variant_sku": "sku", "sku": "sku", "variant_barcode": "barcode", "barcode": "barcode"},
-    options=_shopify_options,
+    options=reading.shopify,
     option_columns=r"option\d_.*",
 )
 
@@ -245,7 +219,8 @@ MAGENTO = Preset(
         "custom_layout_update"
     ),
     variant={"sku": "sku", "name": "title"},
-    options=_magento_options,
+    options=reading.magento,
+    view="store_view_code",
 )
 
 SHOPWARE = Preset(
@@ -316,7 +291,7 @@ PRESTASHOP = Preset(
         "tags_x_y_z": "tags",
         "image_urls_x_y_z": "images",
     },  # fmt: skip
-    options=_prestashop_options,
+    options=reading.prestashop,
     option_columns=r"feature_name_value.*",
 )
 
@@ -335,15 +310,58 @@ GOOGLE = Preset(
     pictures=("image_link", "additional_image_link"),
     lists={"additional_image_link": ","},
     paths={"product_type": (",", ">", frozenset()), "google_product_category": ("", ">", frozenset())},
+    whole_paths=True,
     stock=("availability",),
     dropped=_set("item_group_id identifier_exists adult excluded_destination included_destination availability"),
     variant={"id": "sku", "mpn": "mpn", "gtin": "gtin", "sku": "sku", "title": "title", "link": "url"},
-    options=_google_options,
+    options=reading.google,
     option_columns="color|size|pattern|material",
 )
 
 #: The more telling ones first.
 PRESETS = (WOOCOMMERCE, MAGENTO, SHOPWARE_5, SHOPWARE, SHOPIFY, PRESTASHOP, GOOGLE)
+
+WOOCOMMERCE_JSON = Preset(
+    name="woocommerce-json",
+    title="WooCommerce's interface",
+    needs=_set("id name type permalink"),
+    hints=_set("regular_price sale_price stock_status catalog_visibility short_description date_on_sale_from on_sale"),
+    wanted=4,
+    offer=Offer(
+        ("regular_price", "price"), ("sale_price",), ("date_on_sale_from_gmt", "date_on_sale_from"),
+        ("date_on_sale_to_gmt", "date_on_sale_to"),
+    ),
+    key=("id",),
+    parent="parent_id",
+    variants=("type", "variation"),
+    pictures=("images",),
+    published=("status", "catalog_visibility"),
+    stock=("stock_status",),
+    dropped=_set(
+        "type status catalog_visibility parent_id tax_status tax_class reviews_allowed purchasable virtual "
+        "downloadable downloads download_limit download_expiry manage_stock backorders backorders_allowed backordered "
+        "low_stock_amount sold_individually shipping_required shipping_taxable shipping_class shipping_class_id "
+        "upsell_ids cross_sell_ids related_ids grouped_products menu_order has_options featured on_sale purchase_note "
+        "external_url button_text post_password date_created_gmt date_modified date_modified_gmt"
+    ),
+    variant={"id": "id", "sku": "sku", "name": "title", "global_unique_id": "gtin"},
+    reshaped=interfaces.woocommerce,
+)  # fmt: skip
+
+SHOPIFY_JSON = Preset(
+    name="shopify-json",
+    title="Shopify's interface",
+    needs=_set("title handle variants"),
+    hints=_set("body_html product_type vendor options images published_at"),
+    wanted=3,
+    offer=Offer(("regular_price",), ("price",)),
+    published=("status",),
+    dropped=_set("status template_suffix admin_graphql_api_id published_scope updated_at created_at"),
+    reshaped=interfaces.shopify,
+)
+
+#: What programs write as JSON has the names of a platform's interface, and other values.
+INTERFACES = (WOOCOMMERCE_JSON, SHOPIFY_JSON)
 
 _SALE = _words(
     "sale_price special_price discounted_price discount_price promo_price promotional_price offer_price "
@@ -380,20 +398,22 @@ def preset_of(name: str) -> Preset:
     Raises:
         UsageError: there is no such preset.
     """
-    for preset in (*PRESETS, PLAIN):
+    known = (*PRESETS, *INTERFACES, PLAIN)
+    for preset in known:
         if preset.name == name:
             return preset
-    raise UsageError(f"no preset {name!r}; presets: {', '.join(one.name for one in (*PRESETS, PLAIN))}")
+    raise UsageError(f"no preset {name!r}; presets: {', '.join(one.name for one in known)}")
 
 
-def recognised(columns: Iterable[str]) -> Preset:
+def recognised(columns: Iterable[str], presets: Sequence[Preset] = PRESETS) -> Preset:
     """The preset whose export has these columns; PLAIN, if none.
 
     >>> recognised(["Handle", "Title", "Vendor", "Variant SKU", "Variant Price"]).title
     'Shopify'
     """
-    names = {plain(column) for column in columns}
-    for preset in PRESETS:
+    columns = tuple(columns)
+    for preset in presets:
+        names = {preset.plain(column) for column in columns}
         telling = len(preset.hints & names) >= preset.wanted
         if telling and preset.needs <= names and (not preset.one_of or preset.one_of & names):
             return preset

@@ -26,7 +26,7 @@ from hybrid.catalogue import feeds
 from hybrid.catalogue.formats import sniff
 from hybrid.catalogue.gathering import Gathering
 from hybrid.catalogue.offers import Table, mark_of
-from hybrid.catalogue.presets import PLAIN, Preset, plain, recognised
+from hybrid.catalogue.presets import INTERFACES, PRESETS, Preset, recognised
 from hybrid.catalogue.streams import MAX_ROW_BYTES, WINDOWS, Piece, Shape, StreamEnd, chunks, is_utf8, open_file, pieces
 from hybrid.contracts import MAX_ID_BYTES, Product, Reject, values_at
 from hybrid.errors import CatalogueError
@@ -59,9 +59,8 @@ class Catalogue:
         self._position = 0
         first = self._first_rows()
         columns = header or tuple(dict.fromkeys(name for row in first for name in row))
-        # What a program writes as JSON has the names of the platform's interface, and other values.
-        chosen = preset or (recognised(columns) if self.format in ("csv", "tsv", "xml") else PLAIN)
-        table = Table({plain(column): column for column in columns}, now, mark_of(chosen, first))
+        chosen = preset or recognised(columns, PRESETS if self.format in ("csv", "tsv", "xml") else INTERFACES)
+        table = Table(chosen.names(tuple(columns)), now, mark_of(chosen, first))
         self.gathering = Gathering(chosen, table)
 
     def __enter__(self) -> Catalogue:
@@ -278,20 +277,20 @@ def _csv_rows(content: Iterator[Piece], delimiter: str, header: tuple[str, ...])
         if not any(cells):
             continue  # spreadsheets end in such
         if len(cells) == len(header):
-            yield line, {name: _cell(text) for name, text in zip(header, cells, strict=True) if text}, data
+            yield line, _row(header, cells), data
         else:
             why = f"the row has {len(cells)} cells, the header {len(header)}"
             yield Reject(line, "bad_columns", why, _excerpt(data))
 
 
-def _cell(text: str) -> Any:
+def _row(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     """Lists and objects written as JSON are read; all else stays as it is, so that 00123 keeps its zeros."""
-    if text[0] + text[-1] in ("[]", "{}"):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            pass
-    return text
+    row: dict[str, Any] = {name: text for name, text in zip(header, cells, strict=True) if text}
+    for name, text in row.items():
+        if text[0] in "[{" and text[0] + text[-1] in ("[]", "{}"):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                row[name] = orjson.loads(text)
+    return row
 
 
 class _Feed(Iterator[str]):

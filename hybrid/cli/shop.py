@@ -177,8 +177,8 @@ def index(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Whose export it is: woocommerce, magento, shopware, shopware5, shopify, prestashop, google, or none; "
-            "as its columns say if not given."
+            help="Whose export it is: woocommerce, magento, shopware, shopware5, shopify, prestashop, google, "
+            "woocommerce-json, shopify-json, or none; as its columns say if not given."
         ),
     ] = None,
     replace: Annotated[

@@ -273,7 +273,7 @@ class _Reader:
         if not isinstance(clause.get(key), dict):
             return None
         if kind == "function_score":
-            functions = _functions(clause)
+            functions = functions_of(clause)
         # The products of `pinned` need not match the organic query.
         surely = certain and kind != "pinned"
         found = self.read(clause[key], surely)
@@ -365,7 +365,12 @@ def _clause(query: Any) -> tuple[str, Mapping[str, Any]]:
     return kind, clause
 
 
-def _functions(clause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def functions_of(clause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The functions of a `function_score`.
+
+    Raises:
+        Passes: they cannot be read, or give another score each time.
+    """
     functions = clause.get("functions", [clause])
     if not isinstance(functions, list) or any("random_score" in one for one in functions if isinstance(one, dict)):
         raise Passes("function_score with random_score")

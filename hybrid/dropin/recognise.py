@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hybrid.dropin.lines import Line
 from hybrid.dropin.reading import Query, Read, read
 from hybrid.dropin.wording import Passes, Said
 
@@ -41,7 +42,8 @@ class Recognised:
     alternatives: other words, and how much they count beside these. said: the text clauses. query: the query with a
     slot for each text; None where the words are all that scores and that orders. pins: what the products match that the
     shop pins. excluded: what the products match that the words exclude. raised: what the products match that a function
-    puts first. See hybrid.dropin.reading.Read.
+    puts first. line: of the query, where the layer may compute the shop's boosts itself. See hybrid.dropin.reading.Read
+    and hybrid.dropin.lines.
     """
 
     passes: str = ""
@@ -53,6 +55,7 @@ class Recognised:
     excluded: tuple[Query, ...] = ()
     raised: tuple[Query, ...] = ()
     scaled: bool = False
+    line: Line | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -96,6 +99,7 @@ def recognise(body: Mapping[str, Any], not_text: Mapping[str, str] | Collection[
 
 def _recognised(found: Read, words: str, whole: bool) -> Recognised:
     alone = found.pure and not found.pins and not found.excluded
+    boosted = not (whole or found.pure or found.pins or found.excluded or found.raised)
     return Recognised(
         words=words,
         alternatives=found.alternatives,
@@ -105,6 +109,7 @@ def _recognised(found: Read, words: str, whole: bool) -> Recognised:
         excluded=found.excluded,
         raised=found.raised,
         scaled=bool(found.pins) or not found.pure,
+        line=Line.of(found.slotted) if boosted else None,
     )
 
 

@@ -20,6 +20,7 @@ import orjson
 
 from hybrid.contracts import IndexProfile
 from hybrid.dropin.limits import whole
+from hybrid.dropin.lines import Line, Straight
 from hybrid.dropin.recognise import Recognised
 from hybrid.errors import RefusedError
 from hybrid.search.ports import Candidates
@@ -155,6 +156,12 @@ class RankedSearch:
         """Signal -> vector (dims,) of length 1, of the signals that are searched."""
         return self.prepared.vectors
 
+    @property
+    def line(self) -> Line | None:
+        """Of its query, where hits can tell points of it: a word's score there is by the words of its shard alone."""
+        line = self.analysis.line
+        return line if line and (self.profile.shards == 1 or line.zero is None) else None
+
     @cached_property
     def candidates_key(self) -> bytes:
         """The key of everything that decides the candidates and their cosines."""
@@ -187,7 +194,7 @@ class Cosines(NamedTuple):
 
 
 class SignalSearch(NamedTuple):
-    """The search for the candidates of one signal; signal "": for the best score of a text of the shop's query."""
+    """The search for the candidates of one signal; signal "": for the best score of a part of the shop's query."""
 
     signal: str
     body: Json
@@ -207,7 +214,8 @@ class CandidateReply:
     """The cluster's reply to the searches for candidates of several searches, not read yet.
 
     known: for each search, product id -> the cosines that the same search computed a moment ago. parts: for each
-    search, the searches that were sent. guessed: the answer to a whole search that was sent with them.
+    search, the searches that were sent. guessed: the answer to a whole search that was sent with them. lined: whether
+    the hits tell the points of their lines, of searches that have one.
     """
 
     searches: Sequence[RankedSearch]
@@ -216,6 +224,7 @@ class CandidateReply:
     params: Params
     reply: Reply
     guessed: Json | None = None
+    lined: bool = False
 
     def split(self) -> CandidateReply:
         """The same, with the last answer of the reply as `guessed`."""
@@ -227,7 +236,7 @@ class CandidateReply:
     def without_times(self) -> bytes:
         """The reply without the times that it took, which differ where nothing else does."""
         body = _TOOK.sub(b"", self.reply.body)
-        if self.searches[0].analysis.query is None:
+        if self.lined or self.searches[0].analysis.query is None:
             return body
         return orjson.dumps(orjson.loads(body))  # numbers as they are after `split`
 
@@ -242,7 +251,8 @@ class ShopCandidates(Candidates):
     """Candidates of one search of a shop.
 
     answer: the cluster's answer to the shop's search, without hits. versions: product id -> the version in the answer.
-    units: the best score of each text of the shop's query, where the cluster computes the whole search.
+    units: the best score of each text of the shop's query, where more than words decides. lines: product id -> its
+    line, where the layer computes the shop's boosts; tops: the best score of each of `Line.points`.
     doubtful: a search failed or had no hits, so not every answer names its index.
     repeatable: the same reply of the cluster gives the same candidates, because they depend on that reply alone or on
     versions that it names.
@@ -251,6 +261,8 @@ class ShopCandidates(Candidates):
     answer: Json = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     units: list[float] = field(default_factory=list)
+    lines: Mapping[str, Straight] | None = None
+    tops: list[float] = field(default_factory=list)
     doubtful: bool = False
     repeatable: bool = True
 

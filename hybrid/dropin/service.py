@@ -17,6 +17,7 @@ from hybrid.dropin import answer as shaping
 from hybrid.dropin import own_field
 from hybrid.dropin.handling import RANKED, Handling, passed
 from hybrid.dropin.limits import DEFAULTS, MAX_SEARCHES, Limits, check, check_filter_path
+from hybrid.dropin.order import Order
 from hybrid.dropin.ports import SearcherLike, TransportLike
 from hybrid.dropin.recognise import recognise
 from hybrid.dropin.repeats import Origin, Repeats
@@ -28,7 +29,6 @@ from hybrid.dropin.request import (
     FinalRequest,
     IncomingSearch,
     Json,
-    PageRequest,
     Params,
     RankedSearch,
     ShopCandidates,
@@ -83,61 +83,6 @@ class _LastFinal(NamedTuple):
 
     origin: Origin
     request: FinalRequest
-
-
-@dataclass(frozen=True)
-class _Order:
-    """The final order of one search's candidates.
-
-    scores: product id -> score; ids: best first; page: what to fetch; cut: whether more products may match the search.
-    """
-
-    candidates: ShopCandidates
-    scores: Mapping[str, float]
-    ids: Sequence[str]
-    page: PageRequest
-    cut: bool
-
-    @classmethod
-    def of(cls, plan: _RankedPlan, candidates: ShopCandidates, depth: int) -> _Order:
-        """depth: how many the list of words has at most."""
-        ranking = plan.ranked.prepared.fused(candidates.raw, candidates.imputed)
-        scores, ids = ranking.scores, ranking.ids
-        start, size = int(plan.search.body.get("from", 0)), int(plan.search.body.get("size", 10))
-        here = ids[start : start + size]
-        # All that matches are candidates, unless the list of words was cut.
-        cut = len(candidates.lists["lexical"]) >= depth
-        rest = size - len(here) if cut else 0
-        page = PageRequest(plan.ranked, candidates.versions, here, ids, max(0, start - len(ids)), rest)
-        return cls(candidates, scores, ids, page, cut)
-
-    @property
-    def lowest(self) -> float:
-        """The least score of the words in their list."""
-        words = self.candidates.raw["lexical"]
-        return min((words[id] or 0.0 for id in self.candidates.lists["lexical"]), default=0.0)
-
-    @property
-    def final(self) -> FinalRequest:
-        """The whole search by these scores."""
-        return FinalRequest(self.page.search, self.scores, self.lowest if self.cut else 0.0, self.candidates.units)
-
-    @property
-    def best(self) -> float | None:
-        return self.scores[self.ids[0]] if self.ids else None
-
-    def give_scores(self, hits: Sequence[Json]) -> None:
-        """Set the scores of the page's hits, in place. Behind the candidates, scores fall with those of the words."""
-        tail = [hit for hit in hits if hit["_id"] not in self.scores]
-        for hit in hits:
-            if hit["_id"] in self.scores:
-                hit["_score"] = self.scores[hit["_id"]]
-        if not tail:
-            return
-        last = self.scores[self.ids[-1]] if self.ids else 0.0
-        behind = shaping.behind([hit["_score"] for hit in tail], last, self.lowest)
-        for hit, score in zip(tail, behind, strict=True):
-            hit["_score"] = score
 
 
 class DropIn:
@@ -356,7 +301,7 @@ class DropIn:
         by_place = dict(zip(plans, read, strict=True))
         # Where hits are missing, no hit may name the index: then the cluster is asked whether the alias moved.
         doubtful = [plans[place] for place, one in by_place.items() if one.doubtful or one.failed]
-        orders: dict[int, _Order] = {}
+        orders: dict[int, Order] = {}
         for place, candidates in by_place.items():
             plan = plans[place]
             if reason := self._in_vain(plan, candidates):
@@ -365,7 +310,7 @@ class DropIn:
             if candidates.failed:
                 lost = [Degradation(part, reason) for part, reason in candidates.failed.items()]
                 plan.handling = plan.handling.without(lost)
-            orders[place] = _Order.of(plan, candidates, self._depth)
+            orders[place] = Order.of(plan.ranked, candidates, self._depth)
         answers = self._whole(plans, orders, params, took_ms)
         if only in answers and origin is not None and orders[only].candidates.repeatable and not doubtful:
             with self._lock:
@@ -398,10 +343,10 @@ class DropIn:
         return ""
 
     def _whole(
-        self, plans: Mapping[int, _RankedPlan], orders: Mapping[int, _Order], params: Params, took_ms: int
+        self, plans: Mapping[int, _RankedPlan], orders: Mapping[int, Order], params: Params, took_ms: int
     ) -> dict[int, Json]:
-        """By place, the answers to searches that the cluster computes whole."""
-        places = [place for place in orders if plans[place].ranked.analysis.query is not None]
+        """By place, the answers to searches that the cluster computes whole: the candidates do not decide the page."""
+        places = [place for place, order in orders.items() if not order.decided]
         found, final_ms = self._transport.finals([orders[place].final for place in places], params)
         return {
             place: _shops(plans[place], answer, took_ms + final_ms) for place, answer in zip(places, found, strict=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from hybrid.catalogue.fields import guess_fields
@@ -52,6 +53,49 @@ def test_woocommerce() -> None:
     assert beanie["Categories"] == ["Clothing", "Clothing > Accessories"]
     assert (beanie["price"], beanie["regular_price"], hoodie["price"]) == ("18", "20", "45")
     assert "variants" not in beanie and beanie["Color"] == "Red"
+
+
+#: The columns of a WooCommerce export, as it writes them in the language of the shop.
+LOCALISED = {
+    "de": "ID,Typ,Artikelnummer,Name,Veröffentlicht,Vorrätig?,Lager,Kurzbeschreibung,Beschreibung,Angebotspreis,"
+    "Regulärer Preis,Kategorien,Schlagwörter,Bilder,Übergeordnetes Produkt,Attribut 1 Name,Attribut 1 Wert(e),"
+    "Attribut 1 Sichtbar",
+    "fr": "ID,Type,UGS,Nom,Publié,En stock ?,Stock,Description courte,Description,Tarif promo,Tarif régulier,"
+    "Catégories,Étiquettes,Images,Parent,Nom de l’attribut 1,Valeur(s) de l’attribut 1 ,Attribut 1 visible",
+    "es": "ID,Tipo,SKU,Nombre,Publicado,¿Existencias?,Inventario,Descripción corta,Descripción,Precio rebajado,"
+    "Precio normal,Categorías,Etiquetas,Imágenes,Superior,Nombre del atributo 1,Valor(es) del atributo 1,"
+    "Atributo visible 1",
+    "it": "ID,Tipo,COD,Nome,Pubblicato,In stock?,Magazzino,Breve descrizione,Descrizione,Prezzo in offerta,"
+    "Prezzo di listino,Categorie,Etichette,Immagine,Genitore,Attributo 1 nome,Attributo 1 valore(i),"
+    "Attributo 1 visibile",
+    "nl": "ID,Type,SKU,Naam,Gepubliceerd,Op voorraad?,Voorraad,Korte beschrijving,Beschrijving,Actieprijs,"
+    "Reguliere prijs,Categorieën,Tags,Afbeeldingen,Hoofd,Naam eigenschap 1,Waarde(n) eigenschap 1,"
+    "Zichtbare eigenschap 1",
+}
+
+
+@pytest.mark.parametrize("language", LOCALISED)
+def test_woocommerce_in_the_language_of_the_shop(tmp_path: Path, language: str) -> None:
+    rows = (
+        '1,variable,HOOD,Hoodie,1,1,,Warm,"A\\nB",,,"Mode, Mode > Hoodies","warm, soft","https://s.invalid/a.jpg, '
+        'https://s.invalid/b.jpg",,Color,"Blue, Red",1\n'
+        '2,variation,HOOD-R,Hoodie - Red,1,1,3,,,"39,95","1.045,00",,,,HOOD,Color,Red,1\n'
+        '3,variation,HOOD-B,Hoodie - Blue,1,0,0,,,,"45,00",,,,id:1,Color,Blue,1\n'
+        "4,simple,OFF,Draft,-1,1,1,,,,9,,,,,,,\n"
+    )
+    header = LOCALISED[language]
+    products, catalogue = read(written(tmp_path, f"{header}\n{rows}"))
+    assert catalogue.gathering.preset.title == "WooCommerce" and catalogue.gathering.left_out == {"not published": 1}
+    (hoodie,) = products.values()
+    assert [one["sku"] for one in hoodie["variants"]] == ["HOOD-R", "HOOD-B"]
+    assert [one["in_stock"] for one in hoodie["variants"]] == [True, False]
+    assert (hoodie["price"], hoodie["regular_price"], hoodie["Color"]) == (39.95, 1045, ["Blue", "Red"])
+    # The other columns keep the names that the file gives them.
+    columns = header.split(",")
+    categories, tags, images, description = (hoodie[columns[at]] for at in (11, 12, 13, 8))
+    assert categories == ["Mode", "Mode > Hoodies"] and tags == ["warm", "soft"] and len(images) == 2
+    assert description.splitlines() == ["A", "B"]
+    assert hoodie.keys().isdisjoint({columns[at] for at in (1, 4, 5, 9, 10, 14, 15, 16, 17)})
 
 
 def test_pictures_in_one_cell_are_several_and_one_with_spaces_is_one() -> None:
@@ -356,3 +400,72 @@ def test_variants_of_a_file_that_breaks_off_are_no_products(tmp_path: Path) -> N
         rows = list(catalogue.rows(("id",)))
     assert [row.reason for row in rows if isinstance(row, Reject)] == ["bad_columns"] and len(rows) == 1
     assert catalogue.gathering.left_out == {"variants whose product could not be read": 2}
+
+
+def test_woocommerces_interface(tmp_path: Path) -> None:
+    def row(id: int, **more: Any) -> dict[str, Any]:
+        return {
+            "id": id, "name": f"Hoodie {id}", "type": "simple", "status": "publish", "catalog_visibility": "visible",
+            "permalink": "https://s.invalid/p", "description": "<p>Warm</p>", "short_description": "", "sku": f"H{id}",
+            "price": "40", "regular_price": "45", "sale_price": "40", "date_on_sale_from": None, "on_sale": True,
+            "date_on_sale_to": "2026-06-30T23:59:59", "stock_status": "instock", "parent_id": 0,
+            "categories": [{"id": 9, "name": "Clothing"}, {"id": 10, "name": "Hoodies"}], "tags": [{"name": "warm"}],
+            "images": [{"id": 1, "src": "https://s.invalid/a.jpg"}, {"id": 2, "src": "https://s.invalid/b.jpg"}],
+            "attributes": [{"name": "Color", "options": ["Blue", "Red"]}], "meta_data": [{"key": "x"}], **more,
+        }  # fmt: skip
+
+    rows = [
+        row(1), row(2, date_on_sale_to="2026-06-01T00:00:00"), row(3, status="draft"), row(4, type="variable"),
+        row(5, type="variation", parent_id=4, sku="H5-R", sale_price="", stock_status="outofstock"),
+    ]  # fmt: skip
+    products, catalogue = read(written(tmp_path, orjson.dumps(rows).decode(), "products.json"))
+    assert catalogue.gathering.preset.name == "woocommerce-json"
+    assert products.keys() == {"1", "2", "4"} and catalogue.gathering.left_out == {"not published": 1}
+    first, second, fourth = products.values()
+    assert (first["price"], first["regular_price"], first["in_stock"]) == ("40", "45", True)
+    assert second["price"] == "45" and "regular_price" not in second, "the sale is over"
+    assert first["categories"] == ["Clothing", "Hoodies"] and first["tags"] == ["warm"]
+    assert first["images"] == ["https://s.invalid/a.jpg", "https://s.invalid/b.jpg"]
+    assert first["Color"] == ["Blue", "Red"]
+    assert first.keys().isdisjoint({"meta_data", "attributes", "status", "type", "on_sale", "sale_price"})
+    assert [(one["sku"], one["price"], one["in_stock"]) for one in fourth["variants"]] == [("H5-R", "45", False)]
+
+
+@pytest.mark.parametrize("name", ["products.json", "products.ndjson"])
+def test_shopifys_interface(tmp_path: Path, name: str) -> None:
+    def variant(id: int, size: str, price: str, before: str | None, **more: Any) -> dict[str, Any]:
+        return {"id": id, "title": size, "option1": size, "sku": f"S-{size}", "price": price,
+                "compare_at_price": before, **more}  # fmt: skip
+
+    picture = {"src": "https://s.invalid/b.jpg"}
+    shirt = {
+        "id": 1, "title": "Shirt", "handle": "shirt", "body_html": "<b>Soft</b>", "vendor": "Acme", "status": "active",
+        "product_type": "Tops", "tags": "summer, sale", "published_at": "2026-01-01T00:00:00Z",
+        "options": [{"name": "Size", "position": 1, "values": ["S", "M"]}],
+        "images": [{"id": 7, "src": "https://s.invalid/a.jpg"}, {"id": 8, **picture}],
+        "variants": [variant(11, "S", "20.00", "25.00", available=False),
+                     variant(12, "M", "19.00", None, available=True, featured_image=picture)],
+    }  # fmt: skip
+    one = variant(21, "Default Title", "9.00", "0.00", inventory_management="shopify", inventory_quantity=0)
+    cap = {**shirt, "id": 2, "title": "Cap", "handle": "cap", "tags": ["cotton"], "variants": [one],
+           "options": [{"name": "Title", "position": 1, "values": ["Default Title"]}]}  # fmt: skip
+    rows = [shirt, cap, {**shirt, "id": 3, "handle": "draft", "status": "draft"}]
+    text = orjson.dumps({"products": rows}) if name.endswith(".json") else b"\n".join(map(orjson.dumps, rows))
+    products, catalogue = read(written(tmp_path, text.decode(), name))
+    assert catalogue.gathering.preset.name == "shopify-json"
+    assert products.keys() == {"1", "2"} and catalogue.gathering.left_out == {"not published": 1}
+    first, second = products.values()
+    assert [(one["sku"], one["Size"], one["price"], one["in_stock"]) for one in first["variants"]] == [
+        ("S-S", "S", "20.00", False), ("S-M", "M", "19.00", True)
+    ]  # fmt: skip
+    assert first["variants"][0]["regular_price"] == "25.00" and first["variants"][1]["image"] == picture["src"]
+    assert (first["price"], first["Size"], first["in_stock"]) == ("19.00", ["S", "M"], True)
+    assert first["tags"] == ["summer", "sale"] and "regular_price" not in first and len(first["images"]) == 2
+    assert (second["price"], second["sku"], second["in_stock"]) == ("9.00", "S-Default Title", False)
+    assert second["tags"] == ["cotton"] and second.keys().isdisjoint({"variants", "Title"})
+
+
+def test_json_that_is_of_no_platform_is_read_as_it_is(tmp_path: Path) -> None:
+    rows = [{"id": "1", "title": "Shirt", "variants": [{"sku": "a"}], "images": [{"src": "a.jpg"}]}]
+    products, catalogue = read(written(tmp_path, orjson.dumps(rows).decode(), "products.json"))
+    assert catalogue.gathering.preset.name == "none" and products["1"] == rows[0]

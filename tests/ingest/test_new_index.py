@@ -12,16 +12,16 @@ from elasticsearch import Elasticsearch
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.encoders import get_encoder
-from hybrid.errors import ClusterUnreachableError
+from hybrid.errors import ClusterUnreachableError, UsageError
 from hybrid.ingest.new_index import NewIndices
 from hybrid.ingest.written import Written
 from hybrid.settings import Settings
 from tests.support.waiting import until
 
 
-def added(body: dict[str, Any]) -> tuple[dict[str, Any], IndexProfile]:
+def added(body: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], IndexProfile]:
     """(the body with the layer, the profile in it)."""
-    settings = Settings(text_encoder="toy:32", image_encoder="toy:16")
+    settings = Settings(text_encoder="toy:32", image_encoder="toy:16", **changes)
     indices = Indices(Elasticsearch("http://127.0.0.1:1"))
     new = NewIndices(indices, settings, functools.partial(get_encoder, settings=settings)).added("shop", body)
     return new, IndexProfile.from_json("shop", new["mappings"]["_meta"]["hybrid"])
@@ -48,6 +48,18 @@ def test_a_mapping_says_by_its_names_what_the_fields_are_for() -> None:
     assert (layer["properties"]["text"]["dims"], layer["properties"]["image"]["dims"]) == (32, 16)
     new["mappings"]["_meta"].pop("hybrid")
     assert new == body
+
+
+def test_settings_say_the_language_and_what_the_fields_are_for() -> None:
+    text, keyword = {"type": "text"}, {"type": "keyword"}
+    body = {"mappings": {"properties": {"bezeichnung": text, "name": text, "brand": keyword, "price": keyword}}}
+    _, profile = added(body, dropin_proxy_language="de", dropin_proxy_map="title=bezeichnung,description=name,price=")
+    roles = profile.fields.roles
+    assert (roles["title"], roles["description"], roles["brand"]) == (("bezeichnung",), ("name",), ("brand",))
+    assert "price" not in roles and profile.language == "de" and added(body)[1].language == "en"
+    for wrong in ({"dropin_proxy_language": "klingon"}, {"dropin_proxy_map": "titel=name"}):
+        with pytest.raises(UsageError, match=r"klingon|titel"):
+            added(body, **wrong)
 
 
 @pytest.mark.parametrize("body", [{}, {"mappings": {"properties": {"stock": {"type": "long"}}}}])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elasticsearch import ApiError, Elasticsearch
 
 from hybrid.elastic.indices.health import CLUSTER_PRIVILEGES, INDEX_PRIVILEGES
 from hybrid.elastic.stores.models import WEIGHTS
@@ -27,14 +28,20 @@ from hybrid.search.weights import FIXED_VERSION
 from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import ROOT, VERSIONS, index_file, make_services, write_rows
+from tests.journeys.test_proxy import program
 from tests.support import secured
 from tests.support.raw import client_of
+from tests.support.serving import served
 from tests.support.shop_writer import make_shop
+from web import create_app
 
 pytestmark = pytest.mark.es
 
 SHOP, MADE = "shop-own", "shop-made"
 ALL = "all"
+#: A user who may do all with the indices of PROXIED, and one who may do nothing.
+PROXIED, PROGRAM, STRANGER = "shop-proxied", "program", "stranger"
+PROGRAMS_ROLE = {"cluster": ["monitor"], "indices": [{"names": [f"{PROXIED}*"], "privileges": ["all"]}]}
 COLORS, KINDS = ("red", "blue", "green"), ("lamp", "mug", "chair")
 ROWS = [{"id": f"p{n}", "title": f"{COLORS[n % 3]} {KINDS[n // 3 % 3]} {n}", "price": n} for n in range(30)]
 WORDS = [*(f"{color} {kind}" for color in COLORS for kind in KINDS), "red", "mug"]
@@ -61,15 +68,21 @@ def role(without: str = "") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def engine_with_security() -> Iterator[NodeStatus]:
-    roles = {ALL: role(), **{f"without-{name}": role(name) for name in (*CLUSTER, *INDEX)}}
+    roles = {
+        ALL: role(),
+        PROGRAM: PROGRAMS_ROLE,
+        STRANGER: {},
+        **{f"without-{name}": role(name) for name in (*CLUSTER, *INDEX)},
+    }
     with secured.secured(VERSIONS[0], roles) as engine:
         yield engine
 
 
 @pytest.fixture
 def as_user(engine_with_security: NodeStatus) -> Callable[[str], Services]:
-    def services(user: str, password: str = secured.PASSWORD) -> Services:
-        return make_services(engine_with_security, es_username=user, es_password=password, es_timeout_s=30)
+    def services(user: str, password: str = secured.PASSWORD, **more: Any) -> Services:
+        own = {"es_username": user, "es_password": password, "es_timeout_s": 30}
+        return make_services(engine_with_security, **own, **more)
 
     return services
 
@@ -133,3 +146,59 @@ def test_a_wrong_password_is_said_in_one_line(as_user: Callable[..., Services]) 
         services.searcher.search(SearchRequest(SHOP, q="red lamp"))
     assert not isinstance(caught.value, AccessRefusedError) and isinstance(caught.value, HybridError)
     assert "401" in examine(services).checks[0].detail
+
+
+@pytest.fixture
+def at(as_user: Callable[..., Services]) -> Iterator[str]:
+    """The address of the proxy, of a server that may do all that is documented."""
+    services = as_user(ALL, dropin_proxy=True, dropin_proxy_indices=f"{PROXIED}, {PROXIED}-*")
+    with served(create_app(services)) as address:
+        yield f"{address}/es"
+
+
+def test_a_shops_program_has_its_own_rights_through_the_proxy(engine_with_security: NodeStatus, at: str) -> None:
+    """By password. The engine of the tests lacks an analyser that its index of API keys needs: it makes none."""
+    credentials = (PROGRAM, secured.PASSWORD)
+    with (
+        Elasticsearch(engine_with_security.es_url, basic_auth=credentials) as direct,
+        Elasticsearch(at, basic_auth=credentials) as es,
+    ):
+        wanted = program(direct, PROXIED)
+        assert program(es, PROXIED) == wanted
+
+
+def test_the_proxy_lends_nobody_the_credentials_of_the_layer(at: str, as_user: Callable[..., Services]) -> None:
+    make_shop(client_of(as_user(secured.ROOT)), PROXIED, ROWS)
+    rights: list[tuple[dict[str, Any], int]] = [
+        ({}, 401),
+        ({"basic_auth": (PROGRAM, "wrong")}, 401),
+        ({"basic_auth": ("nobody", secured.PASSWORD)}, 401),
+        ({"api_key": "bm90OmFueQ=="}, 401),
+        ({"bearer_auth": "token"}, 401),
+        ({"basic_auth": (STRANGER, secured.PASSWORD)}, 403),
+    ]
+    for credentials, status in rights:
+        with Elasticsearch(at, **credentials) as es:
+            for ask in (
+                lambda es=es: es.count(index=PROXIED),
+                lambda es=es: es.index(index=PROXIED, id="x", document={"name": "x"}),
+                lambda es=es: es.bulk(operations=[{"delete": {"_index": PROXIED, "_id": "p01"}}]),
+                lambda es=es: es.indices.create(index=f"{PROXIED}-new"),
+                lambda es=es: es.indices.delete(index=PROXIED),
+                lambda es=es: es.indices.put_mapping(index=PROXIED, properties={"more": {"type": "keyword"}}),
+            ):
+                assert refused(ask) == (status, "security_exception"), credentials
+    root = client_of(as_user(secured.ROOT))
+    assert root.count(index=PROXIED)["count"] == len(ROWS) and not root.indices.exists(index=f"{PROXIED}-new")
+
+
+def refused(ask: Callable[[], Any]) -> tuple[int, str]:
+    """The status and kind of the error; of a bulk, those of its first action."""
+    try:
+        answer = ask()
+    except ApiError as error:
+        kind = error.body["error"]["type"]
+        asks = error.meta.status != 401 or "www-authenticate" in error.meta.headers
+        return error.meta.status, kind if asks else "asks for nothing"
+    action = answer["items"][0]["delete"]
+    return action["status"], action["error"]["type"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
+import http.client
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -485,6 +487,38 @@ def test_over_the_wire_a_client_gets_the_clusters_answer(wired: tuple[str, Gatew
     assert body.count(b"\n") == 40_000 and "Content-Encoding" not in headers
     assert "Authorization" not in headers and headers["Content-Type"].endswith("compatible-with=8")
     assert gateway.written == [SHOP]
+
+
+def test_a_bulk_may_have_more_where_the_operator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "seen", [])
+    monkeypatch.setattr(Node, "answer", b"{}")
+    line = b'{"index":{"_id":"1"}}\n{"name":"' + b"x" * 2**20 + b'"}\n'
+    body = line * 15
+    with ThreadingHTTPServer(("127.0.0.1", 0), Node) as node:
+        threading.Thread(target=node.serve_forever, daemon=True).start()
+        for megabytes, bulk in ((14, 413), (16, 200)):
+            gateway = Gateway(dropin_proxy_key=SecretStr("open"), dropin_proxy_bulk_mb=megabytes)
+            gateway.proxy._upstream = Upstream(gateway.settings, f"http://127.0.0.1:{node.server_port}")
+            door = Door(gateway.client.application, lambda: (True, {}), bulk_bytes=megabytes * 2**20)
+            with served(door) as address:
+                asked = [
+                    ("/es/shop/_bulk", body, {}, bulk),
+                    ("/es/_bulk", iter([body.replace(b'"_id"', b'"_index":"shop","_id"')]), {}, bulk),  # in chunks
+                    ("/es/shop/_bulk", gzip.compress(body), {"Content-Encoding": "gzip"}, bulk),
+                    ("/es/shop/_bulk", line, {"Expect": "100-continue"}, 200),
+                    ("/es/shop/_bulk", line * 17, {}, 413),
+                    ("/es/shop/_doc/1", b'{"name":"' + b"x" * len(body) + b'"}', {}, 413),
+                ]
+                for path, sent, more, status in asked:
+                    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+                    headers = {"Content-Type": "application/json", "Authorization": "ApiKey open", **more}
+                    # What is refused is not read to its end, which may break the connection.
+                    with contextlib.nullcontext() if status == 200 else contextlib.suppress(ConnectionError):
+                        connection.request("POST", path, sent, headers, encode_chunked=not isinstance(sent, bytes))
+                        assert connection.getresponse().status == status, (path, megabytes, more)
+                    connection.close()
+        node.shutdown()
+    assert [taken.count(b"\n") for _, taken, _ in Node.seen] == [2, 30, 30, 30, 2]
 
 
 def test_whether_the_cluster_asks_who_it_is_is_asked_without_credentials(

@@ -52,9 +52,11 @@ def forwarded(request: Request, proxy: ProxyLike, settings: SettingsLike) -> Res
         if len(values) > 1:
             raise RefusedError(f"parameter [{name}] is given [{len(values)}] times")
         params[name] = values[0]
-    request.max_content_length = MAX_BODY_BYTES
+    bulk = asked.methods[request.method].body == "bulk"
+    most = settings.dropin_proxy_bulk_mb * 2**20 if bulk else MAX_BODY_BYTES
+    request.max_content_length = most
     answered = proxy.answer(
-        request.method, asked, params, body_of(request, MAX_BODY_BYTES), dict(request.headers), authorization, read_json
+        request.method, asked, params, body_of(request, most), dict(request.headers), authorization, read_json
     )
     response = Response(answered.parts, answered.status)
     del response.headers["Content-Type"]  # as the cluster has it, or none

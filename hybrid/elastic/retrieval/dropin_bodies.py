@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hybrid.dropin.order import BEHIND, slot_scores
+from hybrid.dropin.order import last as last_of
 from hybrid.dropin.own_field import LAYER, SHOP_ALONE
 from hybrid.dropin.reading import Query, filled, lean, slots
 from hybrid.dropin.recognise import Recognised
@@ -22,9 +24,7 @@ _HIT_KEYS = (
     "_source", "docvalue_fields", "fields", "highlight", "seq_no_primary_term", "stored_fields", "track_scores",
     "version",
 )  # fmt: skip
-#: How much of the last candidate's score remains for products that only the shop's own words find.
-_BEHIND = 0.0001
-#: The same, of those that a function of the shop puts first.
+#: How much of the last candidate's score remains for products that a function of the shop puts first.
 _RAISED = 0.5
 
 
@@ -57,10 +57,26 @@ def listed(
     return {"query": {"bool": within}, **filtered, **options, **_codes(codes)}
 
 
+def named(search: Mapping[str, Any], queries: Sequence[Query]) -> dict[str, Any]:
+    """The same search, whose hits tell the scores of named queries (`include_named_queries_score`)."""
+    # Beside a filter they match nothing more or less, and only the hits are scored by them.
+    only = [search["post_filter"]] if "post_filter" in search else [{"match_all": {}}]
+    return {**search, "post_filter": {"bool": {"filter": only, "should": list(queries)}}}
+
+
 def best(body: Mapping[str, Any], text: Query, pins: Sequence[Query]) -> dict[str, Any]:
-    """The best score of a text of the shop's query, of the products that the shop does not pin."""
-    query = {"bool": {"must": [text], "filter": [matching(body)], "must_not": list(pins)}}
+    """The best score of a part of the shop's query, of the products that the shop does not pin."""
+    within = matching(body)
+    query: Query = {"bool": {"must": [text], "filter": [within], "must_not": list(pins)}}
+    if not pins and text == _unboosted(within):  # what has a score is what matches
+        query = text
     return {"query": query, "size": 1, "track_total_hits": False, "timeout": body["timeout"], **_codes(())}
+
+
+def _unboosted(query: Query) -> Query:
+    """A query that matches the same, without the functions around it."""
+    clause = query.get("function_score", {})
+    return _unboosted(clause["query"]) if "query" in clause and "min_score" not in clause else query
 
 
 def nearest(
@@ -111,9 +127,7 @@ def final(
 
     def fill(slot: Query) -> Query:
         unit = next(rest, 0.0)
-        top = max(scores.values(), default=0.0)
-        scale = unit / top if analysis.scaled and unit > 0 and top > 0 else 1.0
-        return _slot(slot, analysis, words, {id: score * scale for id, score in scores.items()}, lowest, unit or 1.0)
+        return _slot(slot, analysis, words, slot_scores(scores, unit if analysis.scaled else 0.0), lowest, unit or 1.0)
 
     within: list[Query] = [body["query"]]
     if body.get("min_score") is not None:
@@ -136,23 +150,22 @@ def _slot(
 ) -> Query:
     """What scores as one text of the shop's query is to score. unit: the best score of that text by itself."""
     text, excluded = slot["text"], list(analysis.excluded)
-    last = min((score for score in scores.values() if score > 0), default=1.0)
-    least = 3 * _BEHIND * last
+    last = last_of(scores)
+    least = 3 * BEHIND * last
     candidates = {"ids": {"values": list(scores)}}
     parts: list[Query] = [
-        {"constant_score": {"filter": {"ids": {"values": [id]}}, "boost": max(score, least)}}
-        for id, score in scores.items()
+        {"constant_score": {"filter": {"ids": {"values": [id]}}, "boost": score}} for id, score in scores.items()
     ]
     if lowest > 0:  # the words' other matches come behind, in the order of their scores
         boost = (last - least) / lowest
         parts.append({"bool": {"must": [dict(words)], "must_not": [candidates, *excluded], "boost": boost}})
-    parts.append({"bool": {"must": [text], "must_not": [candidates], "boost": last * _BEHIND / unit}})
-    if analysis.raised:  # a function multiplies these; behind by _BEHIND they would not come first
+    parts.append({"bool": {"must": [text], "must_not": [candidates], "boost": last * BEHIND / unit}})
+    if analysis.raised:  # a function multiplies these; behind by BEHIND they would not come first
         within = {"filter": [{"bool": {"should": list(analysis.raised)}}], "must_not": [candidates, words, *excluded]}
         parts.append({"bool": {"must": [text], **within, "boost": last * _RAISED / unit}})
     if excluded:
         others = {"bool": {"must_not": [candidates, *excluded]}}
-        parts.append({"constant_score": {"filter": others, "boost": last * _BEHIND * 2}})
+        parts.append({"constant_score": {"filter": others, "boost": last * BEHIND * 2}})
     layered: Query = {"bool": {"should": parts}}
     if not slot["certain"]:
         layered["bool"] |= {"filter": [text], "minimum_should_match": 0}

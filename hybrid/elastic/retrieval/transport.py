@@ -13,6 +13,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from hybrid.contracts import IndexProfile
 from hybrid.dropin import own_field
+from hybrid.dropin.lines import Straight
 from hybrid.dropin.request import (
     Body,
     CandidateReply,
@@ -68,7 +69,7 @@ class _Answers:
     """The answers to the searches for one search's candidates, of which `ShopCandidates` are made.
 
     known: the cached cosines of an equal search. unread: ids of candidates whose cosines have to be computed. units:
-    the best score of each text of the shop's query, where it was requested.
+    the best score of each part of the shop's query, where it was requested.
     """
 
     search: RankedSearch
@@ -84,7 +85,7 @@ class _Answers:
         """whole: the answer to each of the parts.
 
         Raises:
-            ClusterError: the shop's own search, which is the first, has none, or a text has no best score.
+            ClusterError: the shop's own search, which is the first, has none, or a part of its query has no best score.
         """
         for part, one in zip(parts, whole, strict=True):
             if "error" in one and (one is whole[0] or not part.signal):
@@ -148,12 +149,15 @@ class Transport:
             ClusterUnreachableError, ClusterError: no answer.
         """
         known = [self._cosines.get(search.candidates_key) for search in searches]
+        # A search that was computed whole a moment ago is so again: its candidates did not decide the page.
+        lined = not guess and any(search.line for search in searches)
+        params = {**params, "include_named_queries_score": "true"} if lined else params
         parts = [
-            _parts(search, depth, [] if remembered else list(search.vectors))
+            _parts(search, depth, [] if remembered else list(search.vectors), lined)
             for search, remembered in zip(searches, known, strict=True)
         ]
         lines = [*_lines(searches, parts), *([_final(guess)] if guess else [])]
-        gathered = CandidateReply(searches, known, parts, params, self._send_lines(lines, params))
+        gathered = CandidateReply(searches, known, parts, params, self._send_lines(lines, params), lined=lined)
         return gathered.split() if guess and gathered.reply.status == 200 else gathered
 
     def candidates(self, gathered: CandidateReply) -> tuple[list[ShopCandidates], int]:
@@ -179,7 +183,7 @@ class Transport:
         lacking = [one for one in read if one.known and one.unread]
         took_ms += self._read_codes(lacking, params)
         repeatable = identified and not lacking
-        candidates = [self._candidates(one, repeatable) for one in read]
+        candidates = [self._candidates(one, repeatable, gathered.lined) for one in read]
         return candidates, took_ms + self._impute(gathered.searches, candidates, params)
 
     def _read_codes(self, lacking: Sequence[_Answers], params: Params) -> int:
@@ -321,9 +325,9 @@ class Transport:
         hits, until = self._hit_cache.get(key, {id: page.versions.get(id) for id in page.ids})
         return _CachedPage(key, hits, until if all(id in page.versions for id in page.ids) else 0.0)
 
-    def _candidates(self, answers: _Answers, repeatable: bool) -> ShopCandidates:
-        search, hits = answers.search, answers.collected.hits
-        answer = answers.whole[0]
+    def _candidates(self, answers: _Answers, repeatable: bool, lined: bool) -> ShopCandidates:
+        search, hits, answer = answers.search, answers.collected.hits, answers.whole[0]
+        lined = lined and search.line is not None
         candidates = ShopCandidates(
             lists=answers.collected.lists,
             failed=answers.collected.failed,
@@ -331,7 +335,9 @@ class Transport:
             versions=answers.versions,
             doubtful=not hits or any(map(broken, answers.whole)),
             repeatable=repeatable,
-            units=answers.units,
+            units=answers.units[:1] if lined else answers.units,
+            tops=answers.units[1:] if lined else [],
+            lines={id: Straight.of_hit(hit) for id, hit in hits.items()} if lined else None,
         )
         score(candidates, hits, search.words.terms, self._by_signal(answers))
         answer.pop("status", None)
@@ -396,10 +402,11 @@ def _header(search: RankedSearch) -> Json:
     return {**bodies.header(search.profile, search.words.terms or ""), **search.search.route}
 
 
-def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[SignalSearch]:
-    """The searches for candidates. codes: the signals of which the hits are to have codes."""
+def _parts(search: RankedSearch, depth: int, codes: Sequence[str], lined: bool) -> list[SignalSearch]:
+    """The searches for candidates. codes: the signals whose codes the hits are to have. lined: see CandidateReply."""
     body, analysis, words = search.body, search.analysis, _words(search)
-    if analysis.query is None:
+    line = search.line if lined else None
+    if analysis.query is None or line:
         by_words = dropin_bodies.counted(body, _query(search), codes, depth)
     else:
         by_words = dropin_bodies.listed(body, analysis, words, codes, depth)
@@ -408,10 +415,11 @@ def _parts(search: RankedSearch, depth: int, codes: Sequence[str]) -> list[Signa
         numbers = np.ascontiguousarray(vector, dtype=np.float32)
         near = dropin_bodies.nearest(body, words, name, numbers, codes, depth, search.profile.shards, analysis.excluded)
         parts.append(SignalSearch(name, near))
+    if line:
+        parts = [SignalSearch(signal, dropin_bodies.named(one, line.named)) for signal, one in parts]
     if analysis.query is not None:
-        parts += [
-            SignalSearch("", dropin_bodies.best(body, one, analysis.pins)) for one in dropin_bodies.texts(analysis)
-        ]
+        scoring = [*dropin_bodies.texts(analysis), *(line.points if line else ())]
+        parts += [SignalSearch("", dropin_bodies.best(body, one, analysis.pins)) for one in scoring]
     return parts
 
 
