@@ -1,8 +1,7 @@
-"""`hybrid evaluate` and `hybrid judgments`."""
+"""`hybrid evaluate`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,71 +117,30 @@ def _curves(services: Any, index: str, learned: list[str]) -> Curves | None:
 def _show(result: Evaluation) -> None:
     from rich.table import Table
 
+    from hybrid.evaluation.significance import SHOWN
+
     names = list(next(iter(result.systems.values())).measures)
-    table = Table("system", *names, "95 %", f"to {result.baseline}", "p", "hurt", "p50 ms", "p95 ms")
+    table = Table("system", *names, "95 %", f"to {result.baseline}", "p", "hurt", "needed", "p50 ms", "p95 ms")
     for name, one in result.systems.items():
-        against = ["", "", ""]
+        against = ["", "", "", ""]
         if name != result.baseline:
-            against = [f"{one.comparison.difference:+.4f}", f"{one.comparison.p:.3f}", f"{one.comparison.hurt:.1%}"]
+            compared = one.comparison
+            needed = "" if compared.needed is None else f"{compared.needed:,}"
+            against = [f"{compared.difference:+.4f}", f"{compared.p:.3f}", f"{compared.hurt:.1%}", needed]
         table.add_row(
             name, *(f"{value:.4g}" for value in one.measures.values()),
             f"{one.comparison.low:.3f} to {one.comparison.high:.3f}", *against,
             f"{one.latency['p50_ms']:.4g}", f"{one.latency['p95_ms']:.4g}",
         )  # fmt: skip
-    console(stderr=False).print(table)
+    kinds = Table("queries", "n", *result.systems, title="nDCG@10 by kind of query")
+    for kind, figures in result.kinds.items():
+        kinds.add_row(kind, f"{figures['queries']:,}", *(f"{value:.3f}" for value in figures["ndcg@10"].values()))
+    out = console(stderr=False)
+    out.print(table)
+    out.print(kinds)
     print(f"{len(result.queries)} queries with a relevant product; judged@10 {result.judged_at_10:.2f}")
-
-
-def judgments(
-    file: Annotated[Path, typer.Argument(help="Judgments in any of the formats; a folder for BEIR.")],
-    to: Annotated[str | None, typer.Option(help="quepid, trec, rre, ranklib, beir or srw.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write them; a folder for beir.")] = None,
-    index: Annotated[str | None, typer.Option("--index", help="Index whose products are judged, to check ids.")] = None,
-    queries: Queries = None,
-    json: Json = False,
-) -> None:
-    """What is in a file of judgments; or the same in another format.
-
-    Example: hybrid judgments qrels.txt --queries topics.tsv --to quepid --out judgments.csv
-    """
-    from hybrid.evaluation.formats import read_judgments, write_judgments
-
-    if (to is None) != (out is None):
-        raise UsageError("--to and --out go together: the format, and where to write it")
-    judged = read_judgments(file, queries)
-    summary = {
-        "format": judged.format,
-        "queries": len(judged.ratings),
-        "with_a_relevant_product": len(judged.relevant),
-        "judgments": sum(map(len, judged.ratings.values())),
-        "ratings": {
-            f"{rating:g}": count
-            for rating, count in sorted(
-                Counter(
-                    value for rated in (judged.original or judged.ratings).values() for value in rated.values()
-                ).items()
-            )
-        },
-        "notes": list(judged.notes),
-    }
-    if index is not None:
-        from hybrid.services import build_services
-
-        services = build_services()
-        services.searcher.profile(index)
-        absent = services.cluster.indices.absent(index, judged.products)
-        summary["products"] = len(judged.products)
-        summary["products_in_index"] = len(judged.products) - len(absent)
-    written = write_judgments(judged, out, to) if out is not None and to is not None else []
-    if json:
-        print_json({**summary, "written": [str(path) for path in written]})
-        return
-    for name, value in summary.items():
-        text = ", ".join(f"{k}: {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
-        if isinstance(text, list):
-            text = "; ".join(text)
-        if text != "":
-            number = f"{text:,}" if isinstance(text, int) else text
-            print(f"{name.replace('_', ' '):<24} {number}")
-    for path in written:
-        print(f"wrote {path}")
+    if len(result.systems) > 1:
+        print(
+            f"needed: judged queries that would show a difference of {SHOWN} to {result.baseline} (paired, two-sided "
+            f"at 5 %, power 80 %)"
+        )

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from hybrid.cli import admin, bench, engine, evaluate, options, reindex, search, shop
+from hybrid.cli import admin, bench, engine, evaluate, judgments, options, reindex, search, shop
 from hybrid.cli.training import alignment, models, sounds, tags, tfidf, weights
 from hybrid.errors import HybridError
 
@@ -26,12 +26,13 @@ app.command(epilog=options.ROLES_TOLD)(shop.attach)
 app.command(epilog=options.ROLES_TOLD)(reindex.reindex)
 for command in (
     engine.up, engine.down, engine.status, shop.delete, search.search, search.similar, evaluate.evaluate,
-    evaluate.judgments, shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
+    shop.sync, shop.doctor, engine.worker, engine.serve, engine.demo,
     bench.bench,
 ):  # fmt: skip
     app.command()(command)
 # Importing them adds their commands to `hybrid train`.
 _FAMILIES = (weights, alignment, tags, sounds, tfidf)
+app.add_typer(judgments.judgments, name="judgments")
 app.add_typer(options.train, name="train")
 app.add_typer(models.models, name="models")
 app.add_typer(admin.admin, name="admin")

@@ -290,30 +290,30 @@ def write_judgments(judgments: Judgments, path: Path, format: str) -> list[Path]
     lines = {"trec": _trec_lines, "ranklib": _ranklib_lines, "beir": _beir_lines}
     try:
         if format == "quepid":
-            written = [_write(path, _csv_text(judgments, ratings, photos))]
-            return written + [_write(path.parent / image, data) for image, data in judgments.photos.items()]
+            written = [write_whole(path, _csv_text(judgments, ratings, photos))]
+            return written + [write_whole(path.parent / image, data) for image, data in judgments.photos.items()]
         if format == "srw":
-            return [_write(path, _srw_text(ratings, path.stem))]
+            return [write_whole(path, _srw_text(ratings, path.stem))]
         if format == "rre":
-            return [_write(path, _rre_text(ratings, path.stem))]
+            return [write_whole(path, _rre_text(ratings, path.stem))]
         whole = "".join(line + "\n" for line in lines[format](ratings, numbers))
         if format == "ranklib":
-            return [_write(path, whole)]
+            return [write_whole(path, whole)]
         if format == "trec":
-            return [_write(path, whole), write_queries(path.with_name(f"{path.stem}.queries.tsv"), numbers)]
+            return [write_whole(path, whole), write_queries(path.with_name(f"{path.stem}.queries.tsv"), numbers)]
         (path / "qrels").mkdir(parents=True, exist_ok=True)
         texts = "".join(orjson.dumps({"_id": number, "text": name}).decode() + "\n" for name, number in numbers.items())
-        return [_write(path / "qrels" / "test.tsv", whole), _write(path / "queries.jsonl", texts)]
+        return [write_whole(path / "qrels" / "test.tsv", whole), write_whole(path / "queries.jsonl", texts)]
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def write_queries(path: Path, numbers: Mapping[str, str]) -> Path:
     """The texts that qrels and runs name by number: id, tab, text."""
-    return _write(path, "".join(f"{number}\t{' '.join(name.split())}\n" for name, number in numbers.items()))
+    return write_whole(path, "".join(f"{number}\t{' '.join(name.split())}\n" for name, number in numbers.items()))
 
 
-def _write(path: Path, content: str | bytes) -> Path:
+def write_whole(path: Path, content: str | bytes) -> Path:
     """Write a file in one piece: nobody reads half a file, and the old file stays until the new one is complete."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content.encode() if isinstance(content, str) else content)

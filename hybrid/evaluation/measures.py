@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import quantiles
 
 CUT = 10
+#: nDCG of the judged products alone; see `condensed`.
+CONDENSED = f"condensed@{CUT}"
 #: Ratings may be fractions, and trec_eval counts in whole numbers: one unit of gain is this many.
 _UNIT = 100
 
@@ -14,7 +16,7 @@ def measures(
     runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
 ) -> dict[str, float]:
     """Mean metrics of ranked lists, over the queries of `ratings`; a query without a list counts as 0."""
-    return _means(per_query_measures(runs, ratings, cut))
+    return means(per_query_measures(runs, ratings, cut))
 
 
 def per_query_measures(
@@ -26,11 +28,11 @@ def per_query_measures(
 
     metrics = {
         f"ndcg@{cut}": nDCG @ cut,
+        f"judged@{cut}": Judged @ cut,
         f"recall@{cut}": R(rel=_UNIT) @ cut,
         f"precision@{cut}": P(rel=_UNIT) @ cut,
         f"accuracy@{cut}": Success(rel=_UNIT) @ cut,
         "mrr": RR(rel=_UNIT),
-        f"judged@{cut}": Judged @ cut,
     }
     # trec_eval's gain is the rating itself; handing it the gain gives the exponential one.
     qrels = [
@@ -53,7 +55,21 @@ def per_query_measures(
     return per_query
 
 
-def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def condensed(
+    runs: Mapping[str, Sequence[str]], ratings: Mapping[str, Mapping[str, float]], cut: int = CUT
+) -> dict[str, float]:
+    """query -> nDCG of the judged products of its list alone: the others are taken out before it is cut.
+
+    It asks how well a system orders what was judged, and so does not punish it for finding what nobody judged: the
+    condensed list of Sakai, "Alternatives to Bpref" (SIGIR 2007). Systems that the judgments were not pooled from gain
+    by it what nDCG takes from them, and more: read both. runs: lists longer than the cut.
+    """
+    judged = {query: [doc for doc in ranked if doc in ratings.get(query, ())] for query, ranked in runs.items()}
+    return per_query_measures(judged, ratings, cut)[f"ndcg@{cut}"]
+
+
+def means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each measure over the queries."""
     return {name: round(sum(values.values()) / len(values), 4) for name, values in per_query.items()}
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.contracts import values_at
 from hybrid.errors import UsageError
 from hybrid.evaluation.evaluate import Evaluation, SystemResult
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.measures import CUT
-from hybrid.evaluation.significance import HURT
+from hybrid.evaluation.pool import title_of
+from hybrid.evaluation.significance import HURT, SHOWN
 from hybrid.media import open_image
 from hybrid.searches import Hit, SearchAnswer
 
@@ -98,6 +98,7 @@ def write_report(
         photos=photos,
         most_hurt=_MOST_HURT,
         limit=HURT,
+        shown=SHOWN,
         cut=CUT,
     )
     part = path.with_name(path.name + ".part")
@@ -168,7 +169,7 @@ def _hurt(result: SystemResult, evaluation: Evaluation, title_fields: Sequence[s
 
 
 def _row(hit: Hit, rated: Mapping[str, float], title_fields: Sequence[str]) -> dict[str, Any]:
-    title = " / ".join(str(value) for path in title_fields for value in values_at(hit.source, path))
+    title = title_of(hit, title_fields)
     return {"id": hit.id, "title": title[:120], "rating": rated.get(hit.id), "score": hit.score, "signals": hit.signals}
 
 

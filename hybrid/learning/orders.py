@@ -10,6 +10,7 @@ from hybrid.elastic.stores.base import now
 from hybrid.elastic.stores.models import WEIGHTS
 from hybrid.evaluation import evaluate as evaluation
 from hybrid.evaluation.judgments import LIST, Judgments
+from hybrid.evaluation.pool import title_of
 from hybrid.learning import models
 from hybrid.learning.trained import publish
 from hybrid.learning.weights import training, validation
@@ -18,6 +19,8 @@ from hybrid.search.weights import FIXED_VERSION
 from hybrid.searches import LEARNED_SYSTEMS, SearchAnswer, SearchRequest, unweighted_systems
 
 _RECENT = 20
+#: Products that nobody has judged, of a stored evaluation: the most useful ones.
+_TO_RATE = 1_000
 
 
 def train(work: Work) -> Mapping[str, Any]:
@@ -112,8 +115,26 @@ def _record(work: Work, judgments: Judgments, result: evaluation.Evaluation, act
         "measures": list(next(iter(result.systems.values())).measures),
         "results": data["systems"],
         "notes": list(judgments.notes),
+        "kinds": data["kinds"],
+        "unjudged": _unjudged(work, judgments, result),
         "per_query": {"queries": list(judgments.relevant), "scores": scores},
     }
+
+
+def _unjudged(work: Work, judgments: Judgments, result: evaluation.Evaluation) -> list[dict[str, Any]]:
+    """The products to rate, of queries by words: a photo cannot go out with a list and come in again."""
+    fields = work.services.searcher.profile(work.index).fields.roles.get("title", ())
+    titles = {
+        hit.id: title_of(hit, fields)
+        for system in result.systems.values()
+        for answer in system.answers.values()
+        for hit in answer.hits
+    }
+    rows = [row for row in result.unjudged() if not judgments.query(row.query).image]
+    return [
+        {"query": row.query, "product": row.product, "title": titles[row.product], "shown": dict(row.shown)}
+        for row in rows[:_TO_RATE]
+    ]
 
 
 def _identity(work: Work) -> str:

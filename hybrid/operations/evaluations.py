@@ -8,6 +8,8 @@ from typing import Any
 
 from hybrid.elastic.stores.evaluations import Evaluations
 from hybrid.errors import UsageError
+from hybrid.evaluation import pool
+from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import Paired, paired
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION
@@ -79,6 +81,13 @@ def against_baseline(run: Mapping[str, Any]) -> dict[str, Paired]:
     before = scores(run, run["baseline"])
     changes = {name: paired(before, scores(run, name)) for name in run["systems"] if name != run["baseline"]}
     return {name: change for name, change in changes.items() if change}
+
+
+def to_rate(run: Mapping[str, Any]) -> str:
+    """A CSV of what the systems of a run showed and nobody had judged; see hybrid.evaluation.pool.to_rate."""
+    rows = [pool.Unjudged(row["query"], row["product"], row["shown"]) for row in run.get("unjudged", ())]
+    titles = {row["product"]: row["title"] for row in run.get("unjudged", ())}
+    return pool.to_rate(rows, Judgments({}), titles)
 
 
 def compared(evaluations: Evaluations, a: str, b: str) -> tuple[dict[str, Any], dict[str, Any], list[Difference]]:

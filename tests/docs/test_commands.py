@@ -69,6 +69,8 @@ def problem(arguments: list[str]) -> str | None:
         if left[0] == "--help":
             return None
         name = left.pop(0)
+        if name not in command.commands and getattr(command, "of_files", None):
+            name = command.of_files
         if name not in command.commands:
             return f"no command {name}"
         command = command.commands[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 from math import log2
@@ -15,13 +16,13 @@ from ir_measures import nDCG
 from PIL import Image
 
 from hybrid.errors import UsageError
-from hybrid.evaluation import evaluate, measures, significance
+from hybrid.evaluation import evaluate, measures, pool, significance
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.judgments import JudgedQuery, Judgments
 from hybrid.evaluation.photos import file_name, judged_photo
 from hybrid.evaluation.report import Curves, write_report
 from hybrid.facts import Counted, Reason
-from hybrid.searches import Hit, SearchAnswer, SignalScore
+from hybrid.searches import Hit, SearchAnswer, SearchRequest, SignalScore
 
 
 def test_measures_on_paper() -> None:
@@ -37,6 +38,25 @@ def test_measures_on_paper() -> None:
     assert found["accuracy@10"] == pytest.approx(1 / 2)
     assert found["mrr"] == pytest.approx((1 + 0) / 2)
     assert found["judged@10"] == pytest.approx((2 / 3 + 0) / 2, abs=1e-4)
+
+
+def test_what_is_not_judged_is_taken_out_of_the_condensed_list() -> None:
+    ratings = {"q1": {"a": 3.0, "b": 1.0, "c": 0.0}, "q2": {"x": 2.0}, "q3": {"y": 1.0}}
+    strangers = [f"u{number}" for number in range(12)]
+    found = measures.condensed({"q1": [*strangers, "c", "a"], "q2": [*strangers, "x"]}, ratings)
+    ideal = 7 / log2(2) + 1 / log2(3)
+    assert found == {"q1": pytest.approx(7 / log2(3) / ideal, abs=1e-4), "q2": 1.0, "q3": 0.0}
+
+
+def test_how_many_queries_would_show_a_difference() -> None:
+    gained = np.tile([0.1, -0.1], 50)  # a deviation of 0.1
+    needed = significance.queries_needed(gained)
+    assert needed == pytest.approx(((1.96 + 0.8416) * 0.1 / 0.01) ** 2, rel=0.02)  # 785
+    assert needed == significance.queries_needed(gained + 0.3)
+    drawn = np.random.default_rng(0).normal(0.01, 0.1, (2_000, needed))
+    sure = np.abs(drawn.mean(1)) > 1.96 * drawn.std(1, ddof=1) / np.sqrt(needed)
+    assert sure.mean() == pytest.approx(0.8, abs=0.03)
+    assert significance.queries_needed(np.zeros(9)) is significance.queries_needed(np.array([0.5])) is None
 
 
 def test_a_query_without_hits_counts_as_zero() -> None:
@@ -100,8 +120,69 @@ def test_evaluation_leaves_out_queries_with_nothing_relevant(result: evaluate.Ev
     assert found["systems"]["gate"]["per_query"] == {"lamp": 0.5, "mug": 1.0}
     assert found["systems"]["bm25"]["ndcg@10"] == pytest.approx(0.5)
     assert (found["systems"]["gate"]["hurt"], found["systems"]["gate"]["helped"]) == (0.5, 0.5)
+    assert found["kinds"] == {"single word": {"queries": 2, "ndcg@10": {"bm25": 0.5, "gate": 0.75}}}
+    assert list(found["systems"]["gate"])[:3] == ["ndcg@10", "condensed@10", "judged@10"]
+    assert (found["systems"]["bm25"]["queries_needed"], found["systems"]["gate"]["queries_needed"]) == (None, 88300)
     with pytest.raises(UsageError, match="no judged query has a relevant product"):
         evaluate.evaluate(lambda request: answer([], []), "x", Judgments({"q": {"a": 0.0}}), ["bm25"])
+
+
+def test_the_condensed_list_is_made_of_more_than_the_page() -> None:
+    asked = []
+
+    def search(request: SearchRequest) -> SearchAnswer:
+        asked.append((request.size, request.bare))
+        return answer([*(f"u{number}" for number in range(20)), "a"][: request.size], [])
+
+    found = evaluate.evaluate(search, "shop", Judgments({"lamp": {"a": 3.0}}), ["bm25"]).systems["bm25"]
+    assert asked == [(10, False), (10, False), (100, True)]
+    assert (found.measures["ndcg@10"], found.measures["condensed@10"], found.measures["judged@10"]) == (0.0, 1.0, 0.0)
+    assert len(found.answers["lamp"].hits) == 10
+
+
+def test_what_to_rate_comes_out_and_goes_in_again(
+    result: evaluate.Evaluation, judged: Judgments, tmp_path: Path
+) -> None:
+    assert [(row.query, row.product, row.shown) for row in result.unjudged()] == [
+        ("mug", "b", {"bm25": 1}), ("lamp", "x", {"gate": 2}),
+    ]  # fmt: skip
+    shown = {"a": {"q": ["same", "low", "up"]}, "b": {"q": ["same", "up", "low", "=1+1"]}}
+    rows = pool.unjudged(shown, {"q": {}})
+    assert [row.product for row in rows] == ["=1+1", "low", "up", "same"]  # no system is told apart by the last
+    assert [row.shown for row in pool.unjudged(shown, {"q": {"=1+1": 0.0, "low": 1.0, "up": 1.0}})] == [
+        {"a": 1, "b": 1}
+    ]
+    searched, titles = pool.search_pool(
+        lambda request: answer(["a", "new", '"quoted", with a comma'], []), "shop", judged, ["bm25"], 2, ("name",)
+    )
+    assert {row.query for row in searched} == {"lamp", "mug", "nothing"}  # what has nothing relevant is asked too
+    (path,) = pool.write_pool(rows + searched, judged, titles, tmp_path / "rate.csv")
+    with pytest.raises(UsageError, match="no judgments in it"):
+        read_judgments(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0]) == ["query", "docid", "title", "rating", "shown"]
+    assert (table[0]["docid"], table[-1]["title"], table[1]["shown"]) == (
+        "'=1+1",
+        '<b>"quoted", with a comma</b>',
+        "a 2, b 3",
+    )
+    table[0]["rating"], table[-1]["rating"] = "3", "0"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    assert read_judgments(path).ratings == {"q": {"=1+1": 3.0}, searched[-1].query: {searched[-1].product: 0.0}}
+    with pytest.raises(UsageError, match="cannot write"):
+        pool.write_pool(rows, judged, titles, tmp_path / "none" / "rate.csv")
+
+
+def test_photos_to_rate_go_with_their_list(tmp_path: Path) -> None:
+    held = Judgments({"p.jpg": {"a": 3.0}}, queries={"p.jpg": JudgedQuery(image="p.jpg")}, photos={"p.jpg": b"photo"})
+    rows = pool.unjudged({"image": {"p.jpg": ["a", "b"]}}, held.ratings)
+    assert pool.write_pool(rows, held, {}, tmp_path / "rate.csv") == [tmp_path / "rate.csv", tmp_path / "p.jpg"]
+    text = (tmp_path / "rate.csv").read_text("utf-8-sig")
+    assert text == "query,image,docid,title,rating,shown\n,p.jpg,b,,,image 2\n"
 
 
 def test_runs_read_by_another_tool_give_the_same_figures(result: evaluate.Evaluation, tmp_path: Path) -> None:
@@ -124,7 +205,8 @@ def test_report_is_one_file_that_says_what_was_hurt(result: evaluate.Evaluation,
     write_report(result, tmp_path / "e.html", ("name",), Curves("gate-1", fewer, skip))
     page = (tmp_path / "e.html").read_text(encoding="utf-8")
     for part in ("Systems", "Wins and losses by query", "Weights over the queries", "number of judgments",
-                 "Quality against skipped signals", "Queries that were hurt", "gate: 1 of 2"):  # fmt: skip
+                 "Quality against skipped signals", "Queries that were hurt", "gate: 1 of 2",
+                 "Kinds of query", "condensed@10", "88,300"):  # fmt: skip
         assert part in page
     assert "text +0.30, because the query has several words" in page
     assert "&lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page  # the shop's text is no markup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, redirect, request, url_for
+from flask import Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from hybrid.elastic.stores.models import WEIGHTS
@@ -16,7 +16,7 @@ from hybrid.operations import evaluations as core_evaluations
 from hybrid.operations import orders
 from hybrid.searches import LEARNED_SYSTEMS, systems
 from web.admin.access import admin
-from web.admin.frame import chosen_index, core, page_number, render, say
+from web.admin.frame import chosen_index, core, page_number, render, saved_as, say
 from web.admin.schemas import Call, EvaluationParams
 from web.params import checked_index, json_of, validate
 
@@ -28,7 +28,9 @@ _RUN = {
     "id": "3f6c1e0a", "at": "2026-11-02T09:30:00Z", "by": "ed", "index": "shop", "list": "lamps",
     "systems": ["bm25", "gate-2"], "baseline": "bm25", "queries": 120, "results": {"bm25": {"ndcg@10": 0.61}},
     "weights_version": "gate-2", "folds": 0, "judged_at_10": 0.8, "measures": ["ndcg@10"], "notes": [],
+    "kinds": {"single word": {"queries": 40, "ndcg@10": {"bm25": 0.7}}},
 }  # fmt: skip
+_UNJUDGED = {"query": "desk lamp", "product": "p-102", "title": "Lamp for desks", "shown": {"bm25": 2, "gate-2": 7}}
 
 
 @admin.get("/evaluations")
@@ -115,6 +117,14 @@ def evaluations_run(run: str) -> str:
     )  # fmt: skip
 
 
+@admin.get("/evaluations/<run>/unjudged.csv")
+def evaluations_unjudged(run: str) -> Response:
+    """What the systems of the run showed and nobody had judged, to be rated and uploaded into its list."""
+    evaluation = core_evaluations.run(core().evaluations, run)
+    headers = saved_as(f"{evaluation['list']}-to-rate.csv")
+    return Response(core_evaluations.to_rate(evaluation), mimetype="text/csv", headers=headers)
+
+
 # -- for programs ----------------------------------------------------------------------------------------------------
 
 
@@ -139,9 +149,9 @@ def api_evaluations_compare() -> dict[str, Any]:
 
 
 @admin.get("/api/evaluations/<run>")
-@Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}})
+@Call(gives={**_RUN, "per_query": {"queries": ["desk lamp"], "scores": {"bm25": [0.61]}}, "unjudged": [_UNJUDGED]})
 def api_evaluations_run(run: str) -> dict[str, Any]:
-    """One run, with nDCG@10 of every query and system."""
+    """One run, with nDCG@10 of every query and system, and what they showed that nobody had judged."""
     return core_evaluations.run(core().evaluations, run)
 
 

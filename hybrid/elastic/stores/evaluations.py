@@ -15,7 +15,8 @@ EVALUATIONS = "hybrid-evaluations"
 
 class Evaluations:
     """{"id", "at", "by", "index", "list", "systems", "weights_version", "queries", "baseline", "results": system ->
-    figures, "per_query": {"queries": [...], "scores": {system: [...]}}, …} of every run. See hybrid.learning.orders.
+    figures, "per_query": {"queries": [...], "scores": {system: [...]}}, "unjudged": [...], …} of every run. See
+    hybrid.learning.orders.
     """
 
     def __init__(self, client: Elasticsearch) -> None:
@@ -48,7 +49,7 @@ class Evaluations:
                 ],
                 size=size,
                 from_=before,
-                source_excludes=["per_query"],
+                source_excludes=["per_query", "unjudged"],
                 track_total_hits=True,
                 ignore_unavailable=True,
             )["hits"]

@@ -74,7 +74,14 @@ def test_from_the_form_to_the_page_of_the_run(shop: tuple[Services, str]) -> Non
     assert set(evaluations.scores(run, "text")) == set(RATINGS)
     assert run["results"]["bm25"]["p50_ms"] > 0
     assert "answers" not in str(run)
+    listed = admin.get(f"/admin/evaluations/{key}/unjudged.csv")
+    assert run["unjudged"] and len(listed.text.splitlines()) == 1 + len(run["unjudged"])
+    assert "basics-to-rate.csv" in listed.headers["Content-Disposition"]
+    judged = {(query, product) for query, rated in RATINGS.items() for product in rated}
+    assert not judged & {(row["query"], row["product"]) for row in run["unjudged"]}
+    assert sum(figures["queries"] for figures in run["kinds"].values()) == 4
     page = admin.get(f"/admin/evaluations/{key}").text
+    assert "condensed@10" in page and "a single word" in page and f"/admin/evaluations/{key}/unjudged.csv" in page
     assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
     assert 'class="gains"' in page and 'class="interval"' in page and "recall@10" in page
     assert admin.get("/admin/evaluations/nothing").status_code == 400

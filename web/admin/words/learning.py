@@ -275,6 +275,27 @@ LEARNING: dict[str, tuple[str, str]] = {
         "横线为 95 % 区间，空心标记为基线。",
     ),
     "evaluations_measures": ("All measures", "全部指标"),
+    "evaluations_measures_hint": (
+        "condensed@10: nDCG of the judged products alone, the others taken out. Needed: judged queries that would show "
+        "a difference of 0.01 (paired, two-sided at 5 %, power 80 %).",
+        "condensed@10：只看已评分商品的 nDCG。所需：能显示 0.01 差异的评分查询数（配对，双侧 5 %，功效 80 %）。",
+    ),
+    "evaluations_needed": ("Queries needed", "所需查询数"),
+    "evaluations_unjudged": ("Products to rate: {n}", "待评分商品：{n}"),
+    "evaluations_unjudged_hint": (
+        "What the systems showed and nobody had judged, as CSV, most useful first. Fill in ratings and upload the file "
+        "to the list.",
+        "各系统展示过但无人评分的商品（CSV，最有用的在前）。填好评分后上传到该列表。",
+    ),
+    "evaluations_kinds": ("nDCG@10 by kind of query", "各类查询的 nDCG@10"),
+    "evaluations_kind": ("Queries", "查询"),
+    "evaluations_kind_words": ("several words", "多个词"),
+    "evaluations_kind_single_word": ("a single word", "单个词"),
+    "evaluations_kind_sentence": ("sentences", "句子"),
+    "evaluations_kind_code": ("codes and part numbers", "编码与型号"),
+    "evaluations_kind_other_script": ("scripts other than Latin", "非拉丁文字"),
+    "evaluations_kind_photo": ("photos", "照片"),
+    "evaluations_kind_photo_and_words": ("photos with words", "照片加文字"),
     "evaluations_to": ("vs. {baseline}", "相比 {baseline}"),
     "evaluations_degraded": ("Degraded", "降级"),
     "evaluations_gains": (
