@@ -174,7 +174,8 @@ def test_training_as_an_order(shop: tuple[Services, str]) -> None:
 
 def test_a_training_begun_again_keeps_one_version(shop: tuple[Services, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services, name = shop
-    # Active weights that are as bad as can be, so that the training publishes.
+    # Active weights that are as bad as can be, and no doubt, so that the training publishes from few queries.
+    monkeypatch.setattr(ordered.training, "doubt", lambda *given: "")
     bad = fixed({"text": 1.0, "lexical": 1e-9}, "bad-1").to_json()
     keep(services, name, "bad-1", "global", {**bad, "kind": "global"}, {})
     services.models("weights").activate(name, "bad-1")
