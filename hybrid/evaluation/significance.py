@@ -11,8 +11,6 @@ import numpy as np
 
 #: A query is hurt (or helped) when it loses (or gains) more than this much nDCG@10 against the baseline.
 HURT = 0.05
-#: How sure a gain is to be before it counts as more than noise.
-SURE = 0.98
 #: The difference of nDCG@10 that the power of a list of judgments is stated for, and how sure it is to be seen.
 SHOWN, POWER = 0.01, 0.8
 _TWO_SIDED = 0.05
@@ -73,11 +71,6 @@ def interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the mean of (queries,) scores."""
     low, high = np.quantile(_resampled_means(scores, seed), [0.025, 0.975])
     return round(float(low), 4), round(float(high), 4)
-
-
-def least_gain(gained: np.ndarray, seed: int = 0) -> float:
-    """One-sided 98 % lower bound of the mean of (queries,) paired gains, by bootstrap. Above 0: more than noise."""
-    return float(np.quantile(_resampled_means(gained, seed), 1 - SURE))
 
 
 def _resampled_means(scores: np.ndarray, seed: int) -> np.ndarray:

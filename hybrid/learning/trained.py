@@ -28,7 +28,7 @@ class HeldOut:
 
     measure: name of the measure that `figure` and `before` are means of; more is better. against: the active version,
     or the baseline without one. before: its figure on the same examples, held out too; None: there is nothing to
-    compare with.
+    compare with. proven: whether a larger figure is more than chance, where the training has tested it.
     """
 
     measure: str
@@ -36,16 +36,19 @@ class HeldOut:
     against: str
     before: float | None
     examples: int
+    proven: bool = True
 
     @property
     def better(self) -> bool:
         """Whether it is worth publishing."""
-        return self.before is None or self.figure > self.before
+        return self.before is None or (self.proven and self.figure > self.before)
 
     def __str__(self) -> str:
         if self.before is None:
             return f"{self.measure} {self.figure:.4f} of {self.examples:,} held-out examples; nothing to compare with"
-        verb = "beats" if self.better else "does not beat"
+        verb = (
+            "beats" if self.better else "does not beat beyond doubt" if self.figure > self.before else "does not beat"
+        )
         return (
             f"{self.measure} {self.figure:.4f} {verb} {self.against} {self.before:.4f} on {self.examples:,} held-out "
             "examples"

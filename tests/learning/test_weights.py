@@ -20,6 +20,7 @@ from hybrid.learning.weights import training, validation, versions
 from hybrid.learning.weights.examples import Example, Table, calibrate
 from hybrid.learning.weights.fit import Options
 from hybrid.learning.weights.queries import synthetic_queries
+from hybrid.learning.weights.selection import Step
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.features import FEATURES, query_features
@@ -200,9 +201,7 @@ def constructed(count: int) -> list[Example]:
 
 def test_a_gate_learns_what_one_mixture_cannot() -> None:
     material = validation.prepare(constructed(40), Vocabulary.count(DOCUMENTS))
-    held_out = validation.cross_validate(
-        ["global", "gate", "attention"], material, Options(risk=0), 4, 1, 0, lambda *a: None
-    )
+    held_out = validation.cross_validate(["global", "gate", "attention"], material, Options(), 4, 1, 0, lambda *a: None)
     means = {kind: validation.score(turns[0], material, material.judged).mean() for kind, turns in held_out.items()}
     assert means["gate"] > means["global"] + 0.05
     assert means["attention"] > means["global"] + 0.05
@@ -210,40 +209,18 @@ def test_a_gate_learns_what_one_mixture_cannot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "one", "bm25", "chosen"),
+    ("ndcg", "least", "said"),
     [
-        (0.8, 0.7, 0.6, "gate"),
-        (0.7, 0.7, 0.6, "global"),  # no better than one mixture for all
-        (0.8, 0.7, 0.9, validation.WORDS),  # words do better without either
+        (0.7, 0.01, ""),
+        (0.5, 0.01, "it is worse than BM25 alone, nDCG@10 0.5000 against 0.6000"),  # what is active is worse still
+        (0.7, 0.0, "gate is no better than global-1 (+0.0250 nDCG@10, 99 % sure is +0.0000 or more)"),
     ],
 )
-def test_a_kind_earns_its_place(gate: float, one: float, bm25: float, chosen: str) -> None:
-    # The last query is a photo alone: it has no words to be compared with.
-    scores = {name: np.array([value] * 3 + [0.1]) for name, value in (("gate", gate), ("global", one), ("bm25", bm25))}
-    worded = np.array([True] * 3 + [False])
-    assert validation.choose("gate", scores, worded) == chosen
-    assert validation.choose("gate", scores, ~worded) in ("gate", "global")
+def test_what_training_does_not_make_active(ndcg: float, least: float, said: str) -> None:
+    assert training.doubt(ndcg, 0.6, Step("gate", "global-1", 0.025, least, 0.99)) == said
 
 
-@pytest.mark.parametrize(
-    ("gain_over_bm25", "gain_over_active", "said"),
-    [
-        ([0.1] * 20, [0.1] * 20, ""),
-        ([-0.1] * 20, [0.1] * 20, "worse than BM25 alone, nDCG@10 0.5000 against 0.6000"),  # the active is worse still
-        ([0.1] * 20, [-0.1] * 20, "worse than gate-1 (-0.1000)"),
-        ([0.1] * 20, [0.0] * 20, "its gain over gate-1 may be chance (+0.0000; 98% sure is +0.0000 or more)"),
-        ([0.1] * 20, [0.3, -0.25] * 10, "its gain over gate-1 may be chance (+0.0250; 98% sure is -0."),
-    ],
-)
-def test_what_training_does_not_make_active(
-    gain_over_bm25: list[float], gain_over_active: list[float], said: str
-) -> None:
-    scores = np.full(20, 0.5)
-    doubt = training.doubt(scores, scores - gain_over_bm25, scores - gain_over_active, "gate-1")
-    assert said in doubt and bool(doubt) == bool(said)
-
-
-def test_words_alone_where_vectors_do_harm() -> None:
+def test_one_mixture_leaves_the_words_alone_where_vectors_do_harm() -> None:
     rng = np.random.default_rng(1)
     harmful = []
     for example in constructed(24):
@@ -251,9 +228,8 @@ def test_words_alone_where_vectors_do_harm() -> None:
         words = {id: 9.0 if id in good else float(rng.uniform(0, 3)) for id in example.raw["text"]}
         harmful.append(replace(example, raw={"lexical": words, "text": {id: -score for id, score in words.items()}}))
     material = validation.prepare(harmful, Vocabulary.count(DOCUMENTS))
-    model = validation.words_alone(material)
+    model = validation.fit("global", material, material.judged, Options())
     assert validation.predict(model, material, material.judged).tolist() == pytest.approx([1.0] * 24)
-    assert model.predict(Query("", ""), ["text"]).weights == {"text": 1.0}  # a photo, say, has nothing else
 
 
 def test_training_twice_gives_the_same() -> None:
@@ -483,9 +459,13 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     assert result.judged == 12
     assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
-    assert result.chosen == ("gate" if means["gate"] > means["global"] else "global")
-    assert result.better == (means[result.chosen] > means["active"])
+    assert [(step.kind, step.sure) for step in result.steps] == [("global", 0.99), ("gate", 0.99)]
+    assert result.steps[0].against == FIXED_VERSION
+    assert result.steps[0].gain == pytest.approx(means["global"] - means["active"], abs=1e-3)
+    assert result.better == any(step.better for step in result.steps) == (result.doubt == "")
+    assert result.reason.startswith("global is ") and ("no better than" in result.reason) == (not result.better)
     version = publish(services.models, result)
+    assert services.models(WEIGHTS).head(version, name)["report"]["steps"][1]["kind"] == "gate"
     versions.apply(services.models(WEIGHTS), name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))

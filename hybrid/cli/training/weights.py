@@ -22,18 +22,25 @@ def train_weights(
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Times that it is done, shuffled anew.")] = 4,
     synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="Queries to make up from the catalogue.")] = 600,
+    risk: Annotated[
+        float,
+        typer.Option(min=0, max=10, help="How much more losses against BM25 count than gains; costs quality."),
+    ] = 0.0,
     seed: Seed = 0,
     name: Name = None,
-    apply: Annotated[bool, typer.Option(help="Make the new version active, if its gain is no chance.")] = True,
+    apply: Annotated[bool, typer.Option(help="Make the new version active.")] = True,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Learn how much each signal counts, for all queries or for each one, and publish it if it is better.
+    """Learn how much each signal counts, for all queries or for each one, and publish what is better beyond doubt.
 
+    The kinds up to --kind are compared by nested cross-validation, each with what is in force: first with the active
+    weights, then with the simpler kind that beat them. "No better" is the usual answer where few queries are judged.
     Reads the index and the judgments; writes a version of weights for the index.
     Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
     """
     from hybrid.learning.weights import training
+    from hybrid.learning.weights.fit import Options
     from hybrid.services import build_services
 
     services = build_services()
@@ -41,8 +48,9 @@ def train_weights(
     for note in judged.notes if judged else ():
         say(f"{judgments}: {note}")
     with counted() as show:
+        options = Options(risk=risk)
         result = training.train(
-            services, index, judged, kind, folds, repeats, synthetic, seed, progress=show, keep_kind=force
+            services, index, judged, kind, folds, repeats, synthetic, seed, options, progress=show, keep_kind=force
         )
     about = {"list": judgments.name} if judgments else {}
     end_training(services, result, _show, name, force, apply, json, about)
@@ -59,7 +67,8 @@ def _show(result: Any) -> None:
         )  # fmt: skip
     console(stderr=False).print(table)
     print(f"best mixture for each query, an oracle: {result.oracle:.4f}")
-    print(f"{result.reason[0].upper()}{result.reason[1:]}.")
+    for step in result.steps:
+        print(f"{str(step)[0].upper()}{str(step)[1:]}.")
     if result.ablation:
         carried = ", ".join(f"{name} {lost:+.4f}" for name, lost in result.ablation.items() if abs(lost) >= 0.0005)
         print(f"nDCG lost without a feature: {carried or 'none matters alone'}")

@@ -9,7 +9,7 @@ solution and are tied to it, for a shop has fifty judged queries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,10 @@ from hybrid.text.vocabulary import Vocabulary
 _REACH = 5.0
 _HIDDEN, _KEYS = 6, 3
 _STEPS, _RATE = 250, 0.03
+#: An ascent ends before its last step where so many steps gain no more than this.
+_WINDOW, _STANDSTILL = 20, 5e-5
+#: Values of `Options.tie` that a gate and an attention choose from, those that stay next to `global` last.
+TIES = (0.003, 0.03, 0.3)
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,10 @@ class Options:
 
     bandwidth: width of the kernel, in log-weights, when one mixture is fitted for all queries. spread: the same when
     weights are predicted for each query; it is wider, because a prediction rests on one query alone. tie: cost of a
-    predicted logit's squared distance from the global one. prior: cost of the global logits' squared distance from
-    their start, in judged queries. synthetic: weight of all synthetic queries together, in judged queries. members:
-    models of an ensemble. risk: how much more a loss against BM25 alone counts than a gain (risk-sensitive
-    optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012).
+    predicted logit's squared distance from the global one; see `TIES`. prior: cost of the global logits' squared
+    distance from their start, in judged queries. synthetic: weight of all synthetic queries together, in judged
+    queries. members: models of an ensemble. risk: how much more a loss against BM25 alone counts than a gain
+    (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012); it costs quality on average.
     """
 
     bandwidth: float = 0.5
@@ -45,8 +49,8 @@ class Options:
     tie: float = 0.003
     prior: float = 0.2
     synthetic: float = 2.0
-    members: int = 3
-    risk: float = 1.0
+    members: int = 2
+    risk: float = 0.0
 
 
 class Surfaces:
@@ -160,11 +164,41 @@ def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options:
     counts = _worth(surfaces, rows, options)
     if not counts.any():
         return start
+    from scipy import optimize
+
     judged = max(1.0, float((counts[[not surfaces.examples[row].synthetic for row in rows]]).sum()))
+    parts, total = [], 0.0
+    for play, where, points, heights in _parts(surfaces, rows, options):
+        # All queries have the same mixture, so that one surface stands for them.
+        parts.append(([surfaces.signals.index(name) for name in play], points, counts[where] @ heights))
+        total += float(counts[where].sum())
+    if not parts:
+        return start
+
+    def cost(bias: np.ndarray) -> float:
+        gain = 0.0
+        for columns, points, height in parts:
+            free = np.clip(bias[columns[1:]] - bias[columns[0]], -_REACH, _REACH)
+            gain += float(_softmax(-((points - free) ** 2).sum(1) / (2 * options.bandwidth**2)) @ height)
+        moved = bias - start
+        return options.prior / judged * float(((moved - moved.mean()) ** 2).sum()) - gain / total
+
     starts = np.stack([start] * 3)
     starts[1:, 1:] += [[-1.5], [1.5]]
-    parameters, values = _ascend(surfaces, rows, counts, starts, options, {}, None, options.prior / judged, start)
-    return np.asarray(parameters["bias"][int(values.argmax())])
+    found = [optimize.minimize(cost, begin, method="L-BFGS-B") for begin in starts]
+    return np.asarray(min(found, key=lambda one: one.fun).x)
+
+
+def _parts(
+    surfaces: Surfaces, rows: np.ndarray, options: Options
+) -> Iterator[tuple[tuple[str, ...], list[int], np.ndarray, np.ndarray]]:
+    """(signals in play, places of its examples in `rows`, points, heights there) of each group that has some."""
+    position = {int(row): at for at, row in enumerate(rows)}
+    for play, (examples, points, heights) in surfaces.groups.items():
+        chosen = [at for at, row in enumerate(examples) if int(row) in position]
+        if chosen:
+            where = [position[int(examples[at])] for at in chosen]
+            yield play, where, points, _cautious(surfaces, examples[chosen], play, heights[chosen], options.risk)
 
 
 def fit_kind(
@@ -183,8 +217,27 @@ def fit_kind(
     ]
     begin = {name: np.stack([member[name] for member in begins]) for name in begins[0]}
     around = np.stack([bias] * options.members)
-    parameters, _ = _ascend(surfaces, rows, counts, around, options, begin, features, 0.0, bias, kind)
-    return {name: parameters[name] for name in begin}
+    ties = np.full(options.members, options.tie)
+    return _ascend(kind, surfaces, rows, counts, around, options, begin, features, ties)
+
+
+def fit_ties(
+    kind: str,
+    surfaces: Surfaces,
+    rows: np.ndarray,
+    features: np.ndarray,
+    bias: np.ndarray,
+    options: Options,
+    ties: Sequence[float],
+    seed: int = 0,
+) -> list[dict[str, np.ndarray]]:
+    """For each tie, the parameters of one member, all from the same start and in one ascent; see `fit_kind`."""
+    counts = _worth(surfaces, rows, options)
+    one = _begin(kind, len(surfaces.signals), features.shape[1], seed * 100)
+    begin = {name: np.stack([value] * len(ties)) for name, value in one.items()}
+    around = np.stack([bias] * len(ties))
+    parameters = _ascend(kind, surfaces, rows, counts, around, options, begin, features, np.array(ties))
+    return [{name: parameters[name][[at]] for name in begin} for at in range(len(ties))]
 
 
 def _worth(surfaces: Surfaces, rows: np.ndarray, options: Options) -> np.ndarray:
@@ -223,82 +276,64 @@ def _begin(kind: str, signals: int, features: int, seed: int) -> dict[str, np.nd
 
 
 def _ascend(
+    kind: str,
     surfaces: Surfaces,
     rows: np.ndarray,
     worth: np.ndarray,
     bias: np.ndarray,
     options: Options,
     begin: Mapping[str, np.ndarray],
-    features: np.ndarray | None,
-    prior: float,
-    home: np.ndarray,
-    kind: str = "global",
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    features: np.ndarray,
+    ties: np.ndarray,
+) -> dict[str, np.ndarray]:
     """Ascend from several starts at once, each independent of the others.
 
-    bias: (members, signals); begin: the start of the kind's other parameters, (members, ...) each. Returns the
-    parameters, with "bias" among them, and the (members,) heights that were reached.
+    bias: (members, signals); begin: the start of the parameters, (members, ...) each; ties: (members,). Returns the
+    parameters.
     """
     import torch
 
     torch.set_num_threads(1)  # tiny matrices: threads cost more than they give
-    position = {int(row): at for at, row in enumerate(rows)}
     parts: list[tuple[Any, ...]] = []
-    for play, (examples, points, heights) in surfaces.groups.items():
-        chosen = [at for at, row in enumerate(examples) if int(row) in position]
-        if chosen:
-            where = [position[int(examples[at])] for at in chosen]
-            columns = [surfaces.signals.index(name) for name in play]
-            parts.append(
-                (
-                    torch.tensor(where),
-                    columns,
-                    torch.tensor(points),
-                    torch.tensor(_cautious(surfaces, examples[chosen], play, heights[chosen], options.risk)),
-                    torch.tensor(worth[where]),
-                )
-            )
+    for play, where, points, heights in _parts(surfaces, rows, options):
+        columns = [surfaces.signals.index(name) for name in play]
+        tensors = (torch.tensor(points), torch.tensor(heights), torch.tensor(worth[where]))
+        parts.append((torch.tensor(where), columns, *tensors))
     if not parts:
-        return {"bias": bias, **begin}, np.full(len(bias), -np.inf)
+        return dict(begin)
     total = sum(float(part[4].sum()) for part in parts)
-    shares = torch.tensor(worth / worth.sum())
-    start = torch.tensor(bias)
+    shares, tie = torch.tensor(worth / worth.sum()), torch.tensor(ties)
+    start, inputs = torch.tensor(bias), torch.tensor(features[rows])
     variables = {name: torch.tensor(value, requires_grad=True) for name, value in begin.items()}
-    if features is None:
-        variables["bias"] = start.clone().requires_grad_(True)
-    inputs = torch.tensor(features[rows]) if features is not None else None
     optimiser = torch.optim.Adam(list(variables.values()), lr=_RATE, weight_decay=0.0)
-    objective = torch.zeros(len(bias), dtype=torch.float64)
-    width = options.bandwidth if features is None else options.spread
-    for _ in range(_STEPS):
-        offset = torch.zeros(len(bias), len(rows), bias.shape[1], dtype=torch.float64)
-        if inputs is not None and kind == "gate":
+    reached = torch.full((len(bias),), -torch.inf, dtype=torch.float64)
+    for step in range(_STEPS):
+        if kind == "gate":
             hidden = torch.tanh(inputs @ variables["w1"].mT + variables["b1"][:, None])
             offset = hidden @ variables["w2"].mT
-        elif inputs is not None:
+        else:
             temperature = variables["temperature"].clamp(min=0.1)[:, None, None]
             offset = (inputs @ variables["query"].mT) @ variables["keys"].mT / temperature
-        logits = variables.get("bias", start)[:, None] + offset
+        logits = start[:, None] + offset
         gain = torch.zeros(len(bias), dtype=torch.float64)
         for where, columns, points, heights, counts in parts:
             mine = logits[:, where][:, :, columns]
             free = (mine[..., 1:] - mine[..., :1]).clamp(-_REACH, _REACH)
             # Negated squared distances, without the term that all points share: softmax cancels it.
             nearness = 2 * free @ points.T - (points**2).sum(1)
-            kernel = torch.softmax(nearness / (2 * width**2), dim=-1)
+            kernel = torch.softmax(nearness / (2 * options.spread**2), dim=-1)
             gain = gain + ((kernel * heights).sum(-1) * counts).sum(-1)
         # Only differences of logits matter, so the cost leaves out their mean.
         centred = offset - offset.mean(-1, keepdim=True)
-        cost = options.tie * ((centred**2).sum(-1) * shares).sum(-1)
-        if features is None:
-            moved = variables["bias"] - torch.tensor(home)
-            cost = cost + prior * ((moved - moved.mean(-1, keepdim=True)) ** 2).sum(-1)
-        objective = gain / total - cost
+        objective = gain / total - tie * ((centred**2).sum(-1) * shares).sum(-1)
+        if step % _WINDOW == _WINDOW - 1:
+            if bool(((objective.detach() - reached) < _STANDSTILL).all()):
+                break
+            reached = objective.detach()
         optimiser.zero_grad()
         (-objective.sum()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     parameters = {name: variable.detach().numpy().copy() for name, variable in variables.items()}
-    parameters.setdefault("bias", bias)
     if "temperature" in parameters:
         parameters["temperature"] = np.maximum(parameters["temperature"], 0.1)
-    return parameters, objective.detach().numpy()
+    return parameters

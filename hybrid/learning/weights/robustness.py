@@ -11,9 +11,9 @@ import numpy as np
 
 from hybrid.elastic.indices.own import TRIAL
 from hybrid.evaluation.judgments import Judgments
-from hybrid.learning.weights import validation
+from hybrid.learning.weights import selection, validation
 from hybrid.learning.weights.examples import Example, Table
-from hybrid.learning.weights.fit import Options
+from hybrid.learning.weights.fit import Options, fixed_bias
 from hybrid.services import Services
 from hybrid.text.vocabulary import Vocabulary
 
@@ -34,8 +34,8 @@ def measure(
     """Held-out nDCG@10 with all, 40, 20 and no judgments; with vectors shuffled among products, and 30 % removed.
 
     shuffled: training and search both take shuffled scores of the candidates, as from an index whose vectors are wrong;
-    only queries that have words count. shuffled_chosen: the kind that training would publish then. removed: the model
-    is trained with all vectors and searches without 30 % of them, in a copy of the index that is deleted again.
+    only queries that have words count. shuffled_chosen: what training would choose then, against `fixed`. removed: the
+    model is trained with all vectors and searches without 30 % of them, in a copy of the index that is deleted again.
     """
     vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     examples = validation.collect(services, index, judgments, synthetic, seed, progress)
@@ -63,16 +63,18 @@ def measure(
     # A photo alone has no words to fall back to, and so no BM25 to be compared with.
     worded = validation.has_words(material, material.judged)
     if worded.any():
-        turns = validation.cross_validate(["global", kind], shuffled, options, folds, repeats, seed)
-        scores = {
-            name: np.mean([validation.score(mixed, shuffled, shuffled.judged) for mixed in mixtures], 0)
-            for name, mixtures in turns.items()
-        }
-        scores["bm25"] = validation.alone("lexical", material, material.judged)
-        plain, mixed = scores["bm25"][worded].mean(), scores[kind][worded].mean()
-        result["shuffled"] = round(float(mixed), 4)
-        result["shuffled_of_bm25"] = round(float(mixed / plain), 4)
-        result["shuffled_chosen"] = validation.choose(kind, scores, worded)
+        kinds = list(dict.fromkeys(["global", kind]))
+        turns = list(selection.folds_of(shuffled.judged, folds, repeats, seed))
+        found = selection.cross_validated([validation.candidate(one, shuffled, options) for one in kinds], turns, seed)
+        fixed = shuffled.basis.model("global", fixed_bias(shuffled.basis.signals))
+        before = [validation.predict(fixed, shuffled, turn.held_out) for turn in turns]
+        scores = {"fixed": before, **{name: one.scores for name, one in found.items()}}
+        result["shuffled_chosen"], _ = selection.climb("fixed", kinds, scores, turns)
+        mixed = validation.turn_mixtures(found[kind], turns, shuffled, shuffled.judged)
+        mine = np.mean([validation.score(one, shuffled, shuffled.judged) for one in mixed], 0)[worded].mean()
+        plain = validation.alone("lexical", material, material.judged)[worded].mean()
+        result["shuffled"] = round(float(mine), 4)
+        result["shuffled_of_bm25"] = round(float(mine / plain), 4)
     poorer = {example.name: example for example in _without(services, index, judgments, 0.3, seed, progress)}
     losses = []
     for turn in full:

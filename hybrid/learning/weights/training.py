@@ -12,32 +12,30 @@ import numpy as np
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
-from hybrid.evaluation.significance import SURE, compare, least_gain
+from hybrid.evaluation.significance import compare
 from hybrid.learning.trained import HeldOut, Trained
 from hybrid.learning.weights.examples import Table
 from hybrid.learning.weights.fit import Options
+from hybrid.learning.weights.selection import Candidate, Fold, Step, climb, cross_validated, folds_of
 from hybrid.learning.weights.validation import (  # fmt: skip
     CURVE_SIZES,
-    WORDS,
     Material,
     Progress,
     alone,
-    choose,
+    candidate,
     collect,
     counter,
-    cross_validate,
     enough_judged,
     fit,
-    has_words,
     judged_curve,
-    mixtures,
+    mixture,
     oracle,
     predict,
     prepare,
-    score,
     skip_curve,
     spread,
-    words_alone,
+    tuned_options,
+    turn_mixtures,
 )
 from hybrid.search.features import FEATURES
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, WeightsModel
@@ -66,11 +64,12 @@ class Row:
 
 @dataclass
 class Training(Trained):
-    """The result of a training run. kind: the requested kind; chosen: the kind that did best on held-out queries.
+    """The result of a training run. kind: the requested kind; chosen: the kind of the model, which is the richest one
+    that has earned its place, or the best one where none has. steps: how each kind compared with the one in force.
 
     skip: quality by the share of searches saved when small signals are left out. fewer: quality by the number of judged
     training queries. spread: signal -> distribution of its weights over the held-out queries. per_query: system ->
-    query -> nDCG@10, held out. uncertain: why it is not to be made active by its training; "" for no reason.
+    query -> nDCG@10, held out. uncertain: why it is no better than what is active; "" where it is.
     """
 
     index: str
@@ -82,6 +81,7 @@ class Training(Trained):
     folds: int
     repeats: int
     rows: list[Row]
+    steps: list[Step]
     held_out: HeldOut
     oracle: float
     reason: str
@@ -107,9 +107,11 @@ class Training(Trained):
         return self.uncertain
 
     def report(self) -> dict[str, Any]:
-        apart = ("model", "rows", "version", "held_out", "encoders", "family", "method", "uncertain")
+        apart = ("model", "rows", "steps", "version", "held_out", "encoders", "family", "method", "uncertain")
         data = {name: value for name, value in self.__dict__.items() if name not in apart}
-        return {**data, "rows": [asdict(row) for row in self.rows]}
+        return {
+            **data, "rows": [asdict(row) for row in self.rows], "steps": [step.to_json() for step in self.steps],
+        }  # fmt: skip
 
     def numbers(self, version: str) -> bytes:
         data = replace(self.model, version=version).to_bytes()
@@ -162,10 +164,11 @@ def train(
     progress: Progress = lambda what, done, total: None,
     keep_kind: bool = False,
 ) -> Training:
-    """Fit a kind of weights and measure it on held-out queries. Publishes nothing.
+    """Fit kinds of weights, measure them on held-out queries, and choose by evidence. Publishes nothing.
 
-    `global` replaces a kind that does no better than it, and words alone replace both where vectors do harm, unless
-    `keep_kind`. Without judgments, the synthetic queries alone decide, half of them held out.
+    The kinds up to the requested one are compared, each with the one in force before it, which at first is the active
+    version: see hybrid.learning.weights.selection. keep_kind: the model is of the requested kind, whatever is chosen.
+    Without judgments, the synthetic queries alone decide, half of them held out.
 
     Raises:
         UsageError: an unknown kind, too few judged queries for the folds, nothing to learn from.
@@ -179,40 +182,40 @@ def train(
     active, _ = PublishedWeights(services.models("weights")).active(index)
     if judgments is None:
         half = len(material.synthetic) // 2
-        rows, test = material.synthetic[:half], material.synthetic[half:]
-        material_fit = replace(material, synthetic=rows)
-        kinds = [kind]
-        held_out = {kind: [mixtures(fit(kind, material_fit, material.judged, options, seed), material, test)]}
-        folds = repeats = 1
+        test, kinds, folds, repeats = material.synthetic[half:], [kind], 1, 1
+        turns = [Fold(0, test, material.synthetic[:half])]
+        candidates = [_of_synthetic(kind, material, options)]
     else:
-        test = material.judged
+        test, kinds = material.judged, list(dict.fromkeys(["global", kind]))
         enough_judged(test, folds)
-        kinds = list(dict.fromkeys(["global", kind]))
-        step = counter(progress, "cross-validating", repeats * folds * len(kinds))
-        held_out = cross_validate(kinds, material, options, folds, repeats, seed, step)
+        turns = list(folds_of(test, folds, repeats, seed))
+        candidates = [candidate(name, material, options) for name in kinds]
+    step = counter(progress, "cross-validating", len(turns) * len(kinds))
+    found = cross_validated(candidates, turns, seed, step)
+    held_out = {name: turn_mixtures(one, turns, material, test) for name, one in found.items()}
     systems = {
         "bm25": alone("lexical", material, test),
         "active": _active(services.models(WEIGHTS), index, active, material, test),
-        **{name: np.mean([score(turn, material, test) for turn in turns], 0) for name, turns in held_out.items()},
+        **{name: _by_query(one.scores, turns, test) for name, one in found.items()},
     }
-    # Synthetic queries favour words, so they are no evidence that vectors do harm.
-    worded = has_words(material, test) & (judgments is not None)
-    chosen = kind if keep_kind else choose(kind, systems, worded)
-    if chosen == WORDS:
-        model = words_alone(material)
-        held_out[WORDS] = [mixtures(model, material, test)]
-        systems[WORDS] = score(held_out[WORDS][0], material, test)
+    before = [systems["active"][np.searchsorted(test, turn.held_out)] for turn in turns]
+    earned, steps = climb(
+        "active", kinds, {"active": before, **{name: one.scores for name, one in found.items()}}, turns
+    )
+    steps = [replace(one, against=active.version) if one.against == "active" else one for one in steps]
     rows_ = table(systems, "bm25", "active", seed)
     means = {row.system: row.ndcg for row in rows_}
-    curve = skip_curve(held_out[chosen], material, test)
+    best = earned if earned != "active" else max(kinds, key=lambda name: means[name])
+    chosen = kind if keep_kind else best
     fewer = []
-    if judgments is not None and chosen != WORDS:
+    if judgments is not None:
         sizes = sum(size < len(test) - math.ceil(len(test) / folds) for size in CURVE_SIZES)
         step = counter(progress, "fewer judgments", sizes * folds)
         fewer = judged_curve(chosen, material, options, folds, seed, systems[chosen], step)
-    if chosen != WORDS:
-        model = fit(chosen, material, material.judged, replace(options, members=max(5, options.members)), seed)
+    model = _fitted(chosen, material, replace(options, members=max(5, options.members)), seed)
+    curve = skip_curve(held_out[chosen], material, test)
     model = replace(model, skip_below=_threshold(curve))
+    uncertain = doubt(means[chosen], means["bm25"], next(one for one in steps if one.kind == chosen))
     return Training(
         index=index,
         kind=kind,
@@ -223,9 +226,10 @@ def train(
         folds=folds,
         repeats=repeats,
         rows=rows_,
+        steps=steps,
         oracle=round(float(np.mean([oracle(material, row) for row in test])), 4),
-        held_out=HeldOut("nDCG@10", means[chosen], active.version, means["active"], len(test)),
-        reason=_reason(kind, chosen, means, active.version),
+        held_out=HeldOut("nDCG@10", means[chosen], active.version, means["active"], len(test), not uncertain),
+        reason="; ".join([*map(str, steps), *([uncertain] if uncertain and steps[-1].better else [])]),
         skip=curve,
         fewer=fewer,
         spread=spread(held_out[chosen], material, test),
@@ -238,38 +242,48 @@ def train(
             }
             for name, values in systems.items()
         },
-        uncertain=doubt(systems[chosen], systems["bm25"], systems["active"], active.version, seed),
+        uncertain=uncertain,
         model=model,
         method=model.kind,
     )
 
 
-def doubt(scores: np.ndarray, bm25: np.ndarray, active: np.ndarray, version: str, seed: int = 0) -> str:
+def _of_synthetic(kind: str, material: Material, options: Options) -> Candidate:
+    """A kind that learns from synthetic queries alone."""
+    none = material.judged[:0]
+    return Candidate(
+        kind,
+        lambda rows, seed: fit(kind, replace(material, synthetic=rows), none, options, seed),
+        lambda model, rows: predict(model, material, rows),
+    )
+
+
+def _fitted(kind: str, material: Material, options: Options, seed: int) -> WeightsModel:
+    """The model that is published: fitted to all queries, as in each fold to those of the others."""
+    bias = mixture(material, material.judged, options)
+    if kind != "global" and len(material.judged):
+        options = tuned_options(kind, material, material.judged, options, seed, bias)
+    return fit(kind, material, material.judged, options, seed, bias)
+
+
+def _by_query(scores: Sequence[np.ndarray], turns: Sequence[Fold], rows: np.ndarray) -> np.ndarray:
+    """(rows,) mean of the repeats' held-out scores."""
+    total, times = np.zeros(len(rows)), np.zeros(len(rows))
+    for turn, found in zip(turns, scores, strict=True):
+        places = np.searchsorted(rows, turn.held_out)
+        total[places] += found
+        times[places] += 1
+    return total / times
+
+
+def doubt(ndcg: float, bm25: float, step: Step) -> str:
     """Why weights are not to replace the active ones without a person's decision, "" where they may.
 
-    They must answer no worse than BM25 alone, and better than the active weights by more than noise. scores, bm25,
-    active: (queries,) held-out nDCG@10 of the same queries. version: of the active weights.
+    They must answer no worse than BM25 alone, and better than what is in force by more than chance.
     """
-    if scores.mean() < bm25.mean():
-        return f"it is worse than BM25 alone, nDCG@10 {scores.mean():.4f} against {bm25.mean():.4f}"
-    gained = scores - active
-    least = least_gain(gained, seed)
-    if least > 0:
-        return ""
-    gain, sure = f"{gained.mean():+.4f}", f"{SURE:.0%} sure is {least:+.4f} or more"
-    if gained.mean() < 0:
-        return f"it is worse than {version} ({gain})"
-    return f"its gain over {version} may be chance ({gain}; {sure})"
-
-
-def _reason(kind: str, chosen: str, means: Mapping[str, float], active: str) -> str:
-    said = "" if chosen == kind else f"{kind} ({means[kind]:.4f}) is no better than {chosen} ({means[chosen]:.4f}); "
-    if chosen == WORDS:
-        said = (
-            f"with vectors, queries that have words are answered worse than by these alone ({kind} {means[kind]:.4f}); "
-        )
-    verb = "beats" if means[chosen] > means["active"] else "does not beat"
-    return f"{said}{chosen} {means[chosen]:.4f} {verb} {active} {means['active']:.4f} on held-out queries"
+    if ndcg < bm25:
+        return f"it is worse than BM25 alone, nDCG@10 {ndcg:.4f} against {bm25:.4f}"
+    return "" if step.better else str(step)
 
 
 def _active(store: ModelVersions, index: str, model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,19 @@ from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import interval
 from hybrid.learning.weights.examples import Example, calibrate, gather
-from hybrid.learning.weights.fit import Basis, Options, Surfaces, basis, fit_global, fit_kind, fixed_bias
+from hybrid.learning.weights.fit import (  # fmt: skip
+    TIES,
+    Basis,
+    Options,
+    Surfaces,
+    basis,
+    fit_global,
+    fit_kind,
+    fit_ties,
+    fixed_bias,
+)
 from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
+from hybrid.learning.weights.selection import Candidate, Fold, HeldOutFits, cross_validated, folds_of, tuned
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
@@ -25,6 +36,8 @@ from hybrid.text.vocabulary import Vocabulary
 CURVE_SIZES = (0, 10, 20, 40, 80, 160)
 #: Fewer judged queries than this cannot be cross-validated.
 MIN_JUDGED = 10
+#: Synthetic queries that inner folds learn from.
+_INNER_SYNTHETIC = 100
 
 #: Called with (the step's name, how much of it is done, of how much).
 Progress = Callable[[str, int, int], None]
@@ -111,28 +124,34 @@ def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndar
     return fit_global(material.surfaces, judged, home, options) if len(judged) else home
 
 
-#: Name of the mixture of BM25 alone, which is chosen where vectors do harm.
-WORDS = "words alone"
-_SILENT = -9.0  # a logit whose weight is next to nothing
+def candidate(kind: str, material: Material, options: Options, tune: bool = True) -> Candidate:
+    """A kind as selection takes it. tune: choose `Options.tie` on inner folds of the rows that it learns from."""
+
+    def fitted(rows: np.ndarray, seed: int) -> WeightsModel:
+        bias = mixture(material, rows, options)
+        if kind == "global" or not tune:
+            return fit(kind, material, rows, options, seed, bias)
+        return fit(kind, material, rows, tuned_options(kind, material, rows, options, seed, bias), seed, bias)
+
+    return Candidate(kind, fitted, lambda model, rows: predict(model, material, rows))
 
 
-def words_alone(material: Material) -> WeightsModel:
-    """The mixture of BM25 alone. A query without words is answered by its vectors."""
-    names = material.basis.signals
-    bias = np.array([0.0 if name.partition(".")[0] == "lexical" else _SILENT for name in names])
-    return material.basis.model("global", bias)
+def tuned_options(
+    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int, bias: np.ndarray
+) -> Options:
+    """The options with the tie that does best on inner folds of these judged rows.
 
-
-def choose(kind: str, scores: Mapping[str, np.ndarray], worded: np.ndarray) -> str:
-    """The kind that does best on held-out queries: the requested one, `global`, or WORDS.
-
-    `global` is chosen where the requested kind does no better. WORDS is chosen where BM25 alone does better on the
-    queries that have words. scores: (queries,) by kind and "bm25"; worded: (queries,) flags.
+    All of TIES are fitted at once, and to a part of the synthetic queries: what is chosen is only how far to go.
     """
-    chosen = kind if "global" not in scores or scores[kind].mean() > scores["global"].mean() else "global"
-    if worded.any() and scores[chosen][worded].mean() < scores["bm25"][worded].mean():
-        return WORDS
-    return chosen
+    synthetic = material.synthetic[:: max(1, len(material.synthetic) // _INNER_SYNTHETIC)]
+
+    def scores(rest: np.ndarray, held_out: np.ndarray) -> list[np.ndarray]:
+        rows = np.concatenate([rest, synthetic])
+        fitted = fit_ties(kind, material.surfaces, rows, material.features, bias, options, TIES, seed)
+        models = [material.basis.model(kind, bias, parameters) for parameters in fitted]
+        return [predict(model, material, held_out) for model in models]
+
+    return replace(options, tie=tuned(TIES, scores, judged, seed))
 
 
 Mixtures = list[np.ndarray]
@@ -162,26 +181,6 @@ def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.nda
     return score(mixtures(model, material, rows), material, rows)
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Rows held out and rows to learn from, of one fold in one repeat (`turn`). The same seed gives the same folds."""
-
-    turn: int
-    held_out: np.ndarray
-    rest: np.ndarray
-
-
-def folds_of(judged: np.ndarray, folds: int, repeats: int, seed: int, limit: int | None = None) -> Iterator[Fold]:
-    """Folds over judged rows, shuffled anew in each repeat. limit: learn from at most so many of the other rows."""
-    for turn in range(repeats):
-        order = np.random.default_rng(seed + turn).permutation(len(judged))
-        for fold in range(folds):
-            held_out = np.sort(order[fold::folds])
-            rest = np.setdiff1d(order, held_out)
-            chosen = np.random.default_rng(seed + turn).permutation(rest)[:limit]
-            yield Fold(turn, judged[held_out], judged[np.sort(chosen)])
-
-
 def cross_validate(
     kinds: Sequence[str],
     material: Material,
@@ -192,19 +191,20 @@ def cross_validate(
     progress: Callable[[], None] = lambda: None,
     limit: int | None = None,
 ) -> dict[str, list[Mixtures]]:
-    """kind -> for each repeat, the weights of every judged query, by a model that never saw its ratings."""
-    place = {int(row): at for at, row in enumerate(material.judged)}
-    mixed_by_kind: dict[str, list[Mixtures]] = {
-        kind: [[np.zeros(0)] * len(place) for _ in range(repeats)] for kind in kinds
-    }
-    for fold in folds_of(material.judged, folds, repeats, seed, limit):
-        bias = mixture(material, fold.rest, options)
-        for kind in kinds:
-            model = fit(kind, material, fold.rest, options, seed + fold.turn, bias)
-            for row, weights in zip(fold.held_out, mixtures(model, material, fold.held_out), strict=True):
-                mixed_by_kind[kind][fold.turn][place[int(row)]] = weights
-            progress()
-    return mixed_by_kind
+    """kind -> for each repeat, the weights of every judged query, by a model that never saw its ratings; not tuned."""
+    turns = list(folds_of(material.judged, folds, repeats, seed, limit))
+    found = cross_validated([candidate(kind, material, options, False) for kind in kinds], turns, seed, progress)
+    return {kind: turn_mixtures(one, turns, material, material.judged) for kind, one in found.items()}
+
+
+def turn_mixtures(found: HeldOutFits, folds: Sequence[Fold], material: Material, rows: np.ndarray) -> list[Mixtures]:
+    """For each repeat, the weights of every one of these rows, by the model of the fold that held it out."""
+    place = {int(row): at for at, row in enumerate(rows)}
+    turns: list[Mixtures] = [[np.zeros(0)] * len(rows) for _ in range(1 + max(fold.turn for fold in folds))]
+    for fold, model in zip(folds, found.fitted, strict=True):
+        for row, weights in zip(fold.held_out, mixtures(model, material, fold.held_out), strict=True):
+            turns[fold.turn][place[int(row)]] = weights
+    return turns
 
 
 def judged_curve(

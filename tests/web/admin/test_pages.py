@@ -25,7 +25,7 @@ pytestmark = pytest.mark.es
 NO_PAGES = {
     "admin.failures_csv", "admin.export_judgments", "admin.reindex_events", "admin.weights_order_events",
     "admin.overview_part", "admin.reindex_state", "admin.weights_order", "admin.judgments_coverage",
-    "admin.tryit_cards", "admin.sign_in",
+    "admin.tryit_cards", "admin.sign_in", "admin.evaluations_unjudged",
 }  # fmt: skip
 #: What a page may ask of the cluster, and have of it.
 REQUESTS, BYTES = 20, 1_000_000

@@ -133,8 +133,9 @@ LEARNING: dict[str, tuple[str, str]] = {
     ),
     "weights_train": ("Train new weights", "训练新权重"),
     "weights_train_lead": (
-        "A version is kept only if it is better than the active one. It is not activated automatically.",
-        "只有优于当前版本才会保留，且不会自动启用。",
+        "A version is kept only if it is better than the active one by more than chance. It is not activated "
+        "automatically.",
+        "只有确定优于当前版本（并非偶然）才会保留，且不会自动启用。",
     ),
     "weights_train_go": ("Train", "开始训练"),
     "weights_kind": ("Kind", "类型"),
@@ -227,7 +228,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     "weights_no_losers": ("No query loses more than 0.05.", "没有查询下降超过 0.05。"),
     "weights_winners": ("Queries that would gain: {n}", "会变好的查询：{n}"),
     "weights_not_yet": ("It is saved, but not active yet.", "已保留，尚未启用。"),
-    "weights_nothing_better": ("The result was not better, so nothing was saved:", "没有更好的结果，未保留："),
+    "weights_nothing_better": ("No better, so nothing was saved:", "没有更好，未保留："),
     # evaluations
     "evaluations": ("Evaluations", "评估"),
     "evaluations_lead": (
