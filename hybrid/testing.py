@@ -290,10 +290,6 @@ class MemoryRetrieval(RetrievalLike):
         matched = self._matching(words, [id for id in self._filtered(filters, "", words) if id not in set(exclude)])
         return [(id, self._lexical(id, words) or 0.0) for id in matched][start : start + size]
 
-    def counts(self, profile: IndexProfile, words: Sequence[str]) -> tuple[int, Mapping[str, int]]:
-        self._hold(profile)
-        return len(self._products), {word: sum(word in own for own in self._words.values()) for word in words}
-
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         self._hold(profile)
         return {id: self._products[id] for id in ids if id in self._products}

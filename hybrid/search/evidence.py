@@ -7,7 +7,6 @@ comparable: a scaled score is the share of that bound.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -106,13 +105,5 @@ def _others(terms: str, words: Words) -> dict[str, tuple[tuple[str, float], ...]
 
 
 def _worth(terms: tuple[str, ...], vocabulary: Vocabulary | None) -> tuple[float, float]:
-    """(inverse document frequency in all text, in titles) of the commonest of these words."""
-    if vocabulary is None or not vocabulary.products:
-        return _UNKNOWN, _UNKNOWN
-    counts = [vocabulary.terms.get(term, (0, 0, 0)) for term in terms]
-    anywhere, titles = max(count[0] for count in counts), max(count[1] for count in counts)
-    return _idf(anywhere, vocabulary.products), _idf(titles, vocabulary.products)
-
-
-def _idf(count: int, products: int) -> float:
-    return math.log1p((products - count + 0.5) / (count + 0.5))
+    """See Vocabulary.worth."""
+    return vocabulary.worth(*terms) if vocabulary is not None and vocabulary.products else (_UNKNOWN, _UNKNOWN)

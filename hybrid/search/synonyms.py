@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -99,11 +98,7 @@ def _looked_for(text: str, profile: IndexProfile) -> str:
 
 def _rarities(retrieval: RetrievalLike, profile: IndexProfile, texts: set[str]) -> Mapping[str, float]:
     """Text -> the sum of its words' inverse document frequencies, as BM25 has them; all 1 where they are not known."""
-    words = {word for text in texts for word in text.split()}
-    try:
-        products, counts = retrieval.counts(profile, sorted(words))
-    except HybridError as error:
-        logger.warning("synonyms of %s count whatever their rarity is: %s", profile.index, error)
+    vocabulary = retrieval.vocabulary(profile)
+    if vocabulary is None or not vocabulary.products:
         return dict.fromkeys(texts, 1.0)
-    idf = {word: math.log1p((products - counts[word] + 0.5) / (counts[word] + 0.5)) for word in words}
-    return {text: sum(idf[word] for word in text.split()) for text in texts}
+    return {text: sum(vocabulary.worth(word)[0] for word in text.split()) for text in texts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import zlib
 from collections import Counter
@@ -56,6 +57,14 @@ class Vocabulary:
     def products_with(self, terms: str) -> int:
         """Products that have the commonest of some terms (space-separated, as a query's are)."""
         return max((self.terms[term][0] for term in terms.split() if term in self.terms), default=0)
+
+    def worth(self, *terms: str) -> tuple[float, float]:
+        """The inverse document frequency, as in BM25, of the commonest of these terms: in all text, and in titles."""
+        counts = [self.terms.get(term, (0, 0, 0)) for term in terms]
+        return self._idf(max(count[0] for count in counts)), self._idf(max(count[1] for count in counts))
+
+    def _idf(self, count: int) -> float:
+        return math.log1p((self.products - count + 0.5) / (count + 0.5))
 
     def flags_of(self, terms: str) -> int:
         """All flags of some terms."""

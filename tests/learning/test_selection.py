@@ -111,8 +111,8 @@ def tables(queries: int, seed: int, shuffled: bool = False) -> list[Example]:
     for number in range(queries):
         good = rng.choice(_CANDIDATES, _RELEVANT, replace=False)
         relevant = np.isin(np.arange(_CANDIDATES), good)
-        lexical = np.maximum(0, 8 + 3 * rng.normal(size=_CANDIDATES) + 4.5 * relevant)
-        text = np.clip(0.5 + 0.1 * rng.normal(size=_CANDIDATES) + 0.146 * relevant, 0, 1)
+        lexical = np.maximum(0, 8 + 3 * rng.normal(size=_CANDIDATES) + 3.2 * relevant)
+        text = np.clip(0.5 + 0.1 * rng.normal(size=_CANDIDATES) + 0.24 * relevant, 0, 1)
         if shuffled:
             good = rng.choice(_CANDIDATES, _RELEVANT, replace=False)
         query = " ".join(rng.choice(words, rng.integers(1, 4))) + f" {number}"

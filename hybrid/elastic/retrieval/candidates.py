@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from hybrid.elastic.retrieval import bodies, cosines, lexical
 from hybrid.elastic.retrieval import codes as product_codes
 from hybrid.elastic.retrieval import evidence as named
 from hybrid.elastic.retrieval import lookalikes as likes
-from hybrid.elastic.retrieval.counts import Counts
+from hybrid.elastic.retrieval.collected import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
 from hybrid.elastic.retrieval.vocabularies import Vocabularies
@@ -27,7 +27,7 @@ from hybrid.errors import ClusterError, UsageError
 from hybrid.search import floor, imputation
 from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
-from hybrid.search.ports import NO_LIMITS, Candidates, Limits, Retrieved
+from hybrid.search.ports import NO_LIMITS, Limits, Retrieved
 from hybrid.searches import Words
 from hybrid.signals import CODE
 from hybrid.text.completions import Typed
@@ -80,7 +80,7 @@ class Retrieval:
         self._indices, self._products = Indices(client), Products(client, patience_s=0)
         self._profiles = Profiles(client, clock)
         self._vocabularies = Vocabularies(client, clock)
-        self.coverage, self._counts = likes.Coverage(clock), Counts(clock)
+        self.coverage = likes.Coverage(clock)
 
     def profile(self, index: str) -> IndexProfile:
         """The index's profile, at most five seconds old.
@@ -95,7 +95,6 @@ class Retrieval:
         self._profiles.forget()
         self._vocabularies.forget()
         self.coverage.forget()
-        self._counts.forget()
 
     def moved(self, profile: IndexProfile) -> bool:
         """Ask the cluster whether the profile's name stands for another index now. If so, drop the cached profile.
@@ -339,10 +338,6 @@ class Retrieval:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")
         return [(hit["_id"], float(hit["_score"])) for hit in answer["hits"]["hits"]]
 
-    def counts(self, profile: IndexProfile, words: Sequence[str]) -> tuple[int, Mapping[str, int]]:
-        """See hybrid.elastic.retrieval.counts.Counts.of."""
-        return self._counts.of(profile, words, lambda body: self._msearch(profile, [("", dict(body))], "")[0])
-
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """id -> the shop's own document, with the tags where the index has any, and without the rest of the layer."""
         if not ids:
@@ -387,96 +382,3 @@ def _listed(vector: np.ndarray) -> list[float]:
 def _by_score(hits: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
     """id -> cosine by the score of a knn query."""
     return {id: bodies.cosine(hit["_score"]) for id, hit in hits.items()}
-
-
-@dataclass
-class Collected:
-    """The answers to the searches for one search's candidates, merged.
-
-    hits: product id -> hit, from the first list that has the product. lists: signal -> product ids. failed: signal ->
-    reason.
-    """
-
-    hits: dict[str, dict[str, Any]] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, answers: Iterable[tuple[str, dict[str, Any]]]) -> Collected:
-        """answers: (signal, answer) of each search; every hit has its `_id`."""
-        collected = cls()
-        for name, answer in answers:
-            if "error" in answer:
-                collected.failed[name] = ": ".join(error_reason(answer))
-                continue
-            for hit in answer["hits"]["hits"]:
-                collected.hits.setdefault(hit["_id"], hit)
-            collected.lists[name] = [hit["_id"] for hit in answer["hits"]["hits"]]
-        return collected
-
-
-def score(
-    candidates: Candidates,
-    hits: Mapping[str, dict[str, Any]],
-    terms: str | None,
-    by_signal: Mapping[str, Mapping[str, float | None]],
-    evidence: Mapping[str, Mapping[str, float | None]] | None = None,
-) -> None:
-    """Give every candidate its raw score by every signal, and sort each list.
-
-    hits: product id -> hit; `_score` is that of the words. terms: None where there is no lexical signal.
-    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector. evidence: signal ->
-    product id -> raw score, of the other signals of words.
-    """
-    if terms is not None:
-        candidates.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-        candidates.raw |= {name: dict(scores) for name, scores in (evidence or {}).items()}
-    for name, scores in by_signal.items():
-        candidates.raw[name] = dict(scores)
-        candidates.lists[name] = _best_first([id for id in candidates.lists[name] if scores[id] is not None], scores)
-    # A product in no list is no candidate. It came by a vector that is gone now.
-    listed = {id for ids in candidates.lists.values() for id in ids}
-    if len(listed) < len(hits):
-        for name, raw in candidates.raw.items():
-            candidates.raw[name] = {id: value for id, value in raw.items() if id in listed}
-    if "lexical" in candidates.lists:
-        candidates.lists["lexical"] = _best_first(candidates.lists["lexical"], candidates.raw["lexical"])
-
-
-def _best_first(ids: Sequence[str], scores: Mapping[str, float | None]) -> list[str]:
-    """In the order of their scores, ties by id."""
-    return sorted(sorted(ids), key=lambda id: scores[id] or 0.0, reverse=True)
-
-
-def identify(answer: dict[str, Any]) -> bool:
-    """Give every hit its `_id` from doc values; False where a hit has no id in them."""
-    for hit in answer.get("hits", {}).get("hits", ()):
-        if "_id" not in hit:
-            ids = hit.get("fields", {}).get("hybrid.id")
-            if not ids:
-                return False
-            hit["_id"] = ids[0]
-    return True
-
-
-def strays(answers: Iterable[Mapping[str, Any]], concrete: str) -> bool:
-    """Whether a hit, or a shard that failed, is of another index than `concrete`; "": any index will do."""
-    if not concrete:
-        return False
-    # What failed before it reached a shard names no index.
-    return not {name for answer in answers for name in _answering(answer)} <= {concrete, None}
-
-
-def _answering(answer: Mapping[str, Any]) -> set[str | None]:
-    """The indices of the hits and of the shards that failed: an index that refuses a vector has no hit to name it."""
-    names = {hit["_index"] for hit in answer.get("hits", {}).get("hits", ())}
-    if broken(answer):
-        error = answer.get("error")
-        failed = error.get("failed_shards", ()) if isinstance(error, Mapping) else ()
-        names |= {shard.get("index") for shard in (*failed, *answer.get("_shards", {}).get("failures", ()))}
-    return names
-
-
-def broken(answer: Mapping[str, Any]) -> bool:
-    """Whether a search or a part of it failed. It may fail because the alias moved, or its index is gone."""
-    return "error" in answer or bool(answer.get("_shards", {}).get("failed"))

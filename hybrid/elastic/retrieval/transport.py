@@ -33,7 +33,7 @@ from hybrid.dropin.request import (
 from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.elastic.client import connect, error_reason, translated
 from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_words, lexical
-from hybrid.elastic.retrieval.candidates import Collected, broken, identify, score, strays
+from hybrid.elastic.retrieval.collected import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
 from hybrid.elastic.retrieval.hit_cache import HitCache
 from hybrid.elastic.retrieval.lookalikes import Gaps
