@@ -63,7 +63,8 @@ def terms_of(source: Mapping[str, Any], profile: IndexProfile) -> dict[str, str]
         paths = [path for role in roles for path in expand(profile.fields.roles.get(role, ()), source)]
         if name == codes.KEYS:
             paths += _bar_codes(source, paths)
-            terms[name] = codes.stored(value for path in paths for value in values_at(source, path))
+            if keys := codes.stored(value for path in paths for value in values_at(source, path)):
+                terms[name] = keys
             continue
         texts = (analysis.terms(_values(source, path, name), profile.language_of(path)) for path in paths)
         if text := " ".join(filter(None, texts)):
