@@ -120,5 +120,6 @@ def weak(name: str) -> float:
     """The best scaled score under which a signal's weight falls in proportion."""
     kind = name.partition(".")[0]
     if kind == LEXICAL:
-        return 0.15 if name == LEXICAL else 0.0  # what says less than the words has little to say anyway
+        # A share of what the query's words are worth: less than this is one of its commonest words.
+        return 0.05 if name == LEXICAL else 0.0
     return SIGNALS[kind].weak if kind in SIGNALS else 0.0

@@ -68,7 +68,7 @@ def test_weights_and_scales_are_those_of_the_table(colour: None) -> None:
         0.15,
         0.1,
         0.2,
-        0.15,
+        0.05,
         0.0,
     )
     assert PLAIN.one("colour", 0.75) == (0.75 - 0.5) / (1.0 - 0.5) and PLAIN.one("image", 0.75) == 0.75

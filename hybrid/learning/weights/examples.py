@@ -53,20 +53,24 @@ class Table:
         ids = sorted({id for scores in example.raw.values() for id in scores})
         scaling = scaling.beside(example.span, example.bounds)
         self.scaled, self.counted = fusion.scaled_table(example.raw, ids, scaling, example.imputed)
-        within = fusion.spread(dict.fromkeys(self.signals, 1.0), example.raw, shares)
         confidence = fusion.signal_confidences(example.raw, scaling)
         self.voice = np.array([confidence[name].share for name in example.raw])
-        # (kinds, signals): what a weight of 1 of each kind gives each signal.
-        self._within = np.array(
-            [[within[name] * (name.partition(".")[0] == kind) for name in example.raw] for kind in self.signals]
-        )
+        self._names = tuple(example.raw)
+        self._within = self._spread(shares)
         self.gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]
         self._ideal = float(np.dot(best, _DISCOUNT[: len(best)]))
 
-    def ndcg(self, weights: np.ndarray) -> np.ndarray:
-        """(n,) nDCG@10 of (n, kinds of signals) weights; ties by id."""
-        given = weights @ self._within
+    def _spread(self, shares: Mapping[str, float]) -> np.ndarray:
+        """(kinds, signals): what a weight of 1 of each kind gives each signal."""
+        within = fusion.spread(dict.fromkeys(self.signals, 1.0), self._names, shares)
+        return np.array(
+            [[within[name] * (name.partition(".")[0] == kind) for name in self._names] for kind in self.signals]
+        )
+
+    def ndcg(self, weights: np.ndarray, shares: Mapping[str, float] | None = None) -> np.ndarray:
+        """(n,) nDCG@10 of (n, kinds of signals) weights; ties by id. shares: other than those of the table."""
+        given = weights @ (self._within if shares is None else self._spread(shares))
         spoken = given * self.voice
         silent = spoken.sum(1) <= 0
         spoken[silent] = given[silent]

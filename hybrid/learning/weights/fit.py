@@ -18,6 +18,7 @@ import numpy as np
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import Scaling
+from hybrid.search.prior import SHARES
 from hybrid.search.weights import WeightsModel
 from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 from hybrid.text.vocabulary import Vocabulary
@@ -101,7 +102,13 @@ class Basis:
     scale: np.ndarray
     projection: np.ndarray
 
-    def model(self, kind: str, bias: np.ndarray, parameters: Mapping[str, np.ndarray] | None = None) -> WeightsModel:
+    def model(
+        self,
+        kind: str,
+        bias: np.ndarray,
+        parameters: Mapping[str, np.ndarray] | None = None,
+        shares: Mapping[str, float] = SHARES,
+    ) -> WeightsModel:
         return WeightsModel(
             version="untitled",
             kind=kind,
@@ -113,6 +120,7 @@ class Basis:
             scale=self.scale,
             projection=self.projection,
             vocabulary=self.vocabulary,
+            shares=dict(shares),
         )
 
     def features(self, examples: Sequence[Example]) -> np.ndarray:

@@ -8,20 +8,29 @@ strength, the pull, counts in judged queries and is chosen by held-out likelihoo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybrid.learning.weights.examples import Example, Table
-from hybrid.search.fusion import Scaling
+from hybrid.search.fusion import spread
+from hybrid.search.prior import SHARES
+from hybrid.signals import fixed_weight
 
 #: Pulls that are tried, in judged queries.
-PULLS = (1.0, 4.0, 16.0, 64.0, 256.0)
+PULLS = (8.0, 64.0, 512.0)
 #: No weight is smaller before it is drawn: a Dirichlet distribution gives a weight of 0 no mass.
 _LEAST = 0.002
 _STEPS = 60
+
+
+def shipped(signals: Iterable[str]) -> dict[str, float]:
+    """Signal -> the weight that it has before any training."""
+    names = sorted(signals)
+    kinds = {name.partition(".")[0] for name in names}
+    return spread({kind: fixed_weight(kind) or 0.1 for kind in kinds}, names, SHARES)
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,11 @@ class Lists:
     query has not the signal. target: (queries, candidates) gains that sum to 1. worth: (queries,).
     """
 
-    def __init__(self, examples: Sequence[Example], scaling: Scaling, worth: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, examples: Sequence[Example], tables: Sequence[Table], worth: Sequence[float] | None = None
+    ) -> None:
         self.signals = tuple(sorted({name for example in examples for name in example.raw}))
         self.names = [example.name for example in examples]
-        tables = [Table(example, scaling) for example in examples]
         longest = max((table.gains.size for table in tables), default=0)
         shape = len(examples), longest, len(self.signals)
         self.scaled, self.counted = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -71,7 +81,7 @@ def fit(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], pull: float)
     home = _home(lists.signals, prior)
     drawn = torch.tensor(home * pull)
     logits = torch.tensor(np.log(home), requires_grad=True)
-    sharp = torch.tensor(np.log(20.0), requires_grad=True)
+    sharp = torch.tensor(np.log(20.0), dtype=torch.float64, requires_grad=True)
     descent = torch.optim.LBFGS([logits, sharp], max_iter=_STEPS, line_search_fn="strong_wolfe", history_size=10)
 
     def closure() -> Any:
@@ -92,13 +102,13 @@ def likelihood(lists: Lists, rows: np.ndarray, model: Linear) -> np.ndarray:
     """(rows,) log-likelihood of each query; 0 where its gains are all 0."""
     import torch
 
-    shares = torch.tensor([model.weights[name] for name in lists.signals])
+    shares = torch.tensor([model.weights[name] for name in lists.signals], dtype=torch.float64)
     tensors = _tensors(lists, rows)
-    likely = _likelihood(shares, torch.tensor(model.sharpness), *tensors[:4])
-    return np.asarray(torch.where(tensors[4] > 0, likely, torch.zeros(())).numpy())
+    likely = _likelihood(shares, torch.tensor(model.sharpness, dtype=torch.float64), *tensors[:4])
+    return np.asarray(torch.where(tensors[4] > 0, likely, torch.zeros((), dtype=torch.float64)).numpy())
 
 
-def fit_with_pull(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], folds: int = 5, seed: int = 0) -> Linear:
+def fit_with_pull(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], folds: int = 2, seed: int = 0) -> Linear:
     """`fit` with the pull of the best likelihood on held-out queries of these rows."""
     rng = np.random.default_rng(seed)
     parts = np.array_split(rng.permutation(rows), min(folds, len(rows)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import interval
+from hybrid.learning.weights import linear
 from hybrid.learning.weights.examples import Example, calibrate, gather
 from hybrid.learning.weights.fit import (  # fmt: skip
     TIES,
@@ -26,6 +28,7 @@ from hybrid.learning.weights.fit import (  # fmt: skip
 )
 from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.learning.weights.selection import Candidate, Fold, HeldOutFits, cross_validated, folds_of, tuned
+from hybrid.search import fusion
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
@@ -52,6 +55,15 @@ class Material:
     basis: Basis
     judged: np.ndarray  # rows of the judged examples
     synthetic: np.ndarray  # rows of the synthetic ones
+
+    @cached_property
+    def lists(self) -> linear.Lists:
+        """The examples as the fit of `global` reads them."""
+        return linear.Lists(self.surfaces.examples, self.surfaces.tables)
+
+
+#: The least weight of a kind, whose logarithm is stored.
+_LEAST = 1e-4
 
 
 def collect(
@@ -107,12 +119,24 @@ def fit(
 
     bias: the global logits of these rows, where they are known already.
     """
-    bias = mixture(material, judged, options) if bias is None else bias
     if kind == "global":
-        return material.basis.model("global", bias)
+        return _linear(material, judged, seed)
+    bias = mixture(material, judged, options) if bias is None else bias
     rows = np.concatenate([judged, material.synthetic])
     parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
     return material.basis.model(kind, bias, parameters)
+
+
+def _linear(material: Material, judged: np.ndarray, seed: int) -> WeightsModel:
+    """One weight a signal, learned from these judged rows; the shipped ones where there are none."""
+    signals = material.basis.signals
+    if not len(judged):
+        return material.basis.model("global", fixed_bias(signals))
+    lists = material.lists
+    found = linear.fit_with_pull(lists, judged, linear.shipped(lists.signals), seed=seed).weights
+    kinds = fusion.by_kind(found)
+    bias = np.log([max(kinds.get(name, 0.0), _LEAST) for name in signals])
+    return material.basis.model("global", np.asarray(bias), shares=found)
 
 
 def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndarray:
@@ -128,8 +152,10 @@ def candidate(kind: str, material: Material, options: Options, tune: bool = True
     """A kind as selection takes it. tune: choose `Options.tie` on inner folds of the rows that it learns from."""
 
     def fitted(rows: np.ndarray, seed: int) -> WeightsModel:
+        if kind == "global":
+            return fit(kind, material, rows, options, seed)
         bias = mixture(material, rows, options)
-        if kind == "global" or not tune:
+        if not tune:
             return fit(kind, material, rows, options, seed, bias)
         return fit(kind, material, rows, tuned_options(kind, material, rows, options, seed, bias), seed, bias)
 
@@ -167,18 +193,24 @@ def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtu
     return mixed
 
 
-def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: float = 0.0) -> np.ndarray:
-    """(rows,) nDCG@10 of these weights; signals under `skip_below` are not searched."""
+def score(
+    mixed: Mixtures,
+    material: Material,
+    rows: np.ndarray,
+    skip_below: float = 0.0,
+    shares: Mapping[str, float] | None = None,
+) -> np.ndarray:
+    """(rows,) nDCG@10 of these weights; signals under `skip_below` are not searched. shares: see WeightsModel."""
     scores = []
     for weights, row in zip(mixed, rows, strict=True):
         pruned = np.where(weights < skip_below, 0.0, weights)
-        scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum())[0])
+        scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum(), shares)[0])
     return np.array(scores)
 
 
 def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
     """(rows,) nDCG@10 of the model on these examples."""
-    return score(mixtures(model, material, rows), material, rows)
+    return score(mixtures(model, material, rows), material, rows, shares=model.shares)
 
 
 def cross_validate(
