@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from hybrid.contracts import IndexProfile
 from hybrid.facts import Note
 from hybrid.search.ports import Limits, Retrieved
+from hybrid.signals import CODE, LEXICAL
 from hybrid.text import analysis
 
 #: A query of more terms is long. Of the judged queries of esci, 4 % are.
@@ -58,7 +59,8 @@ def drop(found: Retrieved, limits: Limits) -> None:
     if not least:
         return
     lexical = found.raw["lexical"]
-    vectors = [name for name in found.raw if name != "lexical"]
+    vectors = [name for name in found.raw if name != CODE and name.partition(".")[0] != LEXICAL]
+    coded = found.raw.get(CODE, {})
 
     def near(id: str) -> bool:
         for name in vectors:
@@ -68,7 +70,7 @@ def drop(found: Retrieved, limits: Limits) -> None:
                 return True
         return False
 
-    dropped = {id for id, score in lexical.items() if not score and not near(id)}
+    dropped = {id for id, score in lexical.items() if not score and not coded.get(id) and not near(id)}
     if not dropped:
         return
     for scores in found.raw.values():

@@ -11,6 +11,7 @@ from PIL import Image
 from hybrid.catalogue.documents import role_values
 from hybrid.facts import Note
 from hybrid.search import floor, nonsense
+from hybrid.search.ports import Limits, Retrieved
 from hybrid.search.searcher import Searcher
 from hybrid.searches import SearchRequest
 from hybrid.testing import MemoryRetrieval
@@ -114,3 +115,17 @@ def test_on_the_sample_nonsense_finds_nothing_and_meaning_is_found(sample: Sampl
         assert id in [hit.id for hit in whole.hits]
         totals.append(whole.total)
     assert sum(totals) / len(totals) < 512 / 2.5, totals  # without the floor nearly half of the shop
+
+
+def test_other_evidence_of_words_keeps_nothing_and_a_code_does() -> None:
+    found = Retrieved(
+        lists={"lexical": [], "text": ["a", "b"]},
+        raw={
+            "lexical": {"a": 0.0, "b": 0.0},
+            "lexical.all": {"a": 0.0, "b": 0.0},
+            "text": {"a": 0.3, "b": 0.3},
+            "code": {"a": 0.0, "b": 1.0},
+        },
+    )
+    floor.drop(found, Limits({"text": 0.4}, 0.0, frozenset({"text"})))
+    assert set(found.raw["text"]) == {"b"}
