@@ -252,6 +252,8 @@ def why(hit: Hit, lang: str) -> dict[str, Any]:
     parts = sorted(hit.signals.items(), key=lambda item: (-item[1].contribution, item[0]))
     for name, signal in parts:
         kind = name.partition(".")[0]
+        if name != kind and not signal.contribution:
+            continue  # one of several signals of a kind, which says nothing
         unit = "" if name in SHARES else strings.STRINGS[lang]["unit_bm25" if kind == "lexical" else "unit_cosine"]
         width = _percent(signal.contribution)
         rows.append(
