@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +17,12 @@ from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
+_GENERATION = re.compile(r"-\d{6}$")
+
 #: Seconds until a search has the process look for a newer vocabulary.
 TTL_S = 10.0
+#: The same where there was none, as before the first run has ended.
+NONE_TTL_S = 1.0
 
 
 @dataclass
@@ -32,7 +37,8 @@ class Vocabularies:
     """The vocabulary of each index that is searched. Thread-safe.
 
     The first search of an index reads its vocabulary, which takes some tens of milliseconds; searches at the same
-    moment go without. Later a thread of its own looks for a newer one, and no search waits.
+    moment go without. Later a thread of its own looks for a newer one, and no search waits. A generation of an index
+    has the words of the index.
     """
 
     def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,13 +49,14 @@ class Vocabularies:
 
     def get(self, index: str) -> Vocabulary | None:
         """What is known of an index's words; None where nothing is known yet."""
+        index = _GENERATION.sub("", index)
         with self._lock:
             kept = self._kept.get(index)
-            first = kept is None
             if kept is None:
                 kept = self._kept[index] = _Kept(self._clock())
-            elif kept.looking or self._clock() - kept.looked < TTL_S:
+            elif kept.looking or self._clock() - kept.looked < (TTL_S if kept.vocabulary else NONE_TTL_S):
                 return kept.vocabulary
+            first = kept.vocabulary is None
             kept.looking = True
         if first:
             self._look(index, kept)
