@@ -17,7 +17,7 @@ from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-_GENERATION = re.compile(r"-\d{6}$")
+_GENERATION = re.compile(r"-\d{6}(\.building)?$")
 
 #: Seconds until a search has the process look for a newer vocabulary.
 TTL_S = 10.0

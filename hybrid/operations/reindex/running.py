@@ -208,6 +208,9 @@ def _build(services: Services, run: ReindexRun, options: Options, report: Reinde
         run.copy(dispatch, encode)
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
+        # Without a floor, the new index would show more that nobody asked for, and lose against the old one.
+        report.notes += filter(None, [calibrate_after(services, run.target, changed=True)])
+        services.retrieval.forget()
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)
         report.verified = verification.to_json()
         report.documents = services.cluster.indices.count(run.target)
@@ -286,7 +289,7 @@ def _tidy(services: Services, run: ReindexRun, options: Options, report: Reindex
     keep_in_step(services.cluster, run.alias, ended=True)
     report.documents = services.cluster.indices.count(run.alias)
     report.failed = services.dead_letters.counts(run.alias, run.job)
-    report.notes += filter(None, [calibrate_after(services, run.alias, changed=True)])
+    report.notes += filter(None, [calibrate_after(services, run.alias, changed=False)])
     if services.jobs.get(run.job).get("weights"):
         report.notes.append(
             f"the active weights were learned with other vectors, and the fixed ones are active now; train "
