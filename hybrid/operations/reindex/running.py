@@ -200,16 +200,16 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     return report_so_far
 
 
-def _take_over_floors(services: Services, run: ReindexRun) -> None:
+def _take_over_floors(cluster: Cluster, run: ReindexRun) -> None:
     """The floors of the old index hold for vectors of the same encoder: the catalogue is the same."""
-    before = services.cluster.indices.find_profile(run.source)
+    before = cluster.indices.find_profile(run.source)
     floors = {
         name: floor
         for name, floor in (before.floors if before else {}).items()
         if name in run.profile.signals and run.profile.signals[name].version == floor.version
     }
     if floors:
-        services.cluster.indices.note_floors(run.target, floors)
+        cluster.indices.note_floors(run.target, floors)
 
 
 def _build(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
@@ -221,7 +221,7 @@ def _build(services: Services, run: ReindexRun, options: Options, report: Reinde
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
         # Without a floor, the new index would show more that nobody asked for, and lose against the old one.
-        _take_over_floors(services, run)
+        _take_over_floors(services.cluster, run)
         report.notes += filter(None, [calibrate_after(services, run.target, changed=False)])
         services.retrieval.forget()
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)
