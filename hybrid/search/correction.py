@@ -5,17 +5,14 @@ What was typed is searched as well, and counts more: a word may be right, and ne
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hybrid.text import analysis
+from hybrid.text import analysis, operators
 from hybrid.text.dictionary import is_word
 from hybrid.text.folding import fold
 from hybrid.text.vocabulary import BRAND, CATEGORY, Vocabulary, typed_words
 
-#: In quotes words are meant as they stand, and so are words that are to be left out.
-_AS_TYPED = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|(?<!\S)-\S+")
 #: A word that so few products have may be a mistake itself, where a word like it is so many times commoner.
 _HARDLY, _COMMONER, _HARDLY_LETTERS = 2, 50, 5
 #: Longer queries are pasted texts.
@@ -83,7 +80,9 @@ def correct(
 
 
 def _words(query: str, vocabulary: Vocabulary, languages: Sequence[str], quoted: frozenset[str]) -> Iterator[_Word]:
-    fixed = [match.span() for match in _AS_TYPED.finditer(query)]
+    # In quotes words are meant as they stand, and so are words that are to be left out.
+    found = operators.find(query)
+    fixed = [(part.start, part.end) for part in (*found.phrases, *found.excluded)]
     for number, match in enumerate(analysis.tokens(query)):
         start, end = match.span()
         if number >= _MOST_WORDS:
