@@ -20,7 +20,7 @@ from hybrid.learning.weights import training, validation, versions
 from hybrid.learning.weights.examples import Example, Table, calibrate
 from hybrid.learning.weights.fit import Options
 from hybrid.learning.weights.queries import synthetic_queries
-from hybrid.learning.weights.selection import Step
+from hybrid.learning.weights.selection import Fold, HeldOutFits, Step
 from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.features import FEATURES, query_features
@@ -230,6 +230,24 @@ def test_one_mixture_leaves_the_words_alone_where_vectors_do_harm() -> None:
     material = validation.prepare(harmful, Vocabulary.count(DOCUMENTS))
     model = validation.fit("global", material, material.judged, Options())
     assert validation.predict(model, material, material.judged).tolist() == pytest.approx([1.0] * 24)
+
+
+def test_a_mixture_is_scored_by_the_shares_of_its_model() -> None:
+    """Of two signals of words, one puts the good products first and the other last."""
+    examples = []
+    for example in constructed(24):
+        words = {id: 2.0 if id in example.ratings else 1.0 for id in example.raw["text"]}
+        titles = {id: 3.0 - score for id, score in words.items()}
+        bounds = {"lexical": 4.0, "lexical.title": 4.0}
+        examples.append(replace(example, raw={"lexical": words, "lexical.title": titles}, bounds=bounds))
+    material = validation.prepare(examples, Vocabulary.count(DOCUMENTS))
+    bias = np.zeros(1)
+    for shares, wanted in (({"lexical": 1.0}, True), ({"lexical.title": 1.0}, False)):
+        model = material.basis.model("global", bias, shares=shares)
+        found = HeldOutFits([model], [])
+        folds = [Fold(0, material.judged, material.judged)]
+        (turn,) = validation.turn_mixtures(found, folds, material, material.judged)
+        assert (validation.score(turn, material, material.judged) == 1.0).all() == wanted
 
 
 def test_training_twice_gives_the_same() -> None:

@@ -78,10 +78,11 @@ def measure(
     poorer = {example.name: example for example in _without(services, index, judgments, 0.3, seed, progress)}
     losses = []
     for turn in full:
-        for row, weights in zip(material.judged, turn, strict=True):
+        for row, one in zip(material.judged, turn, strict=True):
             example = poorer.get(material.surfaces.examples[row].name)
             # A query that finds nothing without these vectors has no example, and scores 0.
-            losses.append(Table(example, material.basis.scaling).ndcg(weights[None].copy())[0] if example else 0.0)
+            table = Table(example, material.basis.scaling, one.shares) if example else None
+            losses.append(table.ndcg(one.weights[None])[0] if table else 0.0)
     result["removed_30_percent"] = round(float(np.mean(losses)), 4)
     result["removed_of_full"] = round(float(np.mean(losses)) / result["full"], 4)
     return result

@@ -28,13 +28,11 @@ from hybrid.learning.weights.validation import (  # fmt: skip
     enough_judged,
     fit,
     judged_curve,
-    mixture,
     oracle,
     predict,
     prepare,
     skip_curve,
     spread,
-    tuned_options,
     turn_mixtures,
 )
 from hybrid.search.features import FEATURES
@@ -260,10 +258,10 @@ def _of_synthetic(kind: str, material: Material, options: Options) -> Candidate:
 
 def _fitted(kind: str, material: Material, options: Options, seed: int) -> WeightsModel:
     """The model that is published: fitted to all queries, as in each fold to those of the others."""
-    bias = mixture(material, material.judged, options)
-    if kind != "global" and len(material.judged):
-        options = tuned_options(kind, material, material.judged, options, seed, bias)
-    return fit(kind, material, material.judged, options, seed, bias)
+    if not len(material.judged):
+        return fit(kind, material, material.judged, options, seed)
+    model: WeightsModel = candidate(kind, material, options).fit(material.judged, seed)
+    return model
 
 
 def _by_query(scores: Sequence[np.ndarray], turns: Sequence[Fold], rows: np.ndarray) -> np.ndarray:
@@ -301,6 +299,6 @@ def _active(store: ModelVersions, index: str, model: WeightsModel, material: Mat
             scores.append(float(seen[example.name]))
             continue
         weights = model.predict(example.query, example.signals).weights
-        table = Table(example, model.scaling)
+        table = Table(example, model.scaling, model.shares)
         scores.append(float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0]))
     return np.array(scores)

@@ -180,37 +180,40 @@ def tuned_options(
     return replace(options, tie=tuned(TIES, scores, judged, seed))
 
 
-Mixtures = list[np.ndarray]
+@dataclass(frozen=True)
+class Mixture:
+    """What a model gives one example. weights: (kinds of signals in play,); shares: of signals, see WeightsModel."""
+
+    weights: np.ndarray
+    shares: Mapping[str, float]
+
+
+Mixtures = list[Mixture]
+_NO_MIXTURE = Mixture(np.zeros(0), {})
 
 
 def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtures:
-    """(signals in play,) weights that the model gives each of these examples."""
+    """The mixture that the model gives each of these examples."""
     mixed = []
     for row in rows:
         example = material.surfaces.examples[row]
         weights = model.predict(example.query, example.signals).weights
-        mixed.append(np.array([weights[name] for name in example.signals]))
+        mixed.append(Mixture(np.array([weights[name] for name in example.signals]), model.shares))
     return mixed
 
 
-def score(
-    mixed: Mixtures,
-    material: Material,
-    rows: np.ndarray,
-    skip_below: float = 0.0,
-    shares: Mapping[str, float] | None = None,
-) -> np.ndarray:
-    """(rows,) nDCG@10 of these weights; signals under `skip_below` are not searched. shares: see WeightsModel."""
+def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: float = 0.0) -> np.ndarray:
+    """(rows,) nDCG@10 of these mixtures; kinds of signals under `skip_below` are not searched."""
     scores = []
-    for weights, row in zip(mixed, rows, strict=True):
-        pruned = np.where(weights < skip_below, 0.0, weights)
-        scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum(), shares)[0])
+    for one, row in zip(mixed, rows, strict=True):
+        pruned = np.where(one.weights < skip_below, 0.0, one.weights)
+        scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum(), one.shares)[0])
     return np.array(scores)
 
 
 def predict(model: WeightsModel, material: Material, rows: np.ndarray) -> np.ndarray:
     """(rows,) nDCG@10 of the model on these examples."""
-    return score(mixtures(model, material, rows), material, rows, shares=model.shares)
+    return score(mixtures(model, material, rows), material, rows)
 
 
 def cross_validate(
@@ -232,10 +235,12 @@ def cross_validate(
 def turn_mixtures(found: HeldOutFits, folds: Sequence[Fold], material: Material, rows: np.ndarray) -> list[Mixtures]:
     """For each repeat, the weights of every one of these rows, by the model of the fold that held it out."""
     place = {int(row): at for at, row in enumerate(rows)}
-    turns: list[Mixtures] = [[np.zeros(0)] * len(rows) for _ in range(1 + max(fold.turn for fold in folds))]
+    turns: list[Mixtures] = [
+        [Mixture(np.zeros(0), {})] * len(rows) for _ in range(1 + max(fold.turn for fold in folds))
+    ]
     for fold, model in zip(folds, found.fitted, strict=True):
-        for row, weights in zip(fold.held_out, mixtures(model, material, fold.held_out), strict=True):
-            turns[fold.turn][place[int(row)]] = weights
+        for row, one in zip(fold.held_out, mixtures(model, material, fold.held_out), strict=True):
+            turns[fold.turn][place[int(row)]] = one
     return turns
 
 
@@ -267,7 +272,7 @@ def skip_curve(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> l
     curve = []
     for threshold in (0.0, 0.02, 0.05, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.25, 0.3, 0.4):
         scores = [score(turn, material, rows, threshold).mean() for turn in mixed]
-        weights = np.concatenate([weights for turn in mixed for weights in turn])
+        weights = np.concatenate([one.weights for turn in mixed for one in turn])
         curve.append(
             {
                 "threshold": threshold,
@@ -282,8 +287,8 @@ def spread(mixed: list[Mixtures], material: Material, rows: np.ndarray) -> dict[
     """Signal -> the distribution of its weights: {"counts": in 20 equal bins from 0 to 1, "median"}."""
     by_signal: dict[str, list[float]] = {}
     for turn in mixed:
-        for weights, row in zip(turn, rows, strict=True):
-            for name, weight in zip(material.surfaces.examples[row].signals, weights, strict=True):
+        for one, row in zip(turn, rows, strict=True):
+            for name, weight in zip(material.surfaces.examples[row].signals, one.weights, strict=True):
                 by_signal.setdefault(name, []).append(float(weight))
     return {
         name: {
@@ -346,9 +351,8 @@ def held_out_search(
     searchers: dict[tuple[str, str], Searcher] = {}
     spare: dict[str, Searcher] = {}
     for fold in folds_of(material.judged, folds, 1, seed):
-        bias = mixture(material, fold.rest, options)
         for kind in kinds:
-            model = replace(fit(kind, material, fold.rest, options, seed, bias), version=f"{kind} of the other folds")
+            model = replace(fit(kind, material, fold.rest, options, seed), version=f"{kind} of the other folds")
             searcher = Searcher(services.retrieval, services.encoder, services.settings.depth, PinnedWeights(model))
             spare[kind] = searcher  # for queries without candidates, which are in no fold
             for row in fold.held_out:
