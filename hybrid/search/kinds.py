@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hybrid.text import analysis
+from hybrid.text import analysis, measures
+from hybrid.text.segments import KANA
 
 #: In the order of tables.
 KINDS = ("words", "single word", "sentence", "code", "other script", "photo", "photo and words")
@@ -19,10 +20,7 @@ _PERSONAL = frozenset(
 )
 _HAN_LINKS = frozenset("的了吗么怎我你在是什能要不给和想让着去会把")
 _SENTENCE_WORDS, _HAN_SENTENCE = 4, 6
-_KANA = re.compile("[\u3040-\u30ff]")
-_UNIT = r"(?:mm|cm|m|km|in|inch|ft|mg|g|kg|oz|lb|ml|cl|dl|l|w|kw|v|a|ah|mah|wh|hz|mhz|ghz|mb|gb|tb|k|p|\"|')"
-_NUMBER = r"\d[\d.,/]*"
-_MEASURE = re.compile(rf"(?<!\S){_NUMBER}(?: ?{_UNIT}|(?: ?x ?{_NUMBER})+(?: ?{_UNIT})?)(?!\S)")
+_KANA = re.compile(f"[{KANA}]")
 _CODE_WORDS, _MIXED, _NUMBERED, _EAN = 3, 4, 4, 8  # words of a code at most; letters and digits at least
 _BESIDE = 3  # letters of what stands beside a code's number: COS 4101
 
@@ -51,7 +49,10 @@ def kind_of(text: str, photo: bool = False) -> str:
 
 
 def _is_code(folded: str) -> bool:
-    words = ["".join(filter(str.isalnum, word)) for word in _MEASURE.sub(" ", folded).split()]
+    rest = folded
+    for size in measures.find(folded, "en"):
+        rest = rest[: size.start] + " " * (size.end - size.start) + rest[size.end :]
+    words = ["".join(filter(str.isalnum, word)) for word in rest.split()]
     if not 0 < len(words) <= _CODE_WORDS or not folded.isascii():
         return False
     if "".join(words).isdigit():
