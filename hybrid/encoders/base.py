@@ -30,6 +30,18 @@ Model = TypeVar("Model")
 RETRY_AFTER_S = 30.0
 
 
+def is_precise(name: str, argument: str) -> bool:
+    """Whether a spec such as `minilm:f32` asks for an encoder in full precision. name: the spec; argument: its end.
+
+    Raises:
+        UsageError: another argument.
+    """
+    if argument not in ("", "f32"):
+        plain = name.removesuffix(f":{argument}")
+        raise UsageError(f'encoder "{name}": {plain} comes as {plain} or {plain}:f32')
+    return bool(argument)
+
+
 class LazyEncoder(Generic[Model]):
     """Base of the encoders: the Encoder protocol with everything left to override but the loading."""
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hybrid import maven
-from hybrid.encoders.base import LazyEncoder, file_digest, steps
+from hybrid.encoders.base import LazyEncoder, file_digest, is_precise, steps
 from hybrid.encoders.inference import graphs
 from hybrid.encoders.minilm import BATCH_TEXTS, BATCH_TOKENS, MAX_CHARS, WINDOW, batches
 from hybrid.encoders.prefixes import BGE_ZH, BGE_ZH_SPAN
-from hybrid.errors import EncoderError, MavenError, UsageError
+from hybrid.errors import EncoderError, MavenError
 from hybrid.settings import Settings
 from hybrid.text.segments import HAN, simplified_in_place
 
@@ -55,9 +55,7 @@ class BgeSmallZh(LazyEncoder[_Model]):
             UsageError: another argument.
         """
         super().__init__(name, settings)
-        if argument not in ("", "f32"):
-            raise UsageError(f'encoder "{name}": it comes as bge-small-zh or bge-small-zh:f32')
-        self._kind = "bge-small-zh-f32" if argument else "bge-small-zh"
+        self._kind = "bge-small-zh-f32" if is_precise(name, argument) else "bge-small-zh"
         # The model is pinned, so its version is known before it is fetched.
         self.version = f"bge-small-zh@{SHA256[:12]}+{'f32' if argument else 'i8'}.{REVISION}"
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hybrid.encoders.base import LazyEncoder, file_digest
+from hybrid.encoders.base import LazyEncoder, file_digest, is_precise
 from hybrid.encoders.inference.graphs import Graph, Job, load_graph
-from hybrid.errors import EncoderError, UsageError
+from hybrid.errors import EncoderError
 from hybrid.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class MiniLM(LazyEncoder[_Model]):
             UsageError: another argument.
         """
         super().__init__(name, settings)
-        if argument not in ("", "f32"):
-            raise UsageError(f'encoder "{name}": minilm comes as minilm or minilm:f32')
-        self._kind = "minilm-f32" if argument else "minilm"
+        self._kind = "minilm-f32" if is_precise(name, argument) else "minilm"
 
     @cached_property  # asked for by every search
     def version(self) -> str:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+import es_mappings
 from hybrid.contracts import FieldMap, IndexProfile
+from hybrid.elastic.retrieval import bodies
 from hybrid.elastic.retrieval import evidence as named
 from hybrid.search import evidence, fusion
 from hybrid.searches import Alternative, Words
@@ -91,3 +93,12 @@ def test_the_weight_of_a_kind_is_spread_over_what_is_there() -> None:
 def test_the_shops_own_fields_score_by_their_boosts() -> None:
     own = replace(OWN, attached=True, lexical_fields=("name^3", "text"))
     assert of("shoe", profile=own).bounds["lexical"] == pytest.approx(3 * 2.2 * idf(10))
+
+
+def test_the_bounds_are_those_of_the_mapping_and_of_the_lexical_query() -> None:
+    settings = es_mappings.load("product")["settings"]["similarity"]
+    boost = float(dict(name.partition("^")[::2] for name in bodies.LEXICAL_FIELDS)["title"])
+    bounds = of("shoe").bounds
+    assert bounds["lexical"] == pytest.approx(boost * (1 + settings["hybrid_terms"]["k1"]) * idf(10))
+    assert bounds[evidence.TITLE] == pytest.approx((1 + settings["hybrid_terms"]["k1"]) * idf(8))
+    assert bounds[evidence.ALL] == pytest.approx((1 + settings["hybrid_all"]["k1"]) * idf(10))
