@@ -76,6 +76,23 @@ def test_from_a_run_to_a_search_and_in_step(services: Services, name: str, tmp_p
 
 
 @pytest.mark.es
+def test_a_generation_has_the_words_of_its_index_until_it_has_its_own(services: Services, name: str) -> None:
+    store = services.cluster.store(VocabularyStore)
+    for index, word in ((name, "lamp"), (f"{name}-202611", "mug")):  # a shop's own index of a month
+        claimed = store.claim(index, store.counted(index))
+        assert claimed is not None
+        store.save(index, Vocabulary(1, {word: (1, 1, 0)}), ("uuid", {}), 0.0, claimed)
+    kept = Vocabularies(client_of(services))
+    found = {
+        index: set(vocabulary.terms) if (vocabulary := kept.get(f"{name}{index}")) else None
+        for index in ("", "-000002", "-000002.building", "-202611", "-next")
+    }
+    assert found == {
+        "": {"lamp"}, "-000002": {"lamp"}, "-000002.building": {"lamp"}, "-202611": {"mug"}, "-next": None,
+    }  # fmt: skip
+
+
+@pytest.mark.es
 def test_one_counts_at_a_time_and_searches_never_wait(services: Services, name: str) -> None:
     store = services.cluster.store(VocabularyStore)
     clock = FakeClock()

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from elasticsearch import Elasticsearch
 
+from hybrid.elastic.indices.products import BUILDING
 from hybrid.elastic.stores.vocabularies import VocabularyStore
 from hybrid.errors import HybridError
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-_GENERATION = re.compile(r"-\d{6}(\.building)?$")
+_GENERATION = re.compile(rf"-\d{{6}}(?:{re.escape(BUILDING)})?$")
 
 #: Seconds until a search has the process look for a newer vocabulary.
 TTL_S = 10.0
@@ -38,7 +39,7 @@ class Vocabularies:
 
     The first search of an index reads its vocabulary, which takes some tens of milliseconds; searches at the same
     moment go without. Later a thread of its own looks for a newer one, and no search waits. A generation of an index
-    has the words of the index.
+    that has no words of its own yet has those of the index.
     """
 
     def __init__(self, client: Elasticsearch, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +50,10 @@ class Vocabularies:
 
     def get(self, index: str) -> Vocabulary | None:
         """What is known of an index's words; None where nothing is known yet."""
-        index = _GENERATION.sub("", index)
+        known, alias = self._get(index), _GENERATION.sub("", index)
+        return known if known or alias == index else self._get(alias)
+
+    def _get(self, index: str) -> Vocabulary | None:
         with self._lock:
             kept = self._kept.get(index)
             if kept is None:
