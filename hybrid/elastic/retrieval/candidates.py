@@ -254,8 +254,7 @@ class Retrieval:
             return
 
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-            asked = [("", named.add(body, search.evidence, profile.shards)) for body in searches]
-            return self._msearch(profile, asked, search.words.terms, named=True)
+            return self._msearch(profile, [("", body) for body in searches], search.words.terms, named=True)
 
         doc_values = facet_fields(search.facets, profile)
         try:
@@ -267,6 +266,7 @@ class Retrieval:
                 search.clauses,
                 doc_values,
                 search.depth,
+                search.evidence,
                 self.coverage,
                 ask,
             )

@@ -15,8 +15,10 @@ from typing import Any
 from hybrid.contracts import IndexProfile
 from hybrid.elastic.client import error_reason
 from hybrid.elastic.retrieval import bodies
+from hybrid.elastic.retrieval import evidence as named
 from hybrid.errors import ClusterError
 from hybrid.search import imputation
+from hybrid.search.evidence import Evidence
 
 #: The share of the catalogue without a vector from which a search looks for such products. Candidates without a vector
 #: always get imputed scores.
@@ -79,12 +81,14 @@ def find(
     clauses: Sequence[dict[str, Any]],
     facets: Sequence[str],
     depth: int,
+    evidence: Evidence,
     coverage: Coverage,
     ask: Ask,
 ) -> Lookalikes:
     """Find products without a vector of the signals, and the donors of their imputed scores.
 
-    raw: the candidates' scores. words: the lexical query, or None where words take no part.
+    raw: the candidates' scores. words: the lexical query, or None where words take no part. evidence: of the words,
+    which is read of the products that are found.
 
     Raises:
         ClusterError: the cluster could not answer.
@@ -105,7 +109,7 @@ def find(
         )
         for name, donors in lookalikes.donors.items()
     ]  # fmt: skip
-    for answer in ask(searches):
+    for answer in ask([named.add(body, evidence, profile.shards) for body in searches]):
         for hit in _checked(answer)["hits"]["hits"]:
             lookalikes.words.setdefault(hit["_id"], naming_words(hit))
             if not any(hit["_id"] in scores for scores in raw.values()):
