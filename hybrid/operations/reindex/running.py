@@ -201,15 +201,13 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
 
 
 def _take_over_floors(cluster: Cluster, run: ReindexRun) -> None:
-    """The floors of the old index hold for vectors of the same encoder: the catalogue is the same."""
+    """The floors of the old index hold where its vectors are of the same encoders: the catalogue is the same."""
     before = cluster.indices.find_profile(run.source)
-    floors = {
-        name: floor
-        for name, floor in (before.floors if before else {}).items()
-        if name in run.profile.signals and run.profile.signals[name].version == floor.version
-    }
-    if floors:
-        cluster.indices.note_floors(run.target, floors)
+    if before is None or not before.floors:
+        return
+    was, now = ({name: one.version for name, one in of.signals.items()} for of in (before, run.profile))
+    if was == now:
+        cluster.indices.note_floors(run.target, before.floors)
 
 
 def _build(services: Services, run: ReindexRun, options: Options, report: ReindexReport) -> None:
