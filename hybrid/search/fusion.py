@@ -195,8 +195,8 @@ def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[s
     weights: "lexical" -> number. names: the signals that are there, such as "lexical" and "lexical.title". shares:
     signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly.
 
-    >>> spread({"lexical": 0.6, "text": 0.4}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 2})
-    {'lexical': 0.2, 'lexical.title': 0.4, 'text': 0.4}
+    >>> spread({"lexical": 0.75, "text": 0.2}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 2})
+    {'lexical': 0.25, 'lexical.title': 0.5, 'text': 0.2}
     """
     kinds: dict[str, list[str]] = {}
     for name in names:

@@ -61,17 +61,18 @@ def test_chinese_texts_have_vectors_of_their_own(bilingual: Services, name: str,
     # A query is compared with the vectors of its own script, and that is no news.
     for q, signal in (("运动鞋", "text_zh"), ("nike 鞋", "text_zh"), ("running", "text"), ("2024", "text")):
         answer = search(bilingual, name, q)
-        assert set(answer.weights) <= {"lexical", signal} and not answer.degraded
+        assert set(answer.weights) <= {"lexical", "code", signal} and not answer.degraded
         assert "untrained_script" not in {note.kind for note in answer.notes}
     assert ("untrained_script", "Katakana") in {(n.kind, n.script) for n in search(bilingual, name, "ポット").notes}
     # A kind stands for its signals: alone, and in weights by hand.
     alone = search(bilingual, name, "红色 运动鞋", system="text")
     assert alone.hits[0].id == "both" and alone.hits[0].signals["text_zh"].raw == pytest.approx(1.0, abs=1e-3)
     by_hand = search(bilingual, name, "红色 运动鞋", weights={"lexical": 1, "text": 3})
-    assert by_hand.weights == {"lexical": 0.25, "text_zh": 0.75}
+    assert by_hand.weights == pytest.approx({"lexical": 0.25, "text_zh": 0.75})
     # A product without Chinese is not punished: it is weighed by what it has.
     english = next(hit for hit in search(bilingual, name, "运动鞋 running").hits if hit.id == "english")
-    assert english.signals["lexical"].weight == 1.0 and english.signals["text_zh"].raw is None
+    assert english.signals["text_zh"].raw is None and english.signals["text_zh"].weight == 0.0
+    assert sum(signal.weight for signal in english.signals.values()) == pytest.approx(1.0)
     # Like a product: by one of its texts, whichever it has.
     assert set(search(bilingual, name, "", like="both").weights) == {"text"}
     assert search(bilingual, name, "", like="chinese").hits[0].id == "both"

@@ -90,7 +90,7 @@ def walk(page: Page, url: str) -> Iterator[tuple[str, str]]:
 
 
 #: Files that a link leads to; a page that says what went wrong.
-_FILES = {"admin.failures_csv", "admin.export_judgments"}
+_FILES = {"admin.failures_csv", "admin.export_judgments", "admin.evaluations_unjudged"}
 ERROR = "/admin/weights?index=no-such-index"
 
 
