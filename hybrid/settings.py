@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     index: str | None = Field(
         default=None, description="Index that is searched when a request names none. Without it: the only one."
     )
-    depth: int = Field(default=200, ge=10, le=1000, description="Candidates taken from each signal.")
+    depth: int = Field(default=60, ge=10, le=1000, description="Candidates taken from each signal.")
 
     web_threads: int = Field(default=8, ge=1, le=256, description="Searches at once in a process of the web server.")
     push_token: SecretStr | None = Field(
