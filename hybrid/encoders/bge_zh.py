@@ -61,7 +61,7 @@ class BgeSmallZh(LazyEncoder[_Model]):
 
     def _load(self) -> _Model:
         jar = fetched(self.settings)
-        return _Model(graphs.load_graph(self._kind, jar, self.version, self.settings), tokenizer_of(jar))
+        return _Model(graphs.load_graph(self._kind, jar, self.version, self.settings, small=True), tokenizer_of(jar))
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), 512) float32, rows of unit length, of texts that are to be found."""

@@ -76,7 +76,7 @@ class MiniLM(LazyEncoder[_Model]):
         # The file itself says 128, padded: sentence-transformers overrules it likewise.
         tokenizer.enable_truncation(limit)
         tokenizer.no_padding()
-        return _Model(load_graph(self._kind, folder, self.version, self.settings), tokenizer)
+        return _Model(load_graph(self._kind, folder, self.version, self.settings, small=True), tokenizer)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), 384) float32, rows of unit length. Text beyond 256 tokens is not looked at."""

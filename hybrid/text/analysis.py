@@ -214,13 +214,20 @@ def _marked(text: str, marked_terms: frozenset[str], language: str) -> Iterator[
     """Those of the terms of a text that are to be marked."""
     chinese = [term for term in marked_terms if HAN_CHAR.match(term)]
     for token in _tokens(text, language):
-        # Chinese is slow to segment, and most runs of it have none of the terms.
-        if isinstance(token, re.Match) and token.lastgroup == "han":
-            simplified = segments.simplified_in_place(token.group())
-            if not any(term in simplified for term in chinese):
-                continue
+        if isinstance(token, re.Match) and not _may_have(token, marked_terms, chinese, language):
+            continue
         terms = _terms_of(token, text, language, characters=True)
         yield from (term for term in terms if term.text in marked_terms)
+
+
+def _may_have(token: re.Match[str], terms: frozenset[str], chinese: Collection[str], language: str) -> bool:
+    """Whether a word or a run of a text may have one of the terms: the places of most are not worth computing."""
+    if token.lastgroup == "word":
+        return not terms.isdisjoint([term.text for term in _words(token.group(), language)])
+    if token.lastgroup == "han":  # slow to cut
+        simplified = segments.simplified_in_place(token.group())
+        return any(term in simplified for term in chinese)
+    return True
 
 
 def _tokens(text: str, language: str) -> Iterator[re.Match[str] | Measure]:
