@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hybrid.search.fusion import RawScores
+from hybrid.signals import CODE
 
 
 def has_words(raw: RawScores) -> bool:
-    """Whether the layer's words match any product that the shop's search matches."""
-    return any((value or 0.0) > 0 for value in raw.get("lexical", {}).values())
+    """Whether any product that the shop's search matches has the layer's words, or a code among them."""
+    return any((value or 0.0) > 0 for name in ("lexical", CODE) for value in raw.get(name, {}).values())
 
 
 def behind(scores: Sequence[float | None], last: float, lowest: float) -> list[float]:

@@ -23,9 +23,11 @@ from hybrid.dropin.limits import whole
 from hybrid.dropin.lines import Line, Straight
 from hybrid.dropin.recognise import Recognised
 from hybrid.errors import RefusedError
+from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import Candidates
 from hybrid.search.preparation import Prepared
 from hybrid.searches import Words
+from hybrid.signals import LEXICAL
 
 #: A JSON object: a shop's body, or an answer of the cluster. Body is read only.
 Body = Mapping[str, Any]
@@ -163,10 +165,16 @@ class RankedSearch:
         return line if line and (self.profile.shards == 1 or line.zero is None) else None
 
     @cached_property
+    def evidence(self) -> Evidence:
+        """What the words are worth; NONE where they have no weight, or are not all that the query may stand for."""
+        certain = not (self.analysis.alternatives or self.words.unfinished)
+        return self.prepared.evidence if certain and self.prepared.prediction.weights.get(LEXICAL) else NONE
+
+    @cached_property
     def candidates_key(self) -> bytes:
-        """The key of everything that decides the candidates and their cosines."""
+        """The key of everything that decides the candidates, their cosines and their evidence."""
         parts = [self.body.get(name) for name in ("query", "post_filter", "min_score")]
-        return candidates_key(self.profile, [*parts, self.words, self.search.route], self.vectors)
+        return candidates_key(self.profile, [*parts, self.words, self.evidence, self.search.route], self.vectors)
 
 
 def candidates_key(profile: IndexProfile, search: Sequence[Any], vectors: Mapping[str, np.ndarray]) -> bytes:
@@ -187,10 +195,15 @@ class Version(NamedTuple):
 
 
 class Cosines(NamedTuple):
-    """One product beside the vectors of a search, as it was in one version: signal -> cosine, None without a vector."""
+    """One product beside the vectors of a search, as it was in one version: signal -> cosine, None without a vector.
+
+    evidence: signal -> raw score of its words (hybrid.search.evidence). It changes a little with every write to the
+    index, as what a word is worth does.
+    """
 
     version: Version
     by_signal: Mapping[str, float | None]
+    evidence: Mapping[str, float | None] = {}
 
 
 class SignalSearch(NamedTuple):

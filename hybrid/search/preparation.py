@@ -32,7 +32,7 @@ from hybrid.searches import (
     systems,
     unweighted_systems,
 )
-from hybrid.signals import SIGNALS, kind_of
+from hybrid.signals import CODE, SIGNALS, kind_of
 from hybrid.text import analysis
 from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
@@ -73,7 +73,8 @@ class Prepared:
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
-        return _fused(raw, self.prediction, self.model.shares, self.scaling, imputed)
+        prediction = weights.with_codes(self.prediction) if CODE in raw else self.prediction
+        return _fused(raw, prediction, self.model.shares, self.scaling, imputed)
 
 
 def check(request: SearchRequest) -> str:

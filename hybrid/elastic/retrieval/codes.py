@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hybrid.elastic.retrieval import bodies
-from hybrid.search.evidence import EVIDENCE
 from hybrid.searches import Codes
+from hybrid.signals import CODE
 from hybrid.text.codes import KEYS
 
+#: Begins the name of a clause, before the raw score that a product has by it.
+_NAME = f"{CODE}:"
 _FIELD = f"hybrid.terms.{KEYS}"
 #: Products with such a beginning that are looked at; those with the whole code come first.
 _MOST = 50
@@ -24,15 +26,15 @@ def search(
 ) -> dict[str, Any]:
     """The products that have one of the codes, with their BM25 score as `_score`.
 
-    The names of the clauses that a product matches are the raw scores that it may have. codes: the vector signals whose
-    codes are read.
+    The names of the clauses that a product matches end in the raw scores that it may have. codes: the vector signals
+    whose codes are read.
     """
     by_score: dict[float, list[dict[str, Any]]] = {}
     for form, score, begins in asked.forms:
         by_score.setdefault(score, []).append({"prefix" if begins else "term": {_FIELD: {"value": form}}})
     # One clause a score: of clauses with the same name, the last alone is told.
     clauses = [
-        {"constant_score": {"filter": {"bool": {"should": group}}, "boost": score, "_name": str(score)}}
+        {"constant_score": {"filter": {"bool": {"should": group}}, "boost": score, "_name": f"{_NAME}{score}"}}
         for score, group in by_score.items()
     ]
     body = bodies.rescored(
@@ -44,7 +46,7 @@ def search(
 def scores(answer: Mapping[str, Any]) -> dict[str, float]:
     """Product id -> raw score of every hit of `search`; the hits have their `_id`."""
     return {
-        hit["_id"]: max(float(name) for name in hit["matched_queries"] if name not in EVIDENCE)
+        hit["_id"]: max(float(name[len(_NAME) :]) for name in hit["matched_queries"] if name.startswith(_NAME))
         for hit in answer["hits"]["hits"]
     }
 

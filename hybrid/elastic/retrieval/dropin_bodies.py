@@ -15,6 +15,8 @@ from hybrid.dropin.own_field import LAYER, SHOP_ALONE
 from hybrid.dropin.reading import Query, filled, lean, slots
 from hybrid.dropin.recognise import Recognised
 from hybrid.elastic.retrieval import bodies
+from hybrid.elastic.retrieval import codes as product_codes
+from hybrid.searches import Codes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,18 +45,24 @@ def scored(query: Mapping[str, Any], words: Mapping[str, Any]) -> Query:
 
 def counted(body: Mapping[str, Any], query: Mapping[str, Any], codes: Sequence[str], depth: int) -> dict[str, Any]:
     """The shop's own search with candidates in place of its page, for its totals, aggregations and suggestions."""
-    rest = {key: value for key, value in body.items() if key not in (*_HIT_KEYS, "sort", "min_score")}
-    return {**rest, "query": _down_to_min_score(body, query), "from": 0, "size": depth, **_codes(codes)}
+    rest = {key: value for key, value in body.items() if key not in (*_HIT_KEYS, "sort", "min_score", "post_filter")}
+    return {
+        **rest,
+        **_filtered(body),
+        "query": _down_to_min_score(body, query),
+        "from": 0,
+        "size": depth,
+        **_codes(codes),
+    }
 
 
 def listed(
     body: Mapping[str, Any], analysis: Recognised, words: Mapping[str, Any], codes: Sequence[str], depth: int
 ) -> dict[str, Any]:
     """The best of the layer's words of what the shop's search matches, where its page is searched for later."""
-    filtered = {"post_filter": lean(body["post_filter"])} if body.get("post_filter") else {}
     within = {"filter": [matching(body)], "must_not": list(analysis.excluded), "should": [dict(words)]}
     options = {"size": depth, "track_total_hits": False, "timeout": body["timeout"]}
-    return {"query": {"bool": within}, **filtered, **options, **_codes(codes)}
+    return {"query": {"bool": within}, **_filtered(body), **options, **_codes(codes)}
 
 
 def named(search: Mapping[str, Any], queries: Sequence[Query]) -> dict[str, Any]:
@@ -90,23 +98,43 @@ def nearest(
     excluded: Sequence[Query] = (),
 ) -> dict[str, Any]:
     """Of the products that the shop's search matches, the nearest to one vector; `_score` is that of the words."""
-    within = [matching(body)]
-    if body.get("post_filter"):
-        within.append(lean(body["post_filter"]))
-    if excluded:
-        within.append({"bool": {"must_not": list(excluded)}})
     knn = {
         "field": f"{LAYER}.{signal}",
         "query_vector": vector,
         "k": depth,
         "num_candidates": max(depth, 100),
-        "filter": within,
+        "filter": _shown(body, excluded),
     }
     return {
         **bodies.nearest(knn, shards, words),
         "timeout": body["timeout"],
         **_codes(codes),
     }
+
+
+def coded(
+    body: Mapping[str, Any],
+    words: Mapping[str, Any],
+    asked: Codes,
+    codes: Sequence[str],
+    excluded: Sequence[Query] = (),
+) -> dict[str, Any]:
+    """Of the products that the shop's search matches, those whose code the query names; `_score` is that of the words.
+
+    codes: the vector signals whose codes are read.
+    """
+    found = product_codes.search(asked, words, _shown(body, excluded), (), ())
+    return {**found, "timeout": body["timeout"], **_codes(codes)}
+
+
+def _shown(body: Mapping[str, Any], excluded: Sequence[Query]) -> list[Query]:
+    """Filters of what the shop's search shows, and its words do not exclude."""
+    within = [matching(body)]
+    if body.get("post_filter"):
+        within.append(lean(body["post_filter"]))
+    if excluded:
+        within.append({"bool": {"must_not": list(excluded)}})
+    return within
 
 
 def final(
@@ -214,6 +242,10 @@ def tail(
         rest["bool"]["filter"] = [body["query"]]
     filtered = {"post_filter": body["post_filter"]} if body.get("post_filter") else {}
     return {**_look_of_hits(body), **filtered, "query": rest, "from": start, "size": size}
+
+
+def _filtered(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {"post_filter": lean(body["post_filter"])} if body.get("post_filter") else {}
 
 
 def _down_to_min_score(body: Mapping[str, Any], query: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,12 +30,12 @@ def clauses(evidence: Evidence) -> list[dict[str, Any]]:
 def add(body: Mapping[str, Any], evidence: Evidence, shards: int) -> dict[str, Any]:
     """The same search, whose hits have the evidence among their named scores.
 
-    The clauses stand in a filter after the search that every product passes: they are computed for the hits of the
-    answer alone, where they are read, and not for each product that matches.
+    The clauses stand in a filter after the search that every product passes, beside one that the search has: they are
+    computed for the hits of the answer alone, where they are read, and not for each product that matches.
     """
     if not evidence.places:
         return dict(body)
-    found = {"bool": {"must": [{"match_all": {}}], "should": clauses(evidence)}}
+    found = {"bool": {"must": [body.get("post_filter") or {"match_all": {}}], "should": clauses(evidence)}}
     if shards == 1:
         return {**body, "post_filter": found}
     # So that a word weighs the same on every shard: only the words of a query and of its rescoring are counted over

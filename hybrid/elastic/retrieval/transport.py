@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import numpy as np
 import orjson
 from elasticsearch import ApiError, Elasticsearch
 
@@ -28,22 +26,30 @@ from hybrid.dropin.request import (
     ShopCandidates,
     ShopSearch,
     SignalSearch,
-    Version,
 )
 from hybrid.dropin.spelling import Met, Mistyped
 from hybrid.elastic.client import connect, error_reason, translated
-from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_words, lexical
-from hybrid.elastic.retrieval.collected import Collected, broken, identify, score, strays
-from hybrid.elastic.retrieval.cosines import Known, KnownCosines, of_hits
+from hybrid.elastic.retrieval import bodies, dropin_bodies, dropin_searches, dropin_words, evidence
+from hybrid.elastic.retrieval import codes as product_codes
+from hybrid.elastic.retrieval.collected import broken, identify, score, strays
+from hybrid.elastic.retrieval.cosines import KnownCosines, of_hits
+from hybrid.elastic.retrieval.dropin_answers import Answers, unanswered
 from hybrid.elastic.retrieval.hit_cache import HitCache
 from hybrid.elastic.retrieval.lookalikes import Gaps
 from hybrid.errors import ClusterError, ClusterUnreachableError
 from hybrid.search.consistency import moved_error
+from hybrid.search.evidence import ALL
 from hybrid.settings import Settings
+from hybrid.signals import CODE
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
+#: Hits tell the scores of named clauses. That costs a search of its own for each hit and name.
+_NAMED_SCORES = {"include_named_queries_score": "true"}
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+
+#: Product id -> raw score.
+Scores = dict[str, float | None]
 
 
 class _Line(NamedTuple):
@@ -62,43 +68,6 @@ class _CachedPage(NamedTuple):
     key: bytes | None
     hits: dict[str, Json]
     until: float
-
-
-@dataclass
-class _Answers:
-    """The answers to the searches for one search's candidates, of which `ShopCandidates` are made.
-
-    known: the cached cosines of an equal search. unread: ids of candidates whose cosines have to be computed. units:
-    the best score of each part of the shop's query, where it was requested.
-    """
-
-    search: RankedSearch
-    known: Known
-    whole: Sequence[Json]
-    collected: Collected
-    versions: dict[str, Version]
-    unread: list[str]
-    units: list[float]
-
-    @classmethod
-    def of(cls, search: RankedSearch, known: Known, parts: Sequence[SignalSearch], whole: Sequence[Json]) -> _Answers:
-        """whole: the answer to each of the parts.
-
-        Raises:
-            ClusterError: the shop's own search, which is the first, has none, or a part of its query has no best score.
-        """
-        for part, one in zip(parts, whole, strict=True):
-            if "error" in one and (one is whole[0] or not part.signal):
-                raise _unanswered(search, one)
-        collected = Collected.of((part.signal, one) for part, one in zip(parts, whole, strict=True) if part.signal)
-        versions = {id: _version(hit) for id, hit in collected.hits.items() if "_seq_no" in hit}
-        unread = [id for id in collected.hits if id not in known or known[id].version != versions.get(id)]
-        units = [
-            float(one["hits"].get("max_score") or 0.0)
-            for part, one in zip(parts, whole, strict=True)
-            if not part.signal
-        ]
-        return cls(search, known, whole, collected, versions, unread, units)
 
 
 class Transport:
@@ -149,12 +118,15 @@ class Transport:
             ClusterUnreachableError, ClusterError: no answer.
         """
         known = [self._cosines.get(search.candidates_key) for search in searches]
+        told = any(search.evidence.places and not one for search, one in zip(searches, known, strict=True))
+        if told:  # the hits of a whole search would tell the scores of the shop's own names too
+            guess = None
         # A search that was computed whole a moment ago is so again: its candidates did not decide the page.
         lined = not guess and any(search.line for search in searches)
-        params = {**params, "include_named_queries_score": "true"} if lined else params
+        params = {**params, **_NAMED_SCORES} if lined or told else params
         parts = [
-            _parts(search, depth, [] if remembered else list(search.vectors), lined)
-            for search, remembered in zip(searches, known, strict=True)
+            dropin_searches.candidates(search, depth, bool(one), lined)
+            for search, one in zip(searches, known, strict=True)
         ]
         lines = [*_lines(searches, parts), *([_final(guess)] if guess else [])]
         gathered = CandidateReply(searches, known, parts, params, self._send_lines(lines, params), lined=lined)
@@ -177,33 +149,25 @@ class Transport:
             took_ms += again_ms
         rest = iter(answers)
         read = [
-            _Answers.of(search, known, parts, [next(rest) for _ in parts])
+            Answers.of(search, known, parts, [next(rest) for _ in parts])
             for search, known, parts in zip(gathered.searches, gathered.known, gathered.parts, strict=True)
         ]
-        lacking = [one for one in read if one.known and one.unread]
-        took_ms += self._read_codes(lacking, params)
+        lacking = [one for one in read if one.unread_searches]
+        took_ms += self._read_unread(lacking, params)
         repeatable = identified and not lacking
         candidates = [self._candidates(one, repeatable, gathered.lined) for one in read]
         return candidates, took_ms + self._impute(gathered.searches, candidates, params)
 
-    def _read_codes(self, lacking: Sequence[_Answers], params: Params) -> int:
-        """Read the codes of candidates whose search did not request codes. Milliseconds taken."""
+    def _read_unread(self, lacking: Sequence[Answers], params: Params) -> int:
+        """Read what the hits of a search that is known do not tell: codes and evidence. Milliseconds taken."""
         if not lacking:
             return 0
-        lines = [
-            _Line(one.search, dropin_bodies.codes(one.search.body, one.unread, list(one.search.vectors)))
-            for one in lacking
-        ]
-        answers, took_ms = self._many(lines, params)
-        for one, answer in zip(lacking, answers, strict=True):
-            if "error" in answer:
-                raise _unanswered(one.search, answer)
-            # Without a version, a candidate that is not read now is not cached either.
-            for id in one.unread:
-                one.versions.pop(id, None)
-            for hit in answer["hits"]["hits"]:
-                one.collected.hits[hit["_id"]]["fields"] = hit.get("fields", {})
-                one.versions[hit["_id"]] = _version(hit)
+        lines = [_Line(one.search, body) for one in lacking for body in one.unread_searches]
+        told = any(one.search.evidence.places for one in lacking)
+        answers, took_ms = self._many(lines, {**params, **_NAMED_SCORES} if told else params)
+        rest = iter(answers)
+        for one in lacking:
+            one.read([next(rest) for _ in one.unread_searches])
         return took_ms
 
     def _impute(self, searches: Sequence[RankedSearch], candidates: Sequence[ShopCandidates], params: Params) -> int:
@@ -239,7 +203,7 @@ class Transport:
         answers, took_ms = self._many([_final(one) for one in requests], params) if requests else ([], 0)
         for one, answer in zip(requests, answers, strict=True):
             if "error" in answer:
-                raise _unanswered(one.search, answer)
+                raise unanswered(one.search, answer)
         return answers, took_ms
 
     def met(self, search: ShopSearch, profile: IndexProfile, words: Sequence[str]) -> Met:
@@ -298,7 +262,7 @@ class Transport:
             if missing:
                 lines.append(_Line(page.search, dropin_bodies.page(page.search.body, missing)))
             if page.rest:
-                query, body = _query(page.search), page.search.body
+                query, body = dropin_searches.query(page.search), page.search.body
                 lines.append(_Line(page.search, dropin_bodies.tail(body, query, page.ranked, page.start, page.rest)))
         answers, took_ms = self._many(lines, params) if lines else ([], 0)
         rest = iter(answers)
@@ -325,7 +289,7 @@ class Transport:
         hits, until = self._hit_cache.get(key, {id: page.versions.get(id) for id in page.ids})
         return _CachedPage(key, hits, until if all(id in page.versions for id in page.ids) else 0.0)
 
-    def _candidates(self, answers: _Answers, repeatable: bool, lined: bool) -> ShopCandidates:
+    def _candidates(self, answers: Answers, repeatable: bool, lined: bool) -> ShopCandidates:
         search, hits, answer = answers.search, answers.collected.hits, answers.whole[0]
         lined = lined and search.line is not None
         candidates = ShopCandidates(
@@ -339,27 +303,35 @@ class Transport:
             tops=answers.units[1:] if lined else [],
             lines={id: Straight.of_hit(hit) for id, hit in hits.items()} if lined else None,
         )
-        score(candidates, hits, search.words.terms, self._by_signal(answers))
+        score(candidates, hits, search.words.terms, *self._scores(answers))
+        if CODE in candidates.lists:
+            candidates.raw[CODE] = product_codes.everywhere(candidates.raw, answers.coded)
         answer.pop("status", None)
         answer["hits"]["hits"] = []
         return candidates
 
-    def _by_signal(self, answers: _Answers) -> dict[str, dict[str, float | None]]:
-        """Signal -> product id -> cosine of every candidate. Computed cosines go into the cache."""
+    def _scores(self, answers: Answers) -> tuple[dict[str, Scores], dict[str, Scores]]:
+        """Signal -> product id -> cosine of every candidate, and the same of the evidence of words.
+
+        What was computed goes into the cache.
+        """
         search, hits, known, versions = answers.search, answers.collected.hits, answers.known, answers.versions
         names = [name for name in search.vectors if name not in answers.collected.failed]
-        new = {id: hits[id] for id in answers.unread}
-        by_signal: dict[str, dict[str, float | None]] = {}
+        new = {id: answers.told[id] for id in answers.unread}
+        by_signal: dict[str, Scores] = {}
         for name in names:
             by_signal[name] = {id: known[id].by_signal.get(name) for id in hits if id not in new}
             if new:
                 by_signal[name] |= of_hits(new, search.profile, name, search.vectors[name])[0]
-        computed = {
-            id: Cosines(versions[id], {name: by_signal[name][id] for name in names}) for id in new if id in versions
-        }
+        changed = {**new, **{id: answers.told[id] for id in answers.stale}}
+        told = evidence.of_hits(changed, search.evidence)
+        for name, scores in told.items():
+            scores.update({id: known[id].evidence.get(name) for id in hits if id not in changed})
+        computed = {id: Cosines(versions[id], _of(id, by_signal), _of(id, told)) for id in changed if id in versions}
         if computed and len(names) == len(search.vectors):
             self._cosines.put(search.candidates_key, computed)
-        return by_signal
+        # An index may lack the field of all text. BM25 over the fields is all that is known of its words then.
+        return by_signal, told if any(told.get(ALL, {}).values()) else {}
 
     def _many(self, lines: Sequence[_Line], params: Params) -> tuple[list[Json], int]:
         """Answers in order, and the milliseconds taken."""
@@ -379,20 +351,10 @@ class Transport:
         return Reply(answer.meta.status, _bytes(answer.body), answer.meta.headers.get("warning"))
 
 
-def _words(search: RankedSearch) -> Json:
-    """The layer's lexical query."""
-    return lexical.query(search.words, search.profile.lexical_fields)
-
-
-def _query(search: RankedSearch) -> Json:
-    """The shop's query, scored by the layer's words."""
-    return dropin_bodies.scored(search.body["query"], _words(search))
-
-
 def _final(request: FinalRequest) -> _Line:
     """A whole search, with other scores of its words."""
     search, scores = request.search, request.scores
-    words = _words(search)
+    words = dropin_searches.words(search)
     return _Line(
         search, dropin_bodies.final(search.body, search.analysis, words, scores, request.lowest, request.units)
     )
@@ -400,27 +362,6 @@ def _final(request: FinalRequest) -> _Line:
 
 def _header(search: RankedSearch) -> Json:
     return {**bodies.header(search.profile, search.words.terms or ""), **search.search.route}
-
-
-def _parts(search: RankedSearch, depth: int, codes: Sequence[str], lined: bool) -> list[SignalSearch]:
-    """The searches for candidates. codes: the signals whose codes the hits are to have. lined: see CandidateReply."""
-    body, analysis, words = search.body, search.analysis, _words(search)
-    line = search.line if lined else None
-    if analysis.query is None or line:
-        by_words = dropin_bodies.counted(body, _query(search), codes, depth)
-    else:
-        by_words = dropin_bodies.listed(body, analysis, words, codes, depth)
-    parts = [SignalSearch("lexical", by_words)]
-    for name, vector in search.vectors.items():
-        numbers = np.ascontiguousarray(vector, dtype=np.float32)
-        near = dropin_bodies.nearest(body, words, name, numbers, codes, depth, search.profile.shards, analysis.excluded)
-        parts.append(SignalSearch(name, near))
-    if line:
-        parts = [SignalSearch(signal, dropin_bodies.named(one, line.named)) for signal, one in parts]
-    if analysis.query is not None:
-        scoring = [*dropin_bodies.texts(analysis), *(line.points if line else ())]
-        parts += [SignalSearch("", dropin_bodies.best(body, one, analysis.pins)) for one in scoring]
-    return parts
 
 
 def _lines(searches: Sequence[RankedSearch], parts: Sequence[Sequence[SignalSearch]]) -> list[_Line]:
@@ -438,10 +379,6 @@ def _answers(lines: Sequence[_Line], reply: Reply) -> tuple[list[Json], int]:
     return read["responses"], int(read["took"])
 
 
-def _unanswered(search: RankedSearch, answer: Json) -> ClusterError:
-    return ClusterError(f"Elasticsearch could not search {search.profile.index}: {error_reason(answer)[1]}")
-
-
 def _hits(answer: Json, whole: bool) -> list[Json]:
     """The hits of a page. whole: whether their documents have the layer's field, which is taken out here."""
     if "error" in answer:
@@ -452,8 +389,8 @@ def _hits(answer: Json, whole: bool) -> list[Json]:
     return hits
 
 
-def _version(hit: Mapping[str, Any]) -> Version:
-    return Version(hit["_index"], hit["_seq_no"], hit["_primary_term"])
+def _of(id: str, scores: Mapping[str, Scores]) -> Scores:
+    return {name: by_id[id] for name, by_id in scores.items()}
 
 
 def _bytes(body: Any) -> bytes:
