@@ -37,6 +37,8 @@ KINDS = ("fixed", "global", "kinds", "gate", "attention")
 PREDICTED = ("gate", "attention")
 FORMAT = 4
 
+_NO_FEATURES = np.zeros(len(FEATURES))
+
 #: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
 #: For products like a product: its text counts as much as its picture or sound.
@@ -104,9 +106,11 @@ class WeightsModel:
         if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
-        features = self.features(query) if self.kind in PREDICTED else np.zeros(len(FEATURES))
-        weights = self._weights((self.logits(features) + self.moved(query.kind))[columns], known)
-        reasons = self._reasons(features, query.kind, columns, known, weights) if explain else []
+        kind = query.kind if self.by_query else ""
+        features = self.features(query) if self.kind in PREDICTED else _NO_FEATURES
+        weights = self._weights((self.logits(features) + self.moved(kind))[columns], known)
+        moved = features is not _NO_FEATURES or kind in self.by_query
+        reasons = self._reasons(features, kind, columns, known, weights) if explain and moved else []
         left = sum(fixed_shares[name] for name in known)
         return Prediction(
             {name: weights[name] * left if name in weights else fixed_shares[name] for name in in_play}, reasons
@@ -127,14 +131,16 @@ class WeightsModel:
 
     def moved(self, kind: str) -> np.ndarray:
         """(signals,) what a kind of query adds to the logits."""
-        factors = self.by_query.get(kind, {})
+        factors = self.by_query.get(kind)
+        if not factors:
+            return np.zeros(len(self.signals))
         return np.array([math.log(factors.get(name, 1.0)) for name in self.signals])
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(..., signals) logits of (..., features) standardised features, without what the kind of query adds."""
         p = self.parameters
         if self.kind not in PREDICTED:
-            return np.broadcast_to(self.bias, (*features.shape[:-1], len(self.bias)))
+            return self.bias if features.ndim == 1 else np.repeat(self.bias[None], len(features), axis=0)
         if self.kind == "gate":
             # members: w1 (members, hidden, features), b1 (members, hidden), w2 (members, signals, hidden)
             hidden = np.tanh(np.einsum("mhf,...f->...mh", p["w1"], features) + p["b1"])

@@ -505,15 +505,16 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     judged = Judgments(ratings)
     result = training.train(services, name, judged, "gate", folds=3, repeats=1, synthetic=30)
     assert result.judged == 12
-    assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
+    assert {row.system for row in result.rows} == {"bm25", "active", "global", "kinds", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
-    assert [(step.kind, step.sure) for step in result.steps] == [("global", 0.99), ("gate", 0.99)]
+    sure = pytest.approx(1 - 0.02 / 3)
+    assert [(step.kind, step.sure) for step in result.steps] == [("global", sure), ("kinds", sure), ("gate", sure)]
     assert result.steps[0].against == FIXED_VERSION
     assert result.steps[0].gain == pytest.approx(means["global"] - means["active"], abs=1e-3)
     assert result.better == any(step.better for step in result.steps) == (result.doubt == "")
     assert result.reason.startswith("global is ") and ("no better than" in result.reason) == (not result.better)
     version = publish(services.models, result)
-    assert services.models(WEIGHTS).head(version, name)["report"]["steps"][1]["kind"] == "gate"
+    assert services.models(WEIGHTS).head(version, name)["report"]["steps"][2]["kind"] == "gate"
     versions.apply(services.models(WEIGHTS), name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
@@ -524,5 +525,7 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     assert {row.system: row.ndcg for row in again.rows}["active"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
         training.train(services, name, Judgments({"red": ratings["red"]}), "gate", synthetic=0)
+    with pytest.raises(UsageError, match="kinds weights learn from judged queries alone"):
+        training.train(services, name, None)
     free = training.train(services, name, None, "gate", synthetic=40)
     assert (free.judged, free.rows[-1].system) == (0, "gate")
