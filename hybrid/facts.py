@@ -32,10 +32,11 @@ NoteKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A feature of the query that moved the weights.
+    """A feature of the query that moved the weights, or its kind.
 
-    feature: one of hybrid.search.features.FEATURES; more: whether the query has more of it than the judged queries
-    have on average, or less. signal: the one whose weight it moved most, by `change`.
+    feature: one of hybrid.search.features.FEATURES, or of hybrid.search.kinds.FLAGS. more: whether the query has more
+    of the feature than the judged queries have on average, or less. signal: the one whose weight it moved most, by
+    `change`.
     """
 
     feature: str
@@ -99,11 +100,13 @@ Label = Callable[[str], str]
 class Wording:
     """Facts in one language.
 
-    reasons: feature -> what is said of a query that has more of it, and less. because: joins the change and the reason.
+    reasons: feature -> what is said of a query that has more of it, and less. kinds: kind of query -> what is said of
+    it. because: joins the change and the reason.
     notes: kind -> template. words, nearest, both, beside, nothing: the parts of `counted`; beside joins signals.
     """
 
     reasons: Mapping[str, tuple[str, str]]
+    kinds: Mapping[str, str]
     because: str
     notes: Mapping[NoteKind, str]
     words: Mapping[str, str]
@@ -113,8 +116,8 @@ class Wording:
     nothing: str
 
     def reason(self, fact: Reason, label: Label = str) -> str:
-        more, less = self.reasons[fact.feature]
-        return self.because.format(signal=label(fact.signal), change=fact.change, reason=more if fact.more else less)
+        reason = self.kinds.get(fact.feature) or self.reasons[fact.feature][0 if fact.more else 1]
+        return self.because.format(signal=label(fact.signal), change=fact.change, reason=reason)
 
     def note(self, fact: Note, label: Label = str) -> str:
         return self.notes[fact.kind].format(
@@ -165,6 +168,14 @@ ENGLISH = Wording(
             )
             for axis in range(1, 5)
         },
+    },
+    kinds={
+        "single word": "the query is one word",
+        "sentence": "the query is a sentence",
+        "code": "the query is a code",
+        "other script": "the query is in a script other than Latin",
+        "photo": "the search is by a photo",
+        "photo and words": "the search is by a photo with words",
     },
     because="{signal} {change:+.2f}, because {reason}",
     notes={

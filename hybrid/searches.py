@@ -9,7 +9,8 @@ from typing import Any, Literal
 from hybrid.facts import Counted, Note, Reason
 from hybrid.signals import CODE, SIGNALS
 
-LEARNED_SYSTEMS = ("global", "gate", "attention")
+#: Simplest first.
+LEARNED_SYSTEMS = ("global", "kinds", "gate", "attention")
 #: What the words of a search may ask for beside being words; see hybrid.search.understanding.
 UNDERSTANDS = ("phrases", "exclusions", "price")
 

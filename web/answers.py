@@ -43,9 +43,9 @@ class Note(BaseModel):
 
 
 class Reason(BaseModel):
-    """A feature of the query that moved the weights."""
+    """A feature of the query that moved the weights, or its kind."""
 
-    feature: str = Field(examples=["has digits"])
+    feature: str = Field(description="a feature, or a kind of query", examples=["has digits"])
     more: bool = Field(description="whether the query has more of it than the judged queries have on average")
     signal: str = Field(description="the one whose weight it moved most", examples=["lexical"])
     change: float = Field(description="of that weight", examples=[0.12])

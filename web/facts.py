@@ -26,6 +26,14 @@ CHINESE = Wording(
         "has a photo": ("有照片", "没有照片"),
         **{f"meaning {axis}": (f"语义第 {axis} 维高于平常", f"语义第 {axis} 维低于平常") for axis in range(1, 5)},
     },
+    kinds={
+        "single word": "查询是一个词",
+        "sentence": "查询是一句话",
+        "code": "查询是编号",
+        "other script": "查询使用非拉丁文字书写",
+        "photo": "用照片搜索",
+        "photo and words": "用照片和文字一起搜索",
+    },
     because="{signal} {change:+.2f}：{reason}",
     notes={
         "untrained_script": "{signal}：{encoder} 未用该文字（{script}）训练",

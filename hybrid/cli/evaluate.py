@@ -28,7 +28,7 @@ def evaluate(
     ],
     systems: Annotated[str, typer.Option(help="Systems to compare.")] = "bm25,text,rrf,fixed",
     folds: Annotated[
-        int, typer.Option(min=0, max=20, help="Learn global, gate and attention anew, and ask each fold of the others.")
+        int, typer.Option(min=0, max=20, help="Learn weights of these kinds anew, and ask each fold of the others.")
     ] = 0,
     synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="With --folds: queries to make up.")] = 600,
     depth: Annotated[int, typer.Option(min=10, max=1000, help="Hits kept for each query.")] = 10,
@@ -40,7 +40,7 @@ def evaluate(
     """Quality and speed of the systems on judged queries.
 
     Learned weights that are active may have seen these judgments; --folds asks weights that have not.
-    Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,gate --folds 5 --report e.html
+    Example: hybrid evaluate --index shop --judgments judgments.csv --systems bm25,fixed,kinds --folds 5 --report e.html
     """
     from hybrid.evaluation import evaluate as evaluation
     from hybrid.searches import LEARNED_SYSTEMS

@@ -28,7 +28,8 @@ def search(
     alpha: Annotated[float | None, typer.Option(help="Share of the vectors, where there are two signals.")] = None,
     weights_version: Annotated[str | None, typer.Option(help="Published weights other than the active ones.")] = None,
     system: Annotated[
-        str | None, typer.Option(help="bm25, text, image, video, audio, fused, rrf, fixed, global, gate or attention.")
+        str | None,
+        typer.Option(help="bm25, text, image, video, audio, fused, rrf, fixed, global, kinds, gate or attention."),
     ] = None,
     filter: Annotated[list[str] | None, typer.Option(help="field=value, again for more, e.g. brand=HP")] = None,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 10,

@@ -244,11 +244,11 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
             "weights",
             "degraded",
             problem,
-            f"hybrid train weights --index {name}, or hybrid models rollback weights --index {name}",
+            f"hybrid train weights --index {name} --judgments FILE, or hybrid models rollback weights --index {name}",
         )
     elif unknown and model.kind != "fixed":
         detail = f"{model.version} was trained before there was {', '.join(unknown)}"
-        yield Check(part, "weights", "degraded", detail, f"hybrid train weights --index {name}")
+        yield Check(part, "weights", "degraded", detail, f"hybrid train weights --index {name} --judgments FILE")
     else:
         yield Check(part, "weights", "ok", f"{model.version} active")
 

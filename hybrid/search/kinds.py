@@ -9,6 +9,8 @@ from hybrid.text.segments import KANA
 
 #: In the order of tables.
 KINDS = ("words", "single word", "sentence", "code", "other script", "photo", "photo and words")
+#: Those whose weights may be others than those of words.
+FLAGS = KINDS[1:]
 
 #: Words that keywords do not need: a third of them makes a sentence, and so does one of the second group in five words.
 _LINKS = frozenset(

@@ -1,4 +1,5 @@
-"""The weights that ship with the product, before a shop has judged anything: how the weight of words is spread.
+"""The weights that ship with the product, before a shop has judged anything: how the weight of words is spread, and
+which kinds of query have other weights.
 
 Weights fitted over several catalogues and languages at once, each in turn without the one that they were tried on, are
 no better than these round ones near them (`python -m tests.measure.prior`, docs/benchmarks.md). On the catalogue of
@@ -16,3 +17,7 @@ SHARES = {
     "lexical.title_cover": 0.10,
     "lexical.phrase": 0.05,
 }
+
+#: Kind of query (hybrid.search.kinds) -> kind of signal -> what its weight is multiplied by. A sentence says what a
+#: thing is for, mostly in words that no product has. Other kinds do as well with the weights of all queries.
+BY_QUERY = {"sentence": {"text": 3.5}}

@@ -1,10 +1,10 @@
 """Weights of the signals: fixed, global, or predicted for each query. Inference alone: numpy, well under 0.3 ms.
 
 Every kind gives each signal a logit; the weights are their softmax over the signals that are in play for a query.
-`global` has one logit a signal. `gate` adds the output of a small network on the query's features, averaged over an
-ensemble. `attention` adds the product of a projected query with a key of each signal, divided by a learned
-temperature (Vaswani et al., "Attention Is All You Need", 2017, over signals instead of tokens). Trained in
-hybrid.learning.
+`global` has one logit a signal, and the factors of kinds of query that ship; `kinds` has learned factors. `gate` adds
+to `global` the output of a small network on the query's features, averaged over an ensemble. `attention` adds the
+product of a projected query with a key of each signal, divided by a learned temperature (Vaswani et al., "Attention Is
+All You Need", 2017, over signals instead of tokens). Trained in hybrid.learning.
 """
 
 from __future__ import annotations
@@ -24,14 +24,20 @@ from hybrid.errors import HybridError, ModelMissingError, ModelVersionError, Usa
 from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
-from hybrid.search.prior import SHARES
+from hybrid.search.kinds import FLAGS
+from hybrid.search.kinds import kind_of as kind_of_query
+from hybrid.search.prior import BY_QUERY, SHARES
 from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight, kind_of
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("fixed", "global", "gate", "attention")
-FORMAT = 3
+KINDS = ("fixed", "global", "kinds", "gate", "attention")
+#: Those that look at more of a query than its kind.
+PREDICTED = ("gate", "attention")
+FORMAT = 4
+
+_NO_FEATURES = np.zeros(len(FEATURES))
 
 #: The weights before anything was learned, those of the table of signals.
 FIXED_VERSION = "fixed-1"
@@ -56,6 +62,11 @@ class Query:
     has_photo: bool = False
     meaning: np.ndarray | None = None
 
+    @property
+    def kind(self) -> str:
+        """One of hybrid.search.kinds."""
+        return kind_of_query(self.text, self.has_photo)
+
 
 @dataclass(frozen=True)
 class WeightsModel:
@@ -64,7 +75,8 @@ class WeightsModel:
     bias: (signals,) logits. parameters: of the gate or the attention, arrays as nested lists; mean, scale: (features,)
     standardisation; projection: (MEANING, dims) of the query's vector, or empty; skip_below: a signal whose weight is
     under it is not searched (0: every signal is). shares: signal -> its part of the weight of its kind, where there are
-    several of a kind; `signals` and `bias` are of kinds.
+    several of a kind; `signals` and `bias` are of kinds. by_query: kind of query -> kind of signal -> what its weight
+    is multiplied by.
     """
 
     version: str
@@ -79,6 +91,7 @@ class WeightsModel:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     skip_below: float = 0.0
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    by_query: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: BY_QUERY)
 
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
         """Weights of these signals for this query.
@@ -93,13 +106,11 @@ class WeightsModel:
         if not known:
             return Prediction(fixed_shares)
         columns = [self.signals.index(name) for name in known]
-        reasons: list[Reason] = []
-        if self.kind in ("fixed", "global"):
-            weights = self._weights(self.bias[columns], known)
-        else:
-            features = self.features(query)
-            weights = self._weights(self.logits(features)[columns], known)
-            reasons = self._reasons(features, columns, known, weights) if explain else []
+        kind = query.kind if self.by_query else ""
+        features = self.features(query) if self.kind in PREDICTED else _NO_FEATURES
+        weights = self._weights((self.logits(features) + self.moved(kind))[columns], known)
+        moved = features is not _NO_FEATURES or kind in self.by_query
+        reasons = self._reasons(features, kind, columns, known, weights) if explain and moved else []
         left = sum(fixed_shares[name] for name in known)
         return Prediction(
             {name: weights[name] * left if name in weights else fixed_shares[name] for name in in_play}, reasons
@@ -118,9 +129,18 @@ class WeightsModel:
         values = query_features(query.text, query.terms, self.vocabulary, query.has_photo, meaning)
         return np.asarray(np.clip((values - self.mean) / self.scale, -3.0, 3.0))
 
+    def moved(self, kind: str) -> np.ndarray:
+        """(signals,) what a kind of query adds to the logits."""
+        factors = self.by_query.get(kind)
+        if not factors:
+            return np.zeros(len(self.signals))
+        return np.array([math.log(factors.get(name, 1.0)) for name in self.signals])
+
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """(..., signals) logits of (..., features) standardised features."""
+        """(..., signals) logits of (..., features) standardised features, without what the kind of query adds."""
         p = self.parameters
+        if self.kind not in PREDICTED:
+            return self.bias if features.ndim == 1 else np.repeat(self.bias[None], len(features), axis=0)
         if self.kind == "gate":
             # members: w1 (members, hidden, features), b1 (members, hidden), w2 (members, signals, hidden)
             hidden = np.tanh(np.einsum("mhf,...f->...mh", p["w1"], features) + p["b1"])
@@ -138,26 +158,25 @@ class WeightsModel:
         return {name: float(share) for name, share in zip(names, shares, strict=True)}
 
     def _reasons(
-        self, features: np.ndarray, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
+        self, features: np.ndarray, kind: str, columns: list[int], names: Sequence[str], weights: Mapping[str, float]
     ) -> list[Reason]:
-        """Each feature's part: how far the weights move when it alone is set to its mean."""
+        """The part of each feature, and of the kind: how far the weights move when it alone is at its mean, or none."""
         moved = np.flatnonzero(np.abs(features) > 1e-6)
-        if not len(moved):
-            return []
         without = np.repeat(features[None], len(moved), axis=0)
         without[np.arange(len(moved)), moved] = 0.0
-        logits = self.logits(without)[:, columns]
+        logits = np.vstack([self.logits(without) + self.moved(kind), self.logits(features)])[:, columns]
+        causes = [*((FEATURES[feature], bool(features[feature] > 0)) for feature in moved), (kind, True)]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         change = np.array([weights[name] for name in names]) - powers / powers.sum(axis=1, keepdims=True)
         size = np.abs(change).max(axis=1)
         reasons = []
-        for row in np.argsort(-size)[:3]:
+        for row in np.argsort(-size, kind="stable")[:3]:
             if size[row] < 0.005:
                 break
-            column = int(np.abs(change[row]).argmax())
-            feature = int(moved[row])
-            more = bool(features[feature] > 0)
-            reasons.append(Reason(FEATURES[feature], more, names[column], round(float(change[row, column]), 4)))
+            # Of two that moved as far, the one that rose.
+            column = int((np.abs(change[row]) + 1e-9 * (change[row] > 0)).argmax())
+            cause, more = causes[row]
+            reasons.append(Reason(cause, more, names[column], round(float(change[row, column]), 4)))
         return reasons
 
     # -- storing ---------------------------------------------------------------------------------------------
@@ -191,6 +210,7 @@ class WeightsModel:
             "vocabulary": self.vocabulary.to_text(),
             "skip_below": self.skip_below,
             "shares": dict(self.shares),
+            "by_query": {kind: dict(factors) for kind, factors in self.by_query.items()},
         }
 
     @classmethod
@@ -213,6 +233,10 @@ class WeightsModel:
                 vocabulary=Vocabulary.from_text(data["vocabulary"]),
                 skip_below=float(data["skip_below"]),
                 shares={str(name): float(share) for name, share in data["shares"].items()},
+                by_query={
+                    str(kind): {str(name): float(factor) for name, factor in factors.items()}
+                    for kind, factors in data["by_query"].items()
+                },
             )
             model._check()
         except WeightsError:
@@ -229,7 +253,10 @@ class WeightsModel:
             raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
         if not 0 <= self.skip_below < 1 or (self.scale <= 0).any() or len(self.bias) != len(self.signals):
             raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
-        if self.kind in ("gate", "attention") and not self._shapes_fit():
+        factors = [factor for by_signal in self.by_query.values() for factor in by_signal.values()]
+        if not set(self.by_query) <= set(FLAGS) or not all(0 < factor < math.inf for factor in factors):
+            raise WeightsError(f"weights {self.version!r} are broken: factors of kinds of query that are none")
+        if self.kind in PREDICTED and not self._shapes_fit():
             raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
         if len(self.projection) not in (0, MEANING):
             raise WeightsError(f"weights {self.version!r} are broken: parts that do not fit together")
@@ -360,12 +387,16 @@ def _fixed_weights(in_play: Sequence[str], has_photo: bool) -> dict[str, float]:
 
 
 def fixed(weights: Mapping[str, float] | None = None, version: str = FIXED_VERSION) -> WeightsModel:
-    """The weights that need no training. A signal whose weight depends on the query is not among them."""
+    """The weights that need no training. A signal whose weight depends on the query is not among them.
+
+    weights: the same for every kind of query.
+    """
     plain = {name: fixed_weight(name) for name, signal in SIGNALS.items() if signal.weight_by_picture is None}
     positive = {
         name: value for name, value in (weights or {LEXICAL: fixed_weight(LEXICAL), **plain}).items() if value > 0
     }
-    return WeightsModel(version, "fixed", tuple(positive), np.log(np.array(list(positive.values()))))
+    bias = np.log(np.array(list(positive.values())))
+    return WeightsModel(version, "fixed", tuple(positive), bias, by_query=BY_QUERY if weights is None else {})
 
 
 def alike() -> WeightsModel:

@@ -48,7 +48,7 @@ PREPARED: dict[str, tuple[str, ...]] = {
     "docs/operating/attach.md": (BARE,),
     "docs/operating/models.md": (
         INDEX,
-        "hybrid train weights --index shop",
+        "hybrid train weights --index shop --kind gate",
         "hybrid train alignment --index shop --method cca --name shop-cca-1 --no-apply",
         "hybrid train tags --index shop --field category --from text --strategy plain --name shop-text-1 --no-apply",
     ),

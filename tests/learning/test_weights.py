@@ -25,6 +25,7 @@ from hybrid.operations import indexing
 from hybrid.search import fusion
 from hybrid.search.features import FEATURES, query_features
 from hybrid.search.fusion import Scaling
+from hybrid.search.prior import BY_QUERY
 from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
 from hybrid.searches import SearchRequest, by_kind
 from hybrid.services import Services
@@ -96,6 +97,26 @@ def test_reasons_name_what_moved_the_weights() -> None:
     assert gate().predict(Query("lamp", "lamp"), SIGNALS, explain=True).reasons == []
 
 
+def test_a_kind_of_query_multiplies_weights() -> None:
+    sentence = "how do i keep my tea warm"
+    words, spoken = (fixed().predict(Query(text, text), SIGNALS, explain=True) for text in ("tea warmer", sentence))
+    assert words.weights == pytest.approx({"lexical": 0.72, "text": 0.28}) and words.reasons == []
+    factor = BY_QUERY["sentence"]["text"]
+    whole = 0.72 + 0.28 * factor
+    assert spoken.weights == pytest.approx({"lexical": 0.72 / whole, "text": 0.28 * factor / whole})
+    (reason,) = spoken.reasons
+    assert (reason.feature, reason.more, reason.signal) == ("sentence", True, "text")
+    assert reason.change == pytest.approx(spoken.weights["text"] - 0.28, abs=1e-4)
+    # A gate has its own say beside it, and weights that a person gives have none.
+    model = gate(by_query={"sentence": {"text": 2.0}})
+    push = np.exp(2 * np.tanh(1.0))
+    assert model.predict(Query(sentence, sentence), SIGNALS).weights["text"] == pytest.approx(
+        0.2 * 2 * push / (0.8 + 0.2 * 2 * push)
+    )
+    given = fixed({"lexical": 0.5, "text": 0.5}, "half")
+    assert given.predict(Query(sentence, sentence), SIGNALS).weights == {"lexical": 0.5, "text": 0.5}
+
+
 def test_a_strange_query_does_not_run_away() -> None:
     model = gate(scale=np.full(len(FEATURES), 1e-9))
     for text in ("", "x" * 900, "1" * 300, "灯" * 200, "🙂 🙂", "\u0000"):
@@ -147,11 +168,17 @@ def test_alpha_is_the_share_of_the_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [gate(skip_below=0.1, scaling=Scaling({"lexical": 3.0}, {"text": (0.1, 0.9)})), attention(), fixed()]
+    "model",
+    [gate(skip_below=0.1, scaling=Scaling({"lexical": 3.0}, {"text": (0.1, 0.9)})), attention(), fixed()]
+    + [
+        WeightsModel(
+            "kinds-1", "kinds", SIGNALS, np.zeros(2), by_query={"code": {"text": 0.5}, "sentence": {"text": 2.0}}
+        )
+    ],
 )
 def test_a_model_survives_storing(model: WeightsModel) -> None:
     again = WeightsModel.from_json(model.to_json())
-    for text in ("lamp", "red lamp", "tn-2110"):
+    for text in ("lamp", "red lamp", "tn-2110", "how do i keep my tea warm"):
         assert again.predict(Query(text, text), SIGNALS).weights == pytest.approx(
             model.predict(Query(text, text), SIGNALS).weights
         )
@@ -172,6 +199,9 @@ def test_a_model_survives_storing(model: WeightsModel) -> None:
         ({"scaling": {"half": {"lexical": 0}}}, "broken"),
         ({"skip_below": 2}, "do not fit"),
         ({"mean": None}, "broken"),
+        ({"by_query": {"sentence": {"text": 0.0}}}, "factors"),
+        ({"by_query": {"riddle": {"text": 2.0}}}, "factors"),
+        ({"by_query": None}, "broken"),
     ],
 )
 def test_a_broken_model_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -475,15 +505,16 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     judged = Judgments(ratings)
     result = training.train(services, name, judged, "gate", folds=3, repeats=1, synthetic=30)
     assert result.judged == 12
-    assert {row.system for row in result.rows} == {"bm25", "active", "global", "gate"}
+    assert {row.system for row in result.rows} == {"bm25", "active", "global", "kinds", "gate"}
     means = {row.system: row.ndcg for row in result.rows}
-    assert [(step.kind, step.sure) for step in result.steps] == [("global", 0.99), ("gate", 0.99)]
+    sure = pytest.approx(1 - 0.02 / 3)
+    assert [(step.kind, step.sure) for step in result.steps] == [("global", sure), ("kinds", sure), ("gate", sure)]
     assert result.steps[0].against == FIXED_VERSION
     assert result.steps[0].gain == pytest.approx(means["global"] - means["active"], abs=1e-3)
     assert result.better == any(step.better for step in result.steps) == (result.doubt == "")
     assert result.reason.startswith("global is ") and ("no better than" in result.reason) == (not result.better)
     version = publish(services.models, result)
-    assert services.models(WEIGHTS).head(version, name)["report"]["steps"][1]["kind"] == "gate"
+    assert services.models(WEIGHTS).head(version, name)["report"]["steps"][2]["kind"] == "gate"
     versions.apply(services.models(WEIGHTS), name, version)
     assert version == f"{result.chosen}-1"
     answer = fresh(services).searcher.search(SearchRequest(index=name, q="red lamp"))
@@ -494,5 +525,7 @@ def test_training_publishes_what_is_better_and_keeps_what_is_not(shop: tuple[Ser
     assert {row.system: row.ndcg for row in again.rows}["active"] == pytest.approx(means[result.chosen], abs=1e-3)
     with pytest.raises(UsageError, match="too few"):
         training.train(services, name, Judgments({"red": ratings["red"]}), "gate", synthetic=0)
+    with pytest.raises(UsageError, match="kinds weights learn from judged queries alone"):
+        training.train(services, name, None)
     free = training.train(services, name, None, "gate", synthetic=40)
     assert (free.judged, free.rows[-1].system) == (0, "gate")

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid.facts import ENGLISH, Counted, Note, NoteKind, Reason
 from hybrid.search.features import FEATURES
+from hybrid.search.kinds import FLAGS
 from hybrid.search.page import counted
 
 #: A note of each kind, with what that kind carries.
@@ -34,6 +35,7 @@ def test_every_feature_has_a_reason_for_more_and_for_less() -> None:
     assert tuple(ENGLISH.reasons) == FEATURES
     texts = [str(Reason(feature, more, "text", 0.1)) for feature in FEATURES for more in (True, False)]
     assert len(set(texts)) == 2 * len(FEATURES)
+    assert tuple(ENGLISH.kinds) == FLAGS and not set(FLAGS) & set(FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,7 @@ def test_every_feature_has_a_reason_for_more_and_for_less() -> None:
     [
         (Reason("several words", True, "text", 0.3), "text +0.30, because the query has several words"),
         (Reason("has digits", False, "lexical", -0.123), "lexical -0.12, because the query has no digits"),
+        (Reason("sentence", True, "text", 0.3), "text +0.30, because the query is a sentence"),
         (NOTES[0], "text: minilm was not trained on Han text"),
         (NOTES[1], "text: tfidf knows none of these words"),
         (NOTES[2], "image: not searched, its weight would be 0.03"),

@@ -8,6 +8,7 @@ import pytest
 
 from hybrid.facts import Counted, Reason
 from hybrid.search.features import FEATURES
+from hybrid.search.kinds import FLAGS
 from hybrid.searches import Degradation, parts
 from hybrid.signals import SIGNALS
 from tests.search.test_facts import NOTES
@@ -16,6 +17,7 @@ from web.strings import LANGUAGES, signal_label
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 REASONS = [Reason(feature, more, "text", 0.1) for feature in FEATURES for more in (True, False)]
+REASONS += [Reason(kind, True, "text", 0.1) for kind in FLAGS]
 COUNTS = [
     Counted("matching", ("text", "image"), 200),
     Counted("matching", (), 200),

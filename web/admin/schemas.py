@@ -159,10 +159,12 @@ class NoSynonymsParams(Params):
 class TrainParams(Params):
     """A training: the kind of weights, and the data."""
 
-    model_config = example(kind="gate", judgments="lamps")
+    model_config = example(kind="kinds", judgments="lamps")
 
-    kind: Literal["global", "gate", "attention"] = "gate"
-    judgments: str | None = Field(None, max_length=64, description="a judgment list; none: synthetic queries decide")
+    kind: Literal["global", "kinds", "gate", "attention"] = "kinds"
+    judgments: str | None = Field(
+        None, max_length=64, description="a judgment list; gate and attention can do without: synthetic queries decide"
+    )
     synthetic: int = Field(600, ge=0, le=20_000, description="queries to make up from the catalogue")
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     repeats: int = Field(4, ge=1, le=50, description="times that it is done, shuffled anew")

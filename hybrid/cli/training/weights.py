@@ -16,9 +16,9 @@ def train_weights(
     index: Index,
     judgments: Annotated[
         Path | None,
-        typer.Option(help="Judged queries, a file or list:NAME; without them, synthetic queries from the catalogue."),
+        typer.Option(help="Judged queries, a file or list:NAME; gate and attention can do without."),
     ] = None,
-    kind: Annotated[str, typer.Option(help="global, gate or attention.")] = "gate",
+    kind: Annotated[str, typer.Option(help="global, kinds, gate or attention.")] = "kinds",
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Times that it is done, shuffled anew.")] = 4,
     synthetic: Annotated[int, typer.Option(min=0, max=20_000, help="Queries to make up from the catalogue.")] = 600,
@@ -32,12 +32,12 @@ def train_weights(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Learn how much each signal counts, for all queries or for each one, and publish what is better beyond doubt.
+    """Learn how much each signal counts, for all queries or by query, and publish what is better beyond doubt.
 
     The kinds up to --kind are compared by nested cross-validation, each with what is in force: first with the active
     weights, then with the simpler kind that beat them. "No better" is the usual answer where few queries are judged.
     Reads the index and the judgments; writes a version of weights for the index.
-    Example: hybrid train weights --index shop --judgments judgments.csv --kind gate
+    Example: hybrid train weights --index shop --judgments judgments.csv
     """
     from hybrid.learning.weights import training
     from hybrid.learning.weights.fit import Options

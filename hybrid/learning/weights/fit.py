@@ -3,13 +3,14 @@
 nDCG@10 of one query is a step function of the weights. Evaluated exactly at points spread over all mixtures, and
 averaged around any mixture with a Gaussian kernel in log-weights, it becomes a smooth surface whose height at the
 weights that a model predicts can be maximised by gradient: the expected metric under perturbed weights (as in
-"SoftRank", Taylor et al., WSDM 2008, with the noise on the weights instead of the scores). Models start at the global
-solution and are tied to it, for a shop has fifty judged queries.
+"SoftRank", Taylor et al., WSDM 2008, with the noise on the weights instead of the scores). Models start at `global`,
+its shares within kinds included, and are tied to it, for a shop has fifty judged queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import Scaling
-from hybrid.search.prior import SHARES
+from hybrid.search.prior import BY_QUERY, SHARES
 from hybrid.search.weights import WeightsModel
 from hybrid.signals import LEXICAL, SIGNALS, fixed_weight
 from hybrid.text.vocabulary import Vocabulary
@@ -37,18 +38,14 @@ TIES = (0.003, 0.03, 0.3)
 class Options:
     """How models are fitted.
 
-    bandwidth: width of the kernel, in log-weights, when one mixture is fitted for all queries. spread: the same when
-    weights are predicted for each query; it is wider, because a prediction rests on one query alone. tie: cost of a
-    predicted logit's squared distance from the global one; see `TIES`. prior: cost of the global logits' squared
-    distance from their start, in judged queries. synthetic: weight of all synthetic queries together, in judged
-    queries. members: models of an ensemble. risk: how much more a loss against BM25 alone counts than a gain
-    (risk-sensitive optimisation: Wang, Bennett and Collins-Thompson, SIGIR 2012); it costs quality on average.
+    spread: width of the kernel, in log-weights. tie: cost of a predicted logit's squared distance from the global one;
+    see `TIES`. synthetic: weight of all synthetic queries together, in judged queries. members: models of an ensemble.
+    risk: how much more a loss against BM25 alone counts than a gain (risk-sensitive optimisation: Wang, Bennett and
+    Collins-Thompson, SIGIR 2012); it costs quality on average.
     """
 
-    bandwidth: float = 0.5
     spread: float = 1.0
     tie: float = 0.003
-    prior: float = 0.2
     synthetic: float = 2.0
     members: int = 2
     risk: float = 0.0
@@ -57,24 +54,38 @@ class Options:
 class Surfaces:
     """The metric of each example as a surface over the weights. Computed once; folds select rows of it.
 
-    groups: signals in play -> (rows of the examples (n,), points (p, free), nDCG@10 at the points (n, p)).
+    shares: of the signals within their kinds. groups: kinds of signals in play -> (rows of the examples (n,), points
+    (p, free), nDCG@10 at the points (n, p)).
     """
 
     def __init__(self, examples: Sequence[Example], scaling: Scaling, signals: Sequence[str]) -> None:
         self.signals = tuple(signals)
         self.examples = list(examples)
-        self.groups: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        tables = [Table(example, scaling) for example in examples]
-        self.tables = tables
+        self.tables = [Table(example, scaling) for example in examples]
+        self.shares: Mapping[str, float] = SHARES
+        self.groups = self._groups()
+
+    def under(self, shares: Mapping[str, float]) -> Surfaces:
+        """The same where the weight of each kind is spread by these shares."""
+        if shares == self.shares:
+            return self
+        other = copy(self)
+        other.shares = shares
+        other.groups = other._groups()
+        return other
+
+    def _groups(self) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        groups = {}
         by_play: dict[tuple[str, ...], list[int]] = {}
-        for row, example in enumerate(examples):
+        for row, example in enumerate(self.examples):
             if len(example.signals) > 1:
                 by_play.setdefault(example.signals, []).append(row)
         for play, rows in by_play.items():
             points = _points(len(play) - 1)
             mixed = _softmax(np.hstack([np.zeros((len(points), 1)), points]))
-            heights = np.stack([tables[row].ndcg(mixed) for row in rows])
-            self.groups[play] = np.array(rows), points, heights
+            heights = np.stack([self.tables[row].ndcg(mixed, self.shares) for row in rows])
+            groups[play] = np.array(rows), points, heights
+        return groups
 
 
 def _points(free: int) -> np.ndarray:
@@ -108,6 +119,7 @@ class Basis:
         bias: np.ndarray,
         parameters: Mapping[str, np.ndarray] | None = None,
         shares: Mapping[str, float] = SHARES,
+        by_query: Mapping[str, Mapping[str, float]] = BY_QUERY,
     ) -> WeightsModel:
         return WeightsModel(
             version="untitled",
@@ -121,6 +133,7 @@ class Basis:
             projection=self.projection,
             vocabulary=self.vocabulary,
             shares=dict(shares),
+            by_query=by_query,
         )
 
     def features(self, examples: Sequence[Example]) -> np.ndarray:
@@ -164,39 +177,6 @@ def fixed_bias(signals: Sequence[str]) -> np.ndarray:
     return np.asarray(np.log([fixed_weight(name) or 0.1 for name in signals]))
 
 
-def fit_global(surfaces: Surfaces, rows: np.ndarray, start: np.ndarray, options: Options) -> np.ndarray:
-    """(signals,) logits: the best single mixture for these examples, tied to `start`.
-
-    The ascent begins at several points, because the surface has more than one maximum.
-    """
-    counts = _worth(surfaces, rows, options)
-    if not counts.any():
-        return start
-    from scipy import optimize
-
-    judged = max(1.0, float((counts[[not surfaces.examples[row].synthetic for row in rows]]).sum()))
-    parts, total = [], 0.0
-    for play, where, points, heights in _parts(surfaces, rows, options):
-        # All queries have the same mixture, so that one surface stands for them.
-        parts.append(([surfaces.signals.index(name) for name in play], points, counts[where] @ heights))
-        total += float(counts[where].sum())
-    if not parts:
-        return start
-
-    def cost(bias: np.ndarray) -> float:
-        gain = 0.0
-        for columns, points, height in parts:
-            free = np.clip(bias[columns[1:]] - bias[columns[0]], -_REACH, _REACH)
-            gain += float(_softmax(-((points - free) ** 2).sum(1) / (2 * options.bandwidth**2)) @ height)
-        moved = bias - start
-        return options.prior / judged * float(((moved - moved.mean()) ** 2).sum()) - gain / total
-
-    starts = np.stack([start] * 3)
-    starts[1:, 1:] += [[-1.5], [1.5]]
-    found = [optimize.minimize(cost, begin, method="L-BFGS-B") for begin in starts]
-    return np.asarray(min(found, key=lambda one: one.fun).x)
-
-
 def _parts(
     surfaces: Surfaces, rows: np.ndarray, options: Options
 ) -> Iterator[tuple[tuple[str, ...], list[int], np.ndarray, np.ndarray]]:
@@ -218,15 +198,17 @@ def fit_kind(
     options: Options,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Parameters of a gate or an attention with `options.members` members, around the global logits `bias`."""
+    """Parameters of a gate or an attention with `options.members` members.
+
+    bias: (rows, signals) logits of each of these examples, which the predicted ones are tied to.
+    """
     counts = _worth(surfaces, rows, options)
     begins = [
         _begin(kind, len(surfaces.signals), features.shape[1], seed * 100 + member) for member in range(options.members)
     ]
     begin = {name: np.stack([member[name] for member in begins]) for name in begins[0]}
-    around = np.stack([bias] * options.members)
     ties = np.full(options.members, options.tie)
-    return _ascend(kind, surfaces, rows, counts, around, options, begin, features, ties)
+    return _ascend(kind, surfaces, rows, counts, bias, options, begin, features, ties)
 
 
 def fit_ties(
@@ -243,8 +225,7 @@ def fit_ties(
     counts = _worth(surfaces, rows, options)
     one = _begin(kind, len(surfaces.signals), features.shape[1], seed * 100)
     begin = {name: np.stack([value] * len(ties)) for name, value in one.items()}
-    around = np.stack([bias] * len(ties))
-    parameters = _ascend(kind, surfaces, rows, counts, around, options, begin, features, np.array(ties))
+    parameters = _ascend(kind, surfaces, rows, counts, bias, options, begin, features, np.array(ties))
     return [{name: parameters[name][[at]] for name in begin} for at in range(len(ties))]
 
 
@@ -264,7 +245,7 @@ def _cautious(
     if risk == 0 or "lexical" not in play:
         return heights
     words = np.array([[float(name == "lexical") for name in play]])
-    safe = np.concatenate([surfaces.tables[row].ndcg(words.copy()) for row in rows])[:, None]
+    safe = np.concatenate([surfaces.tables[row].ndcg(words.copy(), surfaces.shares) for row in rows])[:, None]
     return np.asarray(heights + risk * np.minimum(0.0, heights - safe))
 
 
@@ -296,7 +277,7 @@ def _ascend(
 ) -> dict[str, np.ndarray]:
     """Ascend from several starts at once, each independent of the others.
 
-    bias: (members, signals); begin: the start of the parameters, (members, ...) each; ties: (members,). Returns the
+    bias: (rows, signals); begin: the start of the parameters, (members, ...) each; ties: (members,). Returns the
     parameters.
     """
     import torch
@@ -314,7 +295,7 @@ def _ascend(
     start, inputs = torch.tensor(bias), torch.tensor(features[rows])
     variables = {name: torch.tensor(value, requires_grad=True) for name, value in begin.items()}
     optimiser = torch.optim.Adam(list(variables.values()), lr=_RATE, weight_decay=0.0)
-    reached = torch.full((len(bias),), -torch.inf, dtype=torch.float64)
+    reached = torch.full((len(ties),), -torch.inf, dtype=torch.float64)
     for step in range(_STEPS):
         if kind == "gate":
             hidden = torch.tanh(inputs @ variables["w1"].mT + variables["b1"][:, None])
@@ -322,8 +303,8 @@ def _ascend(
         else:
             temperature = variables["temperature"].clamp(min=0.1)[:, None, None]
             offset = (inputs @ variables["query"].mT) @ variables["keys"].mT / temperature
-        logits = start[:, None] + offset
-        gain = torch.zeros(len(bias), dtype=torch.float64)
+        logits = start + offset
+        gain = torch.zeros(len(ties), dtype=torch.float64)
         for where, columns, points, heights, counts in parts:
             mine = logits[:, where][:, :, columns]
             free = (mine[..., 1:] - mine[..., :1]).clamp(-_REACH, _REACH)

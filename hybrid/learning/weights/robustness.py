@@ -14,6 +14,7 @@ from hybrid.evaluation.judgments import Judgments
 from hybrid.learning.weights import selection, validation
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.learning.weights.fit import Options, fixed_bias
+from hybrid.learning.weights.kinds import up_to
 from hybrid.services import Services
 from hybrid.text.vocabulary import Vocabulary
 
@@ -24,7 +25,7 @@ def measure(
     services: Services,
     index: str,
     judgments: Judgments,
-    kind: str = "gate",
+    kind: str = "kinds",
     folds: int = 5,
     repeats: int = 2,
     synthetic: int = 600,
@@ -63,7 +64,7 @@ def measure(
     # A photo alone has no words to fall back to, and so no BM25 to be compared with.
     worded = validation.has_words(material, material.judged)
     if worded.any():
-        kinds = list(dict.fromkeys(["global", kind]))
+        kinds = up_to(kind)
         turns = list(selection.folds_of(shuffled.judged, folds, repeats, seed))
         found = selection.cross_validated([validation.candidate(one, shuffled, options) for one in kinds], turns, seed)
         fixed = shuffled.basis.model("global", fixed_bias(shuffled.basis.signals))

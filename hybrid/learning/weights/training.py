@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
-from hybrid.errors import UsageError
 from hybrid.evaluation.judgments import Judgments
 from hybrid.evaluation.significance import compare
 from hybrid.learning.trained import HeldOut, Trained
 from hybrid.learning.weights.examples import Table
 from hybrid.learning.weights.fit import Options
+from hybrid.learning.weights.kinds import check, up_to
 from hybrid.learning.weights.selection import Candidate, Fold, Step, climb, cross_validated, folds_of
 from hybrid.learning.weights.validation import (  # fmt: skip
     CURVE_SIZES,
@@ -36,8 +36,7 @@ from hybrid.learning.weights.validation import (  # fmt: skip
     turn_mixtures,
 )
 from hybrid.search.features import FEATURES
-from hybrid.search.weights import FIXED_VERSION, PublishedWeights, WeightsModel
-from hybrid.searches import LEARNED_SYSTEMS
+from hybrid.search.weights import FIXED_VERSION, PREDICTED, PublishedWeights, WeightsModel
 from hybrid.services import Services
 from hybrid.text.vocabulary import Vocabulary
 
@@ -136,7 +135,7 @@ def table(systems: Mapping[str, np.ndarray], bm25: str, active: str, seed: int =
 
 def ablation(model: WeightsModel, material: Material) -> dict[str, float]:
     """Feature -> nDCG@10 lost on the judged queries (the synthetic ones where there are none) without it."""
-    if model.kind not in ("gate", "attention"):
+    if model.kind not in PREDICTED:
         return {}
     rows = material.judged if len(material.judged) else material.synthetic
     whole = predict(model, material, rows).mean()
@@ -153,7 +152,7 @@ def train(
     services: Services,
     index: str,
     judgments: Judgments | None,
-    kind: str = "gate",
+    kind: str = "kinds",
     folds: int = 5,
     repeats: int = 4,
     synthetic: int = 600,
@@ -169,11 +168,11 @@ def train(
     Without judgments, the synthetic queries alone decide, half of them held out.
 
     Raises:
-        UsageError: an unknown kind, too few judged queries for the folds, nothing to learn from.
+        UsageError: an unknown kind, or one that cannot do without judgments; too few judged queries for the folds,
+            nothing to learn from.
     """
     options = options or Options()
-    if kind not in LEARNED_SYSTEMS:
-        raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
+    check(kind, judgments is not None)
     vocabulary = Vocabulary.count(services.cluster.products.iterate_terms(index))
     material = prepare(collect(services, index, judgments, synthetic, seed, progress), vocabulary)
     # Not from the cache: a version that was applied a second ago counts.
@@ -184,7 +183,7 @@ def train(
         turns = [Fold(0, test, material.synthetic[:half])]
         candidates = [_of_synthetic(kind, material, options)]
     else:
-        test, kinds = material.judged, list(dict.fromkeys(["global", kind]))
+        test, kinds = material.judged, up_to(kind)
         enough_judged(test, folds)
         turns = list(folds_of(test, folds, repeats, seed))
         candidates = [candidate(name, material, options) for name in kinds]

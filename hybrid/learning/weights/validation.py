@@ -21,7 +21,6 @@ from hybrid.learning.weights.fit import (  # fmt: skip
     Options,
     Surfaces,
     basis,
-    fit_global,
     fit_kind,
     fit_ties,
     fixed_bias,
@@ -30,7 +29,7 @@ from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.learning.weights.selection import Candidate, Fold, HeldOutFits, cross_validated, folds_of, tuned
 from hybrid.search import fusion
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import PinnedWeights, WeightsModel
+from hybrid.search.weights import PREDICTED, PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
 from hybrid.text.vocabulary import Vocabulary
@@ -58,12 +57,39 @@ class Material:
 
     @cached_property
     def lists(self) -> linear.Lists:
-        """The examples as the fit of `global` reads them."""
+        """The examples as the fits of `global` and `kinds` read them."""
         return linear.Lists(self.surfaces.examples, self.surfaces.tables)
+
+    def learned(self, judged: np.ndarray, seed: int) -> linear.Linear:
+        """One weight a signal, from these judged rows; fitted once, for the kinds that build on it."""
+        key = judged.tobytes(), seed
+        if key not in self._fitted:
+            prior = linear.shipped(self.lists.signals)
+            self._fitted[key] = linear.fit_with_pull(self.lists, judged, prior, seed=seed)
+        return self._fitted[key]
+
+    @cached_property
+    def _fitted(self) -> dict[tuple[bytes, int], linear.Linear]:
+        return {}
 
 
 #: The least weight of a kind, whose logarithm is stored.
 _LEAST = 1e-4
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a gate and an attention build on: `global`, the surfaces under its shares, (examples, signals) logits."""
+
+    model: WeightsModel
+    surfaces: Surfaces
+    logits: np.ndarray
+
+    @classmethod
+    def of(cls, material: Material, judged: np.ndarray, seed: int) -> Start:
+        model = _linear("global", material, judged, seed)
+        moved = [model.moved(example.query.kind) for example in material.surfaces.examples]
+        return cls(model, material.surfaces.under(model.shares), model.bias + np.stack(moved))
 
 
 def collect(
@@ -113,57 +139,53 @@ def prepare(examples: Sequence[Example], vocabulary: Vocabulary) -> Material:
 
 
 def fit(
-    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0, bias: np.ndarray | None = None
+    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int = 0, start: Start | None = None
 ) -> WeightsModel:
-    """A model of a kind, from these judged rows (there may be none) and all synthetic ones.
+    """A model of a kind, from these judged rows (there may be none); a gate and an attention learn from all synthetic
+    ones as well.
 
-    bias: the global logits of these rows, where they are known already.
+    start: that of these rows, where it is known already.
     """
-    if kind == "global":
-        return _linear(material, judged, seed)
-    bias = mixture(material, judged, options) if bias is None else bias
+    if kind not in PREDICTED:
+        return _linear(kind, material, judged, seed)
+    start = start or Start.of(material, judged, seed)
     rows = np.concatenate([judged, material.synthetic])
-    parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
-    return material.basis.model(kind, bias, parameters)
+    parameters = fit_kind(kind, start.surfaces, rows, material.features, start.logits[rows], options, seed)
+    return replace(start.model, kind=kind, parameters=parameters)
 
 
-def _linear(material: Material, judged: np.ndarray, seed: int) -> WeightsModel:
-    """One weight a signal, learned from these judged rows; the shipped ones where there are none."""
+def _linear(kind: str, material: Material, judged: np.ndarray, seed: int) -> WeightsModel:
+    """`global` or `kinds`, learned from these judged rows; the shipped weights where there are none.
+
+    The synthetic queries have one right answer each, and so favour words: these kinds do not learn from them.
+    """
     signals = material.basis.signals
     if not len(judged):
-        return material.basis.model("global", fixed_bias(signals))
-    lists = material.lists
-    found = linear.fit_with_pull(lists, judged, linear.shipped(lists.signals), seed=seed).weights
-    kinds = fusion.by_kind(found)
+        return material.basis.model(kind, fixed_bias(signals))
+    found = material.learned(judged, seed)
+    if kind == "kinds":
+        prior = linear.shipped(material.lists.signals)
+        found = linear.fit_by_query(material.lists, judged, prior, found.pull, seed=seed)
+    kinds = fusion.by_kind(found.weights)
     bias = np.log([max(kinds.get(name, 0.0), _LEAST) for name in signals])
-    return material.basis.model("global", np.asarray(bias), shares=found)
-
-
-def mixture(material: Material, judged: np.ndarray, options: Options) -> np.ndarray:
-    """(signals,) logits of the global solution of these judged rows.
-
-    The synthetic queries have one right answer each, and so favour words: the gate learns from them, the mixture not.
-    """
-    home = fixed_bias(material.basis.signals)
-    return fit_global(material.surfaces, judged, home, options) if len(judged) else home
+    return material.basis.model(kind, np.asarray(bias), shares=found.weights, by_query=found.by_query)
 
 
 def candidate(kind: str, material: Material, options: Options, tune: bool = True) -> Candidate:
     """A kind as selection takes it. tune: choose `Options.tie` on inner folds of the rows that it learns from."""
 
     def fitted(rows: np.ndarray, seed: int) -> WeightsModel:
-        if kind == "global":
+        if kind not in PREDICTED:
             return fit(kind, material, rows, options, seed)
-        bias = mixture(material, rows, options)
-        if not tune:
-            return fit(kind, material, rows, options, seed, bias)
-        return fit(kind, material, rows, tuned_options(kind, material, rows, options, seed, bias), seed, bias)
+        start = Start.of(material, rows, seed)
+        chosen = tuned_options(kind, material, rows, options, seed, start) if tune else options
+        return fit(kind, material, rows, chosen, seed, start)
 
     return Candidate(kind, fitted, lambda model, rows: predict(model, material, rows))
 
 
 def tuned_options(
-    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int, bias: np.ndarray
+    kind: str, material: Material, judged: np.ndarray, options: Options, seed: int, start: Start
 ) -> Options:
     """The options with the tie that does best on inner folds of these judged rows.
 
@@ -173,8 +195,8 @@ def tuned_options(
 
     def scores(rest: np.ndarray, held_out: np.ndarray) -> list[np.ndarray]:
         rows = np.concatenate([rest, synthetic])
-        fitted = fit_ties(kind, material.surfaces, rows, material.features, bias, options, TIES, seed)
-        models = [material.basis.model(kind, bias, parameters) for parameters in fitted]
+        fitted = fit_ties(kind, start.surfaces, rows, material.features, start.logits[rows], options, TIES, seed)
+        models = [replace(start.model, kind=kind, parameters=parameters) for parameters in fitted]
         return [predict(model, material, held_out) for model in models]
 
     return replace(options, tie=tuned(TIES, scores, judged, seed))

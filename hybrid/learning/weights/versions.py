@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 from hybrid.elastic.stores.models import WEIGHTS, ModelVersions
-from hybrid.errors import ModelMissingError, UsageError
+from hybrid.errors import ModelMissingError
 from hybrid.evaluation.significance import Paired, paired
+from hybrid.learning.weights.kinds import check
 from hybrid.operations import orders
 from hybrid.search.weights import FIXED_VERSION, WeightsModel
-from hybrid.searches import LEARNED_SYSTEMS
 from hybrid.services import Services
 
 #: Parts of a model that its page shows; the other parts are arrays.
@@ -170,12 +170,11 @@ def order_training(services: Services, index: str, kind: str, by: str, judgments
     synthetic and seed of hybrid.learning.weights.training.train.
 
     Raises:
-        UsageError: no such kind or list.
+        UsageError: no such kind or list; a kind that learns from judgments alone, without any.
         IndexMissingError, IndexConflictError: no such index, or not one of the layer's.
         OrderTakenError: the index is learned from or measured already.
     """
-    if kind not in LEARNED_SYSTEMS:
-        raise UsageError(f"no kind {kind!r} to train; kinds: {', '.join(LEARNED_SYSTEMS)}")
+    check(kind, judgments is not None)
     services.searcher.profile(index)
     if judgments is not None:
         services.judgment_lists.require(index, judgments)

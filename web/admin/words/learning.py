@@ -139,6 +139,7 @@ LEARNING: dict[str, tuple[str, str]] = {
     ),
     "weights_train_go": ("Train", "开始训练"),
     "weights_kind": ("Kind", "类型"),
+    "weights_kind_kinds": ("kinds: by the kind of query", "kinds：按查询的种类"),
     "weights_kind_gate": ("gate: by query, a small network", "gate：按查询，小型网络"),
     "weights_kind_attention": ("attention: by query", "attention：按查询"),
     "weights_kind_global": ("global: the same for all queries", "global：所有查询相同"),
