@@ -25,7 +25,7 @@ from hybrid.facts import Reason
 from hybrid.search.features import FEATURES, MEANING, query_features
 from hybrid.search.fusion import PLAIN, Scaling
 from hybrid.search.prior import SHARES
-from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight, kind_of
+from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, PRIOR, PRIOR_WEIGHT, SIGNALS, fixed_weight, kind_of
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -83,11 +83,15 @@ class WeightsModel:
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
         """Weights of these signals for this query.
 
-        A signal that the model does not know has its fixed share. The model divides the rest among the others.
+        A signal that the model does not know has its fixed share. The model divides the rest among the others. The
+        priors' fixed share is of the whole, whatever else is in play.
 
         Raises:
             WeightsError: the query's vector does not fit, or a logit is not finite.
         """
+        if PRIOR in in_play and PRIOR not in self.signals and len(in_play) > 1:
+            others = [name for name in in_play if name != PRIOR]
+            return _beside(self.predict(query, others, explain), PRIOR, PRIOR_WEIGHT)
         known = [name for name in in_play if name in self.signals]
         fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
         if not known:
@@ -375,15 +379,21 @@ def alike() -> WeightsModel:
 
 def with_codes(prediction: Prediction) -> Prediction:
     """The same weights beside that of the signal of codes, which no model learns."""
-    share = CODE_WEIGHT / (1 + CODE_WEIGHT)
-    others = {name: weight * (1 - share) for name, weight in prediction.weights.items()}
-    return Prediction({**others, CODE: share}, prediction.reasons)
+    return _beside(prediction, CODE, CODE_WEIGHT / (1 + CODE_WEIGHT))
+
+
+def _beside(prediction: Prediction, name: str, share: float) -> Prediction:
+    """The same weights beside that of another signal, which has this share of the whole."""
+    others = {other: weight * (1 - share) for other, weight in prediction.weights.items()}
+    return Prediction({**others, name: share}, prediction.reasons)
 
 
 def by_hand(
     weights: Mapping[str, float] | None, alpha: float | None, signals: Sequence[str]
 ) -> dict[str, float] | None:
     """Weights that a request states, or None. alpha: the share of the vectors where there are two signals.
+
+    signals: those in play, a prior by its whole name (`prior.rating`).
 
     Raises:
         UsageError: both, an unknown signal, a negative number, all zero, alpha with other than two signals.
@@ -393,6 +403,7 @@ def by_hand(
     if alpha is not None:
         if not 0 <= alpha <= 1:
             raise UsageError("alpha is the share of the vectors, from 0 (words alone) to 1 (vectors alone)")
+        signals = [name for name in signals if kind_of(name) != PRIOR]
         if len(signals) < 2:  # a query that only one signal understands: there is nothing to mix
             return dict.fromkeys(signals, 1.0)
         kinds = list(dict.fromkeys(map(kind_of, signals)))
@@ -401,8 +412,9 @@ def by_hand(
         vector = next((kind for kind in kinds if kind != LEXICAL), LEXICAL)
         return _divided({LEXICAL: 1 - alpha, vector: alpha}, signals)
     for name, weight in (weights or {}).items():
-        if name not in (LEXICAL, *SIGNALS):
-            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
+        can = (LEXICAL, *SIGNALS, PRIOR, *(one for one in signals if kind_of(one) == PRIOR))
+        if name not in can:
+            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(can)}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
     if weights is not None and sum(weights.values()) == 0:

@@ -17,7 +17,7 @@ import numpy as np
 from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.fusion import spread
 from hybrid.search.prior import SHARES
-from hybrid.signals import fixed_weight
+from hybrid.signals import PRIOR, fixed_weight
 
 #: Pulls that are tried, in judged queries.
 PULLS = (8.0, 64.0, 512.0)
@@ -46,13 +46,15 @@ class Lists:
     """Examples as padded arrays, for fitting. Queries of which no candidate has a gain say nothing and are left out.
 
     scaled, counted: (queries, candidates, signals); counted is 0 where a candidate has nothing, and all of it where the
-    query has not the signal. target: (queries, candidates) gains that sum to 1. worth: (queries,).
+    query has not the signal. target: (queries, candidates) gains that sum to 1. worth: (queries,). priors: (signals,)
+    which of them are priors.
     """
 
     def __init__(
         self, examples: Sequence[Example], tables: Sequence[Table], worth: Sequence[float] | None = None
     ) -> None:
         self.signals = tuple(sorted({name for example in examples for name in example.raw}))
+        self.priors = np.array([name.partition(".")[0] == PRIOR for name in self.signals], bool)
         self.names = [example.name for example in examples]
         longest = max((table.gains.size for table in tables), default=0)
         shape = len(examples), longest, len(self.signals)
@@ -78,6 +80,7 @@ def fit(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], pull: float)
 
     torch.set_num_threads(1)
     scaled, counted, target, there, worth = _tensors(lists, rows)
+    priors = torch.tensor(lists.priors)
     home = _home(lists.signals, prior)
     drawn = torch.tensor(home * pull)
     logits = torch.tensor(np.log(home), requires_grad=True)
@@ -87,7 +90,7 @@ def fit(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], pull: float)
     def closure() -> Any:
         descent.zero_grad()
         shares = torch.log_softmax(logits, 0)
-        likely = _likelihood(shares.exp(), sharp.exp(), scaled, counted, target, there)
+        likely = _likelihood(shares.exp(), sharp.exp(), scaled, counted, target, there, priors)
         loss = -(worth * likely).sum() - (drawn * shares).sum()
         loss.backward()
         return loss
@@ -103,9 +106,10 @@ def likelihood(lists: Lists, rows: np.ndarray, model: Linear) -> np.ndarray:
     import torch
 
     shares = torch.tensor([model.weights[name] for name in lists.signals], dtype=torch.float64)
-    tensors = _tensors(lists, rows)
-    likely = _likelihood(shares, torch.tensor(model.sharpness, dtype=torch.float64), *tensors[:4])
-    return np.asarray(torch.where(tensors[4] > 0, likely, torch.zeros((), dtype=torch.float64)).numpy())
+    scaled, counted, target, there, worth = _tensors(lists, rows)
+    sharpness = torch.tensor(model.sharpness, dtype=torch.float64)
+    likely = _likelihood(shares, sharpness, scaled, counted, target, there, torch.tensor(lists.priors))
+    return np.asarray(torch.where(worth > 0, likely, torch.zeros((), dtype=torch.float64)).numpy())
 
 
 def fit_with_pull(lists: Lists, rows: np.ndarray, prior: Mapping[str, float], folds: int = 2, seed: int = 0) -> Linear:
@@ -147,10 +151,11 @@ def _tensors(lists: Lists, rows: np.ndarray) -> tuple[Any, ...]:
     )
 
 
-def _likelihood(weights: Any, sharpness: Any, scaled: Any, counted: Any, target: Any, there: Any) -> Any:
+def _likelihood(weights: Any, sharpness: Any, scaled: Any, counted: Any, target: Any, there: Any, priors: Any) -> Any:
     """(queries,) sum of target * log softmax of the candidates' scores, which are made as hybrid.search.fusion does."""
     import torch
 
-    scores = (scaled @ weights) / (counted @ weights).clamp_min(1e-12)
+    others, own = weights.masked_fill(priors, 0.0), weights.masked_fill(~priors, 0.0)
+    scores = (scaled @ others) / (counted @ others).clamp_min(1e-12) * (1 - counted @ own) + scaled @ own
     logits = (sharpness * scores).masked_fill(~there, -torch.inf)
     return (target * torch.log_softmax(logits, 1).masked_fill(~there, 0.0)).sum(1)

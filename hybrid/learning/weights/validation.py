@@ -33,6 +33,7 @@ from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
+from hybrid.signals import PRIOR
 from hybrid.text.vocabulary import Vocabulary
 
 #: Numbers of judged queries that the curve of quality is drawn through.
@@ -206,7 +207,9 @@ def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: flo
     """(rows,) nDCG@10 of these mixtures; kinds of signals under `skip_below` are not searched."""
     scores = []
     for one, row in zip(mixed, rows, strict=True):
-        pruned = np.where(one.weights < skip_below, 0.0, one.weights)
+        signals = material.surfaces.examples[row].signals
+        searched = (one.weights >= skip_below) | (np.array(signals) == PRIOR)  # priors are read with what is searched
+        pruned = np.where(searched, one.weights, 0.0)
         scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum(), one.shares)[0])
     return np.array(scores)
 
@@ -309,7 +312,8 @@ def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
     scores = []
     for row in rows:
         names = material.surfaces.examples[row].signals
-        weights = np.array([[1.0 if name == signal or signal not in names else 0.0 for name in names]])
+        others = [name for name in names if name != PRIOR] if signal not in names else [signal]
+        weights = np.array([[float(name in others) for name in names]])
         scores.append(material.surfaces.tables[row].ndcg(weights)[0])
     return np.array(scores)
 
