@@ -10,12 +10,13 @@ import pytest
 
 from hybrid.contracts import FieldMap, IndexProfile, Prior
 from hybrid.errors import UsageError
+from hybrid.evaluation import side_by_side
 from hybrid.learning.weights import linear
 from hybrid.learning.weights.examples import Example, Table, lowered
 from hybrid.search import fusion, numbers
 from hybrid.search.fusion import Scaling
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import Query, fixed
+from hybrid.search.weights import PinnedWeights, Query, fixed
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.signals import PRIOR_WEIGHT
 from hybrid.testing import MemoryRetrieval
@@ -155,6 +156,18 @@ def test_a_request_may_weigh_them_together_or_by_name() -> None:
     assert fusion.spread(named, ["lexical", "prior.a", "prior.b", "prior.c"], {"prior.b": 3.0, "prior.c": 1.0}) == (
         pytest.approx({"lexical": 0.4, "prior.a": 0.2, "prior.b": 0.3, "prior.c": 0.1})
     )
+
+
+def test_weights_by_hand_can_ask_for_those_that_counted() -> None:
+    shop = MemoryRetrieval(ROWS, priors=[RATING], scores={"lexical": dict.fromkeys("abcde", 2.0)})  # words say nothing
+    searcher, published = Searcher(shop, shop.encoder, 10), PinnedWeights(fixed())
+    request = SearchRequest("shop", "red mug")
+    answer, pool = searcher.search(request), side_by_side.pool(searcher, published, request)
+    assert answer.weights == pytest.approx({"lexical": 0, "text": 1 - PRIOR_WEIGHT, "prior": PRIOR_WEIGHT}, abs=0.01)
+    assert set(pool.scaled) == {"lexical", "text", "prior"}
+    again = searcher.search(replace(request, weights=pool.requested_weights(answer.weights)))
+    assert again.weights == pytest.approx({name: weight for name, weight in answer.weights.items() if weight})
+    assert [hit.id for hit in again.hits] == [hit.id for hit in answer.hits]
 
 
 @pytest.mark.parametrize("options", [{"system": "bm25"}, {"system": "text"}, {"system": "rrf"}, {"alpha": 0.5}])
