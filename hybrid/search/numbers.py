@@ -14,6 +14,7 @@ well. The merchandiser names the fields, and whether more or less of a number is
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,8 @@ _DAY_MS = 86_400_000
 _LEAST_HALF_LIFE = 1.0
 #: More numbers than this are no prior, and each is read with every candidate.
 MOST = 10
+#: Fields that an error names, those with the likest names first.
+_NAMED = 12
 
 
 def parse(names: Sequence[str], fields: FieldMap) -> list[tuple[str, bool]]:
@@ -53,7 +56,8 @@ def parse(names: Sequence[str], fields: FieldMap) -> list[tuple[str, bool]]:
     can = sorted(path for path, kind in fields.types.items() if kind in _TYPES)
     for path in wanted:
         if path not in can:
-            raise UsageError(f"priors: {path!r} is no number and no date; there are: {', '.join(can) or 'none'}")
+            near = can if len(can) <= _NAMED else [*difflib.get_close_matches(path, can, _NAMED, 0.0), "…"]
+            raise UsageError(f"priors: {path!r} is no number and no date; there are: {', '.join(near) or 'none'}")
     return list(wanted.items())
 
 

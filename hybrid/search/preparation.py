@@ -299,7 +299,7 @@ class Preparer:
             searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
             given = {name: stated.get(name, 0.0) for name in in_play} | _stated(request.weights or {}, priors)
             return _Weighed(Prediction(fusion.normalised(given)), searched, searched_terms)
-        in_play += [PRIOR] if priors else []
+        in_play += [prior.signal for prior in priors]
         if system in unweighted_systems() or len(in_play) < 2:
             return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
         problem = ""

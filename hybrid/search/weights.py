@@ -83,15 +83,32 @@ class WeightsModel:
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
         """Weights of these signals for this query.
 
-        A signal that the model does not know has its fixed share. The model divides the rest among the others. The
-        priors' fixed share is of the whole, whatever else is in play.
+        A signal that the model does not know has its fixed share. The model divides the rest among the others. Priors
+        are in play by their whole names (`prior.rating`), and are weighed together, as "prior". Their fixed share is of
+        the whole, whatever else is in play.
 
         Raises:
             WeightsError: the query's vector does not fit, or a logit is not finite.
         """
-        if PRIOR in in_play and PRIOR not in self.signals and len(in_play) > 1:
-            others = [name for name in in_play if name != PRIOR]
-            return _beside(self.predict(query, others, explain), PRIOR, PRIOR_WEIGHT)
+        priors = [name for name in in_play if kind_of(name) == PRIOR]
+        if priors and len(priors) < len(in_play):
+            others = [name for name in in_play if name not in priors]
+            return self._with_priors(query, others, priors, explain)
+        in_play = [PRIOR] if priors else in_play
+        return self._predict(query, in_play, explain)
+
+    def _with_priors(self, query: Query, others: list[str], priors: list[str], explain: bool) -> Prediction:
+        # What was learned of a prior is not that of another one which has taken its place.
+        learned = {name: share for name, share in self.shares.items() if kind_of(name) == PRIOR}
+        here = sum(learned.get(name, 0.0) for name in priors)
+        if PRIOR not in self.signals or not here:
+            return _beside(self._predict(query, others, explain), PRIOR, PRIOR_WEIGHT)
+        prediction = self._predict(query, [*others, PRIOR], explain)
+        own = prediction.weights.pop(PRIOR)
+        rest = Prediction({name: weight / (1 - own) for name, weight in prediction.weights.items()}, prediction.reasons)
+        return _beside(rest, PRIOR, own * here / sum(learned.values()))
+
+    def _predict(self, query: Query, in_play: Sequence[str], explain: bool) -> Prediction:
         known = [name for name in in_play if name in self.signals]
         fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
         if not known:

@@ -16,7 +16,7 @@ from hybrid.learning.weights.examples import Example, Table, lowered
 from hybrid.search import fusion, numbers
 from hybrid.search.fusion import Scaling
 from hybrid.search.searcher import Searcher
-from hybrid.search.weights import PinnedWeights, Query, fixed
+from hybrid.search.weights import PinnedWeights, Query, WeightsModel, fixed
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.signals import PRIOR_WEIGHT
 from hybrid.testing import MemoryRetrieval
@@ -43,6 +43,9 @@ def test_what_a_merchandiser_may_name() -> None:
     ):
         with pytest.raises(UsageError, match=why):
             numbers.parse(names, FIELDS)
+    many = FieldMap({}, {f"attribute_{at}": "long" for at in range(50)} | {"sold": "long"})
+    with pytest.raises(UsageError, match="there are: sold, .*…"):
+        numbers.parse(["solt"], many)
     with pytest.raises(UsageError, match="all products have the same price"):
         of_values("price", [7.0, 7.0])
 
@@ -90,8 +93,23 @@ def test_the_profile_keeps_them_and_drops_those_whose_field_became_another() -> 
 
 def test_they_have_a_small_share_of_the_whole_whatever_is_in_play() -> None:
     for in_play in (["lexical"], ["lexical", "text"], ["lexical", "image", "fused"]):
-        weights = fixed().predict(Query("a", "a"), [*in_play, "prior"]).weights
+        weights = fixed().predict(Query("a", "a"), [*in_play, "prior.rating", "prior.sold"]).weights
         assert weights["prior"] == pytest.approx(PRIOR_WEIGHT)
+        assert sum(weights.values()) == pytest.approx(1.0)
+
+
+def test_what_was_learned_of_a_prior_is_not_given_to_another() -> None:
+    learned = WeightsModel(
+        "global-1", "global", ("lexical", "text", "prior"), np.log([0.5, 0.3, 0.2]),
+        shares={"lexical": 1.0, "prior.sold": 0.15, "prior.rating": 0.05},
+    )  # fmt: skip
+    for priors, expected in (
+        (["sold", "rating"], 0.2), (["sold", "rating", "new"], 0.2), (["sold"], 0.15), (["rating", "new"], 0.05),
+        (["new"], PRIOR_WEIGHT),
+    ):  # fmt: skip
+        weights = learned.predict(Query("a", "a"), ["lexical", "text", *(f"prior.{name}" for name in priors)]).weights
+        assert weights["prior"] == pytest.approx(expected)
+        assert weights["lexical"] / weights["text"] == pytest.approx(5 / 3)
         assert sum(weights.values()) == pytest.approx(1.0)
 
 

@@ -14,7 +14,7 @@ from hybrid.search.prior import SHARES
 from hybrid.search.searcher import QueryCandidates, Searcher
 from hybrid.search.weights import Query
 from hybrid.searches import SearchRequest
-from hybrid.signals import PRIOR
+from hybrid.signals import PRIOR, kind_of
 
 CUT = 10
 _DISCOUNT = 1 / np.log2(np.arange(2, CUT + 2))
@@ -42,6 +42,14 @@ class Example:
     def signals(self) -> tuple[str, ...]:
         """The kinds of its signals: several signals of words are one here, in the proportions of `shares`."""
         return tuple(dict.fromkeys(name.partition(".")[0] for name in self.raw))
+
+    @property
+    def in_play(self) -> tuple[str, ...]:
+        """`signals` as the weights take them, priors by their whole names."""
+        return (
+            *(name for name in self.signals if name != PRIOR),
+            *(name for name in self.raw if kind_of(name) == PRIOR),
+        )
 
 
 class Table:

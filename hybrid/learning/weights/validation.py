@@ -29,6 +29,7 @@ from hybrid.learning.weights.fit import (  # fmt: skip
 from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.learning.weights.selection import Candidate, Fold, HeldOutFits, cross_validated, folds_of, tuned
 from hybrid.search import fusion
+from hybrid.search.prior import SHARES
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
@@ -61,6 +62,12 @@ class Material:
     def lists(self) -> linear.Lists:
         """The examples as the fit of `global` reads them."""
         return linear.Lists(self.surfaces.examples, self.surfaces.tables)
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """The shipped part of each signal in the weight of its kind, of the priors in equal parts."""
+        names = {name for example in self.surfaces.examples for name in example.raw}
+        return SHARES | {name: 1.0 for name in sorted(names) if name.partition(".")[0] == PRIOR}
 
 
 #: The least weight of a kind, whose logarithm is stored.
@@ -125,14 +132,14 @@ def fit(
     bias = mixture(material, judged, options) if bias is None else bias
     rows = np.concatenate([judged, material.synthetic])
     parameters = fit_kind(kind, material.surfaces, rows, material.features, bias, options, seed)
-    return material.basis.model(kind, bias, parameters)
+    return material.basis.model(kind, bias, parameters, material.shares)
 
 
 def _linear(material: Material, judged: np.ndarray, seed: int) -> WeightsModel:
     """One weight a signal, learned from these judged rows; the shipped ones where there are none."""
     signals = material.basis.signals
     if not len(judged):
-        return material.basis.model("global", fixed_bias(signals))
+        return material.basis.model("global", fixed_bias(signals), shares=material.shares)
     lists = material.lists
     found = linear.fit_with_pull(lists, judged, linear.shipped(lists.signals), seed=seed).weights
     kinds = fusion.by_kind(found)
@@ -175,7 +182,7 @@ def tuned_options(
     def scores(rest: np.ndarray, held_out: np.ndarray) -> list[np.ndarray]:
         rows = np.concatenate([rest, synthetic])
         fitted = fit_ties(kind, material.surfaces, rows, material.features, bias, options, TIES, seed)
-        models = [material.basis.model(kind, bias, parameters) for parameters in fitted]
+        models = [material.basis.model(kind, bias, parameters, material.shares) for parameters in fitted]
         return [predict(model, material, held_out) for model in models]
 
     return replace(options, tie=tuned(TIES, scores, judged, seed))
@@ -198,7 +205,7 @@ def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtu
     mixed = []
     for row in rows:
         example = material.surfaces.examples[row]
-        weights = model.predict(example.query, example.signals).weights
+        weights = model.predict(example.query, example.in_play).weights
         mixed.append(Mixture(np.array([weights[name] for name in example.signals]), model.shares))
     return mixed
 
