@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import orjson
 
-from hybrid.signals import SIGNALS
+from hybrid.signals import PRIOR, SIGNALS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,6 +193,34 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
+class Prior:
+    """A number or a date of the products that counts beside what they are found by; see hybrid.search.numbers.
+
+    field: of the shop's documents. less: whether less of it is better; of a date, whether older is. quantiles: (value,
+    share of the catalogue's values below it) of a number, rising; () of a date. typical: the median of the catalogue,
+    which a product without a value has; of a date, the median age in days, which is its half life.
+    """
+
+    field: str
+    less: bool
+    quantiles: tuple[tuple[float, float], ...]
+    typical: float
+
+    @property
+    def signal(self) -> str:
+        return f"{PRIOR}.{self.field}"
+
+    @property
+    def is_date(self) -> bool:
+        return not self.quantiles
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Prior:
+        quantiles = tuple((float(value), float(share)) for value, share in data["quantiles"])
+        return cls(str(data["field"]), bool(data["less"]), quantiles, float(data["typical"]))
+
+
+@dataclass(frozen=True, slots=True)
 class TagsUse:
     """The tags of an index: the version of the model, and the signals whose vectors it looks at; looks: not at the
     vectors, but at what they were made of (pictures)."""
@@ -224,6 +252,7 @@ class IndexProfile:
     concrete: the one index behind the name that this was read from, "" where several are; the same layer behind
     another index is the same profile, so it is neither stored nor compared.
     floors: signal -> its floor, of the signals that have one. It follows from the documents, so it is not compared.
+    priors: the numbers of products that count, in the order in which they were named; not compared either.
     without_layer: why the words alone can be searched, and the cure, where the layer has no part in the index behind
     the name; "" where it has. Such a profile is made for a search, and never stored.
     """
@@ -241,6 +270,7 @@ class IndexProfile:
     concrete: str = field(default="", compare=False)
     without_layer: str = field(default="", compare=False)
     floors: Mapping[str, Floor] = field(default_factory=dict, compare=False)
+    priors: tuple[Prior, ...] = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -254,6 +284,7 @@ class IndexProfile:
             # Left out where there are none, so that profiles of before are what they were.
             **({"tags": self.tags.to_json()} if self.tags else {}),
             **({"floors": {name: asdict(floor) for name, floor in self.floors.items()}} if self.floors else {}),
+            **({"priors": [asdict(prior) for prior in self.priors]} if self.priors else {}),
         }
 
     @classmethod
@@ -272,6 +303,7 @@ class IndexProfile:
             tags=TagsUse.from_json(tags) if (tags := data.get("tags")) else None,
             concrete=concrete,
             floors={name: Floor(**floor) for name, floor in data.get("floors", {}).items()},
+            priors=tuple(map(Prior.from_json, data.get("priors", ()))),
         )
 
     @property

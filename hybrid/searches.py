@@ -96,7 +96,8 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class SignalScore:
     """What one signal gave one hit. contribution = weight * scaled; raw is None where the product has nothing for
-    that signal (no vector), and then scaled is what products most like it in words have, or weight is 0."""
+    that signal (no vector), and then scaled is what products most like it in words have, or weight is 0. Of a prior,
+    scaled is then that of the catalogue's median."""
 
     raw: float | None
     scaled: float

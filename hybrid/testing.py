@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.catalogue.documents import role_values, terms_of, text_input, words_version
-from hybrid.contracts import ROLES, Encoder, FieldMap, Floor, IndexProfile, VectorSignal, values_at
+from hybrid.contracts import ROLES, Encoder, FieldMap, Floor, IndexProfile, Prior, VectorSignal, values_at
 from hybrid.encoders.toy import Toy
 from hybrid.errors import ClusterError, HybridError, IndexMissingError, UsageError
+from hybrid.search import numbers
 from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.floor import LATIN, drop
@@ -119,8 +120,8 @@ class MemoryRetrieval(RetrievalLike):
       not named, or has None, has no vector. By "lexical" it does not match.
 
     Scores of products without a vector are imputed, as on a cluster. floors: signal -> the least cosine of a product
-    that no word finds (hybrid.search.floor). failing: signal -> why the cluster cannot search
-    it. error: raised by every search while it is set. searches: the signals of each search, in order.
+    that no word finds (hybrid.search.floor). priors: numbers of products that count. failing: signal -> why
+    the cluster cannot search it. error: raised by every search while it is set. searches: the signals of each search.
 
     >>> shop = MemoryRetrieval(
     ...     [{"id": "p1", "title": "red mug"}, {"id": "p2", "title": "mug"}, {"id": "p3", "title": "lamp"}],
@@ -146,11 +147,12 @@ class MemoryRetrieval(RetrievalLike):
         vectors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         failing: Mapping[str, str] | None = None,
         floors: Mapping[str, float] | None = None,
+        priors: Sequence[Prior] = (),
     ) -> None:
         self._encoder = encoder or ToyEncoder()
         self._index = index
         self._scores, self._fixed_vectors = dict(scores or {}), dict(vectors or {})
-        self._floors = dict(floors or {})
+        self._floors, self._priors = dict(floors or {}), priors
         self._generation = 0
         self.failing = dict(failing or {})
         self.error: HybridError | None = None
@@ -170,11 +172,11 @@ class MemoryRetrieval(RetrievalLike):
         names = {*self._scores, *self._fixed_vectors, "text"} - {"lexical"}
         one = VectorSignal(self._encoder.name, self._encoder.version, self._encoder.dims)
         signals = {name: one for name in SIGNALS if name in names}
-        concrete = f"{self._index}-{self._generation:06}"
         floors = {name: Floor(self._encoder.version, {LATIN: cosine}) for name, cosine in self._floors.items()}
         self._profile = IndexProfile(
-            self._index, fields, signals, "en", words_version(["en"]), concrete=concrete, floors=floors
-        )
+            self._index, fields, signals, "en", words_version(["en"]), floors=floors, priors=tuple(self._priors),
+            concrete=f"{self._index}-{self._generation:06}",
+        )  # fmt: skip
         terms = {id: terms_of(row, self._profile) for id, row in self._products.items()}
         self._keys = {id: by_field.pop(product_codes.KEYS, "") for id, by_field in terms.items()}
         self._texts = {id: tuple(by_field.values()) for id, by_field in terms.items()}
@@ -228,6 +230,7 @@ class MemoryRetrieval(RetrievalLike):
         without: str = "",
         evidence: Evidence = NONE,
         limits: Limits = NO_LIMITS,
+        priors: Sequence[Prior] = (),
     ) -> Retrieved:
         """The candidates of a search, in the form of a cluster; of the evidence of words they have the first signal.
 
@@ -246,6 +249,7 @@ class MemoryRetrieval(RetrievalLike):
         candidates = self._candidates(words, vectors, ids, depth, lookalikes, limits)
         if words.codes and "lexical" in candidates.lists:
             self._add_codes(candidates, words, words.codes, vectors, ids)
+        numbers.score(candidates.raw, candidates.imputed, priors, lambda id, at: values_at(self._products[id], at))
         for facet in facets:
             # As on a cluster, a facet that is filtered on still counts its other values.
             others = {field: condition for field, condition in filters.items() if field != facet}
@@ -285,6 +289,7 @@ class MemoryRetrieval(RetrievalLike):
         exclude: Sequence[str],
         start: int,
         size: int,
+        priors: Sequence[Prior] = (),
     ) -> list[tuple[str, float]]:
         self._hold(profile)
         matched = self._matching(words, [id for id in self._filtered(filters, "", words) if id not in set(exclude)])

@@ -56,7 +56,7 @@ class SignalScore(BaseModel):
     """What one signal gave one hit."""
 
     raw: float | None = Field(description="in the signal's own unit; null where the product has nothing for it")
-    scaled: float = Field(description="raw in [0, 1]; where raw is null, what products most like it in words have")
+    scaled: float = Field(description="raw in [0, 1]; where raw is null, what like products have, or a number's median")
     weight: float = Field(description="the signal's weight in this answer")
     contribution: float = Field(description="weight x scaled; the contributions of a hit sum to its score")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hybrid.signals import PRIOR
+
 LANGUAGES = ("en", "zh")
 HTML_LANG = {"en": "en", "zh": "zh-Hans"}
 
@@ -101,6 +103,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "why_scaled": ("match", "匹配度"),
     "why_total": ("Score", "总分"),
     "why_imputed": ("nothing to compare: as similar products", "缺少该信息，按相似商品计"),
+    "why_typical": ("no value: as the middle of the catalogue", "没有数值，按目录中位数计"),
     "why_missing": ("Nothing to compare here, so it was not counted", "此商品缺少该信息，未计入总分"),
     "score": ("score", "得分"),
     "unit_bm25": ("BM25", "BM25"),
@@ -233,6 +236,7 @@ _SIGNALS = {
     "lexical.title_cover": ("Share of the words in the title", "标题覆盖"),
     "lexical.phrase": ("Words side by side", "相邻文字"),
     "code": ("Part number", "商品编号"),
+    "prior": ("Boost", "加权项"),
     "text": ("Meaning", "语义"),
     "text_zh": ("Meaning · zh", "语义 · 中文"),
     "image": ("Picture", "图片"),
@@ -285,11 +289,12 @@ def system_choices(systems: Sequence[str], lang: str) -> list[dict[str, str]]:
 
 
 def signal_label(name: str, lang: str) -> str:
-    """`text.title` is the text signal on the title."""
+    """`text.title` is the text signal on the title, `prior.rating` the number of that field."""
     if name in _SIGNALS:
         return _SIGNALS[name][place(lang)]
     kind, _, part = name.partition(".")
     label = _SIGNALS[kind][place(lang)] if kind in _SIGNALS else kind
+    part = field_label(part, part, lang) if part and kind == PRIOR else part
     return f"{label} · {part}" if part else label
 
 

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from hybrid.cli import admin, bench, engine, evaluate, judgments, options, reindex, search, shop, synonyms
+from hybrid.cli import admin, bench, engine, evaluate, judgments, options, priors, reindex, search, shop, synonyms
 from hybrid.cli.training import alignment, models, sounds, tags, tfidf, weights
 from hybrid.errors import HybridError
 
@@ -36,6 +36,7 @@ app.add_typer(judgments.judgments, name="judgments")
 app.add_typer(options.train, name="train")
 app.add_typer(models.models, name="models")
 app.add_typer(synonyms.synonyms, name="synonyms")
+app.add_typer(priors.priors, name="priors")
 app.add_typer(admin.admin, name="admin")
 
 

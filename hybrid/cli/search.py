@@ -11,7 +11,7 @@ import typer
 from hybrid.cli.options import Json
 from hybrid.cli.output import print_json
 from hybrid.errors import UsageError
-from hybrid.signals import SIGNALS
+from hybrid.signals import PRIOR, SIGNALS, kind_of
 
 if TYPE_CHECKING:
     from hybrid.searches import SearchRequest
@@ -102,7 +102,7 @@ def _answer(services: Services, request: SearchRequest, explain: bool, json: boo
         if explain:
             for name, part in hit.signals.items():
                 raw = (
-                    f"no vector -> {part.scaled:.3f}"
+                    f"no {'value' if kind_of(name) == PRIOR else 'vector'} -> {part.scaled:.3f}"
                     if part.raw is None
                     else f"raw {part.raw:.3f} -> {part.scaled:.3f}"
                 )

@@ -16,6 +16,7 @@ from hybrid.search import fusion
 from hybrid.search.ports import PublishedLike
 from hybrid.search.searcher import Searcher
 from hybrid.searches import SearchAnswer, SearchRequest
+from hybrid.signals import PRIOR
 
 CUT = 10
 #: Searches of a coverage at the same time.
@@ -41,7 +42,12 @@ class Pool:
             name: weights.get(name, 0.0) / share if share > 0 else 0.0
             for name, share in self.confidence.items()
         }  # fmt: skip
-        return fusion.normalised(raised) if sum(raised.values()) > 0 else dict(weights)
+        if sum(raised.values()) <= 0:
+            return dict(weights)
+        # What the others lose is not the priors': see hybrid.search.fusion.lowered.
+        own = min(1.0, raised.pop(PRIOR, 0.0))
+        others = {name: weight * (1 - own) for name, weight in fusion.normalised(raised).items()}
+        return {**others, **({PRIOR: own} if PRIOR in self.confidence else {})}
 
     def to_json(self) -> dict[str, Any]:
         return {"ids": self.ids, "scaled": self.scaled, "confidence": self.confidence}
@@ -94,7 +100,7 @@ def pool(searcher: Searcher, published: PublishedLike, request: SearchRequest) -
     if candidates is None:
         return Pool([], {}, {})
     model = published.active(request.index)[0]
-    scaling = model.scaling.beside(candidates.span, candidates.bounds)
+    scaling = model.scaling.beside(candidates.span, candidates.bounds, candidates.priors)
     ids = sorted({id for scores in candidates.raw.values() for id in scores})
     scaled, counted = fusion.scaled_table(candidates.raw, ids, scaling, candidates.imputed)
     confidences = fusion.signal_confidences(candidates.raw, scaling)

@@ -18,9 +18,12 @@ from hybrid.errors import AccessRefusedError, HybridError, IndexConflictError, I
 from hybrid.ingest.queue import TaskQueue
 from hybrid.media.decoding import unsealed
 from hybrid.operations.calibration import can_have_floor, is_old
+from hybrid.operations.priors import said
 from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
+from hybrid.search import numbers
 from hybrid.services import Services
+from hybrid.signals import PRIOR
 from hybrid.text import analysis
 
 #: From good to bad. A note needs no action; the last two are worth an alarm.
@@ -233,11 +236,14 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     elif lacking:
         yield Check(part, "words", "ok", lacking)
     yield from _floors(profile, services.cluster.indices.count(name))
+    yield from _priors(profile)
     yield from _coverage(services.cluster, services.dead_letters, profile, refresh)
     yield from _in_step(services.cluster.health, services.checkpoints, profile)
     yield from _reindexed(services, name)
     model, problem = services.published.active(name)
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
+    if PRIOR in model.signals:
+        unknown += [prior.signal for prior in profile.priors if prior.signal not in model.shares]
     if problem:
         yield Check(
             part,
@@ -265,6 +271,19 @@ def _floors(profile: IndexProfile, documents: int) -> Iterator[Check]:
         yield Check(part, f"{name} floor", "ok", f"a product that no word finds needs a cosine of {cosines}")
     if not profile.floors and can_have_floor(profile, documents):
         yield Check(part, "floor", "note", "none, so vectors bring products for nonsense too", again)
+
+
+def _priors(profile: IndexProfile) -> Iterator[Check]:
+    usable = numbers.of(profile)
+    for prior in profile.priors:
+        if prior in usable:
+            yield Check(f"index {profile.index}", prior.signal, "ok", said(prior))
+        else:
+            detail = (
+                f"{prior.field} is no {'date' if prior.is_date else 'number'} of this catalogue, so it does not count"
+            )
+            fix = f"hybrid priors set FIELDS --index {profile.index}"
+            yield Check(f"index {profile.index}", prior.signal, "degraded", detail, fix)
 
 
 def _attachable(services: Services, name: str) -> Iterator[Check]:

@@ -227,5 +227,6 @@ def decide_profile(
         attached=before.attached if before else True,
         tags=before.tags if before else None,
         floors=before.floors if before else {},
+        priors=before.priors if before else (),
     )
     return profile, sample

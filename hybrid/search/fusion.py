@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import signals
+from hybrid.contracts import Prior
 from hybrid.facts import Note
+from hybrid.search import numbers
 from hybrid.searches import SignalScore
 
 #: Scales to 1 as infinity does, and can be divided by itself.
@@ -29,16 +31,23 @@ class Scaling:
 
     half: lexical signal -> the BM25 score that scales to one half. span: vector signal -> the cosines that scale to
     0 and to 1. A signal that is not named has the defaults. bounds: signal of words -> the most that this query's words
-    can score, which scales to 1 (hybrid.search.evidence); not stored.
+    can score, which scales to 1 (hybrid.search.evidence); priors: signal -> the number that it is of; both not stored.
     """
 
     half: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
-    def beside(self, span: Mapping[str, tuple[float, float]], bounds: Mapping[str, float] | None = None) -> Scaling:
-        """The same with these spans for the signals that it does not name, and with the bounds of a query."""
-        return Scaling(self.half, {**span, **self.span}, bounds or self.bounds)
+    def beside(
+        self,
+        span: Mapping[str, tuple[float, float]],
+        bounds: Mapping[str, float] | None = None,
+        priors: Iterable[Prior] = (),
+    ) -> Scaling:
+        """The same with these spans for the signals that it does not name, the bounds of a query, and these priors."""
+        numbers = {prior.signal: prior for prior in priors}
+        return Scaling(self.half, {**span, **self.span}, bounds or self.bounds, numbers or self.priors)
 
     def to_json(self) -> dict[str, Any]:
         return {"half": dict(self.half), "span": {name: list(ends) for name, ends in self.span.items()}}
@@ -57,6 +66,8 @@ class Scaling:
 
     def array(self, signal: str, raw: np.ndarray) -> np.ndarray:
         """Raw scores of any shape in [0, 1]; NaN scales to 0."""
+        if prior := self.priors.get(signal):
+            return numbers.scaled(prior, raw)
         if bound := self.bounds.get(signal):
             return np.asarray(np.fmin(np.fmax(raw, 0.0), bound) / bound)
         if signal.partition(".")[0] == signals.LEXICAL:
@@ -165,20 +176,42 @@ def _confidence(name: str, scaled: np.ndarray, beside_others: bool) -> Confidenc
 def effective_weights(
     weights: Mapping[str, float], raw: RawScores, scaling: Scaling = PLAIN
 ) -> tuple[dict[str, float], list[Note]]:
-    """The weights lowered by the confidence of each signal, summing to 1, and the notes that say why.
-
-    Where every weight would fall to 0, the weights are not lowered: some order is better than none.
-    """
+    """The weights lowered by the confidence of each signal, summing to 1, and the notes that say why. See `lowered`."""
     return _weights_by_confidence(weights, signal_confidences({name: raw.get(name, {}) for name in weights}, scaling))
 
 
 def _weights_by_confidence(
     weights: Mapping[str, float], confidences: Mapping[str, Confidence]
 ) -> tuple[dict[str, float], list[Note]]:
-    effective = {name: weight * confidences[name].share for name, weight in weights.items()}
     # Of several signals of a kind, the first speaks for all.
     notes = [one.note for name, one in confidences.items() if one.note is not None and "." not in name]
-    return normalised(effective if sum(effective.values()) > 0 else weights), notes
+    return lowered(weights, {name: one.share for name, one in confidences.items()}), notes
+
+
+def lowered(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, float]:
+    """The weights by the share of each that counts, summing to 1. What signals lose, the others get.
+
+    Where every weight would fall to 0, the weights are not lowered: some order is better than none. Priors get nothing
+    of what others lose, for a number of a product is no evidence that it answers the query.
+
+    >>> lowered({"lexical": 0.5, "text": 0.4, "prior.rating": 0.1}, {"lexical": 0, "text": 0.5, "prior.rating": 1})
+    {'lexical': 0.0, 'text': 0.9, 'prior.rating': 0.1}
+    """
+    others = {name: weight for name, weight in weights.items() if not _is_prior(name)}
+    spoken = {name: weight * shares[name] for name, weight in others.items()}
+    spoken = spoken if sum(spoken.values()) > 0 else others
+    own = {name: weight * shares[name] for name, weight in weights.items() if name not in others}
+    if not sum(own.values()):
+        return normalised({name: spoken.get(name, 0.0) for name in weights} if sum(spoken.values()) else weights)
+    if not sum(spoken.values()):
+        return normalised({name: own.get(name, 0.0) for name in weights})
+    left = 1 - sum(own.values()) / sum(weights.values())
+    active = {name: weight * left for name, weight in normalised(spoken).items()}
+    return {name: active[name] if name in active else own[name] / sum(weights.values()) for name in weights}
+
+
+def _is_prior(name: str) -> bool:
+    return name.partition(".")[0] == signals.PRIOR
 
 
 def normalised(weights: Mapping[str, float]) -> dict[str, float]:
@@ -193,7 +226,8 @@ def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[s
     """The weights of kinds of signals, spread over the signals of each kind that are there.
 
     weights: "lexical" -> number. names: the signals that are there, such as "lexical" and "lexical.title". shares:
-    signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly.
+    signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly. A signal that
+    `weights` names itself has that weight, and no part of its kind's.
 
     >>> spread({"lexical": 0.75, "text": 0.2}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 2})
     {'lexical': 0.25, 'lexical.title': 0.5, 'text': 0.2}
@@ -203,8 +237,11 @@ def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[s
         kinds.setdefault(name.partition(".")[0], []).append(name)
     parts: dict[str, float] = {}
     for kind, members in kinds.items():
-        own = normalised({name: shares.get(name, 0.0) for name in members}) if len(members) > 1 else {members[0]: 1.0}
-        parts |= {name: weights.get(name if name in weights else kind, 0.0) * own[name] for name in members}
+        sharing = [name for name in members if name == kind or name not in weights]
+        own = normalised({name: shares.get(name, 0.0) for name in sharing}) if len(sharing) > 1 else {}
+        parts |= {
+            name: weights.get(kind, 0.0) * own.get(name, 1.0) if name in sharing else weights[name] for name in members
+        }
     return parts
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import IndexProfile, Prior
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.weights import WeightsModel
 from hybrid.searches import Words
@@ -87,6 +87,7 @@ class RetrievalLike(Protocol):
         without: str = "",
         evidence: Evidence = NONE,
         limits: Limits = NO_LIMITS,
+        priors: Sequence[Prior] = (),
     ) -> Retrieved: ...
     def vectors(self, profile: IndexProfile, id: str) -> dict[str, np.ndarray]: ...
     def tail(
@@ -97,6 +98,7 @@ class RetrievalLike(Protocol):
         exclude: Sequence[str],
         start: int,
         size: int,
+        priors: Sequence[Prior] = (),
     ) -> list[tuple[str, float]]: ...
     def sources(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, Any]]: ...
     def views_at(self, profile: IndexProfile, ids: Sequence[str]) -> dict[str, dict[str, list[float]]]: ...

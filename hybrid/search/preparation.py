@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hybrid.catalogue.documents import role_values
-from hybrid.contracts import GetEncoder, IndexProfile
+from hybrid.contracts import GetEncoder, IndexProfile, Prior
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import evidence as worths
-from hybrid.search import fusion, weights
+from hybrid.search import fusion, numbers, weights
 from hybrid.search.correction import Correction, correct
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.fusion import Scaling
@@ -32,7 +32,7 @@ from hybrid.searches import (
     systems,
     unweighted_systems,
 )
-from hybrid.signals import CODE, SIGNALS, kind_of
+from hybrid.signals import CODE, PRIOR, SIGNALS, kind_of
 from hybrid.text import analysis
 from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
@@ -52,7 +52,8 @@ class Prepared:
     scaling: the model's, with the encoders' spans for signals that it does not name, and the bounds of the words.
     prediction: the weights of the signals. words, vectors: what is searched. every_word, every_vector: these hold the
     signals as well whose weight is too small to be searched. degraded: the parts that failed. notes: why signals are
-    left out. synonyms: those that were known; understood: what they added. corrected: see Read.
+    left out. synonyms: those that were known; understood: what they added. corrected: see Read. priors: the numbers of
+    products that count.
     """
 
     profile: IndexProfile
@@ -70,6 +71,7 @@ class Prepared:
     understood: list[Understood]
     evidence: Evidence = NONE
     corrected: Corrected | None = None
+    priors: tuple[Prior, ...] = ()
 
     def fused(self, raw: fusion.RawScores, imputed: fusion.ImputedScores) -> fusion.Ranking:
         """The candidates ranked by the weighted sum of their scores."""
@@ -182,14 +184,15 @@ class Preparer:
         encoded, words = read.encoded, read.words
         model, problem = self._model(request, system)
         words = replace(words, codes=_codes(request, system, profile, words.terms))
-        weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant)
+        priors = numbers.of(profile) if counts_priors(request, system) else ()
+        weighed = self._weigh(read.meant, system, model, encoded.vectors, read.terms_meant, priors)
         problems = [Degradation("weights", why) for why in (problem, weighed.problem) if why]
         evidence = self.evidence(request.q, words, profile)
         return Prepared(
             profile=profile,
             system=system,
             model=model,
-            scaling=model.scaling.beside(self._queries.spans(profile), evidence.bounds),
+            scaling=model.scaling.beside(self._queries.spans(profile), evidence.bounds, priors),
             prediction=weighed.prediction,
             words=words.unscored() if weighed.terms is None else words,
             vectors=weighed.vectors,
@@ -201,6 +204,7 @@ class Preparer:
             understood=read.understood,
             evidence=evidence,
             corrected=read.corrected,
+            priors=priors if any(kind_of(name) == PRIOR for name in weighed.prediction.weights) else (),
         )
 
     def synonyms(self, profile: IndexProfile) -> Synonyms:
@@ -285,18 +289,18 @@ class Preparer:
         model: WeightsModel,
         vectors: dict[str, np.ndarray],
         terms: str | None,
+        priors: tuple[Prior, ...],
     ) -> _Weighed:
         """The weights before the search. A signal whose weight is too small is taken out of the search."""
         in_play = [*(["lexical"] if terms is not None else []), *vectors]
-        stated = weights.by_hand(request.weights, request.alpha, in_play)
+        priors = priors if in_play else ()
+        stated = weights.by_hand(request.weights, request.alpha, [*in_play, *(prior.signal for prior in priors)])
         if stated is not None:
             searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
             searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
-            return _Weighed(
-                Prediction(fusion.normalised({name: stated.get(name, 0.0) for name in in_play})),
-                searched,
-                searched_terms,
-            )
+            given = {name: stated.get(name, 0.0) for name in in_play} | _stated(request.weights or {}, priors)
+            return _Weighed(Prediction(fusion.normalised(given)), searched, searched_terms)
+        in_play += [prior.signal for prior in priors]
         if system in unweighted_systems() or len(in_play) < 2:
             return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
         problem = ""
@@ -305,7 +309,8 @@ class Preparer:
         except WeightsError as error:
             problem = str(error)
             prediction = weights.fixed().predict(_query(request, terms, vectors), in_play)
-        small = {name: weight for name, weight in prediction.weights.items() if weight < model.skip_below}
+        skip = model.skip_below  # a prior is read with what the others find, so that leaving it out saves nothing
+        small = {name: weight for name, weight in prediction.weights.items() if weight < skip and name != PRIOR}
         if small:
             vectors = {name: vector for name, vector in vectors.items() if name not in small}
             terms = None if "lexical" in small else terms
@@ -313,6 +318,19 @@ class Preparer:
             prediction = Prediction(fusion.normalised(left), prediction.reasons)
         notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
         return _Weighed(prediction, vectors, terms, notes, problem)
+
+
+def _stated(given: Mapping[str, float], priors: Sequence[Prior]) -> dict[str, float]:
+    """The weights of priors that a request states: of those that it names, and "prior" for the others together."""
+    names = [prior.signal for prior in priors]
+    kind = {PRIOR: given.get(PRIOR, 0.0)} if any(name not in given for name in names) else {}
+    stated = {**{name: given[name] for name in names if name in given}, **kind}
+    return stated if sum(stated.values()) > 0 else {}
+
+
+def counts_priors(request: SearchRequest, system: str) -> bool:
+    """Whether priors take part: in weighted sums, but not where products are to be like a product."""
+    return system not in unweighted_systems() and not request.like
 
 
 def _terms(request: SearchRequest, system: str, profile: IndexProfile, vectors: Mapping[str, np.ndarray]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.catalogue.stock import in_stock
-from hybrid.contracts import GetEncoder, IndexProfile
+from hybrid.contracts import GetEncoder, IndexProfile, Prior
 from hybrid.errors import (
     ClusterUnreachableError,
     HybridError,
@@ -20,13 +20,12 @@ from hybrid.errors import (
     UsageError,
 )
 from hybrid.facts import Note
-from hybrid.search import floor, fusion, suggestions, weights
+from hybrid.search import floor, fusion, numbers, suggestions, weights
 from hybrid.search.consistency import Result, moved_error, whole
 from hybrid.search.evidence import NONE, Evidence
-from hybrid.search.fusion import Scaling
 from hybrid.search.page import counted, highlights
 from hybrid.search.ports import NO_LIMITS, PublishedLike, RetrievalLike, Retrieved
-from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check
+from hybrid.search.preparation import Prepared, Preparer, _fused, _query, _words, check, counts_priors
 from hybrid.search.synonyms import PublishedSynonyms
 from hybrid.search.understanding import understand
 from hybrid.search.weights import Prediction
@@ -50,7 +49,8 @@ class QueryCandidates:
     """The query, and the scores of its candidates.
 
     raw: signal -> product id -> raw score (None: the product has nothing for that signal). imputed: the scores that
-    count in place of None. bounds, span: of the words and of the encoders, see hybrid.search.fusion.Scaling.
+    count in place of None. bounds, span, priors: of the words, of the encoders and of the products' numbers, see
+    hybrid.search.fusion.Scaling.
     """
 
     query: weights.Query
@@ -58,6 +58,7 @@ class QueryCandidates:
     imputed: fusion.ImputedScores
     bounds: Mapping[str, float] = field(default_factory=dict)
     span: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    priors: tuple[Prior, ...] = ()
 
 
 class Searcher:
@@ -136,7 +137,7 @@ class Searcher:
         system, model, prediction = ready.system, ready.model, ready.prediction
         words, vectors, notes = ready.words, ready.vectors, ready.notes
         facets = profile.fields.facets if request.facets is None else request.facets
-        retrieved, degraded = self._retrieve(profile, words, vectors, request, facets, ready.evidence)
+        retrieved, degraded = self._retrieve(profile, words, vectors, request, facets, ready.evidence, ready.priors)
         by_hand = request.weights is not None or request.alpha is not None
         skipped = [note for note in notes if note.kind == "not_searched"]
         if skipped and not any(retrieved.lists.values()):
@@ -148,9 +149,9 @@ class Searcher:
             degraded = [*degraded, *again]
         if words.codes:
             prediction = weights.with_codes(prediction)
-        ranking = self._rank(system, retrieved, words.terms, prediction, model.shares, ready.scaling)
+        ranking = self._rank(system, retrieved, words.terms, prediction, model.shares, ready)
         lexical_tail = words.terms is not None and system not in SIGNALS
-        page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None)
+        page_hits = self._page(request, profile, ranking, retrieved, words if lexical_tail else None, ready.priors)
         hits = self._hits(page_hits, profile, request, words)
         if not request.bare:
             self._add_nearest_views(hits, profile, retrieved)
@@ -211,11 +212,12 @@ class Searcher:
         if not words.terms and not vectors:
             return None
         evidence = self._preparer.evidence(request.q, words, profile)
-        retrieved, _ = self._retrieve(profile, words, vectors, request, (), evidence)
+        priors = numbers.of(profile) if counts_priors(request, "fixed") else ()
+        retrieved, _ = self._retrieve(profile, words, vectors, request, (), evidence, priors)
         self._check_not_moved(profile, [id for ids in retrieved.lists.values() for id in ids])
         query = _query(read.meant, read.terms_meant, vectors)
         span = self._preparer.spans(profile)
-        return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds, span)
+        return QueryCandidates(query, retrieved.raw, retrieved.imputed, evidence.bounds, span, priors)
 
     def _retrieve(
         self,
@@ -225,6 +227,7 @@ class Searcher:
         request: SearchRequest,
         facets: Sequence[str],
         evidence: Evidence,
+        priors: Sequence[Prior] = (),
     ) -> tuple[Retrieved, list[Degradation]]:
         """(candidates, the parts that failed)."""
         if words.terms is None and not vectors:
@@ -238,7 +241,7 @@ class Searcher:
             limits = floor.limits(profile, request.q, words.terms, with_vectors) if of_words else NO_LIMITS
             return self._retrieval.retrieve(
                 profile, words, with_vectors, request.filters, facets, self._depth, lookalikes, request.like,
-                evidence if words.terms else NONE, limits,
+                evidence if words.terms else NONE, limits, priors,
             )  # fmt: skip
 
         try:
@@ -260,17 +263,19 @@ class Searcher:
         terms: str | None,
         prediction: Prediction,
         shares: Mapping[str, float],
-        scaling: Scaling,
+        ready: Prepared,
     ) -> fusion.Ranking:
         raw = retrieved.raw
         if not raw:
             return fusion.Ranking([], {}, {})
-        if terms == "" and set(raw) <= {"lexical"}:  # browsing: the index's own order, no scores
+        if terms == "" and set(raw) <= {"lexical", *(prior.signal for prior in ready.priors)}:
+            # Browsing: by the products' own numbers, else in the index's own order; no scores.
             order = retrieved.lists.get("lexical", [])
+            order = numbers.browsed(order, raw, ready.priors) if ready.priors else order
             return fusion.Ranking(order, dict.fromkeys(order, 0.0), {})
         if system == "rrf" and len(retrieved.lists) > 1:
             return fusion.rrf(retrieved.lists, raw)
-        return _fused(raw, prediction, shares, scaling, retrieved.imputed)
+        return _fused(raw, prediction, shares, ready.scaling, retrieved.imputed)
 
     def _page(
         self,
@@ -279,6 +284,7 @@ class Searcher:
         ranking: fusion.Ranking,
         retrieved: Retrieved,
         tail_words: Words | None,
+        priors: Sequence[Prior],
     ) -> list[tuple[str, dict[str, SignalScore]]]:
         """(id, signals) of this page: the fused list, then the rest of the matches by words alone."""
         start = (request.page - 1) * request.size
@@ -287,7 +293,7 @@ class Searcher:
         if tail_words is not None and missing > 0:
             offset = max(0, start - len(ranking.ids))
             excluded = [*ranking.ids, request.like] if request.like else ranking.ids
-            tail = self._retrieval.tail(profile, tail_words, request.filters, excluded, offset, missing)
+            tail = self._retrieval.tail(profile, tail_words, request.filters, excluded, offset, missing, priors)
             first_rank = len(retrieved.lists.get("lexical", ())) + offset + 1
             page += [
                 (id, ranking.tail_signals(raw, rank) if tail_words.terms else {})

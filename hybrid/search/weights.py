@@ -27,7 +27,7 @@ from hybrid.search.fusion import PLAIN, Scaling
 from hybrid.search.kinds import FLAGS
 from hybrid.search.kinds import kind_of as kind_of_query
 from hybrid.search.prior import BY_QUERY, SHARES
-from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, SIGNALS, fixed_weight, kind_of
+from hybrid.signals import CODE, CODE_WEIGHT, LEXICAL, PRIOR, PRIOR_WEIGHT, SIGNALS, fixed_weight, kind_of
 from hybrid.text.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -96,11 +96,32 @@ class WeightsModel:
     def predict(self, query: Query, in_play: Sequence[str], explain: bool = False) -> Prediction:
         """Weights of these signals for this query.
 
-        A signal that the model does not know has its fixed share. The model divides the rest among the others.
+        A signal that the model does not know has its fixed share. The model divides the rest among the others. Priors
+        are in play by their whole names (`prior.rating`), and are weighed together, as "prior". Their fixed share is of
+        the whole, whatever else is in play.
 
         Raises:
             WeightsError: the query's vector does not fit, or a logit is not finite.
         """
+        priors = [name for name in in_play if kind_of(name) == PRIOR]
+        if priors and len(priors) < len(in_play):
+            others = [name for name in in_play if name not in priors]
+            return self._with_priors(query, others, priors, explain)
+        in_play = [PRIOR] if priors else in_play
+        return self._predict(query, in_play, explain)
+
+    def _with_priors(self, query: Query, others: list[str], priors: list[str], explain: bool) -> Prediction:
+        # What was learned of a prior is not that of another one which has taken its place.
+        learned = {name: share for name, share in self.shares.items() if kind_of(name) == PRIOR}
+        here = sum(learned.get(name, 0.0) for name in priors)
+        if PRIOR not in self.signals or not here:
+            return _beside(self._predict(query, others, explain), PRIOR, PRIOR_WEIGHT)
+        prediction = self._predict(query, [*others, PRIOR], explain)
+        own = prediction.weights.pop(PRIOR)
+        rest = Prediction({name: weight / (1 - own) for name, weight in prediction.weights.items()}, prediction.reasons)
+        return _beside(rest, PRIOR, own * here / sum(learned.values()))
+
+    def _predict(self, query: Query, in_play: Sequence[str], explain: bool) -> Prediction:
         known = [name for name in in_play if name in self.signals]
         fixed_shares = _shares(_fixed_weights(in_play, query.has_photo))
         if not known:
@@ -406,15 +427,21 @@ def alike() -> WeightsModel:
 
 def with_codes(prediction: Prediction) -> Prediction:
     """The same weights beside that of the signal of codes, which no model learns."""
-    share = CODE_WEIGHT / (1 + CODE_WEIGHT)
-    others = {name: weight * (1 - share) for name, weight in prediction.weights.items()}
-    return Prediction({**others, CODE: share}, prediction.reasons)
+    return _beside(prediction, CODE, CODE_WEIGHT / (1 + CODE_WEIGHT))
+
+
+def _beside(prediction: Prediction, name: str, share: float) -> Prediction:
+    """The same weights beside that of another signal, which has this share of the whole."""
+    others = {other: weight * (1 - share) for other, weight in prediction.weights.items()}
+    return Prediction({**others, name: share}, prediction.reasons)
 
 
 def by_hand(
     weights: Mapping[str, float] | None, alpha: float | None, signals: Sequence[str]
 ) -> dict[str, float] | None:
     """Weights that a request states, or None. alpha: the share of the vectors where there are two signals.
+
+    signals: those in play, a prior by its whole name (`prior.rating`).
 
     Raises:
         UsageError: both, an unknown signal, a negative number, all zero, alpha with other than two signals.
@@ -424,6 +451,7 @@ def by_hand(
     if alpha is not None:
         if not 0 <= alpha <= 1:
             raise UsageError("alpha is the share of the vectors, from 0 (words alone) to 1 (vectors alone)")
+        signals = [name for name in signals if kind_of(name) != PRIOR]
         if len(signals) < 2:  # a query that only one signal understands: there is nothing to mix
             return dict.fromkeys(signals, 1.0)
         kinds = list(dict.fromkeys(map(kind_of, signals)))
@@ -432,8 +460,9 @@ def by_hand(
         vector = next((kind for kind in kinds if kind != LEXICAL), LEXICAL)
         return _divided({LEXICAL: 1 - alpha, vector: alpha}, signals)
     for name, weight in (weights or {}).items():
-        if name not in (LEXICAL, *SIGNALS):
-            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
+        can = (LEXICAL, *SIGNALS, PRIOR, *(one for one in signals if kind_of(one) == PRIOR))
+        if name not in can:
+            raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(can)}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
     if weights is not None and sum(weights.values()) == 0:

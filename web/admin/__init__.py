@@ -13,6 +13,7 @@ from web.admin import (
     judgments,
     models,
     overview,
+    priors,
     reindex,
     synonyms,
     tryit,
@@ -24,7 +25,7 @@ from web.admin.frame import error_answer
 __all__ = ["admin", "error_answer", "install", "is_here"]
 
 #: Importing them puts their views on the blueprint.
-PAGES = (overview, tryit, judgments, reindex, failures, weights, models, evaluations, synonyms, audit)
+PAGES = (overview, tryit, judgments, reindex, failures, weights, models, evaluations, synonyms, priors, audit)
 
 
 def install(app: Flask) -> None:

@@ -156,6 +156,16 @@ class NoSynonymsParams(Params):
     instead_of: int = Field(ge=0, description="the version that was shown; another by now: refused")
 
 
+class PriorsParams(Params):
+    """The numbers of products that are to count in searches."""
+
+    model_config = example(fields=["rating", "price:less"])
+
+    fields: list[str] = Field(
+        max_length=10, description="numbers and dates of the index, with `:less` where less is better; none: no number"
+    )
+
+
 class TrainParams(Params):
     """A training: the kind of weights, and the data."""
 

@@ -12,12 +12,14 @@ from flask import Response, g, jsonify, redirect, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
+from hybrid.contracts import IndexProfile
 from hybrid.elastic.stores.judgments import RATINGS
 from hybrid.errors import MediaError, UsageError
 from hybrid.evaluation import side_by_side
 from hybrid.evaluation.photos import JudgedPhoto, checked_key, judged_photo
 from hybrid.search import fusion
 from hybrid.searches import Hit, SearchRequest, by_kind, systems
+from hybrid.signals import LEXICAL, PRIOR
 from web import facts, strings
 from web.admin.access import admin, open_to_viewers, unrecorded
 from web.admin.frame import Words, core, render, say, shown_first
@@ -131,7 +133,7 @@ def _tried(search: TrySearch, index: str, photo: JudgedPhoto | None, searched: b
     """The sides for the template, and the pool whose candidates the script weighs anew."""
     searcher = core().searcher
     profile = searcher.profile(index)
-    signals = ["lexical", *profile.signals]
+    signals = _signals(profile)
     if not searched:
         sides = [_side(side, search, side_by_side.Side(None), None, signals) for side in SIDES]
         return {"sides": sides, "pool": None}
@@ -155,6 +157,10 @@ def _tried(search: TrySearch, index: str, photo: JudgedPhoto | None, searched: b
             else []
         )
     return {"sides": sides, "pool": pool}
+
+
+def _signals(profile: IndexProfile) -> list[str]:
+    return [LEXICAL, *profile.signals, *([PRIOR] if profile.priors else [])]
 
 
 def _base(index: str, words: str, photo: JudgedPhoto | None) -> SearchRequest:
@@ -275,7 +281,7 @@ def tryit_cards() -> str:
     for id in ids:
         if id in sources:
             hit = Hit(id, 0.0, {}, sources[id])
-            parts = _parts(hit, False, ["lexical", *profile.signals])
+            parts = _parts(hit, False, _signals(profile))
             hits.append({**_card(cards, hit, parts), "rank": 0, "move": ("", 0)})
     name, query, photo = request.args.get("list", ""), request.args.get("q", ""), _key(request.args)
     rated = core().judgment_lists.ratings(index, name, query, photo) if name and (query or photo) else {}

@@ -15,7 +15,7 @@ from hybrid.catalogue.values import deepest, path_levels
 from hybrid.contracts import LEVEL, FieldMap, values_at
 from hybrid.search.evidence import SHARES
 from hybrid.searches import Hit, Understood
-from hybrid.signals import MAX_VIEWS
+from hybrid.signals import MAX_VIEWS, PRIOR
 from hybrid.text import analysis
 from web import strings
 
@@ -255,12 +255,14 @@ def why(hit: Hit, lang: str) -> dict[str, Any]:
         if name != kind and not signal.contribution:
             continue  # one of several signals of a kind, which says nothing
         unit = "" if name in SHARES else strings.STRINGS[lang]["unit_bm25" if kind == "lexical" else "unit_cosine"]
+        raw = None if signal.raw is None else f"{signal.raw:,.10g}" if kind == PRIOR else f"{signal.raw:.3g} {unit}"
         width = _percent(signal.contribution)
         rows.append(
             {
                 "kind": kind,
                 "label": strings.signal_label(name, lang),
-                "raw": None if signal.raw is None else f"{signal.raw:.3g} {unit}".strip(),
+                "raw": raw and raw.strip(),
+                "imputed": strings.STRINGS[lang]["why_typical" if kind == PRIOR else "why_imputed"],
                 "weight": f"{signal.weight:.3f}",
                 "scaled": f"{signal.scaled:.3f}",
                 "contribution": f"{signal.contribution:.3f}",

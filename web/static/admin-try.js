@@ -19,13 +19,23 @@ function normalised(weights) {
   return Object.fromEntries(names.map((name) => [name, total > 0 ? weights[name] / total : 1 / names.length]));
 }
 
+/** The weights by the confidence of each signal. Priors get nothing of what the others lose. */
+function lowered(requested, confidence) {
+  const names = Object.keys(requested);
+  const own = (requested.prior ?? 0) * (confidence.prior ?? 0);
+  const pick = (value) => Object.fromEntries(names.filter((name) => name !== "prior").map((name) => [name, value(name)]));
+  let spoken = pick((name) => requested[name] * confidence[name]);
+  if (!Object.values(spoken).some((weight) => weight > 0)) spoken = pick((name) => requested[name]);
+  if (!Object.values(spoken).some((weight) => weight > 0)) return requested;
+  const active = normalised(spoken);
+  return Object.fromEntries(names.map((name) => [name, name === "prior" ? own : active[name] * (1 - own)]));
+}
+
 /** [{id, score, parts: {signal: {weight, scaled}}}] of all candidates, best first, ties by id. */
 export function weighed(candidates, weights) {
   const names = Object.keys(candidates.scaled).filter((name) => weights[name] > 0);
   const requested = normalised(Object.fromEntries(names.map((name) => [name, weights[name]])));
-  const effective = Object.fromEntries(names.map((name) => [name, requested[name] * candidates.confidence[name]]));
-  const anyEffective = names.some((name) => effective[name] > 0);
-  const active = normalised(anyEffective ? effective : requested);
+  const active = lowered(requested, candidates.confidence);
   const ranked = candidates.ids.map((id, at) => {
     let presentWeight = 0;
     for (const name of names) if (candidates.scaled[name][at] !== null) presentWeight += active[name];

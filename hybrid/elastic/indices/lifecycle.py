@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 
 from hybrid import vectors as coding
 from hybrid.catalogue.index_template import Template, text_fields
-from hybrid.contracts import Floor, IndexProfile, VectorSignal
+from hybrid.contracts import Floor, IndexProfile, Prior, VectorSignal
 from hybrid.elastic.client import translated, wait_until_made
 from hybrid.elastic.indices import mappings as mappings_module
 from hybrid.elastic.indices.own import is_own, refuse_own
@@ -182,6 +182,7 @@ class Indices:
             shards=existing.shards,
             tags=existing.tags,
             floors=existing.floors,
+            priors=existing.priors,
         )
         layer = properties["hybrid"]["properties"]
         mappings = _body(merged, template, self.count(profile.index), layer)["mappings"]
@@ -239,12 +240,19 @@ class Indices:
             IndexMissingError, ClusterError
             AccessRefusedError: the user may not change the mapping.
         """
+        self._note(index, "floors", {name: dataclasses.asdict(floor) for name, floor in floors.items()})
+
+    def note_priors(self, index: str, priors: Sequence[Prior]) -> None:
+        """Note the numbers of products that count, in place of those before. Raises as `note_floors` does."""
+        self._note(index, "priors", [dataclasses.asdict(prior) for prior in priors])
+
+    def _note(self, index: str, key: str, value: Any) -> None:
         with translated(index):
             (described,) = self._client.indices.get_mapping(index=index).body.values()
             meta = described["mappings"]["_meta"]  # the cluster replaces it whole, with what the shop keeps there
-            noted = {key: value for key, value in meta["hybrid"].items() if key != "floors"}
-            if floors:
-                noted["floors"] = {name: dataclasses.asdict(floor) for name, floor in floors.items()}
+            noted = {name: before for name, before in meta["hybrid"].items() if name != key}
+            if value:
+                noted[key] = value
             if noted != meta["hybrid"]:
                 self._client.indices.put_mapping(index=index, meta={**meta, "hybrid": noted})
 

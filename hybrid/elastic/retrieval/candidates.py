@@ -11,7 +11,7 @@ import numpy as np
 from elasticsearch import Elasticsearch
 
 from hybrid import vectors as coding
-from hybrid.contracts import IndexProfile
+from hybrid.contracts import IndexProfile, Prior
 from hybrid.elastic.client import error_reason, translated
 from hybrid.elastic.indices.lifecycle import Indices
 from hybrid.elastic.indices.products import Products, unread
@@ -19,6 +19,7 @@ from hybrid.elastic.retrieval import bodies, cosines, lexical
 from hybrid.elastic.retrieval import codes as product_codes
 from hybrid.elastic.retrieval import evidence as named
 from hybrid.elastic.retrieval import lookalikes as likes
+from hybrid.elastic.retrieval import numbers as own
 from hybrid.elastic.retrieval.collected import Collected, broken, identify, score, strays
 from hybrid.elastic.retrieval.facets import facet_fields, merged_facet
 from hybrid.elastic.retrieval.profiles import Profiles
@@ -47,6 +48,7 @@ class _CandidateSearch:
     without: str = ""
     evidence: Evidence = NONE
     limits: Limits = NO_LIMITS
+    priors: Sequence[Prior] = ()
 
     @property
     def alone(self) -> bool:
@@ -54,6 +56,11 @@ class _CandidateSearch:
         if self.words.terms is not None or len(self.vectors) != 1:
             return False
         return all(self.profile.signals[name].views == 1 for name in self.vectors)
+
+    @property
+    def browses(self) -> bool:
+        """Whether neither words nor a vector tell products apart."""
+        return self.words.terms == "" and not self.vectors
 
     @property
     def clauses(self) -> list[dict[str, Any]]:
@@ -141,12 +148,14 @@ class Retrieval:
         without: str = "",
         evidence: Evidence = NONE,
         limits: Limits = NO_LIMITS,
+        priors: Sequence[Prior] = (),
     ) -> Retrieved:
         """One `_msearch`: the lexical list (no terms: no lexical signal) and one list a vector signal.
 
         lookalikes: whether to find products without a vector by like words, and to impute scores for missing vectors.
         without: the id of a product that is left out. evidence: what the words are worth, see hybrid.search.evidence.
-        limits: what candidates need that only vectors find.
+        limits: what candidates need that only vectors find. priors: the numbers to read of every candidate, which order
+        the products where there are no words and no vectors.
 
         A facet that is filtered on counts all its values, so that a shopper can choose another one: its counts are
         those of the same search without that filter.
@@ -158,7 +167,7 @@ class Retrieval:
         """
         filtered = [facet for facet in facets if facet in filters]
         plain = [facet for facet in facets if facet not in filters]
-        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without, evidence, limits)]
+        groups = [_CandidateSearch(profile, words, vectors, filters, plain, depth, without, evidence, limits, priors)]
         for facet in filtered:
             others = {field: condition for field, condition in filters.items() if field != facet}
             groups.append(_CandidateSearch(profile, words, vectors, others, [facet], depth, without, NONE, limits))
@@ -184,12 +193,14 @@ class Retrieval:
         doc_values = facet_fields(search.facets, profile)
         if search.alone:
             ((name, vector),) = search.vectors.items()
-            return [(name, bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, doc_values))]
+            body = bodies.nearest_search(name, _listed(vector), clauses, depth, profile.shards, doc_values)
+            return [(name, own.add(body, search.priors))]
         codes = list(search.vectors)
         searches = []
         if search.words.terms is not None:
             query = lexical.query(search.words, profile.lexical_fields)
-            searches.append(("lexical", bodies.lexical_search(query, clauses, codes, depth, aggs)))
+            body = bodies.lexical_search(query, clauses, codes, depth, aggs)
+            searches.append(("lexical", own.browse(body, search.priors) if search.browses else body))
         for name, vector in search.vectors.items():
             body = bodies.vector_search(
                 name, _listed(vector), search.query, clauses, codes, depth, profile.shards, doc_values
@@ -198,7 +209,9 @@ class Retrieval:
         if search.words.codes and search.query:
             body = product_codes.search(search.words.codes, search.query, clauses, codes, doc_values)
             searches.append((CODE, body))
-        return [(name, named.add(body, search.evidence, profile.shards)) for name, body in searches]
+        return [
+            (name, own.add(named.add(body, search.evidence, profile.shards), search.priors)) for name, body in searches
+        ]
 
     def _read(
         self, search: _CandidateSearch, answers: Sequence[tuple[str, dict[str, Any]]], lookalikes: bool
@@ -226,6 +239,7 @@ class Retrieval:
             found = product_codes.scores(dict(answers)[CODE])
             retrieved.raw[CODE] = product_codes.everywhere(retrieved.raw, found)
         floor.drop(retrieved, search.limits)
+        own.score(retrieved, hits, search.priors)
         by_words = answers[0][1] if search.words.terms is not None and "lexical" in retrieved.lists else None
         self._count(retrieved, hits, search.profile, search.facets, by_words)
         return retrieved
@@ -256,7 +270,7 @@ class Retrieval:
         def ask(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             return self._msearch(profile, [("", body) for body in searches], search.words.terms, named=True)
 
-        doc_values = facet_fields(search.facets, profile)
+        doc_values = [*facet_fields(search.facets, profile), *own.fields(search.priors)]
         try:
             lookalikes = likes.find(
                 profile,
@@ -328,11 +342,13 @@ class Retrieval:
         exclude: Sequence[str],
         start: int,
         size: int,
+        priors: Sequence[Prior] = (),
     ) -> list[tuple[str, float]]:
-        """(id, BM25) of the lexical matches that come after the fused list."""
+        """(id, BM25) of the lexical matches that come after the fused list. priors: see `retrieve`."""
         search = _CandidateSearch(profile, words, {}, filters, (), 0)
         query = lexical.query(words, profile.lexical_fields)
         body = bodies.tail_search(query, search.clauses, exclude, start, size)
+        body = own.browse(body, priors) if search.browses else body
         answer = self._msearch(profile, [("lexical", body)], words.terms)[0]
         if "error" in answer:
             raise ClusterError(f"Elasticsearch could not search {profile.index}: {error_reason(answer)[1]}")

@@ -21,7 +21,7 @@ from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.fusion import spread
 from hybrid.search.kinds import FLAGS, KINDS
 from hybrid.search.prior import BY_QUERY, SHARES
-from hybrid.signals import fixed_weight
+from hybrid.signals import PRIOR, fixed_weight
 
 #: Pulls that are tried, in judged queries.
 PULLS = (8.0, 64.0, 512.0)
@@ -57,7 +57,8 @@ class Lists:
 
     scaled, counted: (queries, candidates, signals); counted is 0 where a candidate has nothing, and all of it where the
     query has not the signal. target: (queries, candidates) gains that sum to 1. worth: (queries,). kind: (queries,)
-    places in KINDS; group: (signals,) places in `groups`, the kinds of signals.
+    places in KINDS; group: (signals,) places in `groups`, the kinds of signals; priors: (signals,) which of
+    them are priors.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Lists:
         self.groups = tuple(dict.fromkeys(groups))
         self.group = np.array([self.groups.index(group) for group in groups], dtype=np.int64)
         self.kind = np.array([KINDS.index(example.query.kind) for example in examples], dtype=np.int64)
+        self.priors = np.array([group == PRIOR for group in groups], bool)
         longest = max((table.gains.size for table in tables), default=0)
         shape = len(examples), longest, len(self.signals)
         self.scaled, self.counted = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -213,7 +215,10 @@ def _likelihood(shares: Any, sharpness: Any, moved: Any, lists: Lists, data: _Te
     """
     import torch
 
-    weights = (shares + moved[data.kind][:, lists.group]).exp().unsqueeze(2)
-    scores = ((data.scaled @ weights) / (data.counted @ weights).clamp_min(1e-12)).squeeze(2)
+    weights = torch.softmax(shares + moved[data.kind][:, lists.group], 1).unsqueeze(2)
+    priors = torch.tensor(lists.priors).unsqueeze(1)
+    others, own = weights.masked_fill(priors, 0.0), weights.masked_fill(~priors, 0.0)
+    left = (1 - data.counted @ own) / (data.counted @ others).clamp_min(1e-12)
+    scores = (data.scaled @ others * left + data.scaled @ own).squeeze(2)
     logits = (sharpness * scores).masked_fill(~data.there, -torch.inf)
     return (data.target * torch.log_softmax(logits, 1).masked_fill(~data.there, 0.0)).sum(1)

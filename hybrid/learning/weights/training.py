@@ -297,7 +297,7 @@ def _active(store: ModelVersions, index: str, model: WeightsModel, material: Mat
         if example.name in seen:
             scores.append(float(seen[example.name]))
             continue
-        weights = model.predict(example.query, example.signals).weights
+        weights = model.predict(example.query, example.in_play).weights
         table = Table(example, model.scaling, model.shares)
         scores.append(float(table.ndcg(np.array([[weights[name] for name in example.signals]]))[0]))
     return np.array(scores)

@@ -28,10 +28,12 @@ from hybrid.learning.weights.fit import (  # fmt: skip
 from hybrid.learning.weights.queries import SPOKEN, synthetic_queries
 from hybrid.learning.weights.selection import Candidate, Fold, HeldOutFits, cross_validated, folds_of, tuned
 from hybrid.search import fusion
+from hybrid.search.prior import SHARES
 from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PREDICTED, PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
+from hybrid.signals import PRIOR
 from hybrid.text.vocabulary import Vocabulary
 
 #: Numbers of judged queries that the curve of quality is drawn through.
@@ -71,6 +73,12 @@ class Material:
     @cached_property
     def _fitted(self) -> dict[tuple[bytes, int], linear.Linear]:
         return {}
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """The shipped part of each signal in the weight of its kind, of the priors in equal parts."""
+        names = {name for example in self.surfaces.examples for name in example.raw}
+        return SHARES | {name: 1.0 for name in sorted(names) if name.partition(".")[0] == PRIOR}
 
 
 #: The least weight of a kind, whose logarithm is stored.
@@ -161,7 +169,7 @@ def _linear(kind: str, material: Material, judged: np.ndarray, seed: int) -> Wei
     """
     signals = material.basis.signals
     if not len(judged):
-        return material.basis.model(kind, fixed_bias(signals))
+        return material.basis.model(kind, fixed_bias(signals), shares=material.shares)
     found = material.learned(judged, seed)
     if kind == "kinds":
         prior = linear.shipped(material.lists.signals)
@@ -219,7 +227,7 @@ def mixtures(model: WeightsModel, material: Material, rows: np.ndarray) -> Mixtu
     mixed = []
     for row in rows:
         example = material.surfaces.examples[row]
-        weights = model.predict(example.query, example.signals).weights
+        weights = model.predict(example.query, example.in_play).weights
         mixed.append(Mixture(np.array([weights[name] for name in example.signals]), model.shares))
     return mixed
 
@@ -228,7 +236,9 @@ def score(mixed: Mixtures, material: Material, rows: np.ndarray, skip_below: flo
     """(rows,) nDCG@10 of these mixtures; kinds of signals under `skip_below` are not searched."""
     scores = []
     for one, row in zip(mixed, rows, strict=True):
-        pruned = np.where(one.weights < skip_below, 0.0, one.weights)
+        signals = material.surfaces.examples[row].signals
+        searched = (one.weights >= skip_below) | (np.array(signals) == PRIOR)  # priors are read with what is searched
+        pruned = np.where(searched, one.weights, 0.0)
         scores.append(material.surfaces.tables[row].ndcg(pruned[None] / pruned.sum(), one.shares)[0])
     return np.array(scores)
 
@@ -331,7 +341,8 @@ def alone(signal: str, material: Material, rows: np.ndarray) -> np.ndarray:
     scores = []
     for row in rows:
         names = material.surfaces.examples[row].signals
-        weights = np.array([[1.0 if name == signal or signal not in names else 0.0 for name in names]])
+        others = [name for name in names if name != PRIOR] if signal not in names else [signal]
+        weights = np.array([[float(name in others) for name in names]])
         scores.append(material.surfaces.tables[row].ndcg(weights)[0])
     return np.array(scores)
 

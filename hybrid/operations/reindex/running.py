@@ -200,13 +200,14 @@ def _go_on(services: Services, lease: Lease, job: str, options: Options, report:
     return report_so_far
 
 
-def _take_over_floors(cluster: Cluster, run: ReindexRun) -> None:
-    """The floors of the old index hold where its vectors are of the same encoders: the catalogue is the same."""
+def _take_over(cluster: Cluster, run: ReindexRun) -> None:
+    """What was measured of the old index: the catalogue is the same. Floors hold for vectors of the same encoders."""
     before = cluster.indices.find_profile(run.source)
-    if before is None or not before.floors:
+    if before is None:
         return
+    cluster.indices.note_priors(run.target, before.priors)
     was, now = ({name: one.version for name, one in of.signals.items()} for of in (before, run.profile))
-    if was == now:
+    if was == now and before.floors:
         cluster.indices.note_floors(run.target, before.floors)
 
 
@@ -219,7 +220,7 @@ def _build(services: Services, run: ReindexRun, options: Options, report: Reinde
         run.catch_up_until_in_step(dispatch, encode)
         run.enter("verify")
         # Without a floor, the new index would show more that nobody asked for, and lose against the old one.
-        _take_over_floors(services.cluster, run)
+        _take_over(services.cluster, run)
         report.notes += filter(None, [calibrate_after(services, run.target, changed=False)])
         services.retrieval.forget()
         verification = verify(services, run, run.level(), options.judgments, options.max_loss)

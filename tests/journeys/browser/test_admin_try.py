@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from hybrid.evaluation.evaluate import evaluate
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.photos import judged_photo
+from hybrid.operations.priors import set_priors
 from hybrid.searches import SearchRequest
 from hybrid.services import Services
 from tests.conftest import Sample
@@ -81,6 +82,32 @@ def test_the_order_by_hand_is_the_servers(page: Page, services: Services, sample
     expect(titles.first).to_have_text(re.compile(r"\w+ \w+"))
     for title, hit in zip(titles.all(), answer.hits, strict=True):
         expect(title).not_to_have_text(hit.id)
+
+
+@pytest.fixture
+def priced(services: Services, sample: Sample) -> Iterator[None]:
+    """Of products that are found equally well, the cheaper come first."""
+    set_priors(services, sample.name, ["price:less"])
+    yield
+    set_priors(services, sample.name, [])
+
+
+def test_a_prior_is_weighed_by_hand_as_by_the_server(
+    priced: None, page: Page, services: Services, sample: Sample, url: str
+) -> None:
+    right = page.locator('[data-side="right"]')
+    before = shown(page, "right")
+    expect(right.get_by_text("Boost 3 %")).to_be_visible()
+    given = {"lexical": 0.1, "text": 0.4, "prior": 0.5}
+    for signal, weight in given.items():
+        move(page, "right", signal, weight)
+    answer = services.searcher.search(SearchRequest(sample.name, QUERY, size=20, facets=(), weights=given))
+    assert shown(page, "right") == [hit.id for hit in answer.hits] != before
+    assert right.locator(".score").all_inner_texts() == [f"{hit.score:.3f}" for hit in answer.hits]
+    for lang, label in (("en", "Boost · Price"), ("zh", "加权项 · 价格")):
+        page.goto(f"{url}/?q={QUERY.replace(' ', '+')}&index={sample.name}&lang={lang}")
+        page.locator("details.why summary").first.click()
+        expect(page.locator("details.why").first).to_contain_text(label)
 
 
 def test_what_the_script_says_moved_is_what_the_server_says(page: Page) -> None:
