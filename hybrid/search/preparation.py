@@ -32,7 +32,7 @@ from hybrid.searches import (
     systems,
     unweighted_systems,
 )
-from hybrid.signals import SIGNALS, kind_of
+from hybrid.signals import SIGNALS, kind_of, weighs
 from hybrid.text import analysis
 from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
@@ -289,13 +289,11 @@ class Preparer:
         in_play = [*(["lexical"] if terms is not None else []), *vectors]
         stated = weights.by_hand(request.weights, request.alpha, in_play)
         if stated is not None:
-            searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
-            searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
-            return _Weighed(
-                Prediction(fusion.normalised({name: stated.get(name, 0.0) for name in in_play})),
-                searched,
-                searched_terms,
-            )
+            searched = {name: vector for name, vector in vectors.items() if weighs(stated, name)}
+            searched_terms = terms if weighs(stated, "lexical") or not searched else None
+            given = {name: stated.get(name, 0.0) for name in in_play}
+            given |= {part: weight for part, weight in stated.items() if part.partition(".")[0] in in_play}
+            return _Weighed(Prediction(fusion.normalised(given)), searched, searched_terms)
         if system in unweighted_systems() or len(in_play) < 2:
             return _Weighed(Prediction(dict.fromkeys(in_play, 1.0)), vectors, terms)
         problem = ""

@@ -401,7 +401,7 @@ def by_hand(
         vector = next((kind for kind in kinds if kind != LEXICAL), LEXICAL)
         return _divided({LEXICAL: 1 - alpha, vector: alpha}, signals)
     for name, weight in (weights or {}).items():
-        if name not in (LEXICAL, *SIGNALS):
+        if name not in (LEXICAL, *SIGNALS, *SHARES):
             raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join((LEXICAL, *SIGNALS))}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
             raise UsageError(f"weight of {name}: a number from 0 up is wanted")
