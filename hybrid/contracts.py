@@ -171,13 +171,23 @@ class VectorSignal:
     """A vector signal of an index: which encoder filled it. `encoder` is a registry spec.
 
     views: how many pictures of a product, or frames of a video, have a vector of their own at most; a product is as
-    near as the nearest of them.
+    near as the nearest of them. titles: whether a title has a vector of its own beside that of all text.
     """
 
     encoder: str
     version: str
     dims: int
     views: int = 1
+    titles: bool = False
+
+    @property
+    def made_by(self) -> str:
+        """What the state of a product's vector names as its encoder, where nothing is to be made anew."""
+        return f"{self.version}+titles" if self.titles else self.version
+
+    def to_json(self) -> dict[str, Any]:
+        """Without `titles` where there are none, so that profiles of before are what they were."""
+        return {name: value for name, value in asdict(self).items() if name != "titles" or value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +285,7 @@ class IndexProfile:
     def to_json(self) -> dict[str, Any]:
         return {
             "fields": self.fields.to_json(),
-            "signals": {name: asdict(signal) for name, signal in self.signals.items()},
+            "signals": {name: signal.to_json() for name, signal in self.signals.items()},
             "language": self.language,
             "analysis": self.analysis,
             "media_root": self.media_root,

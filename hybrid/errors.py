@@ -64,7 +64,7 @@ class HybridError(Exception):
 class UsageError(HybridError):
     """The request itself is wrong, and the same request will be wrong again.
 
-    >>> from hybrid.search.weights import by_hand
+    >>> from hybrid.search.stating import by_hand
     >>> by_hand({"x": 1.0}, None, ["lexical"])
     Traceback (most recent call last):
     hybrid.errors.UsageError: no signal 'x' to weigh; signals: lexical, text, text_zh, image, video, audio, fused, prior

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         default="bge-small-zh",
         description="Encoder of Chinese texts, where that of the text signal does not read them. Empty: none.",
     )
+    title_vectors: bool = Field(
+        default=False,
+        description="Whether titles get vectors of their own beside those of all text: on or off. "
+        "[Encoders](encoders.md#vectors-of-titles) says what they bring and cost.",
+    )
     image_encoder: str = Field(
         default="efficientnet-lite0", description="Encoder of the image signal and of the frames of the video signal."
     )

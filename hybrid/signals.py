@@ -6,7 +6,7 @@ has anything to compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 #: The signal of words, which has no vector.
@@ -108,6 +108,25 @@ def kind_of(name: str) -> str:
     """What a request calls a signal and others of its kind: "text" for "text_zh" and for "text.title"."""
     entry = SIGNALS.get(name)
     return entry.of if entry is not None and entry.of is not None else name.partition(".")[0]
+
+
+def title_of(name: str) -> str:
+    """The signal that compares the title alone, beside a signal of texts: "text.title" for "text"."""
+    return f"{name}.title"
+
+
+def has_titles(settings: object, name: str) -> bool:
+    """Whether these settings give titles vectors of their own beside those of this signal, which is one of texts."""
+    signal = SIGNALS[name]
+    of_texts = signal.modality == "text" and signal.role is None and not signal.parts
+    return of_texts and bool(getattr(settings, "title_vectors", False))
+
+
+def weighs(weights: Mapping[str, float], name: str) -> bool:
+    """Whether weights that somebody states give any to a signal: by its name, its kind's, or that of a part of it."""
+    if weights.get(name, weights.get(kind_of(name), 0.0)) > 0:
+        return True
+    return any(weight > 0 and "." in part and part.partition(".")[0] == name for part, weight in weights.items())
 
 
 def fixed_weight(name: str, by_picture: bool = False) -> float:

@@ -2,14 +2,16 @@
 
 A code is the vector in float16, as base64. What has several views (the pictures of a product, the frames of a video)
 has a list: the code of their mean, which is the vector that is searched by, and one for each view, with its number in
-front, for doc values come back sorted. Nothing but the true score looks at views, so that a list goes wherever a code
-does.
+front, for doc values come back sorted. A text whose title has a vector of its own has a list too: the code of all text,
+and that of the title, in int8. Nothing but the true score looks at views and titles, so that a list goes wherever a
+code does. Doc values come back in any order; each kind of code is told by its length.
 """
 
 from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pybase64
@@ -29,9 +31,16 @@ def encode_vector(vector: np.ndarray, as_base64: bool) -> str | list[float]:
     return numbers
 
 
-def encode_code(vector: np.ndarray, views: np.ndarray | None = None) -> Code:
-    """What true scores are computed from; error of a cosine: under 1e-3. vector: (dims,), views: (n, dims) or None."""
+def encode_code(vector: np.ndarray, views: np.ndarray | None = None, title: np.ndarray | None = None) -> Code:
+    """What true scores are computed from; error of a cosine: under 1e-3, of a title's under 4e-3.
+
+    vector, title: (dims,). views: (n, dims) or None.
+    """
     code = pybase64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
+    if title is not None:
+        # The length of the vector is 1, so what is kept is its direction. A float16 would double what searches read.
+        steps = np.rint(title * (127 / max(float(np.abs(title).max()), 1e-9))).astype(np.int8)
+        return [code, pybase64.b64encode(steps.tobytes()).decode("ascii")]
     if views is None or len(views) < 2:
         return code
     numbered = np.empty((len(views), 1 + views.shape[1]), dtype="<u2")
@@ -79,17 +88,31 @@ def decode_views(codes: Sequence[str], dims: int) -> tuple[np.ndarray, np.ndarra
     return numbered[:, 0].astype(int), np.asarray(_HALVES[numbered[:, 1:]])
 
 
-def is_view(code: str, dims: int) -> bool:
-    """Whether a code, as a doc value gives it, is one of a view: it is longer by its number."""
-    return len(code) // 4 * 3 - code.count("=", -2) == 2 * dims + 2
+def decode_titles(codes: Sequence[str], dims: int) -> np.ndarray:
+    """(len(codes), dims) float32, rows of length 1, of codes of titles."""
+    return unit(np.frombuffer(_bytes(codes, dims), dtype=np.int8).reshape(len(codes), dims).astype(np.float32))
+
+
+def kind(code: str, dims: int) -> Literal["whole", "view", "title", ""]:
+    """What a code, as a doc value gives it, is the vector of: all of a product, one view of it, or its title.
+
+    "": it is of vectors of another length.
+    """
+    size = len(code) // 4 * 3 - code.count("=", -2)
+    if size == 2 * dims:
+        return "whole"
+    return "title" if size == dims else "view" if size == 2 * dims + 2 else ""
 
 
 def _halves(codes: Sequence[str], width: int) -> np.ndarray:
-    if width % 3 == 0 and all(len(code) * 3 == width * 8 for code in codes):
-        raw = pybase64.b64decode("".join(codes), validate=True)  # no code ends in padding: all of them are one text
-    else:
-        raw = b"".join(pybase64.b64decode(code, validate=True) for code in codes)
-    return np.frombuffer(raw, dtype="<u2").reshape(len(codes), width)
+    return np.frombuffer(_bytes(codes, 2 * width), dtype="<u2").reshape(len(codes), width)
+
+
+def _bytes(codes: Sequence[str], size: int) -> bytes:
+    """The bytes of codes that have `size` each."""
+    if size % 3 == 0 and all(len(code) * 3 == size * 4 for code in codes):
+        return pybase64.b64decode("".join(codes), validate=True)  # no code ends in padding: all of them are one text
+    return b"".join(pybase64.b64decode(code, validate=True) for code in codes)
 
 
 #: How much of the vector of `fused` is the photo's where words stand beside it.

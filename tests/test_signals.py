@@ -16,7 +16,7 @@ from hybrid.operations import indexing
 from hybrid.operations.attach import plan_attach, run_attach
 from hybrid.operations.reindex import planning, running
 from hybrid.operations.sync import run_sync
-from hybrid.search import weights
+from hybrid.search import stating, weights
 from hybrid.search.fusion import PLAIN
 from hybrid.searches import SearchAnswer, SearchRequest, systems
 from hybrid.services import Services
@@ -74,7 +74,7 @@ def test_weights_and_scales_are_those_of_the_table(colour: None) -> None:
     assert PLAIN.one("colour", 0.75) == (0.75 - 0.5) / (1.0 - 0.5) and PLAIN.one("image", 0.75) == 0.75
     shares = weights.fixed().predict(weights.Query("red", "red", has_photo=True), ["lexical", "colour"]).weights
     assert shares == pytest.approx({"lexical": 0.72 / 2.72, "colour": 2.0 / 2.72})
-    assert weights.by_hand({"colour": 1.0}, None, ["lexical", "colour"]) == {"colour": 1.0}
+    assert stating.by_hand({"colour": 1.0}, None, ["lexical", "colour"]) == {"colour": 1.0}
     assert set(weights.alike().signals) == set(SIGNALS)
 
 
@@ -85,19 +85,19 @@ def test_one_of_several_of_a_kind_answers_to_the_kinds_name() -> None:
     assert "text" in systems() and "text_zh" not in systems()
     # The weight of a kind goes to those of it that are in play, unless they are named themselves.
     hand = {"lexical": 1.0, "text": 3.0}
-    assert weights.by_hand(hand, None, ["lexical", "text_zh"]) == {**hand, "text_zh": 3.0}
-    assert weights.by_hand(hand, None, ["lexical", "text", "text_zh"]) == {"lexical": 1.0, "text": 1.5, "text_zh": 1.5}
+    assert stating.by_hand(hand, None, ["lexical", "text_zh"]) == {**hand, "text_zh": 3.0}
+    assert stating.by_hand(hand, None, ["lexical", "text", "text_zh"]) == {"lexical": 1.0, "text": 1.5, "text_zh": 1.5}
     named = {**hand, "text_zh": 1.0}
-    assert weights.by_hand(named, None, ["lexical", "text", "text_zh"]) == named
-    assert weights.by_hand(None, 0.4, ["lexical", "text_zh"]) == {"lexical": 0.6, "text_zh": 0.4}
-    assert weights.by_hand(None, 0.4, ["lexical", "text", "text_zh"]) == {"lexical": 0.6, "text": 0.2, "text_zh": 0.2}
+    assert stating.by_hand(named, None, ["lexical", "text", "text_zh"]) == named
+    assert stating.by_hand(None, 0.4, ["lexical", "text_zh"]) == {"lexical": 0.6, "text_zh": 0.4}
+    assert stating.by_hand(None, 0.4, ["lexical", "text", "text_zh"]) == {"lexical": 0.6, "text": 0.2, "text_zh": 0.2}
     with pytest.raises(UsageError, match="alpha mixes words with one kind of vector"):
-        weights.by_hand(None, 0.4, ["lexical", "text", "image"])
+        stating.by_hand(None, 0.4, ["lexical", "text", "image"])
 
 
 def test_a_signal_that_is_in_no_table_is_refused() -> None:
     with pytest.raises(UsageError, match="no signal 'colour' to weigh"):
-        weights.by_hand({"colour": 1.0}, None, ["lexical"])
+        stating.by_hand({"colour": 1.0}, None, ["lexical"])
     data = IndexProfile("i", FieldMap({}), {"text": VectorSignal("toy:32", "1", 32)}, "en", "1").to_json()
     data["signals"]["colour"] = data["signals"]["text"]
     assert list(IndexProfile.from_json("i", data).signals) == ["text"]

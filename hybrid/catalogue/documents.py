@@ -34,6 +34,8 @@ OUTDATED = "suggest"
 #: The layer's own field in a shop's document.
 RESERVED = "hybrid"
 _TEXT_SIGNAL_ROLES = ("title", "description")
+#: How many times as long as its title a text must be, so that the title has a vector of its own.
+_MORE = 1.25
 #: Of `hybrid.typed`.
 _TYPED_VERSION = 2
 
@@ -105,8 +107,18 @@ def reads(name: str, encoder: Encoder, text: str) -> bool:
 
 def text_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder, name: str = "text") -> str:
     """The text that a signal of texts encodes: titles, then descriptions, in the scripts that it reads."""
+    return _text_of(_TEXT_SIGNAL_ROLES, source, fields, encoder, name)
+
+
+def title_input(source: Mapping[str, Any], fields: FieldMap, encoder: Encoder, name: str, text: str) -> str:
+    """The part of `text`, a `text_input`, that is the title; "" where the rest is too little to say something else."""
+    title = _text_of(("title",), source, fields, encoder, name)
+    return title if len(text) >= _MORE * len(title) else ""
+
+
+def _text_of(roles: Iterable[str], source: Mapping[str, Any], fields: FieldMap, encoder: Encoder, name: str) -> str:
     parts = []
-    for role in _TEXT_SIGNAL_ROLES:
+    for role in roles:
         for value in role_values(source, fields, role):
             text = analysis.plain_text(str(value)).strip()
             if text and reads(name, encoder, text):

@@ -50,7 +50,7 @@ class Batch:
         """Add a new vector."""
         update = self._updates[id]
         update.vectors[name] = coding.encode_vector(encoded.vector, self._base64)
-        update.codes[name] = coding.encode_code(encoded.vector, encoded.views)
+        update.codes[name] = coding.encode_code(encoded.vector, encoded.views, encoded.title)
         update.states[name] = state
 
     def put_tags(self, id: str, tags: Sequence[Mapping[str, Any]], state: SignalState) -> None:

@@ -23,13 +23,13 @@ def version_of(name: str, profile: IndexProfile) -> str | None:
     """The version of the model that makes a signal, or the tags; None where the index does not have the signal."""
     if name == TAGS:
         return profile.tags.version if profile.tags is not None else None
-    return profile.signals[name].version if name in profile.signals else None
+    return profile.signals[name].made_by if name in profile.signals else None
 
 
 def has_part(part: str, states: States, profile: IndexProfile) -> bool:
     """Whether the states say that a part has a vector by the encoder of the index."""
     state = states.get(part, NO_STATE)
-    return part in profile.signals and bool(state.hash) and state.encoder == profile.signals[part].version
+    return part in profile.signals and bool(state.hash) and state.encoder == profile.signals[part].made_by
 
 
 def combined_hash(version: str, parts: Sequence[str], hashes: Mapping[str, str | None]) -> str:

@@ -36,8 +36,8 @@ _FRAMES = b"frames 1"
 class Input:
     """The input of a signal of a product.
 
-    content: the encoder's input: a text, a list of pictures or frames, or a sound; None where the vector is of this
-        content already.
+    content: the encoder's input: a text, a text with its title, a list of pictures or frames, or a sound; None where
+        the vector is of this content already.
     state: the state of the signal, to be stored.
     faults: errors of other pictures of the product, which cannot be used.
     """
@@ -48,24 +48,48 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Titled:
+    """A text whose title gets a vector of its own."""
+
+    text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
-    """vector: (dims,); of several pictures or frames, their mean. views: (n, dims) of these, if there are several."""
+    """vector: (dims,); of several pictures or frames, their mean. views: (n, dims) of these, if there are several.
+    title: (dims,) of the title alone, if there is one."""
 
     vector: np.ndarray
     views: np.ndarray | None = None
+    title: np.ndarray | None = None
 
 
 def encode(encoder: Encoder, name: str, contents: Sequence[Any]) -> list[Encoded | None]:
     """The vectors of the contents that `Inputs.read` gave; None where the encoder gave no usable vector."""
     modality = SIGNALS[name].modality
     if modality == "text":
-        vectors = encoder.encode_texts(contents)
-    elif modality == "audio":
+        return _of_texts(encoder, contents)
+    if modality == "audio":
         vectors = encoder.encode_sounds(contents)
     else:
         views = encoder.encode_images([view for content in contents for view in content])
         return [_mean(part) for part in np.split(views, np.cumsum([len(content) for content in contents])[:-1])]
     return [Encoded(vector) if _usable(vector) else None for vector in vectors]
+
+
+def _of_texts(encoder: Encoder, contents: Sequence[str | Titled]) -> list[Encoded | None]:
+    titled = [(at, content.title) for at, content in enumerate(contents) if isinstance(content, Titled)]
+    texts = [content.text if isinstance(content, Titled) else content for content in contents]
+    # Together, so that the encoder makes batches of texts of like length.
+    vectors = encoder.encode_texts([*texts, *(title for _, title in titled)])
+    titles = {at: vectors[len(texts) + row] for row, (at, _) in enumerate(titled)}
+    return [
+        Encoded(vectors[at], title=title if (title := titles.get(at)) is not None and _usable(title) else None)
+        if _usable(vectors[at])
+        else None
+        for at in range(len(texts))
+    ]
 
 
 def _mean(views: np.ndarray) -> Encoded | None:
@@ -140,8 +164,18 @@ class Inputs:
             except MediaError:
                 return False
             return state.hash == _hash(kind, signal.version, parts)
-        text = documents.text_input(source, profile.fields, self._get_encoder(signal.encoder), name)
-        return state.hash == documents.content_hash(signal.version, text.encode())
+        return state.hash == self._text(name, source, profile, self._get_encoder(signal.encoder))[1]
+
+    def _text(
+        self, name: str, source: Mapping[str, Any], profile: IndexProfile, encoder: Encoder
+    ) -> tuple[str | Titled, str]:
+        """(the text of a signal of texts, with its title where that gets a vector of its own; its hash)."""
+        signal = profile.signals[name]
+        text = documents.text_input(source, profile.fields, encoder, name)
+        title = documents.title_input(source, profile.fields, encoder, name, text) if signal.titles else ""
+        if not title:
+            return text, documents.content_hash(signal.version, text.encode())
+        return Titled(text, title), documents.content_hash(signal.version, f"{text}\0{title}".encode())
 
     def is_behind_address(self, name: str, source: Mapping[str, Any], profile: IndexProfile) -> bool:
         """Whether the input may change while the document stays."""
@@ -162,9 +196,11 @@ class Inputs:
         """
         kind = SIGNALS[name].file
         if kind is None:
-            text = documents.text_input(source, profile.fields, encoder, name)
-            digest = documents.content_hash(encoder.version, text.encode())
-            return Input(None, before) if digest == before.hash else Input(text, SignalState(digest, encoder.version))
+            text, digest = self._text(name, source, profile, encoder)
+            made_by = profile.signals[name].made_by
+            if digest == before.hash:
+                return Input(None, replace(before, encoder=made_by))
+            return Input(text, SignalState(digest, made_by))
         values = documents.files_of(source, profile, name) or [""]
         addresses = _addresses(values)
         # A vector of another model does not count: it has to be made again of the same file.

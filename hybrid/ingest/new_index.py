@@ -17,7 +17,7 @@ from hybrid.elastic.indices.mappings import layer_property
 from hybrid.elastic.indices.stand_in import roles_of
 from hybrid.errors import IndexMissingError, UsageError
 from hybrid.settings import Settings
-from hybrid.signals import SIGNALS
+from hybrid.signals import SIGNALS, has_titles
 from hybrid.text.stems import languages
 
 #: The roles of a new index whose mapping names no text: its first documents make the fields.
@@ -88,7 +88,8 @@ class NewIndices:
             spec = signal.spec(self._settings)
             encoder = self._get_encoder(spec)
             if signal.modality in encoder.modalities:
-                signals[name] = VectorSignal(spec, encoder.version, encoder.dims)
+                titles = has_titles(self._settings, name)
+                signals[name] = VectorSignal(spec, encoder.version, encoder.dims, titles=titles)
         root = self._settings.media_root
         return IndexProfile(
             index=index,

@@ -48,7 +48,7 @@ class AttachPlan:
             "documents": self.shop.documents,
             "size_bytes": self.shop.size_bytes,
             "fields": self.profile.fields.to_json(),
-            "signals": {name: asdict(signal) for name, signal in self.profile.signals.items()},
+            "signals": {name: signal.to_json() for name, signal in self.profile.signals.items()},
             "lexical_fields": list(self.profile.lexical_fields),
             "added_fields": self.added_fields,
             "notes": self.notes,

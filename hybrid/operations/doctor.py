@@ -23,7 +23,7 @@ from hybrid.operations.reindex import control
 from hybrid.operations.reindex.running import FINAL, KIND
 from hybrid.search import numbers
 from hybrid.services import Services
-from hybrid.signals import PRIOR
+from hybrid.signals import PRIOR, has_titles, title_of
 from hybrid.text import analysis
 
 #: From good to bad. A note needs no action; the last two are worth an alarm.
@@ -228,6 +228,11 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
         if version != signal.version:
             detail = f"vectors are of {signal.encoder} {signal.version}, and queries here of {version}"
             yield Check(part, f"{signal_name} encoder", "degraded", detail, again)
+        elif signal.titles:
+            yield Check(part, title_of(signal_name), "ok", "titles have vectors of their own")
+        elif has_titles(services.settings, signal_name):
+            detail = "HYBRID_TITLE_VECTORS is on, and titles have no vectors here"
+            yield Check(part, title_of(signal_name), "note", detail, f"{again}, or hybrid reindex {name}")
     here = words_version(profile.languages)
     lacking = "; ".join(analysis.lacks(profile.languages))
     if profile.analysis != here:

@@ -22,7 +22,7 @@ from hybrid.encoders.trained.alignment import PREFIX
 from hybrid.errors import EncoderError, IndexConflictError, MediaError, UsageError
 from hybrid.media import is_data_url, is_url
 from hybrid.services import Services
-from hybrid.signals import MAX_VIEWS, SIGNALS, of_files
+from hybrid.signals import MAX_VIEWS, SIGNALS, has_titles, of_files
 from hybrid.text import analysis
 from hybrid.text.stems import languages
 
@@ -86,7 +86,8 @@ def vector_signal(services: Services, name: str, index: str, views: int = 1) -> 
     if entry.modality not in encoder.modalities:
         advice = f"; set HYBRID_{entry.setting.upper()}" if entry.setting else ""
         raise UsageError(f"encoder {encoder.name} takes no {entry.modality}{advice}")
-    return VectorSignal(encoder=spec, version=encoder.version, dims=encoder.dims, views=views)
+    titles = has_titles(settings, name)
+    return VectorSignal(encoder=spec, version=encoder.version, dims=encoder.dims, views=views, titles=titles)
 
 
 def views_in(sample: Sequence[dict[str, Any]], fields: FieldMap, name: str) -> int:
@@ -209,6 +210,9 @@ def decide_profile(
         for name in names
         if signals is not None or not SIGNALS[name].parts
     }
+    for name, one in chosen.items():
+        if name in signals_before and signals_before[name].titles:
+            chosen[name] = dataclasses.replace(one, titles=True)  # until a reindex
     media = media_root or services.settings.media_root
     root = str(media.resolve()) if media else before.media_root if before else None
     media_roles = [str(signal.role) for name, signal in of_files() if name in chosen]

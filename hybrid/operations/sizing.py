@@ -12,7 +12,7 @@ import orjson
 from hybrid.catalogue import documents
 from hybrid.contracts import Encoder, IndexProfile
 from hybrid.errors import MediaError
-from hybrid.ingest.inputs import encode
+from hybrid.ingest.inputs import Titled, encode
 from hybrid.services import Services
 from hybrid.signals import SIGNALS
 
@@ -24,6 +24,8 @@ _WRITTEN_PER_S = 1_200
 #: value and in _source as base64; and before 9.2 the vector's JSON in _source.
 _VECTOR, _VECTOR_IN_SOURCE = 4 + 1 + 2 + 2.7, 7.0
 _GRAPH = 150
+#: The same of a title: an int8 as doc value and in _source as base64.
+_TITLE = 1 + 1.4
 #: Bytes in a shard by byte of words: in _source and, with positions, in the index; compression halves them.
 _WORDS = 1.2
 
@@ -74,11 +76,12 @@ def measure(
                 contents.append(inputs.read(name, row, profile, encoder).content)
             except MediaError:  # the run will count it as a failure; here another file replaces it
                 continue
+        titles = sum(isinstance(content, Titled) for content in contents) / max(1, len(contents))
         share = sum(inputs.wants(name, row, profile) for row in sample) / len(sample)
         if contents and name not in reused:
             rates[name] = round(_rate(encoder, name, contents), 1)
             seconds += count * share / rates[name]
-        size += share * (signal.dims * (_VECTOR + in_source) + _GRAPH)
+        size += share * (signal.dims * (_VECTOR + in_source + titles * _TITLE) + _GRAPH)
     return Estimate(count, rates, round(seconds, 1), int(size * count * (1 + replicas)))
 
 

@@ -59,7 +59,8 @@ def drop(found: Retrieved, limits: Limits) -> None:
     if not least:
         return
     lexical = found.raw["lexical"]
-    vectors = [name for name in found.raw if name != CODE and name.partition(".")[0] != LEXICAL]
+    # The floor is one of the vectors that are searched: what is beside them, such as titles, has none.
+    vectors = [name for name in found.raw if name not in (CODE, LEXICAL) and "." not in name]
     coded = found.raw.get(CODE, {})
 
     def near(id: str) -> bool:

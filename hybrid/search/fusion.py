@@ -74,8 +74,10 @@ class Scaling:
             half = self.half.get(signal, SATURATION)
             finite = np.minimum(np.where(raw > 0, raw, 0.0), _ENDLESS)
             return np.asarray(finite / (finite + half))
-        entry = signals.SIGNALS.get(signal.partition(".")[0])
-        low, high = self.span.get(signal, entry.span if entry else (0.0, 1.0))
+        kind = signal.partition(".")[0]
+        entry = signals.SIGNALS.get(kind)
+        # The vectors of titles are of the same encoder as those of all text.
+        low, high = self.span.get(signal) or self.span.get(kind) or (entry.span if entry else (0.0, 1.0))
         return np.asarray((np.fmin(np.fmax(raw, low), high) - low) / (high - low))
 
     def one(self, signal: str, raw: float) -> float:
@@ -226,22 +228,23 @@ def spread(weights: Mapping[str, float], names: Iterable[str], shares: Mapping[s
     """The weights of kinds of signals, spread over the signals of each kind that are there.
 
     weights: "lexical" -> number. names: the signals that are there, such as "lexical" and "lexical.title". shares:
-    signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly. A signal that
-    `weights` names itself has that weight, and no part of its kind's.
+    signal -> its part of the weight of its kind; a kind of which no part is known is spread evenly. A part that the
+    weights name ("lexical.title") has that weight, and the others share that of the kind.
 
-    >>> spread({"lexical": 0.75, "text": 0.2}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 2})
-    {'lexical': 0.25, 'lexical.title': 0.5, 'text': 0.2}
+    >>> spread({"lexical": 0.5, "text": 0.5}, ["lexical", "lexical.title", "text"], {"lexical": 1, "lexical.title": 3})
+    {'lexical': 0.125, 'lexical.title': 0.375, 'text': 0.5}
+    >>> spread({"text": 0.6, "text.title": 0.1}, ["text", "text.title"], {"text": 1, "text.title": 1})
+    {'text': 0.6, 'text.title': 0.1}
     """
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(name.partition(".")[0], []).append(name)
     parts: dict[str, float] = {}
     for kind, members in kinds.items():
-        sharing = [name for name in members if name == kind or name not in weights]
-        own = normalised({name: shares.get(name, 0.0) for name in sharing}) if len(sharing) > 1 else {}
-        parts |= {
-            name: weights.get(kind, 0.0) * own.get(name, 1.0) if name in sharing else weights[name] for name in members
-        }
+        named = {name for name in members if "." in name and name in weights}
+        sharing = {name: shares.get(name, 0.0) for name in members if name not in named}
+        own = normalised(sharing) if len(sharing) > 1 else dict.fromkeys(sharing, 1.0)
+        parts |= {name: weights[name] if name in named else weights.get(kind, 0.0) * own[name] for name in members}
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from hybrid.contracts import GetEncoder, IndexProfile, Prior
 from hybrid.errors import UsageError, WeightsError
 from hybrid.facts import Note
 from hybrid.search import evidence as worths
-from hybrid.search import fusion, numbers, weights
+from hybrid.search import fusion, numbers, stating, weights
 from hybrid.search.correction import Correction, correct
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.fusion import Scaling
@@ -32,7 +32,7 @@ from hybrid.searches import (
     systems,
     unweighted_systems,
 )
-from hybrid.signals import CODE, PRIOR, SIGNALS, kind_of
+from hybrid.signals import CODE, PRIOR, SIGNALS, kind_of, weighs
 from hybrid.text import analysis
 from hybrid.text.codes import asked
 from hybrid.text.synonyms import Synonyms
@@ -294,11 +294,13 @@ class Preparer:
         """The weights before the search. A signal whose weight is too small is taken out of the search."""
         in_play = [*(["lexical"] if terms is not None else []), *vectors]
         priors = priors if in_play else ()
-        stated = weights.by_hand(request.weights, request.alpha, [*in_play, *(prior.signal for prior in priors)])
+        stated = stating.by_hand(request.weights, request.alpha, [*in_play, *(prior.signal for prior in priors)])
         if stated is not None:
-            searched = {name: vector for name, vector in vectors.items() if stated.get(name, 0.0) > 0}
-            searched_terms = terms if stated.get("lexical", 0.0) > 0 or not searched else None
-            given = {name: stated.get(name, 0.0) for name in in_play} | _stated(request.weights or {}, priors)
+            searched = {name: vector for name, vector in vectors.items() if weighs(stated, name)}
+            searched_terms = terms if weighs(stated, "lexical") or not searched else None
+            given = {name: stated.get(name, 0.0) for name in in_play}
+            given |= {part: weight for part, weight in stated.items() if part.partition(".")[0] in in_play}
+            given |= stating.of_priors(request.weights or {}, priors)
             return _Weighed(Prediction(fusion.normalised(given)), searched, searched_terms)
         in_play += [prior.signal for prior in priors]
         if system in unweighted_systems() or len(in_play) < 2:
@@ -318,14 +320,6 @@ class Preparer:
             prediction = Prediction(fusion.normalised(left), prediction.reasons)
         notes = [Note("not_searched", name, value=weight) for name, weight in small.items()]
         return _Weighed(prediction, vectors, terms, notes, problem)
-
-
-def _stated(given: Mapping[str, float], priors: Sequence[Prior]) -> dict[str, float]:
-    """The weights of priors that a request states: of those that it names, and "prior" for the others together."""
-    names = [prior.signal for prior in priors]
-    kind = {PRIOR: given.get(PRIOR, 0.0)} if any(name not in given for name in names) else {}
-    stated = {**{name: given[name] for name in names if name in given}, **kind}
-    return stated if sum(stated.values()) > 0 else {}
 
 
 def counts_priors(request: SearchRequest, system: str) -> bool:

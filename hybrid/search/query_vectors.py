@@ -19,7 +19,7 @@ from hybrid.contracts import Encoder, GetEncoder, IndexProfile
 from hybrid.errors import EncoderError, MediaError, UsageError
 from hybrid.facts import Note
 from hybrid.searches import Degradation, SearchRequest
-from hybrid.signals import MAX_VIEWS, SIGNALS, kind_of
+from hybrid.signals import MAX_VIEWS, SIGNALS, kind_of, weighs
 from hybrid.text import analysis
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class QueryVectors:
         for name, signal in profile.signals.items():
             if system in SIGNALS and kind_of(name) != system:
                 continue
-            if not _weighs(request, name):
+            if not _weighed(request, name):
                 continue  # not even encoded
             try:
                 encoder = self._encoder(signal.encoder)
@@ -164,10 +164,9 @@ class QueryVectors:
         return vector
 
 
-def _weighs(request: SearchRequest, name: str) -> bool:
-    """Whether the weights that a request states, if it does, give any to a signal or to its kind."""
-    given = request.weights
-    return given is None or given.get(name, given.get(kind_of(name), 0.0)) > 0
+def _weighed(request: SearchRequest, name: str) -> bool:
+    """Whether the weights that a request states, if it does, give any to a signal."""
+    return request.weights is None or weighs(request.weights, name)
 
 
 def _read_by_another(note: Note, vectors: Mapping[str, np.ndarray]) -> bool:
@@ -184,7 +183,7 @@ def _left_out(request: SearchRequest, system: str, profile: IndexProfile) -> lis
     looked_at = {
         name
         for name in profile.signals
-        if system != "bm25" and (system not in SIGNALS or kind_of(name) == system) and _weighs(request, name)
+        if system != "bm25" and (system not in SIGNALS or kind_of(name) == system) and _weighed(request, name)
     }
     for kind, part in (("image", "picture"), ("video", "picture"), ("audio", "sound")):
         if getattr(request, kind) is None:

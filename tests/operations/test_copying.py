@@ -41,6 +41,7 @@ from tests.ingest.test_missing import (
 VECTOR = np.eye(1, 32, dtype=np.float32)[0]
 CODE = encode_code(VECTOR)
 LONGER = VectorSignal("toy:64", VERSION, 64)
+TITLED = VectorSignal("toy:32", VERSION, 32, titles=True)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ CASES = [
     Case("another title, which nobody noted yet", ("text", "image"), (), now=BLUE, was=LAMP),
     Case("other words, the same vectors", (), ("text", "image"), profile=replace(SHOP, analysis="words-2")),
     Case("another encoder of texts", ("text",), ("image",), profile=with_signals(SHOP, text=signal("toy@32+2"))),
+    Case("titles have vectors too", ("text",), ("image",), profile=with_signals(SHOP, text=TITLED)),
     Case("vectors of another length", ("text",), ("image",), profile=with_signals(SHOP, text=LONGER)),
     Case("a picture behind an address, which nobody asks now", (), ("text", "image"), now=FAR),
     Case("the files are looked at in more views", ("image",), ("text",), profile=ALBUM),

@@ -157,7 +157,7 @@ def incomplete_query(profile: IndexProfile) -> dict[str, Any]:
     for name, signal in profile.signals.items():
         has_hash = {"exists": {"field": f"hybrid.meta.{name}.hash"}}
         lacking.append({"bool": {"filter": [has_hash], "must_not": [{"exists": {"field": f"hybrid.{name}"}}]}})
-        other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
+        other = {"term": {f"hybrid.meta.{name}.encoder": signal.made_by}}
         lacking.append({"bool": {"filter": [has_hash], "must_not": [other]}})
     if profile.tags is not None:
         has_hash = {"exists": {"field": "hybrid.meta.tags.hash"}}

@@ -95,7 +95,7 @@ class Health:
         }
         for name, signal in profile.signals.items():
             has_hash, there = {"exists": {"field": f"hybrid.meta.{name}.hash"}}, {"exists": {"field": f"hybrid.{name}"}}
-            other = {"term": {f"hybrid.meta.{name}.encoder": signal.version}}
+            other = {"term": {f"hybrid.meta.{name}.encoder": signal.made_by}}
             counts["signals"][name] = {
                 "with": count(there),
                 "lost": count({"bool": {"filter": [has_hash], "must_not": [there]}}),

@@ -408,9 +408,11 @@ class Indices:
 
 
 def _widened(existing: IndexProfile, name: str, signal: VectorSignal) -> VectorSignal:
-    """The signal with room for as many views as the existing index has room for."""
+    """The signal with room for as many views as the existing index has room for, and with titles where it has them."""
     before = existing.signals.get(name)
-    return dataclasses.replace(signal, views=max(signal.views, before.views)) if before else signal
+    if before is None:
+        return signal
+    return dataclasses.replace(signal, views=max(signal.views, before.views), titles=signal.titles or before.titles)
 
 
 def _body(

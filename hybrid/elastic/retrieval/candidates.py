@@ -30,7 +30,7 @@ from hybrid.search.consistency import moved_error
 from hybrid.search.evidence import NONE, Evidence
 from hybrid.search.ports import NO_LIMITS, Limits, Retrieved
 from hybrid.searches import Words
-from hybrid.signals import CODE
+from hybrid.signals import CODE, title_of
 from hybrid.text.completions import Typed
 from hybrid.text.vocabulary import Vocabulary
 
@@ -51,9 +51,14 @@ class _CandidateSearch:
     priors: Sequence[Prior] = ()
 
     @property
+    def titled(self) -> list[str]:
+        """The signals whose titles are compared too; a product that is searched for its likes is compared whole."""
+        return [] if self.without else [name for name in self.vectors if self.profile.signals[name].titles]
+
+    @property
     def alone(self) -> bool:
         """Whether there is one vector and no words, and one view a product, so that the score gives the cosine."""
-        if self.words.terms is not None or len(self.vectors) != 1:
+        if self.words.terms is not None or len(self.vectors) != 1 or self.titled:
             return False
         return all(self.profile.signals[name].views == 1 for name in self.vectors)
 
@@ -225,6 +230,7 @@ class Retrieval:
                 raise UsageError(f"filters: {search.profile.index} does not take a value of them ({reason})")
             raise ClusterError(f"Elasticsearch could not search {search.profile.index}: {retrieved.failed}")
         by_signal: dict[str, dict[str, float | None]] = {}
+        beside = named.of_hits(hits, search.evidence)
         for name, vector in search.vectors.items():
             if name in retrieved.failed:
                 continue
@@ -232,7 +238,9 @@ class Retrieval:
                 by_signal[name] = _by_score(hits)
             else:
                 by_signal[name], retrieved.views[name] = cosines.of_hits(hits, search.profile, name, vector)
-        score(retrieved, hits, search.words.terms, by_signal, named.of_hits(hits, search.evidence))
+            if name in search.titled:
+                beside[title_of(name)] = cosines.of_titles(hits, search.profile, name, vector, by_signal[name])
+        score(retrieved, hits, search.words.terms, by_signal, beside)
         if lookalikes:
             self._impute(retrieved, hits, search)
         if CODE in retrieved.lists:
@@ -296,11 +304,18 @@ class Retrieval:
             scores = retrieved.raw[name]
             by_code, nearest = cosines.of_hits(lookalikes.hits, profile, name, search.vectors[name])
             scores.update(by_code)
+            if name in search.titled:
+                of_titles = retrieved.raw[title_of(name)]
+                of_titles.update(cosines.of_titles(lookalikes.hits, profile, name, search.vectors[name], by_code))
             retrieved.views.setdefault(name, {}).update(nearest)
             missing = [id for id, score in scores.items() if score is None]
             estimates = imputation.estimate(scores, lookalikes.donors.get(name, ()), lookalikes.words, missing)
             if estimates:
                 retrieved.imputed[name] = estimates
+            if estimates and name in search.titled:
+                retrieved.imputed[title_of(name)] = imputation.estimate(
+                    of_titles, lookalikes.donors[name], lookalikes.words, missing
+                )
         # A product without any score of a vector signal, true or imputed, is no candidate.
         for id in lookalikes.hits:
             if not any(

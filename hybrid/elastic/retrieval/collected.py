@@ -41,17 +41,17 @@ def score(
     hits: Mapping[str, dict[str, Any]],
     terms: str | None,
     by_signal: Mapping[str, Mapping[str, float | None]],
-    evidence: Mapping[str, Mapping[str, float | None]] | None = None,
+    beside: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> None:
     """Give every candidate its raw score by every signal, and sort each list.
 
     hits: product id -> hit; `_score` is that of the words. terms: None where there is no lexical signal.
-    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector. evidence: signal ->
-    product id -> raw score, of the other signals of words.
+    by_signal: signal -> product id -> cosine of every hit, None where the product has no vector. beside: signal ->
+    product id -> raw score, of the signals that have no list of their own.
     """
     if terms is not None:
         candidates.raw["lexical"] = {id: float(hit["_score"]) for id, hit in hits.items()}
-        candidates.raw |= {name: dict(scores) for name, scores in (evidence or {}).items()}
+    candidates.raw |= {name: dict(scores) for name, scores in (beside or {}).items()}
     for name, scores in by_signal.items():
         candidates.raw[name] = dict(scores)
         candidates.lists[name] = _best_first([id for id in candidates.lists[name] if scores[id] is not None], scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
@@ -30,20 +30,14 @@ def of_hits(
     The cosine of a product with several views is that of its nearest view, or of the views' mean where that is nearer.
     vector: (dims,) of length 1.
     """
-    path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
+    codes, dims = _codes(hits, name, profile), profile.signals[name].dims
     query = vector.astype(np.float32)
     scores: dict[str, float | None] = dict.fromkeys(hits)
-    codes = {id: hit["fields"][path] for id, hit in hits.items() if path in hit.get("fields", {})}
-    whole = {
-        id: next((code for code in product_codes if not coding.is_view(code, dims)), None)
-        for id, product_codes in codes.items()
-    }
-    with_code = [id for id, code in whole.items() if code is not None]
-    if with_code:
-        matrix = coding.decode_codes([whole[id] or "" for id in with_code], dims)
-        scores.update(zip(with_code, (matrix @ query).tolist(), strict=True))
+    if codes.whole:
+        matrix = coding.decode_codes(list(codes.whole.values()), dims)
+        scores.update(zip(codes.whole, (matrix @ query).tolist(), strict=True))
     nearest: dict[str, int] = {}
-    views = [(id, code) for id in with_code for code in codes[id] if len(codes[id]) > 1 and coding.is_view(code, dims)]
+    views = [(id, code) for id, code in codes.views if id in codes.whole]
     if views:
         numbers, matrix = coding.decode_views([code for _, code in views], dims)
         best: dict[str, float] = {}
@@ -52,6 +46,48 @@ def of_hits(
                 best[id], nearest[id] = cosine, number
         scores.update({id: max(cosine, scores[id] or cosine) for id, cosine in best.items()})
     return scores, nearest
+
+
+def of_titles(
+    hits: Mapping[str, dict[str, Any]],
+    profile: IndexProfile,
+    name: str,
+    vector: np.ndarray,
+    of_all_text: Mapping[str, float | None],
+) -> dict[str, float | None]:
+    """id -> cosine of the title of each hit. of_all_text: as `of_hits` gives it.
+
+    Where the text of a product is its title alone, its vector is that of the title: only one of them is stored.
+    """
+    titles = _codes(hits, name, profile).titles
+    cosines = dict(of_all_text)
+    if titles:
+        matrix = coding.decode_titles(list(titles.values()), profile.signals[name].dims)
+        cosines.update(zip(titles, (matrix @ vector.astype(np.float32)).tolist(), strict=True))
+    return cosines
+
+
+class _Codes(NamedTuple):
+    """The codes of hits by what they are of. views: (id, code) of each."""
+
+    whole: dict[str, str]
+    views: list[tuple[str, str]]
+    titles: dict[str, str]
+
+
+def _codes(hits: Mapping[str, dict[str, Any]], name: str, profile: IndexProfile) -> _Codes:
+    path, dims = f"hybrid.codes.{name}", profile.signals[name].dims
+    codes = _Codes({}, [], {})
+    for id, hit in hits.items():
+        for code in hit.get("fields", {}).get(path, ()):
+            kind = coding.kind(code, dims)
+            if kind == "whole":
+                codes.whole[id] = code
+            elif kind == "title":
+                codes.titles[id] = code
+            elif kind == "view":
+                codes.views.append((id, code))
+    return codes
 
 
 class KnownCosines:

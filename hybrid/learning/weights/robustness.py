@@ -91,8 +91,8 @@ def measure(
 
 def _shuffled(example: Example, rng: np.random.Generator) -> Example:
     raw = {name: dict(scores) for name, scores in example.raw.items()}
-    for name in _VECTORS:
-        if name in raw:
+    for name in raw:
+        if name.partition(".")[0] in _VECTORS:
             ids = list(raw[name])
             raw[name] = dict(zip(ids, [raw[name][ids[at]] for at in rng.permutation(len(ids))], strict=True))
     return replace(example, raw=raw)

@@ -108,8 +108,8 @@ class Copyist:
         """Signals that must be encoded anew, because the old index has no vectors of their version."""
         if self._profile is None or self._in_haste:
             return frozenset()
-        had = {name: signal.version for name, signal in self._before.signals.items()} if self._before else {}
-        return frozenset(name for name, signal in self._profile.signals.items() if had.get(name) != signal.version)
+        had = {name: signal.made_by for name, signal in self._before.signals.items()} if self._before else {}
+        return frozenset(name for name, signal in self._profile.signals.items() if had.get(name) != signal.made_by)
 
     @cached_property
     def _again(self) -> Copyist:
@@ -207,7 +207,7 @@ class Copyist:
 
     def _with(self, layer: Layer, name: str, encoded: Encoded, state: SignalState) -> Layer:
         vector = coding.encode_vector(encoded.vector, self._base64)
-        return layer.with_vector(name, vector, coding.encode_code(encoded.vector, encoded.views), state)
+        return layer.with_vector(name, vector, coding.encode_code(encoded.vector, encoded.views, encoded.title), state)
 
     def _layer(self, original: Original, profile: IndexProfile) -> Layer:
         old_layer = original.layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hybrid.errors import IndexConflictError, UsageError
 from hybrid.operations.planning import decide_profile, views_in
 from hybrid.operations.sizing import Estimate, measure
 from hybrid.services import Services
+from hybrid.signals import has_titles
 
 #: How long an estimate is valid, and by which share the number of documents may have changed meanwhile.
 _HOLDS, _MOVED = timedelta(hours=1), 0.2
@@ -45,7 +46,7 @@ class ReindexPlan:
             "size_bytes": self.shop.size_bytes,
             "shards": self.profile.shards,
             "fields": self.profile.fields.to_json(),
-            "signals": {name: asdict(signal) for name, signal in self.profile.signals.items()},
+            "signals": {name: signal.to_json() for name, signal in self.profile.signals.items()},
             "changes": self.changes,
             "notes": self.notes,
         }
@@ -84,9 +85,11 @@ def plan_reindex(
     profile, sample = decide_profile(services, with_template, mapping, signals, language, media_root, lexical, notes)
     profile = dataclasses.replace(profile, shards=count)
     chosen = profile.signals if signals is None else {name: profile.signals[name] for name in signals}
-    # The new index can have as many views as its products have now.
+    # The new index can have as many views as its products have now, and titles as the settings say now.
     counted = {
-        name: dataclasses.replace(signal, views=views_in(sample, profile.fields, name))
+        name: dataclasses.replace(
+            signal, views=views_in(sample, profile.fields, name), titles=has_titles(services.settings, name)
+        )
         for name, signal in chosen.items()
     }
     profile = dataclasses.replace(profile, signals=counted)
@@ -157,6 +160,8 @@ def _changes(shop_index: ShopIndex, profile: IndexProfile, template: Template) -
             changes.append(
                 f"{name} vectors: of up to {signal.views} pictures or frames a product, not {signal_before.views}"
             )
+        elif signal_before.version == signal.version and signal_before.titles != signal.titles:
+            changes.append(f"{name} vectors: {'of titles too' if signal.titles else 'of titles no more'}")
         elif signal_before.version != signal.version:
             changes.append(
                 f"{name} vectors: {signal_before.encoder} {signal_before.version} -> {signal.encoder} {signal.version}"
@@ -200,7 +205,7 @@ def estimate(services: Services, plan: ReindexPlan) -> Estimate:
     reused = {
         name
         for name, signal in plan.profile.signals.items()
-        if before is not None and name in before.signals and before.signals[name].version == signal.version
+        if before is not None and name in before.signals and before.signals[name].made_by == signal.made_by
     }
     measured = measure(services, plan.profile, plan.sample, plan.shop.documents, plan.shop.replicas, reused)
     return dataclasses.replace(measured, bytes=measured.bytes + plan.shop.size_bytes * (1 + plan.shop.replicas))

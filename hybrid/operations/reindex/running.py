@@ -356,8 +356,8 @@ class ReindexRun(Transfer):
         """signal -> encoder version, of the old index and of the new one."""
         before = self.before.signals if self.before is not None else {}
         return (
-            {name: signal.version for name, signal in before.items()},
-            {name: signal.version for name, signal in self.profile.signals.items()},
+            {name: signal.made_by for name, signal in before.items()},
+            {name: signal.made_by for name, signal in self.profile.signals.items()},
         )
 
 
