@@ -244,6 +244,8 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     yield from _reindexed(services, name)
     model, problem = services.published.active(name)
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
+    titled = [title_of(signal_name) for signal_name, signal in profile.signals.items() if signal.titles]
+    unknown += [signal for signal in titled if signal not in model.shares]
     if problem:
         yield Check(
             part,
