@@ -249,6 +249,8 @@ def _index(services: Services, name: str, refresh: bool) -> Iterator[Check]:
     unknown = [signal for signal in ("lexical", *profile.signals) if signal not in model.signals]
     if PRIOR in model.signals:
         unknown += [prior.signal for prior in profile.priors if prior.signal not in model.shares]
+    titled = [title_of(signal_name) for signal_name, signal in profile.signals.items() if signal.titles]
+    unknown += [signal for signal in titled if signal not in model.shares]
     if problem:
         yield Check(
             part,
