@@ -26,7 +26,8 @@ from hybrid.search import fusion
 from hybrid.search.features import FEATURES, query_features
 from hybrid.search.fusion import Scaling
 from hybrid.search.prior import BY_QUERY
-from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, by_hand, fixed
+from hybrid.search.stating import by_hand
+from hybrid.search.weights import FIXED_VERSION, PublishedWeights, Query, WeightsModel, fixed
 from hybrid.searches import SearchRequest, by_kind
 from hybrid.services import Services
 from hybrid.testing import FakeClock
