@@ -39,9 +39,9 @@ COSTLY = {
 
 @pytest.mark.parametrize("query", COSTLY.values(), ids=COSTLY.keys())
 def test_a_query_of_many_words_is_read_quickly(query: dict[str, Any]) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     seen = recognise({"query": query})
-    assert time.process_time() - started < 0.1
+    assert time.thread_time() - started < 0.1
     assert seen.passes
 
 

@@ -411,9 +411,12 @@ def test_a_filter_path_takes_little_time() -> None:
     hits = [{"_source": {f"field{at}": at for at in range(30)}} for _ in range(2_000)]
     for stars in ("**.", "hits.*."):
         path = ",".join(f"{stars}*{name}" for name in range(60, 120))
-        started = time.process_time()
-        assert filtered({"hits": hits}, f"{path},**.field7") == {"hits": [{"_source": {"field7": 7}}] * 2_000}
-        assert time.process_time() - started < 0.5
+        took = []
+        for _ in range(3):  # the least: other threads and the collection of garbage take their share
+            started = time.thread_time()
+            assert filtered({"hits": hits}, f"{path},**.field7") == {"hits": [{"_source": {"field7": 7}}] * 2_000}
+            took.append(time.thread_time() - started)
+        assert min(took) < 0.5
 
 
 ODD: list[Any] = [
