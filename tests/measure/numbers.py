@@ -27,14 +27,14 @@ import orjson
 
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.significance import paired
-from hybrid.learning.weights.examples import Example, Table, gather
+from hybrid.learning.weights.examples import Example, Table
 from hybrid.learning.weights.linear import Lists, fit_with_pull, shipped
 from hybrid.learning.weights.selection import folds_of
 from hybrid.operations.priors import set_priors
 from hybrid.search.fusion import Scaling, by_kind
-from hybrid.searches import SearchRequest
-from hybrid.services import Services, build_services
+from hybrid.services import build_services
 from hybrid.signals import PRIOR
+from tests.measure.candidates import gathered, scores
 
 FOLDS, REPEATS = 5, 4
 
@@ -59,21 +59,6 @@ def plant(catalogue: Path, judgments: Path) -> None:
             sys.stdout.write(orjson.dumps(product).decode() + "\n")
 
 
-def examples_of(services: Services, index: str, judgments: Path) -> list[Example]:
-    ratings = read_judgments(judgments).relevant
-    requests = [(query, SearchRequest(index=index, q=query), ratings[query], "") for query in ratings]
-    return gather(services.searcher, requests)
-
-
-def scores(examples: list[Example], weights: dict[str, float]) -> np.ndarray:
-    """(queries,) nDCG@10 under weights by signal."""
-    kinds, found = by_kind(weights), []
-    for example in examples:
-        table = Table(example, Scaling(), weights)
-        found.append(float(table.ndcg(np.array([[kinds.get(name, 0.0) for name in table.signals]]))[0]))
-    return np.array(found)
-
-
 def learned(examples: list[Example]) -> tuple[np.ndarray, dict[str, float]]:
     """(held-out nDCG@10 of each query, the weights learned from all)."""
     lists = Lists(examples, [Table(example, Scaling()) for example in examples])
@@ -93,12 +78,12 @@ def said(after: np.ndarray, before: np.ndarray) -> str:
 def measure(index: str, judgments: Path, fields: list[str]) -> None:
     services = build_services()
     set_priors(services, index, [])
-    without = examples_of(services, index, judgments)
+    without = gathered(services, index, judgments)
     plain, (held, _) = scores(without, shipped({name for one in without for name in one.raw})), learned(without)
     print(f"no prior: shipped {plain.mean():.4f}, learned {held.mean():.4f}, {len(without)} queries", flush=True)
     for field in fields:
         set_priors(services, index, [field])
-        found = examples_of(services, index, judgments)
+        found = gathered(services, index, judgments)
         small = scores(found, shipped({name for one in found for name in one.raw}))
         better, weights = learned(found)
         print(
@@ -112,7 +97,7 @@ def measure(index: str, judgments: Path, fields: list[str]) -> None:
 def shares(index: str, judgments: Path) -> None:
     services = build_services()
     set_priors(services, index, ["random"])
-    examples, rating = examples_of(services, index, judgments), best_rating(judgments)
+    examples, rating = gathered(services, index, judgments), best_rating(judgments)
     set_priors(services, index, [])
     shipped_weights = shipped({name for one in examples for name in one.raw})
     others = {name: weight for name, weight in shipped_weights.items() if name != "prior.random"}

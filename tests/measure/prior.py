@@ -14,26 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.significance import interval
-from hybrid.learning.weights.examples import Example, Table, gather
+from hybrid.learning.weights.examples import Example, Table
 from hybrid.learning.weights.linear import Lists, fit, shipped
-from hybrid.search.fusion import Scaling, by_kind
-from hybrid.searches import SearchRequest
+from hybrid.search.fusion import Scaling
 from hybrid.services import build_services
 from hybrid.signals import LEXICAL
+from tests.measure.candidates import gathered, scores
 
 #: How strongly a fit is drawn to the shipped weights, in lists of 100 queries.
 PULL = 100.0
-
-
-def scores(examples: list[Example], weights: dict[str, float]) -> np.ndarray:
-    """(queries,) nDCG@10 under weights by signal."""
-    kinds, found = by_kind(weights), []
-    for example in examples:
-        table = Table(example, Scaling(), weights)
-        found.append(float(table.ndcg(np.array([[kinds.get(name, 0.0) for name in table.signals]]))[0]))
-    return np.array(found)
 
 
 def fitted(lists: list[list[Example]], prior: dict[str, float]) -> dict[str, float]:
@@ -50,9 +40,7 @@ def main(arguments: list[str]) -> None:
     for argument in arguments:
         place, _, file = argument.partition("=")
         index, _, name = place.partition(":")
-        ratings = read_judgments(Path(file)).relevant
-        requests = [(query, SearchRequest(index=index, q=query), ratings[query], "") for query in ratings]
-        found[index, name] = gather(services.searcher, requests)
+        found[index, name] = gathered(services, index, Path(file))
         print(f"{index}:{name}: {len(found[index, name])} queries", flush=True)
     prior = shipped({name for examples in found.values() for example in examples for name in example.raw})
     everything = fitted(list(found.values()), prior)

@@ -24,12 +24,13 @@ from hybrid.catalogue.reader import open_catalogue
 from hybrid.encoders.minilm import MiniLM
 from hybrid.evaluation.formats import read_judgments
 from hybrid.evaluation.significance import compare, interval
-from hybrid.learning.weights.examples import Example, Table, gather
+from hybrid.learning.weights.examples import Example, Table
 from hybrid.search.fusion import Scaling
 from hybrid.search.prior import SHARES
 from hybrid.searches import SearchRequest
 from hybrid.services import build_services
 from hybrid.signals import LEXICAL, fixed_weight
+from tests.measure.candidates import gathered
 
 TRIED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 ROUNDS = 7
@@ -50,10 +51,8 @@ def quality(arguments: list[str]) -> None:
     services = build_services()
     for argument in arguments:
         place, _, file = argument.partition("=")
-        index, _, name = place.partition(":")
-        ratings = read_judgments(Path(file)).relevant
-        requests = [(query, SearchRequest(index=index, q=query), ratings[query], "") for query in ratings]
-        examples = [one for one in gather(services.searcher, requests) if "text.title" in one.raw]
+        index, _, _ = place.partition(":")
+        examples = [one for one in gathered(services, index, Path(file)) if "text.title" in one.raw]
         for system, words in (("fixed", fixed_weight(LEXICAL)), ("text", 0.0)):
             by_share = {f"{share}": scores(examples, share, words) for share in TRIED}
             for share, one in compare(by_share, "0.0").items():
