@@ -199,7 +199,7 @@ def lowered(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[s
     >>> lowered({"lexical": 0.5, "text": 0.4, "prior.rating": 0.1}, {"lexical": 0, "text": 0.5, "prior.rating": 1})
     {'lexical': 0.0, 'text': 0.9, 'prior.rating': 0.1}
     """
-    others = {name: weight for name, weight in weights.items() if not _is_prior(name)}
+    others = {name: weight for name, weight in weights.items() if signals.kind_of(name) != signals.PRIOR}
     spoken = {name: weight * shares[name] for name, weight in others.items()}
     spoken = spoken if sum(spoken.values()) > 0 else others
     own = {name: weight * shares[name] for name, weight in weights.items() if name not in others}
@@ -210,10 +210,6 @@ def lowered(weights: Mapping[str, float], shares: Mapping[str, float]) -> dict[s
     left = 1 - sum(own.values()) / sum(weights.values())
     active = {name: weight * left for name, weight in normalised(spoken).items()}
     return {name: active[name] if name in active else own[name] / sum(weights.values()) for name in weights}
-
-
-def _is_prior(name: str) -> bool:
-    return name.partition(".")[0] == signals.PRIOR
 
 
 def normalised(weights: Mapping[str, float]) -> dict[str, float]:

@@ -34,8 +34,8 @@ def by_hand(
             raise UsageError(f"alpha mixes words with one kind of vector; in play: {', '.join(signals) or 'nothing'}")
         vector = next((kind for kind in kinds if kind != LEXICAL), LEXICAL)
         return _divided({LEXICAL: 1 - alpha, vector: alpha}, signals)
+    can = (LEXICAL, *SIGNALS, PRIOR, *(one for one in signals if kind_of(one) == PRIOR))
     for name, weight in (weights or {}).items():
-        can = (LEXICAL, *SIGNALS, PRIOR, *(one for one in signals if kind_of(one) == PRIOR))
         if name not in (*can, *SHARES):
             raise UsageError(f"no signal {name!r} to weigh; signals: {', '.join(can)}")
         if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):

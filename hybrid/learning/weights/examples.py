@@ -67,7 +67,7 @@ class Table:
         confidence = fusion.signal_confidences(example.raw, scaling)
         self.voice = np.array([confidence[name].share for name in example.raw])
         self._names = tuple(example.raw)
-        self._priors = np.array([name.partition(".")[0] == PRIOR for name in self._names])
+        self._priors = np.array([kind_of(name) == PRIOR for name in self._names])
         self._within = self._spread(shares)
         self.gains = np.array([2 ** example.ratings.get(id, 0.0) - 1 for id in ids])
         best = sorted((2**rating - 1 for rating in example.ratings.values()), reverse=True)[:CUT]

@@ -33,7 +33,7 @@ from hybrid.search.searcher import Searcher
 from hybrid.search.weights import PREDICTED, PinnedWeights, WeightsModel
 from hybrid.searches import SearchAnswer, SearchRequest
 from hybrid.services import Services
-from hybrid.signals import PRIOR
+from hybrid.signals import PRIOR, kind_of
 from hybrid.text.vocabulary import Vocabulary
 
 #: Numbers of judged queries that the curve of quality is drawn through.
@@ -78,7 +78,7 @@ class Material:
     def shares(self) -> dict[str, float]:
         """The shipped part of each signal in the weight of its kind, of the priors in equal parts."""
         names = {name for example in self.surfaces.examples for name in example.raw}
-        return SHARES | {name: 1.0 for name in sorted(names) if name.partition(".")[0] == PRIOR}
+        return SHARES | {name: 1.0 for name in sorted(names) if kind_of(name) == PRIOR}
 
 
 #: The least weight of a kind, whose logarithm is stored.
